@@ -1,0 +1,96 @@
+"""`python -m smir`: the front door. It imports only what the command at hand needs."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from smir import __version__
+from smir.errors import SmirError
+
+TRAINING = {
+    "fit": "train a model: pretraining or segmentation, from a YAML config and flags",
+    "validate": "compute the validation metrics of a checkpoint",
+    "test": "compute the test metrics of a checkpoint",
+    "predict": "write the predicted labels of images as PNGs",
+}
+PLAIN = {
+    "prepare": "make a dataset ready: render the synthetic field, tile an orthomosaic",
+    "report": "make a table and a page of pictures from finished runs",
+}
+
+
+def _overview() -> str:
+    width = max(map(len, {**TRAINING, **PLAIN}))
+    lines = [f"  {name:<{width}}  {text}" for name, text in {**TRAINING, **PLAIN}.items()]
+    return "\n".join(
+        [
+            "usage: python -m smir COMMAND [options]",
+            "",
+            "Selective Masking Image Reconstruction: pretrain a whole U-Net without labels, then segment.",
+            "",
+            *lines,
+            "",
+            "python -m smir COMMAND --help explains a command, python -m smir fit --data.help Folder a class.",
+        ]
+    )
+
+
+def plain_message(error: SmirError) -> str:
+    """The message alone: a loader worker passes its error on with its traceback around it."""
+    text = str(error)
+    if "Original Traceback" not in text:
+        return text
+    name = f"{type(error).__module__}.{type(error).__name__}: "
+    return text.rsplit(name, 1)[-1].strip()
+
+
+def _run_plain(command: str, args: Sequence[str]) -> None:
+    from jsonargparse import auto_cli
+
+    module = importlib.import_module(f"smir.commands.{command}")
+    auto_cli(module.COMMANDS, args=list(args), prog=f"python -m smir {command}", as_positional=False)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs one command.
+
+    Args:
+        args: The words after `python -m smir`; default: those of this process.
+
+    Raises:
+        SystemExit: With code 2 for a wrong option and 1 for any other error that the user can act on.
+    """
+    words = list(sys.argv[1:] if args is None else args)
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return
+    if words[0] == "--version":
+        print(f"smir {__version__}")
+        return
+    if words[0] not in {**TRAINING, **PLAIN}:
+        print(f"smir: there is no command {words[0]!r}.\n\n{_overview()}", file=sys.stderr)
+        raise SystemExit(2)
+    try:
+        if words[0] in PLAIN:
+            _run_plain(words[0], words[1:])
+        else:
+            _run_training(None if args is None else words)
+    except SmirError as error:
+        print(f"smir: error: {plain_message(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _run_training(args: list[str] | None) -> None:
+    from smir.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    from smir.cli import AlreadyDone, run_cli
+
+    try:
+        run_cli(args)
+    except AlreadyDone as done:
+        print(f"{done} has finished before; delete the folder to run it again.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""The base of all datamodules: lists of files in, loaders out. A dataset says only where its files are."""
+
+import abc
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import lightning.pytorch as pl
+import numpy as np
+import numpy.typing as npt
+import torch
+from jsonargparse.typing import lazy_instance
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from smir.data.budget import LabelBudget
+from smir.data.decode import image_size, list_images
+from smir.data.files import FileList
+from smir.data.pairs import Images, LabelledCrops, Labels, MaskedCrops, Sample, WholeViews, class_ids
+from smir.data.transforms import CropTransform, TrainTransform
+from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler, Visit
+from smir.errors import ConfigError, DataError, first_few
+from smir.losses import MIN_SIDE_FIVE_SCALES
+from smir.masking import MaskPolicy, RandomMask
+from smir.preprocessing import Classes, Preprocessing, UInt8
+
+Split = Literal["train", "val", "test"]
+STRIDE = 32
+
+
+class Pair(NamedTuple):
+    """A labelled image.
+
+    Attributes:
+        image: Path relative to the root.
+        label: Path relative to the root.
+    """
+
+    image: str
+    label: str
+
+
+class SmirDataModule(pl.LightningDataModule, abc.ABC):
+    """Loaders for pretraining and for segmentation of one dataset.
+
+    A subclass gives `classes`, `pool()` and `pairs(split)`, and where its labels need it `decode_label`.
+
+    Args:
+        root: Folder of the dataset.
+        task: `pretrain` (the unlabelled pool) or `segment` (the labelled splits).
+        batch_size: Global batch size for training, over all devices.
+        crop_size: Side of the training crop and shortest side of a whole view, in pixels; a multiple of 32, and for
+            pretraining over 160 (MS-SSIM).
+        num_patches: Number of patches of a mask's grid, about.
+        mask: Draws the random mask of every visit.
+        mean: Mean of the red, green and blue channel, of values in [0, 1]; also the colour of a masked patch.
+        std: Standard deviation of the channels.
+        label_budget: Labelled training images to use: a whole number is a count, a fraction a share (1.0 is all, 1 is
+            one image). Smaller budgets are subsets of larger ones.
+        split_seed: Seed of the splits and of the budget, apart from the seed of the run.
+        min_side: Shortest side in pixels below which an image is refused; default: the crop size.
+        predict_images: Folder of images for `predict`; default: the test split.
+        num_workers: Loader processes; default: by the cores of this machine.
+        seed: Seed of the run, for orders, crops and masks; the CLI sets it to `seed_everything`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        task: Literal["pretrain", "segment"] = "segment",
+        batch_size: int = 8,
+        crop_size: int = 256,
+        num_patches: int = 512,
+        mask: MaskPolicy = lazy_instance(RandomMask, ratio=0.5),
+        mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
+        std: tuple[float, float, float] = (0.229, 0.224, 0.225),
+        label_budget: LabelBudget | None = None,
+        split_seed: int = 0,
+        min_side: int | None = None,
+        predict_images: Path | None = None,
+        num_workers: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if crop_size % STRIDE or (task == "pretrain" and crop_size < MIN_SIDE_FIVE_SCALES):
+            raise ConfigError(
+                f"data.crop_size must be a multiple of {STRIDE}, and for pretraining over {MIN_SIDE_FIVE_SCALES - 1} "
+                f"because of MS-SSIM, got {crop_size}. Try 192 or 256."
+            )
+        self.root, self.task, self.batch_size, self.crop_size = Path(root), task, batch_size, crop_size
+        self.mask, self.split_seed, self.seed = mask, split_seed, seed
+        self.label_budget = None if label_budget is None else LabelBudget(label_budget)
+        self.min_side = crop_size if min_side is None else min_side
+        self.predict_images = predict_images
+        self.num_workers = num_workers
+        self.preprocessing = Preprocessing(mean, std, crop_size, num_patches)
+        self.preprocessing.grid(crop_size, crop_size)  # refuses patches that are too small, before anything is read
+        self._lists: dict[str, FileList] = {}
+        self._stages: Stages | None = None
+
+    # What a dataset says about itself.
+
+    @property
+    @abc.abstractmethod
+    def classes(self) -> Classes:
+        """The classes, in the order of their ids."""
+
+    @abc.abstractmethod
+    def pool(self) -> list[str]:
+        """Images of the pretraining pool, relative to the root, in a fixed order."""
+
+    @abc.abstractmethod
+    def pairs(self, split: Split) -> list[Pair]:
+        """Labelled images of a split, in a fixed order, before any label budget."""
+
+    def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
+        """Turns the stored values (H, W) of a label file into class ids and void (255)."""
+        return class_ids(stored, path, len(self.classes))
+
+    # Lists, made once.
+
+    def images(self, name: Literal["pool", "train", "val", "test", "predict"]) -> FileList:
+        """The image list of the pool or of a split."""
+        if name not in self._lists:
+            if name == "pool":
+                self._lists[name] = FileList(self.root, self.pool())
+            elif name == "predict" and self.predict_images is not None:
+                self._lists[name] = FileList(self.predict_images, list_images(self.predict_images))
+            else:
+                self._list_pairs("test" if name == "predict" else name)
+                self._lists.setdefault(name, self._lists["test"] if name == "predict" else self._lists[name])
+        return self._lists[name]
+
+    def _list_pairs(self, split: Split) -> None:
+        pairs = self.pairs(split)
+        if split == "train" and self.label_budget is not None:
+            pairs = self.label_budget.take(pairs, self.split_seed)
+        if not pairs:
+            raise DataError(f"The {split} split of {type(self).__name__} in {self.root.absolute()} has no image.")
+        missing = [p for pair in pairs for p in pair if not (self.root / p).is_file()]
+        if missing:
+            raise DataError(
+                f"The {split} split of {type(self).__name__} lists {len(missing)} files that do not exist below "
+                f"{self.root.absolute()}: {first_few(missing)}. Add them or take them off the list."
+            )
+        self._lists[split] = FileList(self.root, [pair.image for pair in pairs])
+        self._lists[f"{split} labels"] = FileList(self.root, [pair.label for pair in pairs])
+
+    def labelled(self, split: Split) -> Labels:
+        """Reads the labelled images of a split."""
+        images = Images(self.images(split), self.min_side)
+        return Labels(images, self._lists[f"{split} labels"], self.decode_label)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Number of images and hash of the names of every list that the task uses; part of a run's identity."""
+        names: tuple[Any, ...] = ("pool",) if self.task == "pretrain" else ("train", "val", "test")
+        return {name: f"{len(self.images(name))} images, {self.images(name).fingerprint()}" for name in names}
+
+    @property
+    def stages(self) -> Stages:
+        """The stage clock of the training images; segmentation has a single stage of all of them."""
+        if self._stages is None:
+            pretrain = self.task == "pretrain"
+            self._stages = Stages(len(self.images("pool"))) if pretrain else SingleStage(len(self.images("train")))
+        return self._stages
+
+    def use_stages(self, num_stages: int) -> Stages:
+        """Splits the pool into that many stages, unless it already is."""
+        if self.stages.num_stages != num_stages:
+            self._stages = Stages(len(self.images("pool")), num_stages)
+        return self.stages
+
+    # Loaders.
+
+    def setup(self, stage: str) -> None:
+        """Checks that the global batch can be divided over the devices."""
+        _, world_size = self._place()
+        if stage == "fit" and self.batch_size % world_size:
+            raise ConfigError(
+                f"data.batch_size = {self.batch_size} is the global batch size and does not divide over {world_size} "
+                "devices. Use a multiple, or other trainer.devices."
+            )
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Augmented crops: masked ones of the current stage, or labelled ones."""
+        rank, world_size = self._place()
+        transform = TrainTransform(self.crop_size)
+        sampler = TrainSampler(self.stages, self.seed, rank, world_size, self.batch_size)
+        return self._loader(self._crops("train", transform), sampler, self.batch_size // world_size)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Centre crops of the current stage's validation part, or of the labelled validation split."""
+        _, world_size = self._place()
+        transform = CropTransform(self.crop_size, self.preprocessing)
+        batch_size = max(1, self.batch_size // world_size)
+        return self._loader(self._crops("val", transform), self._eval_sampler("val"), batch_size)
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Whole labelled images one by one; for pretraining the validation part of the pool."""
+        if self.task == "pretrain":
+            return self.val_dataloader()
+        labels = self.labelled("test")
+        dataset = WholeViews(labels.images, self.preprocessing, labels)
+        return self._loader(dataset, self._eval_sampler("test"), 1)
+
+    def predict_dataloader(self) -> DataLoader[Sample]:
+        """Whole images one by one, without labels."""
+        dataset = WholeViews(Images(self.images("predict"), self.min_side), self.preprocessing)
+        return self._loader(dataset, self._eval_sampler("predict"), 1)
+
+    def scoring_dataloader(self, indices: Sequence[int], batch_size: int) -> DataLoader[Sample]:
+        """Whole views of images of the pool, in batches of one size.
+
+        The batches are formed over all ranks together, so that they do not depend on the number of ranks, and then
+        dealt out whole; ranks may get different numbers of them.
+        """
+        by_shape: dict[tuple[int, int], list[int]] = {}
+        for index, shape in zip(indices, self.view_shapes(indices), strict=True):
+            by_shape.setdefault(shape, []).append(index)
+        batches = [
+            group[start : start + batch_size]
+            for _, group in sorted(by_shape.items())
+            for start in range(0, len(group), batch_size)
+        ]
+        dataset = WholeViews(Images(self.images("pool"), self.min_side), self.preprocessing)
+        return self._loader(dataset, ListSampler(batches, *self._place()))
+
+    def view_shapes(self, indices: Sequence[int]) -> list[tuple[int, int]]:
+        """Height and width of the whole view of images of the pool, from their headers."""
+        files = self.images("pool")
+        with ThreadPoolExecutor() as threads:  # waiting for the disk most of the time
+            sizes = threads.map(lambda index: image_size(files.path(index)), indices)
+            return [self.preprocessing.view_shape(*size) for size in sizes]
+
+    def view(self, index: int) -> Tensor:
+        """Whole view (3, h, w) uint8 of one image of the pool."""
+        views = WholeViews(Images(self.images("pool"), self.min_side), self.preprocessing)
+        return cast(Tensor, views[Visit(index, 0)]["image"])
+
+    def _crops(self, split: Literal["train", "val"], transform: TrainTransform | CropTransform) -> Dataset[Sample]:
+        if self.task == "segment":
+            return LabelledCrops(self.labelled(split), transform)
+        return MaskedCrops(Images(self.images("pool"), self.min_side), transform, self.mask, self.preprocessing)
+
+    def _eval_sampler(self, name: Literal["val", "test", "predict"]) -> EvalSampler:
+        if self.task == "pretrain" and name == "val":
+            return EvalSampler(self.stages, self.seed, *self._place())
+        everything = SingleStage(len(self.images(name)))
+        return EvalSampler(everything, self.seed, *self._place(), indices=everything.train(0))
+
+    def _loader(
+        self, dataset: Dataset[Sample], sampler: Sampler[Visit] | ListSampler, batch_size: int | None = None
+    ) -> DataLoader[Sample]:
+        """The only place that builds a DataLoader. Without a batch size the sampler gives whole batches."""
+        workers = self._workers()
+        order: dict[str, Any] = (
+            {"batch_sampler": sampler} if batch_size is None else {"sampler": sampler, "batch_size": batch_size}
+        )
+        return DataLoader(
+            dataset,
+            num_workers=workers,
+            persistent_workers=workers > 0 and batch_size is not None,
+            pin_memory=torch.cuda.is_available(),
+            **order,
+        )
+
+    def _workers(self) -> int:
+        if self.num_workers is not None:
+            return self.num_workers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        _, world_size = self._place()
+        nodes = self.trainer.num_nodes if self.trainer else 1
+        return max(1, min(8, math.ceil(cores * nodes / world_size) - 1))
+
+    def _place(self) -> tuple[int, int]:
+        """This process's rank and the number of processes."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -1,0 +1,65 @@
+"""The label budget: how many labelled training images a run may use."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+from jsonargparse.typing import register_type
+
+from smir.errors import ConfigError
+from smir.seeding import seed_for
+
+T = TypeVar("T")
+
+
+class LabelBudget:
+    """A count or a share of the labelled training images.
+
+    Args:
+        value: A whole number is a count, a number with a point a share: `1.0` is all of them, `1` is one image.
+
+    Raises:
+        ConfigError: If the value is neither a count of at least 1 nor a share in (0, 1].
+    """
+
+    def __init__(self, value: "int | float | str | LabelBudget") -> None:
+        value = value.value if isinstance(value, LabelBudget) else value
+        if isinstance(value, str):
+            value = _number(value)
+        if isinstance(value, bool) or value <= 0 or (isinstance(value, float) and value > 1):
+            raise ConfigError(
+                f"data.label_budget = {value!r}: a whole number is a count of 1 or more, a number with a point a share "
+                "above 0 and at most 1.0."
+            )
+        self.value: int | float = value
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+    def take(self, items: Sequence[T], seed: int) -> list[T]:
+        """Takes the first of a seeded order, so that smaller budgets are subsets of larger ones.
+
+        Returns:
+            The chosen items, in the order of `items`.
+
+        Raises:
+            ConfigError: If the budget comes to none, or to more than there are.
+        """
+        count = self.value if isinstance(self.value, int) else int(self.value * len(items))
+        if not 1 <= count <= len(items):
+            raise ConfigError(
+                f"data.label_budget = {self.value!r} asks for {count} of {len(items)} labelled training images."
+            )
+        order = np.random.default_rng(seed_for(seed, "budget")).permutation(len(items))
+        return [items[place] for place in sorted(order[:count].tolist())]
+
+
+def _number(text: str) -> int | float:
+    try:
+        return float(text) if set(text) & set(".eE") else int(text)
+    except ValueError:
+        raise ConfigError(f"data.label_budget is a count or a share, got {text!r}.") from None
+
+
+# A union of int and float would leave it to the parser whether 1 means one image or all of them.
+register_type(LabelBudget, serializer=lambda budget: budget.value, deserializer=LabelBudget)

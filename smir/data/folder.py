@@ -1,0 +1,160 @@
+"""Your own images: a folder of images and, for segmentation, a parallel folder of labels."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from smir.data.base import Pair, SmirDataModule, Split
+from smir.data.decode import list_images
+from smir.data.lists import read_list
+from smir.data.pairs import class_ids
+from smir.errors import ConfigError, DataError, first_few
+from smir.preprocessing import Classes, UInt8
+from smir.seeding import seed_for
+
+
+class Folder(SmirDataModule):
+    """A directory of images; optionally a parallel directory of labels.
+
+    ```
+    root/images/**/<name>.jpg      any depth; jpg, png, tif, bmp or webp
+    root/labels/**/<name>.png      one channel of class ids, 255 = void (not counted)
+    ```
+
+    Splits come from list files, or from seeded fractions of the labelled images.
+
+    Args:
+        root: Folder that holds the folders below.
+        images: Folder of the images, relative to the root.
+        labels: Folder of the labels, relative to the root; needed to segment.
+        classes: Class names by id: the first is the name of id 0. Needed to segment.
+        label_map: Stored label value to class id (or 255 for void), for files that are not numbered 0, 1, 2, ...
+        split_files: List files of the splits, relative to the root: `{train: train.txt, val: val.txt, test: test.txt}`.
+            An entry is an image's path relative to `images`, with or without its suffix.
+        fractions: Shares of train, val and test where there are no list files.
+        partial_labels: Accept images without a label; they serve pretraining alone.
+        hold_out: Leave the images of val and test out of the pretraining pool.
+        kwargs: Arguments of every dataset.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        images: str = "images",
+        labels: str | None = None,
+        classes: list[str] | None = None,
+        label_map: dict[int, int] | None = None,
+        split_files: dict[Literal["train", "val", "test"], str] | None = None,
+        fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+        partial_labels: bool = False,
+        hold_out: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(root, **kwargs)
+        self.image_folder, self.label_folder = images, labels
+        self.class_names, self.label_map = classes, label_map
+        self.split_files, self.fractions = split_files, fractions
+        self.partial_labels, self.hold_out = partial_labels, hold_out
+        if split_files is not None and set(split_files) != {"train", "val", "test"}:
+            raise ConfigError(f"data.split_files must name train, val and test, got {sorted(split_files)}.")
+        if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+            raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
+        if self.task == "segment" and (labels is None or not classes):
+            raise ConfigError(
+                "To segment, Folder needs data.labels (the folder of label images, relative to data.root) and "
+                f"data.classes (class names by id). {self._siblings()}"
+            )
+
+    @property
+    def classes(self) -> Classes:
+        """The classes named by the user, with distinct colours."""
+        return Classes.named(self.class_names or [])
+
+    def pool(self) -> list[str]:
+        """All images but, with `hold_out`, those of the validation and test split."""
+        names = self._image_names()
+        if self.hold_out and (self.split_files is not None or self.label_folder is not None):
+            held_out = {*self._split("val"), *self._split("test")}
+            names = [name for name in names if name not in held_out]
+        return [f"{self.image_folder}/{name}" for name in names]
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """Images of a split with their labels."""
+        labels = self._labels()
+        names = self._split(split)
+        without = [name for name in names if _stem(name) not in labels]
+        if without:
+            raise DataError(
+                f"{len(without)} images of the {split} split have no label in {self._folder(self.label_folder)}: "
+                f"{first_few(without)}. Add the labels, or take the images off the list."
+            )
+        return [Pair(f"{self.image_folder}/{n}", f"{self.label_folder}/{labels[_stem(n)]}") for n in names]
+
+    def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
+        """Translates by `label_map` and refuses values outside the classes."""
+        return class_ids(stored, path, len(self.classes), self.label_map)
+
+    def _folder(self, name: str | None) -> Path:
+        return (self.root / (name or "")).absolute()
+
+    def _siblings(self) -> str:
+        folders = sorted(p.name for p in self.root.iterdir() if p.is_dir()) if self.root.is_dir() else []
+        return f"Folders in {self.root.absolute()}: {', '.join(folders) or 'none'}."
+
+    def _image_names(self) -> list[str]:
+        names = list_images(self._folder(self.image_folder))
+        _by_stem(names, self._folder(self.image_folder))
+        return names
+
+    def _labels(self) -> dict[str, str]:
+        """Label file of every stem."""
+        return _by_stem(list_images(self._folder(self.label_folder)), self._folder(self.label_folder))
+
+    def _split(self, split: Split) -> list[str]:
+        names = self._image_names()
+        if self.split_files is not None:
+            return self._listed(names, self.root / self.split_files[split])
+        if self.label_folder is not None:
+            names = self._labelled_names(names)
+        order = np.random.default_rng(seed_for(self.split_seed, "split")).permutation(len(names))
+        ends = np.round(np.cumsum([0, *self.fractions]) * len(names)).astype(int)
+        place = ("train", "val", "test").index(split)
+        return [names[i] for i in sorted(order[ends[place] : ends[place + 1]].tolist())]
+
+    def _listed(self, names: list[str], path: Path) -> list[str]:
+        known = {_stem(name): name for name in names} | {name: name for name in names}
+        entries = read_list(path)
+        unknown = [entry for entry in entries if entry not in known]
+        if unknown:
+            raise DataError(
+                f"{path.absolute()} lists {len(unknown)} names that are not among the {len(names)} images of "
+                f"{self._folder(self.image_folder)}: {first_few(unknown)}. Names there look like: {first_few(names)}."
+            )
+        return [known[entry] for entry in entries]
+
+    def _labelled_names(self, names: list[str]) -> list[str]:
+        labels = self._labels()
+        labelled = [name for name in names if _stem(name) in labels]
+        without = sorted(set(names) - set(labelled))
+        if without and not self.partial_labels:
+            raise DataError(
+                f"{len(without)} of {len(names)} images in {self._folder(self.image_folder)} have no label in "
+                f"{self._folder(self.label_folder)}: {first_few(without)}. Add the labels, name the labelled images in "
+                "data.split_files, or set data.partial_labels: true to use the others for pretraining alone."
+            )
+        return labelled
+
+
+def _stem(name: str) -> str:
+    return name.rsplit(".", 1)[0]
+
+
+def _by_stem(names: list[str], folder: Path) -> dict[str, str]:
+    by_stem: dict[str, str] = {}
+    for name in names:
+        other = by_stem.setdefault(_stem(name), name)
+        if other != name:
+            raise DataError(f"{folder} holds both {other} and {name}; names without suffix must be unique.")
+    return by_stem

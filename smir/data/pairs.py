@@ -1,0 +1,196 @@
+"""Datasets: one visit of an image, and of its label, to tensors. They keep no state between visits."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from smir.data.decode import read_image, read_label
+from smir.data.files import FileList
+from smir.data.transforms import Transform
+from smir.data.visits import Visit
+from smir.errors import DataError
+from smir.masking import MaskPolicy
+from smir.preprocessing import VOID, Preprocessing, UInt8
+from smir.seeding import generator_for
+
+Sample = dict[str, Tensor | int | float]
+LabelDecoder = Callable[[npt.NDArray[np.int32], Path], UInt8]
+"""Turns the stored values (H, W) of a label file into class ids and void; gets the path for its messages."""
+
+
+class Images:
+    """Reads the images of a list.
+
+    Args:
+        files: The images.
+        min_side: Shortest side in pixels below which an image is refused.
+    """
+
+    def __init__(self, files: FileList, min_side: int) -> None:
+        self.files, self.min_side = files, min_side
+
+    def read(self, index: int) -> UInt8:
+        """Decodes an image to RGB (H, W, 3).
+
+        Raises:
+            DataError: If it is unreadable or too small.
+        """
+        path = self.files.path(index)
+        image = read_image(path)
+        if min(image.shape[:2]) < self.min_side:
+            raise DataError(
+                f"The image {path} is {image.shape[1]} x {image.shape[0]} pixels; its shortest side is below "
+                f"data.min_side = {self.min_side}. Remove it, lower data.crop_size (MS-SSIM needs more than 160), or "
+                "set data.min_side lower to have small images enlarged."
+            )
+        return image
+
+
+class Labels:
+    """Reads the labels of a list of pairs.
+
+    Args:
+        images: The images, for their sizes and names.
+        files: Their labels, in the same order.
+        decoder: Turns stored values into class ids.
+    """
+
+    def __init__(self, images: Images, files: FileList, decoder: LabelDecoder) -> None:
+        self.images, self.files, self.decoder = images, files, decoder
+
+    def read_pair(self, index: int) -> tuple[UInt8, UInt8]:
+        """Decodes an image (H, W, 3) and its label (H, W), class ids and void.
+
+        Raises:
+            DataError: If either is unreadable, their sizes differ, or a value is not a class.
+        """
+        image = self.images.read(index)
+        path = self.files.path(index)
+        stored = read_label(path)
+        if stored.shape != image.shape[:2]:
+            raise DataError(
+                f"The label {path} is {stored.shape[1]} x {stored.shape[0]} pixels, its image "
+                f"{self.images.files.path(index)} is {image.shape[1]} x {image.shape[0]}. They must be equal: resize "
+                "the label (nearest), or find out which of the two is another view."
+            )
+        return image, self.decoder(stored, path)
+
+
+class MaskedCrops(Dataset[Sample]):
+    """Crops with a patch mask, for pretraining.
+
+    Args:
+        images: The pretraining pool.
+        transform: Gives the crop.
+        policy: Draws the mask of a visit that brings none, on the grid of the crop.
+        preprocessing: Gives that grid.
+    """
+
+    def __init__(self, images: Images, transform: Transform, policy: MaskPolicy, preprocessing: Preprocessing) -> None:
+        self.images, self.transform, self.policy, self.preprocessing = images, transform, policy, preprocessing
+
+    def __getitem__(self, visit: Visit) -> Sample:
+        """Returns image (3, H, W) uint8, mask (1, H, W) bool with True = masked, index and weight."""
+        source = self.images.read(visit.index)
+        if visit.mask is None:
+            crop, _ = self.transform(source, None, visit.seed)
+            grid = self.preprocessing.grid(*crop.shape[:2])
+            mask = grid.to_pixels(self.policy(grid=grid, generator=generator_for(visit.seed, "mask")))
+        else:
+            # The mask is bound to the content: it is spread over the source and then cropped with it.
+            grid, patches = visit.mask.unpack()
+            pixels = grid.to_pixels(patches, size=source.shape[:2]).numpy().astype(np.uint8)
+            crop, cut = self.transform(source, pixels, visit.seed)
+            mask = torch.from_numpy(np.ascontiguousarray(cut)).bool()  # type: ignore[assignment]  # it is a BoolTensor
+        return {"image": _tensor(crop), "mask": mask[None], "index": visit.index, "weight": visit.weight}
+
+
+class LabelledCrops(Dataset[Sample]):
+    """Crops with their labels, for training and validating a segmentation.
+
+    Args:
+        pairs: The labelled images.
+        transform: Gives the crop.
+    """
+
+    def __init__(self, pairs: Labels, transform: Transform) -> None:
+        self.pairs, self.transform = pairs, transform
+
+    def __getitem__(self, visit: Visit) -> Sample:
+        """Returns image (3, H, W) uint8, label (H, W) uint8, index and weight."""
+        image, label = self.transform(*self.pairs.read_pair(visit.index), visit.seed)
+        return {
+            "image": _tensor(image),
+            "label": torch.from_numpy(np.ascontiguousarray(label)),
+            "index": visit.index,
+            "weight": visit.weight,
+        }
+
+
+class WholeViews(Dataset[Sample]):
+    """Whole images at their view, for scoring, testing and predicting.
+
+    Args:
+        images: The images.
+        preprocessing: Gives the view.
+        labels: Their labels, where they are wanted.
+    """
+
+    def __init__(self, images: Images, preprocessing: Preprocessing, labels: Labels | None = None) -> None:
+        self.images, self.preprocessing, self.labels = images, preprocessing, labels
+
+    def __getitem__(self, visit: Visit) -> Sample:
+        """Returns image (3, h, w) uint8, size (2,) of the source (height, width), index and weight.
+
+        With labels also view_label (h, w) and label (H, W), both uint8.
+        """
+        sample: Sample = {"index": visit.index, "weight": visit.weight}
+        if self.labels is None:
+            image = self.images.read(visit.index)
+        else:
+            image, label = self.labels.read_pair(visit.index)
+            sample["label"] = torch.from_numpy(label)
+            sample["view_label"] = torch.from_numpy(self.preprocessing.view_label(label))
+        sample["size"] = torch.tensor(image.shape[:2])
+        sample["image"] = _tensor(self.preprocessing.view(image))
+        return sample
+
+
+def _tensor(image: UInt8) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def class_ids(
+    stored: npt.NDArray[np.int32], path: Path, num_classes: int, label_map: dict[int, int] | None = None
+) -> UInt8:
+    """Turns stored label values into class ids and void, refusing any other value.
+
+    Args:
+        stored: Values of the file (H, W).
+        path: The file, for the message.
+        num_classes: Classes are 0 to `num_classes - 1`; 255 is void.
+        label_map: Stored value to class id or 255. Values that it does not name stay as they are.
+
+    Raises:
+        DataError: If a value is neither a class nor void, with the values found.
+    """
+    table = np.full(1 << 16, -1, dtype=np.int16)
+    table[:num_classes] = np.arange(num_classes)
+    table[VOID] = VOID
+    for value, class_id in (label_map or {}).items():
+        table[value] = class_id
+    outside = (stored < 0) | (stored >= len(table))
+    ids = table[np.where(outside, len(table) - 1, stored)]
+    if outside.any() or (ids < 0).any():
+        values, counts = np.unique(stored[outside | (ids < 0)], return_counts=True)
+        found = ", ".join(f"{value} ({count} px)" for value, count in zip(values[:5], counts[:5], strict=True))
+        raise DataError(
+            f"The label {path} holds values outside the classes 0 to {num_classes - 1} and void {VOID}: {found}. Name "
+            "every class in data.classes, or translate values with data.label_map, e.g. {" + f"{values[0]}: 1" + "}."
+        )
+    return ids.astype(np.uint8)

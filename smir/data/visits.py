@@ -1,0 +1,213 @@
+"""Which image is visited when, with which seed and mask: stages, partitions and the samplers of all loaders.
+
+A loader's index is a `Visit`, made in the main process by a sampler that knows seed, epoch, stage and rank. So a stage
+needs no new loader, and workers that persist cannot hold old masks (they are told all they need with every visit).
+"""
+
+import abc
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Sampler
+
+from smir.errors import ConfigError, DataError
+from smir.mask_table import MaskTable, PackedMask
+from smir.seeding import generator_for, seed_for
+
+Indices = npt.NDArray[np.int64]
+
+
+class Visit(NamedTuple):
+    """One visit of one image.
+
+    Attributes:
+        index: The image's place in its list.
+        seed: Seeds the augmentation and the random mask of this visit.
+        mask: The fixed mask of the image in this stage, or nothing where one is drawn at random.
+        weight: 0 where the visit only makes the loaders of all ranks equally long; it counts in no metric.
+    """
+
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody asks a visit
+    seed: int
+    mask: PackedMask | None = None
+    weight: float = 1.0
+
+
+class Stages:
+    """The stage clock: which images the current stage visits, with which masks (METHOD.md section 4).
+
+    Partition k of K holds images k, k + K, k + 2K, ...; its first 90 % train, its last 10 % validate.
+
+    Args:
+        num_images: Images of the pretraining pool.
+        num_stages: Number K of stages; 1 is the whole pool at once.
+
+    Attributes:
+        current: The stage that loaders visit now, from 0.
+        masks: Fixed masks of the current stage; without them every visit draws a random one.
+
+    Raises:
+        DataError: If a partition would lack an image to train or to validate on.
+    """
+
+    def __init__(self, num_images: int, num_stages: int = 1) -> None:
+        if num_stages < 1:
+            raise ConfigError(f"num_stages must be 1 or more, got {num_stages}.")
+        if num_images // num_stages < 2:
+            raise DataError(
+                f"{num_images} images in num_stages = {num_stages} partitions leave one without a training and a "
+                f"validation image. The largest num_stages that works is {num_images // 2}; or add images."
+            )
+        self.num_images, self.num_stages = num_images, num_stages
+        self.current = 0
+        self.masks: MaskTable | None = None
+
+    def partition(self, stage: int) -> Indices:
+        """Indices of all images of a partition."""
+        return np.arange(stage, self.num_images, self.num_stages)
+
+    def train(self, stage: int) -> Indices:
+        """Indices that a stage trains on."""
+        partition = self.partition(stage)
+        return partition[: int(0.9 * len(partition))]
+
+    def val(self, stage: int) -> Indices:
+        """Indices that a stage validates on."""
+        partition = self.partition(stage)
+        return partition[int(0.9 * len(partition)) :]
+
+    def mask_of(self, index: int) -> PackedMask | None:
+        """The fixed mask of an image in the current stage."""
+        return None if self.masks is None else self.masks.packed(index)
+
+
+class SingleStage(Stages):
+    """One stage that trains on every image of a list; what is validated on is another list."""
+
+    def __init__(self, num_images: int) -> None:
+        self.num_images, self.num_stages = num_images, 1
+        self.current = 0
+        self.masks = None
+
+    def train(self, stage: int) -> Indices:
+        """Indices of all images."""
+        return np.arange(self.num_images)
+
+
+class VisitSampler(Sampler[Visit], abc.ABC):
+    """Deals the visits of an epoch to the ranks.
+
+    Args:
+        stages: The stage clock, shared with the callback that advances it.
+        seed: Seed of the run.
+        rank: This process, from 0.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, stages: Stages, seed: int, rank: int, world_size: int) -> None:
+        self.stages, self.seed, self.rank, self.world_size = stages, seed, rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tells the epoch; Lightning calls it before it asks for the visits."""
+        self.epoch = epoch
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[Visit]: ...
+
+
+class TrainSampler(VisitSampler):
+    """Shuffled visits for training, the same number of batches in every stage.
+
+    The incomplete global batch is dropped. A stage one image short of the longest one takes a short last batch, as
+    does a partition smaller than one batch, because Lightning fixes the number of batches once.
+
+    Args:
+        stages: The stage clock.
+        seed: Seed of the run.
+        rank: This process, from 0.
+        world_size: Number of processes.
+        batch_size: Global batch size, a multiple of `world_size`.
+
+    Raises:
+        DataError: If there are fewer images than processes.
+    """
+
+    def __init__(self, stages: Stages, seed: int, rank: int, world_size: int, batch_size: int) -> None:
+        super().__init__(stages, seed, rank, world_size)
+        sizes = [len(stages.train(stage)) for stage in range(stages.num_stages)]
+        if min(sizes) < world_size:
+            raise DataError(
+                f"{min(sizes)} training images are fewer than the {world_size} processes; use fewer devices or stages."
+            )
+        self.batch_size = batch_size
+        self.num_batches = max(1, max(sizes) // batch_size)
+        if 0 < min(sizes) - (self.num_batches - 1) * batch_size < world_size:  # a rank would lack the last batch
+            self.num_batches = max(1, min(sizes) // batch_size)
+
+    def __len__(self) -> int:
+        """Visits of this rank in an epoch of the longest stage, so that the number of batches comes out right."""
+        longest = len(self.stages.train(0))
+        visits = min(self.num_batches * self.batch_size, longest)
+        return len(range(self.rank, visits, self.world_size))
+
+    def __iter__(self) -> Iterator[Visit]:
+        indices = self.stages.train(self.stages.current)
+        order = torch.randperm(len(indices), generator=generator_for(self.seed, "order", self.epoch)).numpy()
+        for index in indices[order][: self.num_batches * self.batch_size][self.rank :: self.world_size].tolist():
+            yield Visit(index, seed_for(self.seed, "train", self.epoch, index), self.stages.mask_of(index))
+
+
+class EvalSampler(VisitSampler):
+    """Every image exactly once, in order, whatever the number of ranks.
+
+    Ranks with fewer images than others repeat one with weight 0, so that all have equally many batches.
+
+    Args:
+        stages: The stage clock.
+        seed: Seed of the run.
+        rank: This process, from 0.
+        world_size: Number of processes.
+        indices: What to visit; default: the validation part of the current stage.
+    """
+
+    def __init__(self, stages: Stages, seed: int, rank: int, world_size: int, indices: Indices | None = None) -> None:
+        super().__init__(stages, seed, rank, world_size)
+        self.indices = indices
+
+    def __len__(self) -> int:
+        longest = len(self.stages.val(0)) if self.indices is None else len(self.indices)
+        return -(-longest // self.world_size)
+
+    def __iter__(self) -> Iterator[Visit]:
+        indices = self.stages.val(self.stages.current) if self.indices is None else self.indices
+        for place in range(self.rank, len(self) * self.world_size, self.world_size):
+            index = int(indices[min(place, len(indices) - 1)])
+            seed = seed_for(self.seed, "val", index)
+            yield Visit(index, seed, self.stages.mask_of(index), float(place < len(indices)))
+
+
+class ListSampler(Sampler[list[Visit]]):
+    """Batches that were formed beforehand, dealt out whole to the ranks.
+
+    Args:
+        batches: Image indices of every batch.
+        rank: This process, from 0.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, batches: list[list[int]], rank: int, world_size: int) -> None:
+        self.batches = batches[rank::world_size]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Visit]]:
+        for batch in self.batches:
+            yield [Visit(index, 0) for index in batch]

@@ -1,0 +1,70 @@
+"""Says early when pretraining does not learn, before days are spent."""
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from smir.training import SmirModule
+
+LITTLE = 0.1
+"""Share of the way from chance to perfect agreement under which masks count as random."""
+
+
+def mask_agreement(samples: Tensor, ratio: float) -> Tensor:
+    """Measures per image how far two halves of the scoring samples agree on the hardest patches.
+
+    Args:
+        samples: Scores (S, B, P) of S random masks.
+        ratio: Share of the patches that is chosen.
+
+    Returns:
+        Tensor (B,): 1 = the same patches, 0 = no more in common than two random masks; empty with a single sample.
+    """
+    half = len(samples) // 2
+    if half == 0:
+        return samples.new_empty(0)
+    count = int(ratio * samples.shape[-1])
+    first, second = (
+        torch.zeros_like(part[0], dtype=torch.bool).scatter_(-1, part.mean(dim=0).topk(count).indices, True)
+        for part in (samples[:half], samples[half:])
+    )
+    common = (first & second).sum(dim=-1) / count
+    return (common - ratio) / (1 - ratio)
+
+
+def warn_if_like_random(agreement: Tensor, stage: int) -> None:
+    """Warns when the chosen masks hardly differ from random ones; `agreement` (N,) is that of all images."""
+    if len(agreement) and float(agreement.mean()) < LITTLE:
+        rank_zero_warn(
+            f"The masks of stage {stage} hardly differ from random ones: two halves of the scoring samples agree on "
+            f"only {float(agreement.mean()):.0%} of what they could (0 % is chance). The network reconstructs all "
+            "patches about equally badly; train longer per stage, check data.mean and data.std, or raise num_samples."
+        )
+
+
+class LearningHealth(Callback):
+    """Warns, once in every stage, when the validation loss after the warm-up is no better than the mean colour's."""
+
+    def __init__(self) -> None:
+        self._warned = -1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compares the two losses that `ReconstructionModule` logs."""
+        if trainer.sanity_checking or not isinstance(pl_module, SmirModule) or pl_module.task != "pretrain":
+            return
+        if trainer.state.fn != "fit":
+            return
+        stage = pl_module.data.stages.current
+        epoch = trainer.current_epoch % pl_module.stage_epochs
+        loss = trainer.callback_metrics.get("val/loss")
+        mean_fill = trainer.callback_metrics.get("val/mean_fill_loss")
+        if loss is None or mean_fill is None or epoch < pl_module.warmup_epochs or self._warned == stage:
+            return
+        if loss >= mean_fill:
+            self._warned = stage
+            rank_zero_warn(
+                f"Epoch {trainer.current_epoch} (stage {stage}): the validation loss {loss:.3f} is no better than the "
+                f"{mean_fill:.3f} of answering the mean colour everywhere, though the warm-up is over. The network "
+                "does not learn: lower model.lr, look at the pictures of the run, and check data.mean and data.std."
+            )

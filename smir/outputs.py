@@ -1,0 +1,162 @@
+"""Callbacks that write what a user takes away: pictures of training, test results, predicted labels."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
+from torch import Tensor
+
+from smir.distributed import gather
+from smir.errors import DataError
+from smir.masking import HardestMask
+from smir.pictures import overlay_panel, reconstruction_panel
+from smir.reconstruction import ReconstructionModule
+from smir.runs import write_atomically
+from smir.scoring import score_views
+from smir.segmentation import SegmentationModule
+from smir.tracking import plain, save_picture, write_image
+
+NUM_PICTURES = 4
+
+
+class FinalPictures(Callback):
+    """Pictures of the last weights on validation images, at the end of training."""
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes `images/final.png`, or one overlay per validation image."""
+        if not trainer.is_global_zero:
+            return
+        was_training = pl_module.training
+        pl_module.eval()
+        if isinstance(pl_module, ReconstructionModule):
+            self._reconstructions(trainer, pl_module)
+        elif isinstance(pl_module, SegmentationModule):
+            self._overlays(trainer, pl_module)
+        pl_module.train(was_training)
+
+    def _reconstructions(self, trainer: Trainer, module: ReconstructionModule) -> None:
+        data, stages = module.data, module.data.stages
+        indices = stages.val(stages.current).tolist()
+        shape = data.view_shapes(indices[:1])[0]
+        alike = [i for i, s in zip(indices[:64], data.view_shapes(indices[:64]), strict=True) if s == shape]
+        views = torch.stack([data.view(index) for index in alike[:NUM_PICTURES]]).to(module.device)
+        scored = score_views(module, views, alike[:NUM_PICTURES], seed=data.seed, stage=stages.current)
+        chosen = HardestMask()(grid=scored.grid, scores=scored.scores)
+        save_picture(trainer, "final", reconstruction_panel(data.preprocessing, scored, chosen))
+
+    def _overlays(self, trainer: Trainer, module: SegmentationModule) -> None:
+        data = module.data
+        for index in range(min(NUM_PICTURES, len(data.images("val")))):
+            image, label = data.labelled("val").read_pair(index)
+            prediction = module.segment(image).cpu().numpy()
+            save_picture(trainer, f"val-{index}", overlay_panel(image, label, prediction, module.classes))
+
+
+class TestRecord(Callback):
+    """Writes a test's metrics, confusion matrices and first overlays to `test/` in the run folder.
+
+    Args:
+        folder: Where to write.
+        source: What is recorded beside the metrics: checkpoint, data, experiment.
+    """
+
+    __test__ = False  # no test class, whatever pytest thinks of its name
+
+    def __init__(self, folder: Path, source: dict[str, Any]) -> None:
+        self.folder, self.source = folder, source
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Pictures the first images."""
+        if not isinstance(pl_module, SegmentationModule) or not trainer.is_global_zero or batch_idx >= NUM_PICTURES:
+            return
+        data = pl_module.data
+        index = int(batch["index"][0])
+        image, label = data.labelled("test").read_pair(index)
+        picture = overlay_panel(image, label, outputs[0].cpu().numpy(), pl_module.classes)
+        write_image(self.folder / f"overlay-{batch_idx}.png", Image.fromarray(picture))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes `metrics.json`, last, and the confusion matrices."""
+        if not trainer.is_global_zero:
+            return
+        result: dict[str, Any] = {**self.source, "metrics": plain(trainer.callback_metrics)}
+        if isinstance(pl_module, SegmentationModule):
+            result["classes"] = list(pl_module.classes.names)
+            for at, counts in pl_module.test_counts.items():
+                write_atomically(self.folder / f"confusion-{at}.csv", _table(result["classes"], counts))
+        write_atomically(self.folder / "metrics.json", json.dumps(result, indent=1) + "\n")
+
+
+def _table(names: list[str], counts: Tensor) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["label \\ prediction (pixels)", *names])
+    writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
+    return text.getvalue()
+
+
+class PredictionWriter(Callback):
+    """Writes predicted labels as PNGs at the size and under the name of their source image.
+
+    Args:
+        folder: Where to write.
+
+    Raises:
+        DataError: If two sources would get the same name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses before the first prediction what would overwrite itself."""
+        assert isinstance(pl_module, SegmentationModule)
+        sources: dict[str, str] = {}
+        for name in pl_module.data.images("predict"):
+            other = sources.setdefault(name.rsplit(".", 1)[0], name)
+            if other != name:
+                raise DataError(f"{other} and {name} would both be predicted as {Path(name).stem}.png; rename one.")
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Writes the labels of a batch."""
+        assert isinstance(pl_module, SegmentationModule)
+        names = pl_module.data.images("predict")
+        for index, weight, labels in zip(batch["index"].tolist(), batch["weight"].tolist(), outputs, strict=True):
+            if weight > 0:
+                image = Image.fromarray(labels.cpu().numpy())
+                image.putpalette(pl_module.classes.palette().tobytes())
+                write_image(self.folder / Path(names[index]).with_suffix(".png"), image)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Waits for all ranks, so that the folder is complete when the command returns."""
+        gather(None)
+
+
+def result_folder(run: Path, source: dict[str, Any]) -> Path:
+    """Where a test goes: `test`, or beside it if that holds the result of other weights or data."""
+    plain_path = run / "test"
+    record = plain_path / "metrics.json"
+    if not record.is_file() or json.loads(record.read_text(encoding="utf-8")).get("hash") == source["hash"]:
+        return plain_path
+    return run / f"test-{source['hash']}"

@@ -1,0 +1,92 @@
+"""Pictures that people look at in place of numbers."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from smir.patches import PatchGrid
+from smir.preprocessing import VOID, Classes, Preprocessing, UInt8
+from smir.scoring import Scored
+
+GAP = 6  # white pixels between pictures
+CAPTION = 22  # height of the captions in pixels
+
+
+def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, chosen: Tensor) -> UInt8:
+    """Shows input, masked input, reconstruction, patch loss as a heat map, and the chosen mask, side by side.
+
+    Args:
+        preprocessing: Turns normalised images back into colours.
+        scored: Scores of B or more views.
+        chosen: BoolTensor (B, P), the mask that each image gets.
+
+    Returns:
+        RGB (H, W, 3) uint8, one row per image.
+    """
+    count = len(chosen)
+    image = scored.image[:count]
+    hidden = scored.grid.to_pixels(chosen.to(image.device))[:, None]
+    heat = [_heat_map(score, scored.grid) for score in scored.scores[:count]]
+    columns = {
+        "input": _colors(preprocessing, image),
+        "masked input": _colors(preprocessing, image * ~scored.mask[:count]),
+        "reconstruction": _colors(preprocessing, scored.reconstruction[:count]),
+        "patch loss (bright = high)": heat,
+        "chosen mask": _colors(preprocessing, image * ~hidden),
+    }
+    return panel(columns)
+
+
+def overlay_panel(image: UInt8, label: UInt8, prediction: UInt8, classes: Classes) -> UInt8:
+    """Shows image, label and prediction side by side, the latter two blended over the image.
+
+    Args:
+        image: RGB (H, W, 3).
+        label: Class ids and void (H, W); void is shown white.
+        prediction: Class ids (H, W).
+        classes: Gives the colours.
+    """
+    columns = {
+        "image": [image],
+        "label (white = void)": [_blend(image, label, classes)],
+        "prediction": [_blend(image, prediction, classes)],
+    }
+    return panel(columns)
+
+
+def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
+    """Lays out pictures of one size in captioned columns."""
+    height, width = next(iter(columns.values()))[0].shape[:2]
+    rows = len(next(iter(columns.values())))
+    canvas = np.full((CAPTION + rows * (height + GAP), len(columns) * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
+    for place, (caption, pictures) in enumerate(columns.items()):
+        left = place * (width + GAP)
+        scale = min(0.45, 0.45 * width / (8 * len(caption)))
+        cv2.putText(canvas, caption, (left + 2, 15), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+        for row, picture in enumerate(pictures):
+            top = CAPTION + row * (height + GAP)
+            canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def _colors(preprocessing: Preprocessing, image: Tensor) -> list[UInt8]:
+    return list(preprocessing.denormalize(image.float()).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _heat_map(score: Tensor, grid: PatchGrid) -> UInt8:
+    """Colours the scores (P,) of one image between its lowest and highest."""
+    low, high = score.aminmax()
+    levels = ((score - low) / (high - low).clamp(min=1e-8) * 255).round().to(torch.uint8)
+    pixels: npt.NDArray[np.uint8] = grid.to_pixels(levels.cpu()).numpy()
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(pixels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def _blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
+    """Blends class colours over an image; a black class (a background) leaves it as it is."""
+    colors = classes.palette()[label].astype(np.float32)
+    opacity = np.where(~colors.any(axis=-1), 0.0, np.where(label == VOID, 0.7, 0.5))[..., None]
+    return np.asarray(image * (1 - opacity) + colors * opacity, dtype=np.uint8)

@@ -1,0 +1,112 @@
+"""How an image becomes the input of a network, and what the classes of a dataset are."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from smir.errors import ConfigError
+from smir.patches import PatchGrid
+
+VOID = 255
+"""Label of pixels that count neither in a loss nor in a metric; never an output channel."""
+
+UInt8 = npt.NDArray[np.uint8]
+
+
+class Preprocessing:
+    """Normalisation, the whole view of an image, and its patch grid (METHOD.md sections 1 and 2).
+
+    Args:
+        mean: Mean of the red, green and blue channel, of values in [0, 1]. A masked pixel has this colour.
+        std: Standard deviation of the channels, likewise.
+        view_size: Shortest side of the whole view, in pixels.
+        num_patches: Number of patches of the grid, about.
+
+    Raises:
+        ConfigError: If a deviation is not positive.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        view_size: int = 256,
+        num_patches: int = 512,
+    ) -> None:
+        if min(std) <= 0:
+            raise ConfigError(f"data.std must be positive in every channel, got {list(std)}.")
+        self.mean, self.std = tuple(mean), tuple(std)
+        self.view_size, self.num_patches = view_size, num_patches
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """Turns (B, 3, H, W) uint8 into float32 of about zero mean and unit deviation, channels last."""
+        mean, scale = self._channels(image)
+        normalized: Tensor = (image.float() - mean) / scale
+        return normalized.contiguous(memory_format=torch.channels_last)
+
+    def denormalize(self, image: Tensor) -> Tensor:
+        """Turns a normalised (B, 3, H, W) back into uint8, clipped to [0, 255]."""
+        mean, scale = self._channels(image)
+        return (image.float() * scale + mean).round().clamp(0, 255).to(torch.uint8)
+
+    def _channels(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        values = torch.tensor([self.mean, self.std], device=image.device).view(2, 1, 3, 1, 1) * 255
+        return values[0], values[1]
+
+    def view_shape(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the whole view: the shortest side is `view_size`, the aspect is kept."""
+        scale = self.view_size / min(height, width)
+        return max(self.view_size, round(height * scale)), max(self.view_size, round(width * scale))
+
+    def view(self, image: UInt8) -> UInt8:
+        """Resizes an RGB image (H, W, 3) to its whole view, bilinear."""
+        height, width = self.view_shape(*image.shape[:2])
+        if (height, width) == image.shape[:2]:
+            return image
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+    def view_label(self, label: UInt8) -> UInt8:
+        """Resizes a label (H, W) to the whole view, nearest."""
+        height, width = self.view_shape(*label.shape)
+        if (height, width) == label.shape:
+            return label
+        return np.asarray(cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
+
+    def grid(self, height: int, width: int) -> PatchGrid:
+        """Patch grid of a view or crop of that size."""
+        return PatchGrid.cached(height, width, self.num_patches)
+
+
+class Classes:
+    """The classes of a dataset, in the order of their ids.
+
+    Args:
+        names: Class names; the id of a class is its place here.
+        colors: Red, green and blue (0 to 255) of each class, for pictures and palette PNGs.
+    """
+
+    def __init__(self, names: Sequence[str], colors: Sequence[Sequence[int]]) -> None:
+        self.names = tuple(names)
+        self.colors = tuple(tuple(color) for color in colors)
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> "Classes":
+        """Gives classes without colours of their own black for the first and distinct hues for the others."""
+        hues = [round(180 * place / max(1, len(names) - 1)) % 180 for place in range(len(names) - 1)]
+        wheel = np.asarray([[[hue, 200, 230] for hue in hues]], dtype=np.uint8).reshape(1, -1, 3)
+        colors = cv2.cvtColor(wheel, cv2.COLOR_HSV2RGB)[0].tolist() if hues else []
+        return cls(names, [(0, 0, 0), *colors][: len(names)])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def palette(self) -> UInt8:
+        """Colours of all 256 label values (256, 3), void white."""
+        palette = np.zeros((256, 3), dtype=np.uint8)
+        palette[: len(self.colors)] = self.colors
+        palette[VOID] = 255
+        return palette

@@ -1,0 +1,116 @@
+"""Pretraining: masked image -> network -> reconstruction loss."""
+
+from pathlib import Path
+from typing import ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from smir.losses import ReconstructionLoss
+from smir.network import UNetStride4, build_network
+from smir.preprocessing import Preprocessing, UInt8
+from smir.scoring import score_views
+from smir.training import NetworkBuilder, SmirModule
+
+RGB = 3
+
+
+class ReconstructionModule(SmirModule):
+    """Reconstructs an image of which patches are hidden (METHOD.md section 1).
+
+    The mask is an input: the batch brings it, whether it was drawn at random or chosen by `SelectiveMasking`.
+
+    Args:
+        network: The network, by class: `UNetStride4` (the paper's) or `SmpNetwork` with their arguments.
+        preprocessing: Normalisation and views; the CLI takes it from the data.
+        lr: Peak learning rate of Adam.
+        warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
+        weights: What the network starts from: nothing (random weights), `imagenet` (the library's encoder weights), or
+            the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
+    """
+
+    task: ClassVar[Literal["pretrain", "segment"]] = "pretrain"
+    monitor: ClassVar[str] = "val/loss"
+    monitor_mode: ClassVar[Literal["min", "max"]] = "min"
+
+    def __init__(
+        self,
+        network: NetworkBuilder = UNetStride4,
+        preprocessing: Preprocessing = Preprocessing(),
+        lr: float = 3e-3,
+        warmup_epochs: int = 10,
+        weights: Literal["imagenet"] | Path | None = None,
+    ) -> None:
+        super().__init__(network, RGB, preprocessing, lr, warmup_epochs, weights)
+        self.loss = ReconstructionLoss()
+        self.val_loss = MeanMetric()
+        self.val_mean_fill = MeanMetric()
+        self.test_loss = MeanMetric()
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> "ReconstructionModule":
+        """Rebuilds the trained module of a checkpoint, in eval mode on the CPU.
+
+        Raises:
+            CheckpointError: If the file is not a readable checkpoint of a pretraining run.
+        """
+        record, state = cls.read_record(path)
+        module = cls(
+            lambda channels: build_network(record["network"], channels), Preprocessing(**record["preprocessing"])
+        )
+        module.load_state_dict(state)
+        return module.eval()
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Reconstructs images.
+
+        Args:
+            image: Normalised (B, 3, H, W).
+            mask: BoolTensor (B, 1, H, W), True = masked; such a pixel becomes 0, the mean colour.
+
+        Returns:
+            Reconstruction (B, 3, H, W), normalised.
+        """
+        return cast(Tensor, self.network(image * ~mask))
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of a batch of masked crops."""
+        image = self.preprocessing.normalize(batch["image"])
+        loss: Tensor = self.loss(self(image, batch["mask"]), image)
+        self.log("loss", loss.detach(), prog_bar=True, logger=False)
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Loss per image, and that of answering the mean colour everywhere, which a useful network beats."""
+        image, loss = self._loss_per_image(batch)
+        self.val_loss.update(loss, batch["weight"])
+        self.val_mean_fill.update(self.loss.per_image(torch.zeros_like(image), image), batch["weight"])
+        self.log("val/loss", self.val_loss, prog_bar=True)
+        self.log("val/mean_fill_loss", self.val_mean_fill)
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Loss per image of the validation part of the pool."""
+        _, loss = self._loss_per_image(batch)
+        self.test_loss.update(loss, batch["weight"])
+        self.log("test/loss", self.test_loss)
+
+    def _loss_per_image(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        image = self.preprocessing.normalize(batch["image"])
+        return image, self.loss.per_image(self(image, batch["mask"]), image)
+
+    @torch.no_grad()
+    def score(self, image: UInt8, num_samples: int = 5, seed: int = 0) -> Tensor:
+        """Scores the patches of one image by how badly they are reconstructed (METHOD.md section 3).
+
+        Args:
+            image: RGB (H, W, 3) uint8 of any size; its whole view is scored.
+            num_samples: Number of random masks to average over.
+            seed: Seed of these masks.
+
+        Returns:
+            Tensor (P,): scores on the grid `self.preprocessing.grid(*self.preprocessing.view_shape(H, W))`.
+        """
+        view = torch.from_numpy(self.preprocessing.view(image)).permute(2, 0, 1)[None].to(self.device)
+        return score_views(self, view, [0], num_samples=num_samples, seed=seed).scores[0]

@@ -1,0 +1,230 @@
+"""Run identity and the run folder: who may write there, whether to begin, resume or leave it alone.
+
+A run is (experiment, seed, recipe hash). The recipe is everything that changes the result; what a run starts from (the
+lists of files, the pretrained weights) counts by its content, not by its path.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+from smir.errors import RunError
+
+RECORD = "run.json"
+DONE = "DONE"
+FORMAT = 1
+
+_DATA_NOT_RECIPE = ("root", "num_workers", "predict_images", "seed")
+_MODEL_NOT_RECIPE = ("weights",)
+_TRAINER_RECIPE = (
+    "max_epochs",
+    "max_steps",
+    "precision",
+    "limit_train_batches",
+    "limit_val_batches",
+    "overfit_batches",
+    "check_val_every_n_epoch",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+)
+_NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
+
+
+def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of a full config what changes the result: neither paths nor devices, workers or loggers."""
+
+    def without(section: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+        arguments = {k: v for k, v in (section.get("init_args") or {}).items() if k not in names}
+        return {"class_path": section["class_path"], "init_args": arguments}
+
+    trainer = config["trainer"]
+    callbacks = [c for c in trainer.get("callbacks") or [] if not c["class_path"].endswith(_NOT_RECIPE_CALLBACKS)]
+    return {
+        "model": without(config["model"], _MODEL_NOT_RECIPE),
+        "data": without(config["data"], _DATA_NOT_RECIPE),
+        "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
+        "callbacks": callbacks,
+    }
+
+
+def digest(value: Any) -> str:
+    """Hash of plain values, 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, 16 hexadecimal digits."""
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha256.update(block)
+    return sha256.hexdigest()[:16]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader or a kill sees the old content or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What a run is.
+
+    Attributes:
+        experiment: Name of the experiment, such as `demo/selective`.
+        seed: Seed of the run.
+        recipe: Settings that change the result.
+        inputs: Fingerprints of the data and of the weights that the run starts from.
+    """
+
+    experiment: str
+    seed: int
+    recipe: dict[str, Any]
+    inputs: dict[str, Any]
+
+    @property
+    def recipe_hash(self) -> str:
+        """Hash of the recipe alone; runs that differ only in the seed share it."""
+        return digest(self.recipe)
+
+    @property
+    def hash(self) -> str:
+        """Hash of recipe and inputs."""
+        return digest([self.recipe, self.inputs])
+
+    def record(self) -> dict[str, Any]:
+        """The content of `run.json`."""
+        return {
+            "format": FORMAT,
+            "experiment": self.experiment,
+            "seed": self.seed,
+            "recipe_hash": self.recipe_hash,
+            "hash": self.hash,
+            "recipe": self.recipe,
+            "inputs": self.inputs,
+        }
+
+
+class Run:
+    """A run folder that this process holds.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has finished."""
+        return (self.path / DONE).is_file()
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """Where to resume, if anything was saved."""
+        path = self.path / "checkpoints" / "last.ckpt"
+        return path if path.is_file() else None
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Marks the run as done; written last."""
+        write_atomically(self.path / DONE, json.dumps(summary, indent=1) + "\n")
+
+    def lock(self) -> None:
+        """Holds the folder until this process ends.
+
+        The lock is the kernel's: it goes with the process, however that ends, and loader workers do not inherit it.
+
+        Raises:
+            RunError: If another process holds it, with what that process says of itself.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        file = (self.path / "lock").open("a+", encoding="utf-8")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            file.close()
+            raise RunError(
+                f"The run {self.path.absolute()} is in use by another process: {holder}. Wait for it, stop it, or "
+                "give this run another name (--run.experiment) or seed."
+            ) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"pid {os.getpid()} on {socket.gethostname()}: {' '.join(sys.argv)}\n")
+        file.flush()
+        self._lock = file
+
+    def unlock(self) -> None:
+        """Lets the folder go."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Reads `run.json`, if the folder has one.
+
+    Raises:
+        RunError: If it is damaged or of another format.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(
+            f"{folder / RECORD} is damaged: {error}. Move the folder {folder} away to begin anew."
+        ) from error
+    if record.get("format") != FORMAT:
+        raise RunError(f"{folder / RECORD} has format {record.get('format')}; this version of smir reads {FORMAT}.")
+    return record
+
+
+def open_run(root: Path, identity: Identity) -> Run:
+    """Finds or makes the folder of a run, `<root>/<experiment>/seed<k>`, and locks it.
+
+    A folder of that name with another recipe or other inputs stays as it is; this run's gets its hash appended.
+
+    Raises:
+        RunError: If another process works in it, or its record is damaged.
+    """
+    plain = root / identity.experiment / f"seed{identity.seed}"
+    for path in (plain, plain.with_name(f"{plain.name}-{identity.hash}")):
+        run = Run(path)
+        if (record := read_record(path)) is not None and record["hash"] != identity.hash:
+            continue
+        if run.done:
+            return run
+        try:
+            run.lock()
+        except RunError:
+            # Its holder may have made the folder for another recipe after we looked.
+            if (record := read_record(path)) is not None and record["hash"] != identity.hash:
+                continue
+            raise
+        if read_record(path) is None:
+            write_atomically(path / RECORD, json.dumps(identity.record(), indent=1) + "\n")
+        return run
+    raise RunError(f"{plain} and its neighbour with {identity.hash} hold other recipes; move them away.")
+
+
+def run_of_checkpoint(path: Path) -> Path | None:
+    """The run folder that a checkpoint lies in, if it does."""
+    with contextlib.suppress(RunError):
+        if path.parent.name == "checkpoints" and read_record(path.parent.parent) is not None:
+            return path.parent.parent
+    return None

@@ -1,0 +1,149 @@
+"""Downstream: image -> network -> soft Jaccard loss -> IoU per class."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+import torch
+from segmentation_models_pytorch.losses import JaccardLoss
+from torch import Tensor, nn
+from torch.nn import functional
+
+from smir.iou import ConfusionMatrix, iou_from_confusion
+from smir.network import UNetStride4, build_network, padded_forward
+from smir.preprocessing import VOID, Classes, Preprocessing, UInt8
+from smir.training import NetworkBuilder, SmirModule
+
+
+class SegmentationModule(SmirModule):
+    """Semantic segmentation with a soft Jaccard loss (METHOD.md section 5).
+
+    Args:
+        classes: Names and colours of the classes; the CLI takes them from the data.
+        network: The network, by class: `UNetStride4` (the paper's) or `SmpNetwork` with their arguments.
+        preprocessing: Normalisation and views; the CLI takes it from the data.
+        lr: Peak learning rate of Adam.
+        warmup_epochs: Epochs of linear warm-up, fewer than there are epochs.
+        weights: What the network starts from: nothing (random weights), `imagenet` (the library's encoder weights), or
+            the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
+    """
+
+    task: ClassVar[Literal["pretrain", "segment"]] = "segment"
+    monitor: ClassVar[str] = "val/miou"
+    monitor_mode: ClassVar[Literal["min", "max"]] = "max"
+
+    def __init__(
+        self,
+        classes: Classes,
+        network: NetworkBuilder = UNetStride4,
+        preprocessing: Preprocessing = Preprocessing(),
+        lr: float = 3e-3,
+        warmup_epochs: int = 10,
+        weights: Literal["imagenet"] | Path | None = None,
+    ) -> None:
+        super().__init__(network, len(classes), preprocessing, lr, warmup_epochs, weights)
+        self.classes = classes
+        self.loss = JaccardLoss(mode="multiclass", smooth=1e-3, ignore_index=VOID)
+        self.val_confusion = ConfusionMatrix(len(classes))
+        self.test_counts: dict[str, Tensor] = {}
+        """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""
+        self.test_confusion = nn.ModuleDict({at: ConfusionMatrix(len(classes)) for at in ("view", "native")})
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> "SegmentationModule":
+        """Rebuilds the trained module of a checkpoint, in eval mode on the CPU.
+
+        Raises:
+            CheckpointError: If the file is not a readable checkpoint of a segmentation run.
+        """
+        record, state = cls.read_record(path)
+        module = cls(
+            Classes(**record["classes"]),
+            lambda channels: build_network(record["network"], channels),
+            Preprocessing(**record["preprocessing"]),
+        )
+        module.load_state_dict(state)
+        return module.eval()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the classes to what every checkpoint records."""
+        super().on_save_checkpoint(checkpoint)
+        colors = [list(color) for color in self.classes.colors]
+        checkpoint["smir"]["classes"] = {"names": list(self.classes.names), "colors": colors}
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Returns logits (B, C, H, W) in float32 of normalised images (B, 3, H, W) of any size."""
+        return padded_forward(self.network, image).float()
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of a batch of crops."""
+        logits = self.network(self.preprocessing.normalize(batch["image"])).float()
+        loss = cast(Tensor, self.loss(logits, batch["label"].long()))
+        self.log("loss", loss.detach(), prog_bar=True, logger=False)
+        size = len(batch["image"])
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Counts the pixels of centre crops."""
+        logits = self(self.preprocessing.normalize(batch["image"]))
+        self.val_confusion.update(logits.argmax(dim=1), batch["label"], batch["weight"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the IoU over the whole split."""
+        self._log_iou("val", self.val_confusion, prog_bar=True)
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Counts the pixels of whole images: at their view, the paper's figure, and at the label's own size.
+
+        Returns:
+            Predicted class ids at the label's own size (B, H, W).
+        """
+        logits = self(self.preprocessing.normalize(batch["image"]))
+        native = _resized(logits, (int(batch["label"].shape[-2]), int(batch["label"].shape[-1]))).argmax(dim=1)
+        confusion = cast(dict[str, ConfusionMatrix], self.test_confusion)
+        confusion["view"].update(logits.argmax(dim=1), batch["view_label"], batch["weight"])
+        confusion["native"].update(native, batch["label"], batch["weight"])
+        return native
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the IoU over the whole split at both sizes."""
+        for at, confusion in self.test_confusion.items():
+            self.test_counts[at] = self._log_iou(f"test/{at}", cast(ConfusionMatrix, confusion)).cpu()
+
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Returns class ids (B, H, W) uint8 at the size of the source image; a batch holds one image."""
+        logits = self(self.preprocessing.normalize(batch["image"]))
+        height, width = batch["size"][0].tolist()
+        return _resized(logits, (height, width)).argmax(dim=1).to(torch.uint8)
+
+    @torch.no_grad()
+    def segment(self, image: UInt8) -> Tensor:
+        """Segments one image.
+
+        Args:
+            image: RGB (H, W, 3) uint8 of any size.
+
+        Returns:
+            Class ids (H, W) uint8, at the size of the image.
+        """
+        view = torch.from_numpy(self.preprocessing.view(image)).permute(2, 0, 1)[None].to(self.device)
+        logits = self(self.preprocessing.normalize(view))
+        return _resized(logits, image.shape[:2]).argmax(dim=1)[0].to(torch.uint8)
+
+    def _log_iou(self, prefix: str, confusion: ConfusionMatrix, prog_bar: bool = False) -> Tensor:
+        counts = confusion.compute()
+        result = iou_from_confusion(counts)
+        confusion.reset()
+        values = {"miou": result.mean, "iou_std": result.std, "iou_min": result.lowest}
+        per_class = zip(self.classes.names, result.per_class, strict=True)
+        values |= {f"iou/{name}": value for name, value in per_class}
+        for name, value in values.items():
+            # Equal on all ranks already; sync_dist only tells Lightning so.
+            self.log(f"{prefix}/{name}", value.float(), prog_bar=prog_bar and name == "miou", sync_dist=True)
+        return counts
+
+
+def _resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    if logits.shape[-2:] == size:
+        return logits
+    return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,192 @@
+"""SelectiveMasking: the callback that runs the stages of METHOD.md section 4 inside one fit.
+
+The last epoch of a stage ends with scoring the next partition, choosing its masks and forgetting Adam's moments, all
+before the checkpoint of that epoch is written. So a checkpoint always holds what the next epoch needs.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jsonargparse.typing import lazy_instance
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+from tqdm import tqdm
+
+from smir.distributed import gather, sync_buffers
+from smir.errors import ConfigError
+from smir.health import mask_agreement, warn_if_like_random
+from smir.mask_table import MaskTable, save_scores
+from smir.masking import HardestMask, MaskPolicy, RandomMask
+from smir.patches import PatchGrid
+from smir.pictures import reconstruction_panel
+from smir.reconstruction import ReconstructionModule
+from smir.scoring import Scored, score_views
+from smir.seeding import generator_for
+from smir.tracking import run_folder, save_image_list, save_picture
+
+if TYPE_CHECKING:
+    from smir.data.base import SmirDataModule
+
+
+class SelectiveMasking(Callback):
+    """Pretrains in stages: after each, the next part of the pool is scored and every image gets a fixed mask.
+
+    Stage 0 masks at random. A later stage trains on its own partition, from the last weights, with a fresh Adam state
+    and learning-rate schedule. `trainer.max_epochs` is the total over all stages.
+
+    Args:
+        num_stages: Number of stages and partitions.
+        num_samples: Random masks that the scores of an image are averaged over.
+        policy: Chooses the fixed masks; `null`: every visit draws a random one, so that only the stages remain.
+        scoring_mask: Draws the masks that images are scored with.
+        batch_size: Views scored at once on one device; changes the speed alone.
+
+    Raises:
+        ConfigError: If `trainer.max_epochs` is not a multiple of `num_stages`.
+    """
+
+    def __init__(
+        self,
+        num_stages: int = 10,
+        num_samples: int = 5,
+        policy: MaskPolicy | None = lazy_instance(HardestMask, ratio=0.5),
+        scoring_mask: MaskPolicy = lazy_instance(RandomMask, ratio=0.5),
+        batch_size: int = 16,
+    ) -> None:
+        if num_samples < 1 or batch_size < 1:
+            raise ConfigError(f"num_samples and batch_size must be 1 or more, got {num_samples} and {batch_size}.")
+        self.num_stages, self.num_samples, self.batch_size = num_stages, num_samples, batch_size
+        self.policy, self.scoring_mask = policy, scoring_mask
+        self._restored: dict[str, Any] | None = None
+        self._stages: Any = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Splits the pool into partitions."""
+        if stage != "fit":
+            return
+        if not isinstance(pl_module, ReconstructionModule):
+            raise ConfigError(f"SelectiveMasking pretrains a ReconstructionModule, got {type(pl_module).__name__}.")
+        if not trainer.max_epochs or trainer.max_epochs % self.num_stages:
+            raise ConfigError(
+                f"trainer.max_epochs ({trainer.max_epochs}) is the total over all stages and must be a multiple of "
+                f"num_stages ({self.num_stages})."
+            )
+        self._stages = pl_module.data.use_stages(self.num_stages)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Goes on in the stage of the checkpoint, with its masks."""
+        if self._restored is not None:
+            masks = self._restored["masks"]
+            self._stages.current = self._restored["stage"]
+            self._stages.masks = None if masks is None else MaskTable.from_state(masks)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lets the best checkpoint start afresh in every stage: losses of different stages do not compare."""
+        if trainer.current_epoch % _epochs(trainer, self.num_stages) == 0:
+            for callback in trainer.checkpoint_callbacks:
+                if isinstance(callback, ModelCheckpoint) and callback.monitor:
+                    callback.best_k_models, callback.best_model_path, callback.kth_best_model_path = {}, "", ""
+                    callback.best_model_score = callback.current_score = None
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """At the end of a stage but the last, prepares the next one."""
+        assert isinstance(pl_module, ReconstructionModule)
+        done = trainer.current_epoch + 1
+        if done % _epochs(trainer, self.num_stages) or done == trainer.max_epochs:
+            return
+        stage = self._stages.current + 1
+        masks = self._choose(trainer, pl_module, stage) if self.policy is not None else None
+        self._stages.current, self._stages.masks = stage, masks
+        for optimizer in trainer.optimizers:
+            optimizer.state.clear()
+        rank_zero_info(f"Stage {stage} of {self.num_stages} begins: {len(self._stages.train(stage))} images.")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The stage that the next epoch is in, and its masks, packed."""
+        masks = self._stages.masks
+        return {"stage": self._stages.current, "masks": None if masks is None else masks.state()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keeps the state for `on_fit_start`."""
+        self._restored = state_dict
+
+    def _choose(self, trainer: Trainer, module: ReconstructionModule, stage: int) -> MaskTable:
+        """Fixes one mask for every image of a partition, and records masks and scores."""
+        assert self.policy is not None
+        data, folder = module.data, run_folder(trainer) / "masks"
+        indices = self._stages.partition(stage).tolist()
+        scores: dict[int, Tensor] = {}
+        if self.policy.needs_scores:
+            scores = self._score(trainer, module, stage, indices)
+            if trainer.is_global_zero:
+                save_scores(folder / f"stage-{stage:02d}-scores.npz", indices, [scores[index] for index in indices])
+        grids = [data.preprocessing.grid(*shape) for shape in data.view_shapes(indices)]
+        masks = [
+            self._mask(grid, scores.get(index), data.seed, stage, index)
+            for grid, index in zip(grids, indices, strict=True)
+        ]
+        table = MaskTable.pack(indices, grids, masks, data.preprocessing.num_patches)
+        if trainer.is_global_zero:
+            save_image_list(folder, data.images("pool"))
+            table.save(folder / f"stage-{stage:02d}.npz")
+        return table
+
+    def _mask(self, grid: PatchGrid, scores: Tensor | None, seed: int, stage: int, index: int) -> Tensor:
+        assert self.policy is not None
+        generator = generator_for(seed, "policy", stage, index)
+        return self.policy(grid=grid, scores=scores, generator=generator, stage=stage)
+
+    def _score(
+        self, trainer: Trainer, module: ReconstructionModule, stage: int, indices: list[int]
+    ) -> dict[int, Tensor]:
+        """Scores a partition over all ranks; returns the scores (P,) of every image on every rank."""
+        sync_buffers(module)
+        data = module.data
+        batches = data.scoring_dataloader(indices, self.batch_size)
+        own: dict[int, np.ndarray[Any, Any]] = {}
+        agreements: list[Tensor] = []
+        was_training = module.training
+        module.eval()
+        bar = tqdm(batches, f"Scoring stage {stage}", disable=not trainer.is_global_zero, leave=False, unit="batch")
+        for number, batch in enumerate(bar):
+            keys = batch["index"].tolist()
+            with trainer.precision_plugin.forward_context():
+                scored = score_views(
+                    module,
+                    batch["image"].to(module.device, non_blocking=True),
+                    keys,
+                    num_samples=self.num_samples,
+                    seed=data.seed,
+                    stage=stage,
+                    policy=self.scoring_mask,
+                )
+            own |= dict(zip(keys, scored.scores.cpu().numpy(), strict=True))
+            agreements.append(mask_agreement(scored.samples, ratio=0.5).cpu())
+            if number == 0 and trainer.is_global_zero:
+                self._picture(trainer, data, scored, stage, keys)
+        module.train(was_training)
+        everyone = {index: score for part in gather(own) for index, score in part.items()}
+        missing = set(indices) - set(everyone)
+        if missing:
+            raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug: never drop samples
+        warn_if_like_random(torch.cat(gather(torch.cat([torch.empty(0), *agreements]))), stage)
+        return {index: torch.from_numpy(everyone[index]) for index in indices}
+
+    def _picture(
+        self, trainer: Trainer, data: "SmirDataModule", scored: Scored, stage: int, keys: list[int], limit: int = 4
+    ) -> None:
+        """Shows what the next stage hides, on its first images."""
+        chosen = [
+            self._mask(scored.grid, score.cpu(), data.seed, stage, key)
+            for key, score in zip(keys[:limit], scored.scores[:limit], strict=True)
+        ]
+        panel = reconstruction_panel(data.preprocessing, scored, torch.stack(chosen))
+        save_picture(trainer, f"stage-{stage:02d}", panel)
+
+
+def _epochs(trainer: Trainer, num_stages: int) -> int:
+    return math.floor((trainer.max_epochs or 0) / num_stages)

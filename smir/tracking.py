@@ -1,0 +1,159 @@
+"""What a run leaves behind: config, environment, metrics and pictures, on disk always and in W&B where a run has it."""
+
+import csv
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from PIL import Image
+from torch import Tensor
+
+from smir.preprocessing import UInt8
+from smir.runs import write_atomically
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "jsonargparse",
+    "segmentation-models-pytorch",
+    "timm",
+    "albumentations",
+    "opencv-python-headless",
+    "numpy",
+    "pillow",
+)
+
+
+class RunRecord(Callback):
+    """Keeps `metrics.csv`: one row per epoch, cut back to the checkpoint on a resume.
+
+    The row of an epoch is written before its checkpoint, so that no checkpoint is without its row.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._rows: list[dict[str, str]] = []
+        self._started = time.perf_counter()
+
+    @property
+    def path(self) -> Path:
+        """The metrics file."""
+        return self.folder / "metrics.csv"
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes up the rows of the epochs before this one."""
+        self._rows = []
+        if trainer.is_global_zero and trainer.current_epoch > 0 and self.path.is_file():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                self._rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the row of this epoch."""
+        if not trainer.is_global_zero:
+            return
+        row = {"epoch": str(trainer.current_epoch), "step": str(trainer.global_step)}
+        row |= {name: repr(float(value)) for name, value in sorted(trainer.callback_metrics.items()) if name != "loss"}
+        row["seconds"] = f"{time.perf_counter() - self._started:.2f}"
+        self._rows.append(row)
+        columns = list(dict.fromkeys(name for row in self._rows for name in row if name != "seconds"))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, [*columns, "seconds"], restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_atomically(self.path, text.getvalue())
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """The folder that a run writes to: that of its `RunRecord`, else the trainer's default root."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the trainer's connector
+        if isinstance(callback, RunRecord):
+            return callback.folder
+    return Path(trainer.default_root_dir)
+
+
+def save_picture(trainer: Trainer, name: str, picture: UInt8, folder: str = "images") -> None:
+    """Writes a picture (H, W, 3) as `<run>/<folder>/<name>.png`, and to every logger that takes images."""
+    path = run_folder(trainer) / folder / f"{name}.png"
+    write_image(path, Image.fromarray(picture))
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_image"):
+            logger.log_image(key=f"{folder}/{name}", images=[str(path)])
+
+
+def write_image(path: Path, image: Image.Image) -> None:
+    """Writes a PNG so that a kill leaves no part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    image.save(temporary, format="PNG")
+    temporary.replace(path)
+
+
+def save_image_list(folder: Path, names: Iterable[str]) -> None:
+    """Writes once which image each index of the mask files is: a JSON list of relative paths."""
+    path = folder / "images.json"
+    if not path.exists():
+        write_atomically(path, json.dumps(list(names), indent=0) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit, device and command of this process."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": " ".join([Path(sys.executable).name, "-m", "smir", *sys.argv[1:]]),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "versions": versions,
+    }
+
+
+def commit() -> str:
+    """The commit that this code is from, with `+` where it has been changed since."""
+    folder = Path(__file__).parent
+    try:
+        output = [
+            subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
+            for command in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "."])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return output[0].strip() + ("+" if output[1].strip() else "")
+
+
+def save_environment(folder: Path) -> None:
+    """Adds this start to `environment.json`, which keeps one entry per start of the run."""
+    path = folder / "environment.json"
+    starts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    write_atomically(path, json.dumps([*starts, environment()], indent=1) + "\n")
+
+
+def plain(metrics: dict[str, Tensor]) -> dict[str, float | None]:
+    """Metrics as JSON knows them: NaN, a class that occurs nowhere, becomes null."""
+    return {name: None if torch.isnan(value) else float(value) for name, value in metrics.items()}

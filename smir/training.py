@@ -1,0 +1,143 @@
+"""What both tasks share: optimiser, schedule, seeding of epochs, and the record in a checkpoint."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch.optim import Adam, Optimizer
+
+from smir.distributed import sync_buffers
+from smir.errors import CheckpointError, ConfigError
+from smir.network import Network
+from smir.preprocessing import Preprocessing
+from smir.schedules import warmup_cosine
+from smir.seeding import seed_for
+from smir.weights import FORMAT, load_imagenet, load_pretrained, read_checkpoint
+
+if TYPE_CHECKING:
+    from smir.data.base import SmirDataModule
+
+NetworkBuilder = Callable[[int], Network]
+"""Builds a network for a number of output channels: a network class, or one with some arguments filled in."""
+
+
+class SmirModule(pl.LightningModule):
+    """Base of the two tasks.
+
+    Args:
+        network: Builds the network from the number of output channels.
+        out_channels: That number.
+        preprocessing: Normalisation and views; the CLI takes it from the data.
+        lr: Peak learning rate of Adam.
+        warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
+        weights: What the network starts from: nothing (random weights), `imagenet` (the library's encoder weights), or
+            the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
+    """
+
+    task: ClassVar[Literal["pretrain", "segment"]]
+    monitor: ClassVar[str]
+    """Validation metric that chooses the best checkpoint."""
+    monitor_mode: ClassVar[Literal["min", "max"]]
+
+    def __init__(
+        self,
+        network: NetworkBuilder,
+        out_channels: int,
+        preprocessing: Preprocessing,
+        lr: float,
+        warmup_epochs: int,
+        weights: Literal["imagenet"] | Path | None,
+    ) -> None:
+        super().__init__()
+        self.network = network(out_channels)
+        self.out_channels = out_channels
+        self.preprocessing = preprocessing
+        self.lr = lr
+        self.warmup_epochs = warmup_epochs
+        self.weights = weights
+        self.origin: dict[str, Any] = {}
+        """What a checkpoint records about the run it comes from; filled by the CLI."""
+
+    @property
+    def data(self) -> "SmirDataModule":
+        """The datamodule of the running trainer."""
+        data: SmirDataModule = self.trainer.datamodule  # type: ignore[attr-defined]  # set by Trainer.fit
+        return data
+
+    @property
+    def stage_epochs(self) -> int:
+        """Epochs of a stage."""
+        if not self.trainer.max_epochs or self.trainer.max_epochs < 1:
+            raise ConfigError("trainer.max_epochs must be set: the learning-rate schedule spans it.")
+        return self.trainer.max_epochs // self.data.stages.num_stages
+
+    def setup(self, stage: str) -> None:
+        """Checks that model and data fit together, and loads `weights` unless a run is being resumed."""
+        if self.data.task != self.task:
+            raise ConfigError(f"{type(self).__name__} needs data.task: {self.task}, got {self.data.task}.")
+        self.network.to(memory_format=torch.channels_last)
+        if stage != "fit":
+            return
+        warmup_cosine(0, self.stage_epochs, self.warmup_epochs)
+        if self.weights is not None and self.trainer.ckpt_path is None:
+            imagenet = str(self.weights) == "imagenet"
+            report = load_imagenet(self.network) if imagenet else load_pretrained(self.network, self.weights)
+            rank_zero_info(f"Weights from {report}")
+
+    def configure_optimizers(self) -> Optimizer:
+        """Adam without weight decay; `on_train_epoch_start` sets its learning rate."""
+        return Adam(self.network.parameters(), lr=self.lr)
+
+    def on_train_epoch_start(self) -> None:
+        """Sets the learning rate, and seeds what draws from the global generator (dropout) by (seed, epoch, rank).
+
+        Both depend on the epoch alone, so that a resumed run repeats the one that was not interrupted.
+        """
+        factor = warmup_cosine(self.current_epoch % self.stage_epochs, self.stage_epochs, self.warmup_epochs)
+        optimizer = self.optimizers()
+        for group in optimizer.param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
+            group["lr"] = self.lr * factor
+        torch.manual_seed(seed_for(self.data.seed, "epoch", self.current_epoch, self.global_rank))
+        self.log("lr", self.lr * factor)
+        self.log("stage", float(self.data.stages.current))
+
+    def on_validation_start(self) -> None:
+        """Makes batch-norm statistics equal over the ranks before they are used."""
+        sync_buffers(self)
+
+    def on_train_epoch_end(self) -> None:
+        """Makes batch-norm statistics equal over the ranks before they are saved."""
+        sync_buffers(self)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what rebuilds the network and says where it comes from, as plain values."""
+        checkpoint["smir"] = {
+            "format": FORMAT,
+            "task": self.task,
+            "network": self.network.spec,
+            "out_channels": self.out_channels,
+            "preprocessing": {
+                "mean": list(self.preprocessing.mean),
+                "std": list(self.preprocessing.std),
+                "view_size": self.preprocessing.view_size,
+                "num_patches": self.preprocessing.num_patches,
+            },
+            "origin": self.origin,
+        }
+
+    @classmethod
+    def read_record(cls, path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Reads a checkpoint of this task: what smir recorded in it, and its state dict.
+
+        Raises:
+            CheckpointError: If it was not written by smir for this task.
+        """
+        content = read_checkpoint(path)
+        record = content.get("smir")
+        if record is None or record["task"] != cls.task:
+            found = "no record of smir" if record is None else f"a checkpoint of the task {record['task']!r}"
+            raise CheckpointError(f"{path} holds {found}; {cls.__name__} needs one of the task {cls.task!r}.")
+        return record, content["state_dict"]

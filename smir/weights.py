@@ -1,0 +1,145 @@
+"""Pretrained weights into a network, with a full report of what matched."""
+
+import dataclasses
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor
+
+from smir.errors import CheckpointError, first_few
+from smir.network import Network
+
+FORMAT = 1
+"""Version of what smir adds to a checkpoint under the key `smir`."""
+
+_WRAPPERS = re.compile(r"^(?:(?:network|model|module|_orig_mod)\.)+")
+_HEAD = "segmentation_head."
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadReport:
+    """What `load_pretrained` did.
+
+    Attributes:
+        loaded: Names of the network's tensors that were filled.
+        missing: Names of the network's tensors that the file does not have, or whose head was left new on purpose.
+        mismatched: Names found in the file with another shape; they keep their fresh values.
+        unexpected: Names in the file that the network does not have.
+        source: Where the weights came from.
+    """
+
+    loaded: list[str]
+    missing: list[str]
+    mismatched: list[str]
+    unexpected: list[str]
+    source: str
+
+    def __str__(self) -> str:
+        parts = [f"{self.source}: {len(self.loaded)} tensors loaded"]
+        for label in ("missing", "mismatched", "unexpected"):
+            names = getattr(self, label)
+            parts.append(f"{len(names)} {label}" + (f" ({first_few(names)})" if names else ""))
+        return ", ".join(parts)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a weight file without executing anything in it.
+
+    Args:
+        path: A checkpoint of smir or Lightning, or a plain state dict.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, holds more than plain tensors and values, or was written by
+            a smir whose format this one does not know.
+    """
+    path = Path(path)
+    if not path.is_file():
+        beside = sorted(entry.name for entry in path.parent.glob("*")) if path.parent.is_dir() else []
+        raise CheckpointError(
+            f"There is no checkpoint {path.absolute()}. Its folder holds: {first_few(beside) or 'nothing'}."
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        reason = str(error).split("\n")[0][:200]
+        raise CheckpointError(
+            f"{path.absolute()} is not a checkpoint of plain weights, or it is damaged ({reason}). "
+            "Only files that torch.load(weights_only=True) accepts are read."
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path.absolute()} holds a {type(content).__name__}, not a checkpoint or state dict.")
+    found = content.get("smir", {"format": FORMAT})["format"]
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path.absolute()} has smir checkpoint format {found}; this version reads format {FORMAT}. "
+            "Use the version of smir that wrote it."
+        )
+    return content
+
+
+def load_pretrained(network: Network, path: str | Path) -> LoadReport:
+    """Fills a network with the encoder and decoder of a weight file; the last convolution stays new.
+
+    Names are compared without the prefixes that wrappers add (`network.`, `module.`, ...). A file without the
+    network's own names is tried as the weights of an encoder alone, such as torchvision's ImageNet files.
+
+    Args:
+        network: Changed in place.
+        path: A checkpoint of smir or Lightning, or a plain state dict.
+
+    Returns:
+        What was loaded, missing, mismatched and unexpected.
+
+    Raises:
+        CheckpointError: If the file cannot be read or nothing in it matched.
+    """
+    content = read_checkpoint(path)
+    state = content.get("state_dict", content)
+    tensors = {_WRAPPERS.sub("", name): value for name, value in state.items() if isinstance(value, Tensor)}
+    if not any(name.startswith("encoder.") for name in tensors):
+        tensors = {f"encoder.{name}": value for name, value in tensors.items()}
+    return _fill(network, tensors, str(path))
+
+
+def load_imagenet(network: Network) -> LoadReport:
+    """Fills the encoder with the library's ImageNet weights, which it downloads on first use.
+
+    Raises:
+        CheckpointError: If the weights cannot be had, with the way round it.
+    """
+    name = network.encoder_name
+    try:
+        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights="imagenet")
+    except Exception as error:  # the hub's client raises a dozen kinds, depending on what is in the way
+        raise CheckpointError(
+            f"The ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}: {str(error)[:200]}). "
+            "Download the file on a machine with a network and give its path: --model.weights FILE."
+        ) from error
+    tensors = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+    return _fill(network, tensors, f"ImageNet weights of {name}")
+
+
+def _fill(network: Network, tensors: dict[str, Tensor], source: str) -> LoadReport:
+    own = network.state_dict()
+    wanted = {_WRAPPERS.sub("", name): name for name in own}
+    loaded, missing, mismatched = [], [], []
+    for name, full_name in wanted.items():
+        if name.startswith(_HEAD) or name not in tensors:
+            missing.append(full_name)
+        elif tensors[name].shape != own[full_name].shape:
+            mismatched.append(full_name)
+        else:
+            own[full_name].copy_(tensors[name])
+            loaded.append(full_name)
+    unexpected = [name for name in tensors if name not in wanted]
+    report = LoadReport(loaded, missing, mismatched, unexpected, source)
+    if not any(own[name].dim() > 1 for name in loaded):
+        raise CheckpointError(
+            f"No weight in {source} fits the network ({type(network).__name__}, encoder {network.encoder_name}): "
+            f"{report}. Was it trained with another architecture or encoder?"
+        )
+    return report
