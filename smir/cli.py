@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 import smir.data
 import smir.selective  # registers the callback for its short name
-from smir.errors import CheckpointError, ConfigError
+from smir.errors import CheckpointError, ConfigError, RunError
 from smir.health import LearningHealth
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
 from smir.runs import Identity, Run, digest, file_digest, open_run, recipe_of, run_of_checkpoint, write_atomically
@@ -130,7 +130,8 @@ class SmirCLI(LightningCLI):
             self._record_test(best)
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
         if self.trainer.is_global_zero:
-            self._run.finish({"epochs": self.trainer.current_epoch, "best": str(best.name)})
+            epochs = self.trainer.max_epochs or 0
+            self._run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             self._run.unlock()
             rank_zero_info(f"Done: {self.record.folder}")
 
@@ -144,23 +145,26 @@ class SmirCLI(LightningCLI):
 
     def _agree_on_run(self, root: Path, identity: Identity) -> tuple[Path, Path | None]:
         """Lets rank 0 open the run and tells the other ranks its folder and checkpoint."""
-        external = self.trainer.world_size > 1 and self.trainer.strategy.launcher is None
-        if _rank() != 0 and not external:
+        if _rank() != 0 and RUN_VARIABLE in os.environ:  # Lightning started this process from rank 0
             decision = json.loads(os.environ[RUN_VARIABLE])
         else:
             decision = self._open(root, identity) if _rank() == 0 else {}
-            os.environ[RUN_VARIABLE] = json.dumps(decision)
-            if external:  # torchrun or SLURM has started all ranks; Lightning keeps this process group
+            if self.trainer.world_size > 1 and self.trainer.strategy.launcher is None:
+                # torchrun or SLURM has started all ranks; Lightning keeps this process group.
                 self.trainer.strategy.setup_environment()
                 decision = self.trainer.strategy.broadcast(decision)
+            os.environ[RUN_VARIABLE] = json.dumps(decision)
         if decision.get("error"):
-            raise ConfigError(decision["error"])
+            raise RunError(decision["error"])
         if decision["done"]:
             raise AlreadyDone(decision["folder"])
         return Path(decision["folder"]), Path(decision["checkpoint"]) if decision["checkpoint"] else None
 
     def _open(self, root: Path, identity: Identity) -> dict[str, Any]:
-        self._run: Run = open_run(root, identity)
+        try:
+            self._run: Run = open_run(root, identity)
+        except RunError as error:
+            return {"error": str(error)}  # the other ranks wait for an answer
         checkpoint = self._run.last_checkpoint
         return {
             "folder": str(self._run.path),

@@ -90,9 +90,10 @@ class TestRecord(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `metrics.json`, last, and the confusion matrices."""
+        metrics = plain(trainer.callback_metrics)  # a collective: it reduces over all ranks
         if not trainer.is_global_zero:
             return
-        result: dict[str, Any] = {**self.source, "metrics": plain(trainer.callback_metrics)}
+        result: dict[str, Any] = {**self.source, "metrics": metrics}
         if isinstance(pl_module, SegmentationModule):
             result["classes"] = list(pl_module.classes.names)
             for at, counts in pl_module.test_counts.items():

@@ -99,7 +99,7 @@ class SelectiveMasking(Callback):
         if done % _epochs(trainer, self.num_stages) or done == trainer.max_epochs:
             return
         stage = self._stages.current + 1
-        masks = self._choose(trainer, pl_module, stage) if self.policy is not None else None
+        masks = self.choose_masks(trainer, pl_module, stage) if self.policy is not None else None
         self._stages.current, self._stages.masks = stage, masks
         for optimizer in trainer.optimizers:
             optimizer.state.clear()
@@ -114,7 +114,7 @@ class SelectiveMasking(Callback):
         """Keeps the state for `on_fit_start`."""
         self._restored = state_dict
 
-    def _choose(self, trainer: Trainer, module: ReconstructionModule, stage: int) -> MaskTable:
+    def choose_masks(self, trainer: Trainer, module: ReconstructionModule, stage: int) -> MaskTable:
         """Fixes one mask for every image of a partition, and records masks and scores."""
         assert self.policy is not None
         data, folder = module.data, run_folder(trainer) / "masks"

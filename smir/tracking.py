@@ -68,10 +68,11 @@ class RunRecord(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the row of this epoch."""
+        metrics = sorted(trainer.callback_metrics.items())  # a collective: it reduces over all ranks
         if not trainer.is_global_zero:
             return
         row = {"epoch": str(trainer.current_epoch), "step": str(trainer.global_step)}
-        row |= {name: repr(float(value)) for name, value in sorted(trainer.callback_metrics.items()) if name != "loss"}
+        row |= {name: repr(float(value)) for name, value in metrics if name != "loss"}
         row["seconds"] = f"{time.perf_counter() - self._started:.2f}"
         self._rows.append(row)
         columns = list(dict.fromkeys(name for row in self._rows for name in row if name != "seconds"))

@@ -101,8 +101,7 @@ class SmirModule(pl.LightningModule):
         for group in optimizer.param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
             group["lr"] = self.lr * factor
         torch.manual_seed(seed_for(self.data.seed, "epoch", self.current_epoch, self.global_rank))
-        self.log("lr", self.lr * factor)
-        self.log("stage", float(self.data.stages.current))
+        self.log_dict({"lr": self.lr * factor, "stage": float(self.data.stages.current)}, sync_dist=True)
 
     def on_validation_start(self) -> None:
         """Makes batch-norm statistics equal over the ranks before they are used."""
@@ -125,7 +124,7 @@ class SmirModule(pl.LightningModule):
                 "view_size": self.preprocessing.view_size,
                 "num_patches": self.preprocessing.num_patches,
             },
-            "origin": self.origin,
+            "origin": {**self.origin, "image_visits": self.data.image_visits(self.trainer.max_epochs or 0)},
         }
 
     @classmethod

@@ -154,10 +154,11 @@ class SmirDataModule(pl.LightningDataModule, abc.ABC):
         images = Images(self.images(split), self.min_side)
         return Labels(images, self._lists[f"{split} labels"], self.decode_label)
 
-    def fingerprint(self) -> dict[str, str]:
+    def fingerprint(self) -> dict[str, dict[str, Any]]:
         """Number of images and hash of the names of every list that the task uses; part of a run's identity."""
         names: tuple[Any, ...] = ("pool",) if self.task == "pretrain" else ("train", "val", "test")
-        return {name: f"{len(self.images(name))} images, {self.images(name).fingerprint()}" for name in names}
+        lists = {name: self.images(name) for name in names}
+        return {name: {"images": len(files), "names": files.fingerprint()} for name, files in lists.items()}
 
     @property
     def stages(self) -> Stages:
@@ -186,10 +187,17 @@ class SmirDataModule(pl.LightningDataModule, abc.ABC):
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Augmented crops: masked ones of the current stage, or labelled ones."""
-        rank, world_size = self._place()
+        _, world_size = self._place()
         transform = TrainTransform(self.crop_size)
-        sampler = TrainSampler(self.stages, self.seed, rank, world_size, self.batch_size)
-        return self._loader(self._crops("train", transform), sampler, self.batch_size // world_size)
+        return self._loader(self._crops("train", transform), self._train_sampler(), self.batch_size // world_size)
+
+    def image_visits(self, epochs: int) -> int:
+        """Training images that all ranks visit together in so many epochs, over all stages."""
+        sampler, stages = self._train_sampler(), self.stages
+        return epochs // stages.num_stages * sum(sampler.visits(stage) for stage in range(stages.num_stages))
+
+    def _train_sampler(self) -> TrainSampler:
+        return TrainSampler(self.stages, self.seed, *self._place(), self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Centre crops of the current stage's validation part, or of the labelled validation split."""

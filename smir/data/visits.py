@@ -153,9 +153,11 @@ class TrainSampler(VisitSampler):
 
     def __len__(self) -> int:
         """Visits of this rank in an epoch of the longest stage, so that the number of batches comes out right."""
-        longest = len(self.stages.train(0))
-        visits = min(self.num_batches * self.batch_size, longest)
-        return len(range(self.rank, visits, self.world_size))
+        return len(range(self.rank, self.visits(0), self.world_size))
+
+    def visits(self, stage: int) -> int:
+        """Visits of all ranks in an epoch of a stage."""
+        return min(self.num_batches * self.batch_size, len(self.stages.train(stage)))
 
     def __iter__(self) -> Iterator[Visit]:
         indices = self.stages.train(self.stages.current)

@@ -1,0 +1,41 @@
+# Every target is a chain of smir calls. A finished run is its DONE file, so what is done is not done again.
+PYTHON ?= python3
+SMIR = .venv/bin/python -m smir
+DEMO = runs/demo
+DEMO_FIT = $(SMIR) fit --config experiments/demo
+
+.PHONY: help setup demo test lint
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/installed  ## make .venv and install smir with its development tools
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
+	@touch $@
+
+test: .venv/installed  ## the whole test suite
+	.venv/bin/python -m pytest
+
+lint: .venv/installed  ## ruff, its formatter, and mypy (strict) on smir/
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
+	$(SMIR) report --runs $(DEMO) --out $(DEMO)/report
+
+$(DEMO)/data/nassar/ortho_tiles/tiles.json: | .venv/installed
+	$(SMIR) prepare synthetic --root $(DEMO)/data --width 3072 --height 3072 --train_tiles 24 --test_tiles 48
+	$(SMIR) prepare nassar --root $(DEMO)/data
+
+$(DEMO)/random/seed0/DONE $(DEMO)/selective/seed0/DONE: $(DEMO)/%/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
+	$(DEMO_FIT)/pretrain.yaml --config experiments/demo/$*.yaml
+
+$(DEMO)/segment-scratch/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
+	$(DEMO_FIT)/segment.yaml --run.experiment demo/segment-scratch
+
+$(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE: $(DEMO)/segment-%/seed0/DONE: $(DEMO)/%/seed0/DONE
+	$(DEMO_FIT)/segment.yaml --run.experiment demo/segment-$* \
+		--model.weights $(DEMO)/$*/seed0/checkpoints/best.ckpt

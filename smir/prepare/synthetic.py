@@ -1,0 +1,146 @@
+"""Writes an artificial data set in the layout of Nassar 2020, so that everything can be run without fetching data.
+
+The orthomosaic is one field; the labelled tiles come from five other fields, so none of them is in the pool.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from tqdm import tqdm
+
+from smir.prepare.field import Field
+from smir.prepare.tiling import close_record, has_record, open_record, write_atomic, write_png
+from smir.errors import ConfigError, DataError, first_few
+
+# Changes whenever the same seed gives other pixels, so that no folder mixes two versions of the renderer.
+RENDERER_VERSION = 1
+RECORD_NAME = "synthetic.json"
+_ORTHOMOSAIC_FIELD = 0
+# Rows rendered at a time (memory grows with the width) and columns per window (fits the processor's cache).
+_STRIP_ROWS = 512
+_WINDOW_COLUMNS = 1024
+
+
+@dataclass(frozen=True)
+class SyntheticReport:
+    """What `write_dataset` left on disk.
+
+    Attributes:
+        orthomosaic: path of the orthomosaic.
+        train: labelled tiles to train on (sub5, sub4, sub3).
+        val: labelled tiles to choose checkpoints with (sub1).
+        test: labelled tiles to test on (sub2).
+    """
+
+    orthomosaic: Path
+    train: int
+    val: int
+    test: int
+
+
+def write_dataset(
+    root: Path,
+    seed: int = 0,
+    width: int = 4096,
+    height: int = 4096,
+    tile: int = 256,
+    train_tiles: int = 120,
+    val_tiles: int = 12,
+    test_tiles: int = 24,
+) -> SyntheticReport:
+    """Writes `root/nassar`: orthomosaic, labelled tiles, lists; a finished one is left, an interrupted one completed.
+
+    Masks are mode L: 0 background, 1 crop, 2 weed (five species). While it is made, the orthomosaic takes 3 bytes a
+    pixel on disk besides the final file; memory holds a strip of 512 rows.
+
+    Args:
+        root: data root.
+        seed: of everything; the same seed gives the same pixels.
+        width: of the orthomosaic, in pixels (about 1.5 mm each).
+        height: of the orthomosaic, in pixels.
+        tile: side of the labelled tiles, in pixels.
+        train_tiles: number of labelled tiles to train on.
+        val_tiles: number of labelled tiles for validation.
+        test_tiles: number of labelled tiles to test on.
+
+    Raises:
+        ConfigError: if a size or number is below 1, or the seed is negative.
+        DataError: if the folder holds data of other settings, or data that this function did not write.
+    """
+    sizes = {"width": width, "height": height, "tile": tile}
+    sizes |= {"train_tiles": train_tiles, "val_tiles": val_tiles, "test_tiles": test_tiles}
+    wrong = [f"{name} {value}" for name, value in sizes.items() if value < 1]
+    if wrong or seed < 0:
+        raise ConfigError(
+            f"Sizes and numbers must be at least 1 and the seed at least 0; got {', '.join(wrong) or seed}."
+        )
+    folder = root / "nassar"
+    record_path = folder / RECORD_NAME
+    orthomosaic = folder / "orthomosaic" / "data" / "RGB_reference_png.png"
+    labelled = folder / "tiled_dataset" / "train"
+    foreign = [str(path.resolve()) for path in (orthomosaic, labelled) if path.exists()]
+    if foreign and not has_record(record_path):
+        raise DataError(
+            f"{first_few(foreign)}: there already, but without {record_path.resolve()}, so not artificial data. "
+            "Choose another root; this command overwrites nothing."
+        )
+    for path in (orthomosaic.parent, labelled / "data", labelled / "mask", labelled / "data_list"):
+        path.mkdir(parents=True, exist_ok=True)
+    report = SyntheticReport(orthomosaic, train_tiles, val_tiles, test_tiles)
+    settings = {"renderer": RENDERER_VERSION, "seed": seed, **sizes}
+    if open_record(record_path, settings) is not None:
+        return report
+
+    # The paper's training list runs from sub5 down, so that its first fifth is a single field.
+    subs = {5: (train_tiles + 2) // 3, 4: (train_tiles + 1) // 3, 3: train_tiles // 3, 1: val_tiles, 2: test_tiles}
+    names = {number: _grid_names(number, count) for number, count in subs.items()}
+    with tqdm(total=sum(subs.values()), desc="Labelled tiles", unit="tile") as progress:
+        for number, places in names.items():
+            field = Field(seed, number)
+            for name, (row, column) in places.items():
+                files = labelled / "data" / f"{name}.png", labelled / "mask" / f"{name}.png"
+                if not all(file.is_file() for file in files):
+                    for file, pixels in zip(files, field.render(row * tile, column * tile, tile, tile), strict=True):
+                        write_png(file, pixels)
+                progress.update()
+    for split, numbers in {"train": (5, 4, 3), "val": (1,), "test": (2,)}.items():
+        lines = [f"{name}\n" for number in numbers for name in names[number]]
+        write_atomic(labelled / "data_list" / f"{split}.txt", "".join(lines).encode())
+    if not orthomosaic.is_file():
+        _write_orthomosaic(Field(seed, _ORTHOMOSAIC_FIELD), orthomosaic, width, height)
+    close_record(record_path, settings)
+    return report
+
+
+def _grid_names(number: int, count: int) -> dict[str, tuple[int, int]]:
+    """Returns names and places (row, column) of the first `count` tiles of a nearly square grid on one field."""
+    columns = int(np.ceil(np.sqrt(count)))
+    return {f"sub{number}_{k // columns}_{k % columns}": (k // columns, k % columns) for k in range(count)}
+
+
+def _write_orthomosaic(field: Field, path: Path, width: int, height: int) -> None:
+    """Renders strip by strip into a raw file, which an interrupted run goes on with, then turns that into the PNG."""
+    raw = path.with_suffix(".raw.tmp")
+    row_bytes = 3 * width
+    with raw.open("ab") as stream, tqdm(total=height, desc="Orthomosaic", unit="row") as progress:
+        done = min(stream.tell() // row_bytes, height)
+        # The last row may have been cut short.
+        stream.truncate(done * row_bytes)
+        progress.update(done)
+        while done < height:
+            rows = min(_STRIP_ROWS, height - done)
+            strip = np.empty((rows, width, 3), np.uint8)
+            for left in range(0, width, _WINDOW_COLUMNS):
+                columns = min(_WINDOW_COLUMNS, width - left)
+                strip[:, left : left + columns] = field.render(done, left, rows, columns)[0]
+            stream.write(strip.data)
+            done += rows
+            progress.update(rows)
+    temporary = path.with_suffix(".png.tmp")
+    print("Compressing the orthomosaic ...", flush=True)
+    image = pyvips.Image.rawload(str(raw), width, height, 3, access="sequential", interpretation="srgb")
+    image.pngsave(str(temporary), compression=3)
+    temporary.replace(path)
+    raw.unlink()

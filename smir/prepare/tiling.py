@@ -1,0 +1,274 @@
+"""Cuts an image that does not fit in memory into tiles, and keeps the record that lets such work be resumed.
+
+A `<name>.partial.json` beside the output holds the settings while the work goes on; `<name>.json` takes its place when
+all is done. Files appear under their final name only when complete, so a file that is there need not be written again.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from smir.errors import ConfigError, DataError, first_few
+
+RECORD_NAME = "tiles.json"
+
+
+@dataclass(frozen=True)
+class TileReport:
+    """What `tile_image` left on disk.
+
+    Attributes:
+        written: tiles in the target folder, those of an earlier, interrupted run included.
+        skipped: tiles left out for holding too few valid pixels.
+    """
+
+    written: int
+    skipped: int
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes a file that is either whole or not there, whatever interrupts the writing."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    """Writes a PNG atomically: (H, W, 3) uint8 RGB, or (H, W) uint8 as mode L."""
+    ordered = np.ascontiguousarray(image[..., ::-1]) if image.ndim == 3 else image
+    # Level 1 is an eighth larger than level 9 and eight times as fast.
+    done, encoded = cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise DataError(f"OpenCV could not encode an image of shape {image.shape} as {path.resolve()}.")
+    write_atomic(path, encoded.tobytes())
+
+
+def open_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Opens the record of a long job, so that nothing is mixed with the output of other settings.
+
+    Args:
+        path: of the finished record; the folder must exist.
+        settings: all that the output depends on, of JSON types.
+
+    Returns:
+        The finished record, or None where the job is new or was interrupted.
+
+    Raises:
+        DataError: if the folder holds the output of other settings, or the record cannot be read.
+    """
+    partial = path.with_suffix(".partial.json")
+    remedy = f"Delete {path.parent.resolve()} to start anew, or choose another folder."
+    for file in (path, partial):
+        if not file.is_file():
+            continue
+        try:
+            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            before = record["settings"]
+            differing = [
+                f"{key} {before.get(key)!r}, now {settings.get(key)!r}"
+                for key in sorted({*before, *settings})
+                if before.get(key) != settings.get(key)
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{file.resolve()} is not a readable record ({error!r}). {remedy}") from error
+        if differing:
+            raise DataError(f"{file.resolve()} records other settings: {first_few(differing)}. {remedy}")
+        if file == path:
+            return record
+        return None
+    write_atomic(partial, json.dumps({"settings": dict(settings)}, indent=1).encode())
+    return None
+
+
+def close_record(path: Path, settings: Mapping[str, Any], **counts: int) -> None:
+    """Marks the job of `open_record` as finished and records what it made."""
+    write_atomic(path, json.dumps({"settings": dict(settings), **counts}, indent=1).encode())
+    path.with_suffix(".partial.json").unlink(missing_ok=True)
+
+
+def has_record(path: Path) -> bool:
+    """Returns whether a job was begun or finished under this record."""
+    return path.is_file() or path.with_suffix(".partial.json").is_file()
+
+
+def _line(error: pyvips.Error) -> str:
+    """Returns libvips' message, which spans several lines, as one."""
+    return "; ".join(str(error).split("\n")).strip("; ")
+
+
+def _starts(size: int, tile: int, stride: int) -> list[int]:
+    """Returns where tiles begin along a side, in pixels; the last one ends at the border."""
+    starts = list(range(0, size - tile + 1, stride))
+    return starts if starts[-1] + tile == size else [*starts, size - tile]
+
+
+def _open(source: Path, tile: int) -> pyvips.Image:
+    """Opens an image for reading once from top to bottom, and checks that it can be tiled."""
+    where = source.resolve()
+    if not source.is_file():
+        raise DataError(f"The image to tile, {where}, is not there.")
+    try:
+        # By default libvips fills what it cannot decode with black and carries on.
+        image = pyvips.Image.new_from_file(str(source), access="sequential", fail_on="error")
+    except pyvips.Error as error:
+        raise DataError(
+            f"{where} cannot be read as an image: {_line(error)}. Check or fetch the file again."
+        ) from error
+    if image.format != "uchar" or image.interpretation not in ("srgb", "rgb") or image.bands not in (3, 4):
+        raise DataError(
+            f"{where} has {image.bands} bands of {image.format} ({image.interpretation}); 8-bit RGB, with or without "
+            f"alpha, is needed. Convert it: vips colourspace {source.name} converted.png srgb"
+        )
+    if image.get_typeof("orientation") and image.get("orientation") > 1:
+        raise DataError(
+            f"{where} is stored rotated (EXIF orientation {image.get('orientation')}). Save it upright: "
+            f"vips autorot {source.name} upright.png"
+        )
+    if image.width < tile or image.height < tile:
+        raise DataError(
+            f"{where} is {image.width} x {image.height} pixels, smaller than a tile of {tile} x {tile}. "
+            f"Use a tile of at most {min(image.width, image.height)}."
+        )
+    return image
+
+
+def _strips(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDArray[np.uint8], None, None]:
+    """Yields rows [top, top + tile) of a sequential image as one reused (tile, width, bands) uint8 array.
+
+    libvips decodes in a thread of its own and sends the rows through a pipe. (pyvips.Region would be simpler, but its
+    cache takes 0.5 GB at a width of 90,600 pixels, and single crops lose rows that do not fit the decoder's blocks.)
+    """
+    reading, writing = os.pipe()
+    errors: list[pyvips.Error] = []
+
+    def send(chunk: bytes) -> int:
+        try:
+            return os.write(writing, chunk)
+        except BrokenPipeError:  # nobody reads on; -1 ends the decoding
+            return -1
+
+    def decode() -> None:
+        try:
+            target = pyvips.TargetCustom()
+            target.on_write(send)
+            image.rawsave_target(target)
+        except pyvips.Error as error:
+            errors.append(error)
+        finally:
+            os.close(writing)
+
+    thread = threading.Thread(target=decode, daemon=True)
+    thread.start()
+    strip = np.empty((tile, image.width, image.bands), np.uint8)
+    end = 0
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            for top in tops:
+                # Each row comes once, so rows shared with the strip before are moved, not read.
+                kept = end - top
+                if kept:
+                    strip[:kept] = strip[tile - kept :]
+                if pipe.readinto(strip[kept:].data.cast("B")) < strip[kept:].nbytes:
+                    thread.join()
+                    raise errors[0] if errors else pyvips.Error("the decoder stopped early")
+                end = top + tile
+                yield strip
+    finally:
+        thread.join()
+
+
+def _valid_share(pixels: NDArray[np.uint8]) -> float:
+    """Returns the share of pixels (H, W, 3 or 4) that hold data.
+
+    With an alpha channel those are the pixels that are not fully transparent. Without one, no-data is what mosaicking
+    programs fill with: pure black (0, 0, 0) or pure white (255, 255, 255).
+    """
+    if pixels.shape[2] == 4:
+        return float((pixels[..., 3] > 0).mean())
+    return float(1 - ((pixels == 0).all(-1) | (pixels == 255).all(-1)).mean())
+
+
+def tile_image(
+    source: Path, target: Path, tile: int = 256, overlap: int = 0, min_valid: float = 0.0, prefix: str = "nassar_"
+) -> TileReport:
+    """Cuts an image of any size into square PNG tiles (RGB uint8), reading it once from top to bottom.
+
+    The grid has a stride of `tile - overlap`; its last row and column are aligned to the border, so every tile is full.
+    Tiles are numbered row by row by their place in the grid (`nassar_00000.png`), so leaving some out renumbers none.
+    Memory holds a few strips of `tile` rows. A finished target returns at once, an interrupted one is completed.
+
+    Args:
+        source: an 8-bit RGB or RGBA image in any format that libvips reads.
+        target: folder of the tiles; made if it is not there.
+        tile: side of a tile in pixels.
+        overlap: pixels that neighbouring tiles share, 0 to tile - 1.
+        min_valid: tiles with a smaller share of valid pixels (0 to 1) are left out. Valid is what is not fully
+            transparent, or, in an image without alpha, neither pure black nor pure white. 0 keeps every tile.
+        prefix: beginning of the tiles' names.
+
+    Raises:
+        ConfigError: if tile, overlap or min_valid is out of range.
+        DataError: if the source cannot be tiled, or the target holds tiles of another source or other settings.
+    """
+    if tile < 1 or not 0 <= overlap < tile or not 0 <= min_valid <= 1:
+        raise ConfigError(
+            f"tile {tile}, overlap {overlap}, min_valid {min_valid}: tile must be at least 1, overlap at least 0 and "
+            "below tile, min_valid between 0 and 1."
+        )
+    image = _open(source, tile)
+    stat = source.stat()
+    settings = {"source": source.name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    settings |= {"tile": tile, "overlap": overlap, "min_valid": min_valid, "prefix": prefix}
+    target.mkdir(parents=True, exist_ok=True)
+    record_path = target / RECORD_NAME
+    present = {path.name for path in target.glob(f"{prefix}*.png")}
+    if present and not has_record(record_path):
+        raise DataError(
+            f"{target.resolve()} holds {len(present)} tiles ({first_few(sorted(present))}) but no {RECORD_NAME}, so "
+            "they come from elsewhere. Delete the folder to make them anew, or choose another folder."
+        )
+    record = open_record(record_path, settings)
+    if record is not None and len(present) == record["written"]:
+        return TileReport(record["written"], record["skipped"])
+
+    tops, lefts = _starts(image.height, tile, tile - overlap), _starts(image.width, tile, tile - overlap)
+    digits = max(5, len(str(len(tops) * len(lefts) - 1)))
+    written = skipped = number = 0
+    try:
+        with (
+            tqdm(total=len(tops) * len(lefts), desc=f"Tiling {source.name}", unit="tile") as progress,
+            closing(_strips(image, tops, tile)) as strips,
+        ):
+            for strip in strips:
+                for left in lefts:
+                    pixels = strip[:, left : left + tile]
+                    name = f"{prefix}{number:0{digits}d}.png"
+                    number += 1
+                    if min_valid > 0 and _valid_share(pixels) < min_valid:
+                        skipped += 1
+                        continue
+                    if name not in present:
+                        write_png(target / name, pixels[..., :3])
+                    written += 1
+                progress.update(len(lefts))
+    except pyvips.Error as error:
+        raise DataError(
+            f"{source.resolve()} cannot be decoded below row {tops[number // len(lefts)]}: {_line(error)}. The file is "
+            f"damaged or cut short; fetch it again and delete {target.resolve()}."
+        ) from error
+    close_record(record_path, settings, width=image.width, height=image.height, written=written, skipped=skipped)
+    return TileReport(written, skipped)
