@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from collections.abc import Sequence
 
 from smir import __version__
@@ -84,12 +85,15 @@ def _run_training(args: list[str] | None) -> None:
     from smir.allocator import keep_freed_memory
 
     keep_freed_memory()
+    # Raised inside Lightning with current versions of torch; nothing that a user could act on.
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     from smir.cli import AlreadyDone, run_cli
 
     try:
         run_cli(args)
     except AlreadyDone as done:
-        print(f"{done} has finished before; delete the folder to run it again.")
+        if done.is_rank_zero:
+            print(f"{done} has finished before; delete the folder to run it again.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -45,7 +44,11 @@ class RunOptions:
 
 
 class AlreadyDone(Exception):
-    """The run has finished before; there is nothing to do."""
+    """The run in that folder has finished before; there is nothing to do."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.is_rank_zero = _rank() == 0
 
 
 class SmirCLI(LightningCLI):
@@ -136,9 +139,8 @@ class SmirCLI(LightningCLI):
             rank_zero_info(f"Done: {self.record.folder}")
 
     def _identity(self) -> Identity:
-        config = yaml.safe_load(
-            self.parser.dump(self.config, skip_link_targets=True, skip_none=False, skip_validation=True)
-        )[self.subcommand]
+        self._dump_config()
+        config = self.config_dump
         name = config["run"]["experiment"] or f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}"
         inputs = {"data": self.datamodule.fingerprint(), "weights": _weights_fingerprint(self.model.weights)}
         return Identity(name, config["seed_everything"], recipe_of(config), inputs)
@@ -149,7 +151,7 @@ class SmirCLI(LightningCLI):
             decision = json.loads(os.environ[RUN_VARIABLE])
         else:
             decision = self._open(root, identity) if _rank() == 0 else {}
-            if self.trainer.world_size > 1 and self.trainer.strategy.launcher is None:
+            if _started_from_outside(self.trainer):
                 # torchrun or SLURM has started all ranks; Lightning keeps this process group.
                 self.trainer.strategy.setup_environment()
                 decision = self.trainer.strategy.broadcast(decision)
@@ -234,6 +236,12 @@ class SmirCLI(LightningCLI):
         folder = result_folder(run, source)
         self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]
         rank_zero_info(f"Test results go to {folder}.")
+
+
+def _started_from_outside(trainer: Trainer) -> bool:
+    """Whether something other than Lightning started the processes of this run."""
+    cluster = getattr(trainer.strategy, "cluster_environment", None)
+    return trainer.world_size > 1 and cluster is not None and cluster.creates_processes_externally
 
 
 def _rank() -> int:

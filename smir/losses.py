@@ -28,7 +28,13 @@ def _blur_matrix(length: int, window: int, device: torch.device, dtype: torch.dt
     matrix = torch.zeros(length - window + 1, length, dtype=torch.float64)
     for row in range(len(matrix)):
         matrix[row, row : row + window] = weights
-    return matrix.to(device, dtype)
+    return _normal(matrix, device, dtype)
+
+
+def _normal(matrix: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Copies a matrix that may have been made under `inference_mode`, whose tensors a later training cannot use."""
+    with torch.inference_mode(False):
+        return torch.tensor(matrix.numpy()).to(device, dtype)
 
 
 def _similarity(prediction: Tensor, target: Tensor, window: int) -> tuple[Tensor, Tensor]:
@@ -124,7 +130,7 @@ def _mean_matrix(edges: tuple[int, ...], window: int, device: torch.device, dtyp
     matrix = torch.zeros(len(edges) - 1, edges[-1] - window + 1, dtype=torch.float64)
     for strip, (start, end) in enumerate(itertools.pairwise(edges)):
         matrix[strip, start : end - window + 1] = 1 / (end - window + 1 - start)
-    return matrix.to(device, dtype)
+    return _normal(matrix, device, dtype)
 
 
 def _patch_means(values: Tensor, grid: PatchGrid, window: int) -> Tensor:

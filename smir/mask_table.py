@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,10 +159,10 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise CheckpointError(f"There is no file {path}.") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, TypeError) as error:
         raise CheckpointError(f"{path} is not a mask or score file of smir, or it is damaged: {error}") from error
     found = arrays.pop("format", None)
-    if found is None or int(found) != FORMAT or not set(names) <= set(arrays):
+    if found is None or found.tolist() != FORMAT or not set(names) <= set(arrays):
         raise CheckpointError(
             f"{path} has format {found} with {sorted(arrays)}; this version of smir reads format {FORMAT} with "
             f"{list(names)}."

@@ -29,12 +29,10 @@ class Network(nn.Module):
     encoder_name: str
 
 
-def _encoder(name: str, weights: str | None = None) -> nn.Module:
+def _encoder(name: str) -> nn.Module:
     try:
-        encoder: nn.Module = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights=weights)
+        encoder: nn.Module = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights=None)
     except (KeyError, RuntimeError) as error:
-        if "network" in str(error).lower() or weights:
-            raise
         raise ConfigError(
             f"segmentation_models_pytorch has no encoder {name!r}. Its own are {', '.join(smp.encoders.encoders)}; "
             "a timm model is written tu-<timm name>, for example tu-resnet18."

@@ -56,7 +56,7 @@ class PatchGrid:
             raise ConfigError(
                 f"num_patches = {num_patches} cuts an image of {height} x {width} pixels into patches only {thinnest} "
                 f"pixels thin; a patch needs {MIN_PATCH_SIDE} pixels a side. Use at most "
-                f"{(min(height, width) // (2 * MIN_PATCH_SIDE)) ** 2} patches, or larger images."
+                f"{max(1, (min(height, width) // (2 * MIN_PATCH_SIDE)) ** 2)} patches, or larger images."
             )
 
     @classmethod
@@ -99,7 +99,7 @@ class PatchGrid:
 
 def _scaled_lengths(edges: list[int], length: int) -> Tensor:
     """Pixels per strip once `edges` are stretched to `length`: pixel i lies where its centre i + 1/2 does."""
-    scale = length / edges[-1]
-    scaled = [math.ceil(edge * scale - 0.5) for edge in edges]
+    total = edges[-1]
+    scaled = [-(-(2 * edge * length - total) // (2 * total)) for edge in edges]  # ceil(edge * length / total - 1/2)
     scaled[0], scaled[-1] = 0, length
     return torch.tensor(scaled).diff()

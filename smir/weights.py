@@ -1,7 +1,6 @@
 """Pretrained weights into a network, with a full report of what matched."""
 
 import dataclasses
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ FORMAT = 1
 """Version of what smir adds to a checkpoint under the key `smir`."""
 
 _WRAPPERS = re.compile(r"^(?:(?:network|model|module|_orig_mod)\.)+")
+_TIMM = "encoder.model."
+"""Where segmentation_models_pytorch keeps a timm model; timm's own files have its names bare."""
 _HEAD = "segmentation_head."
 
 
@@ -46,6 +47,12 @@ class LoadReport:
         return ", ".join(parts)
 
 
+def _bare(name: str) -> str:
+    """A tensor's name without what wrappers add to it."""
+    name = _WRAPPERS.sub("", name)
+    return f"encoder.{name.removeprefix(_TIMM)}" if name.startswith(_TIMM) else name
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a weight file without executing anything in it.
 
@@ -64,7 +71,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # a damaged file raises whatever its damage makes of the unpickler
         reason = str(error).split("\n")[0][:200]
         raise CheckpointError(
             f"{path.absolute()} is not a checkpoint of plain weights, or it is damaged ({reason}). "
@@ -72,7 +79,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.absolute()} holds a {type(content).__name__}, not a checkpoint or state dict.")
-    found = content.get("smir", {"format": FORMAT})["format"]
+    record = content.get("smir", {"format": FORMAT})
+    found = record.get("format") if isinstance(record, dict) else None
     if found != FORMAT:
         raise CheckpointError(
             f"{path.absolute()} has smir checkpoint format {found}; this version reads format {FORMAT}. "
@@ -99,7 +107,9 @@ def load_pretrained(network: Network, path: str | Path) -> LoadReport:
     """
     content = read_checkpoint(path)
     state = content.get("state_dict", content)
-    tensors = {_WRAPPERS.sub("", name): value for name, value in state.items() if isinstance(value, Tensor)}
+    if not isinstance(state, dict):
+        raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
+    tensors = {_bare(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not any(name.startswith("encoder.") for name in tensors):
         tensors = {f"encoder.{name}": value for name, value in tensors.items()}
     return _fill(network, tensors, str(path))
@@ -119,13 +129,13 @@ def load_imagenet(network: Network) -> LoadReport:
             f"The ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}: {str(error)[:200]}). "
             "Download the file on a machine with a network and give its path: --model.weights FILE."
         ) from error
-    tensors = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+    tensors = {_bare(f"encoder.{key}"): value for key, value in encoder.state_dict().items()}
     return _fill(network, tensors, f"ImageNet weights of {name}")
 
 
 def _fill(network: Network, tensors: dict[str, Tensor], source: str) -> LoadReport:
     own = network.state_dict()
-    wanted = {_WRAPPERS.sub("", name): name for name in own}
+    wanted = {_bare(name): name for name in own}
     loaded, missing, mismatched = [], [], []
     for name, full_name in wanted.items():
         if name.startswith(_HEAD) or name not in tensors:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from smir.commands import prepare
+from smir.errors import ConfigError, DataError
 from smir.prepare import synthetic
 from smir.prepare.field import Field, noise
 from smir.prepare.plants import WEED_SPECIES, Species
 from smir.prepare.synthetic import write_dataset
-from smir.errors import ConfigError, DataError
 
 SMALL = {"width": 300, "height": 270, "tile": 64, "train_tiles": 5, "val_tiles": 2, "test_tiles": 3}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import pyvips
 
+from smir.errors import ConfigError, DataError
 from smir.prepare import tiling
 from smir.prepare.tiling import TileReport, tile_image
-from smir.errors import ConfigError, DataError
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:

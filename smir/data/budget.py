@@ -1,5 +1,6 @@
 """The label budget: how many labelled training images a run may use."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -26,7 +27,7 @@ class LabelBudget:
         value = value.value if isinstance(value, LabelBudget) else value
         if isinstance(value, str):
             value = _number(value)
-        if isinstance(value, bool) or value <= 0 or (isinstance(value, float) and value > 1):
+        if isinstance(value, bool) or not value > 0 or (isinstance(value, float) and value > 1):
             raise ConfigError(
                 f"data.label_budget = {value!r}: a whole number is a count of 1 or more, a number with a point a share "
                 "above 0 and at most 1.0."
@@ -45,7 +46,7 @@ class LabelBudget:
         Raises:
             ConfigError: If the budget comes to none, or to more than there are.
         """
-        count = self.value if isinstance(self.value, int) else int(self.value * len(items))
+        count = self.value if isinstance(self.value, int) else math.floor(self.value * len(items) + 1e-9)
         if not 1 <= count <= len(items):
             raise ConfigError(
                 f"data.label_budget = {self.value!r} asks for {count} of {len(items)} labelled training images."

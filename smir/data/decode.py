@@ -38,6 +38,9 @@ def _orientation(image: Image.Image) -> int:
 def _decoded(image: Image.Image, path: Path, kind: str) -> Image.Image:
     try:
         oriented = _orientation(image) != 1
+        if image.format == "TIFF":
+            # Else Pillow maps an uncompressed file into memory with the sides of the rotated image.
+            image.filename = ""  # type: ignore[attr-defined]  # of the subclass that Image.open returns
         image.load()
         return ImageOps.exif_transpose(image) if oriented else image
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -54,6 +57,8 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     with _open(path, "image") as image:
         width, height = image.size
+        if image.format == "TIFF":
+            width, height = image.tag_v2[256], image.tag_v2[257]  # `size` is that of the rotated image already
         return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
 
 
@@ -87,13 +92,15 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
         DataError: If the file cannot be read, or has colours in place of ids.
     """
     with _open(path, "label") as file:
+        raw = file.tile[0].args if file.format == "PNG" and file.tile else None
         image = _decoded(file, path, "label")
         if image.mode not in _LABEL_MODES:
             raise DataError(
                 f"The label {path} has mode {image.mode} ({len(image.getbands())} channels); a label has one channel "
                 "that holds class ids (a grey or palette PNG). Convert colours to ids first."
             )
-        return np.asarray(image).astype(np.int32)
+        stretch = {"L;2": 85, "L;4": 17}.get(str(raw), 1)  # Pillow spreads grey of 2 and 4 bits over 0 to 255
+        return np.asarray(image).astype(np.int32) // stretch
 
 
 def list_images(folder: Path) -> list[str]:

@@ -13,7 +13,7 @@ from smir.data.decode import read_image, read_label
 from smir.data.files import FileList
 from smir.data.transforms import Transform
 from smir.data.visits import Visit
-from smir.errors import DataError
+from smir.errors import ConfigError, DataError
 from smir.masking import MaskPolicy
 from smir.preprocessing import VOID, Preprocessing, UInt8
 from smir.seeding import generator_for
@@ -178,11 +178,17 @@ def class_ids(
 
     Raises:
         DataError: If a value is neither a class nor void, with the values found.
+        ConfigError: If `label_map` leads to something that is no class.
     """
     table = np.full(1 << 16, -1, dtype=np.int16)
     table[:num_classes] = np.arange(num_classes)
     table[VOID] = VOID
     for value, class_id in (label_map or {}).items():
+        if not (0 <= value < len(table) and (0 <= class_id < num_classes or class_id == VOID)):
+            raise ConfigError(
+                f"data.label_map translates {value} to {class_id}: the first must lie between 0 and {len(table) - 1}, "
+                f"the second be a class (0 to {num_classes - 1}) or void ({VOID})."
+            )
         table[value] = class_id
     outside = (stored < 0) | (stored >= len(table))
     ids = table[np.where(outside, len(table) - 1, stored)]

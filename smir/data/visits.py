@@ -148,7 +148,7 @@ class TrainSampler(VisitSampler):
             )
         self.batch_size = batch_size
         self.num_batches = max(1, max(sizes) // batch_size)
-        if 0 < min(sizes) - (self.num_batches - 1) * batch_size < world_size:  # a rank would lack the last batch
+        if min(sizes) - (self.num_batches - 1) * batch_size < world_size:  # a rank would lack the last batch
             self.num_batches = max(1, min(sizes) // batch_size)
 
     def __len__(self) -> int:

@@ -1,0 +1,238 @@
+import itertools
+
+import numpy as np
+import pytest
+import pytorch_msssim
+import torch
+
+from smir.errors import ConfigError
+from smir.losses import ReconstructionLoss, _bounded_power, ms_ssim, patch_loss
+from smir.patches import PatchGrid
+
+
+def textured(*shape, seed=0):
+    """Noise at several scales, of about unit deviation, so that no scale of MS-SSIM is trivial."""
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randn(shape, generator=generator)
+    for factor in (4, 16, 64):
+        coarse = torch.randn(*shape[:2], -(-shape[2] // factor), -(-shape[3] // factor), generator=generator)
+        image += coarse.repeat_interleave(factor, -2).repeat_interleave(factor, -1)[..., : shape[2], : shape[3]]
+    return image / 2
+
+
+def close_to(target, share, seed=1):
+    return (1 - share) * target + share * textured(*target.shape, seed=seed)
+
+
+def reference_ms_ssim(prediction, target):
+    return pytorch_msssim.ms_ssim(prediction, target, data_range=1, size_average=False)
+
+
+# MS-SSIM
+
+
+@pytest.mark.parametrize(
+    ("size", "share"), [((161, 161), 0.05), ((192, 192), 0.7), ((163, 250), 0.4), ((255, 177), 0.2), ((256, 256), 0.4)]
+)
+def test_ms_ssim_equals_the_reference(size, share):
+    target = textured(2, 3, *size)
+    prediction = close_to(target, share)
+    ours, reference = ms_ssim(prediction, target), reference_ms_ssim(prediction, target)
+    assert ours.shape == (2,)
+    assert ours.min() > 0.01
+    assert ours.max() < 0.999
+    torch.testing.assert_close(ours, reference, atol=1e-5, rtol=0)
+
+
+def test_ms_ssim_of_equal_images_is_one():
+    target = textured(2, 3, 192, 192)
+    torch.testing.assert_close(ms_ssim(target, target), torch.ones(2), atol=1e-6, rtol=0)
+
+
+def test_ms_ssim_multiplies_scales_per_channel_and_then_averages_channels():
+    target = textured(2, 3, 192, 192)
+    prediction = close_to(target, 0.2)
+    prediction[:, 1] = -target[:, 1]  # negatively correlated at every scale: this channel's product is 0
+    each = [ms_ssim(prediction[:, c : c + 1], target[:, c : c + 1]) for c in range(3)]
+    torch.testing.assert_close(each[1], torch.zeros(2), atol=1e-6, rtol=0)
+    together = ms_ssim(prediction, target)
+    torch.testing.assert_close(together, sum(each) / 3)
+    torch.testing.assert_close(together, reference_ms_ssim(prediction, target), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(160, 256), (256, 160), (96, 96)])
+def test_images_too_small_for_five_scales_are_refused(size):
+    image = torch.zeros(1, 3, *size)
+    with pytest.raises(ConfigError, match=f"161 pixels or more, got {size[0]} x {size[1]}"):
+        ReconstructionLoss()(image, image)
+
+
+# The loss of an image
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_the_loss_is_l1_plus_one_minus_ms_ssim(share):
+    target = textured(2, 3, 161, 176)
+    prediction = close_to(target, share)
+    expected = (prediction - target).abs().mean(dim=(1, 2, 3)) + 1 - reference_ms_ssim(prediction, target)
+    loss = ReconstructionLoss()
+    torch.testing.assert_close(loss.per_image(prediction, target), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(loss(prediction, target), expected.mean(), atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_of_a_perfect_reconstruction_is_zero():
+    target = textured(1, 3, 192, 192)
+    assert ReconstructionLoss()(target, target).abs() < 1e-6
+
+
+def test_the_gradient_is_that_of_the_formula():
+    target = textured(1, 3, 176, 176).double()
+    ours = close_to(target.float(), 0.4).double().requires_grad_()
+    reference = ours.detach().clone().requires_grad_()
+    ReconstructionLoss()(ours, target).backward()
+    ((reference - target).abs().mean() + 1 - reference_ms_ssim(reference, target).mean()).backward()
+    assert ours.grad.abs().max() > 1e-7
+    torch.testing.assert_close(ours.grad, reference.grad, atol=1e-10, rtol=1e-5)
+
+
+BLACK, WHITE = -2.1, 2.6  # what normalisation makes of 0 and 255
+HARD_PAIRS = {
+    "flat, both equal": lambda y: (torch.zeros_like(y), torch.zeros_like(y)),
+    "flat, different": lambda y: (torch.full_like(y, 0.5), torch.full_like(y, -0.5)),
+    "flat against texture": lambda y: (torch.zeros_like(y), y),
+    "texture against flat": lambda y: (y, torch.zeros_like(y)),
+    "black": lambda y: (y, torch.full_like(y, BLACK)),
+    "black against white": lambda y: (torch.full_like(y, BLACK), torch.full_like(y, WHITE)),
+    "saturated": lambda y: (torch.where(y > 0, WHITE, BLACK), torch.where(y > 0.5, WHITE, BLACK)),
+    "half saturated": lambda y: (y, torch.where(torch.arange(y.shape[-1]) > 90, torch.full_like(y, WHITE), y)),
+    "negatively correlated": lambda y: (-y, y),
+    "equal": lambda y: (y.clone(), y),
+    "an exploding network": lambda y: (300 * y, y),
+}
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("name", HARD_PAIRS)
+def test_hard_images_have_finite_values_and_gradients(name, autocast):
+    prediction, target = HARD_PAIRS[name](textured(1, 3, 176, 176))
+    prediction = prediction.bfloat16() if autocast else prediction
+    prediction.requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        loss = ReconstructionLoss()(prediction, target)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.isfinite()
+    assert loss > -1e-5
+    assert prediction.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("weight", [0.0448, 0.3001])
+def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(weight):
+    # The true slope is infinite at 0. Images on which a similarity is exactly 0 are too rare to be made up here.
+    base = torch.tensor([-0.3, 0.0, 1e-30, 1e-9, 0.2, 1.0], requires_grad=True)
+    power = _bounded_power(base, weight)
+    exact = base.detach().clamp(min=0) ** weight
+    torch.testing.assert_close(power, exact, atol=1e-6, rtol=0)
+    power.sum().backward()
+    assert (base.grad.abs() <= weight * 1e-4 ** (weight - 1) * 1.001).all()
+    torch.testing.assert_close(base.grad[-2:], weight * base.detach()[-2:] ** (weight - 1))
+
+
+def test_autocast_does_not_lower_the_precision_of_the_loss():
+    target = textured(2, 3, 176, 176)
+    prediction = close_to(target, 0.3).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        within = ReconstructionLoss()(prediction, target)
+    assert within == ReconstructionLoss()(prediction.float(), target)
+
+
+def test_training_works_after_a_validation_in_inference_mode():
+    # Lightning validates in inference mode; whatever the loss keeps from then must serve training too.
+    target = textured(1, 3, 166, 171)  # a size of this test alone
+    with torch.inference_mode():
+        ReconstructionLoss()(torch.zeros_like(target), target)
+    prediction = close_to(target, 0.5).requires_grad_()
+    ReconstructionLoss()(prediction, target).backward()
+    assert prediction.grad.abs().sum() > 0
+
+
+def test_shapes_that_differ_are_refused():
+    with pytest.raises(ValueError, match="differ in shape"):
+        ReconstructionLoss()(torch.zeros(2, 3, 192, 192), torch.zeros(1, 3, 192, 192))
+
+
+# The loss of a patch
+
+
+def patch_by_patch(prediction, target, grid):
+    """METHOD.md section 3, literally: cut every patch out, and take the SSIM inside it alone."""
+    gaussian = np.exp(-(np.array([-1.0, 0.0, 1.0]) ** 2) / (2 * 1.5**2))
+    kernel = np.outer(gaussian, gaussian) / gaussian.sum() ** 2
+
+    def blur(values):
+        return np.einsum("cijkl,kl->cij", np.lib.stride_tricks.sliding_window_view(values, (3, 3), axis=(1, 2)), kernel)
+
+    c1, c2 = 0.01**2, 0.03**2
+    scores = np.zeros((len(prediction), len(grid)))
+    boxes = list(itertools.product(itertools.pairwise(grid.row_edges), itertools.pairwise(grid.col_edges)))  # row-major
+    for image, (patch, ((top, bottom), (left, right))) in itertools.product(range(len(prediction)), enumerate(boxes)):
+        z = prediction[image, :, top:bottom, left:right].double().numpy()
+        y = target[image, :, top:bottom, left:right].double().numpy()
+        mean_z, mean_y = blur(z), blur(y)
+        var_z, var_y = blur(z * z) - mean_z**2, blur(y * y) - mean_y**2
+        covariance = blur(z * y) - mean_z * mean_y
+        ssim = (2 * mean_z * mean_y + c1) * (2 * covariance + c2)
+        ssim /= (mean_z**2 + mean_y**2 + c1) * (var_z + var_y + c2)
+        scores[image, patch] = np.abs(z - y).mean() + 1 - ssim.mean()
+    return torch.from_numpy(scores)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "num_patches", "images"),
+    [(256, 256, 512, 2), (256, 384, 512, 1), (341, 256, 512, 1), (60, 90, 16, 2), (64, 64, 512, 1)],
+)
+def test_patch_loss_equals_cutting_every_patch_out(height, width, num_patches, images):
+    grid = PatchGrid(height, width, num_patches)
+    target = textured(images, 3, height, width)
+    prediction = close_to(target, 0.4)
+    ours = patch_loss(prediction, target, grid)
+    assert ours.shape == (images, len(grid))
+    assert ours.dtype == torch.float32
+    assert ours.std() > 0.01
+    torch.testing.assert_close(ours.double(), patch_by_patch(prediction, target, grid), atol=1e-5, rtol=0)
+
+
+def test_a_patch_is_scored_by_its_own_pixels_alone():
+    grid = PatchGrid(96, 120, 64)
+    target = textured(1, 3, 96, 120)
+    prediction = close_to(target, 0.4)
+    changed = prediction.clone()
+    top, left, bottom, right = grid.boxes[11].tolist()
+    changed[..., top:bottom, left:right] += 1
+    differs = ~torch.isclose(patch_loss(prediction, target, grid), patch_loss(changed, target, grid), atol=1e-5)
+    assert differs.nonzero().tolist() == [[0, 11]]
+
+
+def test_patch_loss_is_computed_in_float32_under_autocast():
+    grid = PatchGrid(96, 96, 64)
+    target = textured(1, 3, 96, 96)
+    prediction = close_to(target, 0.4).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        within = patch_loss(prediction, target, grid)
+    assert torch.equal(within, patch_loss(prediction.float(), target, grid))
+
+
+def test_patch_loss_is_finite_on_flat_images():
+    grid = PatchGrid(96, 96, 64)
+    flat = torch.full((1, 3, 96, 96), BLACK)
+    torch.testing.assert_close(patch_loss(flat, flat, grid), torch.zeros(1, len(grid)), atol=1e-6, rtol=0)
+    assert patch_loss(flat, -flat, grid).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("prediction", "target", "message"),
+    [((1, 3, 96, 90), (1, 3, 96, 90), "the grid is"), ((1, 3, 96, 96), (2, 3, 96, 96), "differ in shape")],
+)
+def test_patch_loss_refuses_shapes_that_do_not_fit(prediction, target, message):
+    with pytest.raises(ValueError, match=message):
+        patch_loss(torch.zeros(prediction), torch.zeros(target), PatchGrid(96, 96, 64))

@@ -1,0 +1,154 @@
+import json
+
+import pytest
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from smir.errors import CheckpointError, ConfigError
+from smir.network import SmpNetwork, UNetStride4, build_network, padded_forward
+
+TINY = "tu-mobilenetv3_small_100"
+
+
+def giga_flops(network):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(torch.empty(1, 3, 256, 256, device="meta"))
+    return counter.get_total_flops() / 1e9
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (lambda: UNetStride4(3), 13.2),
+        (lambda: SmpNetwork(3), 15.7),
+        (lambda: smp.Unet("resnet34", encoder_weights=None, classes=3), 15.7),
+    ],
+    ids=["UNetStride4", "SmpNetwork", "smp.Unet"],
+)
+def test_the_cost_of_an_image_is_that_of_the_paper(build, expected):
+    with torch.device("meta"):
+        network = build()
+    assert giga_flops(network) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", TINY])
+@pytest.mark.parametrize("size", [(64, 96), (32, 32)])
+def test_the_output_has_the_size_of_the_image(encoder, size):
+    network = UNetStride4(5, encoder, decoder_channels=(32, 16, 8)).eval()
+    decoded = []
+    network.segmentation_head.register_forward_hook(lambda module, inputs, output: decoded.append(output.shape))
+    output = network(torch.randn(2, 3, *size))
+    assert output.shape == (2, 5, *size)
+    assert decoded == [(2, 5, size[0] // 4, size[1] // 4)]  # decoding stops at stride 4
+
+
+def test_dropout_acts_in_training_alone():
+    network, image = UNetStride4(3, TINY, (16, 16, 16)).eval(), torch.randn(2, 3, 64, 64)
+    assert torch.equal(network(image), network(image))
+    network.train()
+    for module in network.modules():  # batch norm would differ, too
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    assert not torch.equal(network(image), network(image))
+
+
+def test_every_weight_of_the_stride_4_network_is_trained():
+    network = UNetStride4(3, "resnet18", (16, 16, 16))
+    network(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize("widths", [(64, 32), (64, 32, 16, 8), ()])
+def test_the_decoder_has_three_widths(widths):
+    with pytest.raises(ConfigError, match="three widths"):
+        UNetStride4(3, TINY, widths)
+
+
+def test_other_architectures_are_built_by_name():
+    network = SmpNetwork(4, "FPN", TINY, {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32}).eval()
+    assert isinstance(network.model, smp.FPN)
+    assert network.encoder is network.model.encoder
+    assert network(torch.randn(1, 3, 64, 96)).shape == (1, 4, 64, 96)
+
+
+@pytest.mark.parametrize("encoder", ["resnet19", "tu-nothing", "mynetwork", ""])
+@pytest.mark.parametrize("network", [UNetStride4, SmpNetwork])
+def test_unknown_encoders_are_named(network, encoder):
+    with pytest.raises(ConfigError, match=f"encoder '{encoder}'"):
+        network(3, encoder=encoder)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"architecture": "UNext"}, {"options": {"depth": 3}}, {"options": {"encoder_depth": 9}}],
+    ids=["architecture", "option", "value"],
+)
+def test_what_the_library_cannot_build_is_named(arguments):
+    name = arguments.get("architecture", "Unet")
+    with pytest.raises(ConfigError, match=f"could not build '{name}' with encoder 'resnet18'"):
+        SmpNetwork(3, encoder="resnet18", **arguments)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: UNetStride4(3, TINY, (32, 24, 16), dropout=0.4),
+        lambda: SmpNetwork(3, "FPN", TINY, {"decoder_pyramid_channels": 32}),
+    ],
+    ids=["UNetStride4", "SmpNetwork"],
+)
+def test_a_network_is_rebuilt_from_its_record(network):
+    network = network().eval()
+    spec = json.loads(json.dumps(network.spec))  # plain values alone
+    again = build_network(spec, 3).eval()
+    assert (type(again), again.spec, again.encoder_name) == (type(network), network.spec, network.encoder_name)
+    again.load_state_dict(network.state_dict())
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(network(image), again(image))
+    other = build_network(spec, 7).state_dict()
+    head = {name for name, value in network.state_dict().items() if value.shape != other[name].shape}
+    assert head == {name for name in other if "segmentation_head" in name}
+
+
+@pytest.mark.parametrize("spec", [{"class": "System", "arguments": {}}, {}])
+def test_records_of_unknown_networks_are_refused(spec):
+    with pytest.raises(CheckpointError, match="network class"):
+        build_network(spec, 3)
+
+
+# Padding
+
+
+class Recorder(nn.Module):
+    """Returns its input and remembers it."""
+
+    def forward(self, image):
+        self.seen = image
+        return image
+
+
+@pytest.mark.parametrize(
+    ("size", "padded"),
+    [((256, 256), (256, 256)), ((256, 341), (256, 384)), ((257, 256), (320, 256)), ((255, 100), (256, 128))],
+)
+def test_images_are_reflect_padded_and_cropped_back(size, padded):
+    network, image = Recorder(), torch.randn(2, 3, *size)
+    assert torch.equal(padded_forward(network, image), image)
+    assert network.seen.shape[-2:] == padded
+    rows = [row if row < size[0] else 2 * (size[0] - 1) - row for row in range(padded[0])]
+    cols = [col if col < size[1] else 2 * (size[1] - 1) - col for col in range(padded[1])]
+    assert torch.equal(network.seen, image[:, :, rows][..., cols])
+
+
+def test_without_padding_it_is_the_network_itself():
+    network, image = UNetStride4(3, TINY, (16, 16, 16)).eval(), torch.randn(2, 3, 128, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(padded_forward(network, image), network(image), atol=1e-6, rtol=1e-5)
+
+
+def test_the_multiple_can_be_that_of_the_network():
+    network = Recorder()
+    assert padded_forward(network, torch.randn(1, 3, 70, 96), multiple=32).shape == (1, 3, 70, 96)
+    assert network.seen.shape == (1, 3, 96, 96)
