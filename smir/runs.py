@@ -21,7 +21,7 @@ RECORD = "run.json"
 DONE = "DONE"
 FORMAT = 1
 
-_DATA_NOT_RECIPE = ("root", "num_workers", "predict_images", "seed")
+_DATA_NOT_RECIPE = ("root", "lists", "num_workers", "predict_images", "seed")
 _MODEL_NOT_RECIPE = ("weights",)
 _TRAINER_RECIPE = (
     "max_epochs",

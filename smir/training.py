@@ -92,16 +92,20 @@ class SmirModule(pl.LightningModule):
         return Adam(self.network.parameters(), lr=self.lr)
 
     def on_train_epoch_start(self) -> None:
-        """Sets the learning rate, and seeds what draws from the global generator (dropout) by (seed, epoch, rank).
-
-        Both depend on the epoch alone, so that a resumed run repeats the one that was not interrupted.
-        """
+        """Sets the learning rate, a function of the epoch alone."""
         factor = warmup_cosine(self.current_epoch % self.stage_epochs, self.stage_epochs, self.warmup_epochs)
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
             group["lr"] = self.lr * factor
-        torch.manual_seed(seed_for(self.data.seed, "epoch", self.current_epoch, self.global_rank))
         self.log_dict({"lr": self.lr * factor, "stage": float(self.data.stages.current)}, sync_dist=True)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seeds what draws from the global generator (dropout) by epoch, batch and rank.
+
+        Once an epoch would not do: when a loader begins it draws from that generator too, and on a resume it begins
+        earlier than otherwise.
+        """
+        torch.manual_seed(seed_for(self.data.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
 
     def on_validation_start(self) -> None:
         """Makes batch-norm statistics equal over the ranks before they are used."""

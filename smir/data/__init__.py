@@ -1,7 +1,11 @@
 """Datasets: one file each, every one a LightningDataModule."""
 
 from smir.data.base import SmirDataModule
+from smir.data.cityscapes import Cityscapes
 from smir.data.folder import Folder
 from smir.data.nassar import Nassar
+from smir.data.pascal_voc import PascalVOC
+from smir.data.published import PublishedDataset
+from smir.data.sugar_beets import SugarBeets
 
-__all__ = ["Folder", "Nassar", "SmirDataModule"]
+__all__ = ["Cityscapes", "Folder", "Nassar", "PascalVOC", "PublishedDataset", "SmirDataModule", "SugarBeets"]

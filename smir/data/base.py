@@ -100,6 +100,7 @@ class SmirDataModule(pl.LightningDataModule, abc.ABC):
         self.preprocessing.grid(crop_size, crop_size)  # refuses patches that are too small, before anything is read
         self._lists: dict[str, FileList] = {}
         self._stages: Stages | None = None
+        self._first_epoch = 0
 
     # What a dataset says about itself.
 
@@ -119,6 +120,10 @@ class SmirDataModule(pl.LightningDataModule, abc.ABC):
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
         """Turns the stored values (H, W) of a label file into class ids and void (255)."""
         return class_ids(stored, path, len(self.classes))
+
+    def identity(self, image: str) -> str:
+        """Name of what an image of a list shows; copies under other paths share it."""
+        return image
 
     # Lists, made once.
 
@@ -188,8 +193,8 @@ class SmirDataModule(pl.LightningDataModule, abc.ABC):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Augmented crops: masked ones of the current stage, or labelled ones."""
         _, world_size = self._place()
-        transform = TrainTransform(self.crop_size)
-        return self._loader(self._crops("train", transform), self._train_sampler(), self.batch_size // world_size)
+        crops = self._crops("train", TrainTransform(self.crop_size))
+        return self._loader(crops, self._train_sampler(), self.batch_size // world_size)
 
     def image_visits(self, epochs: int) -> int:
         """Training images that all ranks visit together in so many epochs, over all stages."""
@@ -197,7 +202,15 @@ class SmirDataModule(pl.LightningDataModule, abc.ABC):
         return epochs // stages.num_stages * sum(sampler.visits(stage) for stage in range(stages.num_stages))
 
     def _train_sampler(self) -> TrainSampler:
-        return TrainSampler(self.stages, self.seed, *self._place(), self.batch_size)
+        return TrainSampler(self.stages, self.seed, *self._place(), self.batch_size, self._first_epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tells a resumed run the epoch that it begins with; checkpoints are written at the end of one."""
+        return {"next_epoch": self.trainer.current_epoch + 1 if self.trainer else 0}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up what `state_dict` told."""
+        self._first_epoch = state_dict["next_epoch"]
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Centre crops of the current stage's validation part, or of the labelled validation split."""

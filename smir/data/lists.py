@@ -1,11 +1,19 @@
-"""Split files: text files with one entry a line."""
+"""Split files: text files with one entry a line, and the splits that stand in for them."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
+from smir.data.decode import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
+from smir.runs import write_atomically
+from smir.seeding import seed_for
+
+T = TypeVar("T")
 
 
 def read_list(path: Path) -> list[str]:
@@ -29,3 +37,81 @@ def read_list(path: Path) -> list[str]:
     if repeated:
         rank_zero_warn(f"{path} lists {len(repeated)} names more than once ({first_few(repeated)}); each is used once.")
     return list(counts)
+
+
+def write_list(path: Path, entries: Iterable[str]) -> None:
+    """Writes a list file, one entry a line; a reader never sees a part of it."""
+    write_atomically(path, "".join(f"{entry}\n" for entry in entries))
+
+
+def stem(name: str) -> str:
+    """Takes an image suffix off a name, in upper or lower case; other dots stay."""
+    return name[: -len(suffix)] if (suffix := _suffix(name)) else name
+
+
+def _suffix(name: str) -> str:
+    return next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+
+
+def files_by_stem(root: Path, folder: str, ending: str = "") -> dict[str, str]:
+    """Finds the images below a folder by their name.
+
+    Args:
+        root: Data root.
+        folder: Folder below the root.
+        ending: What their names end with before the suffix; files that do not are passed over.
+
+    Returns:
+        For each path below the folder, without ending and suffix, the file's path below the root; sorted.
+
+    Raises:
+        DataError: If the folder is missing, holds no image, or holds two of one name.
+    """
+    found: dict[str, str] = {}
+    for name in list_images(root / folder):
+        key = stem(name)
+        if not key.endswith(ending):
+            continue
+        other = found.setdefault(key.removesuffix(ending), f"{folder}/{name}")
+        if other != f"{folder}/{name}":
+            raise DataError(
+                f"{root.absolute() / folder} holds both {Path(other).name} and {Path(name).name}, one picture under "
+                "two suffixes. Remove one of them."
+            )
+    return dict(sorted(found.items()))
+
+
+def look_up(keys: Iterable[str], files: Mapping[str, T], what: str, where: Path) -> list[T]:
+    """Finds the file (or the pair of files) of every key, and takes a key that comes twice once.
+
+    Args:
+        keys: Names without suffix.
+        files: File of every name.
+        what: What is looked up, for the message, such as `images of the train list`.
+        where: Folder in which the files were looked for.
+
+    Raises:
+        DataError: If a key has no file, with the number of those and the first of them.
+    """
+    keys = list(dict.fromkeys(keys))
+    missing = [key for key in keys if key not in files]
+    if missing:
+        like = f"; names there look like {first_few(files, 2)}" if files else ""
+        raise DataError(
+            f"{len(missing)} of {len(keys)} {what} are not in {where.absolute()}: {first_few(missing)}{like}. Add the "
+            "files, or take the names off the list."
+        )
+    return [files[key] for key in keys]
+
+
+def shuffled(entries: Iterable[str], seed: int) -> list[str]:
+    """Sorts entries, then shuffles them by a seed: the same order on every machine."""
+    entries = sorted(entries)
+    order = np.random.default_rng(seed_for(seed, "split")).permutation(len(entries))
+    return [entries[place] for place in order.tolist()]
+
+
+def cut(entries: Sequence[T], shares: Sequence[float], part: int) -> list[T]:
+    """Takes one of the consecutive parts of a list, whose sizes are given as shares that add up to 1."""
+    ends = np.floor(np.cumsum([0.0, *shares]) * len(entries) + 1e-9).astype(int)  # 0.7 + 0.1 is just below 0.8
+    return list(entries[ends[part] : ends[part + 1]])

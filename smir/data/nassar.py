@@ -2,42 +2,55 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from smir.data.base import Pair, SmirDataModule, Split
+from smir.data.base import Pair, Split
 from smir.data.decode import list_images
-from smir.data.lists import read_list
+from smir.data.lists import files_by_stem, look_up, stem
 from smir.data.pairs import class_ids
-from smir.errors import DataError, first_few
+from smir.data.published import PublishedDataset
+from smir.errors import DataError
 from smir.preprocessing import Classes, UInt8
 
 TILES = "nassar/ortho_tiles"
 LABELLED = "nassar/tiled_dataset/train"
-FIELDS: dict[Split, tuple[str, ...]] = {"train": ("sub5", "sub4", "sub3"), "val": ("sub1",), "test": ("sub2",)}
-_NUMBER = re.compile(r"(\d+)(?:\.png)?$")
+_NUMBER = re.compile(r"(\d+)$")
+_FIELD = re.compile(r"sub(\d+)")
 
 
-class Nassar(SmirDataModule):
+class Nassar(PublishedDataset):
     """Nassar 2020, crop and weed from a drone; `prepare synthetic` writes a field of the same layout.
 
     ```
-    nassar/ortho_tiles/nassar_<n>.png                        the pool; made by `prepare nassar`
-    nassar/tiled_dataset/train/{data,mask}/<name>.png        labelled tiles, 256 x 256
-    nassar/tiled_dataset/train/data_list/{train,val,test}.txt  bare names; else: sub1 val, sub2 test, rest train
+    nassar/ortho_tiles/nassar_<n>.png                          the pool; made by `prepare nassar`
+    nassar/ortho_tiles/datalist.txt
+    nassar/tiled_dataset/train/{data,mask}/<name>.png          labelled tiles, 256 x 256
+    nassar/tiled_dataset/train/data_list/{train,val,test}.txt  bare names
     ```
 
-    Classes: 0 background, 1 crop, 2 weed. Without a `label_budget` training and validation use the first fifth of
+    Classes: 0 background, 1 crop, 2 weed; 255 is void. Without list files the pool is all tiles, and the field is the
+    split: sub1 validates, sub2 tests, the rest trains. The labelled tiles come from the same farm as the pool; no list
+    tells which of them coincide, so that `protocol: clean` leaves out none.
+
+    Without a `label_budget` training and validation use the first fifth of
     their lists, the paper's low-budget setting; with one, it is taken from the whole training list, and validation
     uses its whole list.
 
     Args:
         root: Data root, the folder that holds `nassar`.
         label_map: Stored label value to class id (or 255 for void), should your files be encoded otherwise.
-        kwargs: Arguments of every dataset.
+        kwargs: Arguments of every published dataset.
     """
+
+    list_files: ClassVar[dict[str, str]] = {
+        "pool": f"{TILES}/datalist.txt",
+        "train": f"{LABELLED}/data_list/train.txt",
+        "val": f"{LABELLED}/data_list/val.txt",
+        "test": f"{LABELLED}/data_list/test.txt",
+    }
 
     def __init__(self, root: Path, label_map: dict[int, int] | None = None, **kwargs: Any) -> None:
         super().__init__(root, **kwargs)
@@ -48,48 +61,46 @@ class Nassar(SmirDataModule):
         """Background, crop and weed."""
         return Classes(("background", "crop", "weed"), ((0, 0, 0), (60, 180, 75), (230, 25, 75)))
 
-    def pool(self) -> list[str]:
-        """Tiles of the orthomosaic, by `datalist.txt` where it is there."""
+    def own_list(self, name: str) -> list[str]:
+        """All tiles, or the labelled tiles of the fields of a split, the field of the highest number first."""
+        if name == "pool":
+            return list_images(self._tiles())
+        tiles = files_by_stem(self.root, f"{LABELLED}/data")
+        fields = {tile: int(match[1]) if (match := _FIELD.match(tile)) else 0 for tile in tiles}
+        chosen = [tile for tile in tiles if {1: "val", 2: "test"}.get(fields[tile], "train") == name]
+        return sorted(chosen, key=lambda tile: (-fields[tile], tile))
+
+    def _tiles(self) -> Path:
         folder = self.root / TILES
         if not folder.is_dir():
             raise DataError(
                 f"There are no tiles in {folder.absolute()}. Make them from the orthomosaic: "
                 f"python -m smir prepare nassar --root {self.root}"
             )
-        names = list_images(folder)
-        if (folder / "datalist.txt").is_file():
-            # The authors' list says nassar_0.png where their own script wrote nassar_00000.png.
-            by_number = {_tile_number(name): name for name in names}
-            entries = read_list(folder / "datalist.txt")
-            missing = [entry for entry in entries if _tile_number(entry) not in by_number]
-            if missing:
-                raise DataError(
-                    f"{folder / 'datalist.txt'} lists {len(missing)} tiles that are not beside it: "
-                    f"{first_few(missing)}. Make all tiles (python -m smir prepare nassar), or remove the list."
-                )
-            names = [by_number[_tile_number(entry)] for entry in entries]
-        return [f"{TILES}/{name}" for name in names]
+        return folder
 
-    def pairs(self, split: Split) -> list[Pair]:
+    def whole_pool(self) -> list[str]:
+        """Tiles of the orthomosaic."""
+        # The authors' list says nassar_0.png where their own script wrote nassar_00000.png.
+        files = {_tile(name): f"{TILES}/{name}" for name in list_images(self._tiles())}
+        return look_up(map(_tile, self.entries("pool")), files, "tiles of the pool's list", self._tiles())
+
+    def whole_split(self, split: Split) -> list[Pair]:
         """Labelled tiles of a split."""
-        names = self._names(split)
+        keys = [stem(entry) for entry in self.entries(split)]
         if self.label_budget is None and split != "test":
-            names = names[: max(1, len(names) // 5)]
-        return [Pair(f"{LABELLED}/data/{name}.png", f"{LABELLED}/mask/{name}.png") for name in names]
-
-    def _names(self, split: Split) -> list[str]:
-        path = self.root / LABELLED / "data_list" / f"{split}.txt"
-        if path.is_file():
-            return [entry.removesuffix(".png") for entry in read_list(path)]
-        every = [name.removesuffix(".png") for name in list_images(self.root / LABELLED / "data")]
-        by_field = [[name for name in every if name.startswith(field)] for field in FIELDS[split]]
-        return [name for names in by_field for name in names]
+            keys = keys[: max(1, len(keys) // 5)]
+        images, labels = (
+            look_up(keys, files_by_stem(self.root, f"{LABELLED}/{kind}"), what, self.root / LABELLED / kind)
+            for kind, what in (("data", f"images of the {split} list"), ("mask", f"labels of the {split} list"))
+        )
+        return [Pair(*pair) for pair in zip(images, labels, strict=True)]
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
         """Translates by `label_map` and refuses values other than 0, 1, 2 and 255."""
         return class_ids(stored, path, len(self.classes), self.label_map)
 
 
-def _tile_number(name: str) -> int | str:
-    match = _NUMBER.search(name)
-    return int(match[1]) if match else name
+def _tile(name: str) -> str:
+    """Name of a tile without suffix and leading zeros."""
+    return _NUMBER.sub(lambda number: str(int(number[1])), stem(name))

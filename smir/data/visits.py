@@ -134,13 +134,17 @@ class TrainSampler(VisitSampler):
         rank: This process, from 0.
         world_size: Number of processes.
         batch_size: Global batch size, a multiple of `world_size`.
+        first_epoch: Epoch that a resumed run begins with. Lightning fetches its first batches before it tells it.
 
     Raises:
         DataError: If there are fewer images than processes.
     """
 
-    def __init__(self, stages: Stages, seed: int, rank: int, world_size: int, batch_size: int) -> None:
+    def __init__(
+        self, stages: Stages, seed: int, rank: int, world_size: int, batch_size: int, first_epoch: int = 0
+    ) -> None:
         super().__init__(stages, seed, rank, world_size)
+        self.epoch = self.first_epoch = first_epoch
         sizes = [len(stages.train(stage)) for stage in range(stages.num_stages)]
         if min(sizes) < world_size:
             raise DataError(
@@ -150,6 +154,10 @@ class TrainSampler(VisitSampler):
         self.num_batches = max(1, max(sizes) // batch_size)
         if min(sizes) - (self.num_batches - 1) * batch_size < world_size:  # a rank would lack the last batch
             self.num_batches = max(1, min(sizes) // batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tells the epoch; never one before the first."""
+        self.epoch = max(epoch, self.first_epoch)
 
     def __len__(self) -> int:
         """Visits of this rank in an epoch of the longest stage, so that the number of batches comes out right."""

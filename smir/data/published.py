@@ -1,0 +1,133 @@
+"""What the four datasets of the paper share: list files, and the overlaps between pool, training and test."""
+
+import abc
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from smir.data.base import Pair, SmirDataModule, Split
+from smir.data.lists import read_list, write_list
+from smir.errors import ConfigError, DataError
+from smir.preprocessing import UInt8
+
+Protocol = Literal["paper", "clean"]
+
+
+class PublishedDataset(SmirDataModule):
+    """A dataset with list files of its authors and overlaps that the paper keeps (METHOD.md section 6).
+
+    A subclass gives `classes`, `list_files`, `own_list`, `whole_pool` and `whole_split`.
+
+    Args:
+        root: Data root, the folder that holds `pascal`, `cityscapes`, `nassar` and `sugarbeets`.
+        protocol: `paper` keeps the paper's overlaps; `clean` leaves the test images out of pool, train and val.
+        lists: List files to read in place of those in the dataset's folder: path, below the root or absolute, by the
+            name of the list.
+        kwargs: Arguments of every dataset.
+
+    Raises:
+        ConfigError: If `lists` names a list that the dataset has not.
+    """
+
+    list_files: ClassVar[dict[str, str]]
+    """Where the authors' list files lie, relative to the root."""
+
+    def __init__(
+        self, root: Path, protocol: Protocol = "paper", lists: dict[str, Path] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(root, **kwargs)
+        self.protocol, self.lists = protocol, lists or {}
+        if unknown := sorted(set(self.lists) - set(self.list_files)):
+            raise ConfigError(
+                f"data.lists names {', '.join(unknown)}; {type(self).__name__} has {', '.join(self.list_files)}."
+            )
+
+    @abc.abstractmethod
+    def own_list(self, name: str) -> list[str]:
+        """Entries, in the authors' format, of a list whose file is not there."""
+
+    @abc.abstractmethod
+    def whole_pool(self) -> list[str]:
+        """Images of the pool with all overlaps, relative to the root."""
+
+    @abc.abstractmethod
+    def whole_split(self, split: Split) -> list[Pair]:
+        """Labelled images of a split with all overlaps."""
+
+    def pool(self) -> list[str]:
+        """Images of the pool by the protocol."""
+        pool = self.whole_pool()
+        return [image for image in pool if self.identity(image) not in self._held_out]
+
+    def pairs(self, split: Split) -> list[Pair]:
+        """Labelled images of a split by the protocol."""
+        pairs = self.whole_split(split)
+        return pairs if split == "test" else [pair for pair in pairs if self.identity(pair.image) not in self._held_out]
+
+    @cached_property
+    def _held_out(self) -> set[str]:
+        """Identities of the test images, where they must be left out."""
+        if self.protocol == "paper":
+            return set()
+        return {self.identity(pair.image) for pair in self.whole_split("test")}
+
+    def entries(self, name: str) -> list[str]:
+        """Entries of a list: of the file in `lists`, of the authors' file where it is there, else the project's own."""
+        if name in self.lists:
+            return read_list(self.root / self.lists[name])
+        path = self.root / self.list_files[name]
+        return read_list(path) if path.is_file() else self.own_list(name)
+
+    def write_lists(self) -> list[Path]:
+        """Writes the project's own lists to where the authors' lie; files that are there stay.
+
+        Returns:
+            The files written.
+        """
+        missing = {name: path for name, place in self.list_files.items() if not (path := self.root / place).is_file()}
+        for name, path in missing.items():
+            write_list(path, self.entries(name))
+        return list(missing.values())
+
+
+def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int], dataset: str) -> UInt8:
+    """Translates stored label values by a table that names every value.
+
+    Args:
+        stored: Values of the file (H, W), in [0, 65535].
+        path: The file, for the message.
+        table: Stored value to class id or 255 for void.
+        dataset: Name for the message.
+
+    Returns:
+        Class ids and void (H, W).
+
+    Raises:
+        DataError: If the file holds a value that the table has not, with file, values and pixel counts.
+    """
+    lookup = np.full(1 << 16, -1, dtype=np.int16)
+    lookup[list(table)] = list(table.values())
+    ids = lookup[stored.clip(0, len(lookup) - 1)]
+    if (ids < 0).any():
+        values, counts = np.unique(stored[ids < 0], return_counts=True)
+        found = ", ".join(f"{value} ({count} px)" for value, count in zip(values[:5], counts[:5], strict=True))
+        raise DataError(
+            f"The label {path} holds values that {dataset} does not define: {found}. Known are "
+            f"{', '.join(_ranges(table))}. Is it the label file of another kind, or of another dataset?"
+        )
+    return np.asarray(ids, dtype=np.uint8)
+
+
+def _ranges(values: Mapping[int, int]) -> list[str]:
+    """Writes runs of consecutive numbers as `first to last`."""
+    runs: list[list[int]] = []
+    for value in sorted(values):
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]

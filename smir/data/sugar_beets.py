@@ -1,0 +1,157 @@
+"""Sugar Beets 2016: a robot's view of a field over a season (METHOD.md sections 6 and 8)."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from lightning.pytorch.utilities import rank_zero_warn
+from tqdm import tqdm
+
+from smir.data.base import Pair, Split
+from smir.data.decode import read_label
+from smir.data.lists import cut, files_by_stem, look_up, shuffled, stem
+from smir.data.published import PublishedDataset, by_table
+from smir.errors import ConfigError, DataError, first_few
+from smir.preprocessing import Classes, UInt8
+
+FOLDER = "sugarbeets/ijrr_sugarbeets_2016_annotations"
+IMAGES, LABELS = "images/rgb", "annotations/dlp/iMapCleaned"
+BACKGROUND, CROP, WEED = range(3)
+_SOIL = dict.fromkeys((0, 1, 97), BACKGROUND)
+_WEEDS = dict.fromkeys((*range(20000, 20012), *range(20100, 20106)), WEED)  # dicot weeds, grass weeds
+LABEL_IDS = {
+    # The authors let 10001 and 10002, which are sugar beet too, end up as weed, and 2, a weed, as background.
+    "paper": _SOIL | _WEEDS | {10000: CROP, 10001: WEED, 10002: WEED, 2: BACKGROUND},
+    "corrected": _SOIL | _WEEDS | {10000: CROP, 10001: CROP, 10002: CROP, 2: WEED},
+}
+
+
+class SugarBeets(PublishedDataset):
+    """Sugar Beets 2016, crop and weed from a field robot, 1296 x 966.
+
+    ```
+    sugarbeets/ijrr_sugarbeets_2016_annotations/<CKA_date>/images/rgb/<frame>.png                    the pool
+    sugarbeets/ijrr_sugarbeets_2016_annotations/<CKA_date>/annotations/dlp/iMapCleaned/<frame>.png   16-bit ids
+    sugarbeets/ijrr_sugarbeets_2016_annotations/{sugarbeets,sugarbeets_weeds}.txt
+    ```
+
+    Classes: 0 background, 1 crop, 2 weed; there is no void. Lists hold `/<CKA_date>/annotations/dlp/iMapCleaned/
+    <frame>.png`: `pool`; `labelled` (sugarbeets_weeds.txt), the frames with weeds, cut 70 / 10 / 20 %. Without them:
+    all annotated frames, and those that hold weeds by the authors' mapping, sorted and shuffled by `split_seed`. To
+    find the latter every label is decoded, once in a run; `prepare` writes the lists.
+
+    The paper's pool holds all its test frames; `protocol: clean` leaves them out. The frames of train and val stay.
+
+    Args:
+        root: Data root, the folder that holds `sugarbeets`.
+        labels: What the ids mean: `paper` is the authors' mapping, which takes some sugar beets for weeds and some
+            weeds for soil; `corrected` follows the dataset. It does not change which frames are used.
+        weeds_only: Train and test on the frames that hold weeds; else on all of the pool's list.
+        fractions: Shares of train, val and test.
+        kwargs: Arguments of every published dataset.
+    """
+
+    list_files: ClassVar[dict[str, str]] = {
+        "pool": f"{FOLDER}/sugarbeets.txt",
+        "labelled": f"{FOLDER}/sugarbeets_weeds.txt",
+    }
+
+    def __init__(
+        self,
+        root: Path,
+        labels: Literal["paper", "corrected"] = "corrected",
+        weeds_only: bool = True,
+        fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(root, **kwargs)
+        self.labels, self.weeds_only, self.fractions = labels, weeds_only, fractions
+        if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+            raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
+
+    @property
+    def classes(self) -> Classes:
+        """Background, crop and weed."""
+        return Classes(("background", "crop", "weed"), ((0, 0, 0), (60, 180, 75), (230, 25, 75)))
+
+    @cached_property
+    def _frames(self) -> tuple[dict[str, Pair], set[str]]:
+        """Annotated frames by `<CKA_date>/<frame>`, and those of which only the image or only the label is there."""
+        images: dict[str, str] = {}
+        labels: dict[str, str] = {}
+        folder = (self.root / FOLDER).absolute()
+        for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+            for kind, found in ((IMAGES, images), (LABELS, labels)):
+                if (path / kind).is_dir():
+                    files = files_by_stem(self.root, f"{FOLDER}/{path.name}/{kind}")
+                    found.update({f"{path.name}/{frame}": file for frame, file in files.items()})
+        both = {frame: Pair(image, labels[frame]) for frame, image in images.items() if frame in labels}
+        if not both:
+            raise DataError(
+                f"There is no frame with image and label in {folder} ({len(images)} images, {len(labels)} labels). It "
+                f"should hold folders CKA_<date> with {IMAGES} and {LABELS} in each."
+            )
+        return both, images.keys() ^ labels.keys()
+
+    def own_list(self, name: str) -> list[str]:
+        """All annotated frames, or those that hold weeds."""
+        frames = self._frames[0] if name == "pool" else self._weed_frames
+        labels = [self._frames[0][frame].label for frame in frames]
+        return shuffled((label.removeprefix(FOLDER) for label in labels), self.split_seed)
+
+    @cached_property
+    def _weed_frames(self) -> list[str]:
+        """Frames that hold weeds by the authors' mapping, whichever is trained on, so that all share their splits."""
+        frames = self._frames[0]
+
+        def has_weed(pair: Pair) -> bool:
+            path = self.root / pair.label
+            return bool((by_table(read_label(path), path, LABEL_IDS["paper"], "Sugar Beets 2016") == WEED).any())
+
+        with ThreadPoolExecutor() as threads:
+            weeds = threads.map(has_weed, frames.values())
+            found = tqdm(weeds, "Frames with weeds", len(frames), unit="label", disable=None)
+            return [frame for frame, weed in zip(frames, found, strict=True) if weed]
+
+    def whole_pool(self) -> list[str]:
+        """Annotated frames of the pool's list."""
+        images = {frame: pair.image for frame, pair in self._frames[0].items()}
+        return look_up(self._pool_frames(), images, "frames of the pool's list", self.root / FOLDER)
+
+    def _pool_frames(self) -> list[str]:
+        alone = self._frames[1]
+        if alone:
+            rank_zero_warn(
+                f"{len(alone)} frames in {self.root / FOLDER} have an image but no label or a label but no image "
+                f"({first_few(sorted(alone))}); the pool is without them."
+            )
+        return [key for entry in self.entries("pool") if (key := _key(entry)) not in alone]
+
+    def whole_split(self, split: Split) -> list[Pair]:
+        """A part of the labelled frames."""
+        frames, alone = self._frames
+        if self.weeds_only:
+            keys = [_key(entry) for entry in self.entries("labelled")]
+        else:
+            keys = shuffled(self._pool_frames(), self.split_seed)
+        if without := [key for key in keys if key in alone]:
+            raise DataError(
+                f"{len(without)} frames of the list of labelled frames have an image but no label, or a label but no "
+                f"image, in {(self.root / FOLDER).absolute()}: {first_few(without)}. Add the file, or take the frame "
+                "off the list."
+            )
+        pairs = look_up(keys, frames, "frames of the list of labelled frames", self.root / FOLDER)
+        return cut(pairs, self.fractions, ("train", "val", "test").index(split))
+
+    def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
+        """Turns the ids of METHOD.md section 8 into classes; any other is refused."""
+        return by_table(stored, path, LABEL_IDS[self.labels], "Sugar Beets 2016")
+
+
+def _key(entry: str) -> str:
+    """`<CKA_date>/<frame>` of a list entry."""
+    parts = entry.lstrip("./").split("/")
+    return f"{parts[0]}/{stem(parts[-1])}"
