@@ -16,6 +16,8 @@ TRAINING = {
 }
 PLAIN = {
     "prepare": "make a dataset ready: render the synthetic field, tile an orthomosaic",
+    "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all that is wrong",
+    "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
     "report": "make a table and a page of pictures from finished runs",
 }
 
@@ -46,10 +48,12 @@ def plain_message(error: SmirError) -> str:
 
 
 def _run_plain(command: str, args: Sequence[str]) -> None:
-    from jsonargparse import auto_cli
+    from jsonargparse import ArgumentParser, auto_cli
 
     module = importlib.import_module(f"smir.commands.{command}")
-    auto_cli(module.COMMANDS, args=list(args), prog=f"python -m smir {command}", as_positional=False)
+    parser = getattr(module, "PARSER", ArgumentParser)
+    prog = f"python -m smir {command}"
+    auto_cli(module.COMMANDS, args=list(args), parser_class=parser, prog=prog, as_positional=False)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -76,9 +80,18 @@ def main(args: Sequence[str] | None = None) -> None:
             _run_plain(words[0], words[1:])
         else:
             _run_training(None if args is None else words)
-    except SmirError as error:
-        print(f"smir: error: {plain_message(error)}", file=sys.stderr)
+    except Exception as error:
+        if (cause := _user_error(error)) is None:
+            raise
+        print(f"smir: error: {plain_message(cause)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _user_error(error: BaseException | None) -> SmirError | None:
+    """The error written for the user behind an exception: the parser wraps those that a constructor raises."""
+    while error is not None and not isinstance(error, SmirError):
+        error = error.__cause__
+    return error
 
 
 def _run_training(args: list[str] | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -177,8 +178,7 @@ class SmirCLI(LightningCLI):
     def _write_config(self, folder: Path) -> None:
         path = folder / "config.yaml"
         if not path.exists():
-            text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
-            write_atomically(path, text)
+            write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
 
     # validate, test, predict
 

@@ -19,7 +19,7 @@ from smir.reconstruction import ReconstructionModule
 from smir.runs import write_atomically
 from smir.scoring import score_views
 from smir.segmentation import SegmentationModule
-from smir.tracking import plain, save_picture, write_image
+from smir.tracking import plain, save_picture, save_picture_as, write_image
 
 NUM_PICTURES = 4
 
@@ -86,7 +86,7 @@ class TestRecord(Callback):
         index = int(batch["index"][0])
         image, label = data.labelled("test").read_pair(index)
         picture = overlay_panel(image, label, outputs[0].cpu().numpy(), pl_module.classes)
-        write_image(self.folder / f"overlay-{batch_idx}.png", Image.fromarray(picture))
+        save_picture_as(trainer, self.folder / f"overlay-{batch_idx}.png", picture)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `metrics.json`, last, and the confusion matrices."""

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -197,7 +198,8 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def open_run(root: Path, identity: Identity) -> Run:
     """Finds or makes the folder of a run, `<root>/<experiment>/seed<k>`, and locks it.
 
-    A folder of that name with another recipe or other inputs stays as it is; this run's gets its hash appended.
+    A folder of that name with another recipe or other inputs stays as it is; this run's gets its hash appended. Only
+    a run that failed before its first checkpoint leaves nothing worth keeping: its folder is begun anew.
 
     Raises:
         RunError: If another process works in it, or its record is damaged.
@@ -205,21 +207,30 @@ def open_run(root: Path, identity: Identity) -> Run:
     plain = root / identity.experiment / f"seed{identity.seed}"
     for path in (plain, plain.with_name(f"{plain.name}-{identity.hash}")):
         run = Run(path)
-        if (record := read_record(path)) is not None and record["hash"] != identity.hash:
+        other = _is_other(path, identity)
+        if other and (run.done or run.last_checkpoint):
             continue
         if run.done:
             return run
         try:
             run.lock()
         except RunError:
-            # Its holder may have made the folder for another recipe after we looked.
-            if (record := read_record(path)) is not None and record["hash"] != identity.hash:
+            if _is_other(path, identity):  # asked again: its holder may have made the folder after we looked
                 continue
             raise
-        if read_record(path) is None:
+        if other:
+            shutil.rmtree(path / "images", ignore_errors=True)
+            for name in ("config.yaml", "environment.json", "metrics.csv"):
+                (path / name).unlink(missing_ok=True)
+        if other or read_record(path) is None:
             write_atomically(path / RECORD, json.dumps(identity.record(), indent=1) + "\n")
         return run
     raise RunError(f"{plain} and its neighbour with {identity.hash} hold other recipes; move them away.")
+
+
+def _is_other(path: Path, identity: Identity) -> bool:
+    record = read_record(path)
+    return record is not None and record["hash"] != identity.hash
 
 
 def run_of_checkpoint(path: Path) -> Path | None:

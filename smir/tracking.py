@@ -91,13 +91,17 @@ def run_folder(trainer: Trainer) -> Path:
     return Path(trainer.default_root_dir)
 
 
-def save_picture(trainer: Trainer, name: str, picture: UInt8, folder: str = "images") -> None:
-    """Writes a picture (H, W, 3) as `<run>/<folder>/<name>.png`, and to every logger that takes images."""
-    path = run_folder(trainer) / folder / f"{name}.png"
+def save_picture(trainer: Trainer, name: str, picture: UInt8) -> None:
+    """Writes a picture (H, W, 3) as `<run>/images/<name>.png`, and to every logger that takes images."""
+    save_picture_as(trainer, run_folder(trainer) / "images" / f"{name}.png", picture)
+
+
+def save_picture_as(trainer: Trainer, path: Path, picture: UInt8) -> None:
+    """Writes a picture (H, W, 3) to a file, and to every logger that takes images."""
     write_image(path, Image.fromarray(picture))
     for logger in trainer.loggers:
         if hasattr(logger, "log_image"):
-            logger.log_image(key=f"{folder}/{name}", images=[str(path)])
+            logger.log_image(key=f"{path.parent.name}/{path.stem}", images=[str(path)])
 
 
 def write_image(path: Path, image: Image.Image) -> None:

@@ -15,7 +15,7 @@ from smir.network import Network
 from smir.preprocessing import Preprocessing
 from smir.schedules import warmup_cosine
 from smir.seeding import seed_for
-from smir.weights import FORMAT, load_imagenet, load_pretrained, read_checkpoint
+from smir.weights import FORMAT, LoadReport, check_format, load_imagenet, load_pretrained, read_checkpoint
 
 if TYPE_CHECKING:
     from smir.data.base import SmirDataModule
@@ -83,9 +83,12 @@ class SmirModule(pl.LightningModule):
             return
         warmup_cosine(0, self.stage_epochs, self.warmup_epochs)
         if self.weights is not None and self.trainer.ckpt_path is None:
-            imagenet = str(self.weights) == "imagenet"
-            report = load_imagenet(self.network) if imagenet else load_pretrained(self.network, self.weights)
-            rank_zero_info(f"Weights from {report}")
+            rank_zero_info(f"Weights from {self._load_weights(self.weights)}")
+
+    def _load_weights(self, weights: Literal["imagenet"] | Path) -> LoadReport:
+        if str(weights) == "imagenet":
+            return load_imagenet(self.network)
+        return load_pretrained(self.network, weights, head=self.task == "pretrain")
 
     def configure_optimizers(self) -> Optimizer:
         """Adam without weight decay; `on_train_epoch_start` sets its learning rate."""
@@ -130,6 +133,14 @@ class SmirModule(pl.LightningModule):
             },
             "origin": {**self.origin, "image_visits": self.data.image_visits(self.trainer.max_epochs or 0)},
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuses to resume from what another version wrote.
+
+        Raises:
+            CheckpointError: If the checkpoint has another format.
+        """
+        check_format(checkpoint, self.trainer.ckpt_path or "the checkpoint")
 
     @classmethod
     def read_record(cls, path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:

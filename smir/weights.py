@@ -79,17 +79,26 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.absolute()} holds a {type(content).__name__}, not a checkpoint or state dict.")
+    check_format(content, path.absolute())
+    return content
+
+
+def check_format(content: dict[str, Any], path: str | Path) -> None:
+    """Refuses a checkpoint of smir whose format this version does not know; one without a record passes.
+
+    Raises:
+        CheckpointError: If the format differs.
+    """
     record = content.get("smir", {"format": FORMAT})
     found = record.get("format") if isinstance(record, dict) else None
     if found != FORMAT:
         raise CheckpointError(
-            f"{path.absolute()} has smir checkpoint format {found}; this version reads format {FORMAT}. "
+            f"{path} has smir checkpoint format {found}; this version reads format {FORMAT}. "
             "Use the version of smir that wrote it."
         )
-    return content
 
 
-def load_pretrained(network: Network, path: str | Path) -> LoadReport:
+def load_pretrained(network: Network, path: str | Path, head: bool = False) -> LoadReport:
     """Fills a network with the encoder and decoder of a weight file; the last convolution stays new.
 
     Names are compared without the prefixes that wrappers add (`network.`, `module.`, ...). A file without the
@@ -98,6 +107,7 @@ def load_pretrained(network: Network, path: str | Path) -> LoadReport:
     Args:
         network: Changed in place.
         path: A checkpoint of smir or Lightning, or a plain state dict.
+        head: Fill the last convolution too, where the task stays the same.
 
     Returns:
         What was loaded, missing, mismatched and unexpected.
@@ -112,7 +122,7 @@ def load_pretrained(network: Network, path: str | Path) -> LoadReport:
     tensors = {_bare(name): value for name, value in state.items() if isinstance(value, Tensor)}
     if not any(name.startswith("encoder.") for name in tensors):
         tensors = {f"encoder.{name}": value for name, value in tensors.items()}
-    return _fill(network, tensors, str(path))
+    return _fill(network, tensors, str(path), head)
 
 
 def load_imagenet(network: Network) -> LoadReport:
@@ -130,15 +140,15 @@ def load_imagenet(network: Network) -> LoadReport:
             "Download the file on a machine with a network and give its path: --model.weights FILE."
         ) from error
     tensors = {_bare(f"encoder.{key}"): value for key, value in encoder.state_dict().items()}
-    return _fill(network, tensors, f"ImageNet weights of {name}")
+    return _fill(network, tensors, f"ImageNet weights of {name}", head=False)
 
 
-def _fill(network: Network, tensors: dict[str, Tensor], source: str) -> LoadReport:
+def _fill(network: Network, tensors: dict[str, Tensor], source: str, head: bool) -> LoadReport:
     own = network.state_dict()
     wanted = {_bare(name): name for name in own}
     loaded, missing, mismatched = [], [], []
     for name, full_name in wanted.items():
-        if name.startswith(_HEAD) or name not in tensors:
+        if name not in tensors or (name.startswith(_HEAD) and not head):
             missing.append(full_name)
         elif tensors[name].shape != own[full_name].shape:
             mismatched.append(full_name)

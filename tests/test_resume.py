@@ -155,6 +155,18 @@ def other_hash():
     return Identity("a", 0, {"lr": 2}, {}).hash
 
 
+def test_a_run_that_failed_before_its_first_checkpoint_gives_its_name_to_the_next(tmp_path):
+    open_run(tmp_path, Identity("a", 0, {"lr": 1}, {})).unlock()
+    (tmp_path / "a/seed0/config.yaml").write_text("lr: 1")
+    run = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
+    assert run.path == tmp_path / "a/seed0"
+    assert not (run.path / "config.yaml").exists()
+    (run.path / "checkpoints").mkdir()
+    (run.path / "checkpoints/last.ckpt").touch()
+    run.unlock()
+    assert open_run(tmp_path, Identity("a", 0, {"lr": 3}, {})).path != run.path
+
+
 def test_a_damaged_record_is_named(tmp_path):
     run = open_run(tmp_path, Identity("a", 0, {}, {}))
     run.unlock()

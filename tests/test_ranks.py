@@ -1,0 +1,50 @@
+"""Two processes against one: the same scores, masks and test figures from the same weights."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import pretrain_words, segment_words
+
+from smir.mask_table import MaskTable, load_arrays
+
+HERE = Path(__file__).parent
+
+
+def run(folder, *words):
+    """Runs a program of its own, as DDP needs it."""
+    folder.mkdir(exist_ok=True)
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_scores_and_masks_do_not_depend_on_the_number_of_ranks(smir, field, tmp_path):
+    smir(*pretrain_words(field, "--run.experiment=w", "--trainer.max_epochs=2"))
+    weights = tmp_path / "runs/w/seed0/checkpoints/last.ckpt"
+    for devices in (1, 2):
+        run(tmp_path / str(devices), HERE / "rank_scores.py", devices, field, weights, ".")
+    one, two = (tmp_path / str(devices) / "masks" for devices in (1, 2))
+    scores = [load_arrays(masks / "stage-01-scores.npz", ("index", "values")) for masks in (one, two)]
+    assert scores[0]["index"].tolist() == scores[1]["index"].tolist() == [1, 3, 5, 7, 9, 11]
+    np.testing.assert_allclose(scores[0]["values"], scores[1]["values"], atol=1e-5)
+    assert MaskTable.load(one / "stage-01.npz").bits.tolist() == MaskTable.load(two / "stage-01.npz").bits.tolist()
+
+
+@pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
+def test_test_figures_do_not_depend_on_the_number_of_ranks(smir, field, tmp_path, launcher):
+    """Three test images over two processes: one of them would be counted twice by a padded sampler."""
+    smir(*segment_words(field, "--run.experiment=s"))
+    one = json.loads((tmp_path / "runs/s/seed0/test/metrics.json").read_text())["metrics"]
+    checkpoint = tmp_path / "runs/s/seed0/checkpoints/best.ckpt"
+    words = ["test", *segment_words(field, "--trainer.devices=2", f"--ckpt_path={checkpoint}")[1:]]
+    start = ["-m", "torch.distributed.run", "--nproc_per_node=2"] if launcher == "torchrun" else []
+    (tmp_path / "runs/s/seed0/test/metrics.json").unlink()
+    run(tmp_path, *start, "-m", "smir", *words)
+    two = json.loads((tmp_path / "runs/s/seed0/test/metrics.json").read_text())["metrics"]
+    assert two == pytest.approx(one, abs=1e-6)
