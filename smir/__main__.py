@@ -21,6 +21,17 @@ PLAIN = {
     "report": "make a table and a page of pictures from finished runs",
 }
 
+NOISE = (
+    # Raised inside Lightning with current versions of torch.
+    r".*isinstance\(treespec, LeafSpec\).*",
+    # A resumed run has checkpoints, and a test has no use for the callbacks of the training.
+    r".*Checkpoint directory .* exists and is not empty.*",
+    r".*callbacks used to create the checkpoint need to be provided.*",
+    # Metrics are logged per epoch.
+    r".*smaller than the logging interval.*",
+)
+"""Warnings of libraries that say nothing a user of smir could act on."""
+
 
 def _overview() -> str:
     width = max(map(len, {**TRAINING, **PLAIN}))
@@ -98,8 +109,8 @@ def _run_training(args: list[str] | None) -> None:
     from smir.allocator import keep_freed_memory
 
     keep_freed_memory()
-    # Raised inside Lightning with current versions of torch; nothing that a user could act on.
-    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
     from smir.cli import AlreadyDone, run_cli
 
     try:

@@ -271,6 +271,7 @@ def run_cli(args: ArgsType = None) -> None:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
+        parser_kwargs={"prog": "python -m smir"},
         trainer_defaults={"logger": False, "use_distributed_sampler": False},
         args=args,
     )

@@ -1,7 +1,7 @@
 """Networks: a U-Net that stops at stride 4, and any architecture of segmentation_models_pytorch by name.
 
 A network maps (B, 3, H, W) to (B, out_channels, H, W) and remembers in `spec` how it was built, so that a checkpoint
-can rebuild it.
+can rebuild it. `load_pretrained`, which fills one, is in `smir.weights`.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from smir.errors import CheckpointError, ConfigError
+from smir.weights import LoadReport, load_pretrained
+
+__all__ = [
+    "LoadReport",
+    "Network",
+    "SmpNetwork",
+    "UNetStride4",
+    "build_network",
+    "load_pretrained",
+    "padded_forward",
+]
 
 PAD_MULTIPLE = 64  # METHOD.md section 1; every encoder of stride 32 or less divides it
 

@@ -3,14 +3,16 @@
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import segmentation_models_pytorch as smp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
-from smir.network import Network
+
+if TYPE_CHECKING:
+    from smir.network import Network
 
 FORMAT = 1
 """Version of what smir adds to a checkpoint under the key `smir`."""
@@ -98,7 +100,7 @@ def check_format(content: dict[str, Any], path: str | Path) -> None:
         )
 
 
-def load_pretrained(network: Network, path: str | Path, head: bool = False) -> LoadReport:
+def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) -> LoadReport:
     """Fills a network with the encoder and decoder of a weight file; the last convolution stays new.
 
     Names are compared without the prefixes that wrappers add (`network.`, `module.`, ...). A file without the
@@ -125,7 +127,7 @@ def load_pretrained(network: Network, path: str | Path, head: bool = False) -> L
     return _fill(network, tensors, str(path), head)
 
 
-def load_imagenet(network: Network) -> LoadReport:
+def load_imagenet(network: "Network") -> LoadReport:
     """Fills the encoder with the library's ImageNet weights, which it downloads on first use.
 
     Raises:
@@ -143,7 +145,7 @@ def load_imagenet(network: Network) -> LoadReport:
     return _fill(network, tensors, f"ImageNet weights of {name}", head=False)
 
 
-def _fill(network: Network, tensors: dict[str, Tensor], source: str, head: bool) -> LoadReport:
+def _fill(network: nn.Module, tensors: dict[str, Tensor], source: str, head: bool) -> LoadReport:
     own = network.state_dict()
     wanted = {_bare(name): name for name in own}
     loaded, missing, mismatched = [], [], []
@@ -159,7 +161,8 @@ def _fill(network: Network, tensors: dict[str, Tensor], source: str, head: bool)
     report = LoadReport(loaded, missing, mismatched, unexpected, source)
     if not any(own[name].dim() > 1 for name in loaded):
         raise CheckpointError(
-            f"No weight in {source} fits the network ({type(network).__name__}, encoder {network.encoder_name}): "
-            f"{report}. Was it trained with another architecture or encoder?"
+            f"No weight in {source} fits the network ({type(network).__name__}, encoder "
+            f"{getattr(network, 'encoder_name', 'unknown')}): {report}. Was it trained with "
+            "another architecture or encoder?"
         )
     return report

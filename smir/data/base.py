@@ -1,52 +1,37 @@
 """The base of all datamodules: lists of files in, loaders out. A dataset says only where its files are."""
 
-import abc
 import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
-import numpy as np
-import numpy.typing as npt
 import torch
 from jsonargparse.typing import lazy_instance
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from smir.data.budget import LabelBudget
-from smir.data.decode import image_size, list_images
+from smir.data.decode import image_size
 from smir.data.files import FileList
-from smir.data.pairs import Images, LabelledCrops, Labels, MaskedCrops, Sample, WholeViews, class_ids
+from smir.data.listing import Listing
+from smir.data.pairs import Images, LabelledCrops, MaskedCrops, Sample, WholeViews
 from smir.data.transforms import CropTransform, TrainTransform
 from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler, Visit
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import ConfigError
 from smir.losses import MIN_SIDE_FIVE_SCALES
 from smir.masking import MaskPolicy, RandomMask
-from smir.preprocessing import Classes, Preprocessing, UInt8
+from smir.preprocessing import Preprocessing
 
-Split = Literal["train", "val", "test"]
 STRIDE = 32
 
 
-class Pair(NamedTuple):
-    """A labelled image.
-
-    Attributes:
-        image: Path relative to the root.
-        label: Path relative to the root.
-    """
-
-    image: str
-    label: str
-
-
-class SmirDataModule(pl.LightningDataModule, abc.ABC):
+class SmirDataModule(Listing, pl.LightningDataModule):
     """Loaders for pretraining and for segmentation of one dataset.
 
-    A subclass gives `classes`, `pool()` and `pairs(split)`, and where its labels need it `decode_label`.
+    A subclass gives `classes`, `pool()` and `pairs(split)`, and where its labels need it `decode_label`: see `Listing`.
 
     Args:
         root: Folder of the dataset.
@@ -102,69 +87,6 @@ class SmirDataModule(pl.LightningDataModule, abc.ABC):
         self._stages: Stages | None = None
         self._first_epoch = 0
 
-    # What a dataset says about itself.
-
-    @property
-    @abc.abstractmethod
-    def classes(self) -> Classes:
-        """The classes, in the order of their ids."""
-
-    @abc.abstractmethod
-    def pool(self) -> list[str]:
-        """Images of the pretraining pool, relative to the root, in a fixed order."""
-
-    @abc.abstractmethod
-    def pairs(self, split: Split) -> list[Pair]:
-        """Labelled images of a split, in a fixed order, before any label budget."""
-
-    def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
-        """Turns the stored values (H, W) of a label file into class ids and void (255)."""
-        return class_ids(stored, path, len(self.classes))
-
-    def identity(self, image: str) -> str:
-        """Name of what an image of a list shows; copies under other paths share it."""
-        return image
-
-    # Lists, made once.
-
-    def images(self, name: Literal["pool", "train", "val", "test", "predict"]) -> FileList:
-        """The image list of the pool or of a split."""
-        if name not in self._lists:
-            if name == "pool":
-                self._lists[name] = FileList(self.root, self.pool())
-            elif name == "predict" and self.predict_images is not None:
-                self._lists[name] = FileList(self.predict_images, list_images(self.predict_images))
-            else:
-                self._list_pairs("test" if name == "predict" else name)
-                self._lists.setdefault(name, self._lists["test"] if name == "predict" else self._lists[name])
-        return self._lists[name]
-
-    def _list_pairs(self, split: Split) -> None:
-        pairs = self.pairs(split)
-        if split == "train" and self.label_budget is not None:
-            pairs = self.label_budget.take(pairs, self.split_seed)
-        if not pairs:
-            raise DataError(f"The {split} split of {type(self).__name__} in {self.root.absolute()} has no image.")
-        missing = [p for pair in pairs for p in pair if not (self.root / p).is_file()]
-        if missing:
-            raise DataError(
-                f"The {split} split of {type(self).__name__} lists {len(missing)} files that do not exist below "
-                f"{self.root.absolute()}: {first_few(missing)}. Add them or take them off the list."
-            )
-        self._lists[split] = FileList(self.root, [pair.image for pair in pairs])
-        self._lists[f"{split} labels"] = FileList(self.root, [pair.label for pair in pairs])
-
-    def labelled(self, split: Split) -> Labels:
-        """Reads the labelled images of a split."""
-        images = Images(self.images(split), self.min_side)
-        return Labels(images, self._lists[f"{split} labels"], self.decode_label)
-
-    def fingerprint(self) -> dict[str, dict[str, Any]]:
-        """Number of images and hash of the names of every list that the task uses; part of a run's identity."""
-        names: tuple[Any, ...] = ("pool",) if self.task == "pretrain" else ("train", "val", "test")
-        lists = {name: self.images(name) for name in names}
-        return {name: {"images": len(files), "names": files.fingerprint()} for name, files in lists.items()}
-
     @property
     def stages(self) -> Stages:
         """The stage clock of the training images; segmentation has a single stage of all of them."""
@@ -178,8 +100,6 @@ class SmirDataModule(pl.LightningDataModule, abc.ABC):
         if self.stages.num_stages != num_stages:
             self._stages = Stages(len(self.images("pool")), num_stages)
         return self.stages
-
-    # Loaders.
 
     def setup(self, stage: str) -> None:
         """Checks that the global batch can be divided over the devices."""

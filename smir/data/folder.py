@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from smir.data.base import Pair, SmirDataModule, Split
+from smir.data.base import SmirDataModule
 from smir.data.decode import list_images
+from smir.data.listing import Pair, Split
 from smir.data.lists import read_list
 from smir.data.pairs import class_ids
 from smir.errors import ConfigError, DataError, first_few

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from smir.data.base import Pair, Split
 from smir.data.decode import list_images
+from smir.data.listing import Pair, Split
 from smir.data.lists import files_by_stem, look_up, stem
 from smir.data.pairs import class_ids
 from smir.data.published import PublishedDataset

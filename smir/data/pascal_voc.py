@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from smir.data.base import Pair, Split
+from smir.data.listing import Pair, Split
 from smir.data.lists import files_by_stem, look_up, shuffled, stem
 from smir.data.published import PublishedDataset, by_table
 from smir.errors import DataError

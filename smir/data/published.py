@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from smir.data.base import Pair, SmirDataModule, Split
+from smir.data.base import SmirDataModule
+from smir.data.listing import Pair, Split
 from smir.data.lists import read_list, write_list
 from smir.errors import ConfigError, DataError
 from smir.preprocessing import UInt8

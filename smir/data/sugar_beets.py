@@ -10,8 +10,8 @@ import numpy.typing as npt
 from lightning.pytorch.utilities import rank_zero_warn
 from tqdm import tqdm
 
-from smir.data.base import Pair, Split
 from smir.data.decode import read_label
+from smir.data.listing import Pair, Split
 from smir.data.lists import cut, files_by_stem, look_up, shuffled, stem
 from smir.data.published import PublishedDataset, by_table
 from smir.errors import ConfigError, DataError, first_few

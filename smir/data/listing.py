@@ -1,0 +1,100 @@
+"""What a dataset says about itself, and the lists of files that follow from it."""
+
+import abc
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from smir.data.budget import LabelBudget
+from smir.data.decode import list_images
+from smir.data.files import FileList
+from smir.data.pairs import Images, Labels, class_ids
+from smir.errors import DataError, first_few
+from smir.preprocessing import Classes, UInt8
+
+Split = Literal["train", "val", "test"]
+
+
+class Pair(NamedTuple):
+    """A labelled image.
+
+    Attributes:
+        image: Path relative to the root.
+        label: Path relative to the root.
+    """
+
+    image: str
+    label: str
+
+
+class Listing(abc.ABC):
+    """The lists of a dataset. `SmirDataModule` sets the attributes and adds the loaders."""
+
+    root: Path
+    task: Literal["pretrain", "segment"]
+    min_side: int
+    label_budget: LabelBudget | None
+    split_seed: int
+    predict_images: Path | None
+    _lists: dict[str, FileList]
+
+    @property
+    @abc.abstractmethod
+    def classes(self) -> Classes:
+        """The classes, in the order of their ids."""
+
+    @abc.abstractmethod
+    def pool(self) -> list[str]:
+        """Images of the pretraining pool, relative to the root, in a fixed order."""
+
+    @abc.abstractmethod
+    def pairs(self, split: Split) -> list[Pair]:
+        """Labelled images of a split, in a fixed order, before any label budget."""
+
+    def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
+        """Turns the stored values (H, W) of a label file into class ids and void (255)."""
+        return class_ids(stored, path, len(self.classes))
+
+    def identity(self, image: str) -> str:
+        """Name of what an image of a list shows; copies under other paths share it."""
+        return image
+
+    def images(self, name: Literal["pool", "train", "val", "test", "predict"]) -> FileList:
+        """The image list of the pool or of a split."""
+        if name not in self._lists:
+            if name == "pool":
+                self._lists[name] = FileList(self.root, self.pool())
+            elif name == "predict" and self.predict_images is not None:
+                self._lists[name] = FileList(self.predict_images, list_images(self.predict_images))
+            else:
+                self._list_pairs("test" if name == "predict" else name)
+                self._lists.setdefault(name, self._lists["test"] if name == "predict" else self._lists[name])
+        return self._lists[name]
+
+    def _list_pairs(self, split: Split) -> None:
+        pairs = self.pairs(split)
+        if split == "train" and self.label_budget is not None:
+            pairs = self.label_budget.take(pairs, self.split_seed)
+        if not pairs:
+            raise DataError(f"The {split} split of {type(self).__name__} in {self.root.absolute()} has no image.")
+        missing = [p for pair in pairs for p in pair if not (self.root / p).is_file()]
+        if missing:
+            raise DataError(
+                f"The {split} split of {type(self).__name__} lists {len(missing)} files that do not exist below "
+                f"{self.root.absolute()}: {first_few(missing)}. Add them or take them off the list."
+            )
+        self._lists[split] = FileList(self.root, [pair.image for pair in pairs])
+        self._lists[f"{split} labels"] = FileList(self.root, [pair.label for pair in pairs])
+
+    def labelled(self, split: Split) -> Labels:
+        """Reads the labelled images of a split."""
+        images = Images(self.images(split), self.min_side)
+        return Labels(images, self._lists[f"{split} labels"], self.decode_label)
+
+    def fingerprint(self) -> dict[str, dict[str, Any]]:
+        """Number of images and hash of the names of every list that the task uses; part of a run's identity."""
+        names: tuple[Any, ...] = ("pool",) if self.task == "pretrain" else ("train", "val", "test")
+        lists = {name: self.images(name) for name in names}
+        return {name: {"images": len(files), "names": files.fingerprint()} for name, files in lists.items()}

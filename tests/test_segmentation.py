@@ -1,0 +1,83 @@
+"""The downstream formulas of METHOD.md section 5 against oracles written from the text."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from smir.network import UNetStride4
+from smir.preprocessing import VOID, Classes, Preprocessing
+from smir.segmentation import SegmentationModule
+
+
+@pytest.fixture(scope="module")
+def module():
+    torch.manual_seed(0)
+    classes = Classes.named(["soil", "crop", "weed", "rare"])
+    return SegmentationModule(
+        classes, lambda channels: UNetStride4(channels, "tu-mobilenetv3_small_100", [16, 16, 16]), Preprocessing()
+    ).eval()
+
+
+def jaccard(logits, label, num_classes):
+    """1 - (intersection + s) / (union + s) over the pixels of the batch that are not void, mean over the classes."""
+    counted = (label != VOID).flatten()
+    shares = logits.softmax(dim=1).permute(0, 2, 3, 1).flatten(0, 2)[counted]
+    truth = label.flatten()[counted]
+    losses = []
+    for class_id in range(num_classes):
+        of_class = (truth == class_id).float()
+        intersection = (shares[:, class_id] * of_class).sum()
+        union = shares[:, class_id].sum() + of_class.sum() - intersection
+        absent = of_class.sum() == 0
+        losses.append(torch.tensor(0.0) if absent else 1 - (intersection + 1e-3) / (union + 1e-3))
+    return torch.stack(losses).mean()
+
+
+def test_loss_is_the_soft_jaccard_without_void(module):
+    torch.manual_seed(1)
+    logits = torch.randn(2, 4, 32, 32) * 3
+    label = torch.randint(0, 3, (2, 32, 32))  # class 3 is absent: it adds 0 and stays in the mean
+    label[0, :8] = VOID
+    assert float(module.loss(logits, label)) == pytest.approx(float(jaccard(logits, label, 4)), abs=1e-5)
+
+
+def test_void_pixels_have_no_gradient(module):
+    logits = torch.randn(1, 4, 16, 16, requires_grad=True)
+    label = torch.zeros(1, 16, 16, dtype=torch.long)
+    label[0, :, :8] = VOID
+    module.loss(logits, label).backward()
+    assert logits.grad[..., :8].abs().max() == 0
+    assert logits.grad[..., 8:].abs().max() > 0
+
+
+def test_test_counts_at_the_view_and_at_the_labels_own_size(module):
+    torch.manual_seed(2)
+    image = torch.randint(0, 255, (1, 3, 256, 320), dtype=torch.uint8)
+    label = torch.randint(0, 4, (1, 512, 640), dtype=torch.uint8)
+    view_label = label[:, 1::2, 1::2].contiguous()
+    for confusion in module.test_confusion.values():
+        confusion.reset()
+    with torch.no_grad():
+        module.test_step(
+            {"image": image, "label": label, "view_label": view_label, "weight": torch.ones(1)}, batch_idx=0
+        )
+        logits = module.network(Preprocessing().normalize(image))  # 256 and 320 are multiples of 64
+    view = logits.argmax(dim=1)
+    native = functional.interpolate(logits, size=(512, 640), mode="bilinear").argmax(dim=1)
+    for at, prediction, truth in (("view", view, view_label), ("native", native, label)):
+        expected = torch.zeros(4, 4, dtype=torch.long)
+        for row in range(4):
+            for column in range(4):
+                expected[row, column] = ((truth == row) & (prediction == column)).sum()
+        assert module.test_confusion[at].compute().tolist() == expected.tolist()
+
+
+def test_a_whole_image_of_any_size_is_padded_and_cropped_back(module):
+    with torch.no_grad():
+        assert module(torch.zeros(1, 3, 256, 341)).shape == (1, 4, 256, 341)
+
+
+def test_classes_of_one_name_and_many():
+    assert Classes.named(["only"]).colors == ((0, 0, 0),)
+    many = Classes.named([str(number) for number in range(21)])
+    assert len(set(many.colors)) == 21
