@@ -30,6 +30,7 @@ from smir.tracking import run_folder, save_image_list, save_picture
 
 if TYPE_CHECKING:
     from smir.data.base import SmirDataModule
+    from smir.data.visits import Stages
 
 
 class SelectiveMasking(Callback):
@@ -62,7 +63,7 @@ class SelectiveMasking(Callback):
         self.num_stages, self.num_samples, self.batch_size = num_stages, num_samples, batch_size
         self.policy, self.scoring_mask = policy, scoring_mask
         self._restored: dict[str, Any] | None = None
-        self._stages: Any = None
+        self._stages: Stages  # of the datamodule, known from `setup` on
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Splits the pool into partitions."""
