@@ -1,17 +1,17 @@
 """Pretraining: masked image -> network -> reconstruction loss."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from smir.losses import ReconstructionLoss
-from smir.network import UNetStride4, build_network
+from smir.network import build_network
 from smir.preprocessing import Preprocessing, UInt8
 from smir.scoring import score_views
-from smir.training import NetworkBuilder, SmirModule
+from smir.training import SmirModule
 
 RGB = 3
 
@@ -22,27 +22,15 @@ class ReconstructionModule(SmirModule):
     The mask is an input: the batch brings it, whether it was drawn at random or chosen by `SelectiveMasking`.
 
     Args:
-        network: The network, by class: `UNetStride4` (the paper's) or `SmpNetwork` with their arguments.
-        preprocessing: Normalisation and views; the CLI takes it from the data.
-        lr: Peak learning rate of Adam.
-        warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
-        weights: What the network starts from: nothing (random weights), `imagenet` (the library's encoder weights), or
-            the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
+        kwargs: Arguments of every task.
     """
 
     task: ClassVar[Literal["pretrain", "segment"]] = "pretrain"
     monitor: ClassVar[str] = "val/loss"
     monitor_mode: ClassVar[Literal["min", "max"]] = "min"
 
-    def __init__(
-        self,
-        network: NetworkBuilder = UNetStride4,
-        preprocessing: Preprocessing = Preprocessing(),
-        lr: float = 3e-3,
-        warmup_epochs: int = 10,
-        weights: Literal["imagenet"] | Path | None = None,
-    ) -> None:
-        super().__init__(network, RGB, preprocessing, lr, warmup_epochs, weights)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(RGB, **kwargs)
         self.loss = ReconstructionLoss()
         self.val_loss = MeanMetric()
         self.val_mean_fill = MeanMetric()
@@ -57,7 +45,8 @@ class ReconstructionModule(SmirModule):
         """
         record, state = cls.read_record(path)
         module = cls(
-            lambda channels: build_network(record["network"], channels), Preprocessing(**record["preprocessing"])
+            network=lambda channels: build_network(record["network"], channels),
+            preprocessing=Preprocessing(**record["preprocessing"]),
         )
         module.load_state_dict(state)
         return module.eval()

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from smir.iou import ConfusionMatrix, iou_from_confusion
-from smir.network import UNetStride4, build_network, padded_forward
+from smir.network import build_network, padded_forward
 from smir.preprocessing import VOID, Classes, Preprocessing, UInt8
-from smir.training import NetworkBuilder, SmirModule
+from smir.training import SmirModule
 
 
 class SegmentationModule(SmirModule):
@@ -19,28 +19,15 @@ class SegmentationModule(SmirModule):
 
     Args:
         classes: Names and colours of the classes; the CLI takes them from the data.
-        network: The network, by class: `UNetStride4` (the paper's) or `SmpNetwork` with their arguments.
-        preprocessing: Normalisation and views; the CLI takes it from the data.
-        lr: Peak learning rate of Adam.
-        warmup_epochs: Epochs of linear warm-up, fewer than there are epochs.
-        weights: What the network starts from: nothing (random weights), `imagenet` (the library's encoder weights), or
-            the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
+        kwargs: Arguments of every task.
     """
 
     task: ClassVar[Literal["pretrain", "segment"]] = "segment"
     monitor: ClassVar[str] = "val/miou"
     monitor_mode: ClassVar[Literal["min", "max"]] = "max"
 
-    def __init__(
-        self,
-        classes: Classes,
-        network: NetworkBuilder = UNetStride4,
-        preprocessing: Preprocessing = Preprocessing(),
-        lr: float = 3e-3,
-        warmup_epochs: int = 10,
-        weights: Literal["imagenet"] | Path | None = None,
-    ) -> None:
-        super().__init__(network, len(classes), preprocessing, lr, warmup_epochs, weights)
+    def __init__(self, classes: Classes, **kwargs: Any) -> None:
+        super().__init__(len(classes), **kwargs)
         self.classes = classes
         self.loss = JaccardLoss(mode="multiclass", smooth=1e-3, ignore_index=VOID)
         self.val_confusion = ConfusionMatrix(len(classes))
@@ -58,8 +45,8 @@ class SegmentationModule(SmirModule):
         record, state = cls.read_record(path)
         module = cls(
             Classes(**record["classes"]),
-            lambda channels: build_network(record["network"], channels),
-            Preprocessing(**record["preprocessing"]),
+            network=lambda channels: build_network(record["network"], channels),
+            preprocessing=Preprocessing(**record["preprocessing"]),
         )
         module.load_state_dict(state)
         return module.eval()

@@ -11,7 +11,7 @@ from torch.optim import Adam, Optimizer
 
 from smir.distributed import sync_buffers
 from smir.errors import CheckpointError, ConfigError
-from smir.network import Network
+from smir.network import Network, UNetStride4
 from smir.preprocessing import Preprocessing
 from smir.schedules import warmup_cosine
 from smir.seeding import seed_for
@@ -28,8 +28,8 @@ class SmirModule(pl.LightningModule):
     """Base of the two tasks.
 
     Args:
-        network: Builds the network from the number of output channels.
-        out_channels: That number.
+        out_channels: Output channels of the network.
+        network: The network, by class: `UNetStride4` (the paper's) or `SmpNetwork` with their arguments.
         preprocessing: Normalisation and views; the CLI takes it from the data.
         lr: Peak learning rate of Adam.
         warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
@@ -44,12 +44,12 @@ class SmirModule(pl.LightningModule):
 
     def __init__(
         self,
-        network: NetworkBuilder,
         out_channels: int,
-        preprocessing: Preprocessing,
-        lr: float,
-        warmup_epochs: int,
-        weights: Literal["imagenet"] | Path | None,
+        network: NetworkBuilder = UNetStride4,
+        preprocessing: Preprocessing = Preprocessing(),
+        lr: float = 3e-3,
+        warmup_epochs: int = 10,
+        weights: Literal["imagenet"] | Path | None = None,
     ) -> None:
         super().__init__()
         self.network = network(out_channels)

@@ -42,5 +42,7 @@ if __name__ == "__main__":
         default_root_dir=out,
         callbacks=[ScoreAndStop(num_stages=2, num_samples=3, batch_size=2)],
     )
-    module = ReconstructionModule(build, data.preprocessing, warmup_epochs=0, weights=Path(checkpoint))
+    module = ReconstructionModule(
+        network=build, preprocessing=data.preprocessing, warmup_epochs=0, weights=Path(checkpoint)
+    )
     trainer.fit(module, datamodule=data)

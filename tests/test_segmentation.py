@@ -14,7 +14,7 @@ def module():
     torch.manual_seed(0)
     classes = Classes.named(["soil", "crop", "weed", "rare"])
     return SegmentationModule(
-        classes, lambda channels: UNetStride4(channels, "tu-mobilenetv3_small_100", [16, 16, 16]), Preprocessing()
+        classes, network=lambda channels: UNetStride4(channels, "tu-mobilenetv3_small_100", [16, 16, 16])
     ).eval()
 
 

@@ -1,0 +1,166 @@
+"""`python -m smir check`: is the dataset complete, readable, legal, and free of overlaps?"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+from smir.commands.parsing import DataParser
+from smir.commands.tables import columns, percent
+from smir.data import SmirDataModule
+from smir.data.audit import LISTS, SPLITS, Audit, audit
+from smir.data.facts import Problem, legal
+from smir.errors import first_few
+from smir.preprocessing import VOID
+
+SHOWN_VALUES = 40
+
+
+def check(data: SmirDataModule, show: NonNegativeInt = 20, threads: PositiveInt | None = None) -> None:
+    """Decodes every file of a dataset and reports counts, sizes, classes, overlaps and all that is wrong.
+
+    The pool and all labelled splits are walked, whatever data.task says and before any data.label_budget. The exit code
+    is 0 if nothing is wrong and 1 otherwise. Counts that differ from the published ones are a warning alone.
+
+    Args:
+        data: The dataset: a class with its options, or a file of them; `--config` takes it from an experiment.
+        show: Lines to show of each kind of problem; 0 shows all.
+        threads: Files to decode at a time; default: the cores.
+
+    Raises:
+        SystemExit: With code 1, if anything is wrong.
+    """
+    found = audit(data, threads)
+    print("\n".join(report(data, found, show)))
+    if found.problems:
+        raise SystemExit(1)
+
+
+def report(data: SmirDataModule, found: Audit, show: int) -> Iterator[str]:
+    """Yields the lines of the report."""
+    protocol = getattr(data, "protocol", None)
+    yield f"{type(data).__name__} in {data.root.absolute()}" + (f", protocol: {protocol}" if protocol else "")
+    yield from ["", *columns(_counts(found))]
+    splits = [name for name in SPLITS if name in found.lists]
+    if splits:
+        if len(data.classes):
+            yield from ["", *columns(_classes(data, found, splits))]
+        yield from ["", *columns(_stored(data, found, splits))]
+    if len(found.lists) > 1:
+        yield from ["", *columns(_overlaps(found))]
+    warnings = [*_warnings(found, show), *_differences(found)]
+    if warnings:
+        yield from ["", *(f"warning: {text}" for text in warnings)]
+    for kind, texts in _by_kind(found.problems).items():
+        shown = texts if show == 0 else texts[:show]
+        yield from ["", f"{kind}: {len(texts):,}", *(f"  {text}" for text in shown)]
+        if len(texts) > len(shown):
+            yield f"  and {len(texts) - len(shown):,} more (--show 0 shows all)"
+    yield ""
+    yield f"Problems: {len(found.problems):,}" if found.problems else "All is well."
+
+
+def _by_kind(problems: Sequence[Problem]) -> dict[str, list[str]]:
+    by_kind: dict[str, list[str]] = {}
+    for problem in problems:
+        by_kind.setdefault(problem.kind, []).append(problem.text)
+    return by_kind
+
+
+def _warnings(found: Audit, show: int) -> Iterator[str]:
+    """One line for each kind, with a few names or, where all are shown, every name."""
+    for kind, texts in _by_kind(found.notes).items():
+        if kind:
+            yield f"{len(texts):,} {kind}: {first_few(texts, 3 if show else len(texts))}"
+        else:
+            yield from texts
+
+
+def _published(found: Audit, name: str) -> int | None:
+    return getattr(found.expected, name) if found.expected else None
+
+
+def _counts(found: Audit) -> list[list[str]]:
+    rows = [["list", "images", "published", "width x height"]]
+    for name in LISTS:
+        published = _number(_published(found, name))
+        if name in found.lists:
+            rows.append([name, _number(len(found.lists[name])), published, _sizes(found.sizes(name))])
+        else:
+            rows.append([name, "none", published, ""])
+    for folder, count in found.folders.items():
+        rows.append([folder, _number(count), _number(found.expected.files[folder] if found.expected else None), ""])
+    return rows
+
+
+def _number(count: int | None) -> str:
+    return "-" if count is None else f"{count:,}"
+
+
+def _sizes(sizes: Counter[tuple[int, int]]) -> str:
+    """The sizes themselves where they are few, else the range and the middle of each side."""
+    if len(sizes) <= 3:
+        return ", ".join(f"{w} x {h}" + (f" ({n:,})" if len(sizes) > 1 else "") for (h, w), n in sizes.most_common())
+    sides = []
+    for place in (1, 0):
+        side = sorted(size[place] for size in sizes.elements())
+        sides.append(f"{side[0]} to {side[-1]}, median {side[len(side) // 2]}")
+    return f"{len(sizes)} sizes: width {sides[0]}; height {sides[1]}"
+
+
+def _classes(data: SmirDataModule, found: Audit, splits: Sequence[str]) -> list[list[str]]:
+    """Share of the label pixels of each class."""
+    pixels = {split: found.pixels(split, "classes") for split in splits}
+    rows = [["class", *splits, ""]]
+    for class_id, name in [*enumerate(data.classes.names), (VOID, "void (255)")]:
+        if class_id != VOID or any(counts[VOID] for counts in pixels.values()):
+            rows.append([name, *(percent(pixels[split][class_id], pixels[split].total()) for split in splits), ""])
+    return rows
+
+
+def _stored(data: SmirDataModule, found: Audit, splits: Sequence[str]) -> list[list[str]]:
+    """What the label files hold, before any translation; the encoding of Nassar's is documented nowhere."""
+    pixels = {split: found.pixels(split, "stored") for split in splits}
+    values = sorted(set().union(*pixels.values()))
+    rows = [["stored value", *splits, "taken for"]]
+    for value in values[:SHOWN_VALUES]:
+        shares = [percent(pixels[split][value], pixels[split].total()) for split in splits]
+        rows.append([str(value), *shares, _meaning(data, value)])
+    if len(values) > SHOWN_VALUES:
+        rows.append([f"and {len(values) - SHOWN_VALUES} more", *("" for _ in splits), ""])
+    return rows
+
+
+def _meaning(data: SmirDataModule, value: int) -> str:
+    if not len(data.classes):
+        return "-"
+    class_id = legal(data, value)
+    if class_id is None:
+        return "ILLEGAL"
+    return "void" if class_id == VOID else data.classes.names[class_id]
+
+
+def _overlaps(found: Audit) -> list[list[str]]:
+    rows = [["shared images", "by name", "by content alone", "published", "verdict"]]
+    for overlap in found.overlaps:
+        counts = [_number(len(overlap.by_name)), _number(len(overlap.by_content)), _number(overlap.published)]
+        shared = overlap.by_name or overlap.by_content
+        verdict = "ERROR" if overlap.wrong else overlap.reason if shared else "none"
+        rows.append([f"{overlap.left} and {overlap.right}", *counts, verdict])
+    return rows
+
+
+def _differences(found: Audit) -> Iterator[str]:
+    """Where the counts are not the published ones; a part of a dataset is legitimate."""
+    if found.expected is None:
+        return
+    counts = {name: (len(pairs), _published(found, name)) for name, pairs in found.lists.items()}
+    counts |= {folder: (count, found.expected.files[folder]) for folder, count in found.folders.items()}
+    differ = [f"{name} {count:,} (published: {published:,})" for name, (count, published) in counts.items()]
+    differ = [text for text, (count, published) in zip(differ, counts.values(), strict=True) if count != published]
+    if differ:
+        yield f"counts differ from the published ones: {first_few(differ, len(differ))}"
+
+
+COMMANDS = check
+PARSER = DataParser

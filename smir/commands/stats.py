@@ -1,0 +1,68 @@
+"""`python -m smir stats`: mean, deviation and class shares of a dataset."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from jsonargparse.typing import PositiveInt
+
+from smir.commands.parsing import DataParser
+from smir.commands.tables import columns, percent
+from smir.data import SmirDataModule
+from smir.data.audit import SPLITS
+from smir.data.facts import has_labels
+from smir.data.statistics import ChannelStatistics, Counts, channel_statistics, class_counts
+from smir.errors import DataError
+from smir.preprocessing import VOID
+
+
+def stats(data: SmirDataModule, split: Literal["pool", "train"] = "pool", threads: PositiveInt | None = None) -> None:
+    """Computes mean and deviation of the channels, exact over all pixels, and the class shares of the labels.
+
+    The output is YAML; the lines `mean` and `std` go below `init_args` of the data. Images count at their full size,
+    splits before any data.label_budget.
+
+    Args:
+        data: The dataset: a class with its options, or a file of them; `--config` takes it from an experiment.
+        split: Images for mean and deviation: the pretraining pool or the labelled training split.
+        threads: Files to decode at a time; default: the cores.
+
+    Raises:
+        SmirError: If a file cannot be read, with its name.
+    """
+    images = data.pool() if split == "pool" else [pair.image for pair in data.pairs("train")]
+    print("\n".join(yaml_lines(type(data).__name__, split, channel_statistics(data, images, threads))))
+    print("\n".join(f"# {line}".rstrip() for line in class_lines(data, threads)))
+
+
+def yaml_lines(dataset: str, split: str, found: ChannelStatistics) -> list[str]:
+    """Returns mean and deviation as lines for a config."""
+    return [
+        f"# {dataset}, {split}: {found.images:,} images, {found.pixels:,} pixels",
+        f"mean: [{', '.join(f'{value:.5f}' for value in found.mean)}]",
+        f"std: [{', '.join(f'{value:.5f}' for value in found.std)}]",
+    ]
+
+
+def class_lines(data: SmirDataModule, threads: int | None) -> Iterator[str]:
+    """Yields a table of the share of each class in the label pixels of every split, or why there is none."""
+    counts: dict[str, Counts] = {}
+    for split in SPLITS:
+        try:
+            pairs = data.pairs(split) if len(data.classes) and has_labels(data) else []
+        except DataError as error:
+            yield f"No class shares of {split}: {error}"
+            continue
+        if pairs:
+            counts[split] = class_counts(data, pairs, threads)
+    if not counts:
+        yield "No class shares: there are no labels, or data.classes does not name their classes."
+        return
+    rows = [["share of label pixels", *counts, ""]]
+    for class_id, name in [*enumerate(data.classes.names), (VOID, "void (255)")]:
+        if class_id != VOID or any(c[VOID] for c in counts.values()):
+            rows.append([name, *(percent(int(c[class_id]), int(c.sum())) for c in counts.values()), ""])
+    yield from columns(rows)
+
+
+COMMANDS = stats
+PARSER = DataParser
