@@ -111,7 +111,8 @@ def _run_training(args: list[str] | None) -> None:
     keep_freed_memory()
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
-    from smir.cli import AlreadyDone, run_cli
+    from smir.cli import run_cli
+    from smir.launch import AlreadyDone
 
     try:
         run_cli(args)

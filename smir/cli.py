@@ -1,8 +1,6 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
 import dataclasses
-import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -12,21 +10,19 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
 import smir.selective  # registers the callback for its short name
-from smir.errors import CheckpointError, ConfigError, RunError
+from smir.errors import CheckpointError, ConfigError
 from smir.health import LearningHealth
+from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
-from smir.runs import Identity, Run, digest, file_digest, open_run, recipe_of, run_of_checkpoint, write_atomically
+from smir.runs import Identity, digest, file_digest, recipe_of, run_of_checkpoint, write_atomically
 from smir.segmentation import SegmentationModule
 from smir.tracking import RunRecord, commit, save_environment
 from smir.training import SmirModule
 from smir.weights import read_checkpoint
-
-RUN_VARIABLE = "SMIR_RUN"
-"""Tells the processes that Lightning starts for further devices which run the first one has opened."""
 
 
 @dataclasses.dataclass
@@ -42,14 +38,6 @@ class RunOptions:
     experiment: str | None = None
     root: Path = Path("runs")
     test: bool = True
-
-
-class AlreadyDone(Exception):
-    """The run in that folder has finished before; there is nothing to do."""
-
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self.is_rank_zero = _rank() == 0
 
 
 class SmirCLI(LightningCLI):
@@ -102,7 +90,8 @@ class SmirCLI(LightningCLI):
         if config.trainer.fast_dev_run:
             folder, checkpoint = Path(tempfile.mkdtemp(prefix="smir-fast-dev-run-")), None
         else:
-            folder, checkpoint = self._agree_on_run(options.root, identity)
+            self._run, checkpoint = agree_on_run(self.trainer, options.root, identity)
+            folder = self._run.path
         self.record.folder = folder
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
@@ -118,7 +107,7 @@ class SmirCLI(LightningCLI):
             rank_zero_info(f"Resuming {folder} after {checkpoint.name}.")
         if "weights_only" in arguments:
             arguments.weights_only = True
-        if _rank() == 0 and not config.trainer.fast_dev_run:
+        if global_rank() == 0 and not config.trainer.fast_dev_run:
             self._write_config(folder)
             save_environment(folder)
 
@@ -145,35 +134,6 @@ class SmirCLI(LightningCLI):
         name = config["run"]["experiment"] or f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}"
         inputs = {"data": self.datamodule.fingerprint(), "weights": _weights_fingerprint(self.model.weights)}
         return Identity(name, config["seed_everything"], recipe_of(config), inputs)
-
-    def _agree_on_run(self, root: Path, identity: Identity) -> tuple[Path, Path | None]:
-        """Lets rank 0 open the run and tells the other ranks its folder and checkpoint."""
-        if _rank() != 0 and RUN_VARIABLE in os.environ:  # Lightning started this process from rank 0
-            decision = json.loads(os.environ[RUN_VARIABLE])
-        else:
-            decision = self._open(root, identity) if _rank() == 0 else {}
-            if _started_from_outside(self.trainer):
-                # torchrun or SLURM has started all ranks; Lightning keeps this process group.
-                self.trainer.strategy.setup_environment()
-                decision = self.trainer.strategy.broadcast(decision)
-            os.environ[RUN_VARIABLE] = json.dumps(decision)
-        if decision.get("error"):
-            raise RunError(decision["error"])
-        if decision["done"]:
-            raise AlreadyDone(decision["folder"])
-        return Path(decision["folder"]), Path(decision["checkpoint"]) if decision["checkpoint"] else None
-
-    def _open(self, root: Path, identity: Identity) -> dict[str, Any]:
-        try:
-            self._run: Run = open_run(root, identity)
-        except RunError as error:
-            return {"error": str(error)}  # the other ranks wait for an answer
-        checkpoint = self._run.last_checkpoint
-        return {
-            "folder": str(self._run.path),
-            "checkpoint": None if checkpoint is None else str(checkpoint),
-            "done": self._run.done,
-        }
 
     def _write_config(self, folder: Path) -> None:
         path = folder / "config.yaml"
@@ -228,6 +188,7 @@ class SmirCLI(LightningCLI):
             "checkpoint": str(checkpoint),
             "weights": file_digest(checkpoint),
             "data": type(self.datamodule).__name__,
+            "protocol": getattr(self.datamodule, "protocol", None),
             "test_images": len(self.datamodule.images("pool" if self.datamodule.task == "pretrain" else "test")),
             "fingerprint": self.datamodule.fingerprint(),
         }
@@ -236,18 +197,6 @@ class SmirCLI(LightningCLI):
         folder = result_folder(run, source)
         self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]
         rank_zero_info(f"Test results go to {folder}.")
-
-
-def _started_from_outside(trainer: Trainer) -> bool:
-    """Whether something other than Lightning started the processes of this run."""
-    cluster = getattr(trainer.strategy, "cluster_environment", None)
-    return trainer.world_size > 1 and cluster is not None and cluster.creates_processes_externally
-
-
-def _rank() -> int:
-    """Rank of this process as its environment tells it, also before a process group exists."""
-    rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # Lightning keeps it on the function
-    return rank
 
 
 def _weights_fingerprint(weights: Literal["imagenet"] | Path | None) -> dict[str, Any]:

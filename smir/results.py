@@ -35,6 +35,12 @@ class Result:
         return str(weights.get("experiment", "file")).rsplit("/", 1)[-1]
 
     @property
+    def data(self) -> str:
+        """The dataset, with the protocol for its overlaps where it has one: `PascalVOC (clean)`."""
+        protocol = self.record["recipe"]["data"]["init_args"].get("protocol")
+        return f"{self.test['data']} ({protocol})" if protocol else str(self.test["data"])
+
+    @property
     def labels(self) -> int:
         """Number of labelled training images."""
         return int(self.record["inputs"]["data"]["train"]["images"])
@@ -117,7 +123,7 @@ def rows(results: list[Result]) -> list[Row]:
         key = (record["experiment"], record["recipe_hash"], str(start), json.dumps(record["inputs"]["data"]))
         groups.setdefault(key, []).append(result)
     made = [Row(sorted(group, key=lambda result: int(result.record["seed"]))) for group in groups.values()]
-    return sorted(made, key=lambda row: (row.results[0].test["data"], row.mean("view/miou") or 0.0))
+    return sorted(made, key=lambda row: (row.results[0].data, row.mean("view/miou") or 0.0))
 
 
 def _json(path: Path) -> Any:

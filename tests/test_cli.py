@@ -98,7 +98,11 @@ def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplo
             assert image.getpalette()[3:9] == [60, 180, 75, 230, 25, 75]
 
     smir("report", "--runs=runs", "--out=report")
-    assert "| Nassar | random |" in (tmp_path / "report/report.md").read_text().replace("  ", "")
+    header, _, row = (tmp_path / "report/report.md").read_text().splitlines()[:3]
+    cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (header, row)), strict=True))
+    assert (cells["data (protocol)"], cells["init"], cells["labels"]) == ("Nassar (paper)", "random", "8")
+    assert cells["pretraining image visits"] == "16"  # two epochs of two batches of four
+    assert cells["mIoU"] == f"{100 * test['metrics']['test/view/miou']:.1f}"
     assert (tmp_path / "report/index.html").read_text().count("<img") == 3 + 1  # overlays, and final.png of demo/random
 
 

@@ -43,7 +43,7 @@ def _cells(row: "Row", classes: list[str]) -> list[str]:
         return f"{100 * mean:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
 
     return [
-        first.test["data"],
+        first.data,
         first.init,
         f"{first.labels}",
         f"{first.pretraining_visits:,}",
@@ -64,7 +64,7 @@ def _tables(table: "list[Row]") -> "list[tuple[list[str], list[Row]]]":
 
 
 def _header(classes: list[str]) -> list[str]:
-    before = ["data", "init", "labels", "pretraining image visits", "seeds", "mIoU"]
+    before = ["data (protocol)", "init", "labels", "pretraining image visits", "seeds", "mIoU"]
     return [*before, *classes, "deviation over classes", "mIoU at label size"]
 
 

@@ -1,0 +1,83 @@
+"""How the processes of a run agree on its folder, whoever started them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_only
+
+from smir.errors import RunError
+from smir.runs import Identity, Run, open_run
+
+RUN_VARIABLE = "SMIR_RUN"
+"""Tells the processes that Lightning starts for further devices which run the first one has opened."""
+
+
+class AlreadyDone(Exception):
+    """The run in that folder has finished before; there is nothing to do."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.is_rank_zero = global_rank() == 0
+
+
+def global_rank() -> int:
+    """Rank of this process as its environment tells it, also before a process group exists."""
+    rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # Lightning keeps it on the function
+    return rank
+
+
+def agree_on_run(trainer: Trainer, root: Path, identity: Identity) -> tuple[Run, Path | None]:
+    """Lets rank 0 open the run, and tells the other ranks.
+
+    Args:
+        trainer: Its strategy may be set up by this, if the processes were started from outside.
+        root: Folder of all runs.
+        identity: What the run is.
+
+    Returns:
+        The run, which rank 0 holds, and the checkpoint to resume from, if there is one.
+
+    Raises:
+        RunError: If another process holds the run, or its record is damaged.
+        AlreadyDone: If the run has finished before.
+    """
+    if global_rank() != 0 and RUN_VARIABLE in os.environ:  # Lightning started this process from rank 0
+        return _follow(json.loads(os.environ[RUN_VARIABLE]), None)
+    run, decision = _open(root, identity) if global_rank() == 0 else (None, {})
+    if _started_from_outside(trainer):
+        # torchrun or SLURM has started all ranks; Lightning keeps this process group.
+        trainer.strategy.setup_environment()
+        decision = trainer.strategy.broadcast(decision)
+    os.environ[RUN_VARIABLE] = json.dumps(decision)
+    return _follow(decision, run)
+
+
+def _open(root: Path, identity: Identity) -> tuple[Run | None, dict[str, Any]]:
+    try:
+        run = open_run(root, identity)
+    except RunError as error:
+        return None, {"error": str(error)}  # the other ranks wait for an answer
+    checkpoint = run.last_checkpoint
+    return run, {
+        "folder": str(run.path),
+        "checkpoint": None if checkpoint is None else str(checkpoint),
+        "done": run.done,
+    }
+
+
+def _follow(decision: dict[str, Any], run: Run | None) -> tuple[Run, Path | None]:
+    if "error" in decision:
+        raise RunError(decision["error"])
+    if decision["done"]:
+        raise AlreadyDone(decision["folder"])
+    checkpoint = decision["checkpoint"]
+    return run or Run(Path(decision["folder"])), None if checkpoint is None else Path(checkpoint)
+
+
+def _started_from_outside(trainer: Trainer) -> bool:
+    """Whether something other than Lightning started the processes of this run."""
+    cluster = getattr(trainer.strategy, "cluster_environment", None)
+    return trainer.world_size > 1 and cluster is not None and cluster.creates_processes_externally
