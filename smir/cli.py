@@ -55,7 +55,7 @@ class SmirCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Gives the datamodule the seed of the run."""
         config = self.config[self.subcommand]
-        config.data.init_args.seed = config.seed_everything
+        config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the callbacks that keep the record of a run."""
@@ -133,7 +133,7 @@ class SmirCLI(LightningCLI):
         config = self.config_dump
         name = config["run"]["experiment"] or f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}"
         inputs = {"data": self.datamodule.fingerprint(), "weights": _weights_fingerprint(self.model.weights)}
-        return Identity(name, config["seed_everything"], recipe_of(config), inputs)
+        return Identity(name, int(config["seed_everything"]), recipe_of(config), inputs)
 
     def _write_config(self, folder: Path) -> None:
         path = folder / "config.yaml"

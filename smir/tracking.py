@@ -5,6 +5,7 @@ import io
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -129,7 +130,7 @@ def environment() -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": " ".join([Path(sys.executable).name, "-m", "smir", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "smir", *sys.argv[1:]]),
         "commit": commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
