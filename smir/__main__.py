@@ -15,7 +15,7 @@ TRAINING = {
     "predict": "write the predicted labels of images as PNGs",
 }
 PLAIN = {
-    "prepare": "make a dataset ready: render the synthetic field, tile an orthomosaic",
+    "prepare": "make a dataset ready: unpack its archives, tile an orthomosaic, render the synthetic field",
     "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all that is wrong",
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
     "report": "make a table and a page of pictures from finished runs",

@@ -3,26 +3,27 @@
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
 import smir.selective  # registers the callback for its short name
+from smir.data.files import FileList
 from smir.errors import CheckpointError, ConfigError
 from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
+from smir.provenance import checked, find_checkpoint, weights_fingerprint
 from smir.runs import Identity, digest, file_digest, recipe_of, run_of_checkpoint, write_atomically
 from smir.segmentation import SegmentationModule
-from smir.tracking import RunRecord, commit, save_environment
+from smir.tracking import RunCheckpoint, RunRecord, commit, save_environment
 from smir.training import SmirModule
-from smir.weights import read_checkpoint
 
 
 @dataclasses.dataclass
@@ -55,6 +56,8 @@ class SmirCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Gives the datamodule the seed of the run."""
         config = self.config[self.subcommand]
+        given = config.trainer.callbacks or []
+        config.trainer.callbacks = given if isinstance(given, list) else [given]
         config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -62,23 +65,23 @@ class SmirCLI(LightningCLI):
         config = self._get(self.config_init, "trainer")
         self.model: SmirModule
         self.datamodule: smir.data.SmirDataModule
-        callbacks = list(config.callbacks or [])
+        callbacks = list(config.callbacks)
         if self.subcommand == "fit":
             self.record = RunRecord(Path(config.default_root_dir or "."))
             callbacks += [LearningHealth(), self.record, FinalPictures()]
             if config.enable_checkpointing is not False and not config.fast_dev_run:
                 callbacks += self._checkpoints()
-        if torch.cuda.is_available() and config.accelerator in ("auto", "gpu", "cuda"):
-            kwargs.setdefault("sync_batchnorm", True)  # METHOD.md section 1; without effect on a single device
+        if config.accelerator == "cpu":
+            kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
 
     def _checkpoints(self) -> list[ModelCheckpoint]:
         """`best` before `last`, so that `last` holds what `best` knows after this epoch."""
         shared: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-        best = ModelCheckpoint(
+        best = RunCheckpoint(
             filename="best", monitor=self.model.monitor, mode=self.model.monitor_mode, save_top_k=1, **shared
         )
-        return [best, ModelCheckpoint(filename="last", save_top_k=1, **shared)]
+        return [best, RunCheckpoint(filename="last", save_top_k=1, **shared)]
 
     # fit
 
@@ -87,6 +90,8 @@ class SmirCLI(LightningCLI):
         config, arguments = self.config[self.subcommand], self.config_init[self.subcommand]
         options: RunOptions = arguments.run
         identity = self._identity()
+        if arguments.ckpt_path is not None:
+            checked(Path(arguments.ckpt_path), self.model)
         if config.trainer.fast_dev_run:
             folder, checkpoint = Path(tempfile.mkdtemp(prefix="smir-fast-dev-run-")), None
         else:
@@ -100,10 +105,11 @@ class SmirCLI(LightningCLI):
             "experiment": identity.experiment,
             "seed": identity.seed,
             "recipe_hash": identity.recipe_hash,
+            "run_hash": identity.hash,
             "commit": commit(),
         }
         if arguments.ckpt_path is None and checkpoint is not None:
-            arguments.ckpt_path = str(checkpoint)
+            arguments.ckpt_path = str(checked(checkpoint, self.model))
             rank_zero_info(f"Resuming {folder} after {checkpoint.name}.")
         if "weights_only" in arguments:
             arguments.weights_only = True
@@ -116,24 +122,36 @@ class SmirCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         if config.trainer.fast_dev_run:
             return
-        if self.trainer.interrupted:
-            raise SystemExit(130)
+        if not self._is_complete():
+            rank_zero_info(
+                f"{self.record.folder} stopped after epoch {self.trainer.current_epoch} of {self.trainer.max_epochs}; "
+                "the same command goes on."
+            )
+            return
         best = self.record.folder / "checkpoints" / "best.ckpt"
         if config.run.test and isinstance(self.model, SegmentationModule) and best.is_file():
             self._record_test(best)
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
         if self.trainer.is_global_zero:
-            epochs = self.trainer.max_epochs or 0
+            epochs = self.trainer.current_epoch
             self._run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             self._run.unlock()
             rank_zero_info(f"Done: {self.record.folder}")
 
+    def _is_complete(self) -> bool:
+        """Whether training came to its own end, not to that of its time."""
+        early = any(isinstance(c, EarlyStopping) and c.stopped_epoch for c in self.trainer.early_stopping_callbacks)
+        return early or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
+
     def _identity(self) -> Identity:
         self._dump_config()
-        config = self.config_dump
-        name = config["run"]["experiment"] or f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}"
-        inputs = {"data": self.datamodule.fingerprint(), "weights": _weights_fingerprint(self.model.weights)}
-        return Identity(name, int(config["seed_everything"]), recipe_of(config), inputs)
+        inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model.weights)}
+        seed = int(self.config_dump["seed_everything"])
+        return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
+
+    def _experiment(self) -> str:
+        name: str | None = self.config_dump["run"]["experiment"]
+        return name or f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}"
 
     def _write_config(self, folder: Path) -> None:
         path = folder / "config.yaml"
@@ -148,65 +166,63 @@ class SmirCLI(LightningCLI):
 
     def before_test(self) -> None:
         """Needs weights; writes to the run they come from."""
-        self._record_test(self._require_weights())
+        checkpoint = self._require_weights()
+        if not self.config[self.subcommand].trainer.fast_dev_run:
+            self._record_test(checkpoint)
 
     def before_predict(self) -> None:
         """Needs weights; writes to the run they come from."""
         checkpoint = self._require_weights()
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
-        folder = (run_of_checkpoint(checkpoint) or checkpoint.parent) / "predict"
-        self.trainer.callbacks.append(PredictionWriter(folder))  # type: ignore[attr-defined]
+        source = self._source(checkpoint, self.datamodule.images("predict"))
+        folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "predict", source)
+        self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]
         self.config_init[self.subcommand].return_predictions = False
         rank_zero_info(f"Predictions go to {folder}.")
 
     def _require_weights(self) -> Path:
         """Returns the checkpoint of `--ckpt_path`; `best` and `last` are those of the run that the config names."""
         arguments = self.config_init[self.subcommand]
-        options: RunOptions = arguments.run
-        run = options.root / (options.experiment or "<experiment>") / f"seed{arguments.seed_everything}"
-        given: str | Path | None = arguments.ckpt_path
+        self._dump_config()
+        plain = arguments.run.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
+        given = arguments.ckpt_path
         if given is None:
             raise CheckpointError(
                 f"{self.subcommand} needs trained weights: --ckpt_path FILE, or --ckpt_path best for the best "
-                f"checkpoint of {run}."
+                f"checkpoint of {plain}."
             )
-        path = run / "checkpoints" / f"{given}.ckpt" if str(given) in ("best", "last") else Path(given)
-        task = read_checkpoint(path).get("smir", {}).get("task")
-        if task != self.model.task:
-            raise CheckpointError(
-                f"{path} is a checkpoint of the task {task!r}, the model is a {type(self.model).__name__} for "
-                f"{self.model.task!r}. Pretrained weights start a model through --model.weights instead."
-            )
-        arguments.ckpt_path = str(path)
+        named = str(given) in ("best", "last")
+        path = find_checkpoint(str(given), plain, digest(recipe_of(self.config_dump))) if named else Path(given)
+        arguments.ckpt_path = str(checked(path, self.model))
         if "weights_only" in arguments:
             arguments.weights_only = True
         return path
 
-    def _record_test(self, checkpoint: Path) -> None:
+    def _source(self, checkpoint: Path, images: FileList) -> dict[str, Any]:
+        """What results rest on; its hash tells results of other weights, images or settings apart."""
+        trainer = self.config_dump["trainer"]
         source: dict[str, Any] = {
             "checkpoint": str(checkpoint),
             "weights": file_digest(checkpoint),
             "data": type(self.datamodule).__name__,
             "protocol": getattr(self.datamodule, "protocol", None),
-            "test_images": len(self.datamodule.images("pool" if self.datamodule.task == "pretrain" else "test")),
-            "fingerprint": self.datamodule.fingerprint(),
+            "images": {"number": len(images), "names": images.fingerprint(), "root": str(images.root)},
+            "settings": {
+                "data": recipe_of(self.config_dump)["data"],
+                "precision": trainer["precision"],
+                "limit_test_batches": trainer["limit_test_batches"],
+            },
         }
-        source["hash"] = digest([source["weights"], source["data"], source["fingerprint"]])
-        run = run_of_checkpoint(checkpoint) or checkpoint.parent
-        folder = result_folder(run, source)
+        source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
+        return source
+
+    def _record_test(self, checkpoint: Path) -> None:
+        pretrain = self.datamodule.task == "pretrain"
+        source = self._source(checkpoint, self.datamodule.images("pool" if pretrain else "test"))
+        folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "test", source)
         self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]
         rank_zero_info(f"Test results go to {folder}.")
-
-
-def _weights_fingerprint(weights: Literal["imagenet"] | Path | None) -> dict[str, Any]:
-    """Says by content what a network starts from."""
-    if weights is None:
-        return {"kind": "scratch"}
-    if str(weights) == "imagenet":
-        return {"kind": "imagenet"}
-    origin = read_checkpoint(weights).get("smir", {}).get("origin", {})
-    return {"kind": "file", "sha256": file_digest(Path(weights)), **origin}
 
 
 def run_cli(args: ArgsType = None) -> None:
@@ -221,6 +237,10 @@ def run_cli(args: ArgsType = None) -> None:
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
         parser_kwargs={"prog": "python -m smir"},
-        trainer_defaults={"logger": False, "use_distributed_sampler": False},
+        trainer_defaults={
+            "logger": False,
+            "use_distributed_sampler": False,
+            "sync_batchnorm": torch.cuda.is_available(),  # METHOD.md section 1; nothing on a single device
+        },
         args=args,
     )

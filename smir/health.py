@@ -61,7 +61,7 @@ class LearningHealth(Callback):
         mean_fill = trainer.callback_metrics.get("val/mean_fill_loss")
         if loss is None or mean_fill is None or epoch < pl_module.warmup_epochs or self._warned == stage:
             return
-        if loss >= mean_fill:
+        if not loss < mean_fill:  # also where it is not a number
             self._warned = stage
             rank_zero_warn(
                 f"Epoch {trainer.current_epoch} (stage {stage}): the validation loss {loss:.3f} is no better than the "

@@ -69,6 +69,11 @@ def _open(root: Path, identity: Identity) -> tuple[Run | None, dict[str, Any]]:
 
 
 def _follow(decision: dict[str, Any], run: Run | None) -> tuple[Run, Path | None]:
+    if not decision:
+        raise RunError(
+            f"This process has rank {global_rank()}, but rank 0 told it nothing about the run. Start the processes of "
+            "several nodes with torchrun or SLURM."
+        )
     if "error" in decision:
         raise RunError(decision["error"])
     if decision["done"]:

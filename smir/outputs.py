@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -22,6 +22,8 @@ from smir.segmentation import SegmentationModule
 from smir.tracking import plain, save_picture, save_picture_as, write_image
 
 NUM_PICTURES = 4
+RECORDS = {"test": "metrics.json", "predict": "source.json"}
+"""What says where the results in a folder come from."""
 
 
 class FinalPictures(Callback):
@@ -98,7 +100,7 @@ class TestRecord(Callback):
             result["classes"] = list(pl_module.classes.names)
             for at, counts in pl_module.test_counts.items():
                 write_atomically(self.folder / f"confusion-{at}.csv", _table(result["classes"], counts))
-        write_atomically(self.folder / "metrics.json", json.dumps(result, indent=1) + "\n")
+        write_atomically(self.folder / RECORDS["test"], json.dumps(result, indent=1) + "\n")
 
 
 def _table(names: list[str], counts: Tensor) -> str:
@@ -114,13 +116,14 @@ class PredictionWriter(Callback):
 
     Args:
         folder: Where to write.
+        source: What is recorded beside the labels: checkpoint, images.
 
     Raises:
         DataError: If two sources would get the same name.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, source: dict[str, Any]) -> None:
+        self.folder, self.source = folder, source
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses before the first prediction what would overwrite itself."""
@@ -130,6 +133,8 @@ class PredictionWriter(Callback):
             other = sources.setdefault(name.rsplit(".", 1)[0], name)
             if other != name:
                 raise DataError(f"{other} and {name} would both be predicted as {Path(name).stem}.png; rename one.")
+        if trainer.is_global_zero:
+            write_atomically(self.folder / RECORDS["predict"], json.dumps(self.source, indent=1) + "\n")
 
     def on_predict_batch_end(
         self,
@@ -154,10 +159,9 @@ class PredictionWriter(Callback):
         gather(None)
 
 
-def result_folder(run: Path, source: dict[str, Any]) -> Path:
-    """Where a test goes: `test`, or beside it if that holds the result of other weights or data."""
-    plain_path = run / "test"
-    record = plain_path / "metrics.json"
+def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str, Any]) -> Path:
+    """Where results go: `<run>/<kind>`, or beside it if that holds those of other weights, data or settings."""
+    record = run / kind / RECORDS[kind]
     if not record.is_file() or json.loads(record.read_text(encoding="utf-8")).get("hash") == source["hash"]:
-        return plain_path
-    return run / f"test-{source['hash']}"
+        return run / kind
+    return run / f"{kind}-{source['hash']}"

@@ -32,7 +32,8 @@ class Result:
         weights = self.record["inputs"]["weights"]
         if weights["kind"] != "file":
             return str(weights["kind"])
-        return str(weights.get("experiment", "file")).rsplit("/", 1)[-1]
+        name = str(weights.get("experiment", "file")).rsplit("/", 1)[-1]
+        return f"{name} (unfinished)" if weights.get("unfinished") else name
 
     @property
     def data(self) -> str:
@@ -119,8 +120,13 @@ def rows(results: list[Result]) -> list[Row]:
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
         record, weights = result.record, result.record["inputs"]["weights"]
-        start = weights.get("recipe_hash", weights.get("sha256", weights["kind"]))
-        key = (record["experiment"], record["recipe_hash"], str(start), json.dumps(record["inputs"]["data"]))
+        start = weights.get("run_hash", weights.get("sha256", weights["kind"]))
+        key = (
+            record["experiment"],
+            record["recipe_hash"],
+            f"{start} {weights.get('checkpoint')}",
+            json.dumps(record["inputs"]["data"]),
+        )
         groups.setdefault(key, []).append(result)
     made = [Row(sorted(group, key=lambda result: int(result.record["seed"]))) for group in groups.values()]
     return sorted(made, key=lambda row: (row.results[0].data, row.mean("view/miou") or 0.0))

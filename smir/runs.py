@@ -6,6 +6,7 @@ lists of files, the pretrained weights) counts by its content, not by its path.
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,8 +23,9 @@ RECORD = "run.json"
 DONE = "DONE"
 FORMAT = 1
 
-_DATA_NOT_RECIPE = ("root", "lists", "num_workers", "predict_images", "seed")
+_DATA_NOT_RECIPE = ("root", "lists", "split_files", "num_workers", "predict_images", "seed")
 _MODEL_NOT_RECIPE = ("weights",)
+_CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes the speed alone
 _TRAINER_RECIPE = (
     "max_epochs",
     "max_steps",
@@ -47,7 +49,11 @@ def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
         return {"class_path": section["class_path"], "init_args": arguments}
 
     trainer = config["trainer"]
-    callbacks = [c for c in trainer.get("callbacks") or [] if not c["class_path"].endswith(_NOT_RECIPE_CALLBACKS)]
+    callbacks = [
+        without(callback, _CALLBACKS_NOT_RECIPE)
+        for callback in trainer.get("callbacks") or []
+        if not callback["class_path"].endswith(_NOT_RECIPE_CALLBACKS)
+    ]
     return {
         "model": without(config["model"], _MODEL_NOT_RECIPE),
         "data": without(config["data"], _DATA_NOT_RECIPE),
@@ -155,7 +161,9 @@ class Run:
         file = (self.path / "lock").open("a+", encoding="utf-8")
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise RunError(f"{file.name} cannot be locked: {error}. Does the file system know locks?") from error
             file.seek(0)
             holder = file.read().strip() or "unknown"
             file.close()

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from smir.distributed import gather, sync_buffers
-from smir.errors import ConfigError
+from smir.errors import ConfigError, RunError
 from smir.health import mask_agreement, warn_if_like_random
 from smir.mask_table import MaskTable, save_scores
 from smir.masking import HardestMask, MaskPolicy, RandomMask
@@ -47,7 +47,7 @@ class SelectiveMasking(Callback):
         batch_size: Views scored at once on one device; changes the speed alone.
 
     Raises:
-        ConfigError: If `trainer.max_epochs` is not a multiple of `num_stages`.
+        ConfigError: If `trainer.max_epochs` is not a multiple of `num_stages`, or not every epoch is validated.
     """
 
     def __init__(
@@ -58,8 +58,11 @@ class SelectiveMasking(Callback):
         scoring_mask: MaskPolicy = lazy_instance(RandomMask, ratio=0.5),
         batch_size: int = 16,
     ) -> None:
-        if num_samples < 1 or batch_size < 1:
-            raise ConfigError(f"num_samples and batch_size must be 1 or more, got {num_samples} and {batch_size}.")
+        if min(num_stages, num_samples, batch_size) < 1:
+            raise ConfigError(
+                f"num_stages, num_samples and batch_size must be 1 or more, got {num_stages}, {num_samples} and "
+                f"{batch_size}."
+            )
         self.num_stages, self.num_samples, self.batch_size = num_stages, num_samples, batch_size
         self.policy, self.scoring_mask = policy, scoring_mask
         self._restored: dict[str, Any] | None = None
@@ -71,10 +74,17 @@ class SelectiveMasking(Callback):
             return
         if not isinstance(pl_module, ReconstructionModule):
             raise ConfigError(f"SelectiveMasking pretrains a ReconstructionModule, got {type(pl_module).__name__}.")
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a single batch, without stages
+            self.num_stages = 1
         if not trainer.max_epochs or trainer.max_epochs % self.num_stages:
             raise ConfigError(
                 f"trainer.max_epochs ({trainer.max_epochs}) is the total over all stages and must be a multiple of "
                 f"num_stages ({self.num_stages})."
+            )
+        if trainer.check_val_every_n_epoch != 1:
+            raise ConfigError(
+                f"trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}; SelectiveMasking needs 1, or "
+                "the best checkpoint of a stage would be chosen by a loss of the one before."
             )
         self._stages = pl_module.data.use_stages(self.num_stages)
 
@@ -174,6 +184,12 @@ class SelectiveMasking(Callback):
         missing = set(indices) - set(everyone)
         if missing:
             raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug: never drop samples
+        diverged = [index for index, score in everyone.items() if not np.isfinite(score).all()]
+        if diverged:
+            raise RunError(
+                f"The scores of {len(diverged)} of {len(indices)} images of stage {stage} are not finite, the first is "
+                f"{data.images('pool')[diverged[0]]}: the network has diverged. Lower model.lr."
+            )
         warn_if_like_random(torch.cat(gather(torch.cat([torch.empty(0), *agreements]))), stage)
         return {index: torch.from_numpy(everyone[index]) for index in indices}
 

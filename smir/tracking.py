@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from PIL import Image
 from torch import Tensor
 
@@ -84,6 +85,17 @@ class RunRecord(Callback):
         write_atomically(self.path, text.getvalue())
 
 
+class RunCheckpoint(ModelCheckpoint):
+    """A checkpoint file of a run, whose state survives moving the run to another folder."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the file of this run for the one that the state speaks of."""
+        here = str(Path(self.dirpath or ".") / f"{self.filename}.ckpt")
+        scores = dict.fromkeys([here], *state_dict["best_k_models"].values()) if state_dict["best_k_models"] else {}
+        paths = {"best_model_path": here, "kth_best_model_path": here} if state_dict["best_model_path"] else {}
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath, "best_k_models": scores, **paths})
+
+
 def run_folder(trainer: Trainer) -> Path:
     """The folder that a run writes to: that of its `RunRecord`, else the trainer's default root."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the trainer's connector
@@ -146,11 +158,16 @@ def commit() -> str:
     try:
         output = [
             subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
-            for command in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--", "."])
+            # The first fails where smir is installed inside the repository of something else.
+            for command in (
+                ["ls-files", "--error-unmatch", Path(__file__).name],
+                ["rev-parse", "--short", "HEAD"],
+                ["status", "--porcelain", "--", "."],
+            )
         ]
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return output[0].strip() + ("+" if output[1].strip() else "")
+    return output[1].strip() + ("+" if output[2].strip() else "")
 
 
 def save_environment(folder: Path) -> None:

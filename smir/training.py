@@ -74,6 +74,10 @@ class SmirModule(pl.LightningModule):
             raise ConfigError("trainer.max_epochs must be set: the learning-rate schedule spans it.")
         return self.trainer.max_epochs // self.data.stages.num_stages
 
+    def _lr_factor(self, epoch: int) -> float:
+        warmup_epochs = 0 if self.trainer.fast_dev_run else self.warmup_epochs  # type: ignore[attr-defined]
+        return warmup_cosine(epoch % self.stage_epochs, self.stage_epochs, warmup_epochs)
+
     def setup(self, stage: str) -> None:
         """Checks that model and data fit together, and loads `weights` unless a run is being resumed."""
         if self.data.task != self.task:
@@ -81,7 +85,7 @@ class SmirModule(pl.LightningModule):
         self.network.to(memory_format=torch.channels_last)
         if stage != "fit":
             return
-        warmup_cosine(0, self.stage_epochs, self.warmup_epochs)
+        self._lr_factor(0)  # refuses a warm-up that is too long
         if self.weights is not None and self.trainer.ckpt_path is None:
             rank_zero_info(f"Weights from {self._load_weights(self.weights)}")
 
@@ -96,7 +100,7 @@ class SmirModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Sets the learning rate, a function of the epoch alone."""
-        factor = warmup_cosine(self.current_epoch % self.stage_epochs, self.stage_epochs, self.warmup_epochs)
+        factor = self._lr_factor(self.current_epoch)
         optimizer = self.optimizers()
         for group in optimizer.param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
             group["lr"] = self.lr * factor

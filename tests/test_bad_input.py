@@ -1,5 +1,6 @@
 """What a user can get wrong: a message that names it and says what to do, a code other than 0, nothing half-written."""
 
+import json
 import shutil
 
 import numpy as np
@@ -36,12 +37,14 @@ def words(kind, root, *more):
 
 
 def test_the_recipe_of_the_readme_runs(smir, photos, tmp_path):
-    smir(*words("pretrain", photos))
+    smir(*words("pretrain", photos, "--data.labels=masks", SPLITS))
+    pool = json.loads((tmp_path / "runs/folder/selective/seed0/masks/images.json").read_text())
+    assert pool == [f"images/photo {number}.jpg" for number in range(4)]  # val and test are held out
     weights = "runs/folder/selective/seed0/checkpoints/best.ckpt"
     smir(*words("segment", photos, f"--model.weights={weights}"))
     config = "runs/folder/segment/seed0/config.yaml"
     smir("predict", f"--config={config}", "--ckpt_path=best", f"--data.predict_images={photos / 'images'}")
-    predicted = sorted((tmp_path / "runs/folder/segment/seed0/predict").iterdir())
+    predicted = sorted((tmp_path / "runs/folder/segment/seed0/predict").glob("*.png"))
     assert [path.name for path in predicted] == [f"photo {number}.png" for number in range(6)]
     with Image.open(predicted[0]) as image:
         assert image.size == (256, 200)
@@ -153,6 +156,9 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--data.num_patches=5000"], "a patch needs 3 pixels a side"),
         (["--data.task=segment", "--data.labels=masks", "--data.classes=[a, b, c]"], "needs data.task: pretrain"),
         (["--model.network.encoder=resnet99"], "has no encoder 'resnet99'"),
+        (["--data.batch_size=0"], "data.batch_size must be 1 or more"),
+        (["--trainer.callbacks.num_stages=0"], "must be 1 or more"),
+        (["--trainer.check_val_every_n_epoch=2"], "SelectiveMasking needs 1"),
     ],
 )
 def test_settings_that_do_not_fit(fails, photos, more, said):

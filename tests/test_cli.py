@@ -141,9 +141,43 @@ def test_a_pretraining_checkpoint_is_no_segmentation(smir, fails, field):
     assert "--model.weights" in said
 
 
+def test_other_results_go_to_a_folder_of_their_own(smir, field, tmp_path):
+    """A second test or prediction with other settings or images leaves the first alone."""
+    words = segment_words(field, "--run.experiment=s")
+    smir(*words)
+    run = tmp_path / "runs/s/seed0"
+    first = (run / "test/metrics.json").read_bytes()
+    smir("test", *words[1:], "--ckpt_path=best", "--data.label_map={0: 1, 1: 0}")
+    assert (run / "test/metrics.json").read_bytes() == first
+    smir("predict", *words[1:], "--ckpt_path=best")
+    smir("predict", *words[1:], "--ckpt_path=best", f"--data.predict_images={field / 'nassar/ortho_tiles'}")
+    kinds = sorted(path.name.split("-")[0] for path in run.iterdir() if path.name.startswith(("test", "predict")))
+    assert kinds == ["predict", "predict", "test", "test"]
+
+
+def test_a_run_stopped_by_the_clock_is_not_done(smir, field, tmp_path):
+    words = pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=200")
+    smir(*words, "--trainer.max_time=00:00:00:01")
+    assert not (tmp_path / "runs/p/seed0/DONE").exists()
+    assert (tmp_path / "runs/p/seed0/checkpoints/last.ckpt").exists()
+
+
+def test_a_checkpoint_of_another_task_is_refused_before_anything_is_written(smir, fails, field, tmp_path):
+    smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
+    said = fails(*segment_words(field, "--run.experiment=s", "--ckpt_path=runs/p/seed0/checkpoints/last.ckpt"))
+    assert "checkpoint of the task 'pretrain'" in said
+    assert not (tmp_path / "runs/s").exists()
+
+
+def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path):
+    smir(*selective_words(field, "--trainer.fast_dev_run=true"))
+    smir(*segment_words(field, "--trainer.fast_dev_run=true", "--model.warmup_epochs=3"))
+    assert not (tmp_path / "runs").exists()
+
+
 def test_any_smp_architecture_by_name(smir, field, tmp_path):
     smir(
-        *segment_words(field, "--run.experiment=fpn", "--trainer.fast_dev_run=1", "--model.warmup_epochs=0"),
+        *segment_words(field, "--run.experiment=fpn", "--trainer.fast_dev_run=1"),
         "--model.network=smir.network.SmpNetwork",
         "--model.network.architecture=FPN",
         "--model.network.encoder=mobilenet_v2",

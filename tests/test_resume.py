@@ -90,6 +90,16 @@ def test_pretraining_resumes_in_any_stage(smir, field, tmp_path, monkeypatch, un
     assert_equal(result_of(run), untouched)
 
 
+def test_a_moved_run_keeps_its_best(smir, field, tmp_path, monkeypatch, untouched):
+    with monkeypatch.context() as patch:
+        die_at_epoch(patch, 3)
+        with pytest.raises(Killed):
+            smir(*selective_words(field))
+    shutil.move(tmp_path / "runs", tmp_path / "elsewhere")
+    smir(*selective_words(field, f"--run.root={tmp_path / 'elsewhere'}"))
+    assert_equal(result_of(tmp_path / "elsewhere/demo/selective/seed0"), untouched)
+
+
 def test_segmentation_resumes(smir, field, tmp_path, monkeypatch):
     words = segment_words(field, "--trainer.max_epochs=4", "--run.test=false")
     smir(*words, "--run.experiment=whole")

@@ -1,8 +1,13 @@
-"""Commands that make a data set ready: artificial data, and the tiles of an orthomosaic."""
+"""Commands that make a dataset ready: the published ones from their archives, artificial data, an orthomosaic's tiles.
 
+Nothing else writes into a dataset's folder.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from smir.errors import DataError
+from jsonargparse import ArgumentParser, Namespace
 
 
 def synthetic(
@@ -40,30 +45,141 @@ def synthetic(
     print(f"Next: python -m smir prepare nassar --root {root}")
 
 
-def nassar(root: Path = Path("data"), tile: int = 256, overlap: int = 0, min_valid: float = 0.0) -> None:
-    """Cuts the orthomosaic of Nassar 2020 into the tiles to pretrain on; an interrupted run is completed by the next.
+def pascal_voc(root: Path = Path("data"), archives: Path | None = None, download: bool = False) -> None:
+    """Makes Pascal VOC ready: trains on VOC 2012 train and val, tests on VOC 2007 test.
+
+    A second run changes nothing; an interrupted one is continued by the next. Without archives it says what is missing
+    and where to get it.
 
     Args:
-        root: Data root, which holds `nassar/orthomosaic/data/RGB_reference_png.png`.
+        root: Data root; the dataset becomes its folder `pascal`.
+        archives: Folder of the downloaded archives, recognised by their content, or one of them. Archives stay.
+        download: Fetch what is missing into that folder, or into `archives` below the root; a download that was
+            interrupted is continued. `--download` alone means true.
+
+    Raises:
+        SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
+    """
+    from smir.prepare.ready import fetch_missing, finish, unpack
+    from smir.prepare.sources import PASCAL_VOC
+
+    if download:
+        archives = fetch_missing(PASCAL_VOC, root, archives)
+    unpack(PASCAL_VOC, root, archives)
+    PASCAL_VOC.require_all(root)
+    from smir.data import PascalVOC
+
+    finish(PASCAL_VOC, root, PascalVOC(root).write_lists())
+
+
+def cityscapes(root: Path = Path("data"), archives: Path | None = None) -> None:
+    """Makes Cityscapes ready: unpacks its three archives and writes its list files.
+
+    A second run changes nothing; an interrupted one is continued by the next. Without archives it says what is missing
+    and where to get it.
+
+    Args:
+        root: Data root; the dataset becomes its folder `cityscapes`.
+        archives: Folder of the downloaded archives, recognised by their content, or one of them. Archives stay.
+
+    Raises:
+        SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
+    """
+    from smir.prepare.ready import finish, unpack
+    from smir.prepare.sources import CITYSCAPES
+
+    unpack(CITYSCAPES, root, archives)
+    CITYSCAPES.require_all(root)
+    from smir.data import Cityscapes
+
+    finish(CITYSCAPES, root, Cityscapes(root).write_lists())
+
+
+def sugar_beets(root: Path = Path("data"), archives: Path | None = None) -> None:
+    """Makes Sugar Beets 2016 ready: unpacks its archives, finds the frames that hold weeds, writes its list files.
+
+    A second run changes nothing; an interrupted one is continued by the next. Without archives it says what is missing
+    and where to get it. When more archives arrive, the lists that it wrote are made anew.
+
+    Args:
+        root: Data root; the dataset becomes its folder `sugarbeets`.
+        archives: Folder of the downloaded archives, recognised by their content, or one of them. Archives stay.
+
+    Raises:
+        SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
+    """
+    from smir.prepare.ready import finish, unpack
+    from smir.prepare.sources import SUGAR_BEETS
+
+    unpack(SUGAR_BEETS, root, archives)
+    SUGAR_BEETS.require_all(root)
+    from smir.data import SugarBeets
+
+    finish(SUGAR_BEETS, root, SugarBeets(root).write_lists())
+
+
+def nassar(
+    root: Path = Path("data"),
+    archives: Path | None = None,
+    tile: int = 256,
+    overlap: int = 0,
+    min_valid: float = 0.0,
+) -> None:
+    """Makes Nassar 2020 ready: unpacks its archives, cuts the orthomosaic into tiles to pretrain on.
+
+    A second run changes nothing; an interrupted one is continued by the next. Without files or archives it says what
+    is missing and where to get it. List files are not written: the splits follow from the files' names, and importing
+    the datasets would take more memory than the tiling.
+
+    Args:
+        root: Data root, which holds `nassar/orthomosaic/data/RGB_reference_png.png`, or will from the archives.
+        archives: Folder of the downloaded archives, recognised by their content, or one of them. Archives stay.
         tile: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share.
         min_valid: Smallest share of valid pixels of a tile, 0 to 1; 0 keeps all, as the paper does. Pixels are valid
             unless transparent or, in a file without transparency, pure black or pure white.
 
     Raises:
-        SmirError: If the orthomosaic is missing or damaged, or the tiles there were made with other settings.
+        SmirError: If files are missing, an archive or the orthomosaic is damaged, or the tiles there were made with
+            other settings.
     """
+    from smir.prepare.ready import finish, unpack
+    from smir.prepare.sources import NASSAR
+
+    unpack(NASSAR, root, archives)
     source = root / "nassar" / "orthomosaic" / "data" / "RGB_reference_png.png"
-    if not source.is_file():
-        raise DataError(
-            f"The orthomosaic {source.resolve()} is not there. Put the RGB orthomosaic of the Nassar 2020 data set at "
-            f"that path, or make an artificial one: python -m smir prepare synthetic --root {root}"
-        )
-    from smir.prepare.tiling import tile_image
+    if source.is_file():
+        from smir.prepare.tiling import RECORD_NAME, has_record, tile_image
 
-    target = root / "nassar" / "ortho_tiles"
-    report = tile_image(source, target, tile, overlap, min_valid)
-    print(f"{target}: {report.written} tiles, {report.skipped} left out for too few valid pixels")
+        target = root / "nassar" / "ortho_tiles"
+        if any(target.glob("nassar_*.png")) and not has_record(target / RECORD_NAME):
+            print(f"{target}: tiles made elsewhere, which stay; delete the folder to cut the orthomosaic")
+        else:
+            report = tile_image(source, target, tile, overlap, min_valid)
+            print(f"{target}: {report.written} tiles, {report.skipped} left out for too few valid pixels")
+    NASSAR.require_all(root)
+    finish(NASSAR, root, ())
 
 
-COMMANDS = {"synthetic": synthetic, "nassar": nassar}
+class _Parser(ArgumentParser):
+    """Takes `--download` for `--download true`."""
+
+    def parse_args(  # type: ignore[override]  # the overloads of argparse
+        self, args: Sequence[str] | None = None, *more: Any, **options: Any
+    ) -> Namespace:
+        """Parses the words after `prepare`."""
+        words = list(args or ())
+        for place, word in enumerate(words):
+            if word == "--download" and words[place + 1 : place + 2] not in (["true"], ["false"]):
+                words[place] = "--download=true"
+        return super().parse_args(words, *more, **options)
+
+
+PARSER = _Parser
+COMMANDS = {
+    "pascal_voc": pascal_voc,
+    "cityscapes": cityscapes,
+    "nassar": nassar,
+    "sugar_beets": sugar_beets,
+    "synthetic": synthetic,
+}

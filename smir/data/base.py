@@ -75,6 +75,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
                 f"data.crop_size must be a multiple of {STRIDE}, and for pretraining over {MIN_SIDE_FIVE_SCALES - 1} "
                 f"because of MS-SSIM, got {crop_size}. Try 192 or 256."
             )
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size must be 1 or more, got {batch_size}.")
         self.root, self.task, self.batch_size, self.crop_size = Path(root), task, batch_size, crop_size
         self.mask, self.split_seed, self.seed = mask, split_seed, seed
         self.label_budget = None if label_budget is None else LabelBudget(label_budget)

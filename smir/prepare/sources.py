@@ -1,0 +1,160 @@
+"""The published datasets as their sites hand them out: what an archive holds, where it goes, where to get it."""
+
+import re
+
+from smir.prepare.download import Download
+from smir.prepare.parts import Part, Source
+
+_IMAGE = r"[^/]+\.(?i:png|jpe?g|tiff?)"
+_VOC = "pascal/VOCtrainvaltest/VOCdevkit"
+_BEETS = "sugarbeets/ijrr_sugarbeets_2016_annotations"
+
+
+def _part(
+    name: str,
+    archive: str,
+    target: str,
+    like: str,
+    mark: str,
+    takes: str,
+    *there: str,
+    download: Download | None = None,
+) -> Part:
+    """Anchors both patterns at the start of a folder or file name and at the end of the path."""
+    marks, taken = (re.compile(f"(?:^|.*/){pattern}$") for pattern in (mark, takes))
+    return Part(name, archive, target, like, marks, taken, there, download)
+
+
+_VOC_SITE = "https://thor.robots.ox.ac.uk/pascal/VOC"
+_VOC_TAKES = rf"({{}}/(?:JPEGImages|SegmentationClass)/{_IMAGE}|{{}}/ImageSets/Segmentation/[^/]+\.txt)"
+PASCAL_VOC = Source(
+    "pascal_voc",
+    "Pascal VOC",
+    "pascal",
+    (
+        _part(
+            "VOC 2012 train and val",
+            "VOCtrainval_11-May-2012.tar",
+            _VOC,
+            "VOC2012/ImageSets/Segmentation/train.txt",
+            "VOC2012/ImageSets/Segmentation/train.txt",
+            _VOC_TAKES.format("VOC2012", "VOC2012"),
+            f"{_VOC}/VOC2012/ImageSets/Segmentation/train.txt",
+            download=Download(f"{_VOC_SITE}/voc2012/VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"),
+        ),
+        _part(
+            "VOC 2007 test",
+            "VOCtest_06-Nov-2007.tar",
+            _VOC,
+            "VOC2007/ImageSets/Segmentation/test.txt",
+            "VOC2007/ImageSets/Segmentation/test.txt",
+            _VOC_TAKES.format("VOC2007", "VOC2007"),
+            f"{_VOC}/VOC2007/ImageSets/Segmentation/test.txt",
+            download=Download(f"{_VOC_SITE}/voc2007/VOCtest_06-Nov-2007.tar", "b6e924de25625d8de591ea690078ad9f"),
+        ),
+    ),
+    "http://host.robots.ox.ac.uk/pascal/VOC/ (free to fetch; the images come from Flickr and stand under its terms).",
+)
+
+_EXTRA, _FINE, _GT = (
+    f"cityscapes/{name}" for name in ("leftImg8bit_trainextra", "leftImg8bit_trainvaltest", "gtFine_trainvaltest")
+)
+_FRAME, _LABEL = r"[^/]+/[^/]+_leftImg8bit\.png", r"[^/]+/[^/]+_gtFine_labelIds\.png"
+CITYSCAPES = Source(
+    "cityscapes",
+    "Cityscapes",
+    "cityscapes",
+    (
+        _part(
+            "frames without fine labels, to pretrain on",
+            "leftImg8bit_trainextra.zip",
+            _EXTRA,
+            "leftImg8bit/train_extra/<city>/<frame>_leftImg8bit.png",
+            f"leftImg8bit/train_extra/{_FRAME}",
+            rf"(leftImg8bit/train_extra/(?:{_FRAME}|data_list\.txt))",
+            f"{_EXTRA}/leftImg8bit/train_extra/*/*_leftImg8bit.png",
+        ),
+        _part(
+            "frames of train, val and test",
+            "leftImg8bit_trainvaltest.zip",
+            _FINE,
+            "leftImg8bit/train/<city>/<frame>_leftImg8bit.png",
+            f"leftImg8bit/(?:train|val|test)/{_FRAME}",
+            rf"(leftImg8bit/(?:(?:train|val|test)/{_FRAME}|train/train\.txt|val/val\.txt))",
+            f"{_FINE}/leftImg8bit/train/*/*_leftImg8bit.png",
+        ),
+        _part(
+            "fine labels",
+            "gtFine_trainvaltest.zip",
+            _GT,
+            "gtFine/train/<city>/<frame>_gtFine_labelIds.png",
+            f"gtFine/(?:train|val)/{_LABEL}",
+            f"(gtFine/(?:train|val)/{_LABEL})",
+            f"{_GT}/gtFine/train/*/*_gtFine_labelIds.png",
+        ),
+    ),
+    "https://www.cityscapes-dataset.com (needs a registration; the dataset has a licence of its own, see there).",
+)
+
+NASSAR = Source(
+    "nassar",
+    "Nassar 2020",
+    "nassar",
+    (
+        _part(
+            "orthomosaic, to pretrain on",
+            "the download of the orthomosaic, or make artificial data: python -m smir prepare synthetic",
+            "nassar/orthomosaic/data",
+            "RGB_reference_png.png",
+            r"RGB_reference_png\.png",
+            r"(RGB_reference_png\.png)",
+            "nassar/orthomosaic/data/RGB_reference_png.png",
+            "nassar/ortho_tiles/nassar_*.png",
+        ),
+        _part(
+            "tiles of the orthomosaic, ready made",
+            "",
+            "nassar/ortho_tiles",
+            "nassar_<number>.png",
+            r"nassar_\d+\.png",
+            r"(nassar_\d+\.png|datalist\.txt)",
+        ),
+        _part(
+            "labelled tiles",
+            "the download of the labelled tiles",
+            "nassar/tiled_dataset/train",
+            "data/sub<number>_<name>.png",
+            rf"(?:data|mask)/sub\d+{_IMAGE}",
+            rf"((?:data|mask)/sub\d+{_IMAGE}|data_list/(?:train|val|test)\.txt)",
+            "nassar/tiled_dataset/train/data/*.*",
+        ),
+    ),
+    "the place that the paper's reference for Nassar 2020 names (arXiv 2512.06981); for its licence see there.",
+)
+
+SUGAR_BEETS = Source(
+    "sugar_beets",
+    "Sugar Beets 2016",
+    "sugarbeets",
+    (
+        _part(
+            "RGB frames",
+            "the annotated part, ijrr_sugarbeets_2016_annotations",
+            _BEETS,
+            "CKA_<date>/images/rgb/<frame>.png",
+            rf"CKA_[^/]+/images/rgb/{_IMAGE}",
+            rf"(CKA_[^/]+/images/rgb/{_IMAGE}|sugarbeets(?:_weeds)?\.txt)",
+            f"{_BEETS}/CKA_*/images/rgb/*.*",
+        ),
+        _part(
+            "labels",
+            "the annotated part, ijrr_sugarbeets_2016_annotations",
+            _BEETS,
+            "CKA_<date>/annotations/dlp/iMapCleaned/<frame>.png",
+            rf"CKA_[^/]+/annotations/dlp/iMapCleaned/{_IMAGE}",
+            rf"(CKA_[^/]+/annotations/dlp/iMapCleaned/{_IMAGE})",
+            f"{_BEETS}/CKA_*/annotations/dlp/iMapCleaned/*.*",
+        ),
+    ),
+    "https://www.ipb.uni-bonn.de/data/sugarbeets2016/ (for the licence see there).",
+)

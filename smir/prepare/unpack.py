@@ -1,0 +1,173 @@
+"""Unpacks archives that the user has downloaded into the layout of their dataset.
+
+An archive is read twice: first all names, by which it is recognised and judged; then its files go into a folder beside
+the dataset, and from there into place. So a file is either whole or not there, and a bad archive leaves nothing behind.
+"""
+
+import errno
+import fcntl
+import filecmp
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from smir.errors import DataError
+from smir.prepare.archives import BROKEN, is_archive, read_archive
+from smir.prepare.parts import Source
+from smir.prepare.recognise import Plan, damaged, examine
+from smir.runs import write_atomically
+
+STAGING = ".unpacking"
+_BLOCK = 1 << 20
+
+
+def unpack_all(source: Source, root: Path, archives: Path) -> bool:
+    """Unpacks what a folder of downloads holds of a dataset; archives unpacked before are passed over.
+
+    Args:
+        source: The dataset.
+        root: Data root.
+        archives: Folder of the downloads, or one archive.
+
+    Returns:
+        Whether any was unpacked now.
+
+    Raises:
+        DataError: If there is none, or one is damaged, unsafe, too large for the disk or in conflict with a file that
+            is there. What was unpacked from others before stays.
+    """
+    if not archives.exists():
+        raise DataError(f"There is no folder {archives.absolute()}; --archives is where the downloads lie.")
+    try:
+        found = sorted(path for path in (archives.iterdir() if archives.is_dir() else [archives]) if is_archive(path))
+        with _alone(root / source.folder) as staging:
+            before = source.read_record(root)
+            left = {path: reason for path in found if (reason := _unpack_one(path, source, root, staging))}
+    except OSError as error:
+        raise DataError(f"{archives.absolute()} could not be unpacked into {root.absolute()}: {error}.") from error
+    if len(left) == len(found):
+        wanted = "\n".join(f"  {part.name}: holds .../{part.like}" for part in source.parts)
+        there = "\n".join(f"  {path.name}: {reason}" for path, reason in left.items())
+        raise DataError(
+            f"No archive of {source.title} in {archives.absolute()} (folders in it are not searched). Looked for:\n"
+            f"{wanted}\nFound {len(found)} archives (tar, tar.gz, tar.bz2, tar.xz, zip):\n{there or '  none'}\n"
+            f"Get it from {source.site}"
+        )
+    return source.read_record(root) != before
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """Keeps other processes out of a dataset's folder; yields the name of a folder in it that is emptied in the end."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    staging = folder / STAGING
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"Another `prepare` works in {folder.absolute()}; wait until it is done.") from None
+        shutil.rmtree(staging, ignore_errors=True)  # left there by a process that was killed
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    finally:
+        os.close(lock)
+        for path in made:
+            with suppress(OSError):  # raised where it is not empty
+                path.rmdir()
+
+
+def _unpack_one(path: Path, source: Source, root: Path, staging: Path) -> str:
+    """Unpacks an archive unless that was done before, and returns why it was left alone, if it was."""
+    stat, record = path.stat(), source.read_record(root)
+    identity = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    if _is_done(identity, record.get(path.name, {}), source, root):
+        print(f"{path.name}: {', '.join(record[path.name]['parts'])}; unpacked before")
+        return ""
+    plan = examine(path, source)
+    if not plan.parts:
+        print(f"{path.name}: left alone, {plan.reason}")
+        return plan.reason
+    names = [part.name for part in plan.parts]
+    print(f"{path.name}: {', '.join(names)}; {len(plan.targets)} files, {plan.others} others are not needed")
+    try:
+        _stage(path, plan, staging)
+    except BROKEN as error:
+        raise damaged(path, error) from error
+    new = _without_those_there(path, plan, staging, root)
+    entry = {**identity, "parts": names, "files": len(plan.targets)}
+    _write(source.record(root), {**record, path.name: {**entry, "unfinished": True}})
+    for target in new:
+        _move(staging / target, root / target)
+    shutil.rmtree(staging)
+    _write(source.record(root), {**record, path.name: entry})
+    return ""
+
+
+def _is_done(identity: dict[str, int], before: dict[str, Any], source: Source, root: Path) -> bool:
+    """Returns whether a record is of this archive, and its files were not deleted since."""
+    parts = [part for part in source.parts if part.name in before.get("parts", ())]
+    whole = bool(parts) and all(part.is_there(root) for part in parts)
+    return whole and identity.items() <= before.items() and "unfinished" not in before
+
+
+def _write(record: Path, entries: dict[str, Any]) -> None:
+    write_atomically(record, json.dumps(entries, indent=1))
+
+
+def _stage(path: Path, plan: Plan, staging: Path) -> None:
+    """Unpacks into a folder of its own."""
+    if plan.disk > (free := shutil.disk_usage(staging.parent).free):
+        raise DataError(
+            f"{path.absolute()} needs {plan.disk:,} bytes unpacked; {staging.parent.absolute()} has {free:,} left. "
+            "Nothing was unpacked from it."
+        )
+    with (
+        closing(read_archive(path)) as members,
+        tqdm(total=plan.size, desc=path.name, unit="B", unit_scale=True, disable=None) as progress,
+    ):
+        for member in members:
+            if member.name not in plan.targets:
+                continue
+            file = staging / plan.targets[member.name]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with member.open() as stream, file.open("xb") as out:
+                while block := stream.read(_BLOCK):
+                    out.write(block)
+                    progress.update(len(block))
+
+
+def _without_those_there(path: Path, plan: Plan, staging: Path, root: Path) -> list[str]:
+    """Returns the files that are not in place yet; those that are must be the same."""
+    new = []
+    for target in plan.targets.values():
+        there = root / target
+        if not (there.exists() or there.is_symlink()):
+            new.append(target)
+        elif not filecmp.cmp(staging / target, there, shallow=False):
+            raise DataError(
+                f"{there.absolute()} is there already and differs from the file in {path.absolute()}. Nothing was "
+                "unpacked from it. Move your file away, or unpack into another root."
+            )
+    return new
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # a folder of the layout may be a link to another disk
+            raise
+        temporary = target.with_name(f"{target.name}.tmp")
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)

@@ -1,0 +1,64 @@
+"""Where weights come from: the checkpoint that a command means, and what a run starts from, by content."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch.utilities import rank_zero_warn
+
+from smir.errors import CheckpointError
+from smir.runs import DONE, file_digest, read_record, run_of_checkpoint
+from smir.training import SmirModule
+from smir.weights import read_checkpoint
+
+
+def checked(path: Path, model: SmirModule) -> Path:
+    """Returns a checkpoint's path if it can be read and is of the model's task.
+
+    Raises:
+        CheckpointError: If it is missing, damaged, of another format or task.
+    """
+    task = read_checkpoint(path).get("smir", {}).get("task")
+    if task != model.task:
+        raise CheckpointError(
+            f"{path} is a checkpoint of the task {task!r}, the model is a {type(model).__name__} for {model.task!r}. "
+            "Pretrained weights start a model through --model.weights instead."
+        )
+    return path
+
+
+def find_checkpoint(name: str, plain: Path, recipe_hash: str) -> Path:
+    """Finds the `best` or `last` checkpoint of the run that a config names.
+
+    Args:
+        name: `best` or `last`.
+        plain: The run's folder, should its name not carry a hash.
+        recipe_hash: Hash of the config's recipe; of several folders of that name the one with this recipe is meant.
+
+    Raises:
+        CheckpointError: If no folder fits, or several do and none has the recipe.
+    """
+    folders = [folder for folder in (plain, *sorted(plain.parent.glob(f"{plain.name}-*"))) if folder.is_dir()]
+    same = [folder for folder in folders if (record := read_record(folder)) and record["recipe_hash"] == recipe_hash]
+    chosen = same or folders
+    if len(chosen) != 1:
+        there = ", ".join(map(str, folders)) or "none"
+        raise CheckpointError(
+            f"--ckpt_path {name} means a run {plain} with the settings given; folders of that name: {there}. Give the "
+            "checkpoint's path instead."
+        )
+    return chosen[0] / "checkpoints" / f"{name}.ckpt"
+
+
+def weights_fingerprint(weights: Literal["imagenet"] | Path | None) -> dict[str, Any]:
+    """Says by content what a network starts from, and warns if it is a run that has not finished."""
+    if weights is None:
+        return {"kind": "scratch"}
+    if str(weights) == "imagenet":
+        return {"kind": "imagenet"}
+    origin = read_checkpoint(weights).get("smir", {}).get("origin", {})
+    fingerprint = {"kind": "file", "checkpoint": Path(weights).name, "sha256": file_digest(Path(weights)), **origin}
+    run = run_of_checkpoint(Path(weights))
+    if run is not None and not (run / DONE).is_file():
+        rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
+        fingerprint["unfinished"] = True
+    return fingerprint
