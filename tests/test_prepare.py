@@ -19,6 +19,7 @@ from pathlib import Path
 import fakes
 import pytest
 import pyvips
+from PIL import Image
 
 from smir.data import Cityscapes, Nassar, PascalVOC, SugarBeets
 from smir.errors import DataError
@@ -718,3 +719,14 @@ def test_the_published_checksums_are_those_of_torchvision():
     published = {entry["url"]: entry["md5"] for entry in DATASET_YEAR_DICT.values()}
     for part in PASCAL_VOC.parts:
         assert published[part.download.url] == part.download.md5
+
+
+def test_an_orthomosaic_alone_is_ready_to_pretrain_on(smir, tmp_path, capsys):
+    place = tmp_path / "nassar/orthomosaic/data/RGB_reference_png.png"
+    place.parent.mkdir(parents=True)
+    Image.new("RGB", (600, 300), (90, 80, 60)).save(place)
+    smir("prepare", "nassar", "--root", tmp_path)
+    said = capsys.readouterr().out
+    assert "6 tiles" in said
+    assert "Ready to pretrain on. To segment, labelled tiles are missing" in said
+    assert len(list((tmp_path / "nassar/ortho_tiles").glob("*.png"))) == 6

@@ -157,6 +157,11 @@ def nassar(
         else:
             report = tile_image(source, target, tile, overlap, min_valid)
             print(f"{target}: {report.written} tiles, {report.skipped} left out for too few valid pixels")
+    missing = NASSAR.missing(root)
+    if source.is_file() and missing and not any(part.is_there(root) for part in missing):
+        names = ", ".join(part.name for part in missing)
+        print(f"Ready to pretrain on. To segment, {names} are missing: get them from {NASSAR.site}")
+        return
     NASSAR.require_all(root)
     finish(NASSAR, root, ())
 
