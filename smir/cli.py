@@ -177,7 +177,7 @@ class SmirCLI(LightningCLI):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
         source = self._source(checkpoint, self.datamodule.images("predict"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "predict", source)
-        self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]
+        self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         self.config_init[self.subcommand].return_predictions = False
         rank_zero_info(f"Predictions go to {folder}.")
 
@@ -221,7 +221,7 @@ class SmirCLI(LightningCLI):
         pretrain = self.datamodule.task == "pretrain"
         source = self._source(checkpoint, self.datamodule.images("pool" if pretrain else "test"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "test", source)
-        self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]
+        self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         rank_zero_info(f"Test results go to {folder}.")
 
 
