@@ -113,9 +113,11 @@ def _run_training(args: list[str] | None) -> None:
         warnings.filterwarnings("ignore", message=message)
     from smir.cli import run_cli
     from smir.launch import AlreadyDone
+    from smir.wandb_logging import ending_the_wandb_run
 
     try:
-        run_cli(args)
+        with ending_the_wandb_run():
+            run_cli(args)
     except AlreadyDone as done:
         if done.is_rank_zero:
             print(f"{done} has finished before; delete the folder to run it again.")

@@ -24,11 +24,13 @@ from smir.runs import Identity, digest, file_digest, recipe_of, run_of_checkpoin
 from smir.segmentation import SegmentationModule
 from smir.tracking import RunCheckpoint, RunRecord, commit, save_environment
 from smir.training import SmirModule
+from smir.wandb_logging import Job, log_to_wandb
+from smir.wandb_options import WandbOptions, in_sweep
 
 
 @dataclasses.dataclass
-class RunOptions:
-    """Where a run is kept.
+class RunOptions(WandbOptions):
+    """Where a run is kept, and whether W&B hears of it.
 
     Attributes:
         experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
@@ -54,8 +56,10 @@ class SmirCLI(LightningCLI):
         """Keeps a checkpoint's hyperparameters from overriding files and flags, as Lightning has it since 2.5.5."""
 
     def before_instantiate_classes(self) -> None:
-        """Gives the datamodule the seed of the run."""
+        """Names the run, and gives the datamodule its seed."""
         config = self.config[self.subcommand]
+        task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
+        config.run.experiment = in_sweep(config.run.experiment or task)
         given = config.trainer.callbacks or []
         config.trainer.callbacks = given if isinstance(given, list) else [given]
         config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
@@ -114,8 +118,10 @@ class SmirCLI(LightningCLI):
         if "weights_only" in arguments:
             arguments.weights_only = True
         if global_rank() == 0 and not config.trainer.fast_dev_run:
-            self._write_config(folder)
+            if not (path := folder / "config.yaml").exists():
+                write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
             save_environment(folder)
+        self._log_to_wandb(folder, identity.hash, self.model.task)
 
     def after_fit(self) -> None:
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
@@ -147,16 +153,12 @@ class SmirCLI(LightningCLI):
         self._dump_config()
         inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model.weights)}
         seed = int(self.config_dump["seed_everything"])
-        return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
+        return Identity(self.config_dump["run"]["experiment"], seed, recipe_of(self.config_dump), inputs)
 
-    def _experiment(self) -> str:
-        name: str | None = self.config_dump["run"]["experiment"]
-        return name or f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}"
-
-    def _write_config(self, folder: Path) -> None:
-        path = folder / "config.yaml"
-        if not path.exists():
-            write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
+    def _log_to_wandb(self, folder: Path, hash_: str, phase: str) -> None:
+        options: RunOptions = self.config_init[self.subcommand].run
+        dataset, config = type(self.datamodule).__name__, {**self.config_dump, "origin": self.model.origin}
+        log_to_wandb(self.trainer, options, Job(folder, hash_, phase, str(options.experiment), dataset, config))
 
     # validate, test, predict
 
@@ -168,7 +170,8 @@ class SmirCLI(LightningCLI):
         """Needs weights; writes to the run they come from."""
         checkpoint = self._require_weights()
         if not self.config[self.subcommand].trainer.fast_dev_run:
-            self._record_test(checkpoint)
+            folder, hash_ = self._record_test(checkpoint)
+            self._log_to_wandb(folder, hash_, "test")
 
     def before_predict(self) -> None:
         """Needs weights; writes to the run they come from."""
@@ -185,7 +188,7 @@ class SmirCLI(LightningCLI):
         """Returns the checkpoint of `--ckpt_path`; `best` and `last` are those of the run that the config names."""
         arguments = self.config_init[self.subcommand]
         self._dump_config()
-        plain = arguments.run.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
+        plain = arguments.run.root / arguments.run.experiment / f"seed{int(arguments.seed_everything)}"
         given = arguments.ckpt_path
         if given is None:
             raise CheckpointError(
@@ -217,12 +220,13 @@ class SmirCLI(LightningCLI):
         source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
         return source
 
-    def _record_test(self, checkpoint: Path) -> None:
+    def _record_test(self, checkpoint: Path) -> tuple[Path, str]:
         pretrain = self.datamodule.task == "pretrain"
         source = self._source(checkpoint, self.datamodule.images("pool" if pretrain else "test"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "test", source)
         self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         rank_zero_info(f"Test results go to {folder}.")
+        return folder, source["hash"]
 
 
 def run_cli(args: ArgsType = None) -> None:
