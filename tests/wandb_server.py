@@ -87,7 +87,8 @@ class WandbServer:
             return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(commands)}}
         if operation == "RunResumeStatus":
             known = variables["name"] in self.runs
-            return {"model": {"id": "p", "name": "smir", "bucket": self._resumed(variables["name"]) if known else None}}
+            bucket = self._resumed(variables["name"]) if known else None
+            return {"model": {"id": "p", "name": variables["project"], "bucket": bucket}}
         if operation == "UpsertBucket":
             inserted = variables["name"] not in self.runs
             run = self.run(variables["name"])
@@ -101,7 +102,7 @@ class WandbServer:
 
     def _bucket(self, name):
         run = self.run(name)
-        project = {"id": "p", "name": "smir", "entity": {"id": "e", "name": "me"}}
+        project = {"id": "p", "name": run.settings["project"], "entity": {"id": "e", "name": "me"}}
         return {
             "id": name,
             "name": name,
@@ -122,7 +123,7 @@ class WandbServer:
             "historyTail": json.dumps(tail),
             "eventsTail": "[]",
             "tags": run.settings.get("tags"),
-            "wandbConfig": "{}",
+            "wandbConfig": json.dumps({"t": {"5": "of a client that has started"}}),
         }
 
     def stream(self, name, content):
