@@ -1,6 +1,6 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
-import dataclasses
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,27 +20,14 @@ from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
 from smir.provenance import checked, find_checkpoint, weights_fingerprint
-from smir.runs import Identity, digest, file_digest, recipe_of, run_of_checkpoint, write_atomically
+from smir.recipes import digest, recipe_of
+from smir.run_options import RunOptions
+from smir.runs import Identity, file_digest, run_of_checkpoint, write_atomically
 from smir.segmentation import SegmentationModule
 from smir.tracking import RunCheckpoint, RunRecord, commit, save_environment
 from smir.training import SmirModule
 from smir.wandb_logging import Job, log_to_wandb
-from smir.wandb_options import WandbOptions, in_sweep
-
-
-@dataclasses.dataclass
-class RunOptions(WandbOptions):
-    """Where a run is kept, and whether W&B hears of it.
-
-    Attributes:
-        experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
-        root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
-        test: Whether a fit that segments ends with testing its best checkpoint.
-    """
-
-    experiment: str | None = None
-    root: Path = Path("runs")
-    test: bool = True
+from smir.wandb_options import in_sweep
 
 
 class SmirCLI(LightningCLI):
@@ -49,6 +36,8 @@ class SmirCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
         parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
+        # `main` has read the included files before; the key itself means nothing to the parser.
+        parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
         parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
         parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
 
@@ -99,7 +88,7 @@ class SmirCLI(LightningCLI):
         if config.trainer.fast_dev_run:
             folder, checkpoint = Path(tempfile.mkdtemp(prefix="smir-fast-dev-run-")), None
         else:
-            self._run, checkpoint = agree_on_run(self.trainer, options.root, identity)
+            self._run, checkpoint = agree_on_run(self.trainer, options.root, identity, options.if_taken)
             folder = self._run.path
         self.record.folder = folder
         for callback in self.trainer.checkpoint_callbacks:
@@ -151,14 +140,23 @@ class SmirCLI(LightningCLI):
 
     def _identity(self) -> Identity:
         self._dump_config()
-        inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model.weights)}
+        inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model)}
         seed = int(self.config_dump["seed_everything"])
-        return Identity(self.config_dump["run"]["experiment"], seed, recipe_of(self.config_dump), inputs)
+        return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
+
+    def _experiment(self) -> str:
+        options: RunOptions = self.config_init[self.subcommand].run
+        return options.name()
 
     def _log_to_wandb(self, folder: Path, hash_: str, phase: str) -> None:
         options: RunOptions = self.config_init[self.subcommand].run
         dataset, config = type(self.datamodule).__name__, {**self.config_dump, "origin": self.model.origin}
-        log_to_wandb(self.trainer, options, Job(folder, hash_, phase, str(options.experiment), dataset, config))
+        log_to_wandb(self.trainer, options, Job(folder, hash_, phase, options.name(), dataset, config))
+
+    def _dump_config(self) -> None:
+        """Leaves out `include`: the dump holds all that the included files say."""
+        super()._dump_config()
+        self.config_dump.pop("include", None)
 
     # validate, test, predict
 
@@ -188,7 +186,7 @@ class SmirCLI(LightningCLI):
         """Returns the checkpoint of `--ckpt_path`; `best` and `last` are those of the run that the config names."""
         arguments = self.config_init[self.subcommand]
         self._dump_config()
-        plain = arguments.run.root / arguments.run.experiment / f"seed{int(arguments.seed_everything)}"
+        plain = arguments.run.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
         given = arguments.ckpt_path
         if given is None:
             raise CheckpointError(

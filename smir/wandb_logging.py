@@ -169,7 +169,7 @@ def _begin(options: WandbOptions, job: Job) -> "Run":
         project=None if ids else project,
         resume="allow" if options.mode == "online" else None,
         name=f"{job.experiment}/seed{int(job.config['seed_everything'])}",
-        group=job.experiment.removesuffix(f"/{run_id}"),
+        group=job.experiment.rpartition(f"/{run_id}")[0] or job.experiment,
         job_type=job.phase,
         tags=[job.dataset],
         config=job.config,

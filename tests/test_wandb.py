@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import pretrain_words, segment_words, selective_words
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from conftest import segment_words, selective_words
 from test_resume import Killed, die_at_epoch
 from wandb_server import WandbServer
 
@@ -94,7 +92,9 @@ def test_a_resumed_run_is_one_offline_run_of_two_segments(smir, field, tmp_path,
 def test_two_processes_make_one_run(field, tmp_path):
     words = segment_words(field, "--trainer.devices=2", "--run.experiment=s", "--run.wandb=offline")
     command = [sys.executable, "-m", "smir", *map(str, words)]
-    done = subprocess.run(command, cwd=tmp_path, env=program(), capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=program(), capture_output=True, text=True, timeout=200, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     run = tmp_path / "runs/s/seed0"
     assert len(segments(run)) == 1
