@@ -91,6 +91,8 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] not in {**TRAINING, **PLAIN}:
         print(f"smir: there is no command {words[0]!r}.\n\n{_overview()}", file=sys.stderr)
         raise SystemExit(2)
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
     try:
         words = expand_includes(words)
         if words[0] in PLAIN:
@@ -115,8 +117,6 @@ def _run_training(args: list[str]) -> None:
     from smir.allocator import keep_freed_memory
 
     keep_freed_memory()
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
     from smir.cli import run_cli
     from smir.launch import AlreadyDone
     from smir.wandb_logging import ending_the_wandb_run

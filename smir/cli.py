@@ -227,9 +227,9 @@ class SmirCLI(LightningCLI):
         return folder, source["hash"]
 
 
-def run_cli(args: ArgsType = None) -> None:
+def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
     """Parses and runs one of Lightning's subcommands."""
-    SmirCLI(
+    return cli(
         SmirModule,
         smir.data.SmirDataModule,
         subclass_mode_model=True,

@@ -30,7 +30,8 @@ def expand_includes(words: Sequence[str]) -> list[str]:
         The command line with a `--config` or `--data` for every included file.
 
     Raises:
-        ConfigError: If an included file is not there, includes itself, or `include` is neither a path nor a list.
+        ConfigError: If a file is no YAML, an included one is not there or includes itself, or an entry is of neither
+            kind.
     """
     expanded: list[str] = []
     end = words.index("--") if "--" in words else len(words)  # what follows is the command of a job
@@ -82,8 +83,8 @@ def _is_file(path: Path) -> bool:
 def _entries(path: Path) -> list[str | dict[str, str]]:
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return []  # the parser itself says what is wrong with it
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path.absolute()} cannot be read as YAML: {error}") from error
     entries = content.get("include", []) if isinstance(content, dict) else []
     entries = entries if isinstance(entries, list) else [entries]
     for entry in entries:
