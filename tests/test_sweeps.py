@@ -8,9 +8,10 @@ import pytest
 import yaml
 from conftest import EXPERIMENTS
 from fakes import write_nassar
-from smir.planning import parsed
 from test_wandb import WANDB, no_wandb_from_outside, program, segments, upload  # noqa: F401  # a fixture of both
 from wandb_server import WandbServer
+
+from smir.planning import parsed
 
 SWEEPS = sorted((EXPERIMENTS / "sweeps").glob("*.yaml"))
 
