@@ -16,6 +16,7 @@ import smir.data
 import smir.selective  # registers the callback for its short name
 from smir.data.files import FileList
 from smir.errors import CheckpointError, ConfigError
+from smir.guarded import GuardedParser
 from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
@@ -39,6 +40,10 @@ class RunOptions:
     experiment: str | None = None
     root: Path = Path("runs")
     test: bool = True
+
+
+class _Parser(GuardedParser, LightningArgumentParser):
+    """Lightning's parser, guarded."""
 
 
 class SmirCLI(LightningCLI):
@@ -236,6 +241,7 @@ def run_cli(args: ArgsType = None) -> None:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
+        parser_class=_Parser,
         parser_kwargs={"prog": "python -m smir"},
         trainer_defaults={
             "logger": False,
