@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 import smir.data
 import smir.selective  # registers the callback for its short name
 from smir.data.files import FileList
+from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError
 from smir.guarded import GuardedParser
 from smir.health import LearningHealth
@@ -94,14 +96,20 @@ class SmirCLI(LightningCLI):
         """Opens the run: begins it, resumes it, or finds it done."""
         config, arguments = self.config[self.subcommand], self.config_init[self.subcommand]
         options: RunOptions = arguments.run
-        identity = self._identity()
+        self._dump_config()
         if arguments.ckpt_path is not None:
             checked(Path(arguments.ckpt_path), self.model)
         if config.trainer.fast_dev_run:
             folder, checkpoint = Path(tempfile.mkdtemp(prefix="smir-fast-dev-run-")), None
         else:
-            self._run, checkpoint = agree_on_run(self.trainer, options.root, identity)
+            plain = options.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
+            self._know_skipped(plain, *plain.parent.glob(f"{plain.name}-*"))
+            self._run, checkpoint = agree_on_run(
+                self.trainer, options.root, lambda: self._identity, self._record_skipped
+            )
             folder = self._run.path
+            self._know_skipped(folder)  # by which the other ranks skip what the first one does
+        identity = self._identity
         self.record.folder = folder
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
@@ -148,8 +156,17 @@ class SmirCLI(LightningCLI):
         early = any(isinstance(c, EarlyStopping) and c.stopped_epoch for c in self.trainer.early_stopping_callbacks)
         return early or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
 
+    def _know_skipped(self, *folders: Path) -> None:
+        """Takes over what was found when the images were looked at before."""
+        for folder in folders:
+            self.datamodule.screening.load(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
+
+    def _record_skipped(self, folder: Path) -> None:
+        if self.datamodule.screening.verdicts and global_rank() == 0:
+            self.datamodule.screening.save(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
+
+    @cached_property
     def _identity(self) -> Identity:
-        self._dump_config()
         inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model.weights)}
         seed = int(self.config_dump["seed_everything"])
         return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
@@ -182,6 +199,7 @@ class SmirCLI(LightningCLI):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
         source = self._source(checkpoint, self.datamodule.images("predict"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "predict", source)
+        self._record_skipped(folder)
         self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         self.config_init[self.subcommand].return_predictions = False
         rank_zero_info(f"Predictions go to {folder}.")
@@ -202,6 +220,8 @@ class SmirCLI(LightningCLI):
         arguments.ckpt_path = str(checked(path, self.model))
         if "weights_only" in arguments:
             arguments.weights_only = True
+        if (run := run_of_checkpoint(path)) is not None:
+            self._know_skipped(run)
         return path
 
     def _source(self, checkpoint: Path, images: FileList) -> dict[str, Any]:

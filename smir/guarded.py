@@ -42,7 +42,7 @@ class GuardedParser(ArgumentParser):
             ConfigError: For such a name.
         """
         if denied := re.search(r"Importing '([\w.]+)' is not allowed, denied by", message):
-            raise refusal(denied[1], "The settings") from ex
+            raise refusal(denied[1], "A setting") from ex
         super().error(message, ex)
 
 

@@ -2,13 +2,14 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from smir.errors import RunError
+from smir.errors import RunError, SmirError
 from smir.runs import Identity, Run, open_run
 
 RUN_VARIABLE = "SMIR_RUN"
@@ -29,13 +30,16 @@ def global_rank() -> int:
     return rank
 
 
-def agree_on_run(trainer: Trainer, root: Path, identity: Identity) -> tuple[Run, Path | None]:
+def agree_on_run(
+    trainer: Trainer, root: Path, identity: Callable[[], Identity], opened: Callable[[Path], None]
+) -> tuple[Run, Path | None]:
     """Lets rank 0 open the run, and tells the other ranks.
 
     Args:
         trainer: Its strategy may be set up by this, if the processes were started from outside.
         root: Folder of all runs.
-        identity: What the run is.
+        identity: Says what the run is; asked of rank 0 alone.
+        opened: Called by rank 0 with the folder of the run, before the other ranks are told of it.
 
     Returns:
         The run, which rank 0 holds, and the checkpoint to resume from, if there is one.
@@ -46,7 +50,7 @@ def agree_on_run(trainer: Trainer, root: Path, identity: Identity) -> tuple[Run,
     """
     if global_rank() != 0 and RUN_VARIABLE in os.environ:  # Lightning started this process from rank 0
         return _follow(json.loads(os.environ[RUN_VARIABLE]), None)
-    run, decision = _open(root, identity) if global_rank() == 0 else (None, {})
+    run, decision = _open(root, identity, opened) if global_rank() == 0 else (None, {})
     if _started_from_outside(trainer):
         # torchrun or SLURM has started all ranks; Lightning keeps this process group.
         trainer.strategy.setup_environment()
@@ -55,10 +59,14 @@ def agree_on_run(trainer: Trainer, root: Path, identity: Identity) -> tuple[Run,
     return _follow(decision, run)
 
 
-def _open(root: Path, identity: Identity) -> tuple[Run | None, dict[str, Any]]:
+def _open(
+    root: Path, identity: Callable[[], Identity], opened: Callable[[Path], None]
+) -> tuple[Run | None, dict[str, Any]]:
     try:
-        run = open_run(root, identity)
-    except RunError as error:
+        run = open_run(root, identity())
+        if not run.done:
+            opened(run.path)
+    except SmirError as error:
         return None, {"error": str(error)}  # the other ranks wait for an answer
     checkpoint = run.last_checkpoint
     return run, {

@@ -23,7 +23,17 @@ RECORD = "run.json"
 DONE = "DONE"
 FORMAT = 1
 
-_DATA_NOT_RECIPE = ("root", "lists", "split_files", "num_workers", "predict_images", "seed")
+# What is skipped counts by the lists that remain.
+_DATA_NOT_RECIPE = (
+    "root",
+    "lists",
+    "split_files",
+    "num_workers",
+    "predict_images",
+    "seed",
+    "on_bad_image",
+    "max_bad_share",
+)
 _MODEL_NOT_RECIPE = ("weights",)
 _CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes the speed alone
 _TRAINER_RECIPE = (
