@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from smir import __version__
 from smir.errors import SmirError
+from smir.includes import expand_includes
 from smir.trust import scan_words, take_allowed
 
 TRAINING = {
@@ -19,6 +20,8 @@ PLAIN = {
     "prepare": "make a dataset ready: unpack its archives, tile an orthomosaic, render the synthetic field",
     "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all that is wrong",
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
+    "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
+    "plan": "say how many runs, image visits and hours a list of commands will take",
     "report": "make a table and a page of pictures from finished runs",
 }
 
@@ -28,7 +31,7 @@ NOISE = (
     # A resumed run has checkpoints, and a test has no use for the callbacks of the training.
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*callbacks used to create the checkpoint need to be provided.*",
-    # The words are those of the command line but for `--allow`.
+    # The words are those of the shell but for `--allow`, with the included files among them.
     r".*LightningCLI's args parameter is intended.*",
     # Metrics are logged per epoch.
     r".*smaller than the logging interval.*",
@@ -97,7 +100,10 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] not in {**TRAINING, **PLAIN}:
         print(f"smir: there is no command {words[0]!r}.\n\n{_overview()}", file=sys.stderr)
         raise SystemExit(2)
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
     try:
+        words = expand_includes(words)
         scan_words(words, packages)
         if words[0] in PLAIN:
             _run_plain(words[0], words[1:], packages)
@@ -123,13 +129,13 @@ def _run_training(args: list[str], packages: Sequence[str]) -> None:
 
     trust_only(packages)
     keep_freed_memory()
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
     from smir.cli import run_cli
     from smir.launch import AlreadyDone
+    from smir.wandb_logging import ending_the_wandb_run
 
     try:
-        run_cli(args)
+        with ending_the_wandb_run():
+            run_cli(args)
     except AlreadyDone as done:
         if done.is_rank_zero:
             print(f"{done} has finished before; delete the folder to run it again.")

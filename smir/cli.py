@@ -1,6 +1,6 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
-import dataclasses
+import argparse
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -23,25 +23,14 @@ from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
 from smir.provenance import checked, find_checkpoint, weights_fingerprint
-from smir.runs import Identity, digest, file_digest, recipe_of, run_of_checkpoint, write_atomically
+from smir.recipes import digest, recipe_of
+from smir.run_options import RunOptions
+from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint, write_atomically
 from smir.segmentation import SegmentationModule
 from smir.tracking import RunCheckpoint, RunRecord, commit, save_environment
 from smir.training import SmirModule
-
-
-@dataclasses.dataclass
-class RunOptions:
-    """Where a run is kept.
-
-    Attributes:
-        experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
-        root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
-        test: Whether a fit that segments ends with testing its best checkpoint.
-    """
-
-    experiment: str | None = None
-    root: Path = Path("runs")
-    test: bool = True
+from smir.wandb_logging import Job, log_to_wandb
+from smir.wandb_options import in_sweep
 
 
 class _Parser(GuardedParser, LightningArgumentParser):
@@ -54,6 +43,8 @@ class SmirCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
         parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
+        # `main` has read the included files before; the key itself means nothing to the parser.
+        parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
         parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
         parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
 
@@ -61,8 +52,10 @@ class SmirCLI(LightningCLI):
         """Keeps a checkpoint's hyperparameters from overriding files and flags, as Lightning has it since 2.5.5."""
 
     def before_instantiate_classes(self) -> None:
-        """Gives the datamodule the seed of the run."""
+        """Names the run, and gives the datamodule its seed."""
         config = self.config[self.subcommand]
+        task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
+        config.run.experiment = in_sweep(config.run.experiment or task)
         given = config.trainer.callbacks or []
         config.trainer.callbacks = given if isinstance(given, list) else [given]
         config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
@@ -104,9 +97,7 @@ class SmirCLI(LightningCLI):
         else:
             plain = options.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
             self._know_skipped(plain, *plain.parent.glob(f"{plain.name}-*"))
-            self._run, checkpoint = agree_on_run(
-                self.trainer, options.root, lambda: self._identity, self._record_skipped
-            )
+            self._run, checkpoint = agree_on_run(self.trainer, self._open)
             folder = self._run.path
             self._know_skipped(folder)  # by which the other ranks skip what the first one does
         identity = self._identity
@@ -127,8 +118,10 @@ class SmirCLI(LightningCLI):
         if "weights_only" in arguments:
             arguments.weights_only = True
         if global_rank() == 0 and not config.trainer.fast_dev_run:
-            self._write_config(folder)
+            if not (path := folder / "config.yaml").exists():
+                write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
             save_environment(folder)
+        self._log_to_wandb(folder, identity.hash, self.model.task)
 
     def after_fit(self) -> None:
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
@@ -165,20 +158,32 @@ class SmirCLI(LightningCLI):
         if self.datamodule.screening.verdicts and global_rank() == 0:
             self.datamodule.screening.save(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
 
+    def _open(self) -> Run:
+        options: RunOptions = self.config_init[self.subcommand].run
+        run = open_run(options.root, self._identity, options.if_taken)
+        if not run.done:
+            self._record_skipped(run.path)  # before the other ranks are told of the folder
+        return run
+
     @cached_property
     def _identity(self) -> Identity:
-        inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model.weights)}
+        inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model)}
         seed = int(self.config_dump["seed_everything"])
         return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
 
     def _experiment(self) -> str:
-        name: str | None = self.config_dump["run"]["experiment"]
-        return name or f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}"
+        options: RunOptions = self.config_init[self.subcommand].run
+        return options.name()
 
-    def _write_config(self, folder: Path) -> None:
-        path = folder / "config.yaml"
-        if not path.exists():
-            write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
+    def _log_to_wandb(self, folder: Path, hash_: str, phase: str) -> None:
+        options: RunOptions = self.config_init[self.subcommand].run
+        dataset, config = type(self.datamodule).__name__, {**self.config_dump, "origin": self.model.origin}
+        log_to_wandb(self.trainer, options, Job(folder, hash_, phase, options.name(), dataset, config))
+
+    def _dump_config(self) -> None:
+        """Leaves out `include`: the dump holds all that the included files say."""
+        super()._dump_config()
+        self.config_dump.pop("include", None)
 
     # validate, test, predict
 
@@ -190,7 +195,8 @@ class SmirCLI(LightningCLI):
         """Needs weights; writes to the run they come from."""
         checkpoint = self._require_weights()
         if not self.config[self.subcommand].trainer.fast_dev_run:
-            self._record_test(checkpoint)
+            folder, hash_ = self._record_test(checkpoint)
+            self._log_to_wandb(folder, hash_, "test")
 
     def before_predict(self) -> None:
         """Needs weights; writes to the run they come from."""
@@ -242,17 +248,18 @@ class SmirCLI(LightningCLI):
         source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
         return source
 
-    def _record_test(self, checkpoint: Path) -> None:
+    def _record_test(self, checkpoint: Path) -> tuple[Path, str]:
         pretrain = self.datamodule.task == "pretrain"
         source = self._source(checkpoint, self.datamodule.images("pool" if pretrain else "test"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "test", source)
         self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         rank_zero_info(f"Test results go to {folder}.")
+        return folder, source["hash"]
 
 
-def run_cli(args: ArgsType = None) -> None:
+def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
     """Parses and runs one of Lightning's subcommands."""
-    SmirCLI(
+    return cli(
         SmirModule,
         smir.data.SmirDataModule,
         subclass_mode_model=True,

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from smir.errors import RunError, SmirError
-from smir.runs import Identity, Run, open_run
+from smir.runs import Run
 
 RUN_VARIABLE = "SMIR_RUN"
 """Tells the processes that Lightning starts for further devices which run the first one has opened."""
@@ -30,16 +30,12 @@ def global_rank() -> int:
     return rank
 
 
-def agree_on_run(
-    trainer: Trainer, root: Path, identity: Callable[[], Identity], opened: Callable[[Path], None]
-) -> tuple[Run, Path | None]:
+def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Path | None]:
     """Lets rank 0 open the run, and tells the other ranks.
 
     Args:
         trainer: Its strategy may be set up by this, if the processes were started from outside.
-        root: Folder of all runs.
-        identity: Says what the run is; asked of rank 0 alone.
-        opened: Called by rank 0 with the folder of the run, before the other ranks are told of it.
+        opens: Opens the run; called by rank 0 alone.
 
     Returns:
         The run, which rank 0 holds, and the checkpoint to resume from, if there is one.
@@ -50,7 +46,7 @@ def agree_on_run(
     """
     if global_rank() != 0 and RUN_VARIABLE in os.environ:  # Lightning started this process from rank 0
         return _follow(json.loads(os.environ[RUN_VARIABLE]), None)
-    run, decision = _open(root, identity, opened) if global_rank() == 0 else (None, {})
+    run, decision = _open(opens) if global_rank() == 0 else (None, {})
     if _started_from_outside(trainer):
         # torchrun or SLURM has started all ranks; Lightning keeps this process group.
         trainer.strategy.setup_environment()
@@ -59,13 +55,9 @@ def agree_on_run(
     return _follow(decision, run)
 
 
-def _open(
-    root: Path, identity: Callable[[], Identity], opened: Callable[[Path], None]
-) -> tuple[Run | None, dict[str, Any]]:
+def _open(opens: Callable[[], Run]) -> tuple[Run | None, dict[str, Any]]:
     try:
-        run = open_run(root, identity())
-        if not run.done:
-            opened(run.path)
+        run = opens()
     except SmirError as error:
         return None, {"error": str(error)}  # the other ranks wait for an answer
     checkpoint = run.last_checkpoint

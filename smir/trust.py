@@ -105,17 +105,17 @@ def scan_file(path: Path, packages: Sequence[str]) -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    """Reads a config file as plain values; one that is no YAML is nothing here, the parser says what is wrong with it.
+    """Reads a config file as plain values.
 
     Raises:
-        ConfigError: If it holds a tag that would make objects, or is a trap for whoever reads it.
+        ConfigError: If it is no YAML, holds a tag that would make objects, or is a trap for whoever reads it.
     """
     if (size := path.stat().st_size) > _LONGEST:
         raise ConfigError(f"The config {path} has {size:,} bytes; settings are not that long.")
     try:
         return _plain(path.read_bytes().decode("utf-8-sig"), str(path))
-    except (UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"The config {path} cannot be read: {error}.") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError is a date that does not exist, or no text
+        raise ConfigError(f"The config {path} cannot be read as YAML: {error}") from error
 
 
 def _plain(text: str, source: str) -> Any:
@@ -125,8 +125,6 @@ def _plain(text: str, source: str) -> Any:
         raise ConfigError(f"{source} holds what is no plain value: {error.problem}. Nothing of it was run.") from error
     except RecursionError:
         raise ConfigError(f"{source} is nested too deeply to be read.") from None
-    except (yaml.YAMLError, ValueError):  # such as a date that does not exist
-        return None
 
 
 def scan(config: Any, source: str, packages: Sequence[str], folder: Path | None = None) -> None:
@@ -161,7 +159,10 @@ def _scan(node: Any, key: str, source: str, packages: Sequence[str], folder: Pat
         if folder is not None and node.endswith(_YAML) and (folder / node).is_file():
             scan_file(folder / node, packages)
         elif re.search(r"class_path|!!|[\[{]", node):  # settings within a text; the parser reads them, too
-            inner = _plain(node, source)
+            try:
+                inner = _plain(node, source)
+            except (ValueError, yaml.YAMLError):
+                return  # not settings; the parser takes it for a text as well
             if not isinstance(inner, str):
                 _check_weight(inner, source)
                 _scan(inner, key, source, packages, folder)
