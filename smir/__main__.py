@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from smir import __version__
 from smir.errors import SmirError
 from smir.includes import expand_includes
+from smir.signals import requeue_on_signal
 
 TRAINING = {
     "fit": "train a model: pretraining or segmentation, from a YAML config and flags",
@@ -97,6 +98,9 @@ def main(args: Sequence[str] | None = None) -> None:
         words = expand_includes(words)
         if words[0] in PLAIN:
             _run_plain(words[0], words[1:])
+        elif words[0] == "fit":
+            with requeue_on_signal():
+                _run_training(words)
         else:
             _run_training(words)
     except Exception as error:

@@ -8,23 +8,28 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
 import smir.selective  # registers the callback for its short name
+from smir.atomic import write_atomically
+from smir.checkpoints import CheckpointFiles, RunCheckpoint
 from smir.data.files import FileList
 from smir.errors import CheckpointError, ConfigError
+from smir.finite import FiniteNumbers
 from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
 from smir.provenance import checked, find_checkpoint, weights_fingerprint
+from smir.ranks import FirstFailure
 from smir.recipes import digest, recipe_of
 from smir.run_options import RunOptions
-from smir.runs import Identity, file_digest, run_of_checkpoint, write_atomically
+from smir.runs import Identity, file_digest, run_of_checkpoint
 from smir.segmentation import SegmentationModule
-from smir.tracking import RunCheckpoint, RunRecord, commit, save_environment
+from smir.stopping import StopTogether
+from smir.tracking import RunRecord, commit, save_environment, stopped_early
 from smir.training import SmirModule
 
 
@@ -57,9 +62,14 @@ class SmirCLI(LightningCLI):
         callbacks = list(config.callbacks)
         if self.subcommand == "fit":
             self.record = RunRecord(Path(config.default_root_dir or "."))
-            callbacks += [LearningHealth(), self.record, FinalPictures()]
+            self.pictures = FinalPictures()
+            # The first three before those of the config: before a partition is scored, bad numbers are found.
+            callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
+            callbacks += [LearningHealth(), self.record, self.pictures]
             if config.enable_checkpointing is not False and not config.fast_dev_run:
                 callbacks += self._checkpoints()
+                given = config.plugins or []
+                kwargs["plugins"] = [*(given if isinstance(given, list) else [given]), CheckpointFiles()]
         if config.accelerator == "cpu":
             kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
         return super().instantiate_trainer(callbacks=callbacks, **kwargs)
@@ -117,6 +127,8 @@ class SmirCLI(LightningCLI):
                 "the same command goes on."
             )
             return
+        if not self.pictures.written:  # the run was killed after its last epoch
+            self.pictures.on_train_end(self.trainer, self.model)
         best = self.record.folder / "checkpoints" / "best.ckpt"
         if config.run.test and isinstance(self.model, SegmentationModule) and best.is_file():
             self._record_test(best)
@@ -129,8 +141,7 @@ class SmirCLI(LightningCLI):
 
     def _is_complete(self) -> bool:
         """Whether training came to its own end, not to that of its time."""
-        early = any(isinstance(c, EarlyStopping) and c.stopped_epoch for c in self.trainer.early_stopping_callbacks)
-        return early or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
+        return stopped_early(self.trainer) or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
 
     def _identity(self) -> Identity:
         self._dump_config()
