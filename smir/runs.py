@@ -23,6 +23,7 @@ from smir.recipes import differences, digest
 RECORD = "run.json"
 DONE = "DONE"
 FORMAT = 1
+_CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "recipe": dict, "inputs": dict}
 
 IfTaken = Literal["rename", "refuse"]
 
@@ -154,12 +155,16 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"{folder / RECORD} is damaged: {error}. Move the folder {folder} away to begin anew."
         ) from error
+    if not isinstance(record, dict):
+        raise RunError(f"{folder / RECORD} is damaged: it holds no record. Move the folder {folder} away.")
     if record.get("format") != FORMAT:
         raise RunError(f"{folder / RECORD} has format {record.get('format')}; this version of smir reads {FORMAT}.")
+    if wrong := [key for key, kind in _CONTENT.items() if not isinstance(record.get(key), kind)]:
+        raise RunError(f"{folder / RECORD} is damaged: it lacks {', '.join(wrong)}. Move the folder {folder} away.")
     return record
 
 
