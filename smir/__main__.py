@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from smir import __version__
 from smir.errors import SmirError
 from smir.includes import expand_includes
+from smir.signals import requeue_on_signal
 from smir.trust import scan_words, take_allowed
 
 TRAINING = {
@@ -107,6 +108,9 @@ def main(args: Sequence[str] | None = None) -> None:
         scan_words(words, packages)
         if words[0] in PLAIN:
             _run_plain(words[0], words[1:], packages)
+        elif words[0] == "fit":
+            with requeue_on_signal():
+                _run_training(words, packages)
         else:
             _run_training(words, packages)
     except Exception as error:

@@ -11,12 +11,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
+from smir.atomic import write_atomically
 from smir.distributed import gather
 from smir.errors import DataError
 from smir.masking import HardestMask
 from smir.pictures import overlay_panel, reconstruction_panel
 from smir.reconstruction import ReconstructionModule
-from smir.runs import write_atomically
 from smir.scoring import score_views
 from smir.segmentation import SegmentationModule
 from smir.tracking import plain, save_picture, save_picture_as, write_image
@@ -29,8 +29,12 @@ RECORDS = {"test": "metrics.json", "predict": "source.json"}
 class FinalPictures(Callback):
     """Pictures of the last weights on validation images, at the end of training."""
 
+    def __init__(self) -> None:
+        self.written = False
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `images/final.png`, or one overlay per validation image."""
+        self.written = True
         if not trainer.is_global_zero:
             return
         was_training = pl_module.training

@@ -22,9 +22,9 @@ from lightning.pytorch.loggers.wandb import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from smir.atomic import write_atomically
 from smir.errors import ConfigError, RunError
 from smir.launch import global_rank
-from smir.runs import write_atomically
 from smir.wandb_options import WandbOptions, sweep_run
 
 if TYPE_CHECKING:

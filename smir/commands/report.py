@@ -22,8 +22,8 @@ def report(runs: Path = Path("runs"), out: Path = Path("report")) -> None:
     Raises:
         SmirError: If there is no finished and tested run.
     """
+    from smir.atomic import write_atomically
     from smir.results import read_results, rows
-    from smir.runs import write_atomically
 
     table = rows(read_results(runs))
     text = markdown(table)
