@@ -167,6 +167,18 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
+def read_json(path: Path) -> Any:
+    """Reads a JSON file of a run.
+
+    Raises:
+        RunError: If it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error}. Move it away.") from error
+
+
 def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Run:
     """Finds or makes the folder of a run, `<root>/<experiment>/seed<k>`, and locks it.
 
