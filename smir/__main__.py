@@ -1,6 +1,7 @@
 """`python -m smir`: the front door. It imports only what the command at hand needs."""
 
 import importlib
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -101,6 +102,9 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] not in {**TRAINING, **PLAIN}:
         print(f"smir: there is no command {words[0]!r}.\n\n{_overview()}", file=sys.stderr)
         raise SystemExit(2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what no terminal can show
+            stream.reconfigure(errors="backslashreplace")
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:

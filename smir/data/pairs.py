@@ -19,6 +19,9 @@ from smir.preprocessing import VOID, Preprocessing, UInt8
 from smir.seeding import generator_for
 
 Sample = dict[str, Tensor | int | float]
+MAX_ASPECT = 64
+"""Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
+
 LabelDecoder = Callable[[npt.NDArray[np.int32], Path], UInt8]
 """Turns the stored values (H, W) of a label file into class ids and void; gets the path for its messages."""
 
@@ -38,10 +41,15 @@ class Images:
         """Decodes an image to RGB (H, W, 3).
 
         Raises:
-            DataError: If it is unreadable or too small.
+            DataError: If it is unreadable, too small, or a strip.
         """
         path = self.files.path(index)
         image = read_image(path)
+        if max(image.shape[:2]) > MAX_ASPECT * min(image.shape[:2]):
+            raise DataError(
+                f"The image {path} is {image.shape[1]} x {image.shape[0]} pixels; one side is more than {MAX_ASPECT} "
+                "times the other, which makes a whole view too large. Cut it into tiles."
+            )
         if min(image.shape[:2]) < self.min_side:
             raise DataError(
                 f"The image {path} is {image.shape[1]} x {image.shape[0]} pixels; its shortest side is below "
