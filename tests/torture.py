@@ -26,6 +26,7 @@ from smir.tracking import environment
 HERE = Path(__file__).parent
 MINUTE = 60.0
 KILLS_OF_ONE_RUN = 5
+BEFORE_WORK = ("run.json", "config.yaml", "environment.json")
 MOMENTS = {
     "random": [
         "metrics.csv half:2",
@@ -124,8 +125,10 @@ class Arm:
         self.seconds = time.monotonic() - begun
 
     def wait_for_begin(self, process: subprocess.Popen[bytes]) -> float:
-        """Waits until a run has opened its folder."""
-        while not self.phase.exists() and process.poll() is None:
+        """Waits until a run, which takes seconds to import its libraries, is at work."""
+        while process.poll() is None:
+            if self.phase.exists() and not self.phase.read_text().startswith(BEFORE_WORK):
+                break
             time.sleep(0.002)
         return time.monotonic()
 
@@ -137,7 +140,7 @@ class Arm:
             for _ in range(KILLS_OF_ONE_RUN):
                 process = self.start(name, draw.choice([0, 2]))
                 self.wait_for_begin(process)
-                time.sleep(draw.uniform(0, 0.7 * self.seconds))
+                time.sleep(draw.uniform(0, 0.6 * self.seconds))
                 if process.poll() is not None or sum(self.hit.values()) == count:
                     break
                 self.kill(process, draw)

@@ -110,7 +110,7 @@ def _bad_loss(module):
 
 def _is_training():
     words = sys.orig_argv
-    return "-m" in words and words[words.index("-m") + 1] == "smir"
+    return "-m" in words and words[words.index("-m") + 1].split(".")[0] == "smir"
 
 
 if any(os.environ.get(key) for key in ("SMIR_MOMENT", "SMIR_PHASE", "SMIR_ACT")) and _is_training():
