@@ -1,86 +1,36 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
-import argparse
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType
 from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
-import smir.selective  # registers the callback for its short name
 from smir.atomic import write_atomically
-from smir.checkpoints import CheckpointFiles, RunCheckpoint
+from smir.configured import ConfiguredCLI, Parser
 from smir.data.files import FileList
+from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError
-from smir.finite import FiniteNumbers
-from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
-from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
+from smir.outputs import PredictionWriter, TestRecord, result_folder
 from smir.provenance import checked, find_checkpoint, weights_fingerprint
-from smir.ranks import FirstFailure
 from smir.recipes import digest, recipe_of
 from smir.run_options import RunOptions
-from smir.runs import Identity, file_digest, run_of_checkpoint
+from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
 from smir.segmentation import SegmentationModule
-from smir.stopping import StopTogether
-from smir.tracking import RunRecord, commit, save_environment, stopped_early
+from smir.tracking import commit, save_environment, stopped_early
 from smir.training import SmirModule
+from smir.wandb_logging import Job, log_to_wandb
 
 
-class SmirCLI(LightningCLI):
-    """Gives every run its folder, checkpoints and record, and resumes it where it was interrupted."""
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
-        parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
-        # `main` has read the included files before; the key itself means nothing to the parser.
-        parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
-        parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
-        parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
-
-    def _parse_ckpt_path(self) -> None:
-        """Keeps a checkpoint's hyperparameters from overriding files and flags, as Lightning has it since 2.5.5."""
-
-    def before_instantiate_classes(self) -> None:
-        """Gives the datamodule the seed of the run."""
-        config = self.config[self.subcommand]
-        given = config.trainer.callbacks or []
-        config.trainer.callbacks = given if isinstance(given, list) else [given]
-        config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the callbacks that keep the record of a run."""
-        config = self._get(self.config_init, "trainer")
-        self.model: SmirModule
-        self.datamodule: smir.data.SmirDataModule
-        callbacks = list(config.callbacks)
-        if self.subcommand == "fit":
-            self.record = RunRecord(Path(config.default_root_dir or "."))
-            self.pictures = FinalPictures()
-            # The first three before those of the config: before a partition is scored, bad numbers are found.
-            callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
-            callbacks += [LearningHealth(), self.record, self.pictures]
-            if config.enable_checkpointing is not False and not config.fast_dev_run:
-                callbacks += self._checkpoints()
-                given = config.plugins or []
-                kwargs["plugins"] = [*(given if isinstance(given, list) else [given]), CheckpointFiles()]
-        if config.accelerator == "cpu":
-            kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
-
-    def _checkpoints(self) -> list[ModelCheckpoint]:
-        """`best` before `last`, so that `last` holds what `best` knows after this epoch."""
-        shared: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-        best = RunCheckpoint(
-            filename="best", monitor=self.model.monitor, mode=self.model.monitor_mode, save_top_k=1, **shared
-        )
-        return [best, RunCheckpoint(filename="last", save_top_k=1, **shared)]
+class SmirCLI(ConfiguredCLI):
+    """Gives every run its folder, and resumes it where it was interrupted."""
 
     # fit
 
@@ -88,14 +38,18 @@ class SmirCLI(LightningCLI):
         """Opens the run: begins it, resumes it, or finds it done."""
         config, arguments = self.config[self.subcommand], self.config_init[self.subcommand]
         options: RunOptions = arguments.run
-        identity = self._identity()
+        self._dump_config()
         if arguments.ckpt_path is not None:
             checked(Path(arguments.ckpt_path), self.model)
         if config.trainer.fast_dev_run:
             folder, checkpoint = Path(tempfile.mkdtemp(prefix="smir-fast-dev-run-")), None
         else:
-            self._run, checkpoint = agree_on_run(self.trainer, options.root, identity, options.if_taken)
+            plain = options.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
+            self._know_skipped(plain, *plain.parent.glob(f"{plain.name}-*"))
+            self._run, checkpoint = agree_on_run(self.trainer, self._open)
             folder = self._run.path
+            self._know_skipped(folder)  # by which the other ranks skip what the first one does
+        identity = self._identity
         self.record.folder = folder
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
@@ -113,8 +67,10 @@ class SmirCLI(LightningCLI):
         if "weights_only" in arguments:
             arguments.weights_only = True
         if global_rank() == 0 and not config.trainer.fast_dev_run:
-            self._write_config(folder)
+            if not (path := folder / "config.yaml").exists():
+                write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
             save_environment(folder)
+        self._log_to_wandb(folder, identity.hash, self.model.task)
 
     def after_fit(self) -> None:
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
@@ -143,25 +99,32 @@ class SmirCLI(LightningCLI):
         """Whether training came to its own end, not to that of its time."""
         return stopped_early(self.trainer) or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
 
+    def _know_skipped(self, *folders: Path) -> None:
+        """Takes over what was found when the images were looked at before."""
+        for folder in folders:
+            self.datamodule.screening.load(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
+
+    def _record_skipped(self, folder: Path) -> None:
+        if self.datamodule.screening.verdicts and global_rank() == 0:
+            self.datamodule.screening.save(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
+
+    def _open(self) -> Run:
+        options: RunOptions = self.config_init[self.subcommand].run
+        run = open_run(options.root, self._identity, options.if_taken)
+        if not run.done:
+            self._record_skipped(run.path)  # before the other ranks are told of the folder
+        return run
+
+    @cached_property
     def _identity(self) -> Identity:
-        self._dump_config()
         inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model)}
         seed = int(self.config_dump["seed_everything"])
         return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
 
-    def _experiment(self) -> str:
+    def _log_to_wandb(self, folder: Path, hash_: str, phase: str) -> None:
         options: RunOptions = self.config_init[self.subcommand].run
-        return options.name(f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}")
-
-    def _dump_config(self) -> None:
-        """Leaves out `include`: the dump holds all that the included files say."""
-        super()._dump_config()
-        self.config_dump.pop("include", None)
-
-    def _write_config(self, folder: Path) -> None:
-        path = folder / "config.yaml"
-        if not path.exists():
-            write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
+        dataset, config = type(self.datamodule).__name__, {**self.config_dump, "origin": self.model.origin}
+        log_to_wandb(self.trainer, options, Job(folder, hash_, phase, options.name(), dataset, config))
 
     # validate, test, predict
 
@@ -173,7 +136,8 @@ class SmirCLI(LightningCLI):
         """Needs weights; writes to the run they come from."""
         checkpoint = self._require_weights()
         if not self.config[self.subcommand].trainer.fast_dev_run:
-            self._record_test(checkpoint)
+            folder, hash_ = self._record_test(checkpoint)
+            self._log_to_wandb(folder, hash_, "test")
 
     def before_predict(self) -> None:
         """Needs weights; writes to the run they come from."""
@@ -182,6 +146,7 @@ class SmirCLI(LightningCLI):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
         source = self._source(checkpoint, self.datamodule.images("predict"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "predict", source)
+        self._record_skipped(folder)
         self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         self.config_init[self.subcommand].return_predictions = False
         rank_zero_info(f"Predictions go to {folder}.")
@@ -202,6 +167,8 @@ class SmirCLI(LightningCLI):
         arguments.ckpt_path = str(checked(path, self.model))
         if "weights_only" in arguments:
             arguments.weights_only = True
+        if (run := run_of_checkpoint(path)) is not None:
+            self._know_skipped(run)
         return path
 
     def _source(self, checkpoint: Path, images: FileList) -> dict[str, Any]:
@@ -222,12 +189,13 @@ class SmirCLI(LightningCLI):
         source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
         return source
 
-    def _record_test(self, checkpoint: Path) -> None:
+    def _record_test(self, checkpoint: Path) -> tuple[Path, str]:
         pretrain = self.datamodule.task == "pretrain"
         source = self._source(checkpoint, self.datamodule.images("pool" if pretrain else "test"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "test", source)
         self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         rank_zero_info(f"Test results go to {folder}.")
+        return folder, source["hash"]
 
 
 def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
@@ -241,6 +209,7 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
+        parser_class=Parser,
         parser_kwargs={"prog": "python -m smir"},
         trainer_defaults={
             "logger": False,
