@@ -17,7 +17,8 @@ _counts: Counter[str] = Counter()
 
 
 def _rank():
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return int(next((os.environ[name] for name in names if name in os.environ), "0"))
 
 
 def reach(name):
