@@ -6,8 +6,9 @@ import pytorch_msssim
 import torch
 
 from smir.errors import ConfigError
-from smir.losses import ReconstructionLoss, _bounded_power, ms_ssim, patch_loss
+from smir.losses import ReconstructionLoss, patch_loss
 from smir.patches import PatchGrid
+from smir.ssim import bounded_power, ms_ssim
 
 
 def textured(*shape, seed=0):
@@ -130,7 +131,7 @@ def test_hard_images_have_finite_values_and_gradients(name, autocast):
 def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(weight):
     # The true slope is infinite at 0. Images on which a similarity is exactly 0 are too rare to be made up here.
     base = torch.tensor([-0.3, 0.0, 1e-30, 1e-9, 0.2, 1.0], requires_grad=True)
-    power = _bounded_power(base, weight)
+    power = bounded_power(base, weight)
     exact = base.detach().clamp(min=0) ** weight
     torch.testing.assert_close(power, exact, atol=1e-6, rtol=0)
     power.sum().backward()
