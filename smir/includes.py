@@ -11,11 +11,9 @@ file that names them. A file that several others include is read once, at its fi
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from smir.errors import ConfigError
+from smir.trust import read_yaml
 
 _CONFIG = ("--config", "-c")
 
@@ -81,10 +79,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _entries(path: Path) -> list[str | dict[str, str]]:
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path.absolute()} cannot be read as YAML: {error}") from error
+    content = read_yaml(path)
     entries = content.get("include", []) if isinstance(content, dict) else []
     entries = entries if isinstance(entries, list) else [entries]
     for entry in entries:

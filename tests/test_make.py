@@ -121,3 +121,9 @@ def test_the_clean_protocol_has_folders_of_its_own():
     planned = make("-n", "nassar", "PROTOCOL=clean", "SEEDS=0").stdout
     assert all(run.startswith("runs/clean/") for run in runs(planned))
     assert planned.count("--data.protocol clean") == len(runs(planned))
+
+
+def test_weights_and_biases_is_a_variable():
+    planned = make("-n", "nassar", "SEEDS=0", "WANDB=offline").stdout
+    assert planned.count("--run.wandb offline") == len(runs(planned))
+    assert "--run.wandb" not in make("-n", "nassar", "SEEDS=0").stdout
