@@ -19,10 +19,10 @@ from smir.errors import CheckpointError, ConfigError
 from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
-from smir.provenance import checked, find_checkpoint, weights_fingerprint
+from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
 from smir.runs import Identity, digest, file_digest, recipe_of, run_of_checkpoint, write_atomically
 from smir.segmentation import SegmentationModule
-from smir.tracking import RunCheckpoint, RunRecord, commit, save_environment
+from smir.tracking import RunCheckpoint, RunRecord, save_environment
 from smir.training import SmirModule
 
 
@@ -101,13 +101,7 @@ class SmirCLI(LightningCLI):
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(folder / "checkpoints")
-        self.model.origin = {
-            "experiment": identity.experiment,
-            "seed": identity.seed,
-            "recipe_hash": identity.recipe_hash,
-            "run_hash": identity.hash,
-            "commit": commit(),
-        }
+        self.model.origin = origin_of(identity, self.config_dump["run"].get("variant"))
         if arguments.ckpt_path is None and checkpoint is not None:
             arguments.ckpt_path = str(checked(checkpoint, self.model))
             rank_zero_info(f"Resuming {folder} after {checkpoint.name}.")

@@ -6,7 +6,8 @@ from typing import Any, Literal
 from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.errors import CheckpointError
-from smir.runs import DONE, file_digest, read_record, run_of_checkpoint
+from smir.runs import DONE, Identity, file_digest, read_record, run_of_checkpoint
+from smir.tracking import commit
 from smir.training import SmirModule
 from smir.weights import read_checkpoint
 
@@ -47,6 +48,25 @@ def find_checkpoint(name: str, plain: Path, recipe_hash: str) -> Path:
             "checkpoint's path instead."
         )
     return chosen[0] / "checkpoints" / f"{name}.ckpt"
+
+
+def origin_of(identity: Identity, variant: str | None) -> dict[str, Any]:
+    """What a checkpoint tells of its run: a run that starts from it keeps the whole recipe of its pretraining.
+
+    Args:
+        identity: The run that writes the checkpoint.
+        variant: Word for what it changes of its experiment.
+    """
+    return {
+        "experiment": identity.experiment,
+        "variant": variant,
+        "seed": identity.seed,
+        "recipe_hash": identity.recipe_hash,
+        "run_hash": identity.hash,
+        "commit": commit(),
+        "recipe": identity.recipe,
+        "inputs": identity.inputs,
+    }
 
 
 def weights_fingerprint(weights: Literal["imagenet"] | Path | None) -> dict[str, Any]:
