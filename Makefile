@@ -9,7 +9,9 @@ DEMO_FIT = $(SMIR) fit --config experiments/demo
 .PHONY: help setup demo test lint
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
+
+include experiments/paper.mk
 
 setup: .venv/installed  ## make .venv and install smir with its development tools
 .venv/installed: pyproject.toml

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from smir import __version__
 from smir.errors import SmirError
+from smir.includes import expand_includes
 
 TRAINING = {
     "fit": "train a model: pretraining or segmentation, from a YAML config and flags",
@@ -18,6 +19,8 @@ PLAIN = {
     "prepare": "make a dataset ready: unpack its archives, tile an orthomosaic, render the synthetic field",
     "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all that is wrong",
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
+    "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
+    "plan": "say how many runs, image visits and hours a list of commands will take",
     "report": "make a table and a page of pictures from finished runs",
 }
 
@@ -27,6 +30,8 @@ NOISE = (
     # A resumed run has checkpoints, and a test has no use for the callbacks of the training.
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*callbacks used to create the checkpoint need to be provided.*",
+    # The words are those of the shell, with the included files among them.
+    r".*LightningCLI's args parameter is intended.*",
     # Metrics are logged per epoch.
     r".*smaller than the logging interval.*",
 )
@@ -87,10 +92,11 @@ def main(args: Sequence[str] | None = None) -> None:
         print(f"smir: there is no command {words[0]!r}.\n\n{_overview()}", file=sys.stderr)
         raise SystemExit(2)
     try:
+        words = expand_includes(words)
         if words[0] in PLAIN:
             _run_plain(words[0], words[1:])
         else:
-            _run_training(None if args is None else words)
+            _run_training(words)
     except Exception as error:
         if (cause := _user_error(error)) is None:
             raise
@@ -105,7 +111,7 @@ def _user_error(error: BaseException | None) -> SmirError | None:
     return error
 
 
-def _run_training(args: list[str] | None) -> None:
+def _run_training(args: list[str]) -> None:
     from smir.allocator import keep_freed_memory
 
     keep_freed_memory()

@@ -1,6 +1,6 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
-import dataclasses
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,25 +20,12 @@ from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
 from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
-from smir.runs import Identity, digest, file_digest, recipe_of, run_of_checkpoint, write_atomically
+from smir.recipes import digest, recipe_of
+from smir.run_options import RunOptions
+from smir.runs import Identity, file_digest, run_of_checkpoint, write_atomically
 from smir.segmentation import SegmentationModule
 from smir.tracking import RunCheckpoint, RunRecord, save_environment
 from smir.training import SmirModule
-
-
-@dataclasses.dataclass
-class RunOptions:
-    """Where a run is kept.
-
-    Attributes:
-        experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
-        root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
-        test: Whether a fit that segments ends with testing its best checkpoint.
-    """
-
-    experiment: str | None = None
-    root: Path = Path("runs")
-    test: bool = True
 
 
 class SmirCLI(LightningCLI):
@@ -47,6 +34,8 @@ class SmirCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
         parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
+        # `main` has read the included files before; the key itself means nothing to the parser.
+        parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
         parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
         parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
 
@@ -95,13 +84,13 @@ class SmirCLI(LightningCLI):
         if config.trainer.fast_dev_run:
             folder, checkpoint = Path(tempfile.mkdtemp(prefix="smir-fast-dev-run-")), None
         else:
-            self._run, checkpoint = agree_on_run(self.trainer, options.root, identity)
+            self._run, checkpoint = agree_on_run(self.trainer, options.root, identity, options.if_taken)
             folder = self._run.path
         self.record.folder = folder
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(folder / "checkpoints")
-        self.model.origin = origin_of(identity, self.config_dump["run"].get("variant"))
+        self.model.origin = origin_of(identity, options.variant)
         if arguments.ckpt_path is None and checkpoint is not None:
             arguments.ckpt_path = str(checked(checkpoint, self.model))
             rank_zero_info(f"Resuming {folder} after {checkpoint.name}.")
@@ -139,13 +128,18 @@ class SmirCLI(LightningCLI):
 
     def _identity(self) -> Identity:
         self._dump_config()
-        inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model.weights)}
+        inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model)}
         seed = int(self.config_dump["seed_everything"])
         return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
 
     def _experiment(self) -> str:
-        name: str | None = self.config_dump["run"]["experiment"]
-        return name or f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}"
+        options: RunOptions = self.config_init[self.subcommand].run
+        return options.name(f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}")
+
+    def _dump_config(self) -> None:
+        """Leaves out `include`: the dump holds all that the included files say."""
+        super()._dump_config()
+        self.config_dump.pop("include", None)
 
     def _write_config(self, folder: Path) -> None:
         path = folder / "config.yaml"

@@ -1,7 +1,7 @@
 """Where weights come from: the checkpoint that a command means, and what a run starts from, by content."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
@@ -69,12 +69,16 @@ def origin_of(identity: Identity, variant: str | None) -> dict[str, Any]:
     }
 
 
-def weights_fingerprint(weights: Literal["imagenet"] | Path | None) -> dict[str, Any]:
+def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
     """Says by content what a network starts from, and warns if it is a run that has not finished."""
+    weights = model.weights
     if weights is None:
         return {"kind": "scratch"}
     if str(weights) == "imagenet":
-        return {"kind": "imagenet"}
+        if model.imagenet_file is None:
+            return {"kind": "imagenet"}
+        read_checkpoint(model.imagenet_file)
+        return {"kind": "imagenet", "sha256": file_digest(model.imagenet_file)}
     origin = read_checkpoint(weights).get("smir", {}).get("origin", {})
     fingerprint = {"kind": "file", "checkpoint": Path(weights).name, "sha256": file_digest(Path(weights)), **origin}
     run = run_of_checkpoint(Path(weights))

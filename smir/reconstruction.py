@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import torch
+from jsonargparse.typing import lazy_instance
 from torch import Tensor
 from torchmetrics import MeanMetric
 
@@ -22,6 +23,7 @@ class ReconstructionModule(SmirModule):
     The mask is an input: the batch brings it, whether it was drawn at random or chosen by `SelectiveMasking`.
 
     Args:
+        loss: The loss that is trained with and that chooses the best checkpoint.
         kwargs: Arguments of every task.
     """
 
@@ -29,9 +31,9 @@ class ReconstructionModule(SmirModule):
     monitor: ClassVar[str] = "val/loss"
     monitor_mode: ClassVar[Literal["min", "max"]] = "min"
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, loss: ReconstructionLoss = lazy_instance(ReconstructionLoss), **kwargs: Any) -> None:
         super().__init__(RGB, **kwargs)
-        self.loss = ReconstructionLoss()
+        self.loss = loss
         self.val_loss = MeanMetric()
         self.val_mean_fill = MeanMetric()
         self.test_loss = MeanMetric()

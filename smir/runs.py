@@ -15,56 +15,16 @@ import shutil
 import socket
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
-from smir.errors import RunError
+from smir.errors import RunError, first_few
+from smir.recipes import differences, digest
 
 RECORD = "run.json"
 DONE = "DONE"
 FORMAT = 1
 
-_DATA_NOT_RECIPE = ("root", "lists", "split_files", "num_workers", "predict_images", "seed")
-_MODEL_NOT_RECIPE = ("weights",)
-_CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes the speed alone
-_TRAINER_RECIPE = (
-    "max_epochs",
-    "max_steps",
-    "precision",
-    "limit_train_batches",
-    "limit_val_batches",
-    "overfit_batches",
-    "check_val_every_n_epoch",
-    "accumulate_grad_batches",
-    "gradient_clip_val",
-    "gradient_clip_algorithm",
-)
-_NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
-
-
-def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Takes out of a full config what changes the result: neither paths nor devices, workers or loggers."""
-
-    def without(section: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-        arguments = {k: v for k, v in (section.get("init_args") or {}).items() if k not in names}
-        return {"class_path": section["class_path"], "init_args": arguments}
-
-    trainer = config["trainer"]
-    callbacks = [
-        without(callback, _CALLBACKS_NOT_RECIPE)
-        for callback in trainer.get("callbacks") or []
-        if not callback["class_path"].endswith(_NOT_RECIPE_CALLBACKS)
-    ]
-    return {
-        "model": without(config["model"], _MODEL_NOT_RECIPE),
-        "data": without(config["data"], _DATA_NOT_RECIPE),
-        "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
-        "callbacks": callbacks,
-    }
-
-
-def digest(value: Any) -> str:
-    """Hash of plain values, 12 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+IfTaken = Literal["rename", "refuse"]
 
 
 def file_digest(path: Path) -> str:
@@ -203,20 +163,27 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def open_run(root: Path, identity: Identity) -> Run:
+def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Run:
     """Finds or makes the folder of a run, `<root>/<experiment>/seed<k>`, and locks it.
 
-    A folder of that name with another recipe or other inputs stays as it is; this run's gets its hash appended. Only
-    a run that failed before its first checkpoint leaves nothing worth keeping: its folder is begun anew.
+    A folder of that name with another recipe or other inputs stays as it is. Only a run that failed before its first
+    checkpoint leaves nothing worth keeping: its folder is begun anew.
+
+    Args:
+        root: Folder of all runs.
+        identity: What the run is.
+        if_taken: Where the folder holds another run: `rename` appends this one's hash, `refuse` is an error.
 
     Raises:
-        RunError: If another process works in it, or its record is damaged.
+        RunError: If another process works in it, its record is damaged, or it is taken and that is refused.
     """
     plain = root / identity.experiment / f"seed{identity.seed}"
     for path in (plain, plain.with_name(f"{plain.name}-{identity.hash}")):
         run = Run(path)
         other = _is_other(path, identity)
         if other and (run.done or run.last_checkpoint):
+            if if_taken == "refuse":
+                raise RunError(_taken(path, identity))
             continue
         if run.done:
             return run
@@ -234,6 +201,15 @@ def open_run(root: Path, identity: Identity) -> Run:
             write_atomically(path / RECORD, json.dumps(identity.record(), indent=1) + "\n")
         return run
     raise RunError(f"{plain} and its neighbour with {identity.hash} hold other recipes; move them away.")
+
+
+def _taken(path: Path, identity: Identity) -> str:
+    record = read_record(path) or {}
+    theirs, own = ({name: run[name] for name in ("recipe", "inputs")} for run in (record, identity.record()))
+    return (
+        f"{path.absolute()} holds a run of other settings: {first_few(differences(theirs, own), 5)}. Move it away, or "
+        "give this run another name (--run.experiment, --run.variant)."
+    )
 
 
 def _is_other(path: Path, identity: Identity) -> bool:

@@ -24,7 +24,7 @@ from smir.masking import HardestMask, MaskPolicy, RandomMask
 from smir.patches import PatchGrid
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
-from smir.scoring import Scored, score_views
+from smir.scoring import Scored, ScoredPatches, score_views
 from smir.seeding import generator_for
 from smir.tracking import run_folder, save_image_list, save_picture
 
@@ -44,6 +44,7 @@ class SelectiveMasking(Callback):
         num_samples: Random masks that the scores of an image are averaged over.
         policy: Chooses the fixed masks; `null`: every visit draws a random one, so that only the stages remain.
         scoring_mask: Draws the masks that images are scored with.
+        score_patches: Patches that a sample scores: `all`, the paper's way, or the `masked` ones alone.
         batch_size: Views scored at once on one device; changes the speed alone.
 
     Raises:
@@ -56,6 +57,7 @@ class SelectiveMasking(Callback):
         num_samples: int = 5,
         policy: MaskPolicy | None = lazy_instance(HardestMask, ratio=0.5),
         scoring_mask: MaskPolicy = lazy_instance(RandomMask, ratio=0.5),
+        score_patches: ScoredPatches = "all",
         batch_size: int = 16,
     ) -> None:
         if min(num_stages, num_samples, batch_size) < 1:
@@ -64,7 +66,7 @@ class SelectiveMasking(Callback):
                 f"{batch_size}."
             )
         self.num_stages, self.num_samples, self.batch_size = num_stages, num_samples, batch_size
-        self.policy, self.scoring_mask = policy, scoring_mask
+        self.policy, self.scoring_mask, self.score_patches = policy, scoring_mask, score_patches
         self._restored: dict[str, Any] | None = None
         self._stages: Stages  # of the datamodule, known from `setup` on
 
@@ -174,6 +176,7 @@ class SelectiveMasking(Callback):
                     seed=data.seed,
                     stage=stage,
                     policy=self.scoring_mask,
+                    over=self.score_patches,
                 )
             own |= dict(zip(keys, scored.scores.cpu().numpy(), strict=True))
             agreements.append(mask_agreement(scored.samples, ratio=0.5).cpu())

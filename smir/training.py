@@ -35,6 +35,8 @@ class SmirModule(pl.LightningModule):
         warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
         weights: What the network starts from: nothing (random weights), `imagenet` (the library's encoder weights), or
             the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
+        imagenet_file: File of the encoder's ImageNet weights, where `weights` is `imagenet` and the library cannot
+            download them.
     """
 
     task: ClassVar[Literal["pretrain", "segment"]]
@@ -50,6 +52,7 @@ class SmirModule(pl.LightningModule):
         lr: float = 3e-3,
         warmup_epochs: int = 10,
         weights: Literal["imagenet"] | Path | None = None,
+        imagenet_file: Path | None = None,
     ) -> None:
         super().__init__()
         self.network = network(out_channels)
@@ -58,6 +61,7 @@ class SmirModule(pl.LightningModule):
         self.lr = lr
         self.warmup_epochs = warmup_epochs
         self.weights = weights
+        self.imagenet_file = imagenet_file
         self.origin: dict[str, Any] = {}
         """What a checkpoint records about the run it comes from; filled by the CLI."""
 
@@ -91,7 +95,8 @@ class SmirModule(pl.LightningModule):
 
     def _load_weights(self, weights: Literal["imagenet"] | Path) -> LoadReport:
         if str(weights) == "imagenet":
-            return load_imagenet(self.network)
+            file = self.imagenet_file
+            return load_imagenet(self.network) if file is None else load_pretrained(self.network, file)
         return load_pretrained(self.network, weights, head=self.task == "pretrain")
 
     def configure_optimizers(self) -> Optimizer:

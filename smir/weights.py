@@ -139,7 +139,7 @@ def load_imagenet(network: "Network") -> LoadReport:
     except Exception as error:  # the hub's client raises a dozen kinds, depending on what is in the way
         raise CheckpointError(
             f"The ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}: {str(error)[:200]}). "
-            "Download the file on a machine with a network and give its path: --model.weights FILE."
+            "Download the file on a machine with a network and give its path: --model.imagenet_file FILE."
         ) from error
     tensors = {_bare(f"encoder.{key}"): value for key, value in encoder.state_dict().items()}
     return _fill(network, tensors, f"ImageNet weights of {name}", head=False)

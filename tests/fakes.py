@@ -6,7 +6,9 @@ along: a Thumbs.db and a readme.
 
 import json
 import random
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -152,3 +154,26 @@ def write_folder(root, count=10, values=(0, 1, 2), size=SIZE):
     for number in range(count):
         save(root / f"images/{number:03d}.jpg", photo(f"image {number}", size))
         save(root / f"labels/{number:03d}.png", blocks(f"image {number}", list(values), size))
+
+
+def write_imagenet(path, encoder):
+    """A stand-in for an encoder's ImageNet weights, with the names of timm's own files."""
+    import timm
+    import torch
+
+    torch.manual_seed(0)
+    torch.save(timm.create_model(encoder, features_only=True).state_dict(), path)
+
+
+def write_all(root, size=(192, 256)):
+    """The four datasets with enough images for ten stages, and ImageNet weights, for `make paper-smoke`."""
+    write_pascal_voc(root, unlabelled=12, size=size)
+    write_cityscapes(root, size=size)
+    write_nassar(root, tiles=20, size=size)
+    write_sugar_beets(root, plain=12, size=size)
+    write_imagenet(root / "imagenet.pth", "mobilenetv3_small_100")
+    (root / "READY").touch()
+
+
+if __name__ == "__main__":
+    write_all(Path(sys.argv[1]))

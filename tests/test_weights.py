@@ -247,7 +247,7 @@ def test_imagenet_weights_that_cannot_be_had_tell_the_way_round(monkeypatch):
 
     fresh = network()
     monkeypatch.setattr("smir.weights.smp.encoders.get_encoder", offline)
-    with pytest.raises(CheckpointError, match=r"'resnet18' could not be downloaded .*no route.*--model\.weights"):
+    with pytest.raises(CheckpointError, match=r"'resnet18' could not be downloaded .*no route.*--model\.imagenet_file"):
         load_imagenet(fresh)
 
 

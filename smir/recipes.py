@@ -1,0 +1,69 @@
+"""The recipe of a run: everything in its config that changes the result."""
+
+import hashlib
+import json
+from typing import Any
+
+_DATA_NOT_RECIPE = ("root", "lists", "split_files", "num_workers", "predict_images", "seed")
+_MODEL_NOT_RECIPE = ("weights", "imagenet_file")
+_CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes the speed alone
+_TRAINER_RECIPE = (
+    "max_epochs",
+    "max_steps",
+    "precision",
+    "limit_train_batches",
+    "limit_val_batches",
+    "overfit_batches",
+    "check_val_every_n_epoch",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+)
+_NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
+
+
+def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Takes out of a full config what changes the result: neither paths nor devices, workers or loggers."""
+
+    def without(section: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+        arguments = {k: v for k, v in (section.get("init_args") or {}).items() if k not in names}
+        return {"class_path": section["class_path"], "init_args": arguments}
+
+    trainer = config["trainer"]
+    callbacks = [
+        without(callback, _CALLBACKS_NOT_RECIPE)
+        for callback in trainer.get("callbacks") or []
+        if not callback["class_path"].endswith(_NOT_RECIPE_CALLBACKS)
+    ]
+    return {
+        "model": without(config["model"], _MODEL_NOT_RECIPE),
+        "data": without(config["data"], _DATA_NOT_RECIPE),
+        "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
+        "callbacks": callbacks,
+    }
+
+
+def digest(value: Any) -> str:
+    """Hash of plain values, 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def differences(theirs: Any, own: Any, name: str = "") -> list[str]:
+    """Says where two recipes differ.
+
+    Args:
+        theirs: Plain values, such as the recipe of a run on disk.
+        own: Plain values to compare with.
+        name: Dotted name of what is compared.
+
+    Returns:
+        Texts such as `data.init_args.batch_size: 64, not 128`, the value of `theirs` first.
+    """
+    if isinstance(theirs, dict) and isinstance(own, dict):
+        keys = [*theirs, *(key for key in own if key not in theirs)]
+        found = [differences(theirs.get(key), own.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        return [text for texts in found for text in texts]
+    if isinstance(theirs, list) and isinstance(own, list) and len(theirs) == len(own):
+        numbered = enumerate(zip(theirs, own, strict=True))
+        return [text for number, pair in numbered for text in differences(*pair, f"{name}[{number}]")]
+    return [] if theirs == own else [f"{name}: {theirs}, not {own}"]

@@ -1,0 +1,30 @@
+"""`--run.*`: the options of the command line that say where a run is kept."""
+
+import dataclasses
+from pathlib import Path
+
+from smir.runs import IfTaken
+
+
+@dataclasses.dataclass
+class RunOptions:
+    """Where a run is kept.
+
+    Attributes:
+        experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
+        variant: Word for what a run changes of its experiment, such as `labels-5`; it is appended to the name.
+        root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
+        if_taken: Where a run of other settings has that folder: `rename` appends a hash to it, `refuse` is an error.
+        test: Whether a fit that segments ends with testing its best checkpoint.
+    """
+
+    experiment: str | None = None
+    variant: str | None = None
+    root: Path = Path("runs")
+    if_taken: IfTaken = "rename"
+    test: bool = True
+
+    def name(self, default: str) -> str:
+        """Name of the experiment, with the variant; `default` is that of one without a name."""
+        experiment = self.experiment or default
+        return f"{experiment}-{self.variant}" if self.variant else experiment
