@@ -68,7 +68,7 @@ def paired(left: Estimate | None, right: Estimate | None) -> Difference | None:
 
 
 def averaged(parts: Iterable[Difference | None]) -> Difference | None:
-    """Averages differences, such as those of several datasets, on the seeds that all have; nothing if one is missing."""
+    """Averages differences, such as those of several datasets, on the seeds that all have; nothing if one lacks."""
     known = list(parts)
     if not known or any(part is None for part in known):
         return None

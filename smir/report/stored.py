@@ -188,7 +188,7 @@ def _read(folder: Path) -> StoredRun:
 
 def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
     """Finds the test that rests on the run's best checkpoint and its own settings, or says why there is none."""
-    found = [path for path in sorted(run.folder.glob("test*/metrics.json"))]
+    found = sorted(run.folder.glob("test*/metrics.json"))
     objections = []
     for path in found:
         content = _json(path)
@@ -196,7 +196,7 @@ def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
         if objection is None:
             return dataclasses.replace(run, test=content["metrics"]), None
         objections.append(f"{path.parent.name}/ {objection}")
-    return run, "; ".join(objections) or "not tested: `python -m smir test` with its config and --ckpt_path best"
+    return run, "; ".join(objections) or "has no test; run `python -m smir test` with its config and --ckpt_path best"
 
 
 def _objection(run: StoredRun, test: dict[str, Any]) -> str | None:

@@ -1,0 +1,82 @@
+"""Pretraining curves, stage by stage."""
+
+from collections.abc import Sequence
+
+from smir.report.cells import TITLES
+from smir.report.document import Figure, Section
+from smir.report.main_section import protocol_words
+from smir.report.stored import StoredRun
+from smir.report.tables import Column, Entry, Table
+
+Curve = list[tuple[int, float, float | None]]
+"""Epoch, stage, and a metric where the epoch has it."""
+
+
+def pretraining_section(runs: Sequence[StoredRun]) -> Section:
+    """Returns one figure for every pretraining, its seeds in one, and a table of where each ended."""
+    from smir.report.plots import stages
+
+    groups: dict[tuple[str, str, str, str, str], list[StoredRun]] = {}
+    for run in sorted(runs, key=_place):
+        groups.setdefault((*_place(run)[1:5], str(run.record["hash"])), []).append(run)
+    figures = []
+    for number, members in enumerate(groups.values()):
+        first = members[0]
+        seeds = ", ".join(str(run.seed) for run in members)
+        title = f"{TITLES.get(first.dataset, first.dataset)}, {_name(first)}"
+        caption = (
+            f"{title} ({protocol_words(first.protocol)}): loss on the validation part, thick, and on the training part, "
+            f"thin, over epochs; seed {seeds}. Dotted: the loss of filling masked patches with the mean. A stage has "
+            "images and masks of its own, so that losses compare within a stage alone."
+        )
+        curves = [
+            {name: curve(run, name) for name in ("val/loss", "train/loss", "val/mean_fill_loss")} for run in members
+        ]
+        figures.append(Figure(f"pretraining-{number}", caption, stages(curves, title)))
+    return Section("Pretraining", tables=[_table(runs)] if runs else [], figures=figures)
+
+
+def curve(run: StoredRun, metric: str) -> Curve:
+    """Returns a metric of `metrics.csv` by epoch and stage."""
+    return [
+        (int(row["epoch"]), float(row.get("stage") or 0), float(row[metric]) if row.get(metric) else None)
+        for row in run.curves
+    ]
+
+
+def _place(run: StoredRun) -> tuple[int, str, str, str, str, int]:
+    order = list(TITLES)
+    place = order.index(run.dataset) if run.dataset in order else len(order)
+    return place, run.dataset, run.protocol or "", run.init, run.variant or "", run.seed
+
+
+def _name(run: StoredRun) -> str:
+    return f"{run.init}, {run.variant}" if run.variant else run.init
+
+
+def _table(runs: Sequence[StoredRun]) -> Table:
+    rows: list[list[Entry]] = []
+    for run in sorted(runs, key=_place):
+        losses = curve(run, "val/loss")
+        last = [value for _, stage, value in losses if value is not None and stage == losses[-1][1]]
+        fill = [value for _, _, value in curve(run, "val/mean_fill_loss") if value is not None]
+        rows.append(
+            [
+                TITLES.get(run.dataset, run.dataset),
+                run.protocol or "-",
+                _name(run),
+                str(run.seed),
+                str(len({stage for _, stage, _ in losses})),
+                f"{(run.summary or {}).get('epochs', 0):,}",
+                f"{(run.summary or {}).get('image_visits', 0):,}",
+                f"{min(last):.4f}" if last else None,
+                f"{fill[-1]:.4f}" if fill else None,
+            ]
+        )
+    heads = ["dataset", "protocol", "masking", "seed", "stages", "epochs", "image visits", "best loss, last stage"]
+    note = (
+        "Loss on the validation part in the last stage, where downstream runs take their weights from, beside the loss of "
+        "filling masked patches with the mean. Losses of different maskings do not compare: harder masks, higher loss."
+    )
+    columns = [Column(head) for head in [*heads, "loss of the mean fill"]]
+    return Table("pretraining", "Pretraining runs", note, columns, rows)
