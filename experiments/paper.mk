@@ -11,6 +11,8 @@ PROTOCOL ?= paper
 IMAGENET ?=
 # datasets that the ablations are made on
 ABLATE ?= sugar_beets
+# online, offline or off: whether Weights & Biases hears of the runs
+WANDB ?=
 # further words for every fit, for the pretrainings and for the segmentations
 FLAGS ?=
 PRETRAIN_FLAGS ?=
@@ -36,7 +38,8 @@ $(foreach word,$(filter-out $(DATASETS),$(ABLATE)),$(error ABLATE names datasets
 pretraining_of = $(RUNS)/$1/seed$(if $(filter paired,$(PRETRAIN)),$2,3741)
 pretraining_seeds = $(if $(filter paired,$(PRETRAIN)),$(SEEDS),3741)
 JOB = $(SMIR) job --run $(@D) --devices $(DEVICES) -- fit
-WHERE = --run.root $(RUNS) --run.if_taken refuse --data.root $(DATA) --data.protocol $(PROTOCOL)
+WHERE = --run.root $(RUNS) --run.if_taken refuse --data.root $(DATA) --data.protocol $(PROTOCOL) \
+	$(WANDB:%=--run.wandb %)
 
 # $(call pretrain,dataset,row,seed,variant or nothing)
 define pretrain

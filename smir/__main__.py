@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from smir import __version__
 from smir.errors import SmirError
 from smir.includes import expand_includes
+from smir.trust import scan_words, take_allowed
 
 TRAINING = {
     "fit": "train a model: pretraining or segmentation, from a YAML config and flags",
@@ -30,7 +31,7 @@ NOISE = (
     # A resumed run has checkpoints, and a test has no use for the callbacks of the training.
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*callbacks used to create the checkpoint need to be provided.*",
-    # The words are those of the shell, with the included files among them.
+    # The words are those of the shell but for `--allow`, with the included files among them.
     r".*LightningCLI's args parameter is intended.*",
     # Metrics are logged per epoch.
     r".*smaller than the logging interval.*",
@@ -50,6 +51,7 @@ def _overview() -> str:
             *lines,
             "",
             "python -m smir COMMAND --help explains a command, python -m smir fit --data.help Folder a class.",
+            "--allow PACKAGE, with any command, lets a config name classes of a package that smir does not know.",
         ]
     )
 
@@ -63,9 +65,12 @@ def plain_message(error: SmirError) -> str:
     return text.rsplit(name, 1)[-1].strip()
 
 
-def _run_plain(command: str, args: Sequence[str]) -> None:
+def _run_plain(command: str, args: Sequence[str], packages: Sequence[str]) -> None:
     from jsonargparse import ArgumentParser, auto_cli
 
+    from smir.guarded import trust_only
+
+    trust_only(packages)
     module = importlib.import_module(f"smir.commands.{command}")
     parser = getattr(module, "PARSER", ArgumentParser)
     prog = f"python -m smir {command}"
@@ -81,7 +86,11 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With code 2 for a wrong option and 1 for any other error that the user can act on.
     """
-    words = list(sys.argv[1:] if args is None else args)
+    try:
+        words, packages = take_allowed(sys.argv[1:] if args is None else args)
+    except SmirError as error:
+        print(f"smir: error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     if not words or words[0] in ("-h", "--help"):
         print(_overview())
         return
@@ -91,12 +100,15 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] not in {**TRAINING, **PLAIN}:
         print(f"smir: there is no command {words[0]!r}.\n\n{_overview()}", file=sys.stderr)
         raise SystemExit(2)
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
     try:
         words = expand_includes(words)
+        scan_words(words, packages)
         if words[0] in PLAIN:
-            _run_plain(words[0], words[1:])
+            _run_plain(words[0], words[1:], packages)
         else:
-            _run_training(words)
+            _run_training(words, packages)
     except Exception as error:
         if (cause := _user_error(error)) is None:
             raise
@@ -111,17 +123,19 @@ def _user_error(error: BaseException | None) -> SmirError | None:
     return error
 
 
-def _run_training(args: list[str]) -> None:
+def _run_training(args: list[str], packages: Sequence[str]) -> None:
     from smir.allocator import keep_freed_memory
+    from smir.guarded import trust_only
 
+    trust_only(packages)
     keep_freed_memory()
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
     from smir.cli import run_cli
     from smir.launch import AlreadyDone
+    from smir.wandb_logging import ending_the_wandb_run
 
     try:
-        run_cli(args)
+        with ending_the_wandb_run():
+            run_cli(args)
     except AlreadyDone as done:
         if done.is_rank_zero:
             print(f"{done} has finished before; delete the folder to run it again.")

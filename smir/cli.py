@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,25 @@ from lightning.pytorch.utilities import rank_zero_info
 import smir.data
 import smir.selective  # registers the callback for its short name
 from smir.data.files import FileList
+from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError
+from smir.guarded import GuardedParser
 from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
 from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
 from smir.recipes import digest, recipe_of
 from smir.run_options import RunOptions
-from smir.runs import Identity, file_digest, run_of_checkpoint, write_atomically
+from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint, write_atomically
 from smir.segmentation import SegmentationModule
 from smir.tracking import RunCheckpoint, RunRecord, save_environment
 from smir.training import SmirModule
+from smir.wandb_logging import Job, log_to_wandb
+from smir.wandb_options import in_sweep
+
+
+class _Parser(GuardedParser, LightningArgumentParser):
+    """Lightning's parser, guarded."""
 
 
 class SmirCLI(LightningCLI):
@@ -43,8 +52,10 @@ class SmirCLI(LightningCLI):
         """Keeps a checkpoint's hyperparameters from overriding files and flags, as Lightning has it since 2.5.5."""
 
     def before_instantiate_classes(self) -> None:
-        """Gives the datamodule the seed of the run."""
+        """Names the run, and gives the datamodule its seed."""
         config = self.config[self.subcommand]
+        task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
+        config.run.experiment = in_sweep(config.run.experiment or task)
         given = config.trainer.callbacks or []
         config.trainer.callbacks = given if isinstance(given, list) else [given]
         config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
@@ -78,14 +89,18 @@ class SmirCLI(LightningCLI):
         """Opens the run: begins it, resumes it, or finds it done."""
         config, arguments = self.config[self.subcommand], self.config_init[self.subcommand]
         options: RunOptions = arguments.run
-        identity = self._identity()
+        self._dump_config()
         if arguments.ckpt_path is not None:
             checked(Path(arguments.ckpt_path), self.model)
         if config.trainer.fast_dev_run:
             folder, checkpoint = Path(tempfile.mkdtemp(prefix="smir-fast-dev-run-")), None
         else:
-            self._run, checkpoint = agree_on_run(self.trainer, options.root, identity, options.if_taken)
+            plain = options.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
+            self._know_skipped(plain, *plain.parent.glob(f"{plain.name}-*"))
+            self._run, checkpoint = agree_on_run(self.trainer, self._open)
             folder = self._run.path
+            self._know_skipped(folder)  # by which the other ranks skip what the first one does
+        identity = self._identity
         self.record.folder = folder
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
@@ -97,8 +112,10 @@ class SmirCLI(LightningCLI):
         if "weights_only" in arguments:
             arguments.weights_only = True
         if global_rank() == 0 and not config.trainer.fast_dev_run:
-            self._write_config(folder)
+            if not (path := folder / "config.yaml").exists():
+                write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
             save_environment(folder)
+        self._log_to_wandb(folder, identity.hash, self.model.task)
 
     def after_fit(self) -> None:
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
@@ -126,25 +143,41 @@ class SmirCLI(LightningCLI):
         early = any(isinstance(c, EarlyStopping) and c.stopped_epoch for c in self.trainer.early_stopping_callbacks)
         return early or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
 
+    def _know_skipped(self, *folders: Path) -> None:
+        """Takes over what was found when the images were looked at before."""
+        for folder in folders:
+            self.datamodule.screening.load(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
+
+    def _record_skipped(self, folder: Path) -> None:
+        if self.datamodule.screening.verdicts and global_rank() == 0:
+            self.datamodule.screening.save(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
+
+    def _open(self) -> Run:
+        options: RunOptions = self.config_init[self.subcommand].run
+        run = open_run(options.root, self._identity, options.if_taken)
+        if not run.done:
+            self._record_skipped(run.path)  # before the other ranks are told of the folder
+        return run
+
+    @cached_property
     def _identity(self) -> Identity:
-        self._dump_config()
         inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model)}
         seed = int(self.config_dump["seed_everything"])
         return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
 
     def _experiment(self) -> str:
         options: RunOptions = self.config_init[self.subcommand].run
-        return options.name(f"{type(self.datamodule).__name__.lower()}/{self.datamodule.task}")
+        return options.name()
+
+    def _log_to_wandb(self, folder: Path, hash_: str, phase: str) -> None:
+        options: RunOptions = self.config_init[self.subcommand].run
+        dataset, config = type(self.datamodule).__name__, {**self.config_dump, "origin": self.model.origin}
+        log_to_wandb(self.trainer, options, Job(folder, hash_, phase, options.name(), dataset, config))
 
     def _dump_config(self) -> None:
         """Leaves out `include`: the dump holds all that the included files say."""
         super()._dump_config()
         self.config_dump.pop("include", None)
-
-    def _write_config(self, folder: Path) -> None:
-        path = folder / "config.yaml"
-        if not path.exists():
-            write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
 
     # validate, test, predict
 
@@ -156,7 +189,8 @@ class SmirCLI(LightningCLI):
         """Needs weights; writes to the run they come from."""
         checkpoint = self._require_weights()
         if not self.config[self.subcommand].trainer.fast_dev_run:
-            self._record_test(checkpoint)
+            folder, hash_ = self._record_test(checkpoint)
+            self._log_to_wandb(folder, hash_, "test")
 
     def before_predict(self) -> None:
         """Needs weights; writes to the run they come from."""
@@ -165,6 +199,7 @@ class SmirCLI(LightningCLI):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
         source = self._source(checkpoint, self.datamodule.images("predict"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "predict", source)
+        self._record_skipped(folder)
         self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         self.config_init[self.subcommand].return_predictions = False
         rank_zero_info(f"Predictions go to {folder}.")
@@ -185,6 +220,8 @@ class SmirCLI(LightningCLI):
         arguments.ckpt_path = str(checked(path, self.model))
         if "weights_only" in arguments:
             arguments.weights_only = True
+        if (run := run_of_checkpoint(path)) is not None:
+            self._know_skipped(run)
         return path
 
     def _source(self, checkpoint: Path, images: FileList) -> dict[str, Any]:
@@ -205,17 +242,18 @@ class SmirCLI(LightningCLI):
         source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
         return source
 
-    def _record_test(self, checkpoint: Path) -> None:
+    def _record_test(self, checkpoint: Path) -> tuple[Path, str]:
         pretrain = self.datamodule.task == "pretrain"
         source = self._source(checkpoint, self.datamodule.images("pool" if pretrain else "test"))
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "test", source)
         self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         rank_zero_info(f"Test results go to {folder}.")
+        return folder, source["hash"]
 
 
-def run_cli(args: ArgsType = None) -> None:
+def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
     """Parses and runs one of Lightning's subcommands."""
-    SmirCLI(
+    return cli(
         SmirModule,
         smir.data.SmirDataModule,
         subclass_mode_model=True,
@@ -224,6 +262,7 @@ def run_cli(args: ArgsType = None) -> None:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
+        parser_class=_Parser,
         parser_kwargs={"prog": "python -m smir"},
         trainer_defaults={
             "logger": False,

@@ -11,11 +11,9 @@ file that names them. A file that several others include is read once, at its fi
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from smir.errors import ConfigError
+from smir.trust import read_yaml
 
 _CONFIG = ("--config", "-c")
 
@@ -30,7 +28,8 @@ def expand_includes(words: Sequence[str]) -> list[str]:
         The command line with a `--config` or `--data` for every included file.
 
     Raises:
-        ConfigError: If an included file is not there, includes itself, or `include` is neither a path nor a list.
+        ConfigError: If a file is no YAML, an included one is not there or includes itself, or an entry is of neither
+            kind.
     """
     expanded: list[str] = []
     end = words.index("--") if "--" in words else len(words)  # what follows is the command of a job
@@ -80,10 +79,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _entries(path: Path) -> list[str | dict[str, str]]:
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return []  # the parser itself says what is wrong with it
+    content = read_yaml(path)
     entries = content.get("include", []) if isinstance(content, dict) else []
     entries = entries if isinstance(entries, list) else [entries]
     for entry in entries:

@@ -2,14 +2,15 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from smir.errors import RunError
-from smir.runs import Identity, IfTaken, Run, open_run
+from smir.errors import RunError, SmirError
+from smir.runs import Run
 
 RUN_VARIABLE = "SMIR_RUN"
 """Tells the processes that Lightning starts for further devices which run the first one has opened."""
@@ -29,16 +30,12 @@ def global_rank() -> int:
     return rank
 
 
-def agree_on_run(
-    trainer: Trainer, root: Path, identity: Identity, if_taken: IfTaken = "rename"
-) -> tuple[Run, Path | None]:
+def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Path | None]:
     """Lets rank 0 open the run, and tells the other ranks.
 
     Args:
         trainer: Its strategy may be set up by this, if the processes were started from outside.
-        root: Folder of all runs.
-        identity: What the run is.
-        if_taken: What to do where another run has the folder, see `open_run`.
+        opens: Opens the run; called by rank 0 alone.
 
     Returns:
         The run, which rank 0 holds, and the checkpoint to resume from, if there is one.
@@ -49,7 +46,7 @@ def agree_on_run(
     """
     if global_rank() != 0 and RUN_VARIABLE in os.environ:  # Lightning started this process from rank 0
         return _follow(json.loads(os.environ[RUN_VARIABLE]), None)
-    run, decision = _open(root, identity, if_taken) if global_rank() == 0 else (None, {})
+    run, decision = _open(opens) if global_rank() == 0 else (None, {})
     if _started_from_outside(trainer):
         # torchrun or SLURM has started all ranks; Lightning keeps this process group.
         trainer.strategy.setup_environment()
@@ -58,10 +55,10 @@ def agree_on_run(
     return _follow(decision, run)
 
 
-def _open(root: Path, identity: Identity, if_taken: IfTaken) -> tuple[Run | None, dict[str, Any]]:
+def _open(opens: Callable[[], Run]) -> tuple[Run | None, dict[str, Any]]:
     try:
-        run = open_run(root, identity, if_taken)
-    except RunError as error:
+        run = opens()
+    except SmirError as error:
         return None, {"error": str(error)}  # the other ranks wait for an answer
     checkpoint = run.last_checkpoint
     return run, {

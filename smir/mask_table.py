@@ -1,8 +1,8 @@
 """One fixed patch mask per image: packed to bits in memory, on disk and in a checkpoint."""
 
+import math
 import os
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +12,16 @@ import numpy.typing as npt
 import torch
 from torch import BoolTensor, Tensor
 
-from smir.errors import CheckpointError
+from smir.errors import CheckpointError, ConfigError
 from smir.patches import PatchGrid
 
 FORMAT = 1
 """Version of the mask and score files."""
+
+_SLACK, _MOST_INFLATION = 1 << 28, 20
+"""Bits and scores hardly shrink; an array above the slack that inflates more is a decompression bomb."""
+_MOST_PATCHES = 1 << 20
+"""Patches of a view above which a mask is not believed: a view of 256 pixels has 441, or at most 7,225."""
 
 
 class PackedMask(NamedTuple):
@@ -49,6 +54,9 @@ class MaskTable:
         shapes: Height and width of every image's view (N, 2), in pixels.
         num_patches: Number of patches that the grids aim at.
         bits: Packed masks of all images, one after another.
+
+    Raises:
+        CheckpointError: If the four do not describe each other, as those of a damaged or hostile file may not.
     """
 
     def __init__(
@@ -59,8 +67,17 @@ class MaskTable:
         bits: npt.NDArray[np.uint8],
     ) -> None:
         self.indices, self.shapes, self.num_patches, self.bits = indices, shapes, num_patches, bits
-        lengths = [-(-len(self._grid(place)) // 8) for place in range(len(indices))]
+        if shapes.shape != (len(indices), 2) or indices.ndim != 1 or bits.ndim != 1 or bits.dtype != np.uint8:
+            raise CheckpointError(f"Masks of {indices.shape} images have {shapes.shape} sizes and {bits.shape} bytes.")
+        if not 0 < num_patches <= _MOST_PATCHES or (np.diff(indices) <= 0).any():
+            raise CheckpointError(f"Masks have unsorted images, or {num_patches} patches: the file is damaged.")
+        try:
+            lengths = [-(-len(self._grid(place)) // 8) for place in range(len(indices))]
+        except ConfigError as error:
+            raise CheckpointError(f"Masks are of views that have no patches: {error}") from error
         self.offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        if self.offsets[-1] != len(bits):
+            raise CheckpointError(f"Masks of {len(indices)} images take {self.offsets[-1]} bytes, found {len(bits)}.")
 
     def _grid(self, place: int) -> PatchGrid:
         height, width = self.shapes[place].tolist()
@@ -99,9 +116,16 @@ class MaskTable:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "MaskTable":
-        """Rebuilds what `state` returned."""
-        shapes = state["shapes"].numpy().astype(np.uint16)
-        return cls(state["indices"].numpy(), shapes, state["num_patches"], state["bits"].numpy())
+        """Rebuilds what `state` returned.
+
+        Raises:
+            CheckpointError: If it is not that.
+        """
+        try:
+            shapes = state["shapes"].numpy().astype(np.uint16)
+            return cls(state["indices"].numpy(), shapes, int(state["num_patches"]), state["bits"].numpy())
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"The masks in the checkpoint cannot be read: {error!r}") from error
 
     def save(self, path: Path) -> None:
         """Writes the masks; about 60 bytes an image of 441 patches."""
@@ -123,7 +147,10 @@ class MaskTable:
             CheckpointError: If the file is missing, damaged or of another format.
         """
         arrays = load_arrays(path, ("index", "shape", "num_patches", "bits"))
-        return cls(arrays["index"].astype(np.int64), arrays["shape"], int(arrays["num_patches"]), arrays["bits"])
+        try:
+            return cls(arrays["index"].astype(np.int64), arrays["shape"], int(arrays["num_patches"]), arrays["bits"])
+        except (CheckpointError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
 
 
 def save_scores(path: Path, indices: Sequence[int], scores: Sequence[Tensor]) -> None:
@@ -161,16 +188,33 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any
         CheckpointError: If the file is missing, damaged, of another format, or lacks one of `names`.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with zipfile.ZipFile(path) as archive:
+            there = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            arrays = {name: _array(archive, there[name]) for name in ("format", *names) if name in there}
     except FileNotFoundError:
         raise CheckpointError(f"There is no file {path}.") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, TypeError) as error:
+    except Exception as error:  # zip, deflate and NumPy's headers: a damaged file raises all kinds of errors
         raise CheckpointError(f"{path} is not a mask or score file of smir, or it is damaged: {error}") from error
     found = arrays.pop("format", None)
     if found is None or found.tolist() != FORMAT or not set(names) <= set(arrays):
         raise CheckpointError(
-            f"{path} has format {found} with {sorted(arrays)}; this version of smir reads format {FORMAT} with "
-            f"{list(names)}."
+            f"{path} has format {found} with {sorted(set(there) - {'format'})}; this version of smir reads format "
+            f"{FORMAT} with {list(names)}."
         )
     return arrays
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    """Reads an array; before its memory is taken, the size in its header is compared to the bytes that are there."""
+    if entry.file_size > max(_SLACK, _MOST_INFLATION * entry.compress_size):
+        raise ValueError(f"{entry.filename} claims {entry.file_size:,} bytes in {entry.compress_size:,}")
+    with archive.open(entry) as member:
+        version = np.lib.format.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"{entry.filename} has an array header of version {version}")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+        content = member.read()  # at most `file_size` bytes, of which the checksum is verified
+    if dtype.hasobject or fortran or dtype.itemsize * math.prod(shape) != len(content):
+        raise ValueError(f"{entry.filename} claims to be {shape} of {dtype} in {len(content):,} bytes")
+    array: npt.NDArray[Any] = np.frombuffer(content, dtype=dtype).reshape(shape).copy()
+    return array

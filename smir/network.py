@@ -40,7 +40,14 @@ class Network(nn.Module):
     encoder_name: str
 
 
+def _check_encoder(name: str) -> None:
+    """Refuses names by which timm fetches models of anybody from the network or from a folder."""
+    if ":" in name or "/" in name:
+        raise ConfigError(f"The encoder {name!r} is a place, not a name. Load weights with --model.weights FILE.")
+
+
 def _encoder(name: str) -> nn.Module:
+    _check_encoder(name)
     try:
         encoder: nn.Module = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights=None)
     except (KeyError, RuntimeError) as error:
@@ -142,6 +149,7 @@ class SmpNetwork(Network):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        _check_encoder(encoder)
         options = options or {}
         self.spec = {
             "class": "SmpNetwork",
@@ -177,7 +185,7 @@ def build_network(spec: dict[str, Any], out_channels: int) -> Network:
         CheckpointError: If the spec names an unknown class.
     """
     classes: dict[str, type[Network]] = {"UNetStride4": UNetStride4, "SmpNetwork": SmpNetwork}
-    if spec.get("class") not in classes:
+    if spec.get("class") not in list(classes):  # a list also knows what cannot be hashed
         raise CheckpointError(f"The checkpoint's network class is {spec.get('class')!r}; known are {list(classes)}.")
     return classes[spec["class"]](out_channels, **spec["arguments"])
 

@@ -27,7 +27,7 @@ class Preprocessing:
         num_patches: Number of patches of the grid, about.
 
     Raises:
-        ConfigError: If a deviation is not positive.
+        ConfigError: If there are not three means and deviations, or a deviation or size is not positive.
     """
 
     def __init__(
@@ -37,8 +37,12 @@ class Preprocessing:
         view_size: int = 256,
         num_patches: int = 512,
     ) -> None:
-        if min(std) <= 0:
-            raise ConfigError(f"data.std must be positive in every channel, got {list(std)}.")
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ConfigError(
+                f"data.mean and data.std are three numbers, the second positive, got {list(mean)} and {list(std)}."
+            )
+        if view_size < 1 or num_patches < 1:
+            raise ConfigError(f"A view needs a positive size and number of patches, got {view_size} and {num_patches}.")
         self.mean, self.std = tuple(mean), tuple(std)
         self.view_size, self.num_patches = view_size, num_patches
 

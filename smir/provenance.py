@@ -80,7 +80,8 @@ def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
         read_checkpoint(model.imagenet_file)
         return {"kind": "imagenet", "sha256": file_digest(model.imagenet_file)}
     origin = read_checkpoint(weights).get("smir", {}).get("origin", {})
-    fingerprint = {"kind": "file", "checkpoint": Path(weights).name, "sha256": file_digest(Path(weights)), **origin}
+    plain = {str(key): value for key, value in origin.items() if isinstance(value, str | int | float)}
+    fingerprint = {**plain, "kind": "file", "checkpoint": Path(weights).name, "sha256": file_digest(Path(weights))}
     run = run_of_checkpoint(Path(weights))
     if run is not None and not (run / DONE).is_file():
         rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")

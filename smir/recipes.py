@@ -4,7 +4,17 @@ import hashlib
 import json
 from typing import Any
 
-_DATA_NOT_RECIPE = ("root", "lists", "split_files", "num_workers", "predict_images", "seed")
+# What is skipped counts by the lists that remain.
+_DATA_NOT_RECIPE = (
+    "root",
+    "lists",
+    "split_files",
+    "num_workers",
+    "predict_images",
+    "seed",
+    "on_bad_image",
+    "max_bad_share",
+)
 _MODEL_NOT_RECIPE = ("weights", "imagenet_file")
 _CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes the speed alone
 _TRAINER_RECIPE = (

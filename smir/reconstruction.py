@@ -1,6 +1,5 @@
 """Pretraining: masked image -> network -> reconstruction loss."""
 
-from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -39,19 +38,12 @@ class ReconstructionModule(SmirModule):
         self.test_loss = MeanMetric()
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path) -> "ReconstructionModule":
-        """Rebuilds the trained module of a checkpoint, in eval mode on the CPU.
-
-        Raises:
-            CheckpointError: If the file is not a readable checkpoint of a pretraining run.
-        """
-        record, state = cls.read_record(path)
-        module = cls(
+    def from_record(cls, record: dict[str, Any]) -> "ReconstructionModule":
+        """Builds the module that a checkpoint's record describes."""
+        return cls(
             network=lambda channels: build_network(record["network"], channels),
             preprocessing=Preprocessing(**record["preprocessing"]),
         )
-        module.load_state_dict(state)
-        return module.eval()
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Reconstructs images.

@@ -1,14 +1,15 @@
-"""`--run.*`: the options of the command line that say where a run is kept."""
+"""`--run.*`: the options of the command line that say where a run is kept, and whether W&B hears of it."""
 
 import dataclasses
 from pathlib import Path
 
 from smir.runs import IfTaken
+from smir.wandb_options import WandbOptions
 
 
 @dataclasses.dataclass
-class RunOptions:
-    """Where a run is kept.
+class RunOptions(WandbOptions):
+    """Where a run is kept, and whether W&B hears of it.
 
     Attributes:
         experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
@@ -24,7 +25,7 @@ class RunOptions:
     if_taken: IfTaken = "rename"
     test: bool = True
 
-    def name(self, default: str) -> str:
+    def name(self, default: str = "") -> str:
         """Name of the experiment, with the variant; `default` is that of one without a name."""
         experiment = self.experiment or default
         return f"{experiment}-{self.variant}" if self.variant else experiment

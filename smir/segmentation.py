@@ -1,6 +1,5 @@
 """Downstream: image -> network -> soft Jaccard loss -> IoU per class."""
 
-from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -36,20 +35,13 @@ class SegmentationModule(SmirModule):
         self.test_confusion = nn.ModuleDict({at: ConfusionMatrix(len(classes)) for at in ("view", "native")})
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path) -> "SegmentationModule":
-        """Rebuilds the trained module of a checkpoint, in eval mode on the CPU.
-
-        Raises:
-            CheckpointError: If the file is not a readable checkpoint of a segmentation run.
-        """
-        record, state = cls.read_record(path)
-        module = cls(
+    def from_record(cls, record: dict[str, Any]) -> "SegmentationModule":
+        """Builds the module that a checkpoint's record describes."""
+        return cls(
             Classes(**record["classes"]),
             network=lambda channels: build_network(record["network"], channels),
             preprocessing=Preprocessing(**record["preprocessing"]),
         )
-        module.load_state_dict(state)
-        return module.eval()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the classes to what every checkpoint records."""

@@ -114,7 +114,8 @@ def save_picture_as(trainer: Trainer, path: Path, picture: UInt8) -> None:
     write_image(path, Image.fromarray(picture))
     for logger in trainer.loggers:
         if hasattr(logger, "log_image"):
-            logger.log_image(key=f"{path.parent.name}/{path.stem}", images=[str(path)])
+            name = f"{path.parent.name}/{path.stem}"
+            logger.log_image(key=name, images=[str(path)], step=trainer.global_step)
 
 
 def write_image(path: Path, image: Image.Image) -> None:

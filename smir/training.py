@@ -1,5 +1,6 @@
 """What both tasks share: optimiser, schedule, seeding of epochs, and the record in a checkpoint."""
 
+import abc
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -8,6 +9,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch.optim import Adam, Optimizer
+from typing_extensions import Self
 
 from smir.distributed import sync_buffers
 from smir.errors import CheckpointError, ConfigError
@@ -159,8 +161,30 @@ class SmirModule(pl.LightningModule):
             CheckpointError: If it was not written by smir for this task.
         """
         content = read_checkpoint(path)
-        record = content.get("smir")
-        if record is None or record["task"] != cls.task:
-            found = "no record of smir" if record is None else f"a checkpoint of the task {record['task']!r}"
+        record, state = content.get("smir"), content.get("state_dict")
+        if record is None or record.get("task") != cls.task:
+            found = "no record of smir" if record is None else f"a checkpoint of the task {record.get('task')!r}"
             raise CheckpointError(f"{path} holds {found}; {cls.__name__} needs one of the task {cls.task!r}.")
-        return record, content["state_dict"]
+        if not isinstance(state, dict):
+            raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
+        return record, state
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path) -> Self:
+        """Rebuilds the trained module of a checkpoint, in eval mode on the CPU.
+
+        Raises:
+            CheckpointError: If the file is not a readable checkpoint of this task.
+        """
+        record, state = cls.read_record(path)
+        try:
+            module = cls.from_record(record)
+            module.load_state_dict(state)
+        except (CheckpointError, ConfigError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{path} does not describe a network that its weights fit: {error}") from error
+        return module.eval()
+
+    @classmethod
+    @abc.abstractmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Builds the module that a checkpoint's record describes."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of what smir adds to a checkpoint under the key `smir`."""
 
+_RECORD: dict[str, type] = {"task": str, "network": dict, "out_channels": int, "preprocessing": dict, "origin": dict}
+"""What is recorded there, as plain values; none of it names anything that would be imported."""
 _WRAPPERS = re.compile(r"^(?:(?:network|model|module|_orig_mod)\.)+")
 _TIMM = "encoder.model."
 """Where segmentation_models_pytorch keeps a timm model; timm's own files have its names bare."""
@@ -72,6 +75,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"There is no checkpoint {path.absolute()}. Its folder holds: {first_few(beside) or 'nothing'}."
         )
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever its damage makes of the unpickler
         reason = str(error).split("\n")[0][:200]
@@ -83,6 +87,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{path.absolute()} holds a {type(content).__name__}, not a checkpoint or state dict.")
     check_format(content, path.absolute())
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Raises if the bytes of a checkpoint are not those that were written; torch itself does not look."""
+    if not zipfile.is_zipfile(path):
+        return  # of the form that torch wrote before 1.6, without checksums
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is compressed, which torch never does")  # and so is a decompression bomb
+        if (damaged := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {damaged} is wrong")
 
 
 def check_format(content: dict[str, Any], path: str | Path) -> None:
@@ -98,6 +113,9 @@ def check_format(content: dict[str, Any], path: str | Path) -> None:
             f"{path} has smir checkpoint format {found}; this version reads format {FORMAT}. "
             "Use the version of smir that wrote it."
         )
+    wrong = [key for key, kind in _RECORD.items() if not isinstance(record.get(key, kind()), kind)]
+    if wrong:
+        raise CheckpointError(f"{path} has a damaged record: its {', '.join(wrong)} cannot be read.")
 
 
 def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) -> LoadReport:
@@ -121,7 +139,7 @@ def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) ->
     state = content.get("state_dict", content)
     if not isinstance(state, dict):
         raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
-    tensors = {_bare(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = {_bare(name): value for name, value in state.items() if isinstance(name, str) and _is_plain(value)}
     if not any(name.startswith("encoder.") for name in tensors):
         tensors = {f"encoder.{name}": value for name, value in tensors.items()}
     return _fill(network, tensors, str(path), head)
@@ -143,6 +161,11 @@ def load_imagenet(network: "Network") -> LoadReport:
         ) from error
     tensors = {_bare(f"encoder.{key}"): value for key, value in encoder.state_dict().items()}
     return _fill(network, tensors, f"ImageNet weights of {name}", head=False)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it is a tensor of real numbers that are there."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_meta or value.is_complex())
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], source: str, head: bool) -> LoadReport:

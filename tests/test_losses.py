@@ -6,7 +6,7 @@ import pytorch_msssim
 import torch
 
 from smir.errors import ConfigError
-from smir.losses import ReconstructionLoss, _bounded_power, ms_ssim, patch_loss
+from smir.losses import LocalReconstructionLoss, ReconstructionLoss, _bounded_power, ms_ssim, patch_loss
 from smir.patches import PatchGrid
 
 
@@ -83,6 +83,16 @@ def test_the_loss_is_l1_plus_one_minus_ms_ssim(share):
 def test_the_loss_of_a_perfect_reconstruction_is_zero():
     target = textured(1, 3, 192, 192)
     assert ReconstructionLoss()(target, target).abs() < 1e-6
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_the_local_loss_is_l1_plus_one_minus_ssim_in_a_small_window(share):
+    y = torch.rand(2, 3, 64, 48)
+    z = share * torch.rand(2, 3, 64, 48) + (1 - share) * y
+    ssim = pytorch_msssim.ssim(z, y, data_range=1, win_size=3, win_sigma=1.5, size_average=False)
+    expected = (z - y).abs().mean(dim=(1, 2, 3)) + 1 - ssim
+    torch.testing.assert_close(LocalReconstructionLoss().per_image(z, y), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(LocalReconstructionLoss()(z, y), expected.mean(), atol=1e-5, rtol=0)
 
 
 def test_the_gradient_is_that_of_the_formula():

@@ -3,10 +3,12 @@
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
+
+from smir.guarded import GuardedParser
 
 
-class DataParser(ArgumentParser):
+class DataParser(GuardedParser):
     """Reads `data` from `--config` files and passes over what they say about model, trainer and run.
 
     A file that holds the data alone, such as `experiments/data/nassar.yaml`, serves with `--config` too. Several files,

@@ -18,9 +18,11 @@ from smir.data.decode import image_size
 from smir.data.files import FileList
 from smir.data.listing import Listing
 from smir.data.pairs import Images, LabelledCrops, MaskedCrops, Sample, WholeViews
+from smir.data.screening import Screening
 from smir.data.transforms import CropTransform, TrainTransform
 from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler, Visit
-from smir.errors import ConfigError
+from smir.distributed import gather
+from smir.errors import ConfigError, DataError
 from smir.losses import MIN_SIDE_FIVE_SCALES
 from smir.masking import MaskPolicy, RandomMask
 from smir.preprocessing import Preprocessing
@@ -48,6 +50,10 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         split_seed: Seed of the splits and of the budget, apart from the seed of the run.
         min_side: Shortest side in pixels below which an image is refused; default: the crop size.
         predict_images: Folder of images for `predict`; default: the test split.
+        on_bad_image: What to do about an image of the pool, of train, val or `predict_images` that cannot be read, is
+            too small, or has a label that does not fit: `error`, or `skip`, which looks at every file before the
+            training and leaves those out that are bad. None of the test split is ever skipped.
+        max_bad_share: Share of a list above which skipping is an error.
         num_workers: Loader processes; default: by the cores of this machine.
         seed: Seed of the run, for orders, crops and masks; the CLI sets it to `seed_everything`.
     """
@@ -66,6 +72,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         split_seed: int = 0,
         min_side: int | None = None,
         predict_images: Path | None = None,
+        on_bad_image: Literal["error", "skip"] = "error",
+        max_bad_share: float = 0.01,
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -77,11 +85,14 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             )
         if batch_size < 1:
             raise ConfigError(f"data.batch_size must be 1 or more, got {batch_size}.")
+        if not 0 <= max_bad_share < 1:
+            raise ConfigError(f"data.max_bad_share is a share of a list, at least 0 and below 1, got {max_bad_share}.")
         self.root, self.task, self.batch_size, self.crop_size = Path(root), task, batch_size, crop_size
         self.mask, self.split_seed, self.seed = mask, split_seed, seed
         self.label_budget = None if label_budget is None else LabelBudget(label_budget)
         self.min_side = crop_size if min_side is None else min_side
         self.predict_images = predict_images
+        self.on_bad_image, self.screening = on_bad_image, Screening(max_bad_share)
         self.num_workers = num_workers
         self.preprocessing = Preprocessing(mean, std, crop_size, num_patches)
         self.preprocessing.grid(crop_size, crop_size)  # refuses patches that are too small, before anything is read
@@ -104,13 +115,29 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         return self.stages
 
     def setup(self, stage: str) -> None:
-        """Checks that the global batch can be divided over the devices."""
+        """Checks that the global batch can be divided over the devices, and that all of them have the same lists."""
         _, world_size = self._place()
         if stage == "fit" and self.batch_size % world_size:
             raise ConfigError(
                 f"data.batch_size = {self.batch_size} is the global batch size and does not divide over {world_size} "
                 "devices. Use a multiple, or other trainer.devices."
             )
+
+        if world_size > 1:
+            self._check_agreement(stage)
+
+    def _check_agreement(self, stage: str) -> None:
+        """Refuses ranks whose lists differ, as those of two nodes with two copies of a dataset may.
+
+        Raises:
+            DataError: On all of them, with the number of images that each has.
+        """
+        pretrain = {"validate": "pool", "test": "pool"} if self.task == "pretrain" else {"validate": "val"}
+        name: Any = {"test": "test", "predict": "predict", **pretrain}.get(stage)
+        lists = self.fingerprint() if stage == "fit" else {name: self.images(name).fingerprint()}
+        everyone = gather(lists)
+        if any(other != lists for other in everyone):
+            raise DataError(f"The processes do not have the same images: {everyone}. Give all nodes the same files.")
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Augmented crops: masked ones of the current stage, or labelled ones."""

@@ -1,30 +1,78 @@
-"""Files to arrays. Orientation tags are applied to images and labels alike (METHOD.md section 8)."""
+"""Files to arrays. Orientation tags are applied to images and labels alike (METHOD.md section 8).
+
+Nothing about a file is believed but what its bytes say: the format is that of the content, whatever the name ends with;
+the size in its header must be one that its bytes can hold; and whatever a library makes of damage is one error that
+names the file.
+"""
 
 import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from lightning.pytorch.utilities import rank_zero_warn
+from PIL import Image, ImageOps
 
-from smir.errors import DataError
+from smir.errors import DataError, first_few
 from smir.preprocessing import UInt8
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+MAX_PIXELS = 2 * 89_478_485
+"""Pixels above which an image is refused: 0.5 GB of RGB, and where Pillow stops too."""
+
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+"""All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
+_BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
+"""A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
+Result = TypeVar("Result")
+
 
 def _open(path: Path, kind: str) -> Image.Image:
     try:
-        return Image.open(path)
+        status = path.stat()
     except FileNotFoundError:
-        raise DataError(f"The {kind} {path} does not exist; it was there when the dataset was listed.") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        size = path.stat().st_size if path.exists() else 0
+        what = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
+        raise DataError(f"The {kind} {path} {what}; it was there when the dataset was listed.") from None
+    except OSError as error:
+        raise DataError(f"The {kind} {path} cannot be read: {error}.") from error
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise DataError(f"The {kind} {path} is not a file but a folder, a pipe or a device. Remove it.")
+    try:
+        image = Image.open(path, formats=_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise DataError(f"The {kind} {path} is too large: {error} Cut it into tiles.") from error
+    except Exception as error:  # the parsers of headers raise all kinds of errors on damaged files
         raise DataError(
-            f"The {kind} {path} ({size:,} bytes) is not an image that can be read: {error}. Replace or remove the file."
+            f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read "
+            f"({', '.join(_FORMATS)}, by its content): {error}. Replace or remove the file."
+        ) from error
+    width, height = image.size
+    if width * height > max(_BOMB_PIXELS, min(MAX_PIXELS, _BOMB_RATIO * status.st_size)):
+        image.close()
+        raise DataError(
+            f"The {kind} {path} claims to be {width} x {height} pixels, in {status.st_size:,} bytes. A file of that "
+            f"size cannot hold them, or they are more than {MAX_PIXELS:,}. Replace it, or cut it into tiles."
+        )
+    return image
+
+
+def _guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:
+    """Whatever a library raises on a damaged file is one error that names it."""
+    try:
+        return work()
+    except DataError:
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(
+            f"The {kind} {path} is damaged: {reason}. Copy it again from its source, or remove it."
         ) from error
 
 
@@ -35,18 +83,13 @@ def _orientation(image: Image.Image) -> int:
     return int(image.getexif().get(_ORIENTATION, 1))
 
 
-def _decoded(image: Image.Image, path: Path, kind: str) -> Image.Image:
-    try:
-        oriented = _orientation(image) != 1
-        if image.format == "TIFF":
-            # Else Pillow maps an uncompressed file into memory with the sides of the rotated image.
-            image.filename = ""  # type: ignore[attr-defined]  # of the subclass that Image.open returns
-        image.load()
-        return ImageOps.exif_transpose(image) if oriented else image
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"The {kind} {path} is damaged: {error}. Copy it again from its source, or remove it."
-        ) from error
+def _decoded(image: Image.Image) -> Image.Image:
+    oriented = _orientation(image) != 1
+    if image.format == "TIFF":
+        # Else Pillow maps an uncompressed file into memory with the sides of the rotated image.
+        image.filename = ""  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+    image.load()
+    return ImageOps.exif_transpose(image) if oriented else image
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -55,11 +98,15 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: If the file cannot be read as an image.
     """
-    with _open(path, "image") as image:
+
+    def shown(image: Image.Image) -> tuple[int, int]:
         width, height = image.size
         if image.format == "TIFF":
-            width, height = image.tag_v2[256], image.tag_v2[257]  # `size` is that of the rotated image already
+            width, height = image.tag_v2[256], image.tag_v2[257]  # type: ignore[attr-defined]  # `size` is that of the rotated image already
         return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
+
+    with _open(path, "image") as image:
+        return _guarded(lambda: shown(image), path, "image")
 
 
 def read_image(path: Path) -> UInt8:
@@ -72,14 +119,24 @@ def read_image(path: Path) -> UInt8:
         Array (H, W, 3) uint8.
 
     Raises:
-        DataError: If the file cannot be read as an image.
+        DataError: If the file cannot be read as an image, or holds numbers that are no colours.
     """
     with _open(path, "image") as file:
-        image = _decoded(file, path, "image")
-        if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
-            grey = np.asarray(image, dtype=np.int64)
-            return np.repeat((grey >> 8).clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1)
-        return np.array(image.convert("RGB"))
+        return _guarded(lambda: _rgb(_decoded(file), path), path, "image")
+
+
+def _rgb(image: Image.Image, path: Path) -> UInt8:
+    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
+        grey = np.asarray(image, dtype=np.int64)
+        if grey.min() < 0 or grey.max() > np.iinfo(np.uint16).max:
+            raise DataError(
+                f"The image {path} holds whole numbers from {grey.min()} to {grey.max()}; colours are 8 or 16 bits, 0 "
+                "to 65535. Convert it."
+            )
+        return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=-1)
+    if image.mode == "F":  # Pillow's own conversion would make black of values from 0 to 1
+        raise DataError(f"The image {path} holds floating-point numbers, not colours. Convert it to 8 or 16 bits.")
+    return np.array(image.convert("RGB"))
 
 
 def read_label(path: Path) -> npt.NDArray[np.int32]:
@@ -89,27 +146,37 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
         Array (H, W) int32.
 
     Raises:
-        DataError: If the file cannot be read, or has colours in place of ids.
+        DataError: If the file cannot be read, has colours in place of ids, or is a JPEG.
     """
     with _open(path, "label") as file:
-        raw = file.tile[0].args if file.format == "PNG" and file.tile else None
-        image = _decoded(file, path, "label")
-        if image.mode not in _LABEL_MODES:
+        if file.format in ("JPEG", "MPO"):
             raise DataError(
-                f"The label {path} has mode {image.mode} ({len(image.getbands())} channels); a label has one channel "
-                "that holds class ids (a grey or palette PNG). Convert colours to ids first."
+                f"The label {path} is a JPEG, whose compression changes class ids along every border. Make the labels "
+                "anew as PNG, from what they were drawn in."
             )
-        stretch = {"L;2": 85, "L;4": 17}.get(str(raw), 1)  # Pillow spreads grey of 2 and 4 bits over 0 to 255
-        return np.asarray(image).astype(np.int32) // stretch
+        return _guarded(lambda: _stored(file, path), path, "label")
+
+
+def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
+    raw = file.tile[0].args if file.format == "PNG" and file.tile else None  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+    image = _decoded(file)
+    if image.mode not in _LABEL_MODES:
+        raise DataError(
+            f"The label {path} has mode {image.mode} ({len(image.getbands())} channels); a label has one channel "
+            "that holds class ids (a grey or palette PNG). Convert colours to ids first."
+        )
+    stretch = {"L;2": 85, "L;4": 17}.get(str(raw), 1)  # Pillow spreads grey of 2 and 4 bits over 0 to 255
+    return np.asarray(image).astype(np.int32) // stretch
 
 
 def list_images(folder: Path) -> list[str]:
     """Lists the image files below a folder, sorted, as paths relative to it with forward slashes.
 
-    Links to folders are not followed, so that circles cannot trap the walk; hidden files are passed over.
+    Links to folders are not followed, so that circles cannot trap the walk; where one leads out of the folder, a
+    warning says so. Hidden files are passed over. Links to files are listed, also broken ones: reading them fails.
 
     Raises:
-        DataError: If the folder is missing or holds no image.
+        DataError: If the folder is missing, holds no image, or cannot be read to its end.
     """
     if not folder.is_dir():
         parent = next((p for p in folder.absolute().parents if p.is_dir()), Path("/"))
@@ -119,13 +186,29 @@ def list_images(folder: Path) -> list[str]:
             f"{', '.join(there) or 'nothing'}."
         )
     names: list[str] = []
-    for base, folders, files in os.walk(folder):
+    links: list[str] = []
+    for base, folders, files in os.walk(folder, onerror=_raise_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         relative = Path(base).relative_to(folder)
         names += [(relative / f).as_posix() for f in files if f.lower().endswith(IMAGE_SUFFIXES) and f[0] != "."]
+        links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
+    if outside := sorted(link for link in links if not _leads_into(folder / link, folder)):
+        rank_zero_warn(
+            f"Links to folders are not followed, so images behind {len(outside)} of them in {folder.absolute()} are "
+            f"not listed: {first_few(outside)}. Give the folder itself, or link the files."
+        )
     if not names:
         raise DataError(
             f"The folder {folder.absolute()} holds no image (looked for {', '.join(IMAGE_SUFFIXES)}, also in folders "
             "below it)."
         )
     return sorted(names)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise DataError(f"The folder {error.filename} cannot be listed: {error.strerror}.") from error
+
+
+def _leads_into(link: Path, folder: Path) -> bool:
+    """Whether what a link leads to is listed anyway, as part of the folder."""
+    return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))

@@ -11,6 +11,7 @@ from smir.data.budget import LabelBudget
 from smir.data.decode import list_images
 from smir.data.files import FileList
 from smir.data.pairs import Images, Labels, class_ids
+from smir.data.screening import Screening
 from smir.errors import DataError, first_few
 from smir.preprocessing import Classes, UInt8
 
@@ -38,6 +39,8 @@ class Listing(abc.ABC):
     label_budget: LabelBudget | None
     split_seed: int
     predict_images: Path | None
+    on_bad_image: Literal["error", "skip"]
+    screening: Screening
     _lists: dict[str, FileList]
 
     @property
@@ -62,19 +65,20 @@ class Listing(abc.ABC):
         return image
 
     def images(self, name: Literal["pool", "train", "val", "test", "predict"]) -> FileList:
-        """The image list of the pool or of a split."""
+        """The image list of the pool or of a split, without those that are skipped."""
         if name not in self._lists:
             if name == "pool":
-                self._lists[name] = FileList(self.root, self.pool())
+                self._lists[name] = self._usable_images(name, FileList(self.root, self.pool()))
             elif name == "predict" and self.predict_images is not None:
-                self._lists[name] = FileList(self.predict_images, list_images(self.predict_images))
+                files = FileList(self.predict_images, list_images(self.predict_images))
+                self._lists[name] = self._usable_images(name, files)
             else:
                 self._list_pairs("test" if name == "predict" else name)
                 self._lists.setdefault(name, self._lists["test"] if name == "predict" else self._lists[name])
         return self._lists[name]
 
     def _list_pairs(self, split: Split) -> None:
-        pairs = self.pairs(split)
+        pairs = self._usable_pairs(split, self.pairs(split))
         if split == "train" and self.label_budget is not None:
             pairs = self.label_budget.take(pairs, self.split_seed)
         if not pairs:
@@ -88,13 +92,36 @@ class Listing(abc.ABC):
         self._lists[split] = FileList(self.root, [pair.image for pair in pairs])
         self._lists[f"{split} labels"] = FileList(self.root, [pair.label for pair in pairs])
 
+    def _usable_images(self, name: str, files: FileList) -> FileList:
+        if self.on_bad_image == "error":
+            return files
+        kept = self.screening.usable(name, [files], Images(files, self.min_side).read)
+        return FileList(files.root, [files[place] for place in kept])
+
+    def _usable_pairs(self, split: Split, pairs: list[Pair]) -> list[Pair]:
+        """Pairs that can be used, of which a label budget is taken; none of the test split is ever skipped."""
+        if self.on_bad_image == "error" or not pairs:
+            return pairs
+        images, labels = (FileList(self.root, files) for files in zip(*pairs, strict=True))
+        read = Labels(Images(images, self.min_side), labels, self.decode_label).read_pair
+        kept = self.screening.usable(split, [images, labels], read)
+        if split == "test" and len(kept) < len(pairs):
+            raise DataError(
+                f"{len(pairs) - len(kept)} test images cannot be used, and figures over the others would not compare: "
+                f"{first_few(self.screening.verdicts['test'].skipped.values())}. Mend them or take them off the list."
+            )
+        return [pairs[place] for place in kept]
+
     def labelled(self, split: Split) -> Labels:
         """Reads the labelled images of a split."""
         images = Images(self.images(split), self.min_side)
         return Labels(images, self._lists[f"{split} labels"], self.decode_label)
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
-        """Number of images and hash of the names of every list that the task uses; part of a run's identity."""
+        """Number of images and hash of the names of every list that the task uses; part of a run's identity.
+
+        Images that are skipped are in neither.
+        """
         names: tuple[Any, ...] = ("pool",) if self.task == "pretrain" else ("train", "val", "test")
         lists = {name: self.images(name) for name in names}
         return {name: {"images": len(files), "names": files.fingerprint()} for name, files in lists.items()}

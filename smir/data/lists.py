@@ -1,5 +1,6 @@
 """Split files: text files with one entry a line, and the splits that stand in for them."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,22 +16,31 @@ from smir.seeding import seed_for
 
 T = TypeVar("T")
 
+LONGEST_LIST = 1 << 28
+"""Bytes of a list file above which it is refused."""
+
 
 def read_list(path: Path) -> list[str]:
     """Reads a list file: UTF-8, blank lines and Windows line ends allowed.
 
-    An entry that stands there twice is taken once, and the number of those is told in a warning.
+    An entry that stands there twice is taken once, and the number of those is told in a warning. Entries are names to
+    look up among the files of the dataset, never paths to open: none can lead out of its folder.
 
     Raises:
-        DataError: If the file is missing, is not text, or has no entry.
+        DataError: If the file is missing, is no text file of sensible size, or has no entry.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise DataError(f"The list file {path.absolute()} is not a file but a folder, a pipe or a device.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        if (size := path.stat().st_size) > LONGEST_LIST:
+            raise DataError(f"The list file {path.absolute()} has {size:,} bytes; lists of names are not that long.")
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"There is no list file {path.absolute()}.") from None
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"The list file {path.absolute()} is not UTF-8 text: {error}") from error
-    counts = Counter(line.strip() for line in text.splitlines() if line.strip())
+    # Not splitlines: it also cuts at rarer signs, which may be part of a name.
+    counts = Counter(line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip())
     if not counts:
         raise DataError(f"The list file {path.absolute()} has no entry; it should hold one name a line.")
     repeated = [entry for entry, count in counts.items() if count > 1]
@@ -40,7 +50,15 @@ def read_list(path: Path) -> list[str]:
 
 
 def write_list(path: Path, entries: Iterable[str]) -> None:
-    """Writes a list file, one entry a line; a reader never sees a part of it."""
+    """Writes a list file, one entry a line; a reader never sees a part of it.
+
+    Raises:
+        DataError: If an entry would be read back as another, because of a line end or a space at its end.
+    """
+    entries = list(entries)
+    if bad := [entry for entry in entries if entry != entry.strip() or "\n" in entry or "\r" in entry]:
+        shown = first_few(map(repr, bad))
+        raise DataError(f"{path.absolute()} cannot list {shown}: a line is a name. Rename the files.")
     write_atomically(path, "".join(f"{entry}\n" for entry in entries))
 
 

@@ -99,7 +99,7 @@ def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int]
     """Translates stored label values by a table that names every value.
 
     Args:
-        stored: Values of the file (H, W), in [0, 65535].
+        stored: Values of the file (H, W).
         path: The file, for the message.
         table: Stored value to class id or 255 for void.
         dataset: Name for the message.
@@ -112,7 +112,7 @@ def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int]
     """
     lookup = np.full(1 << 16, -1, dtype=np.int16)
     lookup[list(table)] = list(table.values())
-    ids = lookup[stored.clip(0, len(lookup) - 1)]
+    ids = np.where((stored >= 0) & (stored < len(lookup)), lookup[stored.clip(0, len(lookup) - 1)], -1)
     if (ids < 0).any():
         values, counts = np.unique(stored[ids < 0], return_counts=True)
         found = ", ".join(f"{value} ({count} px)" for value, count in zip(values[:5], counts[:5], strict=True))

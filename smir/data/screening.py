@@ -1,0 +1,138 @@
+"""`data.on_bad_image: skip`: images that cannot be used are found and left out before anything is trained.
+
+Every file of a list is decoded once, before partitions are made or batches are counted. So a skipped image changes
+nothing while training runs: all ranks and workers have the same, shorter list, and a resumed run finds it again in its
+folder. A file that turns bad afterwards is an error.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_warn
+
+from smir.data.files import FileList
+from smir.data.walk import in_parallel
+from smir.errors import DataError, first_few
+from smir.runs import write_atomically
+
+RECORD = "skipped.json"
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What a look at every file of a list found.
+
+    Attributes:
+        files: Number of images of the list.
+        state: Hash of names, sizes and times of all its files; while that stays, so does the verdict.
+        skipped: Why an image cannot be used, by its name.
+    """
+
+    files: int
+    state: str
+    skipped: dict[str, str]
+
+
+class Screening:
+    """Sorts out the images that cannot be used.
+
+    Args:
+        max_share: Share of a list that may be skipped; more is an error.
+
+    Attributes:
+        verdicts: The verdict of every list that was looked at, by its name.
+    """
+
+    def __init__(self, max_share: float) -> None:
+        self.max_share = max_share
+        self.verdicts: dict[str, Verdict] = {}
+        self._known: list[Verdict] = []
+
+    def usable(self, name: str, lists: Sequence[FileList], read: Callable[[int], object]) -> list[int]:
+        """Returns the places of the images that can be used.
+
+        Args:
+            name: What is listed: `pool`, `train`, ...
+            lists: The images and, where they are labelled, their labels in the same order.
+            read: Decodes the image at a place, and its label.
+
+        Raises:
+            DataError: If more than the share that may be skipped is bad, with the first of them.
+        """
+        images = lists[0]
+        state = _state(lists)
+        known = (verdict for verdict in self._known if verdict.state == state)
+        verdict = next(known, None) or Verdict(len(images), state, _bad(name, images, read))
+        self.verdicts[name] = verdict
+        bad = verdict.skipped
+        if len(bad) > self.max_share * len(images):
+            raise DataError(
+                f"{len(bad)} of {len(images)} images of the {name} list cannot be used, more than the share of "
+                f"data.max_bad_share = {self.max_share} that may be skipped. {first_few(bad.values(), 2)}. "
+                "`python -m smir check` names them all."
+            )
+        if bad:
+            reason = next(iter(bad.values()))
+            rank_zero_warn(
+                f"Skipped {len(bad)} of {len(images)} images of the {name} list: {first_few(bad)}. The first: {reason}"
+            )
+        return [place for place in range(len(images)) if images[place] not in bad]
+
+    def save(self, path: Path, settings: str) -> None:
+        """Writes what was skipped, and what tells whether the files are still the same.
+
+        Args:
+            path: The file.
+            settings: Hash of all settings that decide whether an image can be used.
+        """
+        lists = {name: dataclasses.asdict(verdict) for name, verdict in self.verdicts.items()}
+        write_atomically(path, json.dumps({"format": FORMAT, "settings": settings, "lists": lists}, indent=1) + "\n")
+
+    def load(self, path: Path, settings: str) -> None:
+        """Takes over the verdicts of a file of the same settings, so that nothing need be decoded again.
+
+        A file that is missing, damaged or of another format tells nothing; then the images themselves do.
+        """
+        try:
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if (record["format"], record["settings"]) == (FORMAT, settings):
+                self._known += [Verdict(**verdict) for verdict in record["lists"].values()]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return
+
+
+def _bad(name: str, images: FileList, read: Callable[[int], object]) -> dict[str, str]:
+    """Decodes every image; returns why some cannot be used."""
+
+    def attempt(place: int) -> str:
+        try:
+            read(place)
+        except DataError as error:
+            return str(error)
+        return ""
+
+    reasons = in_parallel(attempt, range(len(images)), f"Looking at the {name} list")
+    return {images[place]: reason for place, reason in enumerate(reasons) if reason}
+
+
+def _state(lists: Sequence[FileList]) -> str:
+    def stat(path: Path) -> str:
+        try:
+            status = path.stat()
+        except OSError as error:
+            return str(error.errno)
+        return f"{status.st_size} {status.st_mtime_ns}"
+
+    state = hashlib.sha256()
+    for files in lists:
+        state.update(files.fingerprint().encode())
+        with ThreadPoolExecutor() as threads:  # waiting for the disk most of the time
+            for text in threads.map(stat, map(files.path, range(len(files)))):
+                state.update(f"{text}\n".encode())
+    return state.hexdigest()[:16]

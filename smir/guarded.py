@@ -1,0 +1,68 @@
+"""Parsers that import from trusted packages alone, and take nothing but classes from them."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from smir.errors import ConfigError
+from smir.trust import refusal
+
+_allowed: set[str] = set()
+"""Packages that were allowed in this process; the parser's settings are of the process, too."""
+
+
+def trust_only(packages: Sequence[str]) -> None:
+    """Makes every parser of this process refuse to import by name from other packages, before it does."""
+    set_parsing_settings(
+        import_path_denylist=["*", *sorted(_allowed - set(packages))],
+        import_path_allowlist=list(packages),
+        # Else a place that takes any value would make an object of whatever class is written there.
+        instantiate_subclass_spec_in_any=False,
+    )
+    _allowed.update(packages)
+
+
+class GuardedParser(ArgumentParser):
+    """Refuses functions in place of classes, and says how to allow a package."""
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # the overloads of argparse
+        """Parses words; see `require_classes`."""
+        parsed: Namespace = super().parse_args(*args, **kwargs)
+        require_classes(parsed.as_dict())
+        return parsed
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Says of a name that was not imported how to allow it.
+
+        Raises:
+            ConfigError: For such a name.
+        """
+        if denied := re.search(r"Importing '([\w.]+)' is not allowed, denied by", message):
+            raise refusal(denied[1], "A setting") from ex
+        super().error(message, ex)
+
+
+def require_classes(node: Any, key: str = "") -> None:
+    """Checks settings that were parsed, before anything is made of them.
+
+    The parser takes a function whose result has the right type for a class, and calls it.
+
+    Raises:
+        ConfigError: If a function, or what is no class, stands in the place of a class.
+    """
+    if isinstance(node, dict):
+        for name, value in node.items():
+            require_classes(value, f"{key}.{name}".lstrip("."))
+    elif isinstance(node, list | tuple):
+        for value in node:
+            require_classes(value, key)
+    elif inspect.isroutine(node):
+        raise ConfigError(f"{key} names the function {node.__qualname__} of {node.__module__}; only classes are taken.")
+    elif key.endswith("class_path") and isinstance(node, str):
+        module, _, name = node.rpartition(".")
+        if not inspect.isclass(getattr(import_module(module), name, None)):
+            raise ConfigError(f"{key} names {node}, which is not a class.")

@@ -1,0 +1,209 @@
+"""Logging to Weights & Biases: a run folder is one W&B run, under the same id however often it is resumed.
+
+Offline, W&B cannot resume: every start adds a segment of its own, and `wandb sync` joins those of one id in the order
+of their start. `wandb.json` in the run folder has the id and that command.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers.wandb import WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from smir.errors import ConfigError, RunError
+from smir.launch import global_rank
+from smir.runs import write_atomically
+from smir.wandb_options import WandbOptions, sweep_run
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+RECORD = "wandb.json"
+FORMAT = 1
+
+_HEADER_BYTES = 7
+"""Size of a segment that was killed before W&B wrote anything to it; a single one stops `wandb sync`."""
+_ROWS_PER_EPOCH = 100
+"""More rows than an epoch logs beside those of its steps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What W&B is told of a run.
+
+    Attributes:
+        folder: Where the files go.
+        hash: Hash of settings and inputs; the id in the folder counts for no other.
+        phase: `pretrain`, `segment` or `test`.
+        experiment: Name of the experiment.
+        dataset: Name of the dataset.
+        config: All settings, and what the run says of itself.
+    """
+
+    folder: Path
+    hash: str
+    phase: str
+    experiment: str
+    dataset: str
+    config: dict[str, Any]
+
+
+def log_to_wandb(trainer: Trainer, options: WandbOptions, job: Job) -> None:
+    """Begins or continues the W&B run of a folder, on rank 0, if the options ask for it.
+
+    Raises:
+        ConfigError: If wandb is not installed, or the config already has a `WandbLogger`.
+        RunError: If W&B cannot be reached or does not know the user.
+    """
+    if options.mode is None or trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by the trainer's connector
+        return
+    if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+        if options.wandb is None:  # that logger takes the sweep's run
+            return
+        raise ConfigError(
+            f"trainer.logger has a WandbLogger beside --run.wandb {options.wandb}. Leave one of them out."
+        )
+    try:
+        from wandb import Error
+    except ImportError as error:  # also where `wandb` is no more than a folder of that name
+        raise ConfigError(
+            f"Logging to W&B needs the package wandb ({error}). Run `pip install 'smir[wandb]'`, or leave it off with "
+            "--run.wandb off."
+        ) from error
+    try:
+        run = _begin(options, job) if global_rank() == 0 else None
+    except Error as error:
+        raise RunError(
+            f"W&B did not begin the run: {error}. Log in with `wandb login` and check the network, or keep the run "
+            "here with --run.wandb offline."
+        ) from error
+    # Every rank has a logger, so that all take the same branches; those but 0 never open a run.
+    trainer.loggers = [*trainer.loggers, WandbLogger(experiment=run, save_dir=job.folder)]
+    trainer.callbacks.append(_WandbRecord(run))  # type: ignore[attr-defined]  # set in its constructor
+
+
+@contextlib.contextmanager
+def ending_the_wandb_run() -> Iterator[None]:
+    """Ends the W&B run of this process, if it has one: finished, failed, or killed as by Ctrl-C.
+
+    A sweep that ends a run early interrupts or terminates it. That is no failure, and the agent must not take it for
+    one: after a few it would give up.
+
+    Raises:
+        SystemExit: With code 0, if the sweep has ended the run.
+    """
+    code = 1
+    try:
+        yield
+        code = 0
+    except SystemExit as stop:  # what Lightning makes of an interrupt and of SIGTERM
+        interrupted = isinstance(stop.__context__, KeyboardInterrupt)
+        if sweep_run() and (interrupted or isinstance(stop, SIGTERMException)):
+            code = 0
+            raise SystemExit(0) from None
+        code = 255 if interrupted else 1
+        raise
+    finally:
+        run = getattr(sys.modules.get("wandb"), "run", None)
+        if run is not None:
+            run.finish(exit_code=code)
+
+
+class _WandbRecord(Callback):
+    """Makes W&B's summary say what the best checkpoint scored, and keeps the steps of offline segments going up."""
+
+    def __init__(self, run: "Run | None") -> None:
+        self._run = run
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins a further offline segment after all rows of those before it; online, W&B does that."""
+        if self._run is not None and self._run.offline and trainer.current_epoch > 0:
+            row = {"epoch": trainer.current_epoch, "trainer/global_step": trainer.global_step}
+            self._run.log(row, step=trainer.global_step + _ROWS_PER_EPOCH * trainer.current_epoch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the summary of a training that came to its end."""
+        self._summarise(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Writes the summary of a training that did not."""
+        self._summarise(trainer)
+
+    def _summarise(self, trainer: Trainer) -> None:
+        """A sweep takes its goal from the summary, which would else be that of the last epoch."""
+        if self._run is None:
+            return
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None:
+                self._run.summary[callback.monitor] = float(callback.best_model_score)
+
+
+def _begin(options: WandbOptions, job: Job) -> "Run":
+    import wandb
+
+    assert options.mode is not None
+    record = _record(job)
+    ids = sweep_run()
+    run_id = ids[1] if ids else record.get("id") or uuid.uuid4().hex[:12]
+    project = options.project or record.get("project") or os.environ.get("WANDB_PROJECT") or "smir"
+    _save_record(options.mode, job, run_id, project)
+    # For the whole process: told of one run alone, an offline wandb sends telemetry even so.
+    wandb.setup(settings=wandb.Settings(mode=options.mode))
+    run = wandb.init(
+        mode=options.mode,
+        dir=job.folder,
+        # The agent of a sweep has said both to wandb itself.
+        id=None if ids else run_id,
+        project=None if ids else project,
+        resume="allow" if options.mode == "online" else None,
+        name=f"{job.experiment}/seed{int(job.config['seed_everything'])}",
+        group=job.experiment.rpartition(f"/{run_id}")[0] or job.experiment,
+        job_type=job.phase,
+        tags=[job.dataset],
+        config=job.config,
+    )
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return run
+
+
+def _record(job: Job) -> dict[str, Any]:
+    """Reads `wandb.json`; nothing if there is none, or it is of other settings.
+
+    Raises:
+        RunError: If it is damaged or of another format.
+    """
+    path = job.folder / RECORD
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is damaged: {error}. Delete it to log under a new W&B run id.") from error
+    if record.get("format") != FORMAT:
+        raise RunError(f"{path} has format {record.get('format')}; this version of smir reads {FORMAT}.")
+    return record if record["hash"] == job.hash else {}
+
+
+def _save_record(mode: str, job: Job, run_id: str, project: str) -> None:
+    segments = job.folder / "wandb"
+    for segment in segments.glob(f"offline-run-*-{run_id}"):
+        if all(log.stat().st_size <= _HEADER_BYTES for log in segment.glob("*.wandb")):
+            shutil.rmtree(segment)
+    command = f"wandb sync {shlex.quote(str(segments))}/offline-run-*-{run_id}"
+    record = {"format": FORMAT, "id": run_id, "project": project, "hash": job.hash, "sync": command}
+    write_atomically(job.folder / RECORD, json.dumps(record, indent=1) + "\n")
+    if mode == "offline":
+        rank_zero_info(f"W&B is offline. This uploads the run, all its segments in order: {command}")

@@ -1,0 +1,95 @@
+"""The sweep files, through the real `wandb agent` and a stand-in for W&B's server."""
+
+import itertools
+import json
+import subprocess
+
+import pytest
+import yaml
+from conftest import EXPERIMENTS
+from fakes import write_nassar
+from test_wandb import WANDB, no_wandb_from_outside, program, segments, upload  # noqa: F401  # a fixture of both
+from wandb_server import WandbServer
+
+from smir.planning import parsed
+
+SWEEPS = sorted((EXPERIMENTS / "sweeps").glob("*.yaml"))
+
+
+def sweep(path):
+    return yaml.safe_load(path.read_text())
+
+
+def values(parameter):
+    """Some values of a parameter: all of a list, or the ends of a range."""
+    return parameter.get("values") or [parameter["min"], parameter["max"]]
+
+
+def words(content, chosen, *more):
+    """The words after `smir` that an agent would start."""
+    command = content["command"]
+    rest = command[command.index("smir") + 1 :]
+    flags = [f"--{name}={value}" for name, value in chosen.items()]
+    return [flag for word in rest for flag in ([*more, *flags] if word == "${args}" else [word])]
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_value_of_a_sweep_is_one_of_a_training(path, monkeypatch):
+    monkeypatch.chdir(EXPERIMENTS.parent)
+    content = sweep(path)
+    names = list(content["parameters"])
+    chosen = [
+        dict(zip(names, ends, strict=True))
+        for ends in zip(
+            *((values(content["parameters"][name])[0], values(content["parameters"][name])[-1]) for name in names),
+            strict=True,
+        )
+    ]
+    for config, given in zip(parsed(words(content, values) for values in chosen), chosen, strict=True):
+        for name, value in given.items():
+            section, _, key = name.partition(".")
+            found = config[section].init_args[key] if section in ("model", "data") else config[name]
+            assert found == value
+        best = {"pretrain": ("val/loss", "minimize"), "segment": ("val/miou", "maximize")}[config.data.init_args.task]
+        assert (content["metric"]["name"], content["metric"]["goal"]) == best
+        assert content["method"] == path.stem.split("-")[1]
+        assert ("early_terminate" in content) == (content["method"] == "bayes")
+
+
+@pytest.mark.parametrize("task", ["pretrain", "segment"])
+def test_an_agent_runs_two_parameter_sets(tmp_path, task):
+    write_nassar(tmp_path / "data", tiles=20, size=(192, 192))
+    (tmp_path / "experiments").symlink_to(EXPERIMENTS)
+    content = sweep(EXPERIMENTS / f"sweeps/{task}-grid.yaml")
+    smoke = [f"--config=experiments/smoke/{name}.yaml" for name in (task, "all")]
+    smoke += ["--trainer.accelerator=cpu", *(["--model.weights=null"] if task == "segment" else [])]
+    content["command"][-1:] = [*smoke, "${args}"]
+    parameters = content["parameters"]
+    parameters.pop("trainer.max_epochs", None)  # 250 epochs are too many for a test
+    grid = itertools.product(*(parameters[name]["values"] for name in parameters))
+    chosen = [dict(zip(parameters, combination, strict=True)) for combination in itertools.islice(grid, 2)]
+    commands = [
+        [{"type": "run", "run_id": f"run{n}", "program": "", "args": {k: {"value": v} for k, v in given.items()}}]
+        for n, given in enumerate(chosen)
+    ]
+    with WandbServer(sweep=content, commands=commands) as server:
+        environment = program(server, WANDB_MODE="offline")
+        agent = [WANDB, "agent", "--count", "2", "me/smir/sweep"]
+        with (tmp_path / "agent.txt").open("w") as output:
+            done = subprocess.run(agent, cwd=tmp_path, env=environment, stdout=output, stderr=output, timeout=120)
+    said = (tmp_path / "agent.txt").read_text()
+    assert done.returncode == 0, said[-5000:]
+    runs = sorted(path.parent for path in tmp_path.glob("runs/**/DONE"))
+    assert len(runs) == 2, said[-5000:]
+    for run, given in zip(runs, chosen, strict=True):
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        logged = upload(tmp_path, run)
+        for recorded in (config, logged.config):
+            sections = {section: recorded[section]["init_args"] for section in ("model", "data")} | {
+                "seed_everything": recorded["seed_everything"]
+            }
+            for name, value in given.items():
+                section, _, key = name.partition(".")
+                assert (sections[section][key] if key else sections[section]) == value
+        assert len(segments(run)) == 1
+        assert json.loads((run / "wandb.json").read_text())["id"] in str(run)
