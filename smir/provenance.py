@@ -80,10 +80,19 @@ def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
         read_checkpoint(model.imagenet_file)
         return {"kind": "imagenet", "sha256": file_digest(model.imagenet_file)}
     origin = read_checkpoint(weights).get("smir", {}).get("origin", {})
-    plain = {str(key): value for key, value in origin.items() if isinstance(value, str | int | float)}
+    plain = {str(key): value for key, value in origin.items() if _is_plain(value)}
     fingerprint = {**plain, "kind": "file", "checkpoint": Path(weights).name, "sha256": file_digest(Path(weights))}
     run = run_of_checkpoint(Path(weights))
     if run is not None and not (run / DONE).is_file():
         rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
         fingerprint["unfinished"] = True
     return fingerprint
+
+
+def _is_plain(value: Any, depth: int = 16) -> bool:
+    """Whether a value of a checkpoint, which may be anyone's, can be written to a record as it is."""
+    if isinstance(value, dict | list):
+        inside = value.values() if isinstance(value, dict) else value
+        names = list(value) if isinstance(value, dict) else []
+        return depth > 0 and all(isinstance(n, str) for n in names) and all(_is_plain(v, depth - 1) for v in inside)
+    return value is None or isinstance(value, str | int | float)

@@ -1,29 +1,32 @@
 """Ablations: one line for every variant, against the run without it."""
 
+from smir.recipes import differences
 from smir.report.budget_section import budget_cells
-from smir.report.cells import Results
+from smir.report.cells import TITLES, Cell, Results, estimate_of
 from smir.report.document import Section
 from smir.report.estimates import paired
 from smir.report.main_section import INTERVAL, READING, file_word, protocol_words
+from smir.report.starts import lineage
 from smir.report.tables import Column, Entry, Table
 
 
 def ablation_section(results: Results, protocol: str | None) -> Section:
-    """Returns the table of all variants that change more than the label budget."""
+    """Returns the table of all variants that change more than the label budget, and what they change."""
+    benchmarks = results.benchmarks(protocol)
+    budgets = {id(cell) for benchmark in benchmarks for cell in budget_cells(results, benchmark)}
     rows: list[list[Entry]] = []
-    shown: set[int] = set()
-    for benchmark in results.benchmarks(protocol):
-        plain = results.plain(benchmark)
-        budgets = {id(cell) for cell in budget_cells(results, benchmark)}
-        of_dataset = results.variants(benchmark.dataset, protocol)
-        for cell in sorted(of_dataset, key=lambda cell: (cell.first.init, cell.first.variant or "")):
-            # With several plain budgets a variant stands beside the one that it shares.
-            if id(cell) in budgets | shown or (plain and cell.first.budget != benchmark.budget):
-                continue
-            shown.add(id(cell))
-            own, without = cell.estimate(), plain.get(cell.first.init)
-            before = None if without is None else without.estimate()
-            rows.append([benchmark.title, cell.first.init, cell.first.variant, before, own, paired(own, before)])
+    changes: list[tuple[str, list[str]]] = []
+    for dataset in dict.fromkeys(benchmark.dataset for benchmark in benchmarks):
+        cells = [cell for cell in results.variants(dataset, protocol) if id(cell) not in budgets]
+        for cell in sorted(cells, key=lambda cell: (cell.first.init, cell.first.variant or "")):
+            plain = results.plain(benchmarks[0]._replace(dataset=dataset, budget=cell.first.budget))
+            without = plain.get(cell.first.init)
+            own, before = cell.estimate(), estimate_of(plain, cell.first.init)
+            title = TITLES.get(dataset, dataset)
+            rows.append([title, cell.first.init, cell.first.variant, before, own, paired(own, before)])
+            if without is not None:
+                texts = "; ".join(differences(_settings(cell), _settings(without))) or "nothing that its recipe tells"
+                changes.append((f"{title}, {cell.first.init}, {cell.first.variant}: {texts}", []))
     columns = [
         Column("dataset"),
         Column("init"),
@@ -35,4 +38,10 @@ def ablation_section(results: Results, protocol: str | None) -> Section:
     words = protocol_words(protocol)
     note = f"mIoU in percent at the view, {words}. {READING} {INTERVAL}"
     table = Table(f"ablations-{file_word(protocol)}", "Ablations", note, columns, rows)
-    return Section(f"Ablations, {words}", tables=[table] if rows else [])
+    lists = {"What each variant changes": changes} if changes else {}
+    return Section(f"Ablations, {words}", tables=[table] if rows else [], lists=lists)
+
+
+def _settings(cell: Cell) -> dict[str, object]:
+    """Recipe and data of the run and of the pretraining behind it."""
+    return {"recipe": cell.first.recipe, "weights": lineage(cell.first.weights)}

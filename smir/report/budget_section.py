@@ -3,6 +3,7 @@
 from smir.errors import first_few
 from smir.recipes import differences
 from smir.report.cells import TITLES, Benchmark, Cell, Results
+from smir.report.curve_plots import lines
 from smir.report.document import Figure, Section
 from smir.report.estimates import paired
 from smir.report.main_section import BASELINES, INTERVAL, READING, file_word, protocol_words
@@ -18,7 +19,10 @@ def budget_cells(results: Results, benchmark: Benchmark) -> list[Cell]:
         for cell in results.variants(benchmark.dataset, benchmark.protocol)
         if cell.first.budget is not None
         and not cell.first.weights.get("variant")
-        and (cell.first.init not in plain or _but_for_budget(cell) == _but_for_budget(plain[cell.first.init]))
+        and (
+            cell.first.init not in plain
+            or not differences(_but_for_budget(cell), _but_for_budget(plain[cell.first.init]))
+        )
     ]
 
 
@@ -59,8 +63,6 @@ def curves(results: Results, dataset: str, protocol: str | None) -> tuple[dict[s
 
 def budget_section(results: Results, protocol: str | None) -> Section:
     """Returns a table and a figure for every dataset with more than one budget."""
-    from smir.report.plots import lines
-
     section = Section(f"Label budgets, {protocol_words(protocol)}")
     for dataset in dict.fromkeys(benchmark.dataset for benchmark in results.benchmarks(protocol)):
         points, warnings = curves(results, dataset, protocol)

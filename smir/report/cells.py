@@ -1,7 +1,7 @@
 """Groups runs that differ in nothing but the seed, and refuses to average any others."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smir.errors import RunError, first_few
@@ -68,6 +68,11 @@ class Cell:
         return Estimate(values, len(self.runs)) if values else None
 
 
+def estimate_of(cells: Mapping[str, Cell], init: str, metric: str = "view/miou") -> Estimate | None:
+    """Returns a figure of one row; nothing where the row is missing."""
+    return cells[init].estimate(metric) if init in cells else None
+
+
 class Results:
     """All cells, and where in the tables they belong.
 
@@ -128,10 +133,9 @@ class Results:
 
     def unequal(self, benchmark: Benchmark) -> list[str]:
         """Says where rows of a benchmark, which are compared, differ in more than what they start from."""
-        first, *others = self.plain(benchmark).values() or [None]
+        cells = list(self.plain(benchmark).values())
         texts = []
-        for cell in others:
-            assert first is not None
+        for first, cell in zip(cells[:1] * len(cells), cells[1:], strict=False):
             differ = differences(_downstream(first.first), _downstream(cell.first))
             if differ:
                 texts.append(f"{benchmark.title}: {first.first.folder} and {cell.first.folder}: {first_few(differ)}")

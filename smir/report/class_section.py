@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from smir.report.cells import Benchmark, Cell, Results
+from smir.report.cells import Benchmark, Cell, Results, estimate_of
 from smir.report.document import Figure, Section
-from smir.report.estimates import Estimate, paired
+from smir.report.estimates import Difference, paired
 from smir.report.main_section import BASELINES, READING, file_word, protocol_words
+from smir.report.row_plots import dumbbells
 from smir.report.tables import Column, Entry, Table
 
 ORDER = ("scratch", "random", "imagenet")
@@ -40,16 +41,12 @@ def _metric(name: str) -> str:
     return f"view/iou/{name}"
 
 
-def _of(cell: Cell | None, name: str) -> Estimate | None:
-    return None if cell is None else cell.estimate(_metric(name))
-
-
 def _sorted_classes(cells: dict[str, Cell]) -> tuple[str, list[str]]:
     """The row that sorts, and the classes: the lowest first, those that occur nowhere last."""
     order = next((init for init in ORDER if init in cells), next(iter(cells)))
     prefix = f"test/{_metric('')}"
     names = [name.removeprefix(prefix) for name in cells[order].first.test or {} if name.startswith(prefix)]
-    known = {name: estimate.mean for name in names if (estimate := _of(cells[order], name))}
+    known = {name: estimate.mean for name in names if (estimate := estimate_of(cells, order, _metric(name)))}
     return order, sorted(names, key=lambda name: (name not in known, known.get(name, 0.0)))
 
 
@@ -59,13 +56,13 @@ def _table(results: Results, benchmark: Benchmark, classes: Sequence[str], order
     columns += [Column(f"selective - {baseline}", kind="difference") for baseline in BASELINES]
     rows: list[list[Entry]] = []
     for class_name in classes:
-        figures = {init: _of(cells.get(init), class_name) for init in inits}
+        figures = {init: estimate_of(cells, init, _metric(class_name)) for init in inits}
         gains = [paired(figures["selective"], figures[baseline]) for baseline in BASELINES]
         rows.append([class_name, *figures.values(), *gains])
     third = _third(cells, classes)
     note = (
         f"IoU in percent at the view, {protocol_words(benchmark.protocol)}, sorted by {order}. {READING} A class that "
-        "occurs neither in the labels nor in the predictions is missing too. Differences are paired by seed, with their "
+        "occurs neither in the labels nor in the predictions is missing too. Differences are paired by seed, with a "
         f"95 % bootstrap interval.{third}"
     )
     return Table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
@@ -73,7 +70,7 @@ def _table(results: Results, benchmark: Benchmark, classes: Sequence[str], order
 
 def _third(cells: dict[str, Cell], classes: Sequence[str]) -> str:
     """Says in a sentence how the gain of the lowest third of the classes compares with that of the others."""
-    gains = {name: paired(_of(cells.get("selective"), name), _of(cells.get("random"), name)) for name in classes}
+    gains = {name: _gain(cells, name) for name in classes}
     known = [gain.mean for gain in gains.values() if gain is not None and gain.by_seed]
     lowest = len(known) // 3
     if not lowest:
@@ -83,13 +80,18 @@ def _third(cells: dict[str, Cell], classes: Sequence[str]) -> str:
     return f" Selective - random is {parts[0]:+.1f} points on {names} and {parts[1]:+.1f} on the others."
 
 
-def _figure(cells: dict[str, Cell], benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Figure:
-    from smir.report.plots import dumbbells
+def _gain(cells: dict[str, Cell], name: str) -> Difference | None:
+    figures = (estimate_of(cells, init, _metric(name)) for init in ("selective", "random"))
+    return paired(*figures)
 
-    pairs = {c: (_of(cells["random"], c), _of(cells["selective"], c)) for c in classes}
+
+def _figure(cells: dict[str, Cell], benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Figure:
+    pairs = {
+        c: (estimate_of(cells, "random", _metric(c)), estimate_of(cells, "selective", _metric(c))) for c in classes
+    }
     seeds = sorted(set(cells["random"].seeds) & set(cells["selective"].seeds))
     caption = (
         f"{benchmark.title} ({protocol_words(benchmark.protocol)}): IoU per class of random and of selective masking, "
         f"means over their seeds ({len(seeds)} in common), classes sorted by {order}."
     )
-    return Figure(name, caption, dumbbells(pairs, "random", "selective", benchmark.title))
+    return Figure(name, caption, dumbbells(pairs, ("random", "selective"), benchmark.title))

@@ -1,6 +1,6 @@
 """Pretraining on the downstream dataset itself against pretraining on its sister."""
 
-from smir.report.cells import Results
+from smir.report.cells import Results, estimate_of
 from smir.report.document import Section
 from smir.report.main_section import INTERVAL, READING, difference, file_word, protocol_words
 from smir.report.tables import Column, Entry, Table
@@ -17,7 +17,7 @@ def cross_section(results: Results, protocol: str | None) -> Section:
             own = cross.removesuffix("-cross")
             if cross != "selective-cross" and cross not in cells:
                 continue
-            figures = [cells[init].estimate() if init in cells else None for init in (own, cross)]
+            figures = [estimate_of(cells, init) for init in (own, cross)]
             pool = cells[cross].first.weights["recipe"]["data"]["class_path"] if cross in cells else None
             gain = difference(results, benchmark, own, cross)
             rows.append([benchmark.title, own, pool and pool.rsplit(".", 1)[-1], *figures, gain])

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from smir.report.cells import Benchmark, Results
+from smir.report.cells import Benchmark, Results, estimate_of
 from smir.report.document import Figure, Section
 from smir.report.estimates import Difference, averaged, paired
+from smir.report.row_plots import dots, forest
 from smir.report.tables import NOT_MEANT, Column, Entry, Table
 
 BASELINES = ("random", "imagenet")
@@ -34,21 +35,21 @@ def file_word(protocol: str | None) -> str:
 
 def main_section(results: Results, protocol: str | None) -> Section:
     """Returns the tables of one protocol over all its datasets."""
-    from smir.report.plots import dots, forest
-
     benchmarks = results.benchmarks(protocol)
     inits = results.inits(benchmarks)
     words = protocol_words(protocol)
     figures = []
     for number, benchmark in enumerate(benchmarks):
         cells = results.plain(benchmark)
-        rows = {init: cells[init].estimate() if init in cells else None for init in inits}
+        rows = {init: estimate_of(cells, init) for init in inits}
         caption = f"{benchmark.title} ({words}): mIoU of every seed (small) and their mean."
         figures.append(Figure(f"miou-{file_word(protocol)}-{number}", caption, dots(rows, benchmark.title)))
-    gains = _gains(results, benchmarks)
-    if any(gain for gain in gains.values()):
-        caption = f"Selective masking against the other rows ({words}). {INTERVAL}"
-        figures.append(Figure(f"gains-{file_word(protocol)}", caption, forest(gains)))
+    for number, benchmark in enumerate(benchmarks):
+        gains = {name: difference(results, benchmark, "selective", name) for name in ("scratch", *BASELINES, *CONTROLS)}
+        if any(gain and gain.by_seed for gain in gains.values()):
+            caption = f"{benchmark.title} ({words}): selective masking minus each other row. {INTERVAL}"
+            plot = forest(gains, f"{benchmark.title}: selective minus ...")
+            figures.append(Figure(f"gains-{file_word(protocol)}-{number}", caption, plot))
     return Section(
         f"Main table, {words}",
         warnings=[
@@ -71,9 +72,10 @@ def _miou(results: Results, benchmarks: Sequence[Benchmark], inits: Sequence[str
         columns += [Column(head, benchmark.title, "estimate") for head in (_view(results, benchmark), "label size")]
     rows: list[list[Entry]] = []
     for init in inits:
-        cells = [results.plain(benchmark).get(init) for benchmark in benchmarks]
         sizes = ("view/miou", "native/miou")
-        rows.append([init, *(cell and cell.estimate(size) for cell in cells for size in sizes)])
+        rows.append(
+            [init, *(estimate_of(results.plain(benchmark), init, size) for benchmark in benchmarks for size in sizes)]
+        )
     note = (
         f"mIoU in percent on the test split, {words}: counted at the network's view, the paper's figure, and at the "
         f"labels' own size. {READING}"
@@ -83,15 +85,14 @@ def _miou(results: Results, benchmarks: Sequence[Benchmark], inits: Sequence[str
 
 def _view(results: Results, benchmark: Benchmark) -> str:
     cells = list(results.plain(benchmark).values())
-    size = cells[0].first.recipe["data"]["init_args"]["crop_size"] if cells else 256
+    size = cells[0].first.recipe["model"]["init_args"]["preprocessing"]["init_args"]["view_size"] if cells else 256
     return f"{size}-pixel view"
 
 
 def difference(results: Results, benchmark: Benchmark, init: str, baseline: str) -> Difference | None:
     """Returns the mIoU of one row of a benchmark minus that of another, at the view."""
     cells = results.plain(benchmark)
-    left, right = (cells[name].estimate() if name in cells else None for name in (init, baseline))
-    return paired(left, right)
+    return paired(estimate_of(cells, init), estimate_of(cells, baseline))
 
 
 def _differences(
@@ -131,14 +132,3 @@ def _averages(results: Results, benchmarks: Sequence[Benchmark], words: str, nam
         "selective: only a gain over them is one of selection."
     )
     return Table(f"averages-{name}", "Gain of selective masking, averaged over datasets", note, columns, rows)
-
-
-def _gains(results: Results, benchmarks: Sequence[Benchmark]) -> dict[str, dict[str, Difference | None]]:
-    """The differences of `selective` to the other rows, by dataset, then by row."""
-    return {
-        benchmark.title: {
-            baseline: difference(results, benchmark, "selective", baseline)
-            for baseline in ("scratch", *BASELINES, *CONTROLS)
-        }
-        for benchmark in benchmarks
-    }

@@ -3,19 +3,15 @@
 from collections.abc import Sequence
 
 from smir.report.cells import TITLES
+from smir.report.curve_plots import stages
 from smir.report.document import Figure, Section
 from smir.report.main_section import protocol_words
 from smir.report.stored import StoredRun
 from smir.report.tables import Column, Entry, Table
 
-Curve = list[tuple[int, float, float | None]]
-"""Epoch, stage, and a metric where the epoch has it."""
-
 
 def pretraining_section(runs: Sequence[StoredRun]) -> Section:
     """Returns one figure for every pretraining, its seeds in one, and a table of where each ended."""
-    from smir.report.plots import stages
-
     groups: dict[tuple[str, str, str, str, str], list[StoredRun]] = {}
     for run in sorted(runs, key=_place):
         groups.setdefault((*_place(run)[1:5], str(run.record["hash"])), []).append(run)
@@ -25,23 +21,15 @@ def pretraining_section(runs: Sequence[StoredRun]) -> Section:
         seeds = ", ".join(str(run.seed) for run in members)
         title = f"{TITLES.get(first.dataset, first.dataset)}, {_name(first)}"
         caption = (
-            f"{title} ({protocol_words(first.protocol)}): loss on the validation part, thick, and on the training part, "
-            f"thin, over epochs; seed {seeds}. Dotted: the loss of filling masked patches with the mean. A stage has "
+            f"{title} ({protocol_words(first.protocol)}): loss on the validation part (thick) and the training part "
+            f"(thin) over epochs; seed {seeds}. Dotted: the loss of filling masked patches with the mean. A stage has "
             "images and masks of its own, so that losses compare within a stage alone."
         )
         curves = [
-            {name: curve(run, name) for name in ("val/loss", "train/loss", "val/mean_fill_loss")} for run in members
+            {name: run.curve(name) for name in ("val/loss", "train/loss", "val/mean_fill_loss")} for run in members
         ]
         figures.append(Figure(f"pretraining-{number}", caption, stages(curves, title)))
     return Section("Pretraining", tables=[_table(runs)] if runs else [], figures=figures)
-
-
-def curve(run: StoredRun, metric: str) -> Curve:
-    """Returns a metric of `metrics.csv` by epoch and stage."""
-    return [
-        (int(row["epoch"]), float(row.get("stage") or 0), float(row[metric]) if row.get(metric) else None)
-        for row in run.curves
-    ]
 
 
 def _place(run: StoredRun) -> tuple[int, str, str, str, str, int]:
@@ -57,9 +45,9 @@ def _name(run: StoredRun) -> str:
 def _table(runs: Sequence[StoredRun]) -> Table:
     rows: list[list[Entry]] = []
     for run in sorted(runs, key=_place):
-        losses = curve(run, "val/loss")
+        losses = run.curve("val/loss")
         last = [value for _, stage, value in losses if value is not None and stage == losses[-1][1]]
-        fill = [value for _, _, value in curve(run, "val/mean_fill_loss") if value is not None]
+        fill = [value for _, _, value in run.curve("val/mean_fill_loss") if value is not None]
         rows.append(
             [
                 TITLES.get(run.dataset, run.dataset),
@@ -75,8 +63,9 @@ def _table(runs: Sequence[StoredRun]) -> Table:
         )
     heads = ["dataset", "protocol", "masking", "seed", "stages", "epochs", "image visits", "best loss, last stage"]
     note = (
-        "Loss on the validation part in the last stage, where downstream runs take their weights from, beside the loss of "
-        "filling masked patches with the mean. Losses of different maskings do not compare: harder masks, higher loss."
+        "Loss on the validation part in the last stage, where downstream runs take their weights from, beside the "
+        "loss of filling masked patches with the mean. "
+        "Losses of different maskings do not compare: hard masks mean a high loss."
     )
     columns = [Column(head) for head in [*heads, "loss of the mean fill"]]
     return Table("pretraining", "Pretraining runs", note, columns, rows)

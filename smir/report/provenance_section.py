@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from smir.report.cells import TITLES, Cell
 from smir.report.document import Section
-from smir.report.stored import StoredRun, Tree
+from smir.report.stored import StoredRun
+from smir.report.tree import Tree
 
 Line = tuple[str, list[str]]
 
