@@ -50,7 +50,7 @@ def report(runs: list[Path] | Path = Path("runs"), out: Path = Path("report")) -
     for section in made.sections:
         if section.title.startswith("Main table"):
             for table in section.tables:
-                print("\n".join([table.title, "", *table_lines(table), "", table.note, ""]))
+                print("\n".join([table.title, "", *table_lines(table), "", table.caption, ""]))
     print(f"{made.summary}\nThe same with all tables, figures, commands and commits: {index.absolute()}")
 
 

@@ -7,7 +7,7 @@ from smir.report.curve_plots import lines
 from smir.report.document import Figure, Section
 from smir.report.estimates import paired
 from smir.report.main_section import BASELINES, INTERVAL, READING, file_word, protocol_words
-from smir.report.starts import lineage
+from smir.report.starts import INITS, lineage
 from smir.report.tables import Column, Entry, Table
 
 
@@ -58,7 +58,8 @@ def curves(results: Results, dataset: str, protocol: str | None) -> tuple[dict[s
             differ = differences(_but_for_budget(first), _but_for_budget(cell))
             if differ:
                 warnings.append(f"{first.first.folder} and {cell.first.folder} differ in {first_few(differ)}.")
-    return points, warnings
+    order = {init: place for place, init in enumerate(INITS)}
+    return dict(sorted(points.items(), key=lambda item: (order.get(item[0], len(order)), item[0]))), warnings
 
 
 def budget_section(results: Results, protocol: str | None) -> Section:
@@ -72,7 +73,11 @@ def budget_section(results: Results, protocol: str | None) -> Section:
         section.warnings.extend(warnings)
         section.tables.append(_table(points, title, name, protocol))
         estimates = {
-            init: {labels: cell.estimate() for labels, cell in sorted(by_labels.items())}
+            init: {
+                labels: estimate
+                for labels, cell in sorted(by_labels.items())
+                if (estimate := cell.estimate()) is not None
+            }
             for init, by_labels in points.items()
             if len(by_labels) > 1
         }

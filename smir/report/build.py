@@ -71,7 +71,10 @@ def build(roots: Sequence[Path]) -> Report:
         unused_section(tree),
         provenance_section(results.cells, tree.pretrained),
     ]
-    datasets = ", ".join(dict.fromkeys(TITLES.get(run.dataset, run.dataset) for run in tree.tested))
+    found = dict.fromkeys(
+        benchmark.dataset for protocol in results.protocols for benchmark in results.benchmarks(protocol)
+    )
+    datasets = ", ".join(TITLES.get(dataset, dataset) for dataset in found)
     summary = (
         f"{len(tree.tested)} tested segmentations of {datasets}, {len(tree.pretrained)} pretrainings, "
         f"{len(tree.unfinished)} unfinished runs below {', '.join(map(str, roots))}."

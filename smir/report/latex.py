@@ -33,11 +33,11 @@ def escaped(text: str) -> str:
 
 def _table(table: Table) -> str:
     kinds = "".join("l" if column.kind == "text" else "r" for column in table.columns)
-    rows = [" & ".join(escaped(in_one_line(entry)) for entry in row) for row in table.rows]
+    rows = [" & ".join(escaped(in_one_line(cell)) for cell in row) for row in table.cells()]
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escaped(table.title)}. {escaped(table.note)}}}",
+        rf"\caption{{{escaped(table.title)}. {escaped(table.caption)}}}",
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{@{{}}{kinds}@{{}}}}",
         r"\toprule",

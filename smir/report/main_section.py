@@ -13,13 +13,9 @@ CONTROLS = ("random-staged", "random-fixed")
 PAIRS = (("PascalVOC", "Cityscapes"), ("Nassar", "SugarBeets"))
 """The datasets that the paper averages over: its gains of 2.9 and of 2.5 points."""
 
-READING = (
-    "Mean ± sample deviation over seeds, in brackets the number of seeds; with one seed there is no deviation. Missing "
-    "rows have no finished run."
-)
+READING = "Mean ± sample deviation over seeds; with one seed there is no deviation. Missing rows have no finished run."
 INTERVAL = (
-    "Points of mIoU at the view, paired by seed: mean, 95 % bootstrap interval over the seeds, and in brackets the "
-    "number of seeds that both rows have; with one seed there is no interval."
+    "Differences are points of mIoU at the view, paired by seed: mean and, with several seeds, 95 % bootstrap interval."
 )
 
 

@@ -15,7 +15,7 @@ def markdown(sections: Sequence[Section]) -> str:
             lines += [text, ""]
         lines += [f"> **Warning:** {text}\n" for text in section.warnings]
         for table in section.tables:
-            lines += [f"### {table.title}", "", *table_lines(table), "", table.note, ""]
+            lines += [f"### {table.title}", "", *table_lines(table), "", table.caption, ""]
         for figure in section.figures:
             lines += [f"![{figure.caption}](figures/{figure.name}.svg)", "", f"*{figure.caption}*", ""]
         for name, entries in section.lists.items():
@@ -30,7 +30,7 @@ def table_lines(table: Table) -> list[str]:
     """Returns a table as aligned lines; a name over several columns goes in front of each."""
     head = [f"{column.group}: {column.head}" if column.group else column.head for column in table.columns]
     grid = [
-        [cell.replace("|", "\\|") for cell in row] for row in (head, *(map(in_one_line, row) for row in table.rows))
+        [cell.replace("|", "\\|") for cell in row] for row in (head, *(map(in_one_line, row) for row in table.cells()))
     ]
     widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
     first, *rows = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in grid]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smir.report.document import Figure, Picture, Section
 from smir.report.style import PAGE
-from smir.report.tables import MISSING, Entry, Table, shown
+from smir.report.tables import MISSING, Shown, Table
 
 PICTURE_WIDTH = 960
 
@@ -29,6 +29,7 @@ def page(sections: Sequence[Section], summary: str) -> str:
 def _text(text: str) -> str:
     """Escapes a text; what stands between backticks is code, and a minus before a number gets its own sign."""
     escaped = re.sub(r"(?<![\w-])-(?=\d|\s)", "−", html.escape(text))  # noqa: RUF001  # the sign is meant
+    escaped = escaped.replace(" %", "&nbsp;%")
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
 
 
@@ -43,11 +44,11 @@ def _section(number: int, section: Section) -> Iterator[str]:
     if section.pictures:
         yield '<div class="pictures">' + "".join(map(_picture, section.pictures)) + "</div>"
     for name, entries in section.lists.items():
-        yield f"<h3>{_text(name)}</h3><ul>"
+        yield f"<details><summary>{_text(name)}</summary><ul>"
         for text, commands in entries:
             code = "".join(f"<pre>{html.escape(command)}</pre>" for command in commands)
             yield f"<li>{_text(text)}{code}</li>"
-        yield "</ul>"
+        yield "</ul></details>"
     yield "</section>"
 
 
@@ -59,14 +60,13 @@ def _table(table: Table) -> Iterator[str]:
     kinds = [column.kind for column in table.columns]
     heads = (f'<th class="{column.kind}">{_text(column.head)}</th>' for column in table.columns)
     yield f"<tr>{''.join(heads)}</tr></thead><tbody>"
-    for row in table.rows:
-        yield "<tr>" + "".join(_cell(entry, kind) for entry, kind in zip(row, kinds, strict=True)) + "</tr>"
-    yield f'</tbody></table></div><p class="note">{_text(table.note)}</p>'
+    for row in table.cells():
+        yield "<tr>" + "".join(_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+    yield f'</tbody></table></div><p class="note">{_text(table.caption)}</p>'
 
 
-def _cell(entry: Entry, kind: str) -> str:
-    cell = shown(entry)
-    if entry is None:
+def _cell(cell: Shown, kind: str) -> str:
+    if cell.figure == MISSING:
         return f'<td class="{kind} missing">{MISSING}</td>'
     seeds = cell.seeds and f"{cell.seeds} seed" + ("" if cell.seeds == "1" or cell.seeds == "no common" else "s")
     basis = " ".join(part for part in (cell.interval, seeds) if part)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from smir.report.estimates import Difference, Estimate
-from smir.report.svg import INK, SOFT, WIDTH, Axis, Drawing, color, tick_text
+from smir.report.svg import INK, SOFT, WIDTH, Axis, Drawing, color, minus, tick_text
+from smir.report.tables import signed
 
 LEFT, RIGHT = 126, WIDTH - 62
 """Where the axis begins and ends; left of it are the names, right of it the figures."""
@@ -44,7 +45,7 @@ def forest(gains: Mapping[str, Difference | None], title: str) -> str:
         if gain.interval:
             drawing.line(axis(gain.interval[0]), y, axis(gain.interval[1]), y, color("selective"), 3)
         drawing.dot(axis(gain.mean), y, 5, color("selective"))
-        drawing.text(RIGHT + 10, y + 4, f"{gain.mean:+.1f}".replace("-", "\N{MINUS SIGN}"), weight=600)
+        drawing.text(RIGHT + 10, y + 4, minus(signed(gain.mean)), weight=600)
     return drawing.svg()
 
 
@@ -61,7 +62,7 @@ def dumbbells(pairs: Mapping[str, tuple[Estimate | None, Estimate | None]], name
         drawing.text(LEFT - 12, y + 4, name, INK if left and right else SOFT, "end")
         if left and right:
             drawing.line(axis(left.mean), y, axis(right.mean), y, "#b9b9b9", 2.5)
-            gain = f"{right.mean - left.mean:+.1f}".replace("-", "\N{MINUS SIGN}")
+            gain = minus(signed(right.mean - left.mean))
             drawing.text(RIGHT + 10, y + 4, gain, weight=600)
         elif not (left or right):
             drawing.text(LEFT + 6, y + 4, "missing", SOFT)
@@ -75,7 +76,7 @@ def _axis(drawing: Drawing, values: list[float], unit: str, top: float = 28, zer
     """Draws the ticks below the rows."""
     bottom = drawing.height - 30
     axis = Axis(values, LEFT, RIGHT, around=0.0 if zero else None)
-    for tick in axis.ticks(4):
+    for tick in axis.ticks(5):
         is_zero = zero and abs(tick) < 1e-9
         drawing.line(axis(tick), top, axis(tick), bottom, *((SOFT, 1.5) if is_zero else ()))
         drawing.text(axis(tick), bottom + 13, tick_text(tick, signed=zero), SOFT, "middle", 11)

@@ -35,6 +35,7 @@ figure svg { width: 100%; height: auto } img { max-width: 100%; display: block }
 li { margin: .5em 0; overflow-wrap: anywhere }
 pre { font: 12px/1.45 ui-monospace, Menlo, Consolas, monospace; background: #f6f6f6; padding: .5em .7em; margin: .3em 0;
       white-space: pre-wrap; overflow-wrap: anywhere }
+details { margin: .4em 0 } summary { cursor: pointer; font-weight: 600; font-size: .95em }
 code { font: .88em ui-monospace, Menlo, Consolas, monospace }
 @media print {
   body { font-size: 10.5px; max-width: none; padding: 0 } nav { display: none } .scroll { overflow: visible }
@@ -45,5 +46,6 @@ code { font: .88em ui-monospace, Menlo, Consolas, monospace }
 </style></head><body>
 <h1>smir: results</h1><p class="summary">SUMMARY</p><nav>LINKS</nav>
 BODY
+<script>addEventListener('beforeprint', () => document.querySelectorAll('details').forEach(d => d.open = true))</script>
 </body></html>
 """

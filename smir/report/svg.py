@@ -110,6 +110,11 @@ class Axis:
 def tick_text(value: float, signed: bool = False) -> str:
     """Writes a tick without superfluous zeros and without a negative zero."""
     text = f"{value:+.6g}" if signed and abs(value) > 1e-12 else f"{value:.6g}" if abs(value) > 1e-12 else "0"
+    return minus(text)
+
+
+def minus(text: str) -> str:
+    """Returns a number's text with the sign that typesetters use."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -26,7 +26,21 @@ class Column:
 
     head: str
     group: str = ""
-    kind: Literal["text", "estimate", "difference"] = "text"
+    kind: Literal["text", "number", "estimate", "difference"] = "text"
+
+
+class Shown(NamedTuple):
+    """A cell as text.
+
+    Attributes:
+        figure: Such as `56.2 ± 1.1` or `+1.3`; with one seed there is no deviation.
+        interval: Such as `[+0.2, +2.4]`; with one seed there is none.
+        seeds: How many seeds the figure rests on: `3`, or `2 of 3` where the others do not have it.
+    """
+
+    figure: str
+    interval: str = ""
+    seeds: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,19 +74,27 @@ class Table:
                 spans.append((column.group, 1))
         return spans
 
+    @property
+    def common_seeds(self) -> str:
+        """The number of seeds that every figure rests on; nothing where they differ."""
+        counts = {cell.seeds for row in self.rows for cell in map(shown, row) if cell.seeds}
+        return counts.pop() if len(counts) == 1 else ""
 
-class Shown(NamedTuple):
-    """A cell as text.
+    def cells(self) -> list[list[Shown]]:
+        """The cells as text; the number of seeds is left to the caption where it is the same everywhere."""
+        common = self.common_seeds
+        rows = [[shown(entry) for entry in row] for row in self.rows]
+        return [[cell._replace(seeds="") if cell.seeds == common else cell for cell in row] for row in rows]
 
-    Attributes:
-        figure: Such as `56.2 ± 1.1` or `+1.3`; with one seed there is no deviation.
-        interval: Such as `[+0.2, +2.4]`; with one seed there is none.
-        seeds: How many seeds the figure rests on: `3`, or `2 of 3` where the others do not have it.
-    """
-
-    figure: str
-    interval: str = ""
-    seeds: str = ""
+    @property
+    def caption(self) -> str:
+        """The note, and how many seeds the figures rest on."""
+        if all(column.kind in ("text", "number") for column in self.columns):
+            return self.note
+        if not (common := self.common_seeds):
+            return f"{self.note} The number of seeds stands beside each figure."
+        seeds = "a single seed" if common == "1" else f"{common} seeds"
+        return f"{self.note} Every figure rests on {seeds}."
 
 
 def shown(entry: Entry) -> Shown:
@@ -88,11 +110,16 @@ def shown(entry: Entry) -> Shown:
         return Shown(f"{entry.mean:.1f}{deviation}", seeds=seeds)
     if not known:
         return Shown(NOT_MEANT, seeds="no common")
-    interval = f"[{entry.interval[0]:+.1f}, {entry.interval[1]:+.1f}]" if entry.interval else ""
-    return Shown(f"{entry.mean:+.1f}", interval, f"{known}")
+    interval = f"[{signed(entry.interval[0])}, {signed(entry.interval[1])}]" if entry.interval else ""
+    return Shown(signed(entry.mean), interval, f"{known}")
 
 
-def in_one_line(entry: Entry) -> str:
+def signed(value: float) -> str:
+    """Returns a difference with its sign, which zero has not."""
+    text = f"{value:+.1f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def in_one_line(cell: Shown) -> str:
     """Returns a cell as one text: `56.2 ± 1.1 (3)`, `+1.3 [+0.2, +2.4] (3)`, the number of seeds in brackets."""
-    cell = shown(entry)
     return " ".join(part for part in (cell.figure, cell.interval, cell.seeds and f"({cell.seeds})") if part)
