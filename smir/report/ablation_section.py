@@ -1,8 +1,10 @@
 """Ablations: one line for every variant, against the run without it."""
 
+import re
+
 from smir.recipes import differences
 from smir.report.budget_section import budget_cells
-from smir.report.cells import TITLES, Cell, Results, estimate_of
+from smir.report.cells import Cell, Results, estimate_of, title_of
 from smir.report.document import Section
 from smir.report.estimates import paired
 from smir.report.main_section import INTERVAL, READING, file_word, protocol_words
@@ -18,11 +20,11 @@ def ablation_section(results: Results, protocol: str | None) -> Section:
     changes: list[tuple[str, list[str]]] = []
     for dataset in dict.fromkeys(benchmark.dataset for benchmark in benchmarks):
         cells = [cell for cell in results.variants(dataset, protocol) if id(cell) not in budgets]
-        for cell in sorted(cells, key=lambda cell: (cell.first.init, cell.first.variant or "")):
+        for cell in sorted(cells, key=lambda cell: (cell.first.init, _natural(cell.first.variant or ""))):
             plain = results.plain(benchmarks[0]._replace(dataset=dataset, budget=cell.first.budget))
             without = plain.get(cell.first.init)
             own, before = cell.estimate(), estimate_of(plain, cell.first.init)
-            title = TITLES.get(dataset, dataset)
+            title = title_of(dataset)
             rows.append([title, cell.first.init, cell.first.variant, before, own, paired(own, before)])
             if without is not None:
                 texts = "; ".join(differences(_settings(cell), _settings(without))) or "nothing that its recipe tells"
@@ -40,6 +42,11 @@ def ablation_section(results: Results, protocol: str | None) -> Section:
     table = Table(f"ablations-{file_word(protocol)}", "Ablations", note, columns, rows)
     lists = {"What each variant changes": changes} if changes else {}
     return Section(f"Ablations, {words}", tables=[table] if rows else [], lists=lists)
+
+
+def _natural(word: str) -> list[tuple[int, str]]:
+    """Sorts `stages-5` before `stages-20`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", word)]
 
 
 def _settings(cell: Cell) -> dict[str, object]:

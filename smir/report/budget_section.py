@@ -2,11 +2,11 @@
 
 from smir.errors import first_few
 from smir.recipes import differences
-from smir.report.cells import TITLES, Benchmark, Cell, Results
+from smir.report.cells import Benchmark, Cell, Results, title_of
 from smir.report.curve_plots import lines
 from smir.report.document import Figure, Section
 from smir.report.estimates import paired
-from smir.report.main_section import BASELINES, INTERVAL, READING, file_word, protocol_words
+from smir.report.main_section import BASELINES, INTERVAL, READING, file_word, protocol_words, seed_words
 from smir.report.starts import INITS, lineage
 from smir.report.tables import Column, Entry, Table
 
@@ -69,7 +69,7 @@ def budget_section(results: Results, protocol: str | None) -> Section:
         points, warnings = curves(results, dataset, protocol)
         if len({labels for by_labels in points.values() for labels in by_labels}) < 2:
             continue
-        title, name = TITLES.get(dataset, dataset), f"budgets-{file_word(protocol)}-{dataset}"
+        title, name = title_of(dataset), f"budgets-{file_word(protocol)}-{dataset}"
         section.warnings.extend(warnings)
         section.tables.append(_table(points, title, name, protocol))
         estimates = {
@@ -81,17 +81,13 @@ def budget_section(results: Results, protocol: str | None) -> Section:
             for init, by_labels in points.items()
             if len(by_labels) > 1
         }
+        seeds = seed_words(len(e.by_seed) for by_labels in estimates.values() for e in by_labels.values())
         caption = (
             f"{title} ({protocol_words(protocol)}): mIoU at the view by number of labelled training images; mean and, "
-            f"with several seeds, sample deviation. Seeds: {_seeds(points)}."
+            f"with several seeds, sample deviation; {seeds}."
         )
         section.figures.append(Figure(name, caption, lines(estimates, title)))
     return section
-
-
-def _seeds(points: dict[str, dict[int, Cell]]) -> str:
-    counts = sorted({len(cell.runs) for by_labels in points.values() for cell in by_labels.values()})
-    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 
 def _table(points: dict[str, dict[int, Cell]], title: str, name: str, protocol: str | None) -> Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from smir.report.ablation_section import ablation_section
 from smir.report.budget_section import budget_section
-from smir.report.cells import TITLES, Results
+from smir.report.cells import Results, title_of
 from smir.report.class_section import class_section
 from smir.report.cross_section import cross_section
 from smir.report.csv_files import csv_of, runs_csv
@@ -74,7 +74,7 @@ def build(roots: Sequence[Path]) -> Report:
     found = dict.fromkeys(
         benchmark.dataset for protocol in results.protocols for benchmark in results.benchmarks(protocol)
     )
-    datasets = ", ".join(TITLES.get(dataset, dataset) for dataset in found)
+    datasets = ", ".join(title_of(dataset) for dataset in found)
     summary = (
         f"{len(tree.tested)} tested segmentations of {datasets}, {len(tree.pretrained)} pretrainings, "
         f"{len(tree.unfinished)} unfinished runs below {', '.join(map(str, roots))}."

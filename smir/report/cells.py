@@ -19,6 +19,11 @@ TITLES = {
 """The datasets of the paper, in its order; others follow under their own names."""
 
 
+def title_of(dataset: str) -> str:
+    """Name of a dataset in tables."""
+    return TITLES.get(dataset, dataset)
+
+
 class Benchmark(NamedTuple):
     """What figures compare on: a column of the main table.
 
@@ -35,7 +40,7 @@ class Benchmark(NamedTuple):
     @property
     def title(self) -> str:
         """The dataset's name, and the label budget where one was set."""
-        name = TITLES.get(self.dataset, self.dataset)
+        name = title_of(self.dataset)
         if self.budget is None:
             return name
         labels = f"{self.budget:.0%}".replace("%", " %") if isinstance(self.budget, float) else str(self.budget)

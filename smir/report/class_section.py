@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from smir.report.cells import Benchmark, Cell, Results, estimate_of
 from smir.report.document import Figure, Section
 from smir.report.estimates import Difference, paired
-from smir.report.main_section import BASELINES, READING, file_word, protocol_words
+from smir.report.main_section import BASELINES, READING, file_word, protocol_words, seed_words
 from smir.report.row_plots import dumbbells
 from smir.report.tables import Column, Entry, Table
 
@@ -89,9 +89,9 @@ def _figure(cells: dict[str, Cell], benchmark: Benchmark, classes: Sequence[str]
     pairs = {
         c: (estimate_of(cells, "random", _metric(c)), estimate_of(cells, "selective", _metric(c))) for c in classes
     }
-    seeds = sorted(set(cells["random"].seeds) & set(cells["selective"].seeds))
+    seeds = seed_words(len(cells[init].runs) for init in ("random", "selective"))
     caption = (
         f"{benchmark.title} ({protocol_words(benchmark.protocol)}): IoU per class of random and of selective masking, "
-        f"means over their seeds ({len(seeds)} in common), classes sorted by {order}."
+        f"means over {seeds}, classes sorted by {order}."
     )
     return Figure(name, caption, dumbbells(pairs, ("random", "selective"), benchmark.title))

@@ -1,8 +1,9 @@
 """Pretraining on the downstream dataset itself against pretraining on its sister."""
 
-from smir.report.cells import Results, estimate_of
+from smir.report.cells import Results, estimate_of, title_of
 from smir.report.document import Section
 from smir.report.main_section import INTERVAL, READING, difference, file_word, protocol_words
+from smir.report.starts import last_word
 from smir.report.tables import Column, Entry, Table
 
 
@@ -20,7 +21,7 @@ def cross_section(results: Results, protocol: str | None) -> Section:
             figures = [estimate_of(cells, init) for init in (own, cross)]
             pool = cells[cross].first.weights["recipe"]["data"]["class_path"] if cross in cells else None
             gain = difference(results, benchmark, own, cross)
-            rows.append([benchmark.title, own, pool and pool.rsplit(".", 1)[-1], *figures, gain])
+            rows.append([benchmark.title, own, pool and title_of(last_word(pool)), *figures, gain])
     columns = [
         Column("dataset"),
         Column("masking"),

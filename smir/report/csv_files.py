@@ -11,7 +11,12 @@ from smir.report.tables import NOT_MEANT, Column, Entry, Table
 MISSING = "NA"
 """What R and pandas read as a missing value."""
 
-_PARTS = {"text": ("",), "number": ("",), "estimate": ("", " std", " seeds"), "difference": ("", " low", " high", " seeds")}
+_PARTS = {
+    "text": ("",),
+    "number": ("",),
+    "estimate": ("", " std", " seeds"),
+    "difference": ("", " low", " high", " seeds"),
+}
 
 
 def csv_of(table: Table) -> str:

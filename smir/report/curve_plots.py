@@ -7,7 +7,7 @@ from smir.report.estimates import Estimate
 from smir.report.stored import Point
 from smir.report.svg import SOFT, WIDTH, Axis, Drawing, color, spread, tick_text
 
-LEFT, TOP, HEIGHT = 40, 30, 300
+LEFT, TOP, HEIGHT = 40, 38, 308
 POINTS = 300
 """Of a longer curve, means of neighbouring epochs are drawn: it has no more pixels."""
 
@@ -130,8 +130,10 @@ def _stage_marks(drawing: Drawing, curve: Sequence[Point], x: Axis, bottom: floa
     if len(first) < 2:
         return
     ends = [*list(first.values())[1:], curve[-1].epoch + 1]
+    room = (x(curve[-1].epoch) - x(curve[0].epoch)) / len(first)
+    every = math.ceil((7 * len(str(max(first))) + 6) / room)
     for (stage, begin), end in zip(first.items(), ends, strict=True):
         if begin:
             drawing.line(x(begin - 0.5), TOP + 4, x(begin - 0.5), bottom, "#c4c4c4")
-        if x(end) - x(begin) > 14:
+        if stage % every == 0:
             drawing.text(x((begin + end - 1) / 2), TOP + 10, str(stage), SOFT, "middle", 10)

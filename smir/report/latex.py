@@ -28,7 +28,7 @@ def latex(tables: Sequence[Table]) -> str:
 def escaped(text: str) -> str:
     """Returns a text that LaTeX prints as it is; a minus before a number becomes one."""
     protected = "".join(_SPECIAL.get(character, character) for character in text)
-    return re.sub(r"(?<![\w-])([+-])(?=\d)", r"$\1$", protected)
+    return re.sub(r"(?<![\w-])([+-])(?=\d| \w)", r"$\1$", protected)
 
 
 def _table(table: Table) -> str:

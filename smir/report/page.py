@@ -29,7 +29,7 @@ def page(sections: Sequence[Section], summary: str) -> str:
 def _text(text: str) -> str:
     """Escapes a text; what stands between backticks is code, and a minus before a number gets its own sign."""
     escaped = re.sub(r"(?<![\w-])-(?=\d|\s)", "−", html.escape(text))  # noqa: RUF001  # the sign is meant
-    escaped = escaped.replace(" %", "&nbsp;%")
+    escaped = escaped.replace(" %", "&nbsp;%").replace("− ", "−&nbsp;")  # noqa: RUF001  # the sign is meant
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
 
 

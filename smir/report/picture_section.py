@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from smir.report.cells import TITLES, Results
+from smir.report.cells import Results, title_of
 from smir.report.document import Picture, Section
 from smir.report.stored import StoredRun
 
@@ -41,7 +41,7 @@ def pretraining_pictures(runs: Sequence[StoredRun]) -> list[Picture]:
         images = run.folder / "images"
         for path in [*sorted(images.glob("stage-*.png"))[-1:], images / "final.png"]:
             if path.is_file():
-                words = f"{TITLES.get(run.dataset, run.dataset)}, {run.init}, seed {run.seed}: {path.stem}"
+                words = f"{title_of(run.dataset)}, {run.init}, seed {run.seed}: {path.stem}"
                 pictures.append(Picture(path, words))
     return pictures
 

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 
-from smir.report.cells import TITLES
+from smir.report.cells import TITLES, title_of
 from smir.report.curve_plots import stages
 from smir.report.document import Figure, Section
 from smir.report.main_section import protocol_words
 from smir.report.stored import StoredRun
 from smir.report.tables import Column, Entry, Table
+
+CURVES = (
+    "The curves show the loss on the validation part (thick) and on the training part (thin) over epochs; dotted is "
+    "the loss of filling masked patches with the mean. A stage, numbered above, has images and masks of its own: "
+    "losses compare within a stage alone."
+)
 
 
 def pretraining_section(runs: Sequence[StoredRun]) -> Section:
@@ -19,17 +25,13 @@ def pretraining_section(runs: Sequence[StoredRun]) -> Section:
     for number, members in enumerate(groups.values()):
         first = members[0]
         seeds = ", ".join(str(run.seed) for run in members)
-        title = f"{TITLES.get(first.dataset, first.dataset)}, {_name(first)}"
-        caption = (
-            f"{title} ({protocol_words(first.protocol)}): loss on the validation part (thick) and the training part "
-            f"(thin) over epochs; seed {seeds}. Dotted: the loss of filling masked patches with the mean. A stage has "
-            "images and masks of its own, so that losses compare within a stage alone."
-        )
+        title = f"{title_of(first.dataset)}, {_name(first)}"
+        caption = f"{title} ({protocol_words(first.protocol)}); seed {seeds}."
         curves = [
             {name: run.curve(name) for name in ("val/loss", "train/loss", "val/mean_fill_loss")} for run in members
         ]
         figures.append(Figure(f"pretraining-{number}", caption, stages(curves, title)))
-    return Section("Pretraining", tables=[_table(runs)] if runs else [], figures=figures)
+    return Section("Pretraining", text=[CURVES], tables=[_table(runs)] if runs else [], figures=figures)
 
 
 def _place(run: StoredRun) -> tuple[int, str, str, str, str, int]:
@@ -50,7 +52,7 @@ def _table(runs: Sequence[StoredRun]) -> Table:
         fill = [value for _, _, value in run.curve("val/mean_fill_loss") if value is not None]
         rows.append(
             [
-                TITLES.get(run.dataset, run.dataset),
+                title_of(run.dataset),
                 run.protocol or "-",
                 _name(run),
                 str(run.seed),
@@ -61,11 +63,12 @@ def _table(runs: Sequence[StoredRun]) -> Table:
                 f"{fill[-1]:.4f}" if fill else None,
             ]
         )
-    heads = ["dataset", "protocol", "masking", "seed", "stages", "epochs", "image visits", "best loss, last stage"]
+    names = ("dataset", "protocol", "masking")
+    numbers = ("seed", "stages", "epochs", "image visits", "best loss, last stage", "loss of the mean fill")
     note = (
         "Loss on the validation part in the last stage, where downstream runs take their weights from, beside the "
         "loss of filling masked patches with the mean. "
         "Losses of different maskings do not compare: hard masks mean a high loss."
     )
-    columns = [Column(head) for head in [*heads, "loss of the mean fill"]]
+    columns = [*map(Column, names), *(Column(head, kind="number") for head in numbers)]
     return Table("pretraining", "Pretraining runs", note, columns, rows)

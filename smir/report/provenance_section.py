@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from smir.report.cells import TITLES, Cell
+from smir.report.cells import TITLES, Cell, title_of
 from smir.report.document import Section
 from smir.report.stored import StoredRun
 from smir.report.tree import Tree
@@ -15,7 +15,7 @@ def provenance_section(cells: Sequence[Cell], pretrained: Sequence[StoredRun]) -
     lists: dict[str, list[Line]] = {}
     for cell in sorted(cells, key=_order):
         first = cell.first
-        name = f"{TITLES.get(first.dataset, first.dataset)}, {first.init}"
+        name = f"{title_of(first.dataset)}, {first.init}"
         name += f", {first.variant}" if first.variant else ""
         name += f" ({first.protocol}; {first.labels:,} labelled images)" if first.protocol else f" ({first.labels:,})"
         lists[name] = [_tested(run) for run in cell.runs]
