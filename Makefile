@@ -34,7 +34,7 @@ lint: .venv/installed  ## ruff, its formatter, and mypy (strict) on smir/
 	.venv/bin/mypy
 
 demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
-	$(SMIR) report --runs $(DEMO) --out $(DEMO)/report
+	$(SMIR) report $(DEMO) --out $(DEMO)/report
 
 $(DEMO)/data/nassar/ortho_tiles/tiles.json: | .venv/installed
 	$(SMIR) prepare synthetic --root $(DEMO)/data --width 3072 --height 3072 --train_tiles 24 --test_tiles 48
