@@ -1,4 +1,4 @@
-"""`smir report` on fabricated runs, whose layout is that of real ones."""
+"""`smir report` on fabricated runs; `test_cli.py` compares their layout with that of real ones."""
 
 import csv
 import itertools
@@ -14,7 +14,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import segment_words, selective_words
 from fake_runs import CLASSES, INITS, SISTER, Run, pretraining, segmentation, write_paper
 
 from smir.report.curve_plots import POINTS, thinned
@@ -462,38 +461,3 @@ def test_long_curves_are_thinned_within_their_stages():
     assert len(drawn) <= 1.1 * POINTS
     assert {point.stage for point in drawn} == set(range(10))
     assert statistics.fmean(point.value for point in drawn) == pytest.approx(499.5, rel=0.01)
-
-
-# the layout
-
-
-def shape(value):
-    """Names without values, and of a list its first entry."""
-    if isinstance(value, dict):
-        return {name: shape(part) for name, part in value.items()}
-    return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
-
-
-def test_fabricated_runs_look_like_real_ones(smir, field, tmp_path):
-    smir(*selective_words(field, "--run.experiment=demo/selective"))
-    weights = tmp_path / "runs/demo/selective/seed0/checkpoints/best.ckpt"
-    smir(*segment_words(field, f"--model.weights={weights}", "--run.experiment=demo/segment"))
-    source = pretraining(tmp_path / "fake", "Nassar", "selective", 0).write()
-    fake = segmentation(tmp_path / "fake", "Nassar", "selective", 0, source.weights(), budget=8).write().folder
-    for real, made in (
-        (tmp_path / "runs/demo/selective/seed0", source.folder),
-        (tmp_path / "runs/demo/segment/seed0", fake),
-    ):
-        there, here = ({str(p.relative_to(f)) for p in f.rglob("*.*")} for f in (real, made))
-        assert not {name for name in here - there if not re.match(r"images/stage|test/overlay", name)}
-        for name in ("run.json", "DONE", "environment.json", *(["test/metrics.json"] if made == fake else [])):
-            left, right = (shape(json.loads((folder / name).read_text())) for folder in (real, made))
-            if name == "environment.json":
-                left[0]["versions"] = right[0]["versions"] = {}
-            assert left == right, name
-        left, right = ((folder / "metrics.csv").read_text().split("\n")[0].split(",") for folder in (real, made))
-        assert set(right) <= set(left)
-    smir("report", "runs")
-    (run,) = {row["init"] for row in rows_of(tmp_path / "report/tables/runs.csv")}
-    assert run == "selective"
-    assert "missing" in (tmp_path / "report/report.md").read_text()

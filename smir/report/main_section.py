@@ -15,7 +15,7 @@ PAIRS = (("PascalVOC", "Cityscapes"), ("Nassar", "SugarBeets"))
 
 READING = "Mean ± sample deviation over seeds; with one seed there is no deviation. Missing rows have no finished run."
 INTERVAL = (
-    "Differences are points of mIoU at the view, paired by seed: mean and, with several seeds, 95 % bootstrap interval. "
+    "Differences are points of mIoU at the view, paired by seed: mean and, of several seeds, 95 % bootstrap interval. "
     "From two or three seeds that is the range of their differences, which is too short: of three it holds the true "
     "difference in three of four cases."
 )
