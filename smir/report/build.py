@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from smir.atomic import write_atomically
 from smir.report.ablation_section import ablation_section
 from smir.report.budget_section import budget_section
 from smir.report.cells import Results, title_of
@@ -19,7 +20,6 @@ from smir.report.picture_section import picture_section
 from smir.report.pretraining_section import pretraining_section
 from smir.report.provenance_section import provenance_section, unused_section
 from smir.report.tree import Tree, read_tree
-from smir.runs import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)
