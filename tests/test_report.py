@@ -17,7 +17,7 @@ import pytest
 from fake_runs import CLASSES, INITS, SISTER, Run, pretraining, segmentation, write_paper
 
 from smir.report.curve_plots import POINTS, thinned
-from smir.report.estimates import Estimate, averaged, bootstrap_interval, paired
+from smir.report.estimates import Estimate, averaged, bootstrap_interval, on_common_seeds, paired
 from smir.report.latex import escaped
 from smir.report.stored import Point
 from smir.report.svg import Axis, spread
@@ -100,6 +100,8 @@ def test_pairs_need_both_and_averages_need_all():
     assert averaged([paired(left, right), None]) is None
     assert averaged([paired(left, left), paired(left, right)]).by_seed == {1: 1.5}
     assert paired(left, Estimate({5: 1.0}, 1)).by_seed == {}
+    assert on_common_seeds(left, right) == (Estimate({1: 7.0}, 1), Estimate({1: 4.0}, 1))
+    assert on_common_seeds(left, Estimate({5: 1.0}, 1)) == (None, None)
 
 
 def test_classes_begin_with_the_lowest_of_the_baseline(paper):
@@ -349,8 +351,12 @@ def test_rows_that_differ_in_more_than_their_start_get_a_warning(smir, tmp_path)
     other = segmentation(tmp_path / "runs", "Nassar", "imagenet")
     other.recipe["model"]["init_args"]["lr"] = 0.001
     other.write()
+    segmentation(tmp_path / "runs", "Nassar", "random", 0, pretraining(tmp_path, "Nassar", "random").weights()).write()
     smir("report", "runs")
-    assert "**Warning:** Rows that are compared differ" in (tmp_path / "report/report.md").read_text()
+    text = (tmp_path / "report/report.md").read_text()
+    assert text.count("**Warning:** Rows that are compared differ") == 1
+    assert "segment-imagenet/seed0 differs from " in text
+    assert "recipe.model.init_args.lr: 0.001, not 0.003." in text
 
 
 # where a run belongs

@@ -61,7 +61,7 @@ def main_section(results: Results, protocol: str | None) -> Section:
     return Section(
         f"Main table, {words}",
         warnings=[
-            f"Rows that are compared differ in more than what they start from. {text}"
+            f"Rows that are compared differ in more than what they start from. {text}."
             for benchmark in benchmarks
             for text in results.unequal(benchmark)
         ],

@@ -13,7 +13,7 @@ h3 { font-size: 1.02em; margin: 1.8em 0 .5em }
 p { max-width: 78ch } a { color: var(--link) }
 nav { display: flex; flex-wrap: wrap; gap: .3em 1.3em; font-size: .93em } nav a { text-decoration: none }
 .scroll { overflow-x: auto }
-table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums;
+table { border-collapse: separate; border-spacing: 0; font-size: 14px; font-variant-numeric: tabular-nums;
         border-top: 1.5px solid var(--ink); border-bottom: 1.5px solid var(--ink) }
 th { font-weight: 600; text-align: right; vertical-align: bottom; padding: .4em .75em }
 th.group { text-align: center; border-bottom: 1px solid var(--line) } th.group:empty { border: 0 }
