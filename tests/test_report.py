@@ -213,14 +213,28 @@ def test_figures_are_svg_with_their_text(paper):
     assert {"scratch", "imagenet", "random", "selective"} < set(ends)
 
 
-def test_the_same_runs_give_the_same_report_and_old_tables_go(paper, smir, tmp_path):
-    shutil.copytree(paper / "report", tmp_path / "report")
-    (tmp_path / "report/tables/budgets-clean-Nassar.csv").write_text("of an earlier report")
+def test_the_same_runs_give_the_same_report(paper, smir, tmp_path):
     smir("report", "--out", tmp_path / "report", paper / "runs")
-    for path in (paper / "report").rglob("*.*"):
-        if path.is_file():
-            assert path.read_bytes() == (tmp_path / "report" / path.relative_to(paper / "report")).read_bytes()
-    assert not (tmp_path / "report/tables/budgets-clean-Nassar.csv").exists()
+    names = json.loads((paper / "report/contents.json").read_text())
+    assert {str(p.relative_to(paper / "report")) for p in (paper / "report").rglob("*.*")} == {*names, "contents.json"}
+    for name in names:
+        assert (paper / "report" / name).read_bytes() == (tmp_path / "report" / name).read_bytes()
+
+
+def test_what_an_earlier_report_has_written_goes_and_nothing_else(smir, tmp_path):
+    for protocol in ("paper", "clean"):
+        segmentation(tmp_path / protocol, "Nassar", "scratch", 0, protocol=protocol).write()
+    smir("report", "paper", "clean")
+    own = tmp_path / "report/tables/mine.csv"
+    own.write_text("1")
+    (tmp_path / "kept").write_text("1")
+    contents = tmp_path / "report/contents.json"
+    contents.write_text(json.dumps([*json.loads(contents.read_text()), "../kept", "/kept", "..", "tables", 3]))
+    assert (tmp_path / "report/tables/main-clean.csv").exists()
+    smir("report", "paper")
+    assert not (tmp_path / "report/tables/main-clean.csv").exists()
+    assert own.exists()
+    assert (tmp_path / "kept").exists()
 
 
 # what is missing
@@ -400,6 +414,7 @@ def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_
         ("config.yaml", "run: [", "config.yaml cannot be read"),
         ("config.yaml", "- 1", "config.yaml cannot be read"),
         ("DONE", "3", "run.json is damaged"),
+        ("test/overlay-0.png", "no picture", "overlay-0.png is no picture that can be read"),
         ("test/metrics.json", "{}", "metrics.json is damaged"),
         ("test/metrics.json", None, "metrics.json is damaged"),
     ],
@@ -411,6 +426,13 @@ def test_damaged_records_name_the_file(fails, tmp_path, name, content, said):
     if content is not None:
         (run.folder / name).write_text(content)
     assert said in fails("report", "runs")
+
+
+def test_a_report_that_cannot_be_written_says_where(fails, tmp_path):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    (tmp_path / "taken").write_text("a file")
+    assert "taken" in fails("report", "runs", "--out=taken")
+    assert (tmp_path / "taken").read_text() == "a file"
 
 
 def test_damaged_curves_name_the_file(fails, tmp_path):

@@ -41,7 +41,8 @@ code { font: .88em ui-monospace, Menlo, Consolas, monospace }
   body { font-size: 10.5px; max-width: none; padding: 0 } nav { display: none } .scroll { overflow: visible }
   table { font-size: 9px } td, th { padding: .25em .4em } td small { font-size: 8px } h2 { break-after: avoid }
   .figures { grid-template-columns: repeat(3, 1fr) } .pictures { grid-template-columns: repeat(2, 1fr) }
-  pre { font-size: 8px } tr { break-inside: avoid } td:first-child { position: static }
+  pre { font-size: 8px } .note, figcaption { font-size: 8.5px }
+  tr { break-inside: avoid } td:first-child { position: static }
 }
 </style></head><body>
 <h1>smir: results</h1><p class="summary">SUMMARY</p><nav>LINKS</nav>
