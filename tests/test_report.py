@@ -1,4 +1,4 @@
-"""`smir report` on fabricated runs, whose layout is that of real ones."""
+"""`smir report` on fabricated runs; `test_cli.py` compares their layout with that of real ones."""
 
 import csv
 import itertools
@@ -14,11 +14,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import segment_words, selective_words
 from fake_runs import CLASSES, INITS, SISTER, Run, pretraining, segmentation, write_paper
 
 from smir.report.curve_plots import POINTS, thinned
-from smir.report.estimates import Estimate, averaged, bootstrap_interval, paired
+from smir.report.estimates import Estimate, averaged, bootstrap_interval, on_common_seeds, paired
 from smir.report.latex import escaped
 from smir.report.stored import Point
 from smir.report.svg import Axis, spread
@@ -101,6 +100,8 @@ def test_pairs_need_both_and_averages_need_all():
     assert averaged([paired(left, right), None]) is None
     assert averaged([paired(left, left), paired(left, right)]).by_seed == {1: 1.5}
     assert paired(left, Estimate({5: 1.0}, 1)).by_seed == {}
+    assert on_common_seeds(left, right) == (Estimate({1: 7.0}, 1), Estimate({1: 4.0}, 1))
+    assert on_common_seeds(left, Estimate({5: 1.0}, 1)) == (None, None)
 
 
 def test_classes_begin_with_the_lowest_of_the_baseline(paper):
@@ -212,14 +213,28 @@ def test_figures_are_svg_with_their_text(paper):
     assert {"scratch", "imagenet", "random", "selective"} < set(ends)
 
 
-def test_the_same_runs_give_the_same_report_and_old_tables_go(paper, smir, tmp_path):
-    shutil.copytree(paper / "report", tmp_path / "report")
-    (tmp_path / "report/tables/budgets-clean-Nassar.csv").write_text("of an earlier report")
+def test_the_same_runs_give_the_same_report(paper, smir, tmp_path):
     smir("report", "--out", tmp_path / "report", paper / "runs")
-    for path in (paper / "report").rglob("*.*"):
-        if path.is_file():
-            assert path.read_bytes() == (tmp_path / "report" / path.relative_to(paper / "report")).read_bytes()
-    assert not (tmp_path / "report/tables/budgets-clean-Nassar.csv").exists()
+    names = json.loads((paper / "report/contents.json").read_text())
+    assert {str(p.relative_to(paper / "report")) for p in (paper / "report").rglob("*.*")} == {*names, "contents.json"}
+    for name in names:
+        assert (paper / "report" / name).read_bytes() == (tmp_path / "report" / name).read_bytes()
+
+
+def test_what_an_earlier_report_has_written_goes_and_nothing_else(smir, tmp_path):
+    for protocol in ("paper", "clean"):
+        segmentation(tmp_path / protocol, "Nassar", "scratch", 0, protocol=protocol).write()
+    smir("report", "paper", "clean")
+    own = tmp_path / "report/tables/mine.csv"
+    own.write_text("1")
+    (tmp_path / "kept").write_text("1")
+    contents = tmp_path / "report/contents.json"
+    contents.write_text(json.dumps([*json.loads(contents.read_text()), "../kept", "/kept", "..", "tables", 3]))
+    assert (tmp_path / "report/tables/main-clean.csv").exists()
+    smir("report", "paper")
+    assert not (tmp_path / "report/tables/main-clean.csv").exists()
+    assert own.exists()
+    assert (tmp_path / "kept").exists()
 
 
 # what is missing
@@ -350,8 +365,12 @@ def test_rows_that_differ_in_more_than_their_start_get_a_warning(smir, tmp_path)
     other = segmentation(tmp_path / "runs", "Nassar", "imagenet")
     other.recipe["model"]["init_args"]["lr"] = 0.001
     other.write()
+    segmentation(tmp_path / "runs", "Nassar", "random", 0, pretraining(tmp_path, "Nassar", "random").weights()).write()
     smir("report", "runs")
-    assert "**Warning:** Rows that are compared differ" in (tmp_path / "report/report.md").read_text()
+    text = (tmp_path / "report/report.md").read_text()
+    assert text.count("**Warning:** Rows that are compared differ") == 1
+    assert "segment-imagenet/seed0 differs from " in text
+    assert "recipe.model.init_args.lr: 0.001, not 0.003." in text
 
 
 # where a run belongs
@@ -395,6 +414,7 @@ def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_
         ("config.yaml", "run: [", "config.yaml cannot be read"),
         ("config.yaml", "- 1", "config.yaml cannot be read"),
         ("DONE", "3", "run.json is damaged"),
+        ("test/overlay-0.png", "no picture", "overlay-0.png is no picture that can be read"),
         ("test/metrics.json", "{}", "metrics.json is damaged"),
         ("test/metrics.json", None, "metrics.json is damaged"),
     ],
@@ -406,6 +426,13 @@ def test_damaged_records_name_the_file(fails, tmp_path, name, content, said):
     if content is not None:
         (run.folder / name).write_text(content)
     assert said in fails("report", "runs")
+
+
+def test_a_report_that_cannot_be_written_says_where(fails, tmp_path):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    (tmp_path / "taken").write_text("a file")
+    assert "taken" in fails("report", "runs", "--out=taken")
+    assert (tmp_path / "taken").read_text() == "a file"
 
 
 def test_damaged_curves_name_the_file(fails, tmp_path):
@@ -462,38 +489,3 @@ def test_long_curves_are_thinned_within_their_stages():
     assert len(drawn) <= 1.1 * POINTS
     assert {point.stage for point in drawn} == set(range(10))
     assert statistics.fmean(point.value for point in drawn) == pytest.approx(499.5, rel=0.01)
-
-
-# the layout
-
-
-def shape(value):
-    """Names without values, and of a list its first entry."""
-    if isinstance(value, dict):
-        return {name: shape(part) for name, part in value.items()}
-    return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
-
-
-def test_fabricated_runs_look_like_real_ones(smir, field, tmp_path):
-    smir(*selective_words(field, "--run.experiment=demo/selective"))
-    weights = tmp_path / "runs/demo/selective/seed0/checkpoints/best.ckpt"
-    smir(*segment_words(field, f"--model.weights={weights}", "--run.experiment=demo/segment"))
-    source = pretraining(tmp_path / "fake", "Nassar", "selective", 0).write()
-    fake = segmentation(tmp_path / "fake", "Nassar", "selective", 0, source.weights(), budget=8).write().folder
-    for real, made in (
-        (tmp_path / "runs/demo/selective/seed0", source.folder),
-        (tmp_path / "runs/demo/segment/seed0", fake),
-    ):
-        there, here = ({str(p.relative_to(f)) for p in f.rglob("*.*")} for f in (real, made))
-        assert not {name for name in here - there if not re.match(r"images/stage|test/overlay", name)}
-        for name in ("run.json", "DONE", "environment.json", *(["test/metrics.json"] if made == fake else [])):
-            left, right = (shape(json.loads((folder / name).read_text())) for folder in (real, made))
-            if name == "environment.json":
-                left[0]["versions"] = right[0]["versions"] = {}
-            assert left == right, name
-        left, right = ((folder / "metrics.csv").read_text().split("\n")[0].split(",") for folder in (real, made))
-        assert set(right) <= set(left)
-    smir("report", "runs")
-    (run,) = {row["init"] for row in rows_of(tmp_path / "report/tables/runs.csv")}
-    assert run == "selective"
-    assert "missing" in (tmp_path / "report/report.md").read_text()

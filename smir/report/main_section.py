@@ -15,9 +15,9 @@ PAIRS = (("PascalVOC", "Cityscapes"), ("Nassar", "SugarBeets"))
 
 READING = "Mean ± sample deviation over seeds; with one seed there is no deviation. Missing rows have no finished run."
 INTERVAL = (
-    "Differences are points of mIoU at the view, paired by seed: mean and, with several seeds, 95 % bootstrap "
-    "interval. From two or three seeds that is the range of their differences, which is too short: of three it holds "
-    "the true difference in three of four cases."
+    "Differences are points of mIoU at the view, paired by seed: mean and, of several seeds, 95 % bootstrap interval. "
+    "From two or three seeds that is the range of their differences, which is too short: of three it holds the true "
+    "difference in three of four cases."
 )
 
 
@@ -61,7 +61,7 @@ def main_section(results: Results, protocol: str | None) -> Section:
     return Section(
         f"Main table, {words}",
         warnings=[
-            f"Rows that are compared differ in more than what they start from. {text}"
+            f"Rows that are compared differ in more than what they start from. {text}."
             for benchmark in benchmarks
             for text in results.unequal(benchmark)
         ],

@@ -60,15 +60,13 @@ def dumbbells(pairs: Mapping[str, tuple[Estimate | None, Estimate | None]], name
     for number, (name, (left, right)) in enumerate(pairs.items()):
         y = 60 + 20 * number
         drawing.text(LEFT - 12, y + 4, name, INK if left and right else SOFT, "end")
-        if left and right:
-            drawing.line(axis(left.mean), y, axis(right.mean), y, "#b9b9b9", 2.5)
-            gain = minus(signed(right.mean - left.mean))
-            drawing.text(RIGHT + 10, y + 4, gain, weight=600)
-        elif not (left or right):
+        if not (left and right):
             drawing.text(LEFT + 6, y + 4, "missing", SOFT)
+            continue
+        drawing.line(axis(left.mean), y, axis(right.mean), y, "#b9b9b9", 2.5)
         for init, estimate in zip(names, (left, right), strict=True):
-            if estimate:
-                drawing.dot(axis(estimate.mean), y, 4.5, color(init))
+            drawing.dot(axis(estimate.mean), y, 4.5, color(init))
+        drawing.text(RIGHT + 10, y + 4, minus(signed(right.mean - left.mean)), weight=600)
     return drawing.svg()
 
 
