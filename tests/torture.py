@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from compare_runs import content, difference
@@ -25,7 +26,8 @@ from smir.tracking import environment
 
 HERE = Path(__file__).parent
 MINUTE = 60.0
-KILLS_OF_ONE_RUN = 5
+KILLS_OF_ONE_RUN = 7
+BEFORE_WORK = ("run.json", "config.yaml", "environment.json")
 MOMENTS = {
     "random": [
         "metrics.csv half:2",
@@ -124,8 +126,10 @@ class Arm:
         self.seconds = time.monotonic() - begun
 
     def wait_for_begin(self, process: subprocess.Popen[bytes]) -> float:
-        """Waits until a run has opened its folder."""
-        while not self.phase.exists() and process.poll() is None:
+        """Waits until a run, which takes seconds to import its libraries, is at work."""
+        while process.poll() is None:
+            if self.phase.exists() and not self.phase.read_text().startswith(BEFORE_WORK):
+                break
             time.sleep(0.002)
         return time.monotonic()
 
@@ -137,7 +141,7 @@ class Arm:
             for _ in range(KILLS_OF_ONE_RUN):
                 process = self.start(name, draw.choice([0, 2]))
                 self.wait_for_begin(process)
-                time.sleep(draw.uniform(0, 0.7 * self.seconds))
+                time.sleep(draw.uniform(0, 0.4 * self.seconds))
                 if process.poll() is not None or sum(self.hit.values()) == count:
                     break
                 self.kill(process, draw)
@@ -247,21 +251,24 @@ def _machine() -> str:
     return f"{os.cpu_count()} cores, {models[0] if models else platform.machine()}"
 
 
-def torture(root: Path, data: Path, kills: int, seed: int) -> list[Arm]:
-    """Kills so often at random moments, spread over all arms, and at every moment of the list."""
-    draw = random.Random(seed)
-    arms = []
-    pairs = [(kind, processes) for kind in MOMENTS for processes in (1, 2)]
-    for number, (kind, processes) in enumerate(pairs):
-        arm = Arm(kind, processes, root / f"{kind}-{processes}", data)
-        arm.root.mkdir(parents=True)
-        arm.make_twin()
-        arm.kill_at_random(kills // len(pairs) + (number < kills % len(pairs)), draw)
-        if processes == 1:
-            arm.kill_at_moments(draw)
-        print(f"{kind} on {processes}: {sum(arm.hit.values())} kills, different: {arm.different or 'none'}", flush=True)
-        arms.append(arm)
-    return arms
+def attack(arm: Arm, kills: int, draw: random.Random) -> Arm:
+    """Kills the runs of an arm so often at random moments and, on one process, at every moment of the list."""
+    arm.root.mkdir(parents=True)
+    arm.make_twin()
+    arm.kill_at_random(kills, draw)
+    if arm.processes == 1:
+        arm.kill_at_moments(draw)
+    print(f"{arm.kind} on {arm.processes}: {sum(arm.hit.values())} kills, different: {arm.different or 'none'}")
+    return arm
+
+
+def torture(root: Path, data: Path, kills: int, seed: int, jobs: int) -> list[Arm]:
+    """Spreads the kills at random moments over all kinds of runs and numbers of processes."""
+    arms = [Arm(kind, count, root / f"{kind}-{count}", data) for count in (2, 1) for kind in MOMENTS]
+    shares = [kills // len(arms) + (number < kills % len(arms)) for number in range(len(arms))]
+    draws = [random.Random(f"{seed} {arm.kind} {arm.processes}") for arm in arms]
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(attack, arms, shares, draws))
 
 
 def main() -> None:
@@ -272,6 +279,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=42, help="kills at random moments")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
     parser.add_argument("--out", type=Path, required=True, help="page of results")
     options = parser.parse_args()
     began = time.monotonic()
@@ -279,7 +287,7 @@ def main() -> None:
         data = Path(folder) / "data"
         write_dataset(data, seed=0, width=1024, height=768, train_tiles=10, val_tiles=2, test_tiles=3)
         tile_image(data / "nassar/orthomosaic/data/RGB_reference_png.png", data / "nassar/ortho_tiles")
-        arms = torture(Path(folder), data, options.kills, options.seed)
+        arms = torture(Path(folder), data, options.kills, options.seed, options.jobs)
     options.out.write_text(table(arms, options.seed, (time.monotonic() - began) / 60), encoding="utf-8")
     print(f"{options.out}")
     sys.exit(any(arm.different for arm in arms))

@@ -17,7 +17,8 @@ _counts: Counter[str] = Counter()
 
 
 def _rank():
-    return int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")))
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return int(next((os.environ[name] for name in names if name in os.environ), "0"))
 
 
 def reach(name):
@@ -110,7 +111,7 @@ def _bad_loss(module):
 
 def _is_training():
     words = sys.orig_argv
-    return "-m" in words and words[words.index("-m") + 1] == "smir"
+    return "-m" in words and words[words.index("-m") + 1].split(".")[0] == "smir"
 
 
 if any(os.environ.get(key) for key in ("SMIR_MOMENT", "SMIR_PHASE", "SMIR_ACT")) and _is_training():
