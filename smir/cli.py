@@ -90,7 +90,7 @@ class SmirCLI(ConfiguredCLI):
             self._record_test(best)
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
         if self.trainer.is_global_zero:
-            epochs = self.trainer.current_epoch
+            epochs = self.trainer.fit_loop.epoch_progress.current.processed  # also of one that only had to be ended
             self._run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             self._run.unlock()
             rank_zero_info(f"Done: {self.record.folder}")
