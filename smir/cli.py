@@ -83,6 +83,7 @@ class SmirCLI(ConfiguredCLI):
                 "the same command goes on."
             )
             return
+        epochs = stopped_after(self.trainer) or self.trainer.current_epoch  # the test takes the state of `best`
         if not self.pictures.written:  # the run was killed after its last epoch
             self.pictures.on_train_end(self.trainer, self.model)
         best = self.record.folder / "checkpoints" / "best.ckpt"
@@ -90,7 +91,6 @@ class SmirCLI(ConfiguredCLI):
             self._record_test(best)
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
         if self.trainer.is_global_zero:
-            epochs = stopped_after(self.trainer) or self.trainer.current_epoch
             self._run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             self._run.unlock()
             rank_zero_info(f"Done: {self.record.folder}")
