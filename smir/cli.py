@@ -19,12 +19,12 @@ from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError
 from smir.launch import agree_on_run, global_rank
 from smir.outputs import PredictionWriter, TestRecord, result_folder
-from smir.provenance import checked, find_checkpoint, weights_fingerprint
+from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
 from smir.recipes import digest, recipe_of
 from smir.run_options import RunOptions
 from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
 from smir.segmentation import SegmentationModule
-from smir.tracking import commit, save_environment, stopped_after
+from smir.tracking import save_environment, stopped_after
 from smir.training import SmirModule
 from smir.wandb_logging import Job, log_to_wandb
 
@@ -54,13 +54,7 @@ class SmirCLI(ConfiguredCLI):
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(folder / "checkpoints")
-        self.model.origin = {
-            "experiment": identity.experiment,
-            "seed": identity.seed,
-            "recipe_hash": identity.recipe_hash,
-            "run_hash": identity.hash,
-            "commit": commit(),
-        }
+        self.model.origin = origin_of(identity, options.variant)
         if arguments.ckpt_path is None and checkpoint is not None:
             arguments.ckpt_path = str(checked(checkpoint, self.model))
             rank_zero_info(f"Resuming {folder} after {checkpoint.name}.")

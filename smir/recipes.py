@@ -9,6 +9,8 @@ _DATA_NOT_RECIPE = (
     "root",
     "lists",
     "split_files",
+    "cache_folder",
+    "cache_gb",
     "num_workers",
     "predict_images",
     "seed",

@@ -26,6 +26,7 @@ DONE = "DONE"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """Checkpoints to resume from: that of the last epoch, and that of the epoch before should the last be damaged."""
 FORMAT = 1
+_CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "recipe": dict, "inputs": dict}
 
 IfTaken = Literal["rename", "refuse"]
 
@@ -157,13 +158,29 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"{folder / RECORD} is damaged: {error}. Move the folder {folder} away to begin anew."
         ) from error
+    if not isinstance(record, dict):
+        raise RunError(f"{folder / RECORD} is damaged: it holds no record. Move the folder {folder} away.")
     if record.get("format") != FORMAT:
         raise RunError(f"{folder / RECORD} has format {record.get('format')}; this version of smir reads {FORMAT}.")
+    if wrong := [key for key, kind in _CONTENT.items() if not isinstance(record.get(key), kind)]:
+        raise RunError(f"{folder / RECORD} is damaged: it lacks {', '.join(wrong)}. Move the folder {folder} away.")
     return record
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file of a run.
+
+    Raises:
+        RunError: If it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error}. Move it away.") from error
 
 
 def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Run:

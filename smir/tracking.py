@@ -21,6 +21,7 @@ from torch import Tensor
 
 from smir.atomic import replacing, write_atomically
 from smir.preprocessing import UInt8
+from smir.runs import read_json
 
 PACKAGES = (
     "torch",
@@ -171,7 +172,7 @@ def commit() -> str:
 def save_environment(folder: Path) -> None:
     """Adds this start to `environment.json`, which keeps one entry per start of the run."""
     path = folder / "environment.json"
-    starts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    starts = read_json(path) if path.is_file() else []
     write_atomically(path, json.dumps([*starts, environment()], indent=1) + "\n")
 
 

@@ -5,9 +5,17 @@ import pytest
 import pytorch_msssim
 import torch
 
+from smir import ssim
 from smir.errors import ConfigError
-from smir.losses import LocalReconstructionLoss, ReconstructionLoss, _bounded_power, ms_ssim, patch_loss
+from smir.losses import LocalReconstructionLoss, ReconstructionLoss, patch_loss
 from smir.patches import PatchGrid
+from smir.ssim import bounded_power, ms_ssim
+
+
+@pytest.fixture(params=["as on a CPU", "as on a GPU"])
+def layout(request, monkeypatch):
+    """The two ways in which planes are laid out and blurred, both on the CPU."""
+    monkeypatch.setattr(ssim, "_planes_innermost", lambda device: request.param == "as on a CPU")
 
 
 def textured(*shape, seed=0):
@@ -34,7 +42,7 @@ def reference_ms_ssim(prediction, target):
 @pytest.mark.parametrize(
     ("size", "share"), [((161, 161), 0.05), ((192, 192), 0.7), ((163, 250), 0.4), ((255, 177), 0.2), ((256, 256), 0.4)]
 )
-def test_ms_ssim_equals_the_reference(size, share):
+def test_ms_ssim_equals_the_reference(size, share, layout):
     target = textured(2, 3, *size)
     prediction = close_to(target, share)
     ours, reference = ms_ssim(prediction, target), reference_ms_ssim(prediction, target)
@@ -95,7 +103,7 @@ def test_the_local_loss_is_l1_plus_one_minus_ssim_in_a_small_window(share):
     torch.testing.assert_close(LocalReconstructionLoss()(z, y), expected.mean(), atol=1e-5, rtol=0)
 
 
-def test_the_gradient_is_that_of_the_formula():
+def test_the_gradient_is_that_of_the_formula(layout):
     target = textured(1, 3, 176, 176).double()
     ours = close_to(target.float(), 0.4).double().requires_grad_()
     reference = ours.detach().clone().requires_grad_()
@@ -140,7 +148,7 @@ def test_hard_images_have_finite_values_and_gradients(name, autocast):
 def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(weight):
     # The true slope is infinite at 0. Images on which a similarity is exactly 0 are too rare to be made up here.
     base = torch.tensor([-0.3, 0.0, 1e-30, 1e-9, 0.2, 1.0], requires_grad=True)
-    power = _bounded_power(base, weight)
+    power = bounded_power(base, weight)
     exact = base.detach().clamp(min=0) ** weight
     torch.testing.assert_close(power, exact, atol=1e-6, rtol=0)
     power.sum().backward()
@@ -201,7 +209,7 @@ def patch_by_patch(prediction, target, grid):
     ("height", "width", "num_patches", "images"),
     [(256, 256, 512, 2), (256, 384, 512, 1), (341, 256, 512, 1), (60, 90, 16, 2), (64, 64, 512, 1)],
 )
-def test_patch_loss_equals_cutting_every_patch_out(height, width, num_patches, images):
+def test_patch_loss_equals_cutting_every_patch_out(height, width, num_patches, images, layout):
     grid = PatchGrid(height, width, num_patches)
     target = textured(images, 3, height, width)
     prediction = close_to(target, 0.4)

@@ -36,13 +36,13 @@ def twin(field, tmp_path_factory):
 
 
 def start(folder, words, **env):
-    """Starts a training in a process group of its own, with the moments of `tests/moments`."""
+    """Starts a training in a process group of its own, with the moments of `tests/moments` and as many threads."""
     paths = os.pathsep.join([str(HERE / "moments"), str(HERE.parent)])
     output = (folder / "output.txt").open("a")
     return subprocess.Popen(
         [sys.executable, "-m", "smir", *words],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **env},
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": paths, **env},
         stdout=output,
         stderr=output,
         start_new_session=True,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from smir.data.budget import LabelBudget
+from smir.data.cache import open_cache
 from smir.data.decode import image_size
 from smir.data.files import FileList
 from smir.data.listing import Listing
@@ -54,6 +55,10 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             too small, or has a label that does not fit: `error`, or `skip`, which looks at every file before the
             training and leaves those out that are bad. None of the test split is ever skipped.
         max_bad_share: Share of a list above which skipping is an error.
+        cache: Whether training, validation and scoring read images through a cache of decoded ones on disk, at most at
+            twice the crop size. Large images are resampled once more by that; testing always reads the files.
+        cache_folder: Folder of all caches; default: `smir` in the user's cache folder.
+        cache_gb: Gigabytes that all caches in that folder may take. Images that do not fit are decoded at every visit.
         num_workers: Loader processes; default: by the cores of this machine.
         seed: Seed of the run, for orders, crops and masks; the CLI sets it to `seed_everything`.
     """
@@ -74,6 +79,9 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         predict_images: Path | None = None,
         on_bad_image: Literal["error", "skip"] = "error",
         max_bad_share: float = 0.01,
+        cache: bool = False,
+        cache_folder: Path | None = None,
+        cache_gb: float = 50.0,
         num_workers: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -96,6 +104,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         self.num_workers = num_workers
         self.preprocessing = Preprocessing(mean, std, crop_size, num_patches)
         self.preprocessing.grid(crop_size, crop_size)  # refuses patches that are too small, before anything is read
+        self.cache = open_cache(self.root, self.preprocessing, cache_folder, cache_gb) if cache else None
         self._lists: dict[str, FileList] = {}
         self._stages: Stages | None = None
         self._first_epoch = 0
@@ -116,6 +125,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
 
     def setup(self, stage: str) -> None:
         """Checks that the global batch can be divided over the devices, and that all of them have the same lists."""
+        if self.cache is not None:
+            self.cache.room.hold()
         _, world_size = self._place()
         if stage == "fit" and self.batch_size % world_size:
             raise ConfigError(
@@ -195,7 +206,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             for _, group in sorted(by_shape.items())
             for start in range(0, len(group), batch_size)
         ]
-        dataset = WholeViews(Images(self.images("pool"), self.min_side), self.preprocessing)
+        dataset = WholeViews(self._pool(), self.preprocessing)
         return self._loader(dataset, ListSampler(batches, *self._place()))
 
     def view_shapes(self, indices: Sequence[int]) -> list[tuple[int, int]]:
@@ -207,13 +218,16 @@ class SmirDataModule(Listing, pl.LightningDataModule):
 
     def view(self, index: int) -> Tensor:
         """Whole view (3, h, w) uint8 of one image of the pool."""
-        views = WholeViews(Images(self.images("pool"), self.min_side), self.preprocessing)
+        views = WholeViews(self._pool(), self.preprocessing)
         return cast(Tensor, views[Visit(index, 0)]["image"])
 
     def _crops(self, split: Literal["train", "val"], transform: TrainTransform | CropTransform) -> Dataset[Sample]:
         if self.task == "segment":
-            return LabelledCrops(self.labelled(split), transform)
-        return MaskedCrops(Images(self.images("pool"), self.min_side), transform, self.mask, self.preprocessing)
+            return LabelledCrops(self.labelled(split, self.cache), transform)
+        return MaskedCrops(self._pool(), transform, self.mask, self.preprocessing)
+
+    def _pool(self) -> Images:
+        return Images(self.images("pool"), self.min_side, self.cache)
 
     def _eval_sampler(self, name: Literal["val", "test", "predict"]) -> EvalSampler:
         if self.task == "pretrain" and name == "val":

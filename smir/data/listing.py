@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.data.budget import LabelBudget
+from smir.data.cache import ImageCache
 from smir.data.decode import list_images
 from smir.data.files import FileList
 from smir.data.pairs import Images, Labels, class_ids
@@ -112,9 +113,9 @@ class Listing(abc.ABC):
             )
         return [pairs[place] for place in kept]
 
-    def labelled(self, split: Split) -> Labels:
-        """Reads the labelled images of a split."""
-        images = Images(self.images(split), self.min_side)
+    def labelled(self, split: Split, cache: ImageCache | None = None) -> Labels:
+        """Reads the labelled images of a split, from its files or through a cache."""
+        images = Images(self.images(split), self.min_side, cache)
         return Labels(images, self._lists[f"{split} labels"], self.decode_label)
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:

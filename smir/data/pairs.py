@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from smir.data.cache import ImageCache
 from smir.data.decode import read_image, read_label
 from smir.data.files import FileList
 from smir.data.transforms import Transform
@@ -19,6 +20,9 @@ from smir.preprocessing import VOID, Preprocessing, UInt8
 from smir.seeding import generator_for
 
 Sample = dict[str, Tensor | int | float]
+MAX_ASPECT = 64
+"""Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
+
 LabelDecoder = Callable[[npt.NDArray[np.int32], Path], UInt8]
 """Turns the stored values (H, W) of a label file into class ids and void; gets the path for its messages."""
 
@@ -29,26 +33,40 @@ class Images:
     Args:
         files: The images.
         min_side: Shortest side in pixels below which an image is refused.
+        cache: Decoded images; without one every read decodes the file.
     """
 
-    def __init__(self, files: FileList, min_side: int) -> None:
-        self.files, self.min_side = files, min_side
+    def __init__(self, files: FileList, min_side: int, cache: ImageCache | None = None) -> None:
+        self.files, self.min_side, self.cache = files, min_side, cache
 
     def read(self, index: int) -> UInt8:
-        """Decodes an image to RGB (H, W, 3).
+        """Decodes an image to RGB (H, W, 3), or takes it from the cache.
 
         Raises:
-            DataError: If it is unreadable or too small.
+            DataError: If it is unreadable, too small, or a strip.
         """
+        return self.read_with_size(index)[0]
+
+    def read_with_size(self, index: int) -> tuple[UInt8, tuple[int, int]]:
+        """Returns also height and width of the file's image; that of a cache may be smaller."""
         path = self.files.path(index)
-        image = read_image(path)
-        if min(image.shape[:2]) < self.min_side:
+        if self.cache is None:
+            image = read_image(path)
+            height, width = image.shape[:2]
+        else:
+            image, (height, width) = self.cache.image(path, read_image)
+        if max(height, width) > MAX_ASPECT * min(height, width):
             raise DataError(
-                f"The image {path} is {image.shape[1]} x {image.shape[0]} pixels; its shortest side is below "
-                f"data.min_side = {self.min_side}. Remove it, lower data.crop_size (MS-SSIM needs more than 160), or "
-                "set data.min_side lower to have small images enlarged."
+                f"The image {path} is {width} x {height} pixels; one side is more than {MAX_ASPECT} times the other, "
+                "which makes a whole view too large. Cut it into tiles."
             )
-        return image
+        if min(height, width) < self.min_side:
+            raise DataError(
+                f"The image {path} is {width} x {height} pixels; its shortest side is below data.min_side = "
+                f"{self.min_side}. Remove it, lower data.crop_size (MS-SSIM needs more than 160), or set data.min_side "
+                "lower to have small images enlarged."
+            )
+        return image, (height, width)
 
 
 class Labels:
@@ -69,16 +87,26 @@ class Labels:
         Raises:
             DataError: If either is unreadable, their sizes differ, or a value is not a class.
         """
-        image = self.images.read(index)
+        image, (height, width) = self.images.read_with_size(index)
         path = self.files.path(index)
-        stored = read_label(path)
-        if stored.shape != image.shape[:2]:
+        if self.images.cache is None:
+            stored = read_label(path)
+            size = stored.shape
+        else:
+            stored, size = self.images.cache.label(path, self._read_valid)
+        if size != (height, width):
             raise DataError(
-                f"The label {path} is {stored.shape[1]} x {stored.shape[0]} pixels, its image "
-                f"{self.images.files.path(index)} is {image.shape[1]} x {image.shape[0]}. They must be equal: resize "
-                "the label (nearest), or find out which of the two is another view."
+                f"The label {path} is {size[1]} x {size[0]} pixels, its image {self.images.files.path(index)} is "
+                f"{width} x {height}. They must be equal: resize the label (nearest), or find out which of the two is "
+                "another view."
             )
-        return image, self.decoder(stored, path)
+        return image, self.decoder(stored.astype(np.int32, copy=False), path)
+
+    def _read_valid(self, path: Path) -> npt.NDArray[np.int32]:
+        """Stored values of a label all of which the decoder knows; in a smaller copy some may be missing."""
+        stored = read_label(path)
+        self.decoder(stored, path)
+        return stored
 
 
 class MaskedCrops(Dataset[Sample]):
@@ -151,12 +179,13 @@ class WholeViews(Dataset[Sample]):
         """
         sample: Sample = {"index": visit.index, "weight": visit.weight}
         if self.labels is None:
-            image = self.images.read(visit.index)
+            image, size = self.images.read_with_size(visit.index)
         else:
             image, label = self.labels.read_pair(visit.index)
+            size = label.shape
             sample["label"] = torch.from_numpy(label)
             sample["view_label"] = torch.from_numpy(self.preprocessing.view_label(label))
-        sample["size"] = torch.tensor(image.shape[:2])
+        sample["size"] = torch.tensor(size)
         sample["image"] = _tensor(self.preprocessing.view(image))
         return sample
 

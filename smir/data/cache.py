@@ -1,0 +1,143 @@
+"""A cache of decoded images: what is read again in every epoch is decoded once (`data.cache`).
+
+An image is kept at most at twice the size of its whole view, and without loss where it is smaller. That resamples large
+ones, so a cache is part of the recipe. What is read is the same whether it was found, made, or did not fit any more.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from smir.data.room import Room
+from smir.errors import ConfigError
+from smir.preprocessing import Preprocessing
+
+Pixels = npt.NDArray[Any]
+_MAGIC = int.from_bytes(b"smir-im1", "little")  # the last character is the version of the format
+_DTYPES = {1: np.uint8, 2: np.uint16}
+
+
+class Cached(NamedTuple):
+    """What a cache gives.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 of an image, (H, W) of a label.
+        size: Height and width of the source, which may be larger.
+    """
+
+    pixels: Pixels
+    size: tuple[int, int]
+
+
+class ImageCache:
+    """Reads images and labels through files of decoded pixels.
+
+    A file holds raw pixels behind a header with size and time of the source and a checksum over all of it. One that is
+    missing, damaged, cut off by a kill, or older than its source is made again. Files appear whole, so any number of
+    processes may share a cache.
+
+    Args:
+        room: The folder, and how much may be kept in it.
+        preprocessing: Gives the whole view.
+    """
+
+    def __init__(self, room: Room, preprocessing: Preprocessing) -> None:
+        self.room, self.preprocessing = room, preprocessing
+
+    def image(self, path: Path, decode: Callable[[Path], Pixels]) -> Cached:
+        """Returns an image; `decode` reads the source, and raises what is wrong with it."""
+        return self._read(path, "image", decode, cv2.INTER_AREA)
+
+    def label(self, path: Path, decode: Callable[[Path], Pixels]) -> Cached:
+        """Returns the stored values of a label; values are picked, never mixed."""
+        return self._read(path, "label", lambda path: _narrow(decode(path)), cv2.INTER_NEAREST_EXACT)
+
+    def _read(self, path: Path, kind: str, decode: Callable[[Path], Pixels], interpolation: int) -> Cached:
+        try:
+            source = path.stat()  # before decoding: a source that changes meanwhile is newer than this
+        except OSError:
+            return self._made(decode(path), interpolation)
+        name = hashlib.blake2b(os.fsencode(f"{kind} {path.absolute()}"), digest_size=16).hexdigest()
+        file = self.room.folder / name[:2] / name[2:]
+        found = _load(file, source)
+        if found is None:
+            found = self._made(decode(path), interpolation)
+            self.room.store(file, _words(found, source))
+        return found
+
+    def _made(self, pixels: Pixels, interpolation: int) -> Cached:
+        height, width = pixels.shape[:2]
+        limit = 2 * self.preprocessing.view_size
+        if min(height, width) <= limit:
+            return Cached(pixels, (height, width))
+        # Twice the view, and not just twice its shortest side, so that the view of it has the size of the source's.
+        rows, cols = (2 * side for side in self.preprocessing.view_shape(height, width))
+        return Cached(cv2.resize(pixels, (cols, rows), interpolation=interpolation), (height, width))
+
+
+def open_cache(root: Path, preprocessing: Preprocessing, folder: Path | None, gigabytes: float) -> ImageCache:
+    """Returns the cache of a dataset for views of one size; `Room.hold` makes its folder.
+
+    Raises:
+        ConfigError: If the cache would lie in the dataset, or no room is allowed.
+    """
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smir" if folder is None else folder
+    if base.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(
+            f"data.cache_folder = {base.absolute()} lies in the dataset folder {root.absolute()}, which is never "
+            "written to. Choose a folder outside it."
+        )
+    if gigabytes <= 0:
+        raise ConfigError(f"data.cache_gb must be positive, got {gigabytes}. To do without a cache: data.cache false.")
+    dataset = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=6).hexdigest()
+    return ImageCache(Room(base, f"{dataset}-{preprocessing.view_size}", int(gigabytes * 1e9)), preprocessing)
+
+
+def _narrow(values: Pixels) -> Pixels:
+    """Label values, all between 0 and 65535 once their decoder has accepted them, as 8 or 16 bits."""
+    return values.astype(np.uint8 if values.max() <= np.iinfo(np.uint8).max else np.uint16)
+
+
+def _header(cached: Cached, source: os.stat_result) -> list[int]:
+    height, width, *channels = cached.pixels.shape
+    shape = [height, width, *(channels or [0]), cached.pixels.itemsize]
+    return [_MAGIC, source.st_size, _time(source), *cached.size, *shape]
+
+
+def _time(source: os.stat_result) -> int:
+    return source.st_mtime_ns % 2**64  # some archives hold files from before 1970
+
+
+def _words(cached: Cached, source: os.stat_result) -> npt.NDArray[np.uint64]:
+    """The content of a file: checksum, header, pixels, all in words of 8 bytes."""
+    header = _header(cached, source)
+    words = np.zeros(1 + len(header) + -(-cached.pixels.nbytes // 8), dtype=np.uint64)
+    words[1 : 1 + len(header)] = header
+    words[1 + len(header) :].view(np.uint8)[: cached.pixels.nbytes] = cached.pixels.reshape(-1).view(np.uint8)
+    words[0] = np.add.reduce(words[1:])
+    return words
+
+
+def _load(file: Path, source: os.stat_result) -> Cached | None:
+    """Reads a file, unless it is missing, damaged or about another state of the source."""
+    try:
+        words = np.fromfile(file, dtype=np.uint64)
+    except OSError:
+        return None
+    # A sum is as fast as reading; it sees cut, zeroed and flipped words, which is what kills and disks do.
+    if len(words) < 10 or words[0] != np.add.reduce(words[1:]):
+        return None
+    magic, size, mtime, source_height, source_width, height, width, channels, itemsize = words[1:10].tolist()
+    if (magic, size, mtime) != (_MAGIC, source.st_size, _time(source)) or itemsize not in _DTYPES:
+        return None
+    shape = (height, width, channels) if channels else (height, width)
+    pixels = words[10:].view(_DTYPES[itemsize])
+    if len(words) - 10 != -(-int(np.prod(shape)) * itemsize // 8):
+        return None
+    return Cached(pixels[: int(np.prod(shape))].reshape(shape), (source_height, source_width))
