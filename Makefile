@@ -6,7 +6,7 @@ DEMO = runs/demo
 FINISHED = @test -f $@ || { echo "$@ is missing: $(@D) holds a run of other settings; move it away"; exit 1; }
 DEMO_FIT = $(SMIR) fit --config experiments/demo
 
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint fuzz torture
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -22,13 +22,19 @@ setup: .venv/installed  ## make .venv and install smir with its development tool
 test: .venv/installed  ## the whole test suite
 	.venv/bin/python -m pytest
 
+fuzz: .venv/installed  ## 10,000 damaged files at everything that reads one
+	.venv/bin/python tests/fuzz.py --cases 10000
+
+torture: .venv/installed  ## kill runs at random moments, compare them with their twins; about half an hour
+	.venv/bin/python tests/torture.py --out docs/torture.md
+
 lint: .venv/installed  ## ruff, its formatter, and mypy (strict) on smir/
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
 demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
-	$(SMIR) report --runs $(DEMO) --out $(DEMO)/report
+	$(SMIR) report $(DEMO) --out $(DEMO)/report
 
 $(DEMO)/data/nassar/ortho_tiles/tiles.json: | .venv/installed
 	$(SMIR) prepare synthetic --root $(DEMO)/data --width 3072 --height 3072 --train_tiles 24 --test_tiles 48

@@ -91,7 +91,7 @@ PAPER_RUNS := $(foreach dataset,$(DATASETS),$(RUNS_OF_$(dataset)))
 .PRECIOUS: $(PAPER_RUNS)
 
 paper: $(PAPER_RUNS)  ## every run of the paper, then its report; DATA= SEEDS= DEVICES= PRETRAIN= PROTOCOL= (experiments/paper.mk)
-	$(SMIR) report $(RUNS) --out $(REPORT)
+	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --out $(REPORT)
 
 $(foreach dataset,$(DATASETS),$(eval $(dataset): $(RUNS_OF_$(dataset))))
 $(DATASETS):  # one dataset, with what its runs rest on: make nassar
@@ -102,7 +102,7 @@ plan: | .venv/installed  ## runs, image visits and hours that `make paper`, with
 	@$(MAKE) --no-print-directory --dry-run paper | $(SMIR) plan
 
 report: | .venv/installed  ## the report of the finished runs
-	$(SMIR) report $(RUNS) --out $(REPORT)
+	$(SMIR) report $(wildcard $(DATASETS:%=$(RUNS)/%)) --out $(REPORT)
 
 # The main table through the same rules, on tiny fakes in the true layouts.
 SMOKE := runs/smoke
@@ -115,4 +115,4 @@ $(SMOKE)/data/READY: | .venv/installed
 	.venv/bin/python tests/fakes.py $(SMOKE)/data
 
 smoke-report: $(MAIN_RUNS)
-	$(SMIR) report $(RUNS) --out $(RUNS)/report
+	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --out $(RUNS)/report

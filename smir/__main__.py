@@ -1,6 +1,7 @@
 """`python -m smir`: the front door. It imports only what the command at hand needs."""
 
 import importlib
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from collections.abc import Sequence
 from smir import __version__
 from smir.errors import SmirError
 from smir.includes import expand_includes
+from smir.signals import requeue_on_signal
 from smir.trust import scan_words, take_allowed
 
 TRAINING = {
@@ -22,7 +24,7 @@ PLAIN = {
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
     "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
     "plan": "say how many runs, image visits and hours a list of commands will take",
-    "report": "make a table and a page of pictures from finished runs",
+    "report": "make the paper's tables and figures from finished runs, as Markdown, CSV, LaTeX and one page",
 }
 
 NOISE = (
@@ -100,6 +102,9 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] not in {**TRAINING, **PLAIN}:
         print(f"smir: there is no command {words[0]!r}.\n\n{_overview()}", file=sys.stderr)
         raise SystemExit(2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what no terminal can show
+            stream.reconfigure(errors="backslashreplace")
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
@@ -107,6 +112,9 @@ def main(args: Sequence[str] | None = None) -> None:
         scan_words(words, packages)
         if words[0] in PLAIN:
             _run_plain(words[0], words[1:], packages)
+        elif words[0] == "fit":
+            with requeue_on_signal():
+                _run_training(words, packages)
         else:
             _run_training(words, packages)
     except Exception as error:

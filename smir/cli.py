@@ -1,6 +1,5 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
-import argparse
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -8,80 +7,30 @@ from typing import Any
 
 import torch
 import yaml
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import ArgsType
 from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
-import smir.selective  # registers the callback for its short name
+from smir.atomic import write_atomically
+from smir.configured import ConfiguredCLI, Parser
 from smir.data.files import FileList
 from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError
-from smir.guarded import GuardedParser
-from smir.health import LearningHealth
 from smir.launch import agree_on_run, global_rank
-from smir.outputs import FinalPictures, PredictionWriter, TestRecord, result_folder
-from smir.provenance import checked, find_checkpoint, weights_fingerprint
+from smir.outputs import PredictionWriter, TestRecord, result_folder
+from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
 from smir.recipes import digest, recipe_of
 from smir.run_options import RunOptions
-from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint, write_atomically
+from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
 from smir.segmentation import SegmentationModule
-from smir.tracking import RunCheckpoint, RunRecord, commit, save_environment
+from smir.tracking import save_environment, stopped_early
 from smir.training import SmirModule
 from smir.wandb_logging import Job, log_to_wandb
-from smir.wandb_options import in_sweep
 
 
-class _Parser(GuardedParser, LightningArgumentParser):
-    """Lightning's parser, guarded."""
-
-
-class SmirCLI(LightningCLI):
-    """Gives every run its folder, checkpoints and record, and resumes it where it was interrupted."""
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
-        parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
-        # `main` has read the included files before; the key itself means nothing to the parser.
-        parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
-        parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
-        parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
-
-    def _parse_ckpt_path(self) -> None:
-        """Keeps a checkpoint's hyperparameters from overriding files and flags, as Lightning has it since 2.5.5."""
-
-    def before_instantiate_classes(self) -> None:
-        """Names the run, and gives the datamodule its seed."""
-        config = self.config[self.subcommand]
-        task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
-        config.run.experiment = in_sweep(config.run.experiment or task)
-        given = config.trainer.callbacks or []
-        config.trainer.callbacks = given if isinstance(given, list) else [given]
-        config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
-
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the callbacks that keep the record of a run."""
-        config = self._get(self.config_init, "trainer")
-        self.model: SmirModule
-        self.datamodule: smir.data.SmirDataModule
-        callbacks = list(config.callbacks)
-        if self.subcommand == "fit":
-            self.record = RunRecord(Path(config.default_root_dir or "."))
-            callbacks += [LearningHealth(), self.record, FinalPictures()]
-            if config.enable_checkpointing is not False and not config.fast_dev_run:
-                callbacks += self._checkpoints()
-        if config.accelerator == "cpu":
-            kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
-
-    def _checkpoints(self) -> list[ModelCheckpoint]:
-        """`best` before `last`, so that `last` holds what `best` knows after this epoch."""
-        shared: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
-        best = RunCheckpoint(
-            filename="best", monitor=self.model.monitor, mode=self.model.monitor_mode, save_top_k=1, **shared
-        )
-        return [best, RunCheckpoint(filename="last", save_top_k=1, **shared)]
+class SmirCLI(ConfiguredCLI):
+    """Gives every run its folder, and resumes it where it was interrupted."""
 
     # fit
 
@@ -105,13 +54,7 @@ class SmirCLI(LightningCLI):
         for callback in self.trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(folder / "checkpoints")
-        self.model.origin = {
-            "experiment": identity.experiment,
-            "seed": identity.seed,
-            "recipe_hash": identity.recipe_hash,
-            "run_hash": identity.hash,
-            "commit": commit(),
-        }
+        self.model.origin = origin_of(identity, options.variant)
         if arguments.ckpt_path is None and checkpoint is not None:
             arguments.ckpt_path = str(checked(checkpoint, self.model))
             rank_zero_info(f"Resuming {folder} after {checkpoint.name}.")
@@ -134,6 +77,8 @@ class SmirCLI(LightningCLI):
                 "the same command goes on."
             )
             return
+        if not self.pictures.written:  # the run was killed after its last epoch
+            self.pictures.on_train_end(self.trainer, self.model)
         best = self.record.folder / "checkpoints" / "best.ckpt"
         if config.run.test and isinstance(self.model, SegmentationModule) and best.is_file():
             self._record_test(best)
@@ -146,8 +91,7 @@ class SmirCLI(LightningCLI):
 
     def _is_complete(self) -> bool:
         """Whether training came to its own end, not to that of its time."""
-        early = any(isinstance(c, EarlyStopping) and c.stopped_epoch for c in self.trainer.early_stopping_callbacks)
-        return early or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
+        return stopped_early(self.trainer) or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
 
     def _know_skipped(self, *folders: Path) -> None:
         """Takes over what was found when the images were looked at before."""
@@ -171,19 +115,10 @@ class SmirCLI(LightningCLI):
         seed = int(self.config_dump["seed_everything"])
         return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
 
-    def _experiment(self) -> str:
-        options: RunOptions = self.config_init[self.subcommand].run
-        return options.name()
-
     def _log_to_wandb(self, folder: Path, hash_: str, phase: str) -> None:
         options: RunOptions = self.config_init[self.subcommand].run
         dataset, config = type(self.datamodule).__name__, {**self.config_dump, "origin": self.model.origin}
         log_to_wandb(self.trainer, options, Job(folder, hash_, phase, options.name(), dataset, config))
-
-    def _dump_config(self) -> None:
-        """Leaves out `include`: the dump holds all that the included files say."""
-        super()._dump_config()
-        self.config_dump.pop("include", None)
 
     # validate, test, predict
 
@@ -268,7 +203,7 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
         seed_everything_default=0,
         auto_configure_optimizers=False,
         load_from_checkpoint_support=False,
-        parser_class=_Parser,
+        parser_class=Parser,
         parser_kwargs={"prog": "python -m smir"},
         trainer_defaults={
             "logger": False,

@@ -9,7 +9,9 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+from smir.checkpoints import resume_point
 from smir.errors import RunError, SmirError
+from smir.ranks import end_with
 from smir.runs import Run
 
 RUN_VARIABLE = "SMIR_RUN"
@@ -30,6 +32,11 @@ def global_rank() -> int:
     return rank
 
 
+def started_by_rank_zero() -> bool:
+    """Whether Lightning started this process, for a further device, from rank 0."""
+    return global_rank() != 0 and RUN_VARIABLE in os.environ
+
+
 def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Path | None]:
     """Lets rank 0 open the run, and tells the other ranks.
 
@@ -44,23 +51,26 @@ def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Path 
         RunError: If another process holds the run, or its record is damaged.
         AlreadyDone: If the run has finished before.
     """
-    if global_rank() != 0 and RUN_VARIABLE in os.environ:  # Lightning started this process from rank 0
-        return _follow(json.loads(os.environ[RUN_VARIABLE]), None)
+    if started_by_rank_zero():
+        decision = json.loads(os.environ[RUN_VARIABLE])
+        end_with(decision["pid"])
+        return _follow(decision, None)
     run, decision = _open(opens) if global_rank() == 0 else (None, {})
     if _started_from_outside(trainer):
         # torchrun or SLURM has started all ranks; Lightning keeps this process group.
         trainer.strategy.setup_environment()
         decision = trainer.strategy.broadcast(decision)
-    os.environ[RUN_VARIABLE] = json.dumps(decision)
+    else:
+        os.environ[RUN_VARIABLE] = json.dumps({**decision, "pid": os.getpid()})
     return _follow(decision, run)
 
 
 def _open(opens: Callable[[], Run]) -> tuple[Run | None, dict[str, Any]]:
     try:
         run = opens()
+        checkpoint = None if run.done else resume_point(run.checkpoints)
     except SmirError as error:
         return None, {"error": str(error)}  # the other ranks wait for an answer
-    checkpoint = run.last_checkpoint
     return run, {
         "folder": str(run.path),
         "checkpoint": None if checkpoint is None else str(checkpoint),

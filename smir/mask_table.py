@@ -1,7 +1,6 @@
 """One fixed patch mask per image: packed to bits in memory, on disk and in a checkpoint."""
 
 import math
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import BoolTensor, Tensor
 
+from smir.atomic import replacing
 from smir.errors import CheckpointError, ConfigError
 from smir.patches import PatchGrid
 
@@ -166,19 +166,13 @@ def save_scores(path: Path, indices: Sequence[int], scores: Sequence[Tensor]) ->
 
 
 def _save(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        with zipfile.ZipFile(file, "w") as archive:
-            for name, array in {"format": np.array(FORMAT), **arrays}.items():
-                # Like np.savez_compressed, but without the time of day, so that equal masks are equal files.
-                entry = zipfile.ZipInfo(f"{name}.npy")
-                entry.compress_type = zipfile.ZIP_DEFLATED
-                with archive.open(entry, "w") as member:
-                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in {"format": np.array(FORMAT), **arrays}.items():
+            # Like np.savez_compressed, but without the time of day, so that equal masks are equal files.
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w") as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
 
 
 def load_arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:

@@ -11,12 +11,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
+from smir.atomic import write_atomically
 from smir.distributed import gather
 from smir.errors import DataError
 from smir.masking import HardestMask
 from smir.pictures import overlay_panel, reconstruction_panel
 from smir.reconstruction import ReconstructionModule
-from smir.runs import write_atomically
+from smir.runs import read_json
 from smir.scoring import score_views
 from smir.segmentation import SegmentationModule
 from smir.tracking import plain, save_picture, save_picture_as, write_image
@@ -29,8 +30,12 @@ RECORDS = {"test": "metrics.json", "predict": "source.json"}
 class FinalPictures(Callback):
     """Pictures of the last weights on validation images, at the end of training."""
 
+    def __init__(self) -> None:
+        self.written = False
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `images/final.png`, or one overlay per validation image."""
+        self.written = True
         if not trainer.is_global_zero:
             return
         was_training = pl_module.training
@@ -162,6 +167,9 @@ class PredictionWriter(Callback):
 def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str, Any]) -> Path:
     """Where results go: `<run>/<kind>`, or beside it if that holds those of other weights, data or settings."""
     record = run / kind / RECORDS[kind]
-    if not record.is_file() or json.loads(record.read_text(encoding="utf-8")).get("hash") == source["hash"]:
+    if not record.is_file():
+        return run / kind
+    there = read_json(record)
+    if isinstance(there, dict) and there.get("hash") == source["hash"]:
         return run / kind
     return run / f"{kind}-{source['hash']}"

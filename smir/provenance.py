@@ -6,7 +6,8 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.errors import CheckpointError
-from smir.runs import DONE, file_digest, read_record, run_of_checkpoint
+from smir.runs import DONE, Identity, file_digest, read_record, run_of_checkpoint
+from smir.tracking import commit
 from smir.training import SmirModule
 from smir.weights import read_checkpoint
 
@@ -49,6 +50,25 @@ def find_checkpoint(name: str, plain: Path, recipe_hash: str) -> Path:
     return chosen[0] / "checkpoints" / f"{name}.ckpt"
 
 
+def origin_of(identity: Identity, variant: str | None) -> dict[str, Any]:
+    """What a checkpoint tells of its run: a run that starts from it keeps the whole recipe of its pretraining.
+
+    Args:
+        identity: The run that writes the checkpoint.
+        variant: Word for what it changes of its experiment.
+    """
+    return {
+        "experiment": identity.experiment,
+        "variant": variant,
+        "seed": identity.seed,
+        "recipe_hash": identity.recipe_hash,
+        "run_hash": identity.hash,
+        "commit": commit(),
+        "recipe": identity.recipe,
+        "inputs": identity.inputs,
+    }
+
+
 def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
     """Says by content what a network starts from, and warns if it is a run that has not finished."""
     weights = model.weights
@@ -60,10 +80,19 @@ def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
         read_checkpoint(model.imagenet_file)
         return {"kind": "imagenet", "sha256": file_digest(model.imagenet_file)}
     origin = read_checkpoint(weights).get("smir", {}).get("origin", {})
-    plain = {str(key): value for key, value in origin.items() if isinstance(value, str | int | float)}
+    plain = {str(key): value for key, value in origin.items() if _is_plain(value)}
     fingerprint = {**plain, "kind": "file", "checkpoint": Path(weights).name, "sha256": file_digest(Path(weights))}
     run = run_of_checkpoint(Path(weights))
     if run is not None and not (run / DONE).is_file():
         rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
         fingerprint["unfinished"] = True
     return fingerprint
+
+
+def _is_plain(value: Any, depth: int = 16) -> bool:
+    """Whether a value of a checkpoint, which may be anyone's, can be written to a record as it is."""
+    if isinstance(value, dict | list):
+        inside = value.values() if isinstance(value, dict) else value
+        names = list(value) if isinstance(value, dict) else []
+        return depth > 0 and all(isinstance(n, str) for n in names) and all(_is_plain(v, depth - 1) for v in inside)
+    return value is None or isinstance(value, str | int | float)

@@ -17,12 +17,16 @@ import sys
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from smir.atomic import remove_unfinished, write_atomically
 from smir.errors import RunError, first_few
 from smir.recipes import differences, digest
 
 RECORD = "run.json"
 DONE = "DONE"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+"""Checkpoints to resume from: that of the last epoch, and that of the epoch before should the last be damaged."""
 FORMAT = 1
+_CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "recipe": dict, "inputs": dict}
 
 IfTaken = Literal["rename", "refuse"]
 
@@ -34,14 +38,6 @@ def file_digest(path: Path) -> str:
         while block := file.read(1 << 20):
             sha256.update(block)
     return sha256.hexdigest()[:16]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader or a kill sees the old content or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +96,14 @@ class Run:
         return (self.path / DONE).is_file()
 
     @property
-    def last_checkpoint(self) -> Path | None:
-        """Where to resume, if anything was saved."""
-        path = self.path / "checkpoints" / "last.ckpt"
-        return path if path.is_file() else None
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def kept(self) -> bool:
+        """Whether an epoch of it was kept, so that there is something to resume."""
+        return any((self.checkpoints / name).is_file() for name in (LAST, PREVIOUS))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Marks the run as done; written last."""
@@ -154,13 +154,29 @@ def read_record(folder: Path) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"{folder / RECORD} is damaged: {error}. Move the folder {folder} away to begin anew."
         ) from error
+    if not isinstance(record, dict):
+        raise RunError(f"{folder / RECORD} is damaged: it holds no record. Move the folder {folder} away.")
     if record.get("format") != FORMAT:
         raise RunError(f"{folder / RECORD} has format {record.get('format')}; this version of smir reads {FORMAT}.")
+    if wrong := [key for key, kind in _CONTENT.items() if not isinstance(record.get(key), kind)]:
+        raise RunError(f"{folder / RECORD} is damaged: it lacks {', '.join(wrong)}. Move the folder {folder} away.")
     return record
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file of a run.
+
+    Raises:
+        RunError: If it is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path} cannot be read: {error}. Move it away.") from error
 
 
 def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Run:
@@ -181,7 +197,7 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
     for path in (plain, plain.with_name(f"{plain.name}-{identity.hash}")):
         run = Run(path)
         other = _is_other(path, identity)
-        if other and (run.done or run.last_checkpoint):
+        if other and (run.done or run.kept):
             if if_taken == "refuse":
                 raise RunError(_taken(path, identity))
             continue
@@ -193,6 +209,7 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
             if _is_other(path, identity):  # asked again: its holder may have made the folder after we looked
                 continue
             raise
+        remove_unfinished(path)
         if other:
             shutil.rmtree(path / "images", ignore_errors=True)
             for name in ("config.yaml", "environment.json", "metrics.csv"):

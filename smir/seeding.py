@@ -1,8 +1,10 @@
 """Seeds that depend on what is drawn, never on who draws it."""
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def seed_for(*key: int | str) -> int:
@@ -21,6 +23,8 @@ def seed_for(*key: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
-def generator_for(*key: int | str) -> torch.Generator:
+def generator_for(*key: int | str) -> "torch.Generator":
     """Returns a CPU generator seeded by `seed_for(*key)`."""
+    import torch  # here, so that commands which draw nothing with it start fast
+
     return torch.Generator().manual_seed(seed_for(*key))

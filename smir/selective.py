@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from smir.distributed import gather, sync_buffers
-from smir.errors import ConfigError, RunError
+from smir.errors import CheckpointError, ConfigError, RunError
 from smir.health import mask_agreement, warn_if_like_random
 from smir.mask_table import MaskTable, save_scores
 from smir.masking import HardestMask, MaskPolicy, RandomMask
@@ -91,11 +91,22 @@ class SelectiveMasking(Callback):
         self._stages = pl_module.data.use_stages(self.num_stages)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Goes on in the stage of the checkpoint, with its masks."""
-        if self._restored is not None:
-            masks = self._restored["masks"]
-            self._stages.current = self._restored["stage"]
-            self._stages.masks = None if masks is None else MaskTable.from_state(masks)
+        """Goes on in the stage of the checkpoint, with its masks.
+
+        Raises:
+            CheckpointError: If there is no such stage, or the masks are not those of its images.
+        """
+        if self._restored is None:
+            return
+        stage, masks = self._restored.get("stage"), self._restored.get("masks")
+        table = None if masks is None else MaskTable.from_state(masks)
+        if not isinstance(stage, int) or not 0 <= stage < self.num_stages:
+            raise CheckpointError(f"The checkpoint is of stage {stage!r}; this run has {self.num_stages}.")
+        if table is not None and table.indices.tolist() != self._stages.partition(stage).tolist():
+            raise CheckpointError(
+                f"The checkpoint's masks are of other images than those of stage {stage} of this run."
+            )
+        self._stages.current, self._stages.masks = stage, table
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lets the best checkpoint start afresh in every stage: losses of different stages do not compare."""

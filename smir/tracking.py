@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import platform
 import shlex
 import subprocess
@@ -16,12 +15,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping
 from PIL import Image
 from torch import Tensor
 
+from smir.atomic import replacing, write_atomically
 from smir.preprocessing import UInt8
-from smir.runs import write_atomically
+from smir.runs import read_json
 
 PACKAGES = (
     "torch",
@@ -57,6 +57,11 @@ class RunRecord(Callback):
         """The metrics file."""
         return self.folder / "metrics.csv"
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Trains no further where early stopping had ended the training, and only the end of the run is missing."""
+        if stopped_early(trainer):
+            trainer.should_stop = True
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes up the rows of the epochs before this one."""
         self._rows = []
@@ -85,15 +90,9 @@ class RunRecord(Callback):
         write_atomically(self.path, text.getvalue())
 
 
-class RunCheckpoint(ModelCheckpoint):
-    """A checkpoint file of a run, whose state survives moving the run to another folder."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the file of this run for the one that the state speaks of."""
-        here = str(Path(self.dirpath or ".") / f"{self.filename}.ckpt")
-        scores = dict.fromkeys([here], *state_dict["best_k_models"].values()) if state_dict["best_k_models"] else {}
-        paths = {"best_model_path": here, "kth_best_model_path": here} if state_dict["best_model_path"] else {}
-        super().load_state_dict({**state_dict, "dirpath": self.dirpath, "best_k_models": scores, **paths})
+def stopped_early(trainer: Trainer) -> bool:
+    """Whether `EarlyStopping` has ended the training."""
+    return any(isinstance(c, EarlyStopping) and c.stopped_epoch for c in trainer.early_stopping_callbacks)
 
 
 def run_folder(trainer: Trainer) -> Path:
@@ -120,10 +119,8 @@ def save_picture_as(trainer: Trainer, path: Path, picture: UInt8) -> None:
 
 def write_image(path: Path, image: Image.Image) -> None:
     """Writes a PNG so that a kill leaves no part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    image.save(temporary, format="PNG")
-    temporary.replace(path)
+    with replacing(path) as file:
+        image.save(file, format="PNG")
 
 
 def save_image_list(folder: Path, names: Iterable[str]) -> None:
@@ -174,7 +171,7 @@ def commit() -> str:
 def save_environment(folder: Path) -> None:
     """Adds this start to `environment.json`, which keeps one entry per start of the run."""
     path = folder / "environment.json"
-    starts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    starts = read_json(path) if path.is_file() else []
     write_atomically(path, json.dumps([*starts, environment()], indent=1) + "\n")
 
 

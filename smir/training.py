@@ -17,7 +17,15 @@ from smir.network import Network, UNetStride4
 from smir.preprocessing import Preprocessing
 from smir.schedules import warmup_cosine
 from smir.seeding import seed_for
-from smir.weights import FORMAT, LoadReport, check_format, load_imagenet, load_pretrained, read_checkpoint
+from smir.weights import (
+    FORMAT,
+    LoadReport,
+    check_format,
+    check_paths,
+    load_imagenet,
+    load_pretrained,
+    read_checkpoint,
+)
 
 if TYPE_CHECKING:
     from smir.data.base import SmirDataModule
@@ -146,12 +154,14 @@ class SmirModule(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses to resume from what another version wrote.
+        """Refuses to resume from what another version wrote, and from what would delete files elsewhere.
 
         Raises:
-            CheckpointError: If the checkpoint has another format.
+            CheckpointError: If the checkpoint has another format, or its callbacks name files elsewhere.
         """
-        check_format(checkpoint, self.trainer.ckpt_path or "the checkpoint")
+        path = self.trainer.ckpt_path or "the checkpoint"
+        check_format(checkpoint, path)
+        check_paths(checkpoint, path)
 
     @classmethod
     def read_record(cls, path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -49,7 +49,7 @@ _LARGEST, _DEEPEST = 1_000_000, 100  # values with all aliases written out, and 
 
 
 def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Takes `--allow PACKAGE` out of the words of a command, as often as it stands there.
+    """Takes `--allow PACKAGE` out of the words of a command, as often as it stands there before a `--`.
 
     Returns:
         The other words, and the packages that a config may name.
@@ -59,7 +59,8 @@ def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     rest: list[str] = []
     packages = [*PACKAGES]
-    given = iter(words)
+    end = words.index("--") if "--" in words else len(words)  # what follows is the command of a job
+    given = iter(words[:end])
     for word in given:
         if word != "--allow" and not word.startswith("--allow="):
             rest.append(word)
@@ -68,7 +69,7 @@ def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(f"--allow takes the name of a package that configs may name, got {name!r}.")
         packages.append(name)
-    return rest, packages
+    return [*rest, *words[end:]], packages
 
 
 def scan_words(words: Sequence[str], packages: Sequence[str]) -> None:

@@ -20,11 +20,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers.wandb import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from smir.atomic import write_atomically
 from smir.errors import ConfigError, RunError
 from smir.launch import global_rank
-from smir.runs import write_atomically
+from smir.signals import Stopped
 from smir.wandb_options import WandbOptions, sweep_run
 
 if TYPE_CHECKING:
@@ -108,9 +108,9 @@ def ending_the_wandb_run() -> Iterator[None]:
     try:
         yield
         code = 0
-    except SystemExit as stop:  # what Lightning makes of an interrupt and of SIGTERM
-        interrupted = isinstance(stop.__context__, KeyboardInterrupt)
-        if sweep_run() and (interrupted or isinstance(stop, SIGTERMException)):
+    except SystemExit as stop:  # what Lightning makes of an interrupt, and `smir.signals` of a signal
+        interrupted = isinstance(stop, Stopped) or isinstance(stop.__context__, KeyboardInterrupt)
+        if sweep_run() and interrupted:
             code = 0
             raise SystemExit(0) from None
         code = 255 if interrupted else 1

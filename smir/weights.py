@@ -118,6 +118,25 @@ def check_format(content: dict[str, Any], path: str | Path) -> None:
         raise CheckpointError(f"{path} has a damaged record: its {', '.join(wrong)} cannot be read.")
 
 
+def check_paths(content: dict[str, Any], path: str | Path) -> None:
+    """Refuses a checkpoint by which Lightning would delete files elsewhere, as those that better ones replace.
+
+    Raises:
+        CheckpointError: If a callback's files do not lie in the folder that it names.
+    """
+    for state in content.get("callbacks", {}).values():
+        folder = state.get("dirpath") if isinstance(state, dict) else None
+        if not isinstance(folder, str):
+            continue
+        names = [state.get(f"{which}_model_path") for which in ("best", "kth_best", "last")]
+        below = Path(folder).resolve()
+        for name in (*names, *state.get("best_k_models", ())):
+            if isinstance(name, str) and name and not Path(name).resolve().is_relative_to(below):
+                raise CheckpointError(
+                    f"{path} names the file {name} outside of its folder {folder}. It is not trusted."
+                )
+
+
 def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) -> LoadReport:
     """Fills a network with the encoder and decoder of a weight file; the last convolution stays new.
 

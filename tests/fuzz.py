@@ -40,7 +40,7 @@ from smir.errors import SmirError
 from smir.mask_table import MaskTable, load_arrays, save_scores
 from smir.network import UNetStride4
 from smir.patches import PatchGrid
-from smir.provenance import weights_fingerprint
+from smir.provenance import checked, weights_fingerprint
 from smir.reconstruction import ReconstructionModule
 from smir.runs import read_record
 from smir.trust import PACKAGES, scan_file
@@ -73,9 +73,18 @@ def damage(content: bytes, chance: random.Random, others: list[bytes]) -> bytes:
     """Changes a file in one to four places, or inside its container."""
     if content.startswith(b"\x89PNG") and chance.random() < 0.4:
         return _inside_png(content, chance)
-    if content.startswith(b"PK") and chance.random() < 0.5:
+    if content.startswith(b"PK") and chance.random() < 0.7:
         return _inside_zip(content, chance)
+    if "rübe".encode() in content and chance.random() < 0.5:
+        return _lines(content, chance)
     return _bytes(content, chance, others)
+
+
+def _lines(content: bytes, chance: random.Random) -> bytes:
+    lines = content.split(b"\n")
+    ends = (b"\n", b"\r\n", b"\r", b" \n\n", b"\n\t")
+    chosen = [chance.choice(lines).strip(b"\r") for _ in range(chance.randint(0, 2 * len(lines)))]
+    return b"".join(line + chance.choice(ends) for line in chosen)
 
 
 def _bytes(content: bytes, chance: random.Random, others: list[bytes]) -> bytes:
@@ -248,14 +257,16 @@ def checkpoints(folder: Path) -> Kind:
         seeds.append(buffer.getvalue())
     seeds += seeds[1:] * 3  # the smallest shows most of the formats
     before = copy.deepcopy(network.state_dict())
+    module = ReconstructionModule(network=lambda channels: network)
 
     def read(path: Path) -> None:
         network.load_state_dict(before)
         report = load_pretrained(network, path)
         assert report.loaded
         assert len(report.loaded) + len(report.missing) + len(report.mismatched) == len(before)
-        fingerprint = weights_fingerprint(path)
-        assert fingerprint["kind"] == "file"
+        module.weights = path
+        assert weights_fingerprint(module)["kind"] == "file"
+        assert checked(path, module) == path
         ReconstructionModule.from_checkpoint(path)
 
     return Kind(".ckpt", seeds, read)
@@ -297,8 +308,8 @@ def records(folder: Path) -> Kind:
 
     def read(path: Path) -> None:
         path.replace(folder / "run.json")
-        found = read_record(folder)
         path.touch()
+        found = read_record(folder)
         assert found is not None
         assert {"hash", "recipe_hash"} <= found.keys()
 

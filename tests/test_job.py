@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -174,21 +175,39 @@ def metrics(run):
     return json.loads((run / "test/metrics.json").read_text())["metrics"]
 
 
-def test_the_slurm_script_trains_on_two_nodes(field, tmp_path):
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/srun").write_text(SRUN)
-    (tmp_path / "bin/srun").chmod(0o755)
+def slurm(folder):
+    """Stands in for SLURM: a place for its commands, and what it sets for a job of two nodes with a task each."""
+    (folder / "bin").mkdir()
+    for name, text in {"srun": SRUN, "scontrol": '#!/usr/bin/env bash\necho "scontrol $*"\n'}.items():
+        (folder / "bin" / name).write_text(text)
+        (folder / "bin" / name).chmod(0o755)
     nodes = {"SLURM_NNODES": "2", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1", "SLURM_NODELIST": "localhost"}
-    env = {
+    return {
         **os.environ,
         **nodes,
         "SLURM_JOB_ID": "71",
         "SLURM_JOB_NAME": "smir",
-        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
         "PYTHON": sys.executable,
-        "PYTHONPATH": str(HERE.parent),
+        "PYTHONPATH": f"{HERE / 'moments'}:{HERE.parent}",
         "OMP_NUM_THREADS": "1",
     }
+
+
+def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(field, tmp_path):
+    """The script does; Lightning, which has handlers of its own for SLURM, must not."""
+    env = {**slurm(tmp_path), "SMIR_ACT": "step:1:1:USR1"}
+    words = segment_words(field, "--run.experiment=two")
+    command = [EXPERIMENTS / "launch/slurm.sh", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 75, done.stderr[-3000:]
+    assert done.stdout.count("scontrol requeue 71") == 1
+    assert "smir: stopped by" in done.stderr
+    assert not (tmp_path / "runs/two/seed0/DONE").exists()
+
+
+def test_the_slurm_script_trains_on_two_nodes(field, tmp_path):
+    env = slurm(tmp_path)
     words = segment_words(field, "--run.experiment=two")
     script = EXPERIMENTS / "launch/slurm.sh"
     done = subprocess.run(
@@ -199,21 +218,55 @@ def test_the_slurm_script_trains_on_two_nodes(field, tmp_path):
     assert (tmp_path / "runs/two/seed0/DONE").is_file()
 
 
-def test_the_torchrun_script_trains_on_two_nodes(field, tmp_path):
+@pytest.fixture
+def hosts(tmp_path):
+    """Two hosts in network namespaces with names of their own; two launchers on this one where those cannot be made.
+
+    Yields:
+        The name of the first, and how a command begins on each.
+    """
+    names = [f"smir{os.getpid()}{letter}" for letter in "ab"]
+    addresses = ["10.251.7.1", "10.251.7.2"]
+    table = "".join(f"{address} {name}\n" for address, name in zip(addresses, names, strict=True))
+    steps = [
+        *(f"netns add {name}" for name in names),
+        f"link add {names[0]}v netns {names[0]} type veth peer name {names[1]}v netns {names[1]}",
+        *(f"-n {name} addr add {address}/24 dev {name}v" for name, address in zip(names, addresses, strict=True)),
+        *(f"-n {name} link set {device} up" for name in names for device in ("lo", f"{name}v")),
+    ]
+    folders = [Path("/etc/netns") / name for name in names]
+    try:
+        for step in steps:
+            subprocess.run(["ip", *step.split()], check=True, capture_output=True)
+        for folder in folders:
+            folder.mkdir(parents=True)
+            (folder / "hosts").write_text(f"127.0.0.1 localhost\n{table}")  # `ip netns exec` puts it in place
+        begin = 'hostname "$0"; exec "$@"'
+        yield names[0], [["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", begin, name] for name in names]
+    except (OSError, subprocess.CalledProcessError):
+        yield "localhost", [[], []]
+    finally:
+        for name, folder in zip(names, folders, strict=True):
+            shutil.rmtree(folder, ignore_errors=True)
+            if shutil.which("ip"):
+                subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def test_the_torchrun_script_trains_on_two_nodes(field, tmp_path, hosts):
+    head, begins = hosts
     env = {
         **os.environ,
         "NODES": "2",
-        "HEAD": "localhost:29671",
+        "HEAD": f"{head}:29671",
         "PYTHON": sys.executable,
         "PYTHONPATH": str(HERE.parent),
         "OMP_NUM_THREADS": "1",
     }
-    words = segment_words(field, "--run.experiment=two")
-    script = EXPERIMENTS / "launch/torchrun.sh"
+    words = [EXPERIMENTS / "launch/torchrun.sh", *segment_words(field, "--run.experiment=two")]
     nodes = []
-    for number in range(2):
+    for number, begin in enumerate(begins):
         with (tmp_path / f"node{number}.txt").open("w") as output:
-            nodes.append(subprocess.Popen([script, *words], cwd=tmp_path, env=env, stdout=output, stderr=output))
+            nodes.append(subprocess.Popen([*begin, *words], cwd=tmp_path, env=env, stdout=output, stderr=output))
         time.sleep(0.5)
     assert [node.wait(200) for node in nodes] == [0, 0], (tmp_path / "node0.txt").read_text()[-3000:]
     assert metrics(tmp_path / "runs/two/seed0")

@@ -173,8 +173,10 @@ def test_names_that_are_no_classes_pass():
 
 
 def test_allow_is_taken_out_wherever_it_stands():
-    words, packages = take_allowed(["fit", "--allow", "mine", "--x=1", "--allow=yours.nets", "--allowed", "y"])
-    assert words == ["fit", "--x=1", "--allowed", "y"]
+    words, packages = take_allowed(
+        ["fit", "--allow", "mine", "--x=1", "--allow=yours.nets", "--allowed", "y", "--", "fit", "--allow", "more"]
+    )
+    assert words == ["fit", "--x=1", "--allowed", "y", "--", "fit", "--allow", "more"]
     assert packages == [*PACKAGES, "mine", "yours.nets"]
 
 

@@ -109,7 +109,7 @@ def test_two_processes_make_one_run(field, tmp_path):
     assert any("test/overlay-0" in name for name in logged.files)
 
 
-def test_a_resumed_run_goes_on_online(smir, field, tmp_path, monkeypatch, caplog):
+def test_a_resumed_run_goes_on_online(smir, field, tmp_path, monkeypatch):
     words = segment_words(field, "--run.experiment=s", "--trainer.max_epochs=3", "--run.wandb=online")
     logger = ["--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={tmp_path / 'csv'}"]
     with WandbServer() as server:
@@ -128,9 +128,10 @@ def test_a_resumed_run_goes_on_online(smir, field, tmp_path, monkeypatch, caplog
         assert "test/view/miou" in logged.summary
         assert len(list(tmp_path.glob("csv/**/metrics.csv"))) == 1  # the logger of the config logs too
 
-        asked = len(server.requests)
+        begun = server.requests.count("RunResumeStatus")
+        assert begun == 2
         smir(*words)  # finished before: W&B hears nothing
-        assert len(server.requests) == asked
+        assert server.requests.count("RunResumeStatus") == begun
 
         smir("test", *words[1:], "--ckpt_path=best")
         (tested,) = [run for run in server.runs.values() if run is not logged]
@@ -156,7 +157,7 @@ def test_online_without_a_login_says_what_to_do(fails, field, monkeypatch, tmp_p
     assert "wandb login" in said
 
 
-def test_two_loggers_for_wandb_are_refused(fails, field, monkeypatch):
+def test_two_loggers_for_wandb_are_refused(fails, field):
     said = fails(*segment_words(field, "--run.wandb=offline", "--trainer.logger=WandbLogger", "--run.experiment=s"))
     assert "trainer.logger has a WandbLogger" in said
 

@@ -19,6 +19,7 @@ from jsonargparse.typing import PositiveInt
 from smir.devices import VISIBLE, claim, lock_folder, visible_devices
 from smir.errors import ConfigError
 from smir.runs import DONE
+from smir.signals import REQUEUE
 
 LAST_LINES = 20
 _OVERWRITTEN = re.compile(rb"[^\n]*\r(?!\n)|\x1b\[[0-9;]*[A-Za-z]")
@@ -116,7 +117,10 @@ def _keep(output: IO[bytes], log: IO[bytes], echo: bool) -> None:
 def _failure(run: Path, code: int) -> str:
     log = run / "log.txt"
     last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
-    how = "ended before the run was done" if code == 0 else f"failed with exit code {code}"
+    how = {
+        0: "ended before the run was done",
+        REQUEUE: f"was stopped by a signal (exit code {REQUEUE}); the same command goes on",
+    }.get(code, f"failed with exit code {code}")
     shown = "\n".join(f"    {line}" for line in last)
     return f"{run} {how}. The end of its log, {log.absolute()}:\n{shown}"
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
+from smir.atomic import write_atomically
 from smir.data.decode import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
-from smir.runs import write_atomically
 from smir.seeding import seed_for
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def write_list(path: Path, entries: Iterable[str]) -> None:
         DataError: If an entry would be read back as another, because of a line end or a space at its end.
     """
     entries = list(entries)
-    if bad := [entry for entry in entries if entry != entry.strip() or "\n" in entry or "\r" in entry]:
+    if bad := [entry for entry in entries if entry != entry.strip() or set(entry) & set("\r\n\ufeff")]:
         shown = first_few(map(repr, bad))
         raise DataError(f"{path.absolute()} cannot list {shown}: a line is a name. Rename the files.")
     write_atomically(path, "".join(f"{entry}\n" for entry in entries))

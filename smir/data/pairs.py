@@ -20,6 +20,9 @@ from smir.preprocessing import VOID, Preprocessing, UInt8
 from smir.seeding import generator_for
 
 Sample = dict[str, Tensor | int | float]
+MAX_ASPECT = 64
+"""Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
+
 LabelDecoder = Callable[[npt.NDArray[np.int32], Path], UInt8]
 """Turns the stored values (H, W) of a label file into class ids and void; gets the path for its messages."""
 
@@ -40,7 +43,7 @@ class Images:
         """Decodes an image to RGB (H, W, 3), or takes it from the cache.
 
         Raises:
-            DataError: If it is unreadable or too small.
+            DataError: If it is unreadable, too small, or a strip.
         """
         return self.read_with_size(index)[0]
 
@@ -52,6 +55,11 @@ class Images:
             height, width = image.shape[:2]
         else:
             image, (height, width) = self.cache.image(path, read_image)
+        if max(height, width) > MAX_ASPECT * min(height, width):
+            raise DataError(
+                f"The image {path} is {width} x {height} pixels; one side is more than {MAX_ASPECT} times the other, "
+                "which makes a whole view too large. Cut it into tiles."
+            )
         if min(height, width) < self.min_side:
             raise DataError(
                 f"The image {path} is {width} x {height} pixels; its shortest side is below data.min_side = "

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from smir.atomic import write_atomically
 from smir.prepare.parts import Source
-from smir.runs import file_digest, write_atomically
+from smir.runs import file_digest
 
 
 def remember(source: Source, root: Path, written: Iterable[Path]) -> None:

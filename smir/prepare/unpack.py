@@ -17,11 +17,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from smir.atomic import write_atomically
 from smir.errors import DataError
 from smir.prepare.archives import BROKEN, is_archive, read_archive
 from smir.prepare.parts import Source
 from smir.prepare.recognise import Plan, damaged, examine
-from smir.runs import write_atomically
 
 STAGING = ".unpacking"
 _BLOCK = 1 << 20

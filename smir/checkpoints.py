@@ -1,0 +1,77 @@
+"""The checkpoint files of a run: how they are written, and which of them a run is resumed from.
+
+`last.ckpt` is that of the last epoch, `previous.ckpt` that of the epoch before, should `last` be damaged, and
+`best.ckpt` that of the best epoch. `best` is written before `last`, which holds the choice of `best`: a run that is
+resumed from `last` or from `previous` comes to the same choice again, and writes the same `best` again.
+"""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_warn
+
+from smir.atomic import replacing
+from smir.errors import CheckpointError
+from smir.runs import LAST, PREVIOUS
+from smir.weights import read_checkpoint
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """A checkpoint file of a run, whose state survives moving the run to another folder."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the file of this run for the one that the state speaks of."""
+        here = str(Path(self.dirpath or ".") / f"{self.filename}.ckpt")
+        scores = dict.fromkeys([here], *state_dict["best_k_models"].values()) if state_dict["best_k_models"] else {}
+        paths = {"best_model_path": here, "kth_best_model_path": here} if state_dict["best_model_path"] else {}
+        super().load_state_dict({**state_dict, "dirpath": self.dirpath, "best_k_models": scores, **paths})
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes checkpoints beside their place, then renames them; keeps the one before `last.ckpt`."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes a checkpoint.
+
+        Raises:
+            RunError: If it cannot be written, as on a full disk; the files that were there are as they were.
+        """
+        path = Path(path)
+        content = io.BytesIO()  # a writer of torch that fails halfway may end the process
+        torch.save(checkpoint, content)
+        with replacing(path, keep=path.with_name(PREVIOUS) if path.name == LAST else None) as file:
+            file.write(content.getbuffer())
+
+
+def resume_point(folder: Path) -> Path | None:
+    """Chooses the checkpoint to go on from: `last`, or `previous` where `last` is damaged.
+
+    Args:
+        folder: The folder of the checkpoints.
+
+    Returns:
+        Its path, or nothing if no epoch was kept.
+
+    Raises:
+        CheckpointError: If all that are there are damaged.
+    """
+    there = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
+    reasons: list[str] = []
+    for path in there:
+        try:
+            read_checkpoint(path)
+        except CheckpointError as error:
+            reasons.append(str(error))
+            continue
+        if reasons:
+            rank_zero_warn(f"{reasons[0]} The run goes on from {path.absolute()}, one epoch earlier, instead.")
+        return path
+    if reasons:
+        raise CheckpointError(
+            f"No checkpoint of this run can be read: {' '.join(reasons)} Move {folder.absolute()} away to begin anew."
+        )
+    return None

@@ -1,0 +1,88 @@
+"""How the command line becomes objects: options, links between data and model, and the callbacks of every run."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+import smir.data
+import smir.selective  # registers the callback for its short name
+from smir.checkpoints import CheckpointFiles, RunCheckpoint
+from smir.finite import FiniteNumbers
+from smir.guarded import GuardedParser
+from smir.health import LearningHealth
+from smir.outputs import FinalPictures
+from smir.ranks import FirstFailure
+from smir.run_options import RunOptions
+from smir.stopping import StopTogether
+from smir.tracking import RunRecord
+from smir.training import SmirModule
+from smir.wandb_options import in_sweep
+
+
+class Parser(GuardedParser, LightningArgumentParser):
+    """Lightning's parser, guarded."""
+
+
+class ConfiguredCLI(LightningCLI):
+    """Reads settings, and builds from them the objects of a run with the callbacks that keep its record."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
+        parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
+        # `main` has read the included files before; the key itself means nothing to the parser.
+        parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
+        parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
+        parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Keeps a checkpoint's hyperparameters from overriding files and flags, as Lightning has it since 2.5.5."""
+
+    def before_instantiate_classes(self) -> None:
+        """Names the run, and gives the datamodule its seed."""
+        config = self.config[self.subcommand]
+        task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
+        config.run.experiment = in_sweep(config.run.experiment or task)
+        given = config.trainer.callbacks or []
+        config.trainer.callbacks = given if isinstance(given, list) else [given]
+        config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the callbacks that keep the record of a run."""
+        config = self._get(self.config_init, "trainer")
+        self.model: SmirModule
+        self.datamodule: smir.data.SmirDataModule
+        callbacks = list(config.callbacks)
+        if self.subcommand == "fit":
+            self.record = RunRecord(Path(config.default_root_dir or "."))
+            self.pictures = FinalPictures()
+            # The first three before those of the config: before a partition is scored, bad numbers are found.
+            callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
+            callbacks += [LearningHealth(), self.record, self.pictures]
+            if config.enable_checkpointing is not False and not config.fast_dev_run:
+                callbacks += self._checkpoints()
+                given = config.plugins or []
+                kwargs["plugins"] = [*(given if isinstance(given, list) else [given]), CheckpointFiles()]
+        if config.accelerator == "cpu":
+            kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
+        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+
+    def _checkpoints(self) -> list[ModelCheckpoint]:
+        """`best` before `last`, so that `last` holds what `best` knows after this epoch."""
+        shared: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+        best = RunCheckpoint(
+            filename="best", monitor=self.model.monitor, mode=self.model.monitor_mode, save_top_k=1, **shared
+        )
+        return [best, RunCheckpoint(filename="last", save_top_k=1, **shared)]
+
+    def _experiment(self) -> str:
+        options: RunOptions = self.config_init[self.subcommand].run
+        return options.name()
+
+    def _dump_config(self) -> None:
+        """Leaves out `include`: the dump holds all that the included files say."""
+        super()._dump_config()
+        self.config_dump.pop("include", None)

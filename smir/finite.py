@@ -1,0 +1,151 @@
+"""Stops a training whose loss or gradients are no numbers any more, and keeps the batch that did it."""
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+from smir.atomic import replacing
+from smir.data.visits import Visit
+from smir.distributed import gather, ranks
+from smir.errors import CheckpointError, RunError, first_few
+from smir.seeding import seed_for
+from smir.tracking import run_folder
+from smir.training import SmirModule
+from smir.weights import read_checkpoint
+
+FOLDER = "bad-numbers"
+STEPS_ON_GPU = 50
+"""Steps between two looks on a GPU, where each waits for the device."""
+_NEVER = 1 << 62
+
+
+class _Batch(NamedTuple):
+    """What is remembered of a batch: its optimiser step and its image indices (B,)."""
+
+    step: int
+    indices: Tensor
+
+
+class FiniteNumbers(Callback):
+    """Stops when the loss or a gradient is NaN or infinite, with the step, the stage and the files of the batch.
+
+    Every step is examined on the device, which notes the first bad one. Somebody has to wait for the device to see the
+    note: on a CPU that costs nothing and comes before the weights are changed; on a GPU it comes every 50 steps and
+    at the end of the epoch, and at every step once the run folder tells of bad numbers, so that the second time the
+    weights of that step are kept as well. A batch is a function of the run's seed, the epoch and its images, so that
+    only their numbers are remembered until then.
+    """
+
+    def __init__(self) -> None:
+        self._first: Tensor  # the first bad batch of this epoch, on the device
+        self._batches: dict[int, _Batch] = {}
+        self._current = 0
+        self._every = 1
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins with nothing bad."""
+        self._first = torch.tensor(_NEVER, device=pl_module.device)
+        self._batches = {}
+        slow = pl_module.device.type != "cpu" and not (run_folder(trainer) / FOLDER).is_dir()
+        self._every = STEPS_ON_GPU if slow else 1
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Remembers which images the batch holds."""
+        self._current = batch_idx
+        self._batches[batch_idx] = _Batch(trainer.global_step, batch["index"])
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Examines the loss."""
+        self._note(loss.detach())
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Examines the gradients, which all ranks share, and looks at the note when it is time."""
+        if getattr(trainer.precision_plugin, "scaler", None) is None:  # that of float16 expects infinite ones
+            self._note(get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None]))
+        if (self._current + 1) % self._every == 0:
+            self._look(trainer, pl_module, before_step=True)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Looks at the note before anything of this epoch is kept."""
+        self._look(trainer, pl_module, before_step=False)
+
+    def _note(self, value: Tensor) -> None:
+        self._first = torch.where(value.isfinite(), self._first, self._first.clamp(max=self._current))
+
+    def _look(self, trainer: Trainer, module: LightningModule, before_step: bool) -> None:
+        first = self._first.clone()
+        if ranks() > 1:
+            dist.all_reduce(first, op=dist.ReduceOp.MIN)
+        place = int(first)
+        if place == _NEVER:
+            self._batches = {}
+            return
+        assert isinstance(module, SmirModule)
+        own = int(self._first) == place  # a loss is bad on one rank, a gradient on all of them
+        exact = before_step and place == self._current
+        told = gather(_keep(trainer, module, self._batches[place], place, exact) if own else "")
+        stage, kept = module.data.stages.current, " ".join(filter(None, told))
+        raise RunError(
+            f"The loss or a gradient is not a finite number: step {self._batches[place].step}, epoch "
+            f"{trainer.current_epoch}, batch {place} of it, stage {stage}. {kept} The last epoch's checkpoint is kept. "
+            "Lower model.lr, or replay the batch (docs/robustness.md)"
+            f"{'.' if exact else '; the same command again also keeps the weights of that step.'}"
+        )
+
+
+def _keep(trainer: Trainer, module: SmirModule, batch: _Batch, place: int, exact: bool) -> str:
+    """Writes a batch, made anew, with the weights that it met if they are still there; says where."""
+    data, epoch, indices = module.data, trainer.current_epoch, batch.indices.tolist()
+    loader: Any = trainer.train_dataloader
+    visits = [Visit(i, seed_for(data.seed, "train", epoch, i), data.stages.mask_of(i)) for i in indices]
+    names = data.images("pool" if module.task == "pretrain" else "train")
+    files = [str(names.path(index)) for index in indices]
+    content: dict[str, Any] = {
+        "batch": loader.collate_fn([loader.dataset[visit] for visit in visits]),
+        "seed": seed_for(data.seed, "batch", epoch, place, trainer.global_rank),
+        "files": files,
+        **({"state_dict": module.state_dict()} if exact else {}),
+    }
+    module.on_save_checkpoint(content)
+    path = run_folder(trainer) / FOLDER / f"step-{batch.step}-rank-{trainer.global_rank}.pt"
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with replacing(path) as file:
+        file.write(buffer.getbuffer())
+    return f"Rank {trainer.global_rank} had {first_few(files)}; the batch is in {path.absolute()}."
+
+
+def replay(path: Path, weights: Path | None = None) -> tuple[SmirModule, Tensor]:
+    """Computes the loss of a kept batch again, with its gradients, on the CPU.
+
+    Args:
+        path: What `FiniteNumbers` has kept.
+        weights: A checkpoint to use where the file has no weights.
+
+    Returns:
+        The module, with gradients, and the loss.
+
+    Raises:
+        CheckpointError: If one of the files cannot be read.
+    """
+    from smir.reconstruction import ReconstructionModule
+    from smir.segmentation import SegmentationModule
+
+    content = read_checkpoint(path)
+    if "batch" not in content or ("state_dict" not in content and weights is None):
+        raise CheckpointError(
+            f"{path} holds no batch with weights; name a checkpoint with weights=, such as last.ckpt."
+        )
+    kind = ReconstructionModule if content["smir"]["task"] == "pretrain" else SegmentationModule
+    module = kind.from_checkpoint(weights or path).train()
+    torch.manual_seed(content["seed"])
+    loss = module.training_step(content["batch"], 0)
+    torch.autograd.backward(loss)
+    return module, loss

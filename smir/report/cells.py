@@ -1,0 +1,177 @@
+"""Groups runs that differ in nothing but the seed, and refuses to average any others."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from smir.errors import RunError, first_few
+from smir.recipes import differences
+from smir.report.estimates import Estimate
+from smir.report.starts import INITS, lineage
+from smir.report.stored import StoredRun
+
+TITLES = {
+    "PascalVOC": "Pascal VOC",
+    "Cityscapes": "Cityscapes",
+    "Nassar": "Nassar 2020",
+    "SugarBeets": "Sugar Beets 2016",
+}
+"""The datasets of the paper, in its order; others follow under their own names."""
+
+
+def title_of(dataset: str) -> str:
+    """Name of a dataset in tables."""
+    return TITLES.get(dataset, dataset)
+
+
+class Benchmark(NamedTuple):
+    """What figures compare on: a column of the main table.
+
+    Attributes:
+        dataset: Class of the dataset.
+        protocol: Its protocol, where it has one.
+        budget: Label budget of its plain runs; nothing for the dataset's own.
+    """
+
+    dataset: str
+    protocol: str | None
+    budget: int | float | None
+
+    @property
+    def title(self) -> str:
+        """The dataset's name, and the label budget where one was set."""
+        name = title_of(self.dataset)
+        if self.budget is None:
+            return name
+        labels = f"{self.budget:.0%}".replace("%", " %") if isinstance(self.budget, float) else str(self.budget)
+        return f"{name}, {labels} labels" if isinstance(self.budget, int) else f"{name}, {labels} of the labels"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """Runs that differ in nothing but the seed.
+
+    Attributes:
+        runs: At least one, by seed.
+    """
+
+    runs: list[StoredRun]
+
+    @property
+    def first(self) -> StoredRun:
+        """The run of the lowest seed: what all of them share can be asked of it."""
+        return self.runs[0]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds."""
+        return [run.seed for run in self.runs]
+
+    def estimate(self, metric: str = "view/miou") -> Estimate | None:
+        """A test metric in percent over the seeds; nothing where no seed has it."""
+        values = {run.seed: value for run in self.runs if (value := run.metric(metric)) is not None}
+        return Estimate(values, len(self.runs)) if values else None
+
+
+def estimate_of(cells: Mapping[str, Cell], init: str, metric: str = "view/miou") -> Estimate | None:
+    """Returns a figure of one row; nothing where the row is missing."""
+    return cells[init].estimate(metric) if init in cells else None
+
+
+class Results:
+    """All cells, and where in the tables they belong.
+
+    Args:
+        runs: Tested runs.
+
+    Raises:
+        RunError: If runs that belong in one cell differ in more than the seed.
+    """
+
+    def __init__(self, runs: Sequence[StoredRun]) -> None:
+        groups: dict[tuple[Any, ...], list[StoredRun]] = {}
+        for run in sorted(runs, key=lambda run: (run.seed, run.folder)):
+            # A variant says itself which budget it has; plain runs of several budgets are several benchmarks.
+            budget = run.budget if run.variant is None else None
+            groups.setdefault((run.dataset, run.protocol, budget, run.init, run.variant), []).append(run)
+        problems = [problem for group in groups.values() for problem in _problems(group)]
+        if problems:
+            raise RunError(
+                f"{len(problems)} pairs of runs belong in one cell of the tables but must not be averaged.\n"
+                f"{chr(10).join(problems[:3])}\n"
+                "Give `report` the folders of the runs that belong together, or move the others away."
+            )
+        self.cells = [Cell(group) for group in groups.values()]
+
+    @property
+    def protocols(self) -> list[str | None]:
+        """The protocols, each with tables of its own: `paper` first, datasets without one last."""
+        found = {cell.first.protocol for cell in self.cells}
+        return sorted(found, key=lambda protocol: (protocol is None, protocol != "paper", protocol or ""))
+
+    def benchmarks(self, protocol: str | None) -> list[Benchmark]:
+        """The columns of a protocol's main table, in the paper's order."""
+        plain = {_benchmark(cell) for cell in self._of(protocol) if cell.first.variant is None}
+        known = {benchmark.dataset for benchmark in plain}
+        others = {cell.first.dataset for cell in self._of(protocol)} - known
+        every = plain | {Benchmark(dataset, protocol, None) for dataset in others}
+        order = list(TITLES)
+        return sorted(
+            every,
+            key=lambda b: (order.index(b.dataset) if b.dataset in order else len(order), b.dataset, b.budget or 0),
+        )
+
+    def inits(self, benchmarks: Sequence[Benchmark]) -> list[str]:
+        """The rows: all of the paper's whether there are runs or not, then whatever else was started from."""
+        found = {cell.first.init for benchmark in benchmarks for cell in self.plain(benchmark).values()}
+        return [*INITS, *sorted(found - set(INITS))]
+
+    def plain(self, benchmark: Benchmark) -> dict[str, Cell]:
+        """The cells without a variant, by what they started from."""
+        cells = [cell for cell in self._of(benchmark.protocol) if cell.first.variant is None]
+        return {cell.first.init: cell for cell in cells if _benchmark(cell) == benchmark}
+
+    def variants(self, dataset: str, protocol: str | None) -> list[Cell]:
+        """The cells with a variant."""
+        cells = [cell for cell in self._of(protocol) if cell.first.variant is not None]
+        return [cell for cell in cells if cell.first.dataset == dataset]
+
+    def unequal(self, benchmark: Benchmark) -> list[str]:
+        """Says where rows of a benchmark, which are compared, differ in more than what they start from."""
+        cells = list(self.plain(benchmark).values())
+        texts = []
+        for first, cell in zip(cells[:1] * len(cells), cells[1:], strict=False):
+            differ = differences(_downstream(first.first), _downstream(cell.first))
+            if differ:
+                texts.append(f"{benchmark.title}: {first.first.folder} and {cell.first.folder}: {first_few(differ)}")
+        return texts
+
+    def _of(self, protocol: str | None) -> list[Cell]:
+        return [cell for cell in self.cells if cell.first.protocol == protocol]
+
+
+def _benchmark(cell: Cell) -> Benchmark:
+    return Benchmark(cell.first.dataset, cell.first.protocol, cell.first.budget)
+
+
+def _downstream(run: StoredRun) -> dict[str, Any]:
+    return {"recipe": run.recipe, "data": run.record["inputs"]["data"]}
+
+
+def _problems(group: list[StoredRun]) -> Iterator[str]:
+    """Says of every run why it cannot be averaged with the first of its group."""
+    first, *others = group
+    for number, run in enumerate(others, 1):
+        same_seed = next((other for other in group[:number] if other.seed == run.seed), None)
+        differ = differences(
+            {**_downstream(first), "weights": lineage(first.weights)},
+            {**_downstream(run), "weights": lineage(run.weights)},
+        )
+        if differ:
+            shown = "\n".join(f"    {text}" for text in (differ if len(differ) <= 8 else [*differ[:8], "..."]))
+            yield f"  {first.folder.absolute()}\n  {run.folder.absolute()}\n  differ in:\n{shown}"
+        elif same_seed:
+            yield (
+                f"  {same_seed.folder.absolute()}\n  {run.folder.absolute()}\n"
+                f"  are the same run twice: seed {run.seed}, equal settings."
+            )

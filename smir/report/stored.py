@@ -1,0 +1,145 @@
+"""A run on disk, and what its records say of it."""
+
+import csv
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from smir.errors import RunError
+from smir.report.starts import init_of, last_word, masking_of, protocol_of, variant_of
+
+
+class Point(NamedTuple):
+    """A metric of one epoch; nothing where the epoch does not have it."""
+
+    epoch: int
+    stage: int
+    value: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredRun:
+    """A run on disk, of either task.
+
+    Attributes:
+        folder: The run folder.
+        record: Its `run.json`.
+        own_variant: `run.variant` of its config.
+        starts: `environment.json`: versions, commit and command of every start.
+        summary: Content of DONE; nothing for an unfinished run.
+        test: Metrics of the test of its best checkpoint, if it has one.
+        tested_in: Folder of that test.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    own_variant: str | None
+    starts: list[dict[str, Any]]
+    summary: dict[str, Any] | None
+    test: dict[str, Any] | None = None
+    tested_in: Path | None = None
+
+    def check(self) -> None:
+        """Raises KeyError, TypeError or the like if its record lacks what every run records."""
+        parts = [self.record["hash"], self.record["experiment"] + "", self.recipe["trainer"]["max_epochs"], self.seed]
+        parts += [self.dataset, self.init, self.variant, self.weights["kind"], (self.summary or {}).get("epochs")]
+        parts += [self.labels] if self.task == "segment" else []
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return int(self.record["seed"])
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Everything in its config that changes the result."""
+        recipe: dict[str, Any] = self.record["recipe"]
+        return recipe
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Fingerprint of what it started from."""
+        weights: dict[str, Any] = self.record["inputs"]["weights"]
+        return weights
+
+    @property
+    def task(self) -> str:
+        """`pretrain` or `segment`."""
+        return str(self.recipe["data"]["init_args"]["task"])
+
+    @property
+    def dataset(self) -> str:
+        """Class of the dataset."""
+        return last_word(self.recipe["data"]["class_path"])
+
+    @property
+    def protocol(self) -> str | None:
+        """Protocol of the dataset, where it has one."""
+        return protocol_of(self.recipe)
+
+    @property
+    def budget(self) -> int | float | None:
+        """The label budget as it was asked for; nothing for the dataset's own."""
+        budget: int | float | None = self.recipe["data"]["init_args"].get("label_budget")
+        return budget
+
+    @property
+    def labels(self) -> int:
+        """Number of labelled training images."""
+        return int(self.record["inputs"]["data"]["train"]["images"])
+
+    @functools.cached_property
+    def init(self) -> str:
+        """What the network started from; for a pretraining how it masks."""
+        return masking_of(self.recipe) if self.task == "pretrain" else init_of(self.recipe, self.weights)
+
+    @functools.cached_property
+    def variant(self) -> str | None:
+        """What the run, or the pretraining behind it, changes of its experiment."""
+        return variant_of(self.own_variant, self.weights)
+
+    def metric(self, name: str) -> float | None:
+        """A test metric in percent, without the prefix `test/`; nothing where the class occurs nowhere."""
+        return self.metrics(name).get(name)
+
+    def metrics(self, start: str) -> dict[str, float | None]:
+        """The test metrics whose name begins so, in percent."""
+        named = {name.removeprefix("test/"): value for name, value in (self.test or {}).items()}
+        return {
+            name: None if value is None else 100 * float(value)
+            for name, value in named.items()
+            if name.startswith(start)
+        }
+
+    def curve(self, metric: str) -> list[Point]:
+        """A metric of `metrics.csv` by epoch and stage.
+
+        Raises:
+            RunError: If the file is damaged.
+        """
+        try:
+            return [
+                Point(int(row["epoch"]), int(float(row["stage"] or 0)), float(row[metric]) if row.get(metric) else None)
+                for row in self._epochs
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{self.folder / 'metrics.csv'} is damaged: {error!r}.") from error
+
+    @functools.cached_property
+    def _epochs(self) -> list[dict[str, str]]:
+        path = self.folder / "metrics.csv"
+        if not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    @property
+    def progress(self) -> str:
+        """How far an unfinished run is."""
+        total = self.recipe["trainer"]["max_epochs"]
+        curve = self.curve("val/loss")
+        if not curve:
+            return f"before the end of its first epoch of {total:,}"
+        stage = f", in stage {curve[-1].stage}" if self.task == "pretrain" and curve[-1].stage else ""
+        return f"{curve[-1].epoch + 1:,} of {total:,} epochs{stage}"

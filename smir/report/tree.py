@@ -1,0 +1,161 @@
+"""Every run below some folders: tested, pretrained, unfinished, or left out with the reason."""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smir.errors import RunError
+from smir.recipes import differences
+from smir.report.stored import StoredRun
+from smir.runs import DONE, RECORD, read_record
+
+BEST = "best.ckpt"
+_SWEEP = re.compile(r"(^|/)sweep-[^/]+/")
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    """What lies below the folders given.
+
+    Attributes:
+        tested: Finished segmentations with the test of their best checkpoint.
+        pretrained: Finished pretrainings.
+        unfinished: Runs without DONE.
+        left_out: Finished runs that no table has, each with the reason.
+    """
+
+    tested: list[StoredRun] = dataclasses.field(default_factory=list)
+    pretrained: list[StoredRun] = dataclasses.field(default_factory=list)
+    unfinished: list[StoredRun] = dataclasses.field(default_factory=list)
+    left_out: list[tuple[StoredRun, str]] = dataclasses.field(default_factory=list)
+
+
+def read_tree(roots: Sequence[Path]) -> Tree:
+    """Reads every run below the folders.
+
+    Raises:
+        RunError: If a folder is missing, none of them holds a tested segmentation, or a record is damaged.
+    """
+    folders = {folder.resolve(): folder for root in roots for folder in _run_folders(root)}
+    runs = [_read(folder) for folder in sorted(folders.values())]
+    pretrainings = {run.record["hash"]: run for run in runs if run.task == "pretrain"}
+    tree = Tree()
+    for run in (_with_origin(run, pretrainings) for run in runs):
+        if run.summary is None:
+            tree.unfinished.append(run)
+        elif _SWEEP.search(run.record["experiment"]):
+            tree.left_out.append((run, "is of a sweep, which looks for settings: its runs have other ones each"))
+        elif run.task == "pretrain":
+            tree.pretrained.append(run)
+        else:
+            tested, objection = _with_test(run)
+            if objection is None:
+                tree.tested.append(tested)
+            else:
+                tree.left_out.append((run, objection))
+    if not tree.tested:
+        raise RunError(_nothing(roots, tree))
+    return tree
+
+
+def _run_folders(root: Path) -> Iterator[Path]:
+    if not root.is_dir():
+        raise RunError(f"There is no folder {root.absolute()}; `report` needs the folder that holds the runs.")
+    for folder, below, files in os.walk(root):
+        if RECORD in files:
+            below.clear()  # a run holds pictures and checkpoints, and no other run
+            yield Path(folder)
+
+
+def _read(folder: Path) -> StoredRun:
+    done, config, environment = folder / DONE, folder / "config.yaml", folder / "environment.json"
+    starts = _json(environment) if environment.is_file() else []
+    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
+        raise RunError(f"{environment} is damaged: it is no list of starts.")
+    summary = _json(done) if done.is_file() else None
+    try:
+        run = StoredRun(folder, read_record(folder) or {}, _variant(config), starts, summary)
+        run.check()
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise RunError(
+            f"{folder / RECORD} is damaged: it lacks what every run records ({error!r}). Move the folder away, or "
+            "begin the run anew."
+        ) from error
+    return run
+
+
+def _variant(config: Path) -> str | None:
+    """`run.variant` of a run's config."""
+    if not config.is_file():
+        return None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where the system has it
+    try:
+        settings = yaml.load(config.read_text(encoding="utf-8"), loader)
+        variant: str | None = (settings.get("run") or {}).get("variant")
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        raise RunError(f"{config} cannot be read: {error}") from error
+    return variant
+
+
+def _with_origin(run: StoredRun, pretrainings: dict[str, StoredRun]) -> StoredRun:
+    """Adds to older runs, whose weights told the hash of their pretraining alone, what that was, if it is there."""
+    weights = run.weights
+    origin = pretrainings.get(weights.get("run_hash", ""))
+    if "recipe" in weights or origin is None:
+        return run
+    known = {"recipe": origin.recipe, "inputs": origin.record["inputs"], "variant": origin.own_variant}
+    inputs = {**run.record["inputs"], "weights": {**weights, **known}}
+    return dataclasses.replace(run, record={**run.record, "inputs": inputs})
+
+
+def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
+    """Finds the test that rests on the run's best checkpoint and its own settings, or says why there is none."""
+    objections = []
+    for path in sorted(run.folder.glob("test*/metrics.json")):
+        content = _json(path)
+        try:
+            objection = _objection(run, content)
+            tested = dataclasses.replace(run, test=content["metrics"], tested_in=path.parent)
+            tested.metrics("")  # every value is a number, or missing
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(f"{path} is damaged: it lacks what every test records ({error!r}).") from error
+        if objection is None:
+            return tested, None
+        objections.append(f"{path.parent.name}/ {objection}")
+    return run, "; ".join(objections) or "has no test; run `python -m smir test` with its config and --ckpt_path best"
+
+
+def _objection(run: StoredRun, test: dict[str, Any]) -> str | None:
+    """Why a test does not speak for the run."""
+    checkpoint, settings = Path(test["checkpoint"]).name, test["settings"]
+    if checkpoint != BEST:
+        return f"tests {checkpoint}, not {BEST}"
+    if test["images"]["names"] != run.record["inputs"]["data"]["test"]["names"]:
+        return "tests other images than the run's test split"
+    other = differences(settings["data"], run.recipe["data"], "data")
+    other += differences(settings["precision"], run.recipe["trainer"]["precision"], "trainer.precision")
+    other += differences(settings["limit_test_batches"], None, "trainer.limit_test_batches")
+    return f"tests with other settings than the run's: {'; '.join(other)}" if other else None
+
+
+def _nothing(roots: Sequence[Path], tree: Tree) -> str:
+    where = ", ".join(str(root.absolute()) for root in roots)
+    runs = len(tree.pretrained) + len(tree.unfinished) + len(tree.left_out)
+    reasons = [f"{run.folder}: {reason}" for run, reason in tree.left_out[:3]]
+    return (
+        f"{where} holds {runs} runs, but none that is finished and tested as a segmentation. Run `python -m smir fit` "
+        f"with a SegmentationModule to its end. {' '.join(reasons)}"
+    ).rstrip()
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,312 @@
+"""Image, label and list files of every odd kind: each is decoded right or refused by name."""
+
+import os
+import resource
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from smir.data import Folder
+from smir.data.decode import MAX_PIXELS, image_size, list_images, read_image, read_label
+from smir.data.files import FileList
+from smir.data.lists import read_list, write_list
+from smir.data.pairs import Images
+from smir.data.published import by_table
+from smir.errors import DataError
+
+RGB = np.kron(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+READERS = [read_image, read_label, image_size]
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width, height, bits=8, colour=2, content=b"\0" * 100):
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(content, 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+# Decoded right
+
+
+@pytest.mark.parametrize(("form", "mode"), [("JPEG", "CMYK"), ("TIFF", "CMYK"), ("TIFF", "LAB"), ("TIFF", "YCbCr")])
+def test_other_colour_spaces_are_converted(tmp_path, form, mode):
+    path = tmp_path / "image.jpg"
+    Image.fromarray(RGB).convert(mode).save(path, format=form, **({"quality": 100} if form == "JPEG" else {}))
+    assert Image.open(path).mode == mode
+    assert np.abs(read_image(path).astype(int) - RGB).mean() < 3  # not inverted
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bit_images_keep_their_high_byte(tmp_path, suffix, channels):
+    shape = (12, 14) if channels == 1 else (12, 14, channels)
+    deep = np.random.default_rng(1).integers(0, 1 << 16, shape, np.uint16)
+    path = tmp_path / f"image.{suffix}"
+    cv2.imwrite(
+        str(path),
+        deep if channels == 1 else cv2.cvtColor(deep, cv2.COLOR_RGB2BGR if channels == 3 else cv2.COLOR_RGBA2BGRA),
+    )
+    expected = np.stack([deep] * 3, -1) if channels == 1 else deep[..., :3]
+    np.testing.assert_array_equal(read_image(path), (expected >> 8).astype(np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGBA"])
+def test_grey_palette_and_alpha_are_converted(tmp_path, mode):
+    path = tmp_path / "image.png"
+    image = Image.fromarray(RGB).convert(mode)
+    (image.convert("P") if mode == "PA" else image).save(path)
+    opaque = image.convert("RGB")
+    np.testing.assert_array_equal(read_image(path), np.asarray(opaque))
+
+
+def test_a_palette_with_transparency_keeps_its_colours(tmp_path):
+    image = Image.fromarray(RGB).quantize(16)
+    image.save(tmp_path / "image.png", transparency=0)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+def test_the_first_frame_of_an_animation_is_taken(tmp_path, form):
+    frames = [Image.fromarray(RGB), Image.fromarray(255 - RGB)]
+    options = {"lossless": True} if form == "WEBP" else {}
+    frames[0].save(tmp_path / "image.png", format=form, save_all=True, append_images=frames[1:], **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "image.png"), RGB)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp", "webp"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "BMP", "WEBP"])
+def test_the_content_decides_not_the_name(tmp_path, suffix, form):
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(RGB).save(path, format=form)
+    assert image_size(path) == RGB.shape[:2]
+    assert np.abs(read_image(path).astype(int) - RGB).mean() < 12
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with space.png",
+        "new\nline.png",
+        "rübe 名.png",
+        "a\u2028b.png",
+        "-rf.png",
+        "'quoted\".png",
+        "%s{x}.png",
+        "\udcff.png",
+    ],
+)
+def test_every_name_works(smir, tmp_path, capsys, name):
+    root = tmp_path / "field"
+    (root / "images").mkdir(parents=True)
+    for number in range(3):
+        Image.fromarray(RGB).save(root / "images" / f"{number}.png")
+    Image.fromarray(RGB).save(root / "images" / "x.png")
+    (root / "images" / "x.png").rename(root / "images" / name)
+    options = {"root": root, "task": "pretrain", "crop_size": 192, "min_side": 32}
+    dataset = ["--data=Folder", *(f"--data.{key}={value}" for key, value in options.items())]
+    data = Folder(**options)
+    assert f"images/{name}" in list(data.images("pool"))
+    smir("check", *dataset)
+    assert "All is well" in capsys.readouterr().out
+    (root / "images" / name).write_bytes(b"no image")
+    with pytest.raises(SystemExit):
+        smir("check", *dataset)
+    assert "unreadable files: 1" in capsys.readouterr().out
+
+
+# Refused by name
+
+
+@pytest.mark.parametrize("form", ["GIF", "EPS", "PPM", "ICO", "PDF", "TGA"])
+@pytest.mark.parametrize("read", READERS)
+def test_other_formats_are_refused_whatever_they_are_called(tmp_path, read, form):
+    path = tmp_path / "image.png"
+    Image.fromarray(RGB[..., 0]).save(path, format=form)
+    with pytest.raises(DataError, match=r"image\.png \([\d,]+ bytes\) is not an image .*JPEG, PNG, TIFF, BMP, WEBP"):
+        read(path)
+
+
+BOMBS = {
+    "header of 60,000 x 60,000": png(60_000, 60_000),
+    "header of 12,000 x 12,000": png(12_000, 12_000),
+    "one bit": png(30_000, 5_000, bits=1, colour=0),
+    "widest": png(2**31 - 1, 1),
+    "negative": png(2**31 + 5, 7),
+    "bmp": b"BM"
+    + struct.pack("<IHHI", 100, 0, 0, 54)
+    + struct.pack("<IiiHHIIiiII", 40, 20_000, 8_000, 1, 24, 0, 0, 0, 0, 0, 0),
+    "tiff": b"II*\0"
+    + struct.pack("<I", 8)
+    + struct.pack("<H", 6)
+    + b"".join(
+        struct.pack("<HHII", tag, 4, 1, value)
+        for tag, value in ((256, 50_000), (257, 50_000), (258, 8), (262, 1), (273, 8), (279, 100))
+    )
+    + bytes(4),
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS)
+@pytest.mark.parametrize("read", READERS)
+def test_bombs_are_refused_before_their_memory_is_taken(tmp_path, read, content):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match=r"bomb\.png"):
+        read(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+
+
+def test_a_bomb_that_inflates_is_refused(tmp_path):
+    """Real content for every pixel of the header, packed a thousandfold."""
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(20_000, 9_000, bits=1, colour=0, content=bytes(9_000 * (20_000 // 8 + 1))))
+    assert path.stat().st_size > 20_000 * 9_000 // 10_000
+    with pytest.raises(DataError, match=rf"bomb\.png .*(more than {MAX_PIXELS:,}|exceeds limit)"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.random.default_rng(0).random((9, 9), np.float32), "floating-point numbers"),
+        (np.full((9, 9), 70_000, np.int32), "whole numbers from 70000 to 70000"),
+        (np.full((9, 9), -1, np.int32), "whole numbers from -1 to -1"),
+    ],
+)
+def test_numbers_that_are_no_colours_are_refused(tmp_path, array, said):
+    Image.fromarray(array).save(tmp_path / "image.tif")
+    with pytest.raises(DataError, match=rf"image\.tif holds {said}"):
+        read_image(tmp_path / "image.tif")
+
+
+def test_a_strip_is_refused(tmp_path):
+    Image.fromarray(np.zeros((32, 32 * 65, 3), np.uint8)).save(tmp_path / "strip.png")
+    with pytest.raises(DataError, match=r"strip\.png is 2080 x 32 pixels; one side is more than 64"):
+        Images(FileList(tmp_path, ["strip.png"]), 32).read(0)
+
+
+@pytest.mark.parametrize("quality", [50, 100])
+def test_a_label_as_jpeg_is_refused(tmp_path, quality):
+    Image.fromarray(RGB[..., 0] % 3).save(tmp_path / "label.png", format="JPEG", quality=quality)
+    with pytest.raises(DataError, match=r"label\.png is a JPEG"):
+        read_label(tmp_path / "label.png")
+
+
+@pytest.mark.parametrize("value", [-1, -(2**31), 1 << 16, (1 << 16) + 1, 2**31 - 1])
+def test_label_values_outside_of_16_bits_are_refused(tmp_path, value):
+    path = tmp_path / "label.tif"
+    Image.fromarray(np.full((4, 4), value, np.int32)).save(path)
+    stored = read_label(path)
+    assert (stored == value).all()
+    with pytest.raises(DataError, match=rf"label\.tif .* {value} \(16 px\)"):
+        by_table(stored, path, {0: 0, 65535: 255}, "Pascal VOC")
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_what_is_no_file_is_refused_and_nothing_waits_for_it(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "broken.png").symlink_to("nowhere.png")
+    (tmp_path / "through.png").mkdir()
+    said = {
+        "pipe.png": "is not a file but",
+        "zero.png": "is not a file but",
+        "loop.png": "cannot be read: .*symbolic links",
+        "broken.png": "is a link to a file that does not exist",
+        "through.png/deeper.png": "does not exist",
+        "loop.png/deeper.png": "cannot be read",
+    }
+    for name, message in said.items():
+        with pytest.raises(DataError, match=f"{name} {message}"):
+            read(tmp_path / name)
+
+
+def test_a_file_that_vanishes_between_listing_and_reading(tmp_path):
+    (tmp_path / "images").mkdir()
+    for number in range(20):
+        Image.fromarray(np.kron(RGB, np.ones((3, 3, 1), np.uint8))).save(tmp_path / f"images/{number:02d}.png")
+    data = Folder(tmp_path, task="pretrain", crop_size=192, batch_size=2, num_workers=2)
+    batches = iter(data.train_dataloader())
+    next(batches)
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"images/\d\d\.png does not exist; it was there when"):
+        list(batches)
+
+
+# Folders and lists
+
+
+def test_links_to_folders_outside_are_told(tmp_path):
+    for folder in ("images", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(RGB).save(tmp_path / folder / "a.png")
+    (tmp_path / "images/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "images/round").symlink_to(tmp_path / "images")
+    with pytest.warns(UserWarning, match=r"images behind 1 of them in .*images are not listed: link"):
+        assert list_images(tmp_path / "images") == ["a.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "images/locked").mkdir(parents=True)
+    Image.fromarray(RGB).save(tmp_path / "images/a.png")
+    scandir = os.scandir
+
+    def denying(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denying)
+    with pytest.raises(DataError, match=r"images/locked cannot be listed: Permission denied"):
+        list_images(tmp_path / "images")
+
+
+@pytest.mark.parametrize(
+    "entry", ["../outside", "{root}/../outside.png", "images/../../outside", "../../../../etc/passwd"]
+)
+def test_a_list_cannot_name_what_lies_outside(tmp_path, entry):
+    root = tmp_path / "field"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+        Image.fromarray(RGB[..., 0] % 2).save(root / folder / "a.png")
+    Image.fromarray(RGB).save(tmp_path / "outside.png")
+    (root / "list.txt").write_text(f"a\n{entry.format(root=root)}\n")
+    splits = dict.fromkeys(("train", "val", "test"), "list.txt")
+    data = Folder(root, labels="masks", classes=["a", "b"], split_files=splits)
+    with pytest.raises(DataError, match=r"list\.txt lists 1 names that are not among the 1 images"):
+        data.images("train")
+
+
+def test_a_list_may_be_split_only_at_line_ends(tmp_path):
+    entries = ["a\u2028b", "a\x0bb", "a\x85b", "a b"]
+    write_list(tmp_path / "list.txt", entries)
+    assert read_list(tmp_path / "list.txt") == entries
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "utf-16", "loop", "huge"])
+def test_what_is_no_list_is_refused(tmp_path, kind):
+    path = tmp_path / "list.txt"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    elif kind == "utf-16":
+        path.write_text("rübe", encoding="utf-16")
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else "list.txt")
+    with pytest.raises(DataError, match=r"list\.txt"):
+        read_list(path)
