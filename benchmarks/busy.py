@@ -32,9 +32,7 @@ def rows() -> Iterator[Row]:
     step, _ = summary(steps)
     value, spread = summary([supply / rate for rate in steps])
     cores = len(os.sched_getaffinity(0))
-    note = (
-        f"{supply:.0f} images/s from {cores} cores; the step takes {step:.0f}, batch {BATCH}, 256 pixels, UNetStride4"
-    )
+    note = f"{supply:.0f} images/s from {cores} cores; the step takes {step:.0f}; UNetStride4, batch {BATCH}"
     yield Row(SUPPLY, "cuda", value, 1.0, "at least", "x", spread, note)
     name = torch.cuda.get_device_name()
     peak = next((peak for part, peak in PEAKS.items() if part in name), None)
