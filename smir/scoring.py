@@ -89,12 +89,13 @@ def score_views(
     image = module.preprocessing.normalize(views)
     grid = module.preprocessing.grid(*views.shape[-2:])
     generators = [generator_for(seed, "score", stage, key) for key in keys]
-    samples, masked = [], []
+    samples: list[Tensor] = []
+    masked: list[Tensor] = []
     for sample in range(num_samples):
         if paired and sample % 2:
             masked.append(~masked[-1])
         else:
-            drawn = [policy(grid=grid, generator=generator, stage=stage) for generator in generators]
+            drawn: list[Tensor] = [policy(grid=grid, generator=generator, stage=stage) for generator in generators]
             masked.append(torch.stack(drawn).to(views.device))
         mask = grid.to_pixels(masked[-1])[:, None]
         reconstruction = padded_forward(module.network, image * ~mask)

@@ -50,6 +50,6 @@ class FileList(Sequence[str]):
 
     def fingerprint(self) -> str:
         """A hash of the relative names and their order."""
-        sha256 = hashlib.sha256(self._bytes)
-        sha256.update(self._ends)
+        sha256 = hashlib.sha256(self._bytes.data)
+        sha256.update(self._ends.data)
         return sha256.hexdigest()[:16]
