@@ -5,6 +5,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from benchmarks.measure import Row, summary
 
@@ -13,26 +17,36 @@ FEW, MANY, ROUNDS = 1_000, 1_000_000, 3
 
 def rows() -> Iterator[Row]:
     """Growth from a thousand to a million images, in processes of their own."""
-    main, worker = [], []
-    for _ in range(ROUNDS):
-        few, many = (_probe(number) for number in (FEW, MANY))
-        main.append((many[0] - few[0]) / (MANY - FEW))
-        worker.append((many[1] - few[1]) / (MANY - FEW))
+    probes = [(_probe(FEW), _probe(MANY)) for _ in range(ROUNDS)]
+
+    def growth(place: int) -> tuple[float, tuple[float, float]]:
+        return summary([(many[place] - few[place]) / (MANY - FEW) for few, many in probes])
+
+    value, spread = growth(0)
     note = "resident set of the main process while a loader runs; names of 90 characters"
-    value, spread = summary(main)
     yield Row("memory of the main process, an image listed", "any", value, 300, "at most", "bytes", spread, note)
-    value, spread = summary(worker)
-    note = "what a worker shares with nobody; a copy of the list would take 98"
-    yield Row(
-        "memory of a loader worker of its own, an image listed", "any", value, 8, "at most", "bytes", spread, note
-    )
+    value, spread = growth(1)
+    size, own = growth(2)[0], growth(3)[0]
+    note = f"of {size:.0f}; all that it shares with nobody grows by {own:.0f}"
+    yield Row("copy of the list in a loader worker, an image", "any", value, 1, "at most", "bytes", spread, note)
 
 
-def _probe(images: int) -> tuple[int, int]:
+def _probe(images: int) -> list[int]:
+    """Bytes: of the main process, copied of the list by a worker, of the list, that a worker shares with nobody."""
     words = [sys.executable, "-m", "benchmarks.memory", str(images)]
     output = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    main, worker = output.split()[-2:]
-    return int(main), int(worker)
+    return [int(word) for word in output.split()[-4:]]
+
+
+def _copied(process: int, array: npt.NDArray[Any]) -> int:
+    """Bytes of an array of ours of which a forked process has pages of its own."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    first, last = array.ctypes.data // page + 1, (array.ctypes.data + array.nbytes) // page  # whole pages
+    with Path(f"/proc/{process}/pagemap").open("rb", buffering=0) as file:
+        file.seek(8 * first)
+        entries = np.frombuffer(file.read(8 * max(0, last - first)), dtype=np.uint64)
+    present, exclusive = (entries >> np.uint64(63)) & np.uint64(1), (entries >> np.uint64(56)) & np.uint64(1)
+    return int((present & exclusive).sum()) * page
 
 
 def _kilobytes(process: int, *fields: str) -> int:
@@ -41,8 +55,6 @@ def _kilobytes(process: int, *fields: str) -> int:
 
 
 def _main(number: int) -> None:
-    import numpy as np
-
     from smir.allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -66,8 +78,11 @@ def _main(number: int) -> None:
     for _ in range(12):
         next(batches)
     (worker,) = (process.pid for process in batches._workers)  # type: ignore[attr-defined]  # of torch's iterator
+    files = data.images("pool")
     own = _kilobytes(worker, "Private_Dirty", "Private_Clean") * 1024
-    print(_kilobytes(os.getpid(), "Rss") * 1024, own)
+    lists = (files._bytes, files._ends)
+    copied, size = sum(_copied(worker, array) for array in lists), sum(array.nbytes for array in lists)
+    print(_kilobytes(os.getpid(), "Rss") * 1024, copied, size, own)
 
 
 if __name__ == "__main__":
