@@ -51,7 +51,7 @@ def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, caps
     assert [float(row["stage"]) for row in rows] == [0, 0, 1, 1]
     # warm-up and cosine begin anew in the second stage
     assert [float(row["lr"]) for row in rows] == pytest.approx([3e-5, 3e-3] * 2)
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert {"stage-01.png", "final.png"} == {path.name for path in (run / "images").iterdir()}
     names = json.loads((run / "masks/images.json").read_text())
     assert len(names) == 12
