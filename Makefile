@@ -6,7 +6,7 @@ DEMO = runs/demo
 FINISHED = @test -f $@ || { echo "$@ is missing: $(@D) holds a run of other settings; move it away"; exit 1; }
 DEMO_FIT = $(SMIR) fit --config experiments/demo
 
-.PHONY: help setup demo test lint fuzz torture
+.PHONY: help setup demo test lint bench fuzz torture
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -32,6 +32,9 @@ lint: .venv/installed  ## ruff, its formatter, and mypy (strict) on smir/
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+bench: .venv/installed  ## measure how fast everything is, beside plain baselines; about 10 minutes, on a quiet machine
+	.venv/bin/python -m benchmarks
 
 demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
 	$(SMIR) report $(DEMO) --out $(DEMO)/report

@@ -67,6 +67,7 @@ def score_views(
     stage: int = 0,
     policy: MaskPolicy | None = None,
     over: ScoredPatches = "all",
+    paired: bool = False,
 ) -> Scored:
     """Scores every patch, masked or visible, of a batch of whole views.
 
@@ -79,6 +80,7 @@ def score_views(
         stage: Stage that the scores are for.
         policy: Draws the masks; default: `RandomMask(0.5)`.
         over: Whether a sample scores all patches, the paper's way, or the masked ones alone.
+        paired: Whether every second mask is the complement of the one before, so that a pair masks each patch once.
 
     Returns:
         The scores, and the last sample for pictures.
@@ -87,10 +89,14 @@ def score_views(
     image = module.preprocessing.normalize(views)
     grid = module.preprocessing.grid(*views.shape[-2:])
     generators = [generator_for(seed, "score", stage, key) for key in keys]
-    samples, masked = [], []
-    for _ in range(num_samples):
-        patches = torch.stack([policy(grid=grid, generator=generator, stage=stage) for generator in generators])
-        masked.append(patches.to(views.device))
+    samples: list[Tensor] = []
+    masked: list[Tensor] = []
+    for sample in range(num_samples):
+        if paired and sample % 2:
+            masked.append(~masked[-1])
+        else:
+            drawn: list[Tensor] = [policy(grid=grid, generator=generator, stage=stage) for generator in generators]
+            masked.append(torch.stack(drawn).to(views.device))
         mask = grid.to_pixels(masked[-1])[:, None]
         reconstruction = padded_forward(module.network, image * ~mask)
         samples.append(patch_loss(reconstruction, image, grid))

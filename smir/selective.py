@@ -45,6 +45,8 @@ class SelectiveMasking(Callback):
         policy: Chooses the fixed masks; `null`: every visit draws a random one, so that only the stages remain.
         scoring_mask: Draws the masks that images are scored with.
         score_patches: Patches that a sample scores: `all`, the paper's way, or the `masked` ones alone.
+        paired_samples: Draw the random masks in complementary pairs: two of them mask every patch once, so that
+            `num_samples: 2` does with 40 % of the passes what five independent ones do. The paper draws independently.
         batch_size: Views scored at once on one device; changes the speed alone.
 
     Raises:
@@ -58,6 +60,7 @@ class SelectiveMasking(Callback):
         policy: MaskPolicy | None = lazy_instance(HardestMask, ratio=0.5),
         scoring_mask: MaskPolicy = lazy_instance(RandomMask, ratio=0.5),
         score_patches: ScoredPatches = "all",
+        paired_samples: bool = False,
         batch_size: int = 16,
     ) -> None:
         if min(num_stages, num_samples, batch_size) < 1:
@@ -67,6 +70,7 @@ class SelectiveMasking(Callback):
             )
         self.num_stages, self.num_samples, self.batch_size = num_stages, num_samples, batch_size
         self.policy, self.scoring_mask, self.score_patches = policy, scoring_mask, score_patches
+        self.paired_samples = paired_samples
         self._restored: dict[str, Any] | None = None
         self._stages: Stages  # of the datamodule, known from `setup` on
 
@@ -188,6 +192,7 @@ class SelectiveMasking(Callback):
                     stage=stage,
                     policy=self.scoring_mask,
                     over=self.score_patches,
+                    paired=self.paired_samples,
                 )
             own |= dict(zip(keys, scored.scores.cpu().numpy(), strict=True))
             agreements.append(mask_agreement(scored.samples, ratio=0.5).cpu())

@@ -56,3 +56,18 @@ def test_the_two_ways_of_scoring_differ(module):
     views = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8)
     ways = [score_views(module, views, [0], num_samples=5, over=over).scores for over in ("all", "masked")]
     assert not torch.allclose(*ways, atol=1e-3)
+
+
+def test_a_pair_of_masks_covers_every_patch_once(module):
+    views = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8)
+    paired = score_views(module, views, [7, 8], num_samples=5, paired=True)
+    plain = score_views(module, views, [7, 8], num_samples=3)
+    assert torch.equal(paired.masked[::2], plain.masked)
+    assert torch.equal(paired.masked[1::2], ~plain.masked[:2])
+    torch.testing.assert_close(paired.samples[::2], plain.samples)
+
+
+def test_a_pair_scores_each_patch_where_it_is_masked(module):
+    views = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8)
+    pair = score_views(module, views, [0], num_samples=2, over="masked", paired=True)
+    torch.testing.assert_close(pair.scores, torch.where(pair.masked[0], *pair.samples))

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+
+_BLOCK = 4096
 
 
 class FileList(Sequence[str]):
@@ -19,11 +21,16 @@ class FileList(Sequence[str]):
         names: Relative paths with forward slashes.
     """
 
-    def __init__(self, root: Path, names: Iterable[str]) -> None:
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root = root
-        encoded = [os.fsencode(name) for name in names]
-        self._bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        self._ends = np.cumsum([len(name) for name in encoded], dtype=np.int64)
+        lengths = np.fromiter((len(os.fsencode(name)) for name in names), dtype=np.int64, count=len(names))
+        self._ends = np.cumsum(lengths)
+        self._bytes = np.empty(int(lengths.sum()), dtype=np.uint8)
+        written = 0
+        for start in range(0, len(names), _BLOCK):  # a second copy of all names would stay with the allocator
+            block = b"".join(os.fsencode(name) for name in names[start : start + _BLOCK])
+            self._bytes[written : written + len(block)] = np.frombuffer(block, dtype=np.uint8)
+            written += len(block)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -43,4 +50,6 @@ class FileList(Sequence[str]):
 
     def fingerprint(self) -> str:
         """A hash of the relative names and their order."""
-        return hashlib.sha256(self._bytes.tobytes() + self._ends.tobytes()).hexdigest()[:16]
+        sha256 = hashlib.sha256(self._bytes.data)
+        sha256.update(self._ends.data)
+        return sha256.hexdigest()[:16]

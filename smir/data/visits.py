@@ -170,7 +170,8 @@ class TrainSampler(VisitSampler):
     def __iter__(self) -> Iterator[Visit]:
         indices = self.stages.train(self.stages.current)
         order = torch.randperm(len(indices), generator=generator_for(self.seed, "order", self.epoch)).numpy()
-        for index in indices[order][: self.num_batches * self.batch_size][self.rank :: self.world_size].tolist():
+        mine = indices[order][: self.num_batches * self.batch_size][self.rank :: self.world_size]
+        for index in map(int, mine):  # a list of them would be copied page by page to every worker
             yield Visit(index, seed_for(self.seed, "train", self.epoch, index), self.stages.mask_of(index))
 
 

@@ -1,0 +1,85 @@
+"""Scoring an image: against the plain loop, and against the forward passes that it needs."""
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+
+from benchmarks.measure import Row, seconds, take_turns
+from benchmarks.plain import score_image
+from smir.masking import RandomMask
+from smir.network import SmpNetwork
+from smir.reconstruction import ReconstructionModule
+from smir.scoring import score_views
+from smir.seeding import generator_for
+
+SIZE, SAMPLES = 256, 5
+GOALS = {
+    ("cpu", "float32"): (9, 1.10),
+    ("cpu", "bfloat16"): (14, 1.20),
+    ("cuda", "float32"): (1000, 1.10),
+    ("cuda", "bfloat16"): (1000, 1.20),
+}
+
+
+def rows(device: str) -> Iterator[Row]:
+    """The figures of scoring on a device; the plain loop always runs on the CPU, where the authors run it."""
+    if device == "cuda" and not torch.cuda.is_available():
+        for (_, precision), (faster, overhead) in list(GOALS.items())[2:]:
+            yield Row(_faster(precision), device, None, faster, "at least", note="not measured here: no GPU")
+            yield Row(_overhead(precision), device, None, overhead, "at most", note="not measured here: no GPU")
+        return
+    torch.manual_seed(0)
+    module = ReconstructionModule(network=SmpNetwork).eval()
+    plain_network = copy.deepcopy(module.network)
+    module.network.to(device, memory_format=torch.channels_last)
+    batch = 8 if device == "cpu" else 64
+    views = torch.randint(256, (batch, 3, SIZE, SIZE), dtype=torch.uint8, device=device)
+    image = module.preprocessing.normalize(views)
+    grid = module.preprocessing.grid(SIZE, SIZE)
+    masks = [RandomMask()(grid=grid, generator=generator_for(0, "score", 0, 0)) for _ in range(SAMPLES)]
+    one = image[:1].cpu().contiguous()
+
+    def score() -> None:
+        score_views(module, views, range(batch), num_samples=SAMPLES)
+
+    @torch.no_grad()
+    def forward() -> None:
+        for _ in range(SAMPLES):
+            module.network(image)
+
+    times = take_turns(
+        5,
+        device,
+        plain=lambda: score_image(plain_network, one, grid, masks),
+        float32=score,
+        float32_forward=forward,
+        bfloat16=_autocast(device, score),
+        bfloat16_forward=_autocast(device, forward),
+    )
+    for precision in ("float32", "bfloat16"):
+        faster, overhead = GOALS[device, precision]
+        value, spread = times.ratio("plain", precision, scale=batch)
+        note = f"{seconds(times.median('plain'))} against {seconds(times.median(precision) / batch)} an image"
+        yield Row(_faster(precision), device, value, faster, "at least", spread=spread, note=note)
+        value, spread = times.ratio(precision, f"{precision}_forward")
+        note = f"{batch} images: {seconds(times.median(f'{precision}_forward'))} are forward passes"
+        yield Row(_overhead(precision), device, value, overhead, "at most", spread=spread, note=note)
+
+
+def _faster(precision: str) -> str:
+    return f"scoring an image in {precision}, times as fast as the plain float32 loop on the CPU"
+
+
+def _overhead(precision: str) -> str:
+    return f"scoring in {precision}, time over that of the bare forward passes"
+
+
+def _autocast(device: str, thing: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.autocast(device, torch.bfloat16))
+            thing()
+
+    return run
