@@ -237,6 +237,20 @@ def test_what_an_earlier_report_has_written_goes_and_nothing_else(smir, tmp_path
     assert (tmp_path / "kept").exists()
 
 
+def test_other_datasets_and_weights_have_rows_too(smir, tmp_path):
+    for seed, weights in enumerate((None, {"kind": "file", "checkpoint": "from elsewhere.pth", "sha256": "ab"})):
+        run = segmentation(tmp_path / "runs", "Nassar", "scratch", seed, weights)
+        run.recipe["data"]["class_path"] = "smir.data.Folder"
+        del run.recipe["data"]["init_args"]["protocol"]
+        run.test["settings"]["data"] = run.recipe["data"]
+        run.write()
+    smir("report", "runs")
+    rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-none.csv")}
+    assert list(rows) == [*INITS, "weights of from elsewhere.pth"]
+    assert rows["weights of from elsewhere.pth"]["Folder: 256-pixel view seeds"] == "1"
+    assert not (tmp_path / "report/tables/averages-none.csv").exists()
+
+
 # what is missing
 
 
