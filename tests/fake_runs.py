@@ -6,12 +6,15 @@
 import copy
 import csv
 import io
+import itertools
 import json
 import math
 import random
+import statistics
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
@@ -274,6 +277,18 @@ def unlike_names(fake, real, place=""):
         return unlike_names(fake[0], real[0], place + "[0]")
     alike = type(fake) is type(real) or None in (fake, real)
     return [] if alike and ABSENT not in (fake, real) else [place]
+
+
+def rows_of(path):
+    """The rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def exact_interval(values):
+    """The interval of all n^n resamples, each once."""
+    means = [statistics.fmean(drawn) for drawn in itertools.product(values, repeat=len(values))]
+    return np.quantile(means, [0.025, 0.975], method="inverted_cdf")
 
 
 if __name__ == "__main__":

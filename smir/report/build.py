@@ -60,8 +60,9 @@ class Report:
         write_atomically(out / CONTENTS, json.dumps(sorted({*texts, *earlier}), indent=1) + "\n")
         for name, text in texts.items():
             write_atomically(out / name, text)
-        for name in earlier - texts.keys():
-            (out / name).unlink(missing_ok=True)
+        for old in (out / name for name in earlier - texts.keys()):
+            if old.is_file():
+                old.unlink()
         write_atomically(out / CONTENTS, json.dumps(sorted(texts), indent=1) + "\n")
         return out / "index.html"
 

@@ -58,6 +58,7 @@ def main_section(results: Results, protocol: str | None) -> Section:
             caption = f"{benchmark.title} ({words}): selective masking minus each other row, paired by seed; {seeds}."
             plot = forest(gains, f"{benchmark.title}: selective minus ...")
             figures.append(Figure(f"gains-{file_word(protocol)}-{number}", caption, plot))
+    averages = _averages(results, benchmarks, words, file_word(protocol))
     return Section(
         f"Main table, {words}",
         warnings=[
@@ -68,7 +69,7 @@ def main_section(results: Results, protocol: str | None) -> Section:
         tables=[
             _miou(results, benchmarks, inits, words, file_word(protocol)),
             _differences(results, benchmarks, inits, words, file_word(protocol)),
-            _averages(results, benchmarks, words, file_word(protocol)),
+            *([averages] if averages.rows else []),
         ],
         figures=figures,
     )
