@@ -79,6 +79,7 @@ def recipe(task, dataset, protocol="paper", label_budget=None, callbacks=(), max
                 "label_budget": label_budget,
                 "split_seed": 0,
                 "min_side": None,
+                "cache": False,
             },
         },
         "trainer": {
