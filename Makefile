@@ -2,9 +2,7 @@
 PYTHON ?= python3
 SMIR = .venv/bin/python -m smir
 DEMO = runs/demo
-# A folder that holds a run of other settings is left alone; then this one's DONE is not there.
-FINISHED = @test -f $@ || { echo "$@ is missing: $(@D) holds a run of other settings; move it away"; exit 1; }
-DEMO_FIT = $(SMIR) fit --config experiments/demo
+DEMO_FIT = $(SMIR) fit --run.if_taken refuse --config experiments/demo
 
 .PHONY: help setup demo test lint bench fuzz torture
 
@@ -45,13 +43,10 @@ $(DEMO)/data/nassar/ortho_tiles/tiles.json: | .venv/installed
 
 $(DEMO)/random/seed0/DONE $(DEMO)/selective/seed0/DONE: $(DEMO)/%/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
 	$(DEMO_FIT)/pretrain.yaml --config experiments/demo/$*.yaml
-	$(FINISHED)
 
 $(DEMO)/segment-scratch/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
 	$(DEMO_FIT)/segment.yaml --run.experiment demo/segment-scratch
-	$(FINISHED)
 
 $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE: $(DEMO)/segment-%/seed0/DONE: $(DEMO)/%/seed0/DONE
 	$(DEMO_FIT)/segment.yaml --run.experiment demo/segment-$* \
 		--model.weights $(DEMO)/$*/seed0/checkpoints/best.ckpt
-	$(FINISHED)

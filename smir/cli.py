@@ -24,7 +24,7 @@ from smir.recipes import digest, recipe_of
 from smir.run_options import RunOptions
 from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
 from smir.segmentation import SegmentationModule
-from smir.tracking import save_environment, stopped_early
+from smir.tracking import save_environment, stopped_after
 from smir.training import SmirModule
 from smir.wandb_logging import Job, log_to_wandb
 
@@ -77,6 +77,7 @@ class SmirCLI(ConfiguredCLI):
                 "the same command goes on."
             )
             return
+        epochs = stopped_after(self.trainer) or self.trainer.current_epoch  # the test takes the state of `best`
         if not self.pictures.written:  # the run was killed after its last epoch
             self.pictures.on_train_end(self.trainer, self.model)
         best = self.record.folder / "checkpoints" / "best.ckpt"
@@ -84,14 +85,13 @@ class SmirCLI(ConfiguredCLI):
             self._record_test(best)
             self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
         if self.trainer.is_global_zero:
-            epochs = self.trainer.current_epoch
             self._run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             self._run.unlock()
             rank_zero_info(f"Done: {self.record.folder}")
 
     def _is_complete(self) -> bool:
         """Whether training came to its own end, not to that of its time."""
-        return stopped_early(self.trainer) or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
+        return stopped_after(self.trainer) is not None or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
 
     def _know_skipped(self, *folders: Path) -> None:
         """Takes over what was found when the images were looked at before."""

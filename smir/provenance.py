@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
 
-from smir.errors import CheckpointError
+from smir.errors import CheckpointError, first_few
 from smir.runs import DONE, Identity, file_digest, read_record, run_of_checkpoint
 from smir.tracking import commit
 from smir.training import SmirModule
@@ -13,18 +14,32 @@ from smir.weights import read_checkpoint
 
 
 def checked(path: Path, model: SmirModule) -> Path:
-    """Returns a checkpoint's path if it can be read and is of the model's task.
+    """Returns a checkpoint's path if it can be read, is of the model's task, and its weights are those of the model.
 
     Raises:
-        CheckpointError: If it is missing, damaged, of another format or task.
+        CheckpointError: If it is missing, damaged, or of another format, task or network.
     """
-    task = read_checkpoint(path).get("smir", {}).get("task")
+    content = read_checkpoint(path)
+    task = content.get("smir", {}).get("task")
     if task != model.task:
         raise CheckpointError(
             f"{path} is a checkpoint of the task {task!r}, the model is a {type(model).__name__} for {model.task!r}. "
             "Pretrained weights start a model through --model.weights instead."
         )
+    found, own = _shapes(content.get("state_dict")), _shapes(model.state_dict())
+    if differ := sorted(str(name) for name, _ in found.items() ^ own.items()):
+        raise CheckpointError(
+            f"{path} does not fit the model: {len(set(differ))} of its {len(own)} tensors are missing, unknown or of "
+            f"another shape, such as {first_few(dict.fromkeys(differ))}. Was it trained with another network or number "
+            "of classes? Its run's config.yaml says so."
+        )
     return path
+
+
+def _shapes(state: Any) -> dict[Any, tuple[int, ...] | None]:
+    if not isinstance(state, dict):
+        return {}
+    return {name: tuple(value.shape) if isinstance(value, Tensor) else None for name, value in state.items()}
 
 
 def find_checkpoint(name: str, plain: Path, recipe_hash: str) -> Path:

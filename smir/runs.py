@@ -117,8 +117,11 @@ class Run:
         Raises:
             RunError: If another process holds it, with what that process says of itself.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        file = (self.path / "lock").open("a+", encoding="utf-8")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"The run folder {self.path.absolute()} cannot be written to: {error.strerror}.") from error
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -131,11 +134,12 @@ class Run:
                 f"The run {self.path.absolute()} is in use by another process: {holder}. Wait for it, stop it, or "
                 "give this run another name (--run.experiment) or seed."
             ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}: {' '.join(sys.argv)}\n")
-        file.flush()
         self._lock = file
+        with contextlib.suppress(OSError):  # on a full disk the lock holds, but cannot say whose it is
+            file.seek(0)
+            file.truncate()
+            file.write(f"pid {os.getpid()} on {socket.gethostname()}: {' '.join(sys.argv)}\n")
+            file.flush()
 
     def unlock(self) -> None:
         """Lets the folder go."""

@@ -59,7 +59,7 @@ class RunRecord(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Trains no further where early stopping had ended the training, and only the end of the run is missing."""
-        if stopped_early(trainer):
+        if stopped_after(trainer):
             trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,9 +90,10 @@ class RunRecord(Callback):
         write_atomically(self.path, text.getvalue())
 
 
-def stopped_early(trainer: Trainer) -> bool:
-    """Whether `EarlyStopping` has ended the training."""
-    return any(isinstance(c, EarlyStopping) and c.stopped_epoch for c in trainer.early_stopping_callbacks)
+def stopped_after(trainer: Trainer) -> int | None:
+    """The number of epochs after which `EarlyStopping` has ended the training, if it has."""
+    epochs = [c.stopped_epoch for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)]
+    return next((epoch + 1 for epoch in epochs if epoch), None)
 
 
 def run_folder(trainer: Trainer) -> Path:

@@ -1,17 +1,20 @@
 """Writes run folders as `fit` leaves them, without training; `python tests/fake_runs.py DIR` writes a whole paper.
 
-`test_report.py` compares their layout with that of a real run.
+`test_cli.py` compares their layout with that of real runs.
 """
 
 import copy
 import csv
 import io
+import itertools
 import json
 import math
 import random
+import statistics
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
@@ -30,6 +33,7 @@ INITS = ("scratch", "imagenet", *MASKINGS, "selective-cross")
 BUDGETS = {5: 0.05, 10: 0.1, 20: 0.2, 50: 0.5, 100: 1.0}
 GAIN = {"scratch": 0, "imagenet": 7, "random": 6, "random-staged": 6.4, "random-fixed": 6.2}
 GAIN |= {"selective": 8.8, "selective-cross": 7.4}
+ABSENT = "absent"
 MEAN, STD = [0.4529, 0.4317, 0.3999], [0.444, 0.466, 0.489]
 
 
@@ -75,6 +79,7 @@ def recipe(task, dataset, protocol="paper", label_budget=None, callbacks=(), max
                 "label_budget": label_budget,
                 "split_seed": 0,
                 "min_side": None,
+                "cache": False,
             },
         },
         "trainer": {
@@ -246,6 +251,45 @@ def table(rows):
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def unlike(fake, real):
+    """Where a run written here has names that a real one has not, or lacks some in its records."""
+    found = [
+        f"{path.name} is not in {real}"
+        for path in sorted(fake.rglob("*.*"))
+        if not (real / path.relative_to(fake)).exists() and path.suffix != ".png"
+    ]
+    for name in ("run.json", "DONE", "environment.json", "test/metrics.json"):
+        if (fake / name).exists():
+            contents = [json.loads((folder / name).read_text()) for folder in (fake, real)]
+            found += [f"{name}{place}" for place in unlike_names(*contents)]
+    heads = [(folder / "metrics.csv").read_text().split("\n")[0].split(",") for folder in (fake, real)]
+    return found + sorted(set(heads[0]) - set(heads[1]))
+
+
+def unlike_names(fake, real, place=""):
+    if place.endswith(".versions"):
+        return []
+    if isinstance(fake, dict) and isinstance(real, dict):
+        pairs = [(fake.get(key, ABSENT), real.get(key, ABSENT), f"{place}.{key}") for key in {**fake, **real}]
+        return [name for pair in pairs for name in unlike_names(*pair)]
+    if isinstance(fake, list) and isinstance(real, list) and fake and real:
+        return unlike_names(fake[0], real[0], place + "[0]")
+    alike = type(fake) is type(real) or None in (fake, real)
+    return [] if alike and ABSENT not in (fake, real) else [place]
+
+
+def rows_of(path):
+    """The rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def exact_interval(values):
+    """The interval of all n^n resamples, each once."""
+    means = [statistics.fmean(drawn) for drawn in itertools.product(values, repeat=len(values))]
+    return np.quantile(means, [0.025, 0.975], method="inverted_cdf")
 
 
 if __name__ == "__main__":

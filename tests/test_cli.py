@@ -3,6 +3,7 @@
 import csv
 import json
 
+import fake_runs
 import numpy as np
 import pytest
 import torch
@@ -50,7 +51,7 @@ def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, caps
     assert [float(row["stage"]) for row in rows] == [0, 0, 1, 1]
     # warm-up and cosine begin anew in the second stage
     assert [float(row["lr"]) for row in rows] == pytest.approx([3e-5, 3e-3] * 2)
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert {"stage-01.png", "final.png"} == {path.name for path in (run / "images").iterdir()}
     names = json.loads((run / "masks/images.json").read_text())
     assert len(names) == 12
@@ -62,6 +63,8 @@ def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, caps
     assert mask.sum() == len(mask) // 2
     assert first[mask].min() >= first[~mask].max()
     assert json.loads((run / "DONE").read_text()) == {"epochs": 4, "image_visits": 4 * 4}
+    fake = fake_runs.pretraining(tmp_path / "fake", "Nassar", "selective").write()
+    assert fake_runs.unlike(fake.folder, run) == []
 
     capsys.readouterr()
     before = (run / "metrics.csv").read_bytes()
@@ -97,13 +100,16 @@ def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplo
             assert set(np.unique(np.asarray(image))) <= {0, 1, 2}
             assert image.getpalette()[3:9] == [60, 180, 75, 230, 25, 75]
 
-    smir("report", "--runs=runs", "--out=report")
-    header, _, row = (tmp_path / "report/report.md").read_text().splitlines()[:3]
-    cells = dict(zip(*([cell.strip() for cell in line.split("|")] for line in (header, row)), strict=True))
-    assert (cells["data (protocol)"], cells["init"], cells["labels"]) == ("Nassar (paper)", "random", "8")
-    assert cells["pretraining image visits"] == "16"  # two epochs of two batches of four
-    assert cells["mIoU"] == f"{100 * test['metrics']['test/view/miou']:.1f}"
-    assert (tmp_path / "report/index.html").read_text().count("<img") == 3 + 1  # overlays, and final.png of demo/random
+    smir("report", "runs", "--out=report")
+    rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-paper.csv")}
+    figure = "Nassar 2020, 8 labels: 256-pixel view"
+    assert float(rows["random"][figure]) == pytest.approx(100 * test["metrics"]["test/view/miou"], abs=1e-6)
+    assert rows["selective"][figure] == "NA"
+    assert "16 image visits" in (tmp_path / "report/report.md").read_text()  # two epochs of two batches of four
+    assert (tmp_path / "report/index.html").read_text().count("<img") == 2 + 1  # overlays, and final.png of demo/random
+    source = fake_runs.pretraining(tmp_path / "fake", "Nassar", "random").write()
+    fake = fake_runs.segmentation(tmp_path / "fake", "Nassar", "random", 0, source.weights(), budget=8).write()
+    assert fake_runs.unlike(fake.folder, run) == []
 
 
 def test_flag_beats_file_beats_default_also_with_a_checkpoint(smir, field, tmp_path):

@@ -62,6 +62,13 @@ def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoi
     torch.load(evil, weights_only=False)  # it does work where code is allowed
     assert proof.exists()
 
+    # Of another number of classes, and with what is no tensor.
+    for name, wrong in (("network.segmentation_head.bias", torch.zeros(5)), ("network.segmentation_head.bias", "x")):
+        torch.save({**content, "state_dict": {**content["state_dict"], name: wrong}}, tmp_path / "other.ckpt")
+        said = fails("test", *segment_words(field, "--ckpt_path=other.ckpt")[1:])
+        assert "other.ckpt does not fit the model: 1 of its" in said
+        assert name in said
+
     # Lightning would make an object of what the hyperparameters name; smir never asks them.
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()")
     named = {"_class_path": "evil.Model", "_instantiator": "evil.make", "class_path": "evil.Model", "lr": 1.0}

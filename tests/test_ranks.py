@@ -1,4 +1,4 @@
-"""Two processes against one: the same scores, masks and test figures from the same weights."""
+"""Several processes against one: the same scores, masks and test figures from the same weights."""
 
 import json
 import os
@@ -27,13 +27,18 @@ def run(folder, *words):
 def test_scores_and_masks_do_not_depend_on_the_number_of_ranks(smir, field, tmp_path):
     smir(*pretrain_words(field, "--run.experiment=w", "--trainer.max_epochs=2"))
     weights = tmp_path / "runs/w/seed0/checkpoints/last.ckpt"
-    for devices in (1, 2):
+    for devices in (1, 2, 4):  # three batches: of four ranks one has nothing to score
         run(tmp_path / str(devices), HERE / "rank_scores.py", devices, field, weights, ".")
-    one, two = (tmp_path / str(devices) / "masks" for devices in (1, 2))
-    scores = [load_arrays(masks / "stage-01-scores.npz", ("index", "values")) for masks in (one, two)]
-    assert scores[0]["index"].tolist() == scores[1]["index"].tolist() == [1, 3, 5, 7, 9, 11]
-    np.testing.assert_allclose(scores[0]["values"], scores[1]["values"], atol=1e-5)
-    assert MaskTable.load(one / "stage-01.npz").bits.tolist() == MaskTable.load(two / "stage-01.npz").bits.tolist()
+    one, *more = (tmp_path / str(devices) / "masks" for devices in (1, 2, 4))
+    expected = load_arrays(one / "stage-01-scores.npz", ("index", "values"))
+    assert expected["index"].tolist() == [1, 3, 5, 7, 9, 11]
+    for masks in more:
+        scores = load_arrays(masks / "stage-01-scores.npz", ("index", "values"))
+        assert scores["index"].tolist() == expected["index"].tolist()
+        np.testing.assert_allclose(scores["values"], expected["values"], atol=1e-5)
+        assert (
+            MaskTable.load(masks / "stage-01.npz").bits.tolist() == MaskTable.load(one / "stage-01.npz").bits.tolist()
+        )
 
 
 @pytest.mark.parametrize("launcher", ["lightning", "torchrun"])

@@ -1,4 +1,5 @@
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ import torchvision
 
 from smir.errors import CheckpointError
 from smir.network import SmpNetwork, UNetStride4
+from smir.provenance import weights_fingerprint
 from smir.weights import load_imagenet, load_pretrained, read_checkpoint
 
 WIDTHS = (32, 24, 16)
@@ -258,3 +260,15 @@ def test_imagenet_weights_fill_the_encoder(monkeypatch):
     report = load_imagenet(fresh)
     assert report.loaded == [name for name in fresh.state_dict() if name.startswith("encoder.")]
     assert torch.equal(fresh.encoder.conv1.weight, given.conv1.weight)
+
+
+def test_a_run_records_of_its_weights_what_can_be_written_down(tmp_path):
+    circle = []
+    circle.append(circle)
+    origin = {"experiment": "a", "seed": 1, "variant": None, "recipe": {"model": [1, None, {"lr": 0.1}]}}
+    odd = {"tensor": torch.ones(2), "inputs": {"data": torch.ones(2)}, "circle": circle, "numbers": {1: 2}, 7: [()]}
+    save(tmp_path / "x.ckpt", {"smir": {"format": 1, "origin": {**origin, **odd}}})
+    model = SimpleNamespace(weights=tmp_path / "x.ckpt")
+    fingerprint = weights_fingerprint(model)
+    assert {name: fingerprint[name] for name in origin} == origin
+    assert set(fingerprint) == {*origin, "kind", "checkpoint", "sha256"}

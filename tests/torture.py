@@ -99,8 +99,13 @@ class Arm:
 
     @property
     def phase(self) -> Path:
-        """What the run that was started last is doing."""
+        """Where the run that was started last notes what it is doing."""
         return self.root / "phase"
+
+    @property
+    def doing(self) -> str:
+        """The last moment that it has come to; nothing at its beginning."""
+        return self.phase.read_text().strip() if self.phase.exists() else ""
 
     def folder(self, name: str) -> Path:
         """The folder of a run."""
@@ -128,7 +133,7 @@ class Arm:
     def wait_for_begin(self, process: subprocess.Popen[bytes]) -> float:
         """Waits until a run, which takes seconds to import its libraries, is at work."""
         while process.poll() is None:
-            if self.phase.exists() and not self.phase.read_text().startswith(BEFORE_WORK):
+            if self.doing and not self.doing.startswith(BEFORE_WORK):
                 break
             time.sleep(0.002)
         return time.monotonic()
@@ -153,11 +158,11 @@ class Arm:
         """Kills all processes, or one rank alone, whose end must be that of all."""
         ranks = [process.pid, *_children_of(process.pid, "LOCAL_RANK=1")]
         if len(ranks) == 1 or draw.random() < 0.6:
-            self.hit[self.phase.read_text()] += 1
+            self.hit[self.doing] += 1
             os.killpg(process.pid, signal.SIGKILL)
         else:
             rank = draw.randrange(2)
-            self.hit[f"{self.phase.read_text()} (rank {rank} alone)"] += 1
+            self.hit[f"{self.doing} (rank {rank} alone)"] += 1
             os.kill(ranks[rank], signal.SIGKILL)
         self.end(process)
 
@@ -238,7 +243,11 @@ def table(arms: list[Arm], seed: int, minutes: float) -> str:
     for arm in arms:
         cells = (arm.kind, arm.processes, sum(arm.hit.values()), arm.compared, len(arm.different))
         lines.append(f"| {' | '.join(map(str, cells))} | {arm.slowest_end:.1f} |")
-    lines += ["", "What the kills hit:", ""]
+    lines += [
+        "",
+        "The last moment that a run had come to when it was killed (`environment.json in place`: it sets up):",
+        "",
+    ]
     hits = sum((arm.hit for arm in arms), Counter())
     lines += [f"- {what}: {count}" for what, count in sorted(hits.items())]
     different = [f"- {arm.kind}, {arm.processes}: {text}" for arm in arms for text in arm.different]

@@ -96,7 +96,7 @@ def _table(points: dict[str, dict[int, Cell]], title: str, name: str, protocol: 
     columns += [Column(f"selective - {baseline}", kind="difference") for baseline in BASELINES]
     rows: list[list[Entry]] = []
     for labels in sorted({labels for init in inits for labels in points[init]}):
-        figures = {init: cell.estimate() for init in points if (cell := points[init].get(labels)) is not None}
+        figures = {init: cell.estimate() for init in inits if (cell := points[init].get(labels)) is not None}
         gains = [paired(figures.get("selective"), figures.get(baseline)) for baseline in BASELINES]
         rows.append([f"{labels:,}", *(figures.get(init) for init in inits), *gains])
     note = f"mIoU in percent at the view, {protocol_words(protocol)}. {READING} {INTERVAL}"

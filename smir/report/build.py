@@ -1,6 +1,8 @@
 """From folders to a report on disk."""
 
 import dataclasses
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +23,10 @@ from smir.report.pretraining_section import pretraining_section
 from smir.report.provenance_section import provenance_section, unused_section
 from smir.report.tree import Tree, read_tree
 
+CONTENTS = "contents.json"
+"""The list of what a report consists of, by which the next one knows what may go."""
+_OWN = re.compile(r"((tables|figures)/)?\w[\w.-]*")
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -39,17 +45,36 @@ class Report:
     def write(self, out: Path) -> Path:
         """Writes `report.md`, `tables.tex`, `tables/*.csv`, `figures/*.svg`, and last the page, which is returned.
 
-        What an earlier report left in the two folders and this one does not have is deleted.
+        What an earlier report wrote there and this one does not have is deleted, and nothing else.
         """
         tables = [table for section in self.sections for table in section.tables]
-        figures = {figure.name: figure.svg for section in self.sections for figure in section.figures}
-        write_atomically(out / "report.md", markdown(self.sections))
-        write_atomically(out / "tables.tex", latex([table for table in tables if table.typeset]))
-        _write_all(out / "tables", ".csv", {table.name: csv_of(table) for table in tables})
-        write_atomically(out / "tables" / "runs.csv", runs_csv(self.tree.tested))
-        _write_all(out / "figures", ".svg", figures)
-        write_atomically(out / "index.html", page(self.sections, self.summary))
+        texts = {
+            "report.md": markdown(self.sections),
+            "tables.tex": latex([table for table in tables if table.typeset]),
+            **{f"tables/{table.name}.csv": csv_of(table) for table in tables},
+            "tables/runs.csv": runs_csv(self.tree.tested),
+            **{f"figures/{figure.name}.svg": figure.svg for part in self.sections for figure in part.figures},
+            "index.html": page(self.sections, self.summary),
+        }
+        earlier = _contents(out)
+        write_atomically(out / CONTENTS, json.dumps(sorted({*texts, *earlier}), indent=1) + "\n")
+        for name, text in texts.items():
+            write_atomically(out / name, text)
+        for old in (out / name for name in earlier - texts.keys()):
+            if old.is_file():
+                old.unlink()
+        write_atomically(out / CONTENTS, json.dumps(sorted(texts), indent=1) + "\n")
         return out / "index.html"
+
+
+def _contents(out: Path) -> set[str]:
+    """What an earlier report has written to a folder."""
+    try:
+        names = json.loads((out / CONTENTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    named = names if isinstance(names, list) else []
+    return {name for name in named if isinstance(name, str) and _OWN.fullmatch(name)}
 
 
 def build(roots: Sequence[Path]) -> Report:
@@ -84,11 +109,3 @@ def build(roots: Sequence[Path]) -> Report:
 
 def _has_content(section: Section) -> bool:
     return bool(section.tables or section.figures or section.pictures or section.lists)
-
-
-def _write_all(folder: Path, ending: str, texts: dict[str, str]) -> None:
-    for name, text in texts.items():
-        write_atomically(folder / f"{name}{ending}", text)
-    for old in folder.glob(f"*{ending}"):
-        if old.stem not in texts:
-            old.unlink()

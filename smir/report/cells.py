@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smir.errors import RunError, first_few
-from smir.recipes import differences
+from smir.recipes import differences, digest
 from smir.report.estimates import Estimate
 from smir.report.starts import INITS, lineage
 from smir.report.stored import StoredRun
@@ -137,14 +137,18 @@ class Results:
         return [cell for cell in cells if cell.first.dataset == dataset]
 
     def unequal(self, benchmark: Benchmark) -> list[str]:
-        """Says where rows of a benchmark, which are compared, differ in more than what they start from."""
-        cells = list(self.plain(benchmark).values())
-        texts = []
-        for first, cell in zip(cells[:1] * len(cells), cells[1:], strict=False):
-            differ = differences(_downstream(first.first), _downstream(cell.first))
-            if differ:
-                texts.append(f"{benchmark.title}: {first.first.folder} and {cell.first.folder}: {first_few(differ)}")
-        return texts
+        """Says which rows of a benchmark, which are compared, differ from most others in more than their start."""
+        runs = [cell.first for cell in self.plain(benchmark).values()]
+        if not runs:
+            return []
+        hashes = [digest(_downstream(run)) for run in runs]
+        usual = runs[hashes.index(max(hashes, key=hashes.count))]
+        found = [(run, differences(_downstream(run), _downstream(usual))) for run in runs]
+        return [
+            f"{benchmark.title}: {run.folder} differs from {usual.folder} in {first_few(differ)}"
+            for run, differ in found
+            if differ
+        ]
 
     def _of(self, protocol: str | None) -> list[Cell]:
         return [cell for cell in self.cells if cell.first.protocol == protocol]

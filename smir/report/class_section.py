@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from smir.report.cells import Benchmark, Cell, Results, estimate_of
 from smir.report.document import Figure, Section
-from smir.report.estimates import Difference, paired
+from smir.report.estimates import Difference, on_common_seeds, paired
 from smir.report.main_section import BASELINES, READING, file_word, protocol_words, seed_words
 from smir.report.row_plots import dumbbells
 from smir.report.tables import Column, Entry, Table
@@ -87,11 +87,12 @@ def _gain(cells: dict[str, Cell], name: str) -> Difference | None:
 
 def _figure(cells: dict[str, Cell], benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Figure:
     pairs = {
-        c: (estimate_of(cells, "random", _metric(c)), estimate_of(cells, "selective", _metric(c))) for c in classes
+        c: on_common_seeds(estimate_of(cells, "random", _metric(c)), estimate_of(cells, "selective", _metric(c)))
+        for c in classes
     }
-    seeds = seed_words(len(cells[init].runs) for init in ("random", "selective"))
+    seeds = seed_words(len(pair[0].by_seed) for pair in pairs.values() if pair[0])
     caption = (
         f"{benchmark.title} ({protocol_words(benchmark.protocol)}): IoU per class of random and of selective masking, "
-        f"means over {seeds}, classes sorted by {order}."
+        f"means over the same {seeds}, classes sorted by {order}."
     )
     return Figure(name, caption, dumbbells(pairs, ("random", "selective"), benchmark.title))

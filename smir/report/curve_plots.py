@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from smir.report.estimates import Estimate
 from smir.report.stored import Point
-from smir.report.svg import SOFT, WIDTH, Axis, Drawing, color, spread, tick_text
+from smir.report.svg import SOFT, WIDTH, Axis, Drawing, clipped, color, spread, tick_text
 
 LEFT, TOP, HEIGHT = 40, 38, 308
 POINTS = 300
@@ -19,7 +19,7 @@ def lines(curves: Mapping[str, Mapping[int, Estimate]], title: str) -> str:
         curves: Every row's figures by number of labelled images.
         title: Heading.
     """
-    drawing, right, bottom = Drawing(HEIGHT, title), WIDTH - 104, HEIGHT - 36
+    drawing, right, bottom = Drawing(HEIGHT, title), WIDTH - 112, HEIGHT - 36
     points = [estimate for curve in curves.values() for estimate in curve.values()]
     y = Axis([e.mean + sign * (e.deviation or 0.0) for e in points for sign in (-1, 1)], bottom, TOP)
     x = Axis([math.log(labels) for curve in curves.values() for labels in curve], LEFT, right)
@@ -43,7 +43,7 @@ def lines(curves: Mapping[str, Mapping[int, Estimate]], title: str) -> str:
     ends = {init: list(curve.items())[-1] for init, curve in curves.items()}
     places = spread([y(estimate.mean) for _, estimate in ends.values()], 14)
     for (init, _), place in zip(ends.items(), places, strict=True):
-        drawing.text(right + 8, place + 4, init, color(init), weight=600)
+        drawing.text(right + 8, place + 4, clipped(init, 15), color(init), weight=600)
     return drawing.svg()
 
 

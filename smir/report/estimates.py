@@ -67,6 +67,15 @@ def paired(left: Estimate | None, right: Estimate | None) -> Difference | None:
     return Difference({seed: left.by_seed[seed] - right.by_seed[seed] for seed in common})
 
 
+def on_common_seeds(left: Estimate | None, right: Estimate | None) -> tuple[Estimate | None, Estimate | None]:
+    """Returns two figures on the seeds that both have; nothing for both where there is none."""
+    common = sorted(left.by_seed.keys() & right.by_seed.keys()) if left and right else []
+    if not (left and right and common):
+        return None, None
+    first, second = (Estimate({seed: one.by_seed[seed] for seed in common}, len(common)) for one in (left, right))
+    return first, second
+
+
 def averaged(parts: Iterable[Difference | None]) -> Difference | None:
     """Averages differences, such as those of several datasets, on the seeds that all have; nothing if one lacks."""
     known = list(parts)

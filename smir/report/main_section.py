@@ -15,8 +15,8 @@ PAIRS = (("PascalVOC", "Cityscapes"), ("Nassar", "SugarBeets"))
 
 READING = "Mean ± sample deviation over seeds; with one seed there is no deviation. Missing rows have no finished run."
 INTERVAL = (
-    "Differences are points of mIoU at the view, paired by seed: mean and, with several seeds, 95 % bootstrap "
-    "interval. From two or three seeds that is the range of their differences, which is too short: of three it holds the true "
+    "Differences are points of mIoU at the view, paired by seed: mean and, of several seeds, 95 % bootstrap interval. "
+    "From two or three seeds that is the range of their differences, which is too short: of three it holds the true "
     "difference in three of four cases."
 )
 
@@ -58,17 +58,18 @@ def main_section(results: Results, protocol: str | None) -> Section:
             caption = f"{benchmark.title} ({words}): selective masking minus each other row, paired by seed; {seeds}."
             plot = forest(gains, f"{benchmark.title}: selective minus ...")
             figures.append(Figure(f"gains-{file_word(protocol)}-{number}", caption, plot))
+    averages = _averages(results, benchmarks, words, file_word(protocol))
     return Section(
         f"Main table, {words}",
         warnings=[
-            f"Rows that are compared differ in more than what they start from. {text}"
+            f"Rows that are compared differ in more than what they start from. {text}."
             for benchmark in benchmarks
             for text in results.unequal(benchmark)
         ],
         tables=[
             _miou(results, benchmarks, inits, words, file_word(protocol)),
             _differences(results, benchmarks, inits, words, file_word(protocol)),
-            _averages(results, benchmarks, words, file_word(protocol)),
+            *([averages] if averages.rows else []),
         ],
         figures=figures,
     )

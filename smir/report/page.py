@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from smir.errors import RunError
 from smir.report.document import Figure, Picture, Section
 from smir.report.style import PAGE
 from smir.report.tables import MISSING, Shown, Table
@@ -90,12 +91,19 @@ def _picture(picture: Picture) -> str:
 
 
 def _data(path: Path) -> str:
-    """A picture as text; photographs as JPEG, so that a page of them stays small."""
+    """A picture as text; as JPEG, so that a page of them stays small.
+
+    Raises:
+        RunError: If it cannot be read.
+    """
     from PIL import Image
 
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-        small.thumbnail((PICTURE_WIDTH, 10 * PICTURE_WIDTH))
-        data = io.BytesIO()
-        small.save(data, format="JPEG", quality=85)
+    try:
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # all that Pillow raises
+        raise RunError(f"{path} is no picture that can be read: {error}. Move it away.") from error
+    small.thumbnail((PICTURE_WIDTH, 10 * PICTURE_WIDTH))
+    data = io.BytesIO()
+    small.save(data, format="JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

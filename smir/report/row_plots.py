@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from smir.report.estimates import Difference, Estimate
-from smir.report.svg import INK, SOFT, WIDTH, Axis, Drawing, color, minus, tick_text
+from smir.report.svg import INK, SOFT, WIDTH, Axis, Drawing, clipped, color, minus, tick_text
 from smir.report.tables import signed
 
 LEFT, RIGHT = 126, WIDTH - 62
@@ -18,7 +18,7 @@ def dots(rows: Mapping[str, Estimate | None], title: str) -> str:
     axis = _axis(drawing, known or [0.0], "mIoU in %")
     for number, (init, estimate) in enumerate(rows.items()):
         y = 42 + ROW * number
-        drawing.text(LEFT - 12, y + 4, init, INK if estimate else SOFT, "end")
+        drawing.text(LEFT - 12, y + 4, clipped(init), INK if estimate else SOFT, "end")
         if estimate is None:
             drawing.text(LEFT + 6, y + 4, "missing", SOFT)
             continue
@@ -38,7 +38,7 @@ def forest(gains: Mapping[str, Difference | None], title: str) -> str:
     for number, name in enumerate(gains):
         y = 42 + ROW * number
         gain = known.get(name)
-        drawing.text(LEFT - 12, y + 4, f"\N{MINUS SIGN} {name}", INK if gain else SOFT, "end")
+        drawing.text(LEFT - 12, y + 4, clipped(f"\N{MINUS SIGN} {name}"), INK if gain else SOFT, "end")
         if gain is None:
             drawing.text(LEFT + 6, y + 4, "missing", SOFT)
             continue
@@ -59,16 +59,14 @@ def dumbbells(pairs: Mapping[str, tuple[Estimate | None, Estimate | None]], name
     axis = _axis(drawing, known or [0.0], "IoU in %", top=46)
     for number, (name, (left, right)) in enumerate(pairs.items()):
         y = 60 + 20 * number
-        drawing.text(LEFT - 12, y + 4, name, INK if left and right else SOFT, "end")
-        if left and right:
-            drawing.line(axis(left.mean), y, axis(right.mean), y, "#b9b9b9", 2.5)
-            gain = minus(signed(right.mean - left.mean))
-            drawing.text(RIGHT + 10, y + 4, gain, weight=600)
-        elif not (left or right):
+        drawing.text(LEFT - 12, y + 4, clipped(name), INK if left and right else SOFT, "end")
+        if not (left and right):
             drawing.text(LEFT + 6, y + 4, "missing", SOFT)
+            continue
+        drawing.line(axis(left.mean), y, axis(right.mean), y, "#b9b9b9", 2.5)
         for init, estimate in zip(names, (left, right), strict=True):
-            if estimate:
-                drawing.dot(axis(estimate.mean), y, 4.5, color(init))
+            drawing.dot(axis(estimate.mean), y, 4.5, color(init))
+        drawing.text(RIGHT + 10, y + 4, minus(signed(right.mean - left.mean)), weight=600)
     return drawing.svg()
 
 

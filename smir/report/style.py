@@ -13,7 +13,7 @@ h3 { font-size: 1.02em; margin: 1.8em 0 .5em }
 p { max-width: 78ch } a { color: var(--link) }
 nav { display: flex; flex-wrap: wrap; gap: .3em 1.3em; font-size: .93em } nav a { text-decoration: none }
 .scroll { overflow-x: auto }
-table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums;
+table { border-collapse: separate; border-spacing: 0; font-size: 14px; font-variant-numeric: tabular-nums;
         border-top: 1.5px solid var(--ink); border-bottom: 1.5px solid var(--ink) }
 th { font-weight: 600; text-align: right; vertical-align: bottom; padding: .4em .75em }
 th.group { text-align: center; border-bottom: 1px solid var(--line) } th.group:empty { border: 0 }
@@ -41,7 +41,8 @@ code { font: .88em ui-monospace, Menlo, Consolas, monospace }
   body { font-size: 10.5px; max-width: none; padding: 0 } nav { display: none } .scroll { overflow: visible }
   table { font-size: 9px } td, th { padding: .25em .4em } td small { font-size: 8px } h2 { break-after: avoid }
   .figures { grid-template-columns: repeat(3, 1fr) } .pictures { grid-template-columns: repeat(2, 1fr) }
-  pre { font-size: 8px } tr { break-inside: avoid } td:first-child { position: static }
+  pre { font-size: 8px } .note, figcaption { font-size: 8.5px }
+  tr { break-inside: avoid } td:first-child { position: static }
 }
 </style></head><body>
 <h1>smir: results</h1><p class="summary">SUMMARY</p><nav>LINKS</nav>

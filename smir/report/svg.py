@@ -113,6 +113,11 @@ def tick_text(value: float, signed: bool = False) -> str:
     return minus(text)
 
 
+def clipped(text: str, length: int = 16) -> str:
+    """Cuts a name that has no room."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 def minus(text: str) -> str:
     """Returns a number's text with the sign that typesetters use."""
     return text.replace("-", "\N{MINUS SIGN}")

@@ -77,8 +77,11 @@ class Table:
     @property
     def common_seeds(self) -> str:
         """The number of seeds that every figure rests on; nothing where they differ."""
-        counts = {cell.seeds for row in self.rows for cell in map(shown, row) if cell.seeds}
+        counts = self._counts()
         return counts.pop() if len(counts) == 1 else ""
+
+    def _counts(self) -> set[str]:
+        return {cell.seeds for row in self.rows for cell in map(shown, row) if cell.seeds}
 
     def cells(self) -> list[list[Shown]]:
         """The cells as text; the number of seeds is left to the caption where it is the same everywhere."""
@@ -89,12 +92,11 @@ class Table:
     @property
     def caption(self) -> str:
         """The note, and how many seeds the figures rest on."""
-        if all(column.kind in ("text", "number") for column in self.columns):
-            return self.note
-        if not (common := self.common_seeds):
+        counts = self._counts()
+        if len(counts) > 1:
             return f"{self.note} The number of seeds stands beside each figure."
-        seeds = "a single seed" if common == "1" else f"{common} seeds"
-        return f"{self.note} Every figure rests on {seeds}."
+        seeds = "a single seed" if counts == {"1"} else f"{self.common_seeds} seeds"
+        return f"{self.note} Every figure rests on {seeds}." if counts else self.note
 
 
 def shown(entry: Entry) -> Shown:

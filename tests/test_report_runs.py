@@ -1,0 +1,230 @@
+"""Which runs `smir report` takes, which row each makes, and what it refuses."""
+
+import re
+import shutil
+
+import pytest
+from fake_runs import INITS, Run, pretraining, rows_of, segmentation
+
+# what is missing
+
+
+def test_what_has_no_run_is_missing_and_never_zero(smir, tmp_path, capsys):
+    for seed in (0, 1):
+        segmentation(tmp_path / "runs", "Nassar", "scratch", seed).write()
+    random = pretraining(tmp_path / "runs", "Nassar", "random").write()
+    run = segmentation(tmp_path / "runs", "Nassar", "random", 1, random.weights())
+    run.test["metrics"]["test/view/iou/weed"] = None
+    run.write()
+    smir("report", "runs")
+    rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-paper.csv")}
+    assert list(rows) == list(INITS)
+    assert [rows["selective"][name] for name in list(rows["selective"])[1:]] == ["NA"] * 6
+    assert rows["random"]["Nassar 2020: 256-pixel view std"] == "NA"
+    said = capsys.readouterr().out
+    assert re.search(r"\| selective +\| missing +\| missing +\|", said)
+    assert "Number of seeds" not in said
+    assert re.search(r"\| scratch +\| [-+][\d.]+ \(1\) +\| missing +\|", said) or "rests on a single seed" in said
+    classes = {row["class"]: row for row in rows_of(tmp_path / "report/tables/classes-paper-0.csv")}
+    assert classes["weed"]["random"] == "NA"
+    assert classes["weed"]["scratch seeds"] == "2"
+    assert classes["crop"]["random seeds"] == "1"
+
+
+def test_a_class_that_some_seeds_lack_says_so(smir, tmp_path):
+    for seed in range(3):
+        run = segmentation(tmp_path / "runs", "Nassar", "scratch", seed)
+        if seed == 1:
+            run.test["metrics"]["test/view/iou/weed"] = None
+        run.write()
+    smir("report", "runs")
+    assert re.search(r"\| weed +\| [\d.]+ ± [\d.]+ \(2 of 3\) ", (tmp_path / "report/report.md").read_text())
+
+
+def test_unfinished_runs_and_useless_tests_are_listed(smir, tmp_path):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    pretraining(tmp_path / "runs", "Nassar", "selective", epochs=5).write(done=False)
+    begun = pretraining(tmp_path / "runs", "Nassar", "random")
+    begun.curve = begun.curve[:3]
+    begun.write(done=False)
+    late = segmentation(tmp_path / "runs", "Nassar", "imagenet", 1)
+    late.test["checkpoint"] = "last.ckpt"
+    late.write()
+    other = segmentation(tmp_path / "runs", "Nassar", "imagenet", 2)
+    other.test["settings"]["limit_test_batches"] = 2
+    other.write()
+    untested = segmentation(tmp_path / "runs", "Nassar", "imagenet", 3)
+    untested.test = None
+    untested.write()
+    sweep = segmentation(tmp_path / "runs", "Nassar", "imagenet", 4)
+    sweep.experiment += "/sweep-ab12/cd34"
+    sweep.write()
+    smir("report", "runs")
+    text = (tmp_path / "report/report.md").read_text()
+    assert "runs/nassar/selective/seed3741: 50 of 50 epochs, in stage 9" in text
+    assert "runs/nassar/random/seed3741: 3 of 10 epochs" in text
+    assert "segment-imagenet/seed1: test/ tests last.ckpt, not best.ckpt" in text
+    assert "segment-imagenet/seed2: test/ tests with other settings" in text
+    assert "segment-imagenet/seed3: has no test" in text
+    assert "segment-imagenet/seed4: is of a sweep" in text
+    rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-paper.csv")}
+    assert rows["imagenet"]["Nassar 2020: 256-pixel view"] == "NA"
+
+
+# what is refused
+
+
+def test_runs_of_other_settings_are_not_averaged(fails, smir, tmp_path):
+    segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
+    other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
+    other.recipe["model"]["init_args"]["lr"] = 0.001
+    other.recipe["trainer"]["max_epochs"] = 400
+    other.write()
+    said = fails("report", "runs")
+    assert "runs/nassar/segment-scratch/seed0\n" in said
+    assert "runs/nassar/segment-scratch/seed1\n" in said
+    assert "recipe.model.init_args.lr: 0.003, not 0.001" in said
+    assert "recipe.trainer.max_epochs: 500, not 400" in said
+    assert not (tmp_path / "report").exists()
+    smir("report", "runs/nassar/segment-scratch/seed0")
+
+
+def test_runs_on_other_images_are_not_averaged(fails, tmp_path):
+    segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
+    other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
+    other.inputs["data"]["train"]["names"] = "another list"
+    other.write()
+    assert "data.train.names: train of Nassar, 356, not another list" in fails("report", "runs")
+
+
+def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, fails, tmp_path):
+    for seed in (0, 1):
+        weights = pretraining(tmp_path / "runs", "Nassar", "selective", seed).write().weights()
+        segmentation(tmp_path / "runs", "Nassar", "selective", seed, weights).write()
+    smir("report", "runs")
+    other = pretraining(tmp_path / "other", "Nassar", "selective", 2)
+    other.recipe["callbacks"][0]["init_args"]["num_samples"] = 1
+    segmentation(tmp_path / "runs", "Nassar", "selective", 2, other.write().weights()).write()
+    said = fails("report", "runs")
+    assert "weights.recipe.callbacks[0].init_args.num_samples: 5, not 1" in said
+
+
+def test_protocols_have_tables_of_their_own(smir, tmp_path):
+    for protocol in ("paper", "clean"):
+        segmentation(tmp_path / protocol, "Nassar", "scratch", 0, protocol=protocol).write()
+    segmentation(tmp_path / "paper", "Nassar", "scratch", 1).write()
+    smir("report", "paper", "clean", "--out=report")
+    counts = {
+        name: rows_of(tmp_path / f"report/tables/main-{name}.csv")[0]["Nassar 2020: 256-pixel view seeds"]
+        for name in ("paper", "clean")
+    }
+    assert counts == {"paper": "2", "clean": "1"}
+    text = (tmp_path / "report/report.md").read_text()
+    assert text.index("## Main table, protocol: paper") < text.index("## Main table, protocol: clean")
+
+
+def test_the_same_seed_twice_is_refused(fails, tmp_path):
+    for root in ("a", "b"):
+        segmentation(tmp_path / root, "Nassar", "scratch").write()
+    assert "are the same run twice: seed 0, equal settings" in fails("report", "a", "b")
+
+
+def test_rows_that_differ_in_more_than_their_start_get_a_warning(smir, tmp_path):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    other = segmentation(tmp_path / "runs", "Nassar", "imagenet")
+    other.recipe["model"]["init_args"]["lr"] = 0.001
+    other.write()
+    segmentation(tmp_path / "runs", "Nassar", "random", 0, pretraining(tmp_path, "Nassar", "random").weights()).write()
+    smir("report", "runs")
+    text = (tmp_path / "report/report.md").read_text()
+    assert text.count("**Warning:** Rows that are compared differ") == 1
+    assert "segment-imagenet/seed0 differs from " in text
+    assert "recipe.model.init_args.lr: 0.001, not 0.003." in text
+
+
+# where a run belongs
+
+
+def test_the_row_comes_from_the_records_and_not_from_names(smir, tmp_path):
+    pools = {"random": "Nassar", "random-staged": "Nassar", "random-fixed": "Nassar", "selective": "SugarBeets"}
+    for number, (masking, pool) in enumerate(pools.items()):
+        source = pretraining(tmp_path / "runs", pool, masking)
+        source.experiment = f"mine/{number}"
+        run = segmentation(tmp_path / "runs", "Nassar", masking, weights=source.weights())
+        run.folder = tmp_path / f"runs/mine/selective-{number}/seed0"
+        run.write()
+    smir("report", "runs")
+    known = {row["init"] for row in rows_of(tmp_path / "report/tables/runs.csv")}
+    assert known == {"random", "random-staged", "random-fixed", "selective-cross"}
+
+
+def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_path):
+    source = pretraining(tmp_path / "runs", "Nassar", "random-fixed").write()
+    weights = {name: value for name, value in source.weights().items() if name not in ("recipe", "inputs", "variant")}
+    segmentation(tmp_path / "runs", "Nassar", "random-fixed", weights=weights).write()
+    smir("report", "runs")
+    assert {row["init"] for row in rows_of(tmp_path / "report/tables/runs.csv")} == {"random-fixed"}
+    shutil.rmtree(source.folder)
+    smir("report", "runs")
+    assert {row["init"] for row in rows_of(tmp_path / "report/tables/runs.csv")} == {"weights of nassar/random-fixed"}
+
+
+# wrong input
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("run.json", "[]", "run.json is damaged"),
+        ("run.json", '{"format": 1, "seed": 0, "recipe": {}}', "run.json is damaged"),
+        ("run.json", '{"format": 2}', "run.json has format 2"),
+        ("environment.json", "{}", "environment.json is damaged"),
+        ("environment.json", "[{", "environment.json cannot be read"),
+        ("config.yaml", "run: [", "config.yaml cannot be read"),
+        ("config.yaml", "- 1", "config.yaml cannot be read"),
+        ("DONE", "3", "run.json is damaged"),
+        ("test/overlay-0.png", "no picture", "overlay-0.png is no picture that can be read"),
+        ("test/metrics.json", "{}", "metrics.json is damaged"),
+        ("test/metrics.json", None, "metrics.json is damaged"),
+    ],
+)
+def test_damaged_records_name_the_file(fails, tmp_path, name, content, said):
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch")
+    run.test["metrics"]["test/view/iou/weed"] = "high" if content is None else 0.5
+    run.write()
+    if content is not None:
+        (run.folder / name).write_text(content)
+    assert said in fails("report", "runs")
+
+
+def test_a_report_that_cannot_be_written_says_where(fails, tmp_path):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    (tmp_path / "taken").write_text("a file")
+    assert "taken" in fails("report", "runs", "--out=taken")
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_damaged_curves_name_the_file(fails, tmp_path):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    run = pretraining(tmp_path / "runs", "Nassar", "random").write()
+    (run.folder / "metrics.csv").write_text("epoch,stage,val/loss\nx,0,1\n")
+    assert "metrics.csv is damaged" in fails("report", "runs")
+
+
+def test_a_folder_without_results_says_what_it_holds(fails, tmp_path):
+    assert f"There is no folder {tmp_path / 'runs'}" in fails("report")
+    pretraining(tmp_path / "runs", "Nassar", "random").write()
+    assert "holds 1 runs, but none that is finished and tested" in fails("report", "runs")
+
+
+def test_names_cannot_break_out_of_the_page(smir, tmp_path):
+    run = Run(tmp_path / "runs", "x", 0, {}, {})
+    run.__dict__.update(segmentation(tmp_path / "runs", "Nassar", "scratch").__dict__)
+    run.test["metrics"] = {"test/view/miou": 0.5, "test/view/iou/a_<b>|&%": 0.5}
+    run.commit = "<script>alert(1)</script>"
+    run.write()
+    smir("report", "runs")
+    text = (tmp_path / "report/index.html").read_text()
+    assert "<b>|" not in text
+    assert "<script>alert" not in text
+    assert r"a\_\textless{}b\textgreater{}\textbar{}\&\% &" in (tmp_path / "report/tables.tex").read_text()
