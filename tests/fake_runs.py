@@ -254,7 +254,7 @@ def table(rows):
 
 
 def unlike(fake, real):
-    """Where a run written here has names that a real one has not, or lacks some in its records."""
+    """Where a run written here has names that a real one has not, or lacks some; options may be added to classes."""
     found = [
         f"{path.name} is not in {real}"
         for path in sorted(fake.rglob("*.*"))
@@ -272,7 +272,8 @@ def unlike_names(fake, real, place=""):
     if place.endswith(".versions"):
         return []
     if isinstance(fake, dict) and isinstance(real, dict):
-        pairs = [(fake.get(key, ABSENT), real.get(key, ABSENT), f"{place}.{key}") for key in {**fake, **real}]
+        keys = fake if place.endswith(".init_args") else {**fake, **real}
+        pairs = [(fake.get(key, ABSENT), real.get(key, ABSENT), f"{place}.{key}") for key in keys]
         return [name for pair in pairs for name in unlike_names(*pair)]
     if isinstance(fake, list) and isinstance(real, list) and fake and real:
         return unlike_names(fake[0], real[0], place + "[0]")

@@ -214,7 +214,7 @@ def test_damaged_curves_name_the_file(fails, tmp_path):
 def test_a_folder_without_results_says_what_it_holds(fails, tmp_path):
     assert f"There is no folder {tmp_path / 'runs'}" in fails("report")
     pretraining(tmp_path / "runs", "Nassar", "random").write()
-    assert "holds 1 runs, but none that is finished and tested" in fails("report", "runs")
+    assert "holds 1 runs, and none that is finished and tested" in fails("report", "runs")
 
 
 def test_names_cannot_break_out_of_the_page(smir, tmp_path):

@@ -97,7 +97,7 @@ class Results:
         problems = [problem for group in groups.values() for problem in _problems(group)]
         if problems:
             raise RunError(
-                f"{len(problems)} pairs of runs belong in one cell of the tables but must not be averaged.\n"
+                f"Runs that belong in one cell of the tables must not be averaged, {len(problems)} in all.\n"
                 f"{chr(10).join(problems[:3])}\n"
                 "Give `report` the folders of the runs that belong together, or move the others away."
             )

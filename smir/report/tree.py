@@ -149,8 +149,8 @@ def _nothing(roots: Sequence[Path], tree: Tree) -> str:
     runs = len(tree.pretrained) + len(tree.unfinished) + len(tree.left_out)
     reasons = [f"{run.folder}: {reason}" for run, reason in tree.left_out[:3]]
     return (
-        f"{where} holds {runs} runs, but none that is finished and tested as a segmentation. Run `python -m smir fit` "
-        f"with a SegmentationModule to its end. {' '.join(reasons)}"
+        f"{where} holds {runs or 'no'} runs, and none that is finished and tested as a segmentation. Run "
+        f"`python -m smir fit` with a SegmentationModule to its end. {' '.join(reasons)}"
     ).rstrip()
 
 
