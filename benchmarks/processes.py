@@ -53,14 +53,15 @@ def rows() -> Iterator[Row]:
 
 def _step(folder: str, processes: int) -> float:
     times = Path(folder, "times")
-    words = (
-        "fit --model=ReconstructionModule --model.warmup_epochs=0 --data=Folder --data.task=pretrain "
-        f"--data.root={folder}/data --data.batch_size={BATCH} --data.num_workers=0 --trainer.max_epochs=1 "
-        f"--trainer.limit_train_batches={STEPS} --trainer.limit_val_batches=0 --trainer.enable_checkpointing=false "
-        f"--trainer.enable_progress_bar=false --trainer.accelerator=cpu --trainer.devices={processes} "
-        f"--trainer.callbacks+=benchmarks.processes.StepTimes --trainer.callbacks.path={times} "
-        f"--run.root={tempfile.mkdtemp(dir=folder)}"
-    ).split()
+    words = f"""
+        fit --allow=benchmarks --run.root={tempfile.mkdtemp(dir=folder)}
+        --model=ReconstructionModule --model.warmup_epochs=0
+        --data=Folder --data.task=pretrain --data.root={folder}/data --data.batch_size={BATCH} --data.num_workers=0
+        --trainer.accelerator=cpu --trainer.devices={processes} --trainer.max_epochs=1
+        --trainer.limit_train_batches={STEPS} --trainer.limit_val_batches=0
+        --trainer.enable_checkpointing=false --trainer.enable_progress_bar=false
+        --trainer.callbacks+=benchmarks.processes.StepTimes --trainer.callbacks.path={times}
+    """.split()
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-m", "smir", *words], env=environment, capture_output=True, text=True)
     if done.returncode:

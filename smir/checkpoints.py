@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.atomic import replacing
 from smir.errors import CheckpointError
-from smir.runs import LAST, PREVIOUS
+from smir.runs import DAMAGED, LAST, PREVIOUS
 from smir.weights import read_checkpoint
 
 
@@ -50,8 +50,11 @@ class CheckpointFiles(TorchCheckpointIO):
 def resume_point(folder: Path) -> Path | None:
     """Chooses the checkpoint to go on from: `last`, or `previous` where `last` is damaged.
 
+    A damaged `last` is moved out of the way: the next epoch would put it in the place of the good `previous`, and a
+    kill before the new `last` is there would leave nothing to read.
+
     Args:
-        folder: The folder of the checkpoints.
+        folder: The folder of the checkpoints, held by this process.
 
     Returns:
         Its path, or nothing if no epoch was kept.
@@ -68,7 +71,11 @@ def resume_point(folder: Path) -> Path | None:
             reasons.append(str(error))
             continue
         if reasons:
-            rank_zero_warn(f"{reasons[0]} The run goes on from {path.absolute()}, one epoch earlier, instead.")
+            there[0].replace(folder / DAMAGED)
+            rank_zero_warn(
+                f"{reasons[0]} The run goes on from {path.absolute()}, one epoch earlier, instead; the damaged file is "
+                f"now {DAMAGED} beside it."
+            )
         return path
     if reasons:
         raise CheckpointError(

@@ -145,6 +145,7 @@ def replay(path: Path, weights: Path | None = None) -> tuple[SmirModule, Tensor]
         )
     kind = ReconstructionModule if content["smir"]["task"] == "pretrain" else SegmentationModule
     module = kind.from_checkpoint(weights or path).train()
+    module.network.to(memory_format=torch.channels_last)  # as in training: else other kernels, other last bits
     torch.manual_seed(content["seed"])
     loss = module.training_step(content["batch"], 0)
     torch.autograd.backward(loss)

@@ -25,6 +25,8 @@ RECORD = "run.json"
 DONE = "DONE"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """Checkpoints to resume from: that of the last epoch, and that of the epoch before should the last be damaged."""
+DAMAGED = "damaged.ckpt"
+"""Where a `LAST` that cannot be read goes; nothing reads it."""
 FORMAT = 1
 _CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "recipe": dict, "inputs": dict}
 

@@ -84,19 +84,22 @@ def test_more_devices_than_there_are_are_refused(tmp_path):
 def test_a_gpu_job_gets_its_device(tmp_path, monkeypatch):
     import smir.commands.job as job
 
-    seen = {}
+    seen, threads = {}, []
 
     def run(words, log, environment, echo):
         (tmp_path / "DONE").touch()
         seen.update(words=list(words), visible=environment["CUDA_VISIBLE_DEVICES"])
+        threads.append(environment.get("OMP_NUM_THREADS"))
         return 0
 
     monkeypatch.setattr(job, "_run", run)
     monkeypatch.setattr(job, "lock_folder", lambda: tmp_path / "locks")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6")
     monkeypatch.setenv("MAKEFLAGS", " -j2 --jobserver-auth=3,4")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     job.job(tmp_path, ["fit"])
     assert seen == {"words": ["fit", "--trainer.devices", "1"], "visible": "4"}
+    assert threads == [str(max(1, os.cpu_count() // 2))]  # the cores are shared as well
     monkeypatch.setenv("MAKEFLAGS", "")
     job.job(tmp_path, ["fit"])
     assert seen == {"words": ["fit", "--trainer.devices", "3"], "visible": "4,5,6"}

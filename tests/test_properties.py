@@ -19,9 +19,9 @@ from smir.mask_table import MaskTable
 from smir.masking import HardestMask, RandomMask
 from smir.patches import PatchGrid
 
-FEW = settings(max_examples=25, deadline=None, derandomize=True)
+FEW = settings(max_examples=15, deadline=None, derandomize=True)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
-MANY = settings(max_examples=150, deadline=None, derandomize=True)
+MANY = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 @st.composite

@@ -13,10 +13,11 @@ import torch
 from compare_runs import content, difference
 from conftest import pretrain_words, segment_words, selective_words
 
-from smir.checkpoints import resume_point
+from smir.checkpoints import CheckpointFiles, resume_point
 from smir.errors import CheckpointError
-from smir.finite import replay
+from smir.finite import FiniteNumbers, replay
 from smir.reconstruction import ReconstructionModule
+from smir.segmentation import SegmentationModule
 from smir.signals import REQUEUE
 from smir.training import SmirModule
 
@@ -129,7 +130,23 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, in
     if damage != "missing":
         assert str(last) in said[0]
         assert str(last.with_name("previous.ckpt")) in said[0]
+        assert last.with_name("damaged.ckpt").is_file()
     assert difference(content(interrupted), twin) is None
+
+
+def test_a_kill_after_a_damaged_checkpoint_leaves_the_good_one(tmp_path, monkeypatch):
+    """While `last` is written again, the damaged one must not have taken the place of `previous`."""
+    files, last, original = CheckpointFiles(), tmp_path / "last.ckpt", Path.replace
+    for epoch in (1, 2):
+        files.save_checkpoint({"epoch": epoch, "state_dict": {}}, last)
+    os.truncate(last, 100)
+    with pytest.warns(UserWarning, match=r"previous\.ckpt, one epoch earlier"):
+        assert resume_point(tmp_path) == tmp_path / "previous.ckpt"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda path, to: die() if to == last else original(path, to))
+        with pytest.raises(Killed):
+            files.save_checkpoint({"epoch": 2, "state_dict": {}}, last)
+    assert torch.load(resume_point(tmp_path), weights_only=True)["epoch"] == 1
 
 
 def test_a_run_without_a_readable_checkpoint_says_so(fails, field, interrupted):
@@ -246,6 +263,35 @@ def test_bad_numbers_stop_with_the_batch(fails, field, tmp_path, monkeypatch):
     (run / "bad-numbers" / "none.pt").write_bytes(b"")
     with pytest.raises(CheckpointError):
         replay(run / "bad-numbers/none.pt")
+
+
+def test_bad_numbers_that_are_seen_late_name_their_own_batch(fails, field, tmp_path, monkeypatch):
+    """As on a GPU, which nobody waits for: the steps after the bad one have been made, but nothing of it is kept."""
+    words = segment_words(field, "--run.experiment=late")
+    begin, step, losses = FiniteNumbers.on_train_epoch_start, SegmentationModule.training_step, []
+
+    def late(self, *args):
+        begin(self, *args)
+        self._every = 50
+
+    def bad(self, *args):
+        losses.append(step(self, *args))
+        return losses[-1] * (float("nan") if len(losses) == 3 else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FiniteNumbers, "on_train_epoch_start", late)
+        patch.setattr(SegmentationModule, "training_step", bad)
+        said = fails(*words)
+    assert len(losses) == 4
+    assert "step 2, epoch 1, batch 0 of it" in said
+    assert "the same command again also keeps the weights of that step" in said
+    run = tmp_path / "runs/late/seed0"
+    last = run / "checkpoints/last.ckpt"
+    assert torch.load(last, weights_only=True)["epoch"] == 0
+    (kept,) = (run / "bad-numbers").iterdir()
+    with pytest.raises(CheckpointError, match="name a checkpoint with weights="):
+        replay(kept)
+    assert replay(kept, weights=last)[1].item() == losses[2].item()  # the first step after that checkpoint
 
 
 def test_a_bad_gradient_is_found_though_the_loss_is_fine(fails, field, tmp_path, monkeypatch):

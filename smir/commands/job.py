@@ -62,13 +62,19 @@ def job(run: Path, words: list[str], devices: PositiveInt | Literal["auto"] = "a
         on = f" on GPU {', '.join(names)}" if names else ""
         print(f"{run}: begins{on}; log: {run / 'log.txt'}", flush=True)
         started = time.monotonic()
-        environment = {**os.environ, **({VISIBLE: ",".join(names)} if names else {})}
+        environment = {**_threads(), **os.environ, **({VISIBLE: ",".join(names)} if names else {})}
         code = _run([*words, *options], run / "log.txt", environment, echo=sys.stdout.isatty() and not parallel)
     if code != 0 or not (run / DONE).is_file():
         print(f"smir: error: {_failure(run, code)}", file=sys.stderr)
         raise SystemExit(code if code > 0 else 128 - code if code < 0 else 1)
     os.utime(run / DONE)  # a finished run that was looked at again is as new as what it rests on
     print(f"{run}: done after {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+
+
+def _threads() -> dict[str, str]:
+    """Shares the cores among the jobs of `make -j`: threads that wait for a core slow each other down many times."""
+    jobs = re.search(r"-j(\d+)", os.environ.get("MAKEFLAGS", ""))
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // int(jobs[1])))} if jobs else {}
 
 
 @contextlib.contextmanager
