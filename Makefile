@@ -17,8 +17,9 @@ setup: .venv/installed  ## make .venv and install smir with its development tool
 	.venv/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
 	@touch $@
 
+# Processes on all cores, a thread each: threads that wait for a core slow each other down many times.
 test: .venv/installed  ## the whole test suite
-	.venv/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
 fuzz: .venv/installed  ## 10,000 damaged files at everything that reads one
 	.venv/bin/python tests/fuzz.py --cases 10000
