@@ -129,13 +129,12 @@ HARD_PAIRS = {
 }
 
 
-@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", HARD_PAIRS)
-def test_hard_images_have_finite_values_and_gradients(name, autocast):
+def test_hard_images_have_finite_values_and_gradients(name, dtype):
     prediction, target = HARD_PAIRS[name](textured(1, 3, 176, 176))
-    prediction = prediction.bfloat16() if autocast else prediction
-    prediction.requires_grad_()
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+    prediction = prediction.to(dtype).requires_grad_()
+    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
         loss = ReconstructionLoss()(prediction, target)
     loss.backward()
     assert loss.dtype == torch.float32

@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import pretrain_words, segment_words
 
+from smir.data import Nassar
+from smir.errors import ConfigError
 from smir.mask_table import MaskTable, load_arrays
 
 HERE = Path(__file__).parent
@@ -39,6 +42,13 @@ def test_scores_and_masks_do_not_depend_on_the_number_of_ranks(smir, field, tmp_
         assert (
             MaskTable.load(masks / "stage-01.npz").bits.tolist() == MaskTable.load(one / "stage-01.npz").bits.tolist()
         )
+
+
+def test_a_global_batch_that_does_not_divide_over_the_ranks_is_refused(field):
+    data = Nassar(field, batch_size=3)
+    data.trainer = SimpleNamespace(global_rank=0, world_size=2)
+    with pytest.raises(ConfigError, match="= 3 is the global batch size and does not divide over 2 devices"):
+        data.setup("fit")
 
 
 @pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
