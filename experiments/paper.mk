@@ -106,7 +106,7 @@ report: | .venv/installed  ## the report of the finished runs
 
 # The main table through the same rules, on tiny fakes in the true layouts.
 SMOKE := runs/smoke
-paper-smoke: $(SMOKE)/data/READY  ## the rows of the main table on tiny fakes, one seed; about 10 minutes on 2 CPU cores
+paper-smoke: $(SMOKE)/data/READY  ## the rows of the main table on tiny fakes, one seed; 5 minutes on 2 CPU cores
 	@$(MAKE) --no-print-directory smoke-report RUNS=$(SMOKE) DATA=$(SMOKE)/data SEEDS=0 PRETRAIN=once PROTOCOL=paper \
 		IMAGENET=$(SMOKE)/data/imagenet.pth FLAGS='--config experiments/smoke/all.yaml' \
 		PRETRAIN_FLAGS='--config experiments/smoke/pretrain.yaml' SEGMENT_FLAGS='--config experiments/smoke/segment.yaml'
