@@ -1,7 +1,5 @@
 """The base of all datamodules: lists of files in, loaders out. A dataset says only where its files are."""
 
-import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,11 +17,11 @@ from smir.data.decode import image_size
 from smir.data.files import FileList
 from smir.data.listing import Listing
 from smir.data.pairs import Images, LabelledCrops, MaskedCrops, Sample, WholeViews
+from smir.data.ranks import default_workers, same_on_all_ranks
 from smir.data.screening import Screening
 from smir.data.transforms import CropTransform, TrainTransform
 from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler, Visit
-from smir.distributed import gather
-from smir.errors import ConfigError, DataError
+from smir.errors import ConfigError
 from smir.losses import MIN_SIDE_FIVE_SCALES
 from smir.masking import MaskPolicy, RandomMask
 from smir.preprocessing import Preprocessing
@@ -135,20 +133,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             )
 
         if world_size > 1:
-            self._check_agreement(stage)
-
-    def _check_agreement(self, stage: str) -> None:
-        """Refuses ranks whose lists differ, as those of two nodes with two copies of a dataset may.
-
-        Raises:
-            DataError: On all of them, with the number of images that each has.
-        """
-        pretrain = {"validate": "pool", "test": "pool"} if self.task == "pretrain" else {"validate": "val"}
-        name: Any = {"test": "test", "predict": "predict", **pretrain}.get(stage)
-        lists = self.fingerprint() if stage == "fit" else {name: self.images(name).fingerprint()}
-        everyone = gather(lists)
-        if any(other != lists for other in everyone):
-            raise DataError(f"The processes do not have the same images: {everyone}. Give all nodes the same files.")
+            same_on_all_ranks(self.fingerprint() if stage == "fit" else self._fingerprint_of(stage))
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Augmented crops: masked ones of the current stage, or labelled ones."""
@@ -239,7 +224,9 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         self, dataset: Dataset[Sample], sampler: Sampler[Visit] | ListSampler, batch_size: int | None = None
     ) -> DataLoader[Sample]:
         """The only place that builds a DataLoader. Without a batch size the sampler gives whole batches."""
-        workers = self._workers()
+        workers = self.num_workers
+        if workers is None:
+            workers = default_workers(self._place()[1], self.trainer.num_nodes if self.trainer else 1)
         order: dict[str, Any] = (
             {"batch_sampler": sampler} if batch_size is None else {"sampler": sampler, "batch_size": batch_size}
         )
@@ -251,13 +238,10 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             **order,
         )
 
-    def _workers(self) -> int:
-        if self.num_workers is not None:
-            return self.num_workers
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        _, world_size = self._place()
-        nodes = self.trainer.num_nodes if self.trainer else 1
-        return max(1, min(8, math.ceil(cores * nodes / world_size) - 1))
+    def _fingerprint_of(self, stage: str) -> dict[str, Any]:
+        pretrain = {"validate": "pool", "test": "pool"} if self.task == "pretrain" else {"validate": "val"}
+        name: Any = {"test": "test", "predict": "predict", **pretrain}[stage]
+        return {name: self.images(name).fingerprint()}
 
     def _place(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""
