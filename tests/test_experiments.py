@@ -20,6 +20,7 @@ PRETRAININGS = ("random", "selective", "random-staged", "random-fixed")
 INITS = ("scratch", "imagenet", *PRETRAININGS, "selective-cross")
 BATCH_SIZES = {"pascal_voc": 128, "cityscapes": 128, "nassar": 256, "sugar_beets": 64}
 ABLATIONS = sorted(path.stem for path in (EXPERIMENTS / "ablations").glob("*.yaml"))
+BUDGETS = [name for name in ABLATIONS if name.startswith("labels-")]
 CHANGES = {
     "local-loss": {"model.loss": "smir.losses.LocalReconstructionLoss"},
     "masked-patches-only": {"score_patches": "masked"},
@@ -94,14 +95,16 @@ def test_a_segmentation_runs(paper, dataset, init):
         assert weights["experiment"] == f"{home}/{init.removesuffix('-cross')}"
 
 
-@pytest.mark.parametrize("name", [name for name in ABLATIONS if not name.startswith(("labels", "stages-2"))])
-def test_an_ablation_of_the_pretraining_runs(paper, tmp_path, monkeypatch, name):
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    stages = CHANGES[name].get("num_stages", 10)
+    row, kind, seed = ("segment-scratch", "segment", 0) if name in BUDGETS else ("selective", "pretrain", 3741)
     data = paper("nassar", "random").parents[3] / "data"
-    words = [f"--config={EXPERIMENTS / file}.yaml" for file in ("nassar/selective", f"ablations/{name}", "smoke/all")]
-    main(["fit", *words, "--data.batch_size=4", f"--trainer.max_epochs={stages}", f"--data.root={data}", *QUIET])
-    assert (tmp_path / f"runs/nassar/selective-{name}/seed3741/DONE").is_file()
+    files = (f"nassar/{row}", f"ablations/{name}", f"smoke/{kind}", "smoke/all")
+    epochs = 2 if name in BUDGETS else CHANGES[name].get("num_stages", 10)
+    words = [f"--config={EXPERIMENTS / file}.yaml" for file in files]
+    main(["fit", *words, f"--trainer.max_epochs={epochs}", f"--data.root={data}", *QUIET])
+    assert (tmp_path / f"runs/nassar/{row}-{name}/seed{seed}/DONE").is_file()
 
 
 @pytest.mark.parametrize("dataset", SISTERS)
@@ -159,7 +162,7 @@ def flat(value, name=""):
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_changes_what_it_says_and_nothing_else(name):
-    row = "segment-random" if name.startswith("labels") else "selective"
+    row = "segment-random" if name in BUDGETS else "selective"
     words = ["fit", f"--config={EXPERIMENTS / 'nassar' / row}.yaml"]
     configs = parsed([words, [*words, f"--config={EXPERIMENTS / 'ablations' / name}.yaml"]])
     before, after = (flat(config.as_dict()) for config in configs)
