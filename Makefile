@@ -24,7 +24,7 @@ test: .venv/installed  ## the whole test suite
 fuzz: .venv/installed  ## 10,000 damaged files at everything that reads one
 	.venv/bin/python tests/fuzz.py --cases 10000
 
-torture: .venv/installed  ## kill runs at random moments, compare them with their twins; about half an hour
+torture: .venv/installed  ## kill runs at random moments, compare them with their twins; 10 minutes on 2 cores
 	.venv/bin/python tests/torture.py --out docs/torture.md
 
 lint: .venv/installed  ## ruff, its formatter, and mypy (strict) on smir/
