@@ -5,6 +5,8 @@ import html
 import io
 import re
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 
@@ -30,8 +32,9 @@ def plot(svg: str, name: str, caption: str) -> str:
     return f"<figure>{inline}<figcaption>{escaped(caption)}</figcaption></figure>"
 
 
-def data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image | npt.NDArray[np.uint8]) -> str:
     """Returns a picture as a data URI; as JPEG, so that a page of many stays small."""
     data = io.BytesIO()
-    image.save(data, format="JPEG", quality=85)
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(data, format="JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
