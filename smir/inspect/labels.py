@@ -113,8 +113,8 @@ class Predictions:
             result = self._result(view, probabilities)
             self.images.append(result)
             badness = badness_of(result, self.worst)
-            if self.shown.takes(badness, view.index):
-                self.shown.add(ShownResult(result, self._pictures(view, probabilities)), badness, view.index)
+            if self.shown.takes(badness, view.place):
+                self.shown.add(ShownResult(result, self._pictures(view, probabilities)), badness, view.place)
             if view.label is not None:
                 yield from self._regions(view, view.label, probabilities.numpy())
 
@@ -131,7 +131,7 @@ class Predictions:
         counted, iou = int(counts.sum()), iou_from_confusion(counts)
         errors = 1 - float(counts.diag().sum()) / counted if counted else float("nan")
         confidence, per_class, miou = float(highest.mean()), iou.per_class.tolist(), float(iou.mean)
-        return ImageResult(view.index, view.name, confidence, shares, counted, per_class, miou, errors)
+        return ImageResult(view.place, view.name, confidence, shares, counted, per_class, miou, errors)
 
     def _pictures(self, view: View, probabilities: Tensor) -> dict[str, str]:
         highest, predicted = (part.numpy() for part in probabilities.max(dim=0))
@@ -149,10 +149,10 @@ class Predictions:
         names = self.module.classes.names
         scales = [full / side for full, side in zip(view.size, view.image.shape[:2], strict=True)] * 2
         for region in disagreements(label, probabilities, self.confidence):
-            place = (view.index, *region.box)
+            place = (view.place, *region.box)
             if self.regions.takes(region.weight, *place):
                 pictures = self._close_up(view, label, probabilities, region)
-                self.regions.add(ShownRegion(view.index, view.name, region, pictures), region.weight, *place)
+                self.regions.add(ShownRegion(view.place, view.name, region, pictures), region.weight, *place)
             edges = [round(edge * scale) for edge, scale in zip(region.box, scales, strict=True)]
             sizes = (region.area, f"{region.confidence:.4f}", f"{region.weight:.2f}")
             yield view.name, names[region.label], names[region.predicted], *sizes, *edges
@@ -198,4 +198,4 @@ def error_map(
     sure = np.clip((highest - chance) / max(1 - chance, 1e-6), 0, 1)[..., None]
     shade = sure * np.asarray(SURE) + (1 - sure) * np.asarray(UNSURE)
     wrong = (label != VOID) & (label != predicted)
-    return np.where(wrong[..., None], shade, faint).round().astype(np.uint8)
+    return np.asarray(np.where(wrong[..., None], shade, faint).round(), dtype=np.uint8)

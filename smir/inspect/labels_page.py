@@ -50,9 +50,13 @@ def _shown(found: Predictions, link: Links) -> Iterator[str]:
 
 
 def precision_and_recall(confusion: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a confusion matrix (C, C), rows = labels: right pixels among the predicted, and among the labelled, of a class.
+    """Right pixels among those predicted, and among those labelled, of every class.
 
-    NaN for a class that is never predicted, or never labelled.
+    Args:
+        confusion: (C, C), rows = labels.
+
+    Returns:
+        Precision (C,) and recall (C,), NaN for a class that is never predicted, or never labelled.
     """
     pixels = confusion.double()
     return pixels.diag() / pixels.sum(dim=0), pixels.diag() / pixels.sum(dim=1)

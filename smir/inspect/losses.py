@@ -119,7 +119,7 @@ class PatchLosses:
         Raises:
             RunError: If a loss is not finite.
         """
-        images, keys = stacked(views, self.module.device), [view.index for view in views]
+        images, keys = stacked(views, self.module.device), [view.place for view in views]
         scored = score_views(self.module, images, keys, num_samples=self.num_samples, seed=self.seed)
         scores = scored.scores.cpu()
         _require_finite(scores, views)
@@ -129,15 +129,15 @@ class PatchLosses:
         for place, view in enumerate(views):
             score = scores[place]
             mean, lowest, highest = float(score.mean()), float(score.min()), float(score.max())
-            loss = ImageLoss(view.index, view.name, mean, lowest, highest, mean_fill[place])
+            loss = ImageLoss(view.place, view.name, mean, lowest, highest, mean_fill[place])
             self.images.append(loss)
             self.losses.add(score.tolist())
             self._show(loss, scored, place, chosen[place])
             for patch in score.argsort(descending=True, stable=True)[:PATCHES_OF_AN_IMAGE].tolist():
-                if self.patches.takes(float(score[patch]), view.index, patch):
+                if self.patches.takes(float(score[patch]), view.place, patch):
                     answers = answers or self._answers(scored, chosen)
                     shown = _shown_patch(view, scored.grid, patch, float(score[patch]), answers[place])
-                    self.patches.add(shown, shown.loss, view.index, patch)
+                    self.patches.add(shown, shown.loss, view.place, patch)
             yield from _rows(view, scored.grid, score, chosen[place])
 
     def _mask(self, grid: PatchGrid, scores: Tensor, key: int) -> Tensor:
@@ -178,8 +178,8 @@ def _require_finite(scores: Tensor, views: Sequence[View]) -> None:
 def _shown_patch(view: View, grid: PatchGrid, patch: int, loss: float, answer: UInt8) -> ShownPatch:
     top, left, bottom, right = box = grid.boxes[patch].tolist()
     window = around(box, view.image.shape[:2], CONTEXT * max(bottom - top, right - left))
-    truth, answer = (data_uri(outlined(picture, box, window)) for picture in (view.image, answer))
-    return ShownPatch(view.index, view.name, patch // grid.cols, patch % grid.cols, loss, truth, answer)
+    pictures = (data_uri(outlined(picture, box, window)) for picture in (view.image, answer))
+    return ShownPatch(view.place, view.name, patch // grid.cols, patch % grid.cols, loss, *pictures)
 
 
 def _rows(view: View, grid: PatchGrid, score: Tensor, chosen: Tensor) -> Iterator[Sequence[object]]:

@@ -24,14 +24,14 @@ class View(NamedTuple):
     """The whole view of an image.
 
     Attributes:
-        index: Its place in the list.
+        place: Its place in the list.
         name: Its name there.
         image: RGB (h, w, 3).
         label: Class ids and void (h, w), where there are labels.
         size: Height and width of its file.
     """
 
-    index: int
+    place: int
     name: str
     image: UInt8
     label: UInt8 | None
@@ -97,13 +97,15 @@ class Walk:
         try:
             return self.preprocessing.view_shape(*image_size(self.source.files.path(index)))
         except DataError as error:
-            return self._leave_out(index, error)
+            self._leave_out(index, error)
+            return None
 
     def _view(self, index: int) -> View | None:
         try:
             image, label = self.source.read(index)
         except DataError as error:
-            return self._leave_out(index, error)
+            self._leave_out(index, error)
+            return None
         small = None if label is None else self.preprocessing.view_label(label)
         height, width = image.shape[:2]
         return View(index, self.source.files[index], self.preprocessing.view(image), small, (height, width))
