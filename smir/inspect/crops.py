@@ -45,11 +45,11 @@ def enlarged(picture: UInt8, window: Window) -> UInt8:
 
 
 def outlined(picture: UInt8, box: Sequence[int], window: Window) -> UInt8:
-    """Enlarges a window of a picture and draws a box on it, white within black."""
+    """Enlarges a window of a picture and draws a box on it, white between black, which shows on any ground."""
     canvas = enlarged(picture, window)
     scale = SIDE / max(window.bottom - window.top, window.right - window.left)
     top, bottom = (round((edge - window.top) * scale) for edge in (box[0], box[2]))
     left, right = (round((edge - window.left) * scale) for edge in (box[1], box[3]))
-    for shade, grown in ((0, 2), (255, 1)):
+    for shade, grown in ((0, 1), (255, 2), (255, 3), (0, 4)):
         cv2.rectangle(canvas, (left - grown, top - grown), (right + grown - 1, bottom + grown - 1), [shade] * 3, 1)
     return canvas

@@ -24,6 +24,8 @@ REGION_COLUMNS = (
     *("image", "label", "prediction", "pixels", "confidence", "weight"),
     *("top", "left", "bottom", "right"),
 )
+REGIONS_OF_AN_IMAGE = 3
+"""Regions of one image among those shown, at most: else an image whose label is wrong altogether would be all."""
 SMALLEST = 48
 """Side in pixels of what is shown around a region, at least."""
 SURE, UNSURE = (215.0, 0.0, 50.0), (255.0, 220.0, 90.0)
@@ -148,9 +150,10 @@ class Predictions:
     def _regions(self, view: View, label: UInt8, probabilities: npt.NDArray[np.float32]) -> Iterator[Sequence[object]]:
         names = self.module.classes.names
         scales = [full / side for full, side in zip(view.size, view.image.shape[:2], strict=True)] * 2
-        for region in disagreements(label, probabilities, self.confidence):
+        regions = sorted(disagreements(label, probabilities, self.confidence), key=lambda region: -region.weight)
+        for rank, region in enumerate(regions):
             place = (view.place, *region.box)
-            if self.regions.takes(region.weight, *place):
+            if rank < REGIONS_OF_AN_IMAGE and self.regions.takes(region.weight, *place):
                 pictures = self._close_up(view, label, probabilities, region)
                 self.regions.add(ShownRegion(view.place, view.name, region, pictures), region.weight, *place)
             edges = [round(edge * scale) for edge, scale in zip(region.box, scales, strict=True)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from smir.inspect.labels import ImageResult, Predictions, ShownRegion, ShownResult, badness_of
+from smir.inspect.labels import REGIONS_OF_AN_IMAGE, ImageResult, Predictions, ShownRegion, ShownResult, badness_of
 from smir.inspect.parts import Cell, Links, facts, number, percent, pictures, scale, section, table, tile
 from smir.inspect.regions import THINNEST
 from smir.iou import iou_from_confusion
@@ -65,10 +65,10 @@ def precision_and_recall(confusion: Tensor) -> tuple[Tensor, Tensor]:
 def key(classes: Classes) -> str:
     """Says which colour is which class."""
     chips = (
-        f"<span>{_chip(color)}{html.escape(name)}</span>"
+        f"<span>{_chip(color)}{html.escape(name)}{'' if any(color) else ' (image unchanged)'}</span>"
         for name, color in zip(classes.names, classes.colors, strict=True)
     )
-    return f'<div class="key">{"".join(chips)}<span>{_chip((255, 255, 255))}void</span></div>'
+    return f'<div class="key">{"".join(chips)}<span>void: white</span></div>'
 
 
 def _chip(color: Sequence[int]) -> str:
@@ -128,7 +128,8 @@ def _regions(found: Predictions, link: Links) -> Iterator[str]:
     yield (
         f"<p>Regions where the network gives another class a probability of {found.confidence:g} or more, the largest "
         "and surest first. Look at the label: often it is the one that is wrong. Seams thinner than "
-        f"{THINNEST} pixels are left out; <code>regions.csv</code> has all others.</p>"
+        f"{THINNEST} pixels are left out, and of one image at most {REGIONS_OF_AN_IMAGE} regions are shown; "
+        "<code>regions.csv</code> has all.</p>"
     )
     regions = found.regions.ranked()
     tiles = [_region(shown, found.module.classes, link) for shown in regions]

@@ -8,7 +8,6 @@ import torch
 from smir.inspect.losses import PATCHES_OF_AN_IMAGE, ImageLoss, PatchLosses, ShownImage
 from smir.inspect.parts import Cell, Links, facts, number, pictures, scale, section, table, tile
 from smir.inspect.ranking import Histogram
-from smir.masking import MaskPolicy
 from smir.pages.markup import data_uri, escaped, plot
 from smir.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, tick_text
 from smir.pictures import heat_map
@@ -62,8 +61,7 @@ def losses_sections(found: PatchLosses, link: Links) -> Iterator[tuple[str, str]
     hardest = found.hardest.ranked()
     shown = {image.loss.index for image in hardest}
     easiest = [image for image in found.easiest.ranked() if image.loss.index not in shown]
-    words = "loss of a patch, of all images; lower and higher ones are cut off"
-    explained = f"<p>{escaped(_explained(found.policy, found.num_samples))}</p>{scale(low, high, words)}"
+    explained = f"<p>{escaped(_explained(found))}</p>"
     for place, title, members in (("hardest", "Hardest images", hardest), ("easiest", "Easiest images", easiest)):
         if members:
             articles = (_article(member, places[member.loss.index], low, high, link) for member in members)
@@ -80,9 +78,12 @@ def _useful(mean: float, fill: float) -> str:
     )
 
 
-def _explained(policy: MaskPolicy, num_samples: int) -> str:
-    samples = "one random mask" if num_samples == 1 else f"{num_samples} random masks"
-    return f"The loss of a patch is its mean over {samples}. The mask is that of {policy!r} from these losses."
+def _explained(found: PatchLosses) -> str:
+    samples = "one random mask" if found.num_samples == 1 else f"{found.num_samples} random masks"
+    return (
+        f"The loss of a patch is its mean over {samples}, and the mask that of {found.policy!r} from these losses. The "
+        "colours of a loss are the same in all images; they leave out the lowest and the highest 1 % of the patches."
+    )
 
 
 def _article(shown: ShownImage, place: int, low: float, high: float, link: Links) -> str:
@@ -95,7 +96,7 @@ def _article(shown: ShownImage, place: int, low: float, high: float, link: Links
         f'<article id="image-{loss.index}"><h3>{place}. {link.file(loss.name)}</h3><p class="note">Mean loss '
         f"{loss.mean:.3f} (mean colour: {loss.mean_fill:.3f}); patches from {loss.lowest:.3f} to {loss.highest:.3f}, "
         f"the highest in row {row}, column {column}.</p>{pictures(ordered, html.escape(loss.name))}"
-        f"{scale(low, high, 'loss')}</article>"
+        f"{scale(low, high, 'loss of a patch')}</article>"
     )
 
 
