@@ -16,7 +16,8 @@ article h3 { margin: 1.5em 0 .1em; overflow-wrap: anywhere } article .note { mar
         margin-right: .4em; vertical-align: -.08em }
 .facts { display: flex; flex-wrap: wrap; gap: .8em 2.2em; margin: 1em 0 } .facts b { display: block; font-size: 1.5em }
 .facts span { color: var(--faint); font-size: 13px }
-td.shade { background: rgb(var(--hue) / calc(var(--share) * .75)) } td.text { overflow-wrap: break-word } .summary { overflow-wrap: anywhere }
+td.shade { background: rgb(var(--hue) / calc(var(--share) * .75)) }
+td.text { overflow-wrap: break-word } .summary { overflow-wrap: anywhere }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer;
             text-align: inherit }
 th button:hover, th button:focus-visible { text-decoration: underline }
