@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import DDPStrategy
 
 import smir.data
 import smir.selective  # registers the callback for its short name
@@ -68,7 +69,12 @@ class ConfiguredCLI(LightningCLI):
                 kwargs["plugins"] = [*(given if isinstance(given, list) else [given]), CheckpointFiles()]
         if config.accelerator == "cpu":
             kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        if isinstance(trainer.strategy, DDPStrategy):
+            # Gradients are made where they are sent from, which spares copying them. By this door, as which strategy it
+            # will be is known once the trainer is there.
+            trainer.strategy._ddp_kwargs.setdefault("gradient_as_bucket_view", True)
+        return trainer
 
     def _checkpoints(self) -> list[ModelCheckpoint]:
         """`best` before `last`, so that `last` holds what `best` knows after this epoch."""
