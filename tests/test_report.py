@@ -113,7 +113,7 @@ def test_markdown_has_the_command_and_the_commit_behind_every_number(paper):
         if line.startswith("| init "):
             assert line.count("|") == 10
     behind = rows_of(paper / "report/tables/runs.csv")
-    assert len({row["folder"] for row in behind}) == 153
+    assert len({row["folder"] for row in behind}) == 156
     one = next(
         row for row in behind if row["metric"] == "view/miou" and row["folder"].endswith("nassar/segment-random/seed1")
     )
