@@ -217,7 +217,7 @@ def test_figures_per_image_and_class_by_hand(smir, labelled, tmp_path):
         assert float(row["miou"]) == pytest.approx(np.mean(ious), abs=1e-8)
         assert float(row["errors"]) == pytest.approx(1 - own.trace() / own.sum(), abs=1e-8)
         assert int(row["labelled_pixels"]) == own.sum() == SIZE[0] * SIZE[1] - 36
-    assert [row["image"] for row in images][0] == "images/4.png"
+    assert images[0]["image"] == "images/4.png"
     text = re.sub(r"<[^>]+>", " ", (out / "index.html").read_text())
     for k, (name, iou) in enumerate(zip(CLASSES, iou_by_hand(counts), strict=True)):
         precision, recall = counts[k, k] / counts[:, k].sum(), counts[k, k] / counts[k].sum()
@@ -246,7 +246,11 @@ def test_images_without_labels_get_predictions_alone(smir, labelled, tmp_path):
         assert [float(row[f"share {name}"]) for name in CLASSES] == pytest.approx(
             [(shown == k).mean() for k in range(3)], abs=1e-6
         )
-    assert sorted(path.name for path in (tmp_path / "inspect").iterdir()) == ["images.csv", "index.html", "inspect.json"]
+    assert sorted(path.name for path in (tmp_path / "inspect").iterdir()) == [
+        "images.csv",
+        "index.html",
+        "inspect.json",
+    ]
 
 
 def test_the_figures_are_those_of_the_runs_own_test(smir, field, tmp_path):
@@ -299,6 +303,7 @@ def test_wrong_arguments_are_explained(smir, fails, pool, labelled, tmp_path):
     assert "not both" in fails("inspect", "--ckpt", lone, "field/images", f"--config={config}")
     assert "no image or folder" in fails("inspect", "--ckpt", lone, "fieldd")
     assert "no checkpoint" in fails("inspect", "--ckpt", "none.ckpt", "field/images")
+    assert "not both" in fails("inspect", "--ckpt", lone, "field/images", "--split=val")
     assert "no labels" in fails("inspect", "--ckpt", labelled, "--split=pool")
     assert "no device 'tpu9'" in fails("inspect", "--ckpt", labelled, "--device=tpu9")
     assert "classes are soil, crop, weed" in fails("inspect", "--ckpt", labelled, "--data.classes=[soil, crop, x]")

@@ -1,5 +1,6 @@
 """`python -m smir inspect`: what a network finds hard, or gets wrong, as one page."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -78,13 +79,8 @@ def inspect(
     Raises:
         SmirError: If the checkpoint, an image or a label cannot be read, or the folder holds other things.
     """
-    if images is not None and data is not None:
-        raise ConfigError("Give images or a dataset, not both: with images, --config and --data have no meaning.")
-    if images is None and data is None:
-        raise ConfigError(
-            f"There is nothing to inspect: {ckpt} lies in no run folder with a config.yaml. Give images or folders as "
-            "words, or the config of its run: --config FILE"
-        )
+    if images is not None and (data is not None or split is not None):
+        raise ConfigError("Give images or a dataset, not both: with images, --config, --data and --split mean nothing.")
     from smir.inspect.checkpoint import load
     from smir.inspect.labels import Predictions
     from smir.inspect.losses import PatchLosses
@@ -96,22 +92,37 @@ def inspect(
 
     claim(out)
     module, seed = load(ckpt, device)
-    if data is None:
-        source = from_paths(images if isinstance(images, list) else [Path(images or "")])
+    if images is not None:
+        source = from_paths(images if isinstance(images, list) else [images])
+    elif data is None:
+        raise ConfigError(
+            f"There is nothing to inspect: {ckpt} lies in no run folder with a config.yaml. Give images or folders as "
+            "words, or the config of its run: --config FILE"
+        )
     elif isinstance(module, ReconstructionModule):
         source = pool_or_split(data, split)
     else:
         source = labelled_split(data, split, module.classes)
     walk = Walk(source, module.preprocessing, batch_size, on_bad_image)
-    following = f"export --ckpt {ckpt} --out exported"
     if isinstance(module, ReconstructionModule):
         page = inspect_losses(PatchLosses(module, policy, num_samples, seed, limit), walk, ckpt, out)
-        following = f"fit --config experiments/folder/segment.yaml --data.root FOLDER ... --model.weights {ckpt}"
     elif source.labels is not None:
         page = inspect_labels(Predictions(module, confidence, worst, limit), walk, ckpt, out)
     else:
         page = inspect_predictions(Predictions(module, confidence, worst, limit), walk, ckpt, out)
-    print(f"{page.absolute()}\nNext: python -m smir {following}")
+    print(page.absolute())
+    if following := _following(ckpt, module.task, data):
+        print(f"Next: python -m smir {shlex.join(following)}")
+
+
+def _following(ckpt: Path, task: str, data: SmirDataModule | None) -> list[str]:
+    """Words of the command after this one; none after a pretraining whose labels are unknown."""
+    if task == "segment":
+        return ["export", "--ckpt", str(ckpt), "--out", "exported"]
+    config = None if data is None else data.root / "data.yaml"
+    if config is None or not config.is_file():
+        return []
+    return ["fit", "--config", "experiments/folder/segment.yaml", "--config", str(config), "--model.weights", str(ckpt)]
 
 
 COMMANDS = inspect

@@ -1,6 +1,5 @@
 """The page of a pretraining: hardest patches, distribution of their losses, hardest and easiest images, ranking."""
 
-import html
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -81,8 +80,8 @@ def _useful(mean: float, fill: float) -> str:
 def _explained(found: PatchLosses) -> str:
     samples = "one random mask" if found.num_samples == 1 else f"{found.num_samples} random masks"
     return (
-        f"The loss of a patch is its mean over {samples}, and the mask that of {found.policy!r} from these losses. The "
-        "colours of a loss are the same in all images; they leave out the lowest and the highest 1 % of the patches."
+        f"The loss of a patch is its mean over {samples}; the mask that an image would get is that of {found.policy!r}. "
+        "The colours of a loss are the same in all images; they end at the lowest and the highest 1 % of the patches."
     )
 
 
@@ -95,7 +94,7 @@ def _article(shown: ShownImage, place: int, low: float, high: float, link: Links
     return (
         f'<article id="image-{loss.index}"><h3>{place}. {link.file(loss.name)}</h3><p class="note">Mean loss '
         f"{loss.mean:.3f} (mean colour: {loss.mean_fill:.3f}); patches from {loss.lowest:.3f} to {loss.highest:.3f}, "
-        f"the highest in row {row}, column {column}.</p>{pictures(ordered, html.escape(loss.name))}"
+        f"the highest in row {row}, column {column}.</p>{pictures(ordered, loss.name)}"
         f"{scale(low, high, 'loss of a patch')}</article>"
     )
 
