@@ -81,7 +81,8 @@ def _explained(found: PatchLosses) -> str:
     samples = "one random mask" if found.num_samples == 1 else f"{found.num_samples} random masks"
     return (
         f"The loss of a patch is its mean over {samples}; the mask that an image would get is that of "
-        f"{found.policy!r}. The colours of a loss are the same in all images; they end at the lowest and the highest 1 % of the patches."
+        f"{found.policy!r}. The colours of a loss are the same in all images; they end at the lowest and the highest "
+        "1 % of the patches."
     )
 
 
