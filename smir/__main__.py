@@ -25,6 +25,7 @@ PLAIN = {
     "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
     "plan": "say how many runs, image visits and hours a list of commands will take",
     "report": "make the paper's tables and figures from finished runs, as Markdown, CSV, LaTeX and one page",
+    "export": "write a trained network as safetensors, ONNX and torch.export, with a model card; runs without smir",
 }
 
 NOISE = (

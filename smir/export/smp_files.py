@@ -1,0 +1,57 @@
+"""`model.safetensors`: the whole network's weights, for `smp.from_pretrained` where smp has the network."""
+
+import json
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from smir.errors import CheckpointError, first_few
+from smir.network import Network, SmpNetwork
+
+NAME, CONFIG, SCRIPT = "model.safetensors", "config.json", "run_smp.py"
+
+
+def write_weights(folder: Path, network: Network, settings: str) -> Path:
+    """Writes the weights under the names of smp, with the settings as metadata under the name `smir`.
+
+    For an `SmpNetwork` the folder becomes one that `smp.from_pretrained` reads. smp has no `UNetStride4`: its tensors
+    keep their names in `smir.network`.
+
+    Args:
+        folder: Where to.
+        network: A network in either class.
+        settings: JSON.
+
+    Returns:
+        The file.
+    """
+    model: nn.Module = network
+    if isinstance(network, SmpNetwork):
+        model = network.model
+        config = {**network.model.config, "_model_class": type(network.model).__name__}
+        (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    save_tensors(folder / NAME, model.state_dict(), settings)
+    return folder / NAME
+
+
+def check_weights(folder: Path, network: SmpNetwork) -> None:
+    """Lets smp read the folder, and compares what comes of it with the network.
+
+    Raises:
+        CheckpointError: If smp makes another network of it.
+    """
+    found = smp.from_pretrained(str(folder)).state_dict()
+    own = network.model.state_dict()
+    if differ := [name for name, value in own.items() if name not in found or not torch.equal(value, found[name])]:
+        raise CheckpointError(
+            f"smp.from_pretrained reads other weights than were written, such as {first_few(differ)}."
+        )
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], settings: str) -> None:
+    """Writes tensors as safetensors, with the settings as metadata under the name `smir`."""
+    plain = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+    path.write_bytes(save(plain, metadata={"format": "pt", "smir": settings}))  # `save_file` hides it from other users
