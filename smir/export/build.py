@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch.export import ExportedProgram
 
-from smir.errors import ConfigError
+from smir.errors import CheckpointError, ConfigError
 from smir.export import card, pt2_file, scripts, smp_files, timm_file
-from smir.export.agreement import compare, share_of_equal_labels
+from smir.export.agreement import compare, padded_shape, share_of_equal_labels
 from smir.export.card import ExportedFile
-from smir.export.program import export_program
+from smir.export.program import Size, export_program
 from smir.export.source import Source
 from smir.network import PAD_MULTIPLE, SmpNetwork
 from smir.preprocessing import UInt8
@@ -40,6 +40,7 @@ class Export:
     images: Sequence[UInt8]
     tolerance: float
     folder: Path
+    _programs: dict[Size | None, ExportedProgram] = dataclasses.field(default_factory=dict, init=False)
 
     def write(self, formats: Sequence[Format]) -> list[ExportedFile]:
         """Writes the formats, then the card.
@@ -50,8 +51,8 @@ class Export:
         makers: dict[Format, Callable[[], ExportedFile]] = {
             "weights": self._weights,
             "encoder": self._encoder,
-            "onnx": self._onnx,
-            "pt2": self._pt2,
+            "onnx": lambda: self._of_any_size(self._onnx),
+            "pt2": lambda: self._of_any_size(self._pt2),
         }
         files = [makers[name]() for name in makers if name in formats]
         for file in files:
@@ -70,15 +71,28 @@ class Export:
             raise ConfigError("A pretraining checkpoint has weights alone to export: --formats '[weights, encoder]'.")
         return self.source.module
 
-    @functools.cached_property
-    def _program(self) -> ExportedProgram:
-        return export_program(self._segmentation)
+    def _program(self, size: Size | None) -> ExportedProgram:
+        """The program for images of a size, or of any, made once for the formats that share it."""
+        if size not in self._programs:
+            self._programs[size] = export_program(self._segmentation, size)
+        return self._programs[size]
+
+    def _of_any_size(self, make: Callable[[Size | None, Sequence[UInt8]], ExportedFile]) -> ExportedFile:
+        """Makes a program for images of any size, or where that does not work of the size of the first image."""
+        try:
+            return make(None, self.images)
+        except CheckpointError as error:
+            sizes = [padded_shape(self._segmentation, image) for image in self.images]
+            alike = [image for image, size in zip(self.images, sizes, strict=True) if size == sizes[0]]
+            file = make(sizes[0], alike)
+            height, width = sizes[0]
+            limit = f"**for images of height {height} and width {width} alone**, because for any size: {error}"
+            return dataclasses.replace(file, check=f"{file.check}; {limit}")
 
     def _weights(self) -> ExportedFile:
         network = self.source.module.network
         path = smp_files.write_weights(self.folder, network, self._settings)
         if isinstance(network, SmpNetwork):
-            smp_files.check_weights(self.folder, network)
             script = smp_files.SCRIPT if self.source.module.task == "segment" else None
             return ExportedFile(
                 path, f"all weights: {_code('smp.from_pretrained(FOLDER)')}", "read back by smp", script
@@ -107,22 +121,22 @@ class Export:
         size = self.source.module.preprocessing.view_size
         return size + -size % PAD_MULTIPLE
 
-    def _onnx(self) -> ExportedFile:
+    def _onnx(self, size: Size | None, images: Sequence[UInt8]) -> ExportedFile:
         from smir.export import onnx_file
         from smir.export.scripts import run_onnx
 
         module = self._segmentation
-        path = onnx_file.write_onnx(self.folder, self._program, self._settings)
+        path = onnx_file.write_onnx(self.folder, self._program(size), self._settings)
         session = onnx_file.open_session(path)
-        agreement = compare(path.name, onnx_file.exported_onnx(session), module, self.images, self.tolerance)
+        agreement = compare(path.name, onnx_file.exported_onnx(session), module, images, self.tolerance)
         program = functools.partial(run_onnx.segment, session, self.source.settings())
-        equal = share_of_equal_labels(program, module, self.images)
+        equal = share_of_equal_labels(program, module, images)
         check = f"{agreement}; {onnx_file.SCRIPT} gives {100 * equal:.4g} % of the labels that smir gives at full size"
         return ExportedFile(path, "the network for ONNX Runtime and its kind", check, onnx_file.SCRIPT)
 
-    def _pt2(self) -> ExportedFile:
-        path = pt2_file.write_pt2(self.folder, self._program, self._settings)
-        agreement = compare(path.name, pt2_file.exported_pt2(path), self._segmentation, self.images, self.tolerance)
+    def _pt2(self, size: Size | None, images: Sequence[UInt8]) -> ExportedFile:
+        path = pt2_file.write_pt2(self.folder, self._program(size), self._settings)
+        agreement = compare(path.name, pt2_file.exported_pt2(path), self._segmentation, images, self.tolerance)
         what = f"the network for torch {torch.__version__} or later: {_code('torch.export.load(FILE).module()')}"
         return ExportedFile(path, what, str(agreement), pt2_file.SCRIPT)
 

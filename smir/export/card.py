@@ -91,8 +91,9 @@ def _input(source: Source) -> str:
     if source.module.task == "segment":
         lines += [
             "- `model.onnx`, `model.pt2`: `image` is **uint8 RGB, 0 to 255, (batch, 3, height, width)**; the "
-            "normalisation is inside. Batch, height and width are free; height and width are multiples of 32. "
-            f"smir pads by reflection at the bottom and right to multiples of {PAD_MULTIPLE}, and the scripts do so too.",
+            "normalisation is inside. Batch, height and width are free, height and width multiples of 32, but for what "
+            "the table says. "
+            f"smir, and the scripts too, pads by reflection at the bottom and right to multiples of {PAD_MULTIPLE}.",
             "- The output `logits` is float32 (batch, classes, height, width). The label of a pixel is the class with "
             "the highest; a softmax over the classes gives probabilities.",
         ]
@@ -160,8 +161,13 @@ def _start(weights: dict[str, Any]) -> str:
         return "random weights"
     if kind == "imagenet":
         return "weights of the encoder trained on ImageNet"
-    named = f"`{weights.get('experiment')}`, seed {weights.get('seed')}" if weights.get("experiment") else "a file"
-    return f"{named} (`{weights.get('checkpoint')}`, SHA-256 begins with `{weights.get('sha256')}`)"
+    file = f"`{weights.get('checkpoint')}`, SHA-256 begins with `{weights.get('sha256')}`"
+    if not weights.get("experiment"):
+        return f"a file of weights ({file})"
+    pool = ((weights.get("inputs") or {}).get("data") or {}).get("pool") or {}
+    dataset = ((weights.get("recipe") or {}).get("data") or {}).get("class_path")
+    on = f" on {pool['images']:,} images of `{dataset}`" if "images" in pool else ""
+    return f"the run `{weights['experiment']}`, seed {weights.get('seed')}, pretrained{on} ({file})"
 
 
 def _licence(source: Source) -> str:

@@ -23,7 +23,7 @@ def images_to_check(given: Sequence[Path], run: Path | None) -> list[UInt8]:
     Raises:
         DataError: If there is none, or one cannot be read.
     """
-    paths = [path for place in given for path in (_below(place) if place.is_dir() else [place])] or _of_run(run)
+    paths = [path for place in given for path in ([place] if place.is_file() else _below(place))] or _of_run(run)
     chosen = np.linspace(0, len(paths) - 1, min(COUNT, len(paths))).round().astype(int)
     return [read_image(paths[place]) for place in chosen]
 
@@ -58,7 +58,7 @@ def _listed(config: Path) -> list[Path]:
     parser.add_argument("--config", action="config")
     parser.add_argument("--data", type=SmirDataModule, required=True)
     try:
-        data = parser.instantiate_classes(parser.parse_args([f"--config={config}"])).data
+        data = parser.instantiate(parser.parse_args([f"--config={config}"])).data
     except SmirError:
         raise
     except Exception as error:  # a parser that does not end the process raises what its readers raise

@@ -7,10 +7,14 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from smir.errors import CheckpointError
+from smir.network import PAD_MULTIPLE
 from smir.segmentation import SegmentationModule
 
 STRIDE = 32
 """Height and width that a program takes are multiples of this."""
+
+Size = tuple[int, int]
+"""Height and width."""
 
 
 class Deployed(nn.Module):
@@ -38,14 +42,21 @@ class Deployed(nn.Module):
         return logits.float()
 
 
-def export_program(module: SegmentationModule) -> ExportedProgram:
-    """Exports the network for any number of images of any size that is a multiple of 32.
+def export_program(module: SegmentationModule, size: Size | None = None) -> ExportedProgram:
+    """Exports the network for any number of images.
+
+    Args:
+        module: The network.
+        size: Height and width of the images; without it, any that are multiples of 32.
 
     Raises:
         CheckpointError: If torch cannot trace the network so.
     """
-    sides = {2: STRIDE * Dim("rows"), 3: STRIDE * Dim("columns")}
-    example = torch.zeros(2, 3, 4 * STRIDE, 6 * STRIDE, dtype=torch.uint8)  # a side or batch of 1 would be a constant
+    side = module.preprocessing.view_size
+    side += -side % PAD_MULTIPLE
+    # As large as views are: what becomes 1 on the way, or a batch of 1, would be taken for a constant.
+    example = torch.zeros(2, 3, *(size or (side, side + PAD_MULTIPLE)), dtype=torch.uint8)
+    sides = {} if size else {2: STRIDE * Dim("rows"), 3: STRIDE * Dim("columns")}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch about itself
@@ -54,6 +65,6 @@ def export_program(module: SegmentationModule) -> ExportedProgram:
             )
     except Exception as error:  # a tracer raises whatever the traced code makes of symbols in place of numbers
         raise CheckpointError(
-            f"The network ({module.network.spec}) cannot be exported for images of any size: {str(error)[:500]}. "
-            "--formats '[weights, encoder]' leaves ONNX and torch.export out."
+            f"The network ({module.network.spec}) cannot be exported for images of {size or 'any size'}: "
+            f"{str(error)[:500]}. --formats '[weights, encoder]' leaves ONNX and torch.export out."
         ) from error

@@ -1,11 +1,13 @@
 """`model.safetensors`: the whole network's weights, for `smp.from_pretrained` where smp has the network."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
@@ -27,6 +29,9 @@ def write_weights(folder: Path, network: Network, settings: str) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        CheckpointError: If what is read back, by smp where it has the network, is not the same.
     """
     model: nn.Module = network
     if isinstance(network, SmpNetwork):
@@ -34,21 +39,15 @@ def write_weights(folder: Path, network: Network, settings: str) -> Path:
         config = {**network.model.config, "_model_class": type(network.model).__name__}
         (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     save_tensors(folder / NAME, model.state_dict(), settings)
-    return folder / NAME
-
-
-def check_weights(folder: Path, network: SmpNetwork) -> None:
-    """Lets smp read the folder, and compares what comes of it with the network.
-
-    Raises:
-        CheckpointError: If smp makes another network of it.
-    """
-    found = smp.from_pretrained(str(folder)).state_dict()
-    own = network.model.state_dict()
+    if isinstance(network, SmpNetwork):
+        with contextlib.redirect_stdout(io.StringIO()):  # the hub's client prints where it reads from
+            found = smp.from_pretrained(str(folder)).state_dict()
+    else:
+        found = load_file(folder / NAME)
+    own = model.state_dict()
     if differ := [name for name, value in own.items() if name not in found or not torch.equal(value, found[name])]:
-        raise CheckpointError(
-            f"smp.from_pretrained reads other weights than were written, such as {first_few(differ)}."
-        )
+        raise CheckpointError(f"{NAME} is not read back as it was written; {first_few(differ)} differ.")
+    return folder / NAME
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], settings: str) -> None:

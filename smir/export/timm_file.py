@@ -5,6 +5,7 @@ from pathlib import Path
 
 import timm
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from smir.export.smp_files import save_tensors
@@ -47,13 +48,16 @@ def write_encoder(folder: Path, network: Network, settings: str, side: int) -> E
     path = folder / NAME
     encoder: nn.Module = network.encoder  # type: ignore[assignment]  # torch types attributes of a module loosely
     name = _timm_name(network.encoder_name)
-    tensors = _for_timm(encoder, name, side) if timm.is_model(name) else None
-    save_tensors(path, encoder.state_dict() if tensors is None else tensors, settings)
-    if tensors is None:
-        return EncoderFile(path, None)
-    with torch.device("meta"):
-        whole = timm.create_model(name, pretrained=False, num_classes=0).state_dict()
-    return EncoderFile(path, name, tensors.keys() <= whole.keys())
+    if timm.is_model(name):
+        theirs = timm.create_model(name, pretrained=False, features_only=True)
+        if tensors := _renamed(encoder, theirs.state_dict()):
+            save_tensors(path, tensors, settings)
+            theirs.load_state_dict(load_file(path))
+            if _same_features(encoder, theirs.eval(), side):
+                whole = timm.create_model(name, pretrained=False, num_classes=0).state_dict()
+                return EncoderFile(path, name, tensors.keys() <= whole.keys())
+    save_tensors(path, encoder.state_dict(), settings)
+    return EncoderFile(path, None)
 
 
 def _timm_name(name: str) -> str:
@@ -64,20 +68,16 @@ def _timm_name(name: str) -> str:
     return f"tf_{name.replace('-', '_')}" if name.startswith("efficientnet-") else name
 
 
-def _for_timm(encoder: nn.Module, name: str, side: int) -> dict[str, Tensor] | None:
-    """The encoder's tensors under timm's names; nothing if timm's network is another one."""
-    theirs = timm.create_model(name, pretrained=False, features_only=True)
-    wanted = theirs.state_dict()
+def _renamed(encoder: nn.Module, wanted: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """The encoder's tensors under the names of timm's; nothing if there are others, or of other shapes."""
     tensors: dict[str, Tensor] = {}
     for own, value in encoder.state_dict().items():
         own = own.removeprefix(_LIBRARY)
         for there in (own, own.replace(".", "_", 1)):  # timm flattens the first level of some feature extractors
             if there in wanted:
                 tensors[there] = value
-    if {key: value.shape for key, value in tensors.items()} != {key: value.shape for key, value in wanted.items()}:
-        return None
-    theirs.load_state_dict(tensors)
-    return tensors if _same_features(encoder, theirs.eval(), side) else None
+    fits = {name: value.shape for name, value in tensors.items()} == {n: value.shape for n, value in wanted.items()}
+    return tensors if fits else None
 
 
 @torch.no_grad()

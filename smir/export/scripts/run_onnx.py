@@ -35,7 +35,7 @@ def segment(session: Any, settings: dict[str, Any], image: Any) -> Any:
 
 
 if __name__ == "__main__":
-    model = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"))
+    model = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"), providers=["CPUExecutionProvider"])
     about = json.loads(model.get_modelmeta().custom_metadata_map["smir"])
     photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
     labels = Image.fromarray(segment(model, about, np.asarray(photo)))
