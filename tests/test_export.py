@@ -317,7 +317,7 @@ def computing(smir, tmp_path, monkeypatch, run):
         monkeypatch.setattr(build, "export_program", lambda *_: None)
         monkeypatch.setattr(pt2_file, "write_pt2", lambda folder, *_: (folder / "model.pt2").absolute())
         monkeypatch.setattr(pt2_file, "exported_pt2", lambda path: lambda images: change(images, right(images)))
-        return ["export", "--ckpt=a.ckpt", "--formats=pt2", f"--data={run / 'photo.png'}"]
+        return ["export", "--ckpt=a.ckpt", "--formats=pt2", f"--images={run / 'photo.png'}"]
 
     monkeypatch.setattr(build.ExportedFile, "size", "0 MB")
     return exporting
@@ -355,8 +355,8 @@ def test_images_are_needed_and_the_error_says_how_to_give_them(fails, run, best,
     (moved / "best.ckpt").write_bytes(best.read_bytes())
     said = fails("export", f"--ckpt={moved / 'best.ckpt'}")
     assert "/gone/" in said
-    assert "--data FOLDER" in said
-    assert "There is no folder" in fails("export", "--ckpt=a.ckpt", "--data=nothing/here")
+    assert "--images FOLDER" in said
+    assert "There is no folder" in fails("export", "--ckpt=a.ckpt", "--images=nothing/here")
     assert not (tmp_path / "exported").exists()
 
 

@@ -19,7 +19,7 @@ def export(
     ckpt: Path,
     out: Path = Path("exported"),
     formats: list[Format] | Format | None = None,
-    data: list[Path] | Path | None = None,
+    images: list[Path] | Path | None = None,
     tolerance: PositiveFloat = 1e-3,
 ) -> None:
     """Writes a trained network as safetensors, for timm, as ONNX and for torch.export, with a model card and programs.
@@ -32,7 +32,7 @@ def export(
         out: Folder for the files; a new or an empty one.
         formats: Some of weights, encoder, onnx, pt2: `--formats onnx`, `--formats '[onnx, pt2]'`. Default: all, and of
             a pretraining checkpoint weights and encoder.
-        data: Images to compare on, files or folders: `--data photos`. Default: the test split of the run's config.
+        images: Images to compare on, files or folders: `--images photos`. Default: the test split of the run's config.
         tolerance: Largest difference of a logit that is accepted, as a share of the largest logit.
 
     Raises:
@@ -53,11 +53,11 @@ def export(
     chosen = [formats] if isinstance(formats, str) else formats
     if chosen is None:
         chosen = [*WEIGHTS, *(PROGRAMS if source.module.task == "segment" else ())]
-    given = data if isinstance(data, list) else [] if data is None else [data]
+    given = images if isinstance(images, list) else [] if images is None else [images]
     needs_images = source.module.task == "segment" and any(name in PROGRAMS for name in chosen)
-    images = images_to_check(given, source.run) if needs_images else []
+    checked = images_to_check(given, source.run) if needs_images else []
     with _arriving(out) as folder:
-        files = Export(source, images, tolerance, folder).write(chosen)
+        files = Export(source, checked, tolerance, folder).write(chosen)
         rows = [[file.path.name, file.size, file.check] for file in files]
     print("\n".join(columns(rows)))
     print(f"Exported: {out.absolute()}, with a model card, README.md")

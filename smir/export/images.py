@@ -37,13 +37,13 @@ def _of_run(run: Path | None) -> list[Path]:
         where = "does not lie in a run folder" if run is None else f"has no config {run / 'config.yaml'}"
         raise DataError(
             f"ONNX and torch.export are checked on real images, and the checkpoint {where} that would name some. Give "
-            "a few as they will be seen in use: --data FOLDER."
+            "a few as they will be seen in use: --images FOLDER."
         )
     try:
         return _listed(config)
     except SmirError as error:
         raise DataError(
-            f"The images of {config} cannot be read: {error} Give others to check on: --data FOLDER."
+            f"The images of {config} cannot be read: {error} Give others to check on: --images FOLDER."
         ) from error
 
 
