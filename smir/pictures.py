@@ -52,8 +52,8 @@ def overlay_panel(image: UInt8, label: UInt8, prediction: UInt8, classes: Classe
     """
     columns = {
         "image": [image],
-        "label (white = void)": [_blend(image, label, classes)],
-        "prediction": [_blend(image, prediction, classes)],
+        "label (white = void)": [blend(image, label, classes)],
+        "prediction": [blend(image, prediction, classes)],
     }
     return panel(columns)
 
@@ -85,7 +85,7 @@ def _heat_map(score: Tensor, grid: PatchGrid) -> UInt8:
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(pixels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
+def blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
     """Blends class colours over an image; a black class (a background) leaves it as it is."""
     colors = classes.palette()[label].astype(np.float32)
     opacity = np.where(~colors.any(axis=-1), 0.0, np.where(label == VOID, 0.7, 0.5))[..., None]
