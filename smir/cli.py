@@ -1,5 +1,6 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
+import dataclasses
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -142,6 +143,7 @@ class SmirCLI(ConfiguredCLI):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
         self.datamodule.trained_side = self._trained_side(checkpoint)
         source = self._source(checkpoint, self.datamodule.images("predict"))
+        self._add_predicted(source)
         folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "predict", source)
         self._record_skipped(folder)
         self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
@@ -196,6 +198,13 @@ class SmirCLI(ConfiguredCLI):
         }
         source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
         return source
+
+    def _add_predicted(self, source: dict[str, Any]) -> None:
+        """Adds how images are read; and how large they are, or one orthomosaic.tif would be taken for another."""
+        files = self.datamodule.images("predict")
+        source["images"]["bytes"] = digest([files.path(index).stat().st_size for index in range(len(files))])
+        source["predict"] = dataclasses.asdict(self.datamodule.predict)
+        source["hash"] = digest([source["hash"], source["images"]["bytes"], source["predict"]])
 
     def _record_test(self, checkpoint: Path) -> tuple[Path, str]:
         pretrain = self.datamodule.task == "pretrain"

@@ -1,6 +1,7 @@
 """Predicts an image of any size into files beside each other: labels, probabilities, a preview."""
 
 import contextlib
+import glob
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
@@ -61,6 +62,8 @@ class WindowPredictor:
             ConfigError: If an extra is missing.
         """
         check_extras(self.options)
+        for left_behind in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):  # by a kill
+            left_behind.unlink(missing_ok=True)
         source = open_source(path, target.parent, self.progress)
         sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
         rank_zero_info(f"{name}: {describe(sweep, context)}")

@@ -2,6 +2,7 @@
 
 import abc
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,12 @@ def _tiff(path: Path, height: int, width: int, count: int, **profile: Any) -> It
 
     profile |= {"driver": "GTiff", "dtype": "uint8", "height": height, "width": width, "count": count}
     profile |= {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer"}
-    with (
-        placing(path) as temporary,
-        rasterio.open(temporary, "w", **profile) as file,
-    ):
-        yield file
+    with placing(path) as temporary:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            opened = rasterio.open(temporary, "w", **profile)
+        with opened as file:
+            yield file
 
 
 @contextlib.contextmanager
