@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.fakes import photo
 from torch import nn
 from torch.nn import functional
 
@@ -23,6 +22,7 @@ from smir.windows.png import PalettePng
 from smir.windows.segment import describe, plan, probabilities_of
 from smir.windows.sources import ArraySource
 from smir.windows.sweep import Sweep, Tile
+from tests.fakes import photo
 
 
 def network_with_statistics(encoder):
