@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 MAX_PIXELS = 2 * 89_478_485
 """Pixels above which an image is refused: 0.5 GB of RGB, and where Pillow stops too."""
 
-_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
@@ -45,13 +45,13 @@ def _open(path: Path, kind: str) -> Image.Image:
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise DataError(f"The {kind} {path} is not a file but a folder, a pipe or a device. Remove it.")
     try:
-        image = Image.open(path, formats=_FORMATS)
+        image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise DataError(f"The {kind} {path} is too large: {error} Cut it into tiles.") from error
     except Exception as error:  # the parsers of headers raise all kinds of errors on damaged files
         raise DataError(
             f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read "
-            f"({', '.join(_FORMATS)}, by its content): {error}. Replace or remove the file."
+            f"({', '.join(FORMATS)}, by its content): {error}. Replace or remove the file."
         ) from error
     width, height = image.size
     if width * height > max(_BOMB_PIXELS, min(MAX_PIXELS, _BOMB_RATIO * status.st_size)):
