@@ -1,0 +1,73 @@
+"""One page of the classes that a config may name, with their options as the parser knows them."""
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import docstring_parser
+from jsonargparse import ArgumentParser
+
+import smir.data
+import smir.selective
+from smir.losses import ReconstructionLoss
+from smir.masking import MaskPolicy
+from smir.network import Network
+from smir.training import SmirModule
+from website.options import definition_list, options
+
+PAGE = "commands/classes.md"
+_LINKED = {"preprocessing", "classes", "out_channels"}
+"""Arguments of modules and networks that no config gives: they come from the data."""
+
+KINDS: dict[str, tuple[type, str]] = {
+    "Datasets": (smir.data.SmirDataModule, "`--data CLASS`, or `data: {class_path: CLASS, init_args: {...}}`"),
+    "Modules": (SmirModule, "`--model CLASS`: the task"),
+    "Networks": (Network, "`--model.network CLASS`"),
+    "Losses": (ReconstructionLoss, "`--model.loss CLASS`, of a `ReconstructionModule`"),
+    "Mask policies": (MaskPolicy, "`--data.mask CLASS`, and `policy` and `scoring_mask` of `SelectiveMasking`"),
+    "Callbacks": (smir.selective.SelectiveMasking, "`--trainer.callbacks+ CLASS`; Lightning's own may be named, too"),
+}
+
+
+def page() -> str:
+    """Returns the text of the page."""
+    return "\n".join(_lines())
+
+
+def _lines() -> Iterator[str]:
+    yield from ["# Classes of a config", ""]
+    yield (
+        "Where a setting takes a class, a config names it and gives its options. Short names do for the classes below; "
+        "`class_path: smir.masking.HardestMask` always does."
+    )
+    yield ""
+    for title, (base, where) in KINDS.items():
+        yield from [f"## {title}", "", f"{where}.", ""]
+        for kind in concrete(base):
+            yield from _class(kind, linked=base in (SmirModule, Network))
+
+
+def concrete(base: type) -> list[type]:
+    """The classes below a base that can be named, and the base where it is no mere frame, in order of definition."""
+    below = [base, *(deeper for kind in base.__subclasses__() for deeper in concrete(kind))]
+    mere = base in (SmirModule, Network, MaskPolicy)
+    kinds = [kind for kind in dict.fromkeys(below) if vars(sys.modules[kind.__module__]).get(kind.__name__) is kind]
+    return [kind for kind in kinds if not inspect.isabstract(kind) and not (mere and kind is base)]
+
+
+def _class(kind: type[Any], linked: bool) -> Iterator[str]:
+    text = docstring_parser.parse(inspect.getdoc(kind) or "")
+    parser = ArgumentParser(exit_on_error=False)
+    skip = _LINKED if linked else set()
+    parser.add_class_arguments(kind, fail_untyped=False, skip=skip & set(inspect.signature(kind).parameters))
+    shown = [action for action in parser._actions if action.dest.partition(".")[0] not in skip]
+    yield from [f"### {kind.__name__}", "", f"`{kind.__module__}.{kind.__qualname__}`", ""]
+    yield from [text.short_description or "", "", _fenced(text.long_description or ""), ""]
+    yield from definition_list(options(parser, shown))
+
+
+def _fenced(text: str) -> str:
+    """Tells the highlighter that an unmarked block of a docstring is plain text."""
+    return re.sub(r"^```$(.*?)^```$", r"```text\1```", text, flags=re.DOTALL | re.MULTILINE)
