@@ -2,7 +2,6 @@
 
 import inspect
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,7 +52,8 @@ def concrete(base: type) -> list[type]:
     """The classes below a base that can be named, and the base where it is no mere frame, in order of definition."""
     below = [base, *(deeper for kind in base.__subclasses__() for deeper in concrete(kind))]
     mere = base in (SmirModule, Network, MaskPolicy)
-    kinds = [kind for kind in dict.fromkeys(below) if vars(sys.modules[kind.__module__]).get(kind.__name__) is kind]
+    # `lazy_instance`, which makes defaults, registers classes of its own.
+    kinds = [kind for kind in dict.fromkeys(below) if not kind.__name__.startswith("LazyInstance_")]
     return [kind for kind in kinds if not inspect.isabstract(kind) and not (mere and kind is base)]
 
 
