@@ -1,38 +1,33 @@
 """API pages: which modules stand together. Every public module is on one of them."""
 
+from collections.abc import Sequence
+
 from website.repository import ROOT
 
 GROUPS = {
-    "method": (
-        "The method",
-        ("patches", "masking", "losses", "ssim", "scoring", "selective", "mask_table", "schedules", "seeding", "health"),
-    ),
-    "networks": ("Networks and tasks", ("network", "weights", "training", "reconstruction", "segmentation", "iou")),
-    "data": ("Data", ("preprocessing", "data")),
+    "method": ("The method", "patches masking losses ssim scoring selective mask_table schedules seeding health"),
+    "networks": ("Networks and tasks", "network weights training reconstruction segmentation iou"),
+    "data": ("Data", "preprocessing data"),
     "runs": (
         "Runs",
-        (
-            *("runs", "run_options", "recipes", "launch", "tracking", "outputs", "pictures", "provenance", "checkpoints"),
-            *("atomic", "signals", "stopping", "finite", "ranks", "distributed", "wandb_logging", "wandb_options"),
-        ),
+        "runs run_options recipes launch tracking outputs pictures provenance checkpoints atomic signals stopping "
+        "finite ranks distributed wandb_logging wandb_options",
     ),
     "command-line": (
         "Command line",
-        (
-            *("cli", "configured", "includes", "guarded", "trust", "errors", "devices", "planning", "allocator"),
-            "commands",
-        ),
+        "cli configured includes guarded trust errors devices planning allocator commands",
     ),
-    "prepare": ("Preparing data", ("prepare",)),
-    "report": ("Reports", ("report",)),
+    "prepare": ("Preparing data", "prepare"),
+    "report": ("Reports", "report"),
 }
 """Page, title, and modules or packages below `smir`. What stands nowhere gets a page of its own name."""
 
 
 def pages() -> dict[str, str]:
     """Returns the text of every page by its path."""
-    rest = {top: (top.capitalize(), (top,)) for top in _top_level() if not any(top in m for _, m in GROUPS.values())}
-    made = {f"api/{name}.md": _page(title, tops) for name, (title, tops) in {**GROUPS, **rest}.items()}
+    grouped = {top for _, tops in GROUPS.values() for top in tops.split()}
+    rest = {top: (top.capitalize(), top) for top in _top_level() if top not in grouped}
+    made = {f"api/{name}.md": _page(title, tops.split()) for name, (title, tops) in {**GROUPS, **rest}.items()}
     return {"api/index.md": _index(made), **made}
 
 
@@ -50,14 +45,18 @@ def _modules(top: str) -> list[str]:
     return [f"smir.{top}.{name}" for name in below]
 
 
-def _page(title: str, tops: tuple[str, ...]) -> str:
-    present = set(_top_level())
-    modules = [module for top in tops if top in present for module in _modules(top)]
+def _page(title: str, tops: Sequence[str]) -> str:
+    modules = [module for top in tops for module in _modules(top)]
     return "\n".join([f"# {title}", "", *(f"::: {module}" for module in modules), ""])
 
 
 def _index(made: dict[str, str]) -> str:
-    lines = ["# API", "", "The public functions and classes, by what they are for. Every heading links to its source.", ""]
+    lines = [
+        "# API",
+        "",
+        "The public functions and classes, by what they are for. Every heading links to its source.",
+        "",
+    ]
     for path, text in made.items():
         title = text.splitlines()[0].removeprefix("# ")
         modules = [line.removeprefix("::: ") for line in text.splitlines() if line.startswith("::: ")]

@@ -9,6 +9,8 @@ import docstring_parser
 from jsonargparse import ArgumentParser
 
 import smir.data
+import smir.reconstruction
+import smir.segmentation  # so that the base knows the two tasks
 import smir.selective
 from smir.losses import ReconstructionLoss
 from smir.masking import MaskPolicy
@@ -20,7 +22,7 @@ PAGE = "commands/classes.md"
 _LINKED = {"preprocessing", "classes", "out_channels"}
 """Arguments of modules and networks that no config gives: they come from the data."""
 
-KINDS: dict[str, tuple[type, str]] = {
+KINDS: dict[str, tuple[type[Any], str]] = {
     "Datasets": (smir.data.SmirDataModule, "`--data CLASS`, or `data: {class_path: CLASS, init_args: {...}}`"),
     "Modules": (SmirModule, "`--model CLASS`: the task"),
     "Networks": (Network, "`--model.network CLASS`"),
@@ -48,9 +50,11 @@ def _lines() -> Iterator[str]:
             yield from _class(kind, linked=base in (SmirModule, Network))
 
 
-def concrete(base: type) -> list[type]:
+def concrete(base: type[Any]) -> list[type[Any]]:
     """The classes below a base that can be named, and the base where it is no mere frame, in order of definition."""
-    below = [base, *(deeper for kind in base.__subclasses__() for deeper in concrete(kind))]
+    below: list[type[Any]] = [base]
+    for kind in type.__subclasses__(base):
+        below += concrete(kind)
     mere = base in (SmirModule, Network, MaskPolicy)
     # `lazy_instance`, which makes defaults, registers classes of its own.
     kinds = [kind for kind in dict.fromkeys(below) if not kind.__name__.startswith("LazyInstance_")]

@@ -41,7 +41,8 @@ class Lines:
     @property
     def place(self) -> str:
         """The place in words: `smir/losses.py, lines 44 to 51`."""
-        return f"{self.file}, line" + (f" {self.first}" if self.first == self.last else f"s {self.first} to {self.last}")
+        span = f" {self.first}" if self.first == self.last else f"s {self.first} to {self.last}"
+        return f"{self.file}, line{span}"
 
     def code(self) -> str:
         """The lines themselves, without the docstring, moved to the left."""

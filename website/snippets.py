@@ -1,4 +1,4 @@
-"""Two things a page may hold: a block of symbols, shown as the code that defines them, and formulas, shown as MathML."""
+"""Two things a page may hold: symbols, shown as the code that defines them, and formulas, shown as MathML."""
 
 import html
 import re
