@@ -139,6 +139,21 @@ def test_no_weights_are_refused(fails, field, command):
     assert "needs trained weights: --ckpt_path" in fails(command, *segment_words(field)[1:])
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("accelerator=nonsense", "invalid accelerator name"),
+        ("devices=-4", "int > 0"),
+        ("strategy=nonsense", "invalid strategy name"),
+        ("profiler=nonsense", "profiler"),
+    ],
+)
+def test_what_lightning_refuses_is_an_error_and_no_traceback(fails, field, setting, words):
+    said = fails(*segment_words(field, f"--trainer.{setting}"))
+    assert "smir: error: Lightning's trainer refuses its settings" in said
+    assert words in said
+
+
 def test_a_pretraining_checkpoint_is_no_segmentation(smir, fails, field):
     smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
     checkpoint = "runs/p/seed0/checkpoints/last.ckpt"
