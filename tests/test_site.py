@@ -76,7 +76,7 @@ def test_options_are_those_of_the_parser(site):
     assert "<code>--archives</code> · <em>Path | null</em>" in site["commands/prepare.html"]
     assert "<code>--show</code> · <em>NonNegativeInt</em> · default <code>20</code>" in site["commands/check.html"]
     assert "<code>--trainer.max_epochs</code>" in site["commands/fit.html"]
-    assert "<code>--policy</code>" in site["commands/classes.html"]
+    assert "<code>policy</code>" in site["commands/classes.html"]
     assert "default <code>HardestMask(ratio=0.5)</code>" in site["commands/classes.html"]
 
 

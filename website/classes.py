@@ -1,5 +1,6 @@
 """One page of the classes that a config may name, with their options as the parser knows them."""
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
@@ -16,11 +17,14 @@ from smir.losses import ReconstructionLoss
 from smir.masking import MaskPolicy
 from smir.network import Network
 from smir.training import SmirModule
-from website.options import definition_list, options
+from website.options import Option, definition_list, options
 
 PAGE = "commands/classes.md"
 _LINKED = {"preprocessing", "classes", "out_channels"}
 """Arguments of modules and networks that no config gives: they come from the data."""
+
+_MANY = 4
+"""Options that all classes of a kind have, from which on they are told once."""
 
 KINDS: dict[str, tuple[type[Any], str]] = {
     "Datasets": (smir.data.SmirDataModule, "`--data CLASS`, or `data: {class_path: CLASS, init_args: {...}}`"),
@@ -46,8 +50,14 @@ def _lines() -> Iterator[str]:
     yield ""
     for title, (base, where) in KINDS.items():
         yield from [f"## {title}", "", f"{where}.", ""]
-        for kind in concrete(base):
-            yield from _class(kind, linked=base in (SmirModule, Network))
+        found = {kind: _options(kind, base) for kind in concrete(base)}
+        shared = [option for option in next(iter(found.values())) if all(option in other for other in found.values())]
+        if len(found) == 1 or len(shared) < _MANY:
+            shared = []
+        for kind, own in found.items():
+            yield from _class(kind, [option for option in own if option not in shared])
+        if shared:
+            yield from [f"### Options of all {title[0].lower()}{title[1:]}", "", *definition_list(shared)]
 
 
 def concrete(base: type[Any]) -> list[type[Any]]:
@@ -61,15 +71,19 @@ def concrete(base: type[Any]) -> list[type[Any]]:
     return [kind for kind in kinds if not inspect.isabstract(kind) and not (mere and kind is base)]
 
 
-def _class(kind: type[Any], linked: bool) -> Iterator[str]:
-    text = docstring_parser.parse(inspect.getdoc(kind) or "")
+def _options(kind: type[Any], base: type) -> list[Option]:
+    """The options of a class, but for those that no config gives."""
     parser = ArgumentParser(exit_on_error=False)
-    skip = _LINKED if linked else set()
-    parser.add_class_arguments(kind, fail_untyped=False, skip=skip & set(inspect.signature(kind).parameters))
-    shown = [action for action in parser._actions if action.dest.partition(".")[0] not in skip]
+    hidden = _LINKED if base in (SmirModule, Network) else set()
+    parser.add_class_arguments(kind, fail_untyped=False, skip=hidden & set(inspect.signature(kind).parameters))
+    shown = [action for action in parser._actions if action.dest.partition(".")[0] not in hidden]
+    return [dataclasses.replace(option, name=option.name.lstrip("-")) for option in options(parser, shown)]
+
+
+def _class(kind: type[Any], own: list[Option]) -> Iterator[str]:
+    text = docstring_parser.parse(inspect.getdoc(kind) or "")
     yield from [f"### {kind.__name__}", "", f"`{kind.__module__}.{kind.__qualname__}`", ""]
-    yield from [text.short_description or "", "", _fenced(text.long_description or ""), ""]
-    yield from definition_list(options(parser, shown))
+    yield from [text.short_description or "", "", _fenced(text.long_description or ""), "", *definition_list(own)]
 
 
 def _fenced(text: str) -> str:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # `mkdocs` alone does not lo
 from website import api, classes, commands, links, repository, snippets
 
 _log = logging.getLogger("mkdocs.hooks.smir")  # below `mkdocs`, where a strict build counts the warnings
-_NO_SEARCH = "---\nsearch:\n  exclude: true\n---\n\n"
+_SOURCE = "---\nsearch:\n  exclude: true\nhide: [navigation, toc]\n---\n\n"
 _ALONE = "---\nhide: [navigation]\n---\n\n"
 _made: dict[str, str] = {}
 
@@ -41,7 +41,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, text in _made.items():
         files.append(File.generated(config, page, content=text))
     for file in repository.shown_files():
-        files.append(File.generated(config, repository.page_of(file), content=f"{_NO_SEARCH}# {file}\n"))
+        files.append(File.generated(config, repository.page_of(file), content=f"{_SOURCE}# {file}\n"))
     return files
 
 
