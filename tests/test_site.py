@@ -103,10 +103,15 @@ def test_equations_stand_beside_their_code(site):
 def test_a_symbol_that_is_gone_is_a_problem():
     """By which the strict build fails."""
     problems = []
-    linked("<p><code>smir.losses.patch_los</code> and <code>smir/loses.py</code></p>", "paper.md", problems.append)
+    linked(
+        "<p><code>smir.losses.patch_los</code> and <code>smir/loses.py</code> <code>test_it_does_nothing</code></p>",
+        "paper.md",
+        problems.append,
+    )
     assert problems == [
         "paper.md: There is no smir.losses.patch_los in smir.",
         "paper.md: there is no file smir/loses.py.",
+        "paper.md: There is no test test_it_does_nothing.",
     ]
 
 

@@ -1,6 +1,5 @@
 """Links that a page need not write: names of symbols and files become links, and links out of `docs/` lead to pages."""
 
-import functools
 import html
 import posixpath
 import re
@@ -89,7 +88,6 @@ def _section(match: re.Match[str], page: str) -> str:
     return f'<a href="{_html(relative("METHOD.md", page))}#{anchor}">{match[0]}</a>' if anchor else match[0]
 
 
-@functools.lru_cache(maxsize=1)
 def _sections() -> dict[str, str]:
     """Anchor of every section of METHOD.md, by its number."""
     headings = re.findall(r"^## (\d)\. (.*)$", (DOCS / "METHOD.md").read_text(encoding="utf-8"), re.MULTILINE)

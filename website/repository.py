@@ -1,5 +1,6 @@
 """The repository as pages: where a symbol stands, and a page with numbered lines for every file that is shown."""
 
+import ast
 import dataclasses
 import functools
 import html
@@ -19,7 +20,8 @@ PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGEL
 
 FILE = re.compile(r"(?:smir|website|experiments|benchmarks|tests|docs)/[\w./-]*\.(?:py|yaml|mk|sh|md)")
 """The path of a file of the repository, as the pages write it."""
-SYMBOL = re.compile(r"smir(?:\.\w+)+")
+SYMBOL = re.compile(r"smir(?:\.\w+)+|test(?:_[a-z\d]+){3,}")
+"""A symbol of the package, or a test by its bare name, which is a sentence."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,17 +64,33 @@ def _package() -> griffe.Object | griffe.Alias:
     return griffe.load("smir", search_paths=[ROOT])
 
 
+@functools.lru_cache(maxsize=1)
+def _tests() -> dict[str, Lines]:
+    """Every test by its name."""
+    return {
+        function.name: Lines(path.relative_to(ROOT).as_posix(), function.lineno, function.end_lineno or function.lineno)
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        for function in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(function, ast.FunctionDef)
+    }
+
+
 def forget() -> None:
     """Reads the code anew next time: `mkdocs serve` builds again when it has changed."""
     _package.cache_clear()
+    _tests.cache_clear()
 
 
 def find(name: str) -> Lines:
-    """Finds the lines that define a symbol, such as `smir.losses.patch_loss`.
+    """Finds the lines that define a symbol, such as `smir.losses.patch_loss`, or a test.
 
     Raises:
         LookupError: If there is no such symbol.
     """
+    if name.startswith("test_"):
+        if name not in _tests():
+            raise LookupError(f"There is no test {name}.")
+        return _tests()[name]
     try:
         found = _package()[name.removeprefix("smir.")]
         found = found.final_target if isinstance(found, griffe.Alias) else found
@@ -100,6 +118,7 @@ def shown_files() -> list[str]:
     """Files that get a page with their source: the whole package, and what the pages name beside it."""
     texts = [path.read_text(encoding="utf-8") for path in [*DOCS.rglob("*.md"), *map(ROOT.joinpath, PAGES)]]
     named = {name for text in texts for name in FILE.findall(text) if not name.startswith("docs/")}
+    named |= {_tests()[name].file for text in texts for name in re.findall(r"`(test_\w+)`", text) if name in _tests()}
     linked = {name for text in texts for name in re.findall(r"\]\((?:\.\./)?([\w./-]+)", text)}
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "smir").rglob("*.py")}
     files = package | {name for name in named | linked if (ROOT / name).is_file()}
