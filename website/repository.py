@@ -115,8 +115,9 @@ def page_of(file: str) -> str:
 
 
 def shown_files() -> list[str]:
-    """Files that get a page with their source: the whole package, and what the pages name beside it."""
-    texts = [path.read_text(encoding="utf-8") for path in [*DOCS.rglob("*.md"), *map(ROOT.joinpath, PAGES)]]
+    """Files that get a page with their source: the whole package, and what pages and docstrings name beside it."""
+    sources = [*DOCS.rglob("*.md"), *map(ROOT.joinpath, PAGES), *(ROOT / "smir").rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in sources]
     named = {name for text in texts for name in FILE.findall(text) if not name.startswith("docs/")}
     named |= {_tests()[name].file for text in texts for name in re.findall(r"`(test_\w+)`", text) if name in _tests()}
     linked = {name for text in texts for name in re.findall(r"\]\((?:\.\./)?([\w./-]+)", text)}
