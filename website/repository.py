@@ -20,7 +20,7 @@ PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGEL
 
 FILE = re.compile(r"(?:smir|website|experiments|benchmarks|tests|docs)/[\w./-]*\.(?:py|yaml|mk|sh|md)")
 """The path of a file of the repository, as the pages write it."""
-SYMBOL = re.compile(r"smir(?:\.\w+)+|test(?:_[a-z\d]+){3,}")
+SYMBOL = re.compile(r"smir(?:\.(?!json$)\w+)+|test(?:_[a-z\d]+){3,}")
 """A symbol of the package, or a test by its bare name, which is a sentence."""
 
 
