@@ -206,26 +206,6 @@ def test_any_smp_architecture_by_name(smir, field, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_same_from_python(smir, field):
-    """The lines of the README."""
-    smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
-    smir(*segment_words(field, "--run.experiment=s", "--run.test=false"))
-    from smir.data.decode import read_image
-    from smir.masking import HardestMask
-    from smir.reconstruction import ReconstructionModule
-    from smir.segmentation import SegmentationModule
-
-    image = read_image(next((field / "nassar/ortho_tiles").glob("*.png")))
-    pretrained = ReconstructionModule.from_checkpoint("runs/p/seed0/checkpoints/best.ckpt")
-    grid = pretrained.preprocessing.grid(*pretrained.preprocessing.view_shape(*image.shape[:2]))
-    scores = pretrained.score(image)
-    mask = HardestMask()(grid=grid, scores=scores)
-    labels = SegmentationModule.from_checkpoint("runs/s/seed0/checkpoints/best.ckpt").segment(image)
-    assert scores.shape == mask.shape == (len(grid),)
-    assert mask.sum() == len(grid) // 2
-    assert labels.shape == image.shape[:2]
-
-
 def test_weights_of_a_local_imagenet_file(smir, field, tmp_path, caplog):
     network = UNetStride4(3, "tu-mobilenetv3_small_100", [16, 16, 16])
     torch.save(network.encoder.state_dict(), tmp_path / "imagenet.pth")

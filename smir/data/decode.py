@@ -109,7 +109,7 @@ def image_size(path: Path) -> tuple[int, int]:
         return _guarded(lambda: shown(image), path, "image")
 
 
-def read_image(path: Path) -> UInt8:
+def read_image(path: str | Path) -> UInt8:
     """Decodes an image to RGB.
 
     Grey, palette, CMYK and 16-bit images are converted, transparency is dropped, of an animation the first frame is
@@ -121,6 +121,7 @@ def read_image(path: Path) -> UInt8:
     Raises:
         DataError: If the file cannot be read as an image, or holds numbers that are no colours.
     """
+    path = Path(path)
     with _open(path, "image") as file:
         return _guarded(lambda: _rgb(_decoded(file), path), path, "image")
 
