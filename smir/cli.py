@@ -30,7 +30,13 @@ from smir.wandb_logging import Job, log_to_wandb
 
 
 class SmirCLI(ConfiguredCLI):
-    """Gives every run its folder, and resumes it where it was interrupted."""
+    """Gives every run its folder, and resumes it where it was interrupted.
+
+    Attributes:
+        finished: Folder of the run that the command has finished, or whose weights have predicted.
+    """
+
+    finished: Path | None = None
 
     # fit
 
@@ -88,6 +94,7 @@ class SmirCLI(ConfiguredCLI):
             self._run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             self._run.unlock()
             rank_zero_info(f"Done: {self.record.folder}")
+            self.finished = self.record.folder
 
     def _is_complete(self) -> bool:
         """Whether training came to its own end, not to that of its time."""
@@ -139,7 +146,8 @@ class SmirCLI(ConfiguredCLI):
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
         source = self._source(checkpoint, self.datamodule.images("predict"))
-        folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "predict", source)
+        self.finished = run_of_checkpoint(checkpoint)
+        folder = result_folder(self.finished or checkpoint.parent, "predict", source)
         self._record_skipped(folder)
         self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         self.config_init[self.subcommand].return_predictions = False

@@ -94,9 +94,9 @@ def open_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | Non
     return None
 
 
-def close_record(path: Path, settings: Mapping[str, Any], **counts: int) -> None:
-    """Marks the job of `open_record` as finished and records what it made."""
-    write_atomic(path, json.dumps({"settings": dict(settings), **counts}, indent=1).encode())
+def close_record(path: Path, settings: Mapping[str, Any], **found: Any) -> None:
+    """Marks the job of `open_record` as finished and records what it made, of JSON types."""
+    write_atomic(path, json.dumps({"settings": dict(settings), **found}, indent=1).encode())
     path.with_suffix(".partial.json").unlink(missing_ok=True)
 
 
