@@ -31,8 +31,6 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
     Raises:
         DataError: If the format is none of those that are known, or two of them; if a file is damaged.
     """
-    if not path.exists():
-        raise DataError(f"There are no labels {path.absolute()}. Give a file or folder of {KNOWN}.")
     if path.is_file():
         return _read_file(path)
     if (colors := _color_list(path)) is not None:

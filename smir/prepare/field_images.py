@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from smir.data.decode import image_size, list_images
 from smir.data.lists import stem
 from smir.data.walk import in_parallel
 from smir.errors import DataError
-from smir.prepare.tiling import RECORD_NAME, tile_image
+from smir.prepare.tiling import RECORD_NAME, starts, tile_image
 
 TILE_PREFIX = "tile_"
 
@@ -94,8 +95,46 @@ def cut_tiles(source: Path, target: Path, tile: int, min_valid: float) -> str:
     return f"cut into {report.written} tiles of {tile} x {tile} pixels{left_out}"
 
 
-def tile_grid(tiles: Path) -> dict[str, Any]:
-    """Reads what `cut_tiles` recorded: `width` and `height` of the orthomosaic, and `settings` with its `tile`."""
+def cut_label_map(source: Path, target: Path, images: Path, tile: int) -> None:
+    """Cuts a label image of a whole orthomosaic into the same tiles.
+
+    Raises:
+        DataError: If it is of another size.
+    """
+    shutil.rmtree(target, ignore_errors=True)  # of an earlier command, maybe of other labels
+    tile_image(source, target, tile, prefix=TILE_PREFIX, grey=True)
+    here, there = ((grid["width"], grid["height"]) for grid in (_grid(target), _grid(images)))
+    if here != there:
+        raise DataError(
+            f"The label image {source.absolute()} is {here[0]} x {here[1]} pixels, its orthomosaic {there[0]} x "
+            f"{there[1]}. Export it on the same grid: same extent, same pixel size."
+        )
+
+
+def blocks(tiles: Path, names: Iterable[str], enough: int) -> dict[str, str]:
+    """Groups tiles that lie side by side, so that those that train do not surround those that test.
+
+    Args:
+        tiles: Folder of the tiles.
+        names: Those to group.
+        enough: Number of groups that are wanted; blocks are as large as that allows, at most 4 x 4 tiles.
+
+    Returns:
+        The block of each tile.
+    """
+    grid = _grid(tiles)
+    columns = len(starts(grid["width"], grid["settings"]["tile"], grid["settings"]["tile"]))
+    places = {name: divmod(int(stem(name).removeprefix(TILE_PREFIX)), columns) for name in names}
+    found: dict[str, str] = {}
+    for side in (4, 2, 1):
+        found = {name: f"{row // side}, {column // side}" for name, (row, column) in places.items()}
+        if len(set(found.values())) >= enough:
+            break
+    return found
+
+
+def _grid(tiles: Path) -> dict[str, Any]:
+    """What `tile_image` recorded: `width` and `height` of its source, and its settings."""
     grid: dict[str, Any] = json.loads((tiles / RECORD_NAME).read_text(encoding="utf-8"))
     return grid
 

@@ -82,7 +82,10 @@ def convert(
     if table.left_out:
         notes.append(f"Not in --classes, so counted as background: {', '.join(table.left_out)}.")
     pixels = _write(found, make, target)
-    return FieldLabels(labels.title, table.names, pixels, notes)
+    if bare := [name for name, counts in pixels.items() if not counts[:VOID].any()]:
+        notes.append(f"{len(bare)} labels hold nothing but {VOID} ({first_few(bare)}); these images are not labelled.")
+    labelled = {name: counts for name, counts in pixels.items() if counts[:VOID].any()}
+    return FieldLabels(labels.title, table.names, labelled, notes)
 
 
 def _write(found: Mapping[str, str], make: Callable[[str, str], UInt8], target: Path) -> Counts:
@@ -168,11 +171,8 @@ def _notes_of_shapes(labels: Annotations, empty: str) -> list[str]:
 def _notes_of_masks(masks: MaskFiles, table: ClassTable, given: Sequence[str] | None) -> list[str]:
     notes = []
     if given is None and not masks.colors:
-        own = [key for key in masks.values if table.ids[key] != VOID]
-        notes.append(
-            "The classes are called after their values. To name them: "
-            f"--classes '[{', '.join(f'NAME={key}' for key in sorted(own, key=len)[:6])}]'."
-        )
+        named = ", ".join(f"{table.names[place]}={key}" for key, place in table.ids.items() if place != VOID)
+        notes.append(f"The classes are called after their values. Give them names with --classes '[{named}]'.")
     if masks.values.get(str(VOID)) and table.ids[str(VOID)] == VOID:
         notes.append("The value 255 is taken for not labelled.")
     return notes

@@ -1,6 +1,7 @@
 """Makes a field of someone's own images ready: what `python -m smir prepare folder` does."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +11,16 @@ import numpy as np
 import yaml
 
 from smir.atomic import write_atomically
-from smir.data.decode import IMAGE_SUFFIXES
+from smir.data.decode import IMAGE_SUFFIXES, list_images
 from smir.data.folder import Folder
 from smir.data.lists import read_list, write_list
 from smir.data.statistics import ChannelStatistics, channel_statistics
 from smir.errors import ConfigError, DataError, first_few
+from smir.labels.annotations import Annotations
+from smir.labels.masks import MaskFiles, read_masks
 from smir.labels.matching import ImageNames
 from smir.labels.recognise import read_labels
-from smir.prepare.field_images import cut_tiles, files_digest, link_images, photographs, sizes
+from smir.prepare.field_images import blocks, cut_label_map, cut_tiles, files_digest, link_images, photographs, sizes
 from smir.prepare.field_labels import FieldLabels, convert
 from smir.prepare.field_preview import write_preview
 from smir.prepare.field_report import report_lines
@@ -28,7 +31,7 @@ from smir.seeding import seed_for
 RECORD = "prepared.json"
 CONFIG = "data.yaml"
 PREVIEW = "preview.png"
-IMAGES, MASKS = "images", "masks"
+IMAGES, MASKS, LABEL_TILES = "images", "masks", "label_tiles"
 MOST_FOR_STATISTICS = 1000
 """Images that mean and deviation are taken of; more change the third digit."""
 CROP = 256
@@ -69,6 +72,8 @@ def prepare(options: Options) -> list[str]:
     names = [] if options.is_map else photographs(options.images, options.labels)
     images, labels = _images_settings(options, names), _labels_settings(options)
     options.root.mkdir(parents=True, exist_ok=True)
+    if not (options.root / IMAGES).exists():  # an earlier command failed before it had done anything
+        (options.root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
     before = open_record(options.root / RECORD, images)
     if before is not None and before["labels"] == labels and (options.root / CONFIG).is_file():
         return [*before["lines"], "All of this was there already; nothing has changed."]
@@ -81,6 +86,9 @@ def _check(options: Options) -> None:
     images, root = options.images.resolve(), options.root.resolve()
     if not images.exists():
         raise DataError(f"There is no folder or file {options.images.absolute()} with images.")
+    for option, path in (("labels", options.labels), ("splits", options.splits)):
+        if path is not None and not path.exists():
+            raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
     if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
         raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
     if root.is_relative_to(images) or images.is_relative_to(root):
@@ -119,38 +127,52 @@ def _labels_settings(options: Options) -> dict[str, Any] | None:
 
 
 def _make(options: Options, names: Sequence[str], earlier: bool) -> list[str]:
-    root = options.root
+    root, where = options.root, options.images
+    how = ""
     if options.is_map:
-        how = cut_tiles(options.images, root / IMAGES, options.tile, options.min_valid)
-        names = photographs(root / IMAGES, None)
-    else:
+        where = root / IMAGES
+        how = cut_tiles(options.images, where, options.tile, options.min_valid)
+        names = photographs(where, None)
+    shapes = sizes(where, names)
+    labels, members, notes = None, None, []
+    if options.labels is not None:  # before the links, so that wrong labels leave little behind
+        labels = _labels(options, ImageNames(names, where), shapes)
+        members, kept = _splits(options, labels, ImageNames(names, where), earlier)
+        notes += [kept] if kept else []
+    if not options.is_map:
         how = f"{len(names)} images, {link_images(options.images, names, root / IMAGES)}"
-    shapes = sizes(root / IMAGES, names)
-    labels, members, kept = None, None, ""
-    if options.labels is not None:
-        labels = _labels(options, ImageNames(names, options.images), shapes)
-        members, kept = _splits(options, labels, ImageNames(names, root / IMAGES), earlier)
+    if labels is not None and members is not None:
         for split in SPLITS:
             write_list(root / f"{split}.txt", members[split])
         write_preview(root / PREVIEW, root / IMAGES, root / MASKS, sorted(labels.pixels), labels.classes)
-    statistics = _statistics(root, names)
     small = min(min(shape) for shape in shapes.values())
-    write_atomically(root / CONFIG, config_text(root, labels, statistics, small if small < CROP else None))
-    source = f"{options.images} {how} in {root / IMAGES}"
-    return report_lines(source, root, names, labels, members, [*([kept] if kept else []), *_small_note(small)])
+    text = config_text(root, labels, _statistics(root, names), small if small < CROP else None)
+    write_atomically(root / CONFIG, text)
+    notes += _small_note(small)
+    return report_lines(f"{options.images}: {how}, in {root / IMAGES}", root, names, labels, members, notes)
 
 
 def _labels(options: Options, images: ImageNames, shapes: Mapping[str, tuple[int, int]]) -> FieldLabels:
     assert options.labels is not None
-    found = read_labels(options.labels, options.classes)
-    return convert(found, options.labels, options.classes, images, shapes, options.root / MASKS, options.empty)
+    tiles = options.root / LABEL_TILES
+    found: Annotations | MaskFiles
+    if options.is_map and options.labels.is_file() and options.labels.suffix.lower() in IMAGE_SUFFIXES:
+        cut_label_map(options.labels, tiles, options.root / IMAGES, options.tile)
+        found = read_masks(tiles, [name for name in list_images(tiles) if name in shapes], {}, options.classes)
+    else:
+        found = read_labels(options.labels, options.classes)
+    labels = convert(found, options.labels, options.classes, images, shapes, options.root / MASKS, options.empty)
+    shutil.rmtree(tiles, ignore_errors=True)
+    return labels
 
 
 def _splits(options: Options, labels: FieldLabels, images: ImageNames, earlier: bool) -> tuple[Members, str]:
     """Splits that are given, that a field with fewer labels has already, or new ones; and what to say of it."""
     lists = options.splits or (options.root if earlier else None)
     if lists is None:
-        return draw_splits(labels.shown(), options.shares, options.seed), ""
+        shown = labels.shown()
+        groups = blocks(options.root / IMAGES, shown, 2 * len(SPLITS)) if options.is_map else None
+        return draw_splits(shown, options.shares, options.seed, groups), ""
     entries = {split: read_list(lists / f"{split}.txt") for split in SPLITS}
     known = {split: [n for entry in entries[split] if (n := images.find(entry)) is not None] for split in SPLITS}
     members = follow_splits(labels.shown(), known)

@@ -49,8 +49,8 @@ def draw_splits(
         units.setdefault(name if groups is None else groups[name], []).append(name)
     if len(units) < len(SPLITS):
         raise DataError(
-            f"{len(classes)} labelled images in {len(units)} places are too few: one each is needed to train, to "
-            "choose the best weights, and to test. Label at least 3; 20 are a start."
+            f"{len(classes)} labelled images are too few: at least one each is needed to train, to choose the best "
+            "weights, and to test. Label 3 or more; 20 are a start."
         )
     order = np.random.default_rng(seed_for(seed, "field split")).permutation(len(units)).tolist()
     in_order = list(units.values())
