@@ -10,6 +10,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 include experiments/paper.mk
+include experiments/folder.mk
 
 setup: .venv/installed  ## make .venv and install smir with its development tools
 .venv/installed: pyproject.toml

@@ -5,6 +5,7 @@ import io
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from smir import __version__
 from smir.errors import SmirError
@@ -19,7 +20,7 @@ TRAINING = {
     "predict": "write the predicted labels of images as PNGs",
 }
 PLAIN = {
-    "prepare": "make a dataset ready: unpack its archives, tile an orthomosaic, render the synthetic field",
+    "prepare": "make a dataset ready: your own images and labels, the archives of a published one, a synthetic field",
     "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all that is wrong",
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
     "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
@@ -110,15 +111,15 @@ def main(args: Sequence[str] | None = None) -> None:
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
-        words = expand_includes(words)
+        given, words = words, expand_includes(words)
         scan_words(words, packages)
         if words[0] in PLAIN:
             _run_plain(words[0], words[1:], packages)
         elif words[0] == "fit":
             with requeue_on_signal():
-                _run_training(words, packages)
+                _run_training(words, packages, given)
         else:
-            _run_training(words, packages)
+            _run_training(words, packages, given)
     except Exception as error:
         if (cause := _user_error(error)) is None:
             raise
@@ -133,22 +134,27 @@ def _user_error(error: BaseException | None) -> SmirError | None:
     return error
 
 
-def _run_training(args: list[str], packages: Sequence[str]) -> None:
+def _run_training(args: list[str], packages: Sequence[str], given: Sequence[str]) -> None:
+    """Runs one of Lightning's commands; `given` are its words before the files that they include were put in."""
     from smir.allocator import keep_freed_memory
     from smir.guarded import trust_only
 
     trust_only(packages)
     keep_freed_memory()
     from smir.cli import run_cli
-    from smir.launch import AlreadyDone
+    from smir.launch import AlreadyDone, global_rank
+    from smir.next_step import tell
     from smir.wandb_logging import ending_the_wandb_run
 
     try:
         with ending_the_wandb_run():
-            run_cli(args)
+            finished = run_cli(args).finished
     except AlreadyDone as done:
+        finished = Path(str(done))
         if done.is_rank_zero:
             print(f"{done} has finished before; delete the folder to run it again.")
+    if finished is not None and global_rank() == 0:
+        tell(given, finished)
 
 
 if __name__ == "__main__":

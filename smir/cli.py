@@ -33,7 +33,13 @@ from smir.weights import read_checkpoint
 
 
 class SmirCLI(ConfiguredCLI):
-    """Gives every run its folder, and resumes it where it was interrupted."""
+    """Gives every run its folder, and resumes it where it was interrupted.
+
+    Attributes:
+        finished: Folder of the run that the command has finished, or whose weights have predicted.
+    """
+
+    finished: Path | None = None
 
     # fit
 
@@ -91,6 +97,7 @@ class SmirCLI(ConfiguredCLI):
             self._run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             self._run.unlock()
             rank_zero_info(f"Done: {self.record.folder}")
+            self.finished = self.record.folder
 
     def _is_complete(self) -> bool:
         """Whether training came to its own end, not to that of its time."""
@@ -144,7 +151,8 @@ class SmirCLI(ConfiguredCLI):
         self.datamodule.trained_side = self._trained_side(checkpoint)
         source = self._source(checkpoint, self.datamodule.images("predict"))
         self._add_predicted(source)
-        folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "predict", source)
+        self.finished = run_of_checkpoint(checkpoint)
+        folder = result_folder(self.finished or checkpoint.parent, "predict", source)
         self._record_skipped(folder)
         self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         self.config_init[self.subcommand].return_predictions = False

@@ -216,7 +216,7 @@ def test_settings_out_of_range(tmp_path, source, settings):
 
 
 def test_the_grid_of_the_paper():
-    tops, lefts = tiling._starts(29400, 256, 256), tiling._starts(90600, 256, 256)
+    tops, lefts = tiling.starts(29400, 256, 256), tiling.starts(90600, 256, 256)
     assert len(tops) * len(lefts) == 40710
     assert (tops[-1], lefts[-1]) == (29400 - 256, 90600 - 256)
 

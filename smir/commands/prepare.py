@@ -5,7 +5,7 @@ Nothing else writes into a dataset's folder.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -166,6 +166,49 @@ def nassar(
     finish(NASSAR, root, ())
 
 
+def folder(
+    images: Path,
+    labels: Path | None = None,
+    classes: list[str] | None = None,
+    root: Path = Path("field"),
+    tile: int = 512,
+    min_valid: float = 0.5,
+    shares: tuple[float, float, float] = (0.6, 0.2, 0.2),
+    splits: Path | None = None,
+    empty: Literal["unlabelled", "background"] = "unlabelled",
+    seed: int = 0,
+) -> None:
+    """Makes your own images ready: a folder of photographs or an orthomosaic, and labels from an annotation tool.
+
+    The format of the labels is recognised. Your files are never written to. A second run changes nothing, an
+    interrupted one is completed; with more labels it adds them, and what validates and tests stays the same.
+    docs/your-data.md walks through it.
+
+    Args:
+        images: Folder of photographs, or an orthomosaic (TIFF, PNG, ...), which is cut into tiles.
+        labels: File or folder of labels: PNG masks (class ids, palette or colours), COCO JSON, Labelme JSON, or CVAT's
+            exports "CVAT for images" and "Segmentation mask". Without it the images serve pretraining alone.
+        classes: Classes in the order of their ids, each `NAME` or `NAME=SOURCE`, where the source is a category, a
+            value or a colour: `[soil=0, crop=#00ff00, void=255]`. Two of one name are joined; `void` is not labelled.
+            Default: what is found.
+        root: Folder to write to.
+        tile: Side of the tiles of an orthomosaic in pixels.
+        min_valid: Smallest share of valid pixels of a tile, 0 to 1.
+        shares: Shares of the labelled images for train, val and test.
+        splits: Folder of a train.txt, val.txt and test.txt to follow in place of drawing splits.
+        empty: What an image without any shape in the annotations is.
+        seed: Seed of the splits.
+
+    Raises:
+        SmirError: If the root holds other things, or images and labels cannot be used, with the file and what to do.
+    """
+    from smir.next_step import after_prepare
+    from smir.prepare.folder import Options, prepare
+
+    options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed)
+    print("\n".join([*prepare(options), after_prepare(root)]))
+
+
 class _Parser(ArgumentParser):
     """Takes `--download` for `--download true`."""
 
@@ -182,6 +225,7 @@ class _Parser(ArgumentParser):
 
 PARSER = _Parser
 COMMANDS = {
+    "folder": folder,
     "pascal_voc": pascal_voc,
     "cityscapes": cityscapes,
     "nassar": nassar,

@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -150,12 +150,29 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
         DataError: If the file cannot be read, has colours in place of ids, or is a JPEG.
     """
     with _open(path, "label") as file:
-        if file.format in ("JPEG", "MPO"):
-            raise DataError(
-                f"The label {path} is a JPEG, whose compression changes class ids along every border. Make the labels "
-                "anew as PNG, from what they were drawn in."
-            )
+        _refuse_jpeg(file, path)
         return _guarded(lambda: _stored(file, path), path, "label")
+
+
+def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
+    """Tells from the header of a label image how it holds its classes.
+
+    Raises:
+        DataError: If the file cannot be read as an image, or is a JPEG.
+    """
+    with _open(path, "label") as file:
+        _refuse_jpeg(file, path)
+        if file.mode == "P":
+            return "palette"
+        return "ids" if file.mode in _LABEL_MODES else "colors"
+
+
+def _refuse_jpeg(file: Image.Image, path: Path) -> None:
+    if file.format in ("JPEG", "MPO"):
+        raise DataError(
+            f"The label {path} is a JPEG, whose compression changes class ids along every border. Make the labels "
+            "anew as PNG, from what they were drawn in."
+        )
 
 
 def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:

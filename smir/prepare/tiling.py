@@ -94,9 +94,9 @@ def open_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | Non
     return None
 
 
-def close_record(path: Path, settings: Mapping[str, Any], **counts: int) -> None:
-    """Marks the job of `open_record` as finished and records what it made."""
-    write_atomic(path, json.dumps({"settings": dict(settings), **counts}, indent=1).encode())
+def close_record(path: Path, settings: Mapping[str, Any], **found: Any) -> None:
+    """Marks the job of `open_record` as finished and records what it made, of JSON types."""
+    write_atomic(path, json.dumps({"settings": dict(settings), **found}, indent=1).encode())
     path.with_suffix(".partial.json").unlink(missing_ok=True)
 
 
@@ -110,13 +110,13 @@ def _line(error: pyvips.Error) -> str:
     return "; ".join(str(error).split("\n")).strip("; ")
 
 
-def _starts(size: int, tile: int, stride: int) -> list[int]:
+def starts(size: int, tile: int, stride: int) -> list[int]:
     """Returns where tiles begin along a side, in pixels; the last one ends at the border."""
     starts = list(range(0, size - tile + 1, stride))
     return starts if starts[-1] + tile == size else [*starts, size - tile]
 
 
-def _open(source: Path, tile: int) -> pyvips.Image:
+def _open(source: Path, tile: int, grey: bool) -> pyvips.Image:
     """Opens an image for reading once from top to bottom, and checks that it can be tiled."""
     where = source.resolve()
     if not source.is_file():
@@ -128,10 +128,12 @@ def _open(source: Path, tile: int) -> pyvips.Image:
         raise DataError(
             f"{where} cannot be read as an image: {_line(error)}. Check or fetch the file again."
         ) from error
-    if image.format != "uchar" or image.interpretation not in ("srgb", "rgb") or image.bands not in (3, 4):
+    colored = image.interpretation in ("srgb", "rgb") and image.bands in (3, 4)
+    if image.format != "uchar" or not (colored or (grey and image.bands == 1)):
         raise DataError(
             f"{where} has {image.bands} bands of {image.format} ({image.interpretation}); 8-bit RGB, with or without "
-            f"alpha, is needed. Convert it: vips colourspace {source.name} converted.png srgb"
+            f"alpha, is needed{' for colours, or one band of 8 bits for class ids' if grey else ''}. Convert it: "
+            f"vips colourspace {source.name} converted.png srgb"
         )
     if image.get_typeof("orientation") and image.get("orientation") > 1:
         raise DataError(
@@ -203,7 +205,13 @@ def _valid_share(pixels: NDArray[np.uint8]) -> float:
 
 
 def tile_image(
-    source: Path, target: Path, tile: int = 256, overlap: int = 0, min_valid: float = 0.0, prefix: str = "nassar_"
+    source: Path,
+    target: Path,
+    tile: int = 256,
+    overlap: int = 0,
+    min_valid: float = 0.0,
+    prefix: str = "nassar_",
+    grey: bool = False,
 ) -> TileReport:
     """Cuts an image of any size into square PNG tiles (RGB uint8), reading it once from top to bottom.
 
@@ -219,6 +227,7 @@ def tile_image(
         min_valid: tiles with a smaller share of valid pixels (0 to 1) are left out. Valid is what is not fully
             transparent, or, in an image without alpha, neither pure black nor pure white. 0 keeps every tile.
         prefix: beginning of the tiles' names.
+        grey: whether an image of one band is taken, too; its tiles are grey.
 
     Raises:
         ConfigError: if tile, overlap or min_valid is out of range.
@@ -229,7 +238,7 @@ def tile_image(
             f"tile {tile}, overlap {overlap}, min_valid {min_valid}: tile must be at least 1, overlap at least 0 and "
             "below tile, min_valid between 0 and 1."
         )
-    image = _open(source, tile)
+    image = _open(source, tile, grey)
     stat = source.stat()
     settings = {"source": source.name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     settings |= {"tile": tile, "overlap": overlap, "min_valid": min_valid, "prefix": prefix}
@@ -245,7 +254,7 @@ def tile_image(
     if record is not None and len(present) == record["written"]:
         return TileReport(record["written"], record["skipped"])
 
-    tops, lefts = _starts(image.height, tile, tile - overlap), _starts(image.width, tile, tile - overlap)
+    tops, lefts = starts(image.height, tile, tile - overlap), starts(image.width, tile, tile - overlap)
     digits = max(5, len(str(len(tops) * len(lefts) - 1)))
     written = skipped = number = 0
     try:
@@ -262,7 +271,7 @@ def tile_image(
                         skipped += 1
                         continue
                     if name not in present:
-                        write_png(target / name, pixels[..., :3])
+                        write_png(target / name, pixels[..., 0] if image.bands == 1 else pixels[..., :3])
                     written += 1
                 progress.update(len(lefts))
     except pyvips.Error as error:

@@ -1,0 +1,42 @@
+# Your own images, in a folder made by `python -m smir prepare folder --root field`. Included by the Makefile.
+FIELD ?= field
+FIELD_RUNS ?= runs
+FIELD_REPORT ?= report
+FIELD_SEEDS ?= 0
+# what the segmentations start from; leave imagenet out where its weights can neither be downloaded nor given (IMAGENET=)
+FIELD_INITS ?= scratch imagenet selective
+# further words for every fit, for the pretraining and for the segmentations
+FIELD_FLAGS ?=
+FIELD_PRETRAIN_FLAGS ?=
+FIELD_SEGMENT_FLAGS ?=
+
+FIELD_PRETRAINED := $(FIELD_RUNS)/folder/selective/seed0
+FIELD_FIT = $(SMIR) fit --config experiments/folder/$1.yaml --config $(FIELD)/data.yaml --run.root $(FIELD_RUNS) \
+	--run.if_taken refuse $(FIELD_FLAGS)
+
+# What has finished is said to have, and its mark becomes newer than the data.
+$(FIELD_PRETRAINED)/DONE: $(FIELD)/data.yaml | .venv/installed
+	$(call FIELD_FIT,pretrain) $(FIELD_PRETRAIN_FLAGS)
+	@touch $@
+
+# $(call field_segment,init,name of the run,seed,what it rests on,further words)
+define field_segment
+FIELD_DONE_$1 += $(FIELD_RUNS)/folder/$2/seed$3/DONE
+$(FIELD_RUNS)/folder/$2/seed$3/DONE: $(FIELD)/data.yaml $4 | .venv/installed
+	$$(call FIELD_FIT,$2) --seed_everything $3 $5 $$(FIELD_SEGMENT_FLAGS)
+	@touch $$@
+endef
+
+$(foreach seed,$(FIELD_SEEDS),\
+$(eval $(call field_segment,scratch,segment-scratch,$(seed)))\
+$(eval $(call field_segment,imagenet,segment-imagenet,$(seed),,$(IMAGENET:%=--model.imagenet_file %)))\
+$(eval $(call field_segment,selective,segment,$(seed),$(FIELD_PRETRAINED)/DONE,\
+	--model.weights $(FIELD_PRETRAINED)/checkpoints/best.ckpt)))
+
+$(FIELD)/data.yaml:
+	@echo "$@ is not there. Make it: python -m smir prepare folder --images PHOTOS --labels LABELS --root $(FIELD)" >&2
+	@exit 1
+
+.PHONY: field
+field: $(foreach init,$(FIELD_INITS),$(FIELD_DONE_$(init)))  ## your own images: pretraining, three inits, report; FIELD=field (experiments/folder.mk)
+	$(SMIR) report $(FIELD_RUNS)/folder --out $(FIELD_REPORT)

@@ -1,0 +1,131 @@
+"""From what labels are called in their files to class ids: the option `--classes`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from smir.errors import ConfigError, DataError, first_few
+from smir.preprocessing import VOID
+
+BACKGROUND = "background"
+NOT_LABELLED = ("void", "ignore", "unlabelled", "unlabeled")
+"""Names that stand for pixels which are not labelled."""
+MOST_CLASSES = 254
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Classes, and which of them each source belongs to.
+
+    Attributes:
+        names: Class names by id.
+        ids: Class id, or 255 for not labelled, of every source: a category, a stored value or a colour.
+        left_out: Categories that are in no class and count as background.
+    """
+
+    names: list[str]
+    ids: dict[str, int]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def background(self) -> int:
+        """Id of what no shape covers."""
+        return next((place for place, name in enumerate(self.names) if is_background(name)), 0)
+
+
+def is_background(name: str) -> bool:
+    """Whether a class is what lies behind all shapes."""
+    return name.strip().lower() == BACKGROUND
+
+
+def is_void(name: str) -> bool:
+    """Whether a name says that pixels are not labelled."""
+    return name.strip().lower() in NOT_LABELLED
+
+
+def entries(given: Sequence[str]) -> list[tuple[str, str]]:
+    """Splits entries `name` or `name=source` of `--classes`; a name alone is its own source.
+
+    Raises:
+        ConfigError: If a part is empty, or a source stands there twice.
+    """
+    pairs: list[tuple[str, str]] = []
+    for entry in given:
+        name, equals, source = (part.strip() for part in entry.partition("="))
+        if not name or (equals and not source):
+            raise ConfigError(f"--classes holds {entry!r}; an entry is NAME or NAME=SOURCE.")
+        pairs.append((name, source if equals else name))
+    sources = [source for _, source in pairs]
+    if twice := sorted({source for source in sources if sources.count(source) > 1}):
+        raise ConfigError(f"--classes names {first_few(twice)} more than once.")
+    return pairs
+
+
+def table_of(pairs: Iterable[tuple[str, str]], left_out: Iterable[str] = ()) -> ClassTable:
+    """Numbers class names in their order of appearance; several sources of one name are one class.
+
+    Raises:
+        ConfigError: If there are fewer than two classes, or more than fit beside 255.
+    """
+    names: list[str] = []
+    ids: dict[str, int] = {}
+    for name, source in pairs:
+        if is_void(name):
+            ids[source] = VOID
+            continue
+        if name not in names:
+            names.append(name)
+        ids[source] = names.index(name)
+    if not 2 <= len(names) <= MOST_CLASSES:
+        raise ConfigError(
+            f"{len(names)} classes ({first_few(names) or 'none'}) cannot be told apart; 2 to {MOST_CLASSES} are needed."
+        )
+    table = ClassTable(names, ids, tuple(left_out))
+    if table.left_out:
+        table.ids.update(dict.fromkeys(table.left_out, table.background))
+    return table
+
+
+def of_categories(given: Sequence[str] | None, declared: Sequence[str], used: Iterable[str], where: str) -> ClassTable:
+    """Classes of drawn shapes: the categories that have any, after a background for what no shape covers.
+
+    Args:
+        given: `--classes`, or None for all categories.
+        declared: Categories in the order of their file.
+        used: Categories that have a shape.
+        where: The files, for messages.
+
+    Raises:
+        ConfigError: If `--classes` names a category that does not exist.
+        DataError: If categories differ in capitals and spaces alone.
+    """
+    used = set(used)
+    known = [*declared, *sorted(used - set(declared))]
+    if given is None:
+        _refuse_lookalikes([name for name in known if name in used], where)
+        chosen = [(name, name) for name in known if name in used and not is_background(name)]
+    else:
+        chosen = entries(given)
+        unknown = [source for _, source in chosen if source not in known and not is_background(source)]
+        if unknown:
+            raise ConfigError(
+                f"--classes names {first_few(map(repr, unknown))}, but the categories in {where} are: "
+                f"{', '.join(known) or 'none'}."
+            )
+    if not any(is_background(name) for name, _ in chosen):
+        chosen.insert(0, (BACKGROUND, BACKGROUND))
+    sources = {source for _, source in chosen}
+    left_out = sorted(name for name in used - sources if not is_background(name))
+    table = table_of(chosen, left_out)
+    table.ids.update({name: table.background for name in used if is_background(name) and name not in table.ids})
+    return table
+
+
+def _refuse_lookalikes(names: list[str], where: str) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(" ".join(name.lower().split()), name)
+        if other != name:
+            raise DataError(
+                f"The categories {other!r} and {name!r} in {where} differ in capitals or spaces alone. Rename one "
+                f"in the tool, or join them: --classes '[{other}, {other}={name}, ...]'."
+            )

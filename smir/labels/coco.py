@@ -1,0 +1,91 @@
+"""COCO's JSON: one file for many images; shapes are polygons or run lengths."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from smir.errors import DataError, first_few
+from smir.labels.annotations import Annotated, Annotations, Drawn
+from smir.labels.shapes import Polygon, RunLengths, Shape, numbers
+
+TITLE = "COCO JSON"
+
+
+def is_coco(content: Any) -> bool:
+    """Whether the content of a JSON file is of this format."""
+    return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
+
+
+def read_coco(path: Path, content: dict[str, Any]) -> Annotations:
+    """Reads images, categories and shapes.
+
+    Raises:
+        DataError: If ids clash or lead nowhere, or a shape is not what the format says.
+    """
+    categories = _by_id(path, content, "categories")
+    images = _by_id(path, content, "images")
+    found = Annotations(TITLE, declared=list(dict.fromkeys(str(c.get("name")) for c in categories.values())))
+    annotated = {key: Annotated(*_image(path, image), [], path) for key, image in images.items()}
+    for place, entry in enumerate(_list(path, content, "annotations")):
+        where = f"annotation {entry.get('id', f'number {place}')}"
+        for key, known in (("image_id", images), ("category_id", categories)):
+            if entry.get(key) not in known:
+                raise DataError(f"{path}: {where} has {key} {entry.get(key)!r}, which is no {key[:-3]} of the file.")
+        category = str(categories[entry["category_id"]].get("name"))
+        shape = _shape(path, entry.get("segmentation"), where)
+        if isinstance(shape, str):
+            found.left_out[shape] += 1
+        else:
+            annotated[entry["image_id"]].shapes.append(Drawn(category, shape, where))
+    found.images = list(annotated.values())
+    return found
+
+
+def _list(path: Path, content: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = content[key]
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f"{path}: {key!r} should be a list of records, as COCO has it.")
+    return entries
+
+
+def _by_id(path: Path, content: dict[str, Any], key: str) -> dict[Any, dict[str, Any]]:
+    entries = _list(path, content, key)
+    if strange := [entry.get("id") for entry in entries if not isinstance(entry.get("id"), int | str)]:
+        raise DataError(f"{path}: {key!r} holds the id {strange[0]!r}; an id is a number or a word.")
+    by_id = {entry["id"]: entry for entry in entries}
+    if len(by_id) < len(entries):
+        counts = Counter(entry["id"] for entry in entries)
+        twice = [value for value, count in counts.items() if count > 1]
+        raise DataError(
+            f"{path}: {key!r} has the id {first_few(twice)} more than once, so shapes cannot be told apart."
+        )
+    return by_id
+
+
+def _image(path: Path, image: dict[str, Any]) -> tuple[str, tuple[int, int]]:
+    name, height, width = (image.get(key) for key in ("file_name", "height", "width"))
+    if not isinstance(name, str) or not isinstance(height, int) or not isinstance(width, int):
+        raise DataError(
+            f"{path}: image {image['id']} needs file_name, height and width, got {name}, {height}, {width}."
+        )
+    return name, (height, width)
+
+
+def _shape(path: Path, stored: Any, where: str) -> Shape | str:
+    """The shape, or what kind of shape without an area it is."""
+    if not stored:
+        return "boxes without an outline"
+    if isinstance(stored, dict):
+        size, counts = stored.get("size"), stored.get("counts")
+        if isinstance(size, list) and len(size) == 2 and isinstance(counts, str | list):
+            counts = counts if isinstance(counts, str) else [int(c) for c in numbers(counts, path, where)]
+            return RunLengths((size[0], size[1]), counts)
+    elif isinstance(stored, list):
+        outlines = [numbers(outline, path, f"the outline of {where}") for outline in stored]
+        if odd := [outline for outline in outlines if len(outline) % 2]:
+            raise DataError(
+                f"{path}: an outline of {where} has {len(odd[0])} numbers; they should be pairs of x and y."
+            )
+        outlines = [outline for outline in outlines if len(outline) >= 6]
+        return Polygon(outlines) if outlines else "outlines of less than three points"
+    raise DataError(f"{path}: the segmentation of {where} is neither polygons nor run lengths: {str(stored)[:80]}.")

@@ -1,0 +1,85 @@
+"""Labelme's JSON: one file for each image; shapes are polygons, boxes, circles and small masks."""
+
+import base64
+import binascii
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from smir.errors import DataError
+from smir.labels.annotations import Annotated, Annotations, Drawn
+from smir.labels.shapes import Bitmap, Polygon, Shape, box, ellipse, numbers
+
+TITLE = "Labelme JSON"
+
+
+def is_labelme(content: Any) -> bool:
+    """Whether the content of a JSON file is of this format."""
+    return isinstance(content, dict) and isinstance(content.get("shapes"), list) and "imagePath" in content
+
+
+def read_labelme(path: Path, content: dict[str, Any], folder: Path) -> Annotations:
+    """Reads the shapes of an image.
+
+    Args:
+        path: The file; it is called like its image, whose stored path may be of another machine.
+        content: What it holds.
+        folder: Folder of all such files, to which the image's name is relative.
+
+    Raises:
+        DataError: If something is not what the format says.
+    """
+    name, height, width = (content.get(key) for key in ("imagePath", "imageHeight", "imageWidth"))
+    if not isinstance(name, str) or not isinstance(height, int) or not isinstance(width, int):
+        raise DataError(f"{path} needs imagePath, imageHeight and imageWidth, got {name}, {height}, {width}.")
+    found = Annotations(TITLE)
+    shapes: list[Drawn] = []
+    for place, stored in enumerate(content["shapes"]):
+        where = f"shape number {place}"
+        if not isinstance(stored, dict) or not isinstance(stored.get("label"), str):
+            raise DataError(f"{path}: {where} has no label.")
+        shape = _shape(path, stored, where)
+        if isinstance(shape, str):
+            found.left_out[shape] += 1
+        else:
+            shapes.append(Drawn(stored["label"], shape, where))
+    image = path.relative_to(folder).with_suffix(PurePosixPath(name).suffix)
+    found.images = [Annotated(image.as_posix(), (height, width), shapes, path)]
+    return found
+
+
+def _shape(path: Path, stored: dict[str, Any], where: str) -> Shape | str:
+    """The shape, or what kind of shape without an area it is."""
+    points = stored.get("points")
+    if not isinstance(points, list):
+        raise DataError(f"{path}: {where} has no points.")
+    pairs = [numbers(point, path, f"a point of {where}") for point in points]
+    if bad := [pair for pair in pairs if len(pair) != 2]:
+        raise DataError(f"{path}: a point of {where} is {bad[0]}; it should be x and y.")
+    kind = stored.get("shape_type") or "polygon"
+    if kind == "polygon":
+        flat = [value for pair in pairs for value in pair]
+        return Polygon([flat]) if len(pairs) >= 3 else "outlines of less than three points"
+    if kind in ("rectangle", "circle", "mask") and len(pairs) != 2:
+        raise DataError(f"{path}: {where} is a {kind} of {len(pairs)} points; it should have 2.")
+    if kind == "rectangle":
+        return box(*pairs[0], *pairs[1])
+    if kind == "circle":
+        (x, y), edge = pairs
+        radius = math.dist((x, y), edge)
+        return ellipse(x, y, radius, radius)
+    return _bitmap(path, stored, pairs, where) if kind == "mask" else f"shapes of the kind {kind}"
+
+
+def _bitmap(path: Path, stored: dict[str, Any], corners: Sequence[Sequence[float]], where: str) -> Bitmap:
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(str(stored.get("mask")))), formats=["PNG"]) as image:
+            inside = np.asarray(image.convert("L")) > 0
+    except (OSError, ValueError, SyntaxError, binascii.Error, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: the mask of {where} is not a PNG: {error}.") from error
+    return Bitmap(round(corners[0][0]), round(corners[0][1]), inside)

@@ -1,0 +1,154 @@
+"""Label images: class ids in grey, palette indices, or colours, alone or with CVAT's list of colours."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from smir.data.decode import label_kind, read_image, read_label
+from smir.data.walk import in_parallel
+from smir.errors import DataError, first_few
+from smir.labels.classes import ClassTable
+from smir.preprocessing import UInt8
+
+COLOR_LIST = "labelmap.txt"
+MOST_VALUES = 64
+"""Values or colours of one file above which it is a picture, or was resized smoothly; VOC has 22."""
+
+Coding = Literal["ids", "colors", "grey colors"]
+
+
+@dataclass(frozen=True)
+class MaskFiles:
+    """Label images, one for each image.
+
+    Attributes:
+        folder: Their folder.
+        names: Their paths below it.
+        colors: Name of every colour `#rrggbb`, where CVAT's list of them is there.
+        coding: What tells pixels apart: the stored value, the colour, or a colour that is always grey.
+        values: Pixels of each value (`7`), colour (`#00ff00`) or, with `colors`, name.
+    """
+
+    folder: Path
+    names: list[str]
+    colors: Mapping[str, str]
+    coding: Coding
+    values: Counter[str]
+
+    @property
+    def title(self) -> str:
+        """Name of the format."""
+        if self.colors:
+            return f"masks in the colours of {COLOR_LIST} (CVAT, segmentation mask)"
+        return "masks in colours" if self.coding == "colors" else "masks of class ids"
+
+    def label(self, name: str, table: ClassTable) -> UInt8:
+        """Class ids and void (H, W) of a file."""
+        pixels = stored(self.folder / name, self.coding)
+        values, places = np.unique(pixels, return_inverse=True)
+        ids = np.array([table.ids[key_of(value, self.coding, self.colors)] for value in values.tolist()], np.uint8)
+        label: UInt8 = ids[places].reshape(pixels.shape)
+        return label
+
+
+def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given: Sequence[str] | None) -> MaskFiles:
+    """Finds out what label images hold; palette indices are ids unless colours have names.
+
+    Args:
+        folder: Their folder.
+        names: Their paths below it.
+        colors: Name of every colour `#rrggbb`, or nothing.
+        given: `--classes`, which may name colours.
+
+    Raises:
+        DataError: If a file is no label image, or files are of two kinds.
+    """
+    by_color = bool(colors) or any("=#" in entry.replace(" ", "") for entry in given or ())
+    kinds = list(in_parallel(lambda name: label_kind(folder / name), names, "Labels"))
+    of_kind = {kind: [n for n, k in zip(names, kinds, strict=True) if k == kind] for kind in dict.fromkeys(kinds)}
+    grey = [] if by_color else [name for kind in ("ids", "palette") for name in of_kind.get(kind, [])]
+    if "colors" in of_kind and grey:
+        raise DataError(
+            f"{folder.absolute()} holds {len(of_kind['colors'])} masks in colours ({first_few(of_kind['colors'])}) and "
+            f"{len(grey)} of class ids ({first_few(grey)}). Export all of them in one way."
+        )
+    coding: Coding = "colors" if "colors" in of_kind or (by_color and "palette" in of_kind) else "ids"
+    values: Counter[str] = Counter()
+    for part in in_parallel(lambda name: _count(folder / name, coding, colors), names, "Label values"):
+        values += part
+    if coding == "colors" and not by_color and all(key[1:3] == key[3:5] == key[5:7] for key in values):
+        coding, values = "grey colors", Counter({str(int(key[1:3], 16)): count for key, count in values.items()})
+    return MaskFiles(folder, names, colors, coding, values)
+
+
+def stored(path: Path, coding: Coding) -> npt.NDArray[np.int32]:
+    """What a file holds (H, W): stored values, or colours as 0xRRGGBB."""
+    if coding == "ids":
+        return read_label(path)
+    image = read_image(path)
+    if coding == "grey colors":
+        return image[..., 0].astype(np.int32)
+    return image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+
+
+def key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
+    """The name, colour or number that a stored value stands for."""
+    if coding != "colors":
+        return str(value)
+    color = f"#{value:06x}"
+    return colors.get(color, color)
+
+
+def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> Counter[str]:
+    values, counts = np.unique(stored(path, coding), return_counts=True)
+    if len(values) > MOST_VALUES:
+        raise DataError(
+            f"The label {path} holds {len(values)} different {'values' if coding == 'ids' else 'colours'}; a label "
+            "image has one for each class. It is a photograph, a picture that shows labels over it, or was resized "
+            "with smooth borders. Export the masks again, as PNG and at full size."
+        )
+    found: Counter[str] = Counter()
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        key = key_of(value, coding, colors)
+        if colors and key.startswith("#"):
+            raise DataError(
+                f"The label {path} has {count} pixels of the colour {key}, which {COLOR_LIST} does not name. It names: "
+                f"{first_few((f'{name} {color}' for color, name in colors.items()), 8)}."
+            )
+        found[key] += count
+    return found
+
+
+def read_color_list(path: Path) -> dict[str, str]:
+    """Reads CVAT's list of colours, lines of `name:red,green,blue:parts:actions`.
+
+    Returns:
+        Name of every colour `#rrggbb`.
+
+    Raises:
+        DataError: If the file is no such list, or a colour has two names.
+    """
+    colors: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}.") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = re.fullmatch(r"(.+?):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(:.*)?", line.strip())
+        channels = [int(value) for value in match.groups()[1:4]] if match else []
+        if match is None or max(channels) > 255:
+            raise DataError(f"Line {number} of {path} should be name:red,green,blue:: but is {line[:80]!r}.")
+        color = "#" + "".join(f"{value:02x}" for value in channels)
+        if colors.setdefault(color, match[1]) != match[1]:
+            raise DataError(f"{path} gives the colour {color} to {colors[color]!r} and {match[1]!r}.")
+    if not colors:
+        raise DataError(f"{path} names no colour.")
+    return colors

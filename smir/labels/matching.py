@@ -1,0 +1,96 @@
+"""Which image a label belongs to: both come with paths, of which the ends agree."""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from smir.data.lists import stem
+from smir.errors import DataError, first_few
+
+
+class ImageNames:
+    """The images that labels may belong to.
+
+    Args:
+        names: Paths relative to their folder, with forward slashes.
+        folder: The folder, for messages.
+    """
+
+    def __init__(self, names: Iterable[str], folder: Path) -> None:
+        self.folder = folder
+        self.names = list(names)
+        self._by_stem: dict[str, list[str]] = {}
+        for name in self.names:
+            self._by_stem.setdefault(_parts(name)[-1], []).append(name)
+
+    def find(self, label: str) -> str | None:
+        """The image of that name, without regard to the suffix, or None.
+
+        Of several in different folders it is the one that shares the most folders with the label's own path.
+
+        Raises:
+            DataError: If several share equally many.
+        """
+        parts = _parts(label)
+        shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
+        best = [name for name, count in shared.items() if count == max(shared.values())]
+        if len(best) > 1:
+            raise DataError(
+                f"The label {label} may belong to {first_few(best)} in {self.folder.absolute()}. Keep the folders in "
+                "the labels' names, or give each image a name of its own."
+            )
+        return best[0] if best else None
+
+    def match(self, labels: Iterable[str], where: Path) -> dict[str, str]:
+        """Finds the image of every label.
+
+        Args:
+            labels: Names or paths of the labels.
+            where: Where they come from, for messages.
+
+        Returns:
+            The label of every image that has one, in the order of the labels.
+
+        Raises:
+            DataError: If a label has no image, or an image has two labels.
+        """
+        labels = list(labels)
+        found: dict[str, str] = {}
+        missing: list[str] = []
+        for label in labels:
+            image = self.find(label)
+            if image is None:
+                missing.append(label)
+            elif (other := found.setdefault(image, label)) != label:
+                raise DataError(
+                    f"The image {image} has two labels in {where.absolute()}: {other} and {label}. Keep one of them."
+                )
+        if missing:
+            raise DataError(self._no_image(missing, len(labels), where))
+        return found
+
+    def _no_image(self, missing: list[str], count: int, where: Path) -> str:
+        there = f"Images in {self.folder.absolute()} look like: {first_few(self.names)}."
+        if len(missing) == count:
+            return (
+                f"None of the {count} labels in {where.absolute()} has the name of an image. Labels look like: "
+                f"{first_few(missing)}. {there} Names must be the same but for folders and suffix: rename one side, "
+                "or check that the two folders belong together."
+            )
+        return (
+            f"{len(missing)} of {count} labels in {where.absolute()} have no image: {first_few(missing)}. {there} Add "
+            "the images, or remove these labels."
+        )
+
+
+def _parts(name: str) -> list[str]:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return [*path.parts[:-1], stem(path.name)]
+
+
+def _common_end(one: list[str], other: list[str]) -> int:
+    count = 0
+    for mine, theirs in zip(reversed(one), reversed(other), strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count

@@ -1,0 +1,96 @@
+"""Tells by content what a file or folder of labels is, and reads it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from smir.data.decode import IMAGE_SUFFIXES, list_images
+from smir.errors import DataError, first_few
+from smir.labels.annotations import Annotations
+from smir.labels.coco import TITLE as COCO
+from smir.labels.coco import is_coco, read_coco
+from smir.labels.cvat import TITLE as CVAT
+from smir.labels.cvat import read_cvat
+from smir.labels.labelme import TITLE as LABELME
+from smir.labels.labelme import is_labelme, read_labelme
+from smir.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
+
+KNOWN = f"label images (PNG), {COCO}, {LABELME}, or {CVAT}"
+_ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
+_CVAT_MASKS = "SegmentationClass"
+
+
+def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations | MaskFiles:
+    """Reads labels in whichever format they are.
+
+    Args:
+        path: A file, or a folder of files.
+        given: `--classes`: where it names colours, palettes are read as colours.
+
+    Raises:
+        DataError: If the format is none of those that are known, or two of them; if a file is damaged.
+    """
+    if path.is_file():
+        return _read_file(path)
+    if (colors := _color_list(path)) is not None:
+        folder = path / _CVAT_MASKS if (path / _CVAT_MASKS).is_dir() else path
+        return read_masks(folder, list_images(folder), read_color_list(colors), given)
+    read = [found for file in _annotation_files(path) if (found := _read_annotations(file, path)) is not None]
+    titles = list(dict.fromkeys(found.title for found in read))
+    if len(titles) > 1:
+        raise DataError(
+            f"{path.absolute()} holds labels in {len(titles)} formats: {', '.join(titles)}. Give one of them."
+        )
+    if titles:
+        whole = Annotations(titles[0])
+        for found in read:
+            whole.add(found)
+        return whole
+    if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
+        return read_masks(path, list_images(path), {}, given)
+    there = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
+    raise DataError(f"{path.absolute()} holds no labels that are known: {KNOWN}. It holds {there}.")
+
+
+def _read_file(path: Path) -> Annotations | MaskFiles:
+    if path.suffix.lower() in _ARCHIVES:
+        raise DataError(f"{path.absolute()} is an archive. Unpack it, and give the folder.")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise DataError(
+            f"{path.absolute()} is one label image. It serves with an orthomosaic of its size; for a folder of images "
+            "give the folder of their label images."
+        )
+    if (found := _read_annotations(path, path.parent)) is None:
+        raise DataError(f"{path.absolute()} is in no format that is known: {KNOWN}.")
+    return found
+
+
+def _color_list(folder: Path) -> Path | None:
+    places = [folder / COLOR_LIST, *([folder.parent / COLOR_LIST] if folder.name == _CVAT_MASKS else [])]
+    return next((place for place in places if place.is_file()), None)
+
+
+def _annotation_files(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in (".json", ".xml") and file.is_file() and not file.name.startswith(".")
+    )
+
+
+def _read_annotations(path: Path, folder: Path) -> Annotations | None:
+    """Reads an annotation file; None if it is of another format."""
+    if path.suffix.lower() == ".xml":
+        return read_cvat(path)
+    content = _json(path)
+    if is_coco(content):
+        return read_coco(path, content)
+    return read_labelme(path, content, folder) if is_labelme(content) else None
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}. Export it again.") from error

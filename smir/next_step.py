@@ -1,0 +1,134 @@
+"""The last line of a command says the next one, ready to be run: from a folder of images to predictions and beyond."""
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smir.errors import SmirError
+from smir.trust import read_yaml
+
+_KEPT = (
+    "--data",
+    "--model.network",
+    "--run.root",
+    "--seed_everything",
+    "--trainer.accelerator",
+    "--trainer.devices",
+    "--trainer.precision",
+)
+"""Options of a pretraining that its segmentation needs too, by how they begin."""
+_OF_PRETRAINING = ("--data.task", "--data.batch_size", "--data.mask")
+_BEST = Path("checkpoints") / "best.ckpt"
+
+
+def after_prepare(root: Path) -> str:
+    """The line after `prepare folder`."""
+    return _next("fit", "--config", "experiments/folder/pretrain.yaml", "--config", root / "data.yaml")
+
+
+def tell(words: Sequence[str], run: Path) -> None:
+    """Prints what a finished run came to, and the next command, unless `make` calls it by itself.
+
+    Args:
+        words: The words after `python -m smir` of this command, as they were given.
+        run: The run's folder.
+    """
+    if "MAKELEVEL" in os.environ:
+        return
+    with suppress(OSError, ValueError, KeyError, TypeError, yaml.YAMLError, SmirError):  # a hint is not worth an error
+        print("\n".join(closing(words, run)), flush=True)
+
+
+def closing(words: Sequence[str], run: Path) -> list[str]:
+    """The lines of `tell`."""
+    data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"]
+    if words[0] == "predict":
+        return [_next("inspect", "--ckpt", run / _BEST, *_images(data), "--out", "inspect")]
+    if data["init_args"]["task"] == "segment":
+        predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
+        images = [word for name in _images(data) for word in ("--data.predict_images", name)]
+        return [*_figures(run), _next(*predict, *images)]
+    if _is_folder(data) and data["init_args"].get("labels") is None:
+        return _how_to_label(data)
+    configs = _segment_configs(words)
+    if not configs:
+        return [_next("inspect", "--ckpt", run / _BEST, *_images(data), "--out", "inspect")]
+    return [_next("fit", *configs, *_kept_options(words), "--model.weights", run / _BEST)]
+
+
+def _next(*words: object) -> str:
+    return f"Next: python -m smir {shlex.join(map(str, words))}"
+
+
+def _is_folder(data: dict[str, Any]) -> bool:
+    return str(data["class_path"]).rpartition(".")[2] == "Folder"
+
+
+def _images(data: dict[str, Any]) -> list[str]:
+    """Images to look at or to predict: what `prepare folder` was given, or the folder's own."""
+    if not _is_folder(data):
+        return []
+    root = Path(data["init_args"]["root"])
+    with suppress(OSError, ValueError, KeyError):
+        source = str(json.loads((root / "prepared.json").read_text(encoding="utf-8"))["source"])
+        if Path(source).exists():
+            return [source]
+    return [str(root / data["init_args"]["images"])]
+
+
+def _how_to_label(data: dict[str, Any]) -> list[str]:
+    root = Path(data["init_args"]["root"])
+    images = _images(data)[0]
+    target = root if (root / "prepared.json").is_file() else root.with_name(f"{root.name}-labelled")
+    return [
+        "There are no labels yet. Label 20 images or more (docs/your-data.md); LABELS is what the tool exports:",
+        _next("prepare", "folder", "--images", images, "--labels", "LABELS", "--root", target),
+    ]
+
+
+def _figures(run: Path) -> list[str]:
+    """Test figures in one line; none where the run was not tested."""
+    if not (run / "test" / "metrics.json").is_file():
+        return []
+    test = json.loads((run / "test" / "metrics.json").read_text(encoding="utf-8"))
+    metrics, number = test["metrics"], test["images"]["number"]
+    classes = ", ".join(f"{name} {_percent(metrics[f'test/view/iou/{name}'])}" for name in test["classes"])
+    return [f"Test on {number} images: mIoU {_percent(metrics['test/view/miou'])} ({classes}), IoU in percent."]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """The name of every option and the words that it is made of."""
+    rest = iter(words[1:])
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        yield name, [word] if equals else [word, *(value for value in [next(rest, None)] if value is not None)]
+
+
+def _kept_options(words: Sequence[str]) -> list[str]:
+    kept = [given for name, given in _options(words) if name.startswith(_KEPT) and not name.startswith(_OF_PRETRAINING)]
+    return [word for given in kept for word in given]
+
+
+def _segment_configs(words: Sequence[str]) -> list[str]:
+    """The configs of the segmentation after a pretraining: what lies beside its own, and the files of data."""
+    found: dict[str, bool] = {}
+    for name, given in _options(words):
+        if name not in ("--config", "-c"):
+            continue
+        path = Path(given[-1].removeprefix(f"{name}="))
+        beside = [path.with_name(f"segment-{path.stem}.yaml"), path.with_name("segment.yaml")]
+        if set(read_yaml(path)) <= {"data", "include"}:
+            found.setdefault(str(path), False)
+        elif config := next((other for other in beside if other.is_file()), None):
+            found.setdefault(str(config), True)
+    return [word for path in found for word in ("--config", path)] if any(found.values()) else []

@@ -1,0 +1,159 @@
+"""The images of a field: links to photographs, or tiles of an orthomosaic."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from smir.data.decode import image_size, list_images
+from smir.data.lists import stem
+from smir.data.walk import in_parallel
+from smir.errors import DataError
+from smir.prepare.tiling import RECORD_NAME, starts, tile_image
+
+TILE_PREFIX = "tile_"
+
+
+def photographs(folder: Path, labels: Path | None) -> list[str]:
+    """Lists the images of a folder; those of a label folder inside it are none.
+
+    Raises:
+        DataError: If there is none, or two differ in their suffix alone.
+    """
+    names = list_images(folder)
+    if labels is not None and labels.is_dir() and labels.resolve() != folder.resolve():
+        names = [name for name in names if not (folder / name).resolve().is_relative_to(labels.resolve())]
+    if not names:
+        raise DataError(f"All images in {folder.absolute()} lie in the folder of the labels, {labels}.")
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(stem(name), name)) != name:
+            raise DataError(
+                f"{folder.absolute()} holds both {other} and {name}. Names must differ without their suffix; rename or "
+                "move one. If one of them is a label, keep labels in a folder of their own."
+            )
+    return names
+
+
+def link_images(source: Path, names: Sequence[str], target: Path) -> str:
+    """Puts every image below `target`, without a copy and without touching the original.
+
+    A hard link needs no room and stays valid when either side is moved or deleted. Where the file system has none, as
+    between two disks, it is a symbolic link.
+
+    Returns:
+        How they were linked, for the report.
+
+    Raises:
+        DataError: If another file is in the way, or no link can be made.
+    """
+    soft = 0
+    for name in tqdm(names, "Linking", unit="file", disable=None):
+        original, link = (source / name).resolve(), target / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists() or not link.samefile(original):
+            if link.is_symlink() or link.exists():
+                raise DataError(
+                    f"{link.absolute()} is there and is not {original}. Move it away, or choose another root."
+                )
+            _link(original, link)
+        soft += link.is_symlink()
+    return "linked (symbolic links: keep the photographs where they are)" if soft else "linked, without a copy"
+
+
+def _link(original: Path, link: Path) -> None:
+    with contextlib.suppress(OSError):
+        link.hardlink_to(original)
+        return
+    try:
+        link.symlink_to(original)
+    except OSError as error:
+        raise DataError(
+            f"{link.absolute()} cannot be made as a link to {original}: {error.strerror}. Choose a --root on a file "
+            "system that has links, such as that of the photographs."
+        ) from error
+
+
+def cut_tiles(source: Path, target: Path, tile: int, min_valid: float) -> str:
+    """Cuts an orthomosaic; see `tile_image`.
+
+    Returns:
+        What was made, for the report.
+    """
+    report = tile_image(source, target, tile, min_valid=min_valid, prefix=TILE_PREFIX)
+    if not report.written:
+        raise DataError(
+            f"None of the {report.skipped} tiles of {source.absolute()} has {100 * min_valid:g} % valid pixels. Lower "
+            "--min_valid, or use smaller tiles (--tile)."
+        )
+    left_out = f"; {report.skipped} at its border are mostly empty and left out" if report.skipped else ""
+    return f"cut into {report.written} tiles of {tile} x {tile} pixels{left_out}"
+
+
+def cut_label_map(source: Path, target: Path, images: Path, tile: int) -> None:
+    """Cuts a label image of a whole orthomosaic into the same tiles.
+
+    Raises:
+        DataError: If it is of another size.
+    """
+    shutil.rmtree(target, ignore_errors=True)  # of an earlier command, maybe of other labels
+    tile_image(source, target, tile, prefix=TILE_PREFIX, grey=True)
+    here, there = ((grid["width"], grid["height"]) for grid in (_grid(target), _grid(images)))
+    if here != there:
+        raise DataError(
+            f"The label image {source.absolute()} is {here[0]} x {here[1]} pixels, its orthomosaic {there[0]} x "
+            f"{there[1]}. Export it on the same grid: same extent, same pixel size."
+        )
+
+
+def blocks(tiles: Path, names: Iterable[str], enough: int) -> dict[str, str]:
+    """Groups tiles that lie side by side, so that those that train do not surround those that test.
+
+    Args:
+        tiles: Folder of the tiles.
+        names: Those to group.
+        enough: Number of groups that are wanted; blocks are as large as that allows, at most 4 x 4 tiles.
+
+    Returns:
+        The block of each tile.
+    """
+    grid = _grid(tiles)
+    columns = len(starts(grid["width"], grid["settings"]["tile"], grid["settings"]["tile"]))
+    places = {name: divmod(int(stem(name).removeprefix(TILE_PREFIX)), columns) for name in names}
+    found: dict[str, str] = {}
+    for side in (4, 2, 1):
+        found = {name: f"{row // side}, {column // side}" for name, (row, column) in places.items()}
+        if len(set(found.values())) >= enough:
+            break
+    return found
+
+
+def _grid(tiles: Path) -> dict[str, Any]:
+    """What `tile_image` recorded: `width` and `height` of its source, and its settings."""
+    grid: dict[str, Any] = json.loads((tiles / RECORD_NAME).read_text(encoding="utf-8"))
+    return grid
+
+
+def sizes(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Height and width of all images as they are shown.
+
+    Raises:
+        DataError: If one cannot be read, with its name.
+    """
+    found = in_parallel(lambda name: image_size(folder / name), names, "Sizes")
+    return dict(zip(names, found, strict=True))
+
+
+def files_digest(folder: Path, names: Iterable[str]) -> str:
+    """Number of files, and a hash of their names, sizes and times."""
+    sha256 = hashlib.sha256()
+    names = list(names)
+    for name in names:
+        status = (folder / name).stat()
+        sha256.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return f"{len(names)} files, {sha256.hexdigest()[:12]}"

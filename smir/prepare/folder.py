@@ -1,0 +1,222 @@
+"""Makes a field of someone's own images ready: what `python -m smir prepare folder` does."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from smir.atomic import write_atomically
+from smir.data.decode import IMAGE_SUFFIXES, list_images
+from smir.data.folder import Folder
+from smir.data.lists import read_list, write_list
+from smir.data.statistics import ChannelStatistics, channel_statistics
+from smir.errors import ConfigError, DataError, first_few
+from smir.labels.annotations import Annotations
+from smir.labels.masks import MaskFiles, read_masks
+from smir.labels.matching import ImageNames
+from smir.labels.recognise import read_labels
+from smir.prepare.field_images import blocks, cut_label_map, cut_tiles, files_digest, link_images, photographs, sizes
+from smir.prepare.field_labels import FieldLabels, convert
+from smir.prepare.field_preview import write_preview
+from smir.prepare.field_report import report_lines
+from smir.prepare.splits import SPLITS, Members, draw_splits, follow_splits
+from smir.prepare.tiling import close_record, has_record, open_record
+from smir.seeding import seed_for
+
+RECORD = "prepared.json"
+CONFIG = "data.yaml"
+PREVIEW = "preview.png"
+IMAGES, MASKS, LABEL_TILES = "images", "masks", "label_tiles"
+MOST_FOR_STATISTICS = 1000
+"""Images that mean and deviation are taken of; more change the third digit."""
+CROP = 256
+"""Side of the crops of experiments/folder; smaller images are enlarged to it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command was told; see `smir.commands.prepare.folder`."""
+
+    images: Path
+    labels: Path | None
+    classes: list[str] | None
+    root: Path
+    tile: int
+    min_valid: float
+    shares: tuple[float, float, float]
+    splits: Path | None
+    empty: Literal["unlabelled", "background"]
+    seed: int
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the images are one file, to be cut into tiles."""
+        return self.images.is_file()
+
+
+def prepare(options: Options) -> list[str]:
+    """Makes the field, or what is missing of it.
+
+    Returns:
+        The report, a line each.
+
+    Raises:
+        SmirError: If the folder holds other things, or images and labels cannot be used.
+    """
+    _check(options)
+    names = [] if options.is_map else photographs(options.images, options.labels)
+    images, labels = _images_settings(options, names), _labels_settings(options)
+    options.root.mkdir(parents=True, exist_ok=True)
+    if not (options.root / IMAGES).exists():  # an earlier command failed before it had done anything
+        (options.root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
+    before = open_record(options.root / RECORD, images)
+    if before is not None and before["labels"] == labels and (options.root / CONFIG).is_file():
+        return [*before["lines"], "All of this was there already; nothing has changed."]
+    lines = _make(options, names, earlier=before is not None and before["labels"] is not None)
+    close_record(options.root / RECORD, images, source=str(options.images), labels=labels, lines=lines)
+    return lines
+
+
+def _check(options: Options) -> None:
+    images, root = options.images.resolve(), options.root.resolve()
+    if not images.exists():
+        raise DataError(f"There is no folder or file {options.images.absolute()} with images.")
+    for option, path in (("labels", options.labels), ("splits", options.splits)):
+        if path is not None and not path.exists():
+            raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
+    if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
+    if root.is_relative_to(images) or images.is_relative_to(root):
+        raise ConfigError(
+            f"--root {options.root} and --images {options.images} lie within each other. The images stay where they "
+            "are; give a folder beside them."
+        )
+    there = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
+    if there and not has_record(root / RECORD):
+        raise DataError(
+            f"{root} holds files that this command did not write: {first_few(there)}. Give a new folder as --root."
+        )
+
+
+def _images_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
+    """What the images of a field depend on; a field of other images is another field."""
+    if options.is_map:
+        return {"images": options.images.name, "tile": options.tile, "min_valid": options.min_valid}
+    return {"images": options.images.name, "files": files_digest(options.images, names)}
+
+
+def _labels_settings(options: Options) -> dict[str, Any] | None:
+    """What masks and splits depend on; with other labels they are made anew."""
+    if options.labels is None:
+        return None
+    where = options.labels
+    files = sorted(f.relative_to(where).as_posix() for f in where.rglob("*") if f.is_file()) if where.is_dir() else []
+    return {
+        "files": files_digest(where, files) if files else files_digest(where.parent, [where.name]),
+        "classes": options.classes,
+        "shares": list(options.shares),
+        "splits": None if options.splits is None else files_digest(options.splits, [f"{s}.txt" for s in SPLITS]),
+        "empty": options.empty,
+        "seed": options.seed,
+    }
+
+
+def _make(options: Options, names: Sequence[str], earlier: bool) -> list[str]:
+    root, where = options.root, options.images
+    how = ""
+    if options.is_map:
+        where = root / IMAGES
+        how = cut_tiles(options.images, where, options.tile, options.min_valid)
+        names = photographs(where, None)
+    shapes = sizes(where, names)
+    labels, members, notes = None, None, []
+    if options.labels is not None:  # before the links, so that wrong labels leave little behind
+        labels = _labels(options, ImageNames(names, where), shapes)
+        members, kept = _splits(options, labels, ImageNames(names, where), earlier)
+        notes += [kept] if kept else []
+    if not options.is_map:
+        how = f"{len(names)} images, {link_images(options.images, names, root / IMAGES)}"
+    if labels is not None and members is not None:
+        for split in SPLITS:
+            write_list(root / f"{split}.txt", members[split])
+        write_preview(root / PREVIEW, root / IMAGES, root / MASKS, sorted(labels.pixels), labels.classes)
+    small = min(min(shape) for shape in shapes.values())
+    text = config_text(root, labels, _statistics(root, names), small if small < CROP else None)
+    write_atomically(root / CONFIG, text)
+    notes += _small_note(small)
+    return report_lines(f"{options.images}: {how}, in {root / IMAGES}", root, names, labels, members, notes)
+
+
+def _labels(options: Options, images: ImageNames, shapes: Mapping[str, tuple[int, int]]) -> FieldLabels:
+    assert options.labels is not None
+    tiles = options.root / LABEL_TILES
+    found: Annotations | MaskFiles
+    if options.is_map and options.labels.is_file() and options.labels.suffix.lower() in IMAGE_SUFFIXES:
+        cut_label_map(options.labels, tiles, options.root / IMAGES, options.tile)
+        found = read_masks(tiles, [name for name in list_images(tiles) if name in shapes], {}, options.classes)
+    else:
+        found = read_labels(options.labels, options.classes)
+    labels = convert(found, options.labels, options.classes, images, shapes, options.root / MASKS, options.empty)
+    shutil.rmtree(tiles, ignore_errors=True)
+    return labels
+
+
+def _splits(options: Options, labels: FieldLabels, images: ImageNames, earlier: bool) -> tuple[Members, str]:
+    """Splits that are given, that a field with fewer labels has already, or new ones; and what to say of it."""
+    lists = options.splits or (options.root if earlier else None)
+    if lists is None:
+        shown = labels.shown()
+        groups = blocks(options.root / IMAGES, shown, 2 * len(SPLITS)) if options.is_map else None
+        return draw_splits(shown, options.shares, options.seed, groups), ""
+    entries = {split: read_list(lists / f"{split}.txt") for split in SPLITS}
+    known = {split: [n for entry in entries[split] if (n := images.find(entry)) is not None] for split in SPLITS}
+    members = follow_splits(labels.shown(), known)
+    listed = {name for split in SPLITS for name in known[split]}
+    new = sum(name not in listed for name in labels.pixels)
+    bare = len(listed - labels.pixels.keys())
+    return members, (
+        f"Splits as in {lists}: {new} labelled images that are on none of its lists train; {bare} names on them have "
+        "no label."
+    )
+
+
+def _statistics(root: Path, names: Sequence[str]) -> ChannelStatistics:
+    """Of all images, so that more labels, and so other splits, leave the normalisation as it is."""
+    chance = np.random.default_rng(seed_for("field statistics"))
+    count = min(len(names), MOST_FOR_STATISTICS)
+    chosen = sorted(chance.permutation(len(names))[:count].tolist())
+    return channel_statistics(Folder(root, task="pretrain"), [f"{IMAGES}/{names[place]}" for place in chosen])
+
+
+def config_text(root: Path, labels: FieldLabels | None, statistics: ChannelStatistics, min_side: int | None) -> str:
+    """The config of the data, to be read after one of experiments/folder."""
+    options: dict[str, Any] = {"root": str(root), "images": IMAGES}
+    if labels is not None:
+        options |= {"labels": MASKS, "classes": labels.classes, "partial_labels": True}
+        options["split_files"] = {split: f"{split}.txt" for split in SPLITS}
+    options["mean"] = [round(value, 5) for value in statistics.mean]
+    options["std"] = [max(round(value, 5), 1e-5) for value in statistics.std]
+    if min_side is not None:
+        options["min_side"] = min_side
+    lines = [f"    {name}: {json.dumps(value)}" for name, value in options.items()]
+    head = [
+        "# Written by `python -m smir prepare folder`: your images for any config of experiments/folder, as a second",
+        "# --config. The root is relative to where commands are run; change it if you move the folder.",
+        "data:",
+        "  class_path: Folder",
+        "  init_args:",
+    ]
+    text = "\n".join([*head, *lines, ""])
+    assert yaml.safe_load(text)["data"]["init_args"]["root"] == str(root)
+    return text
+
+
+def _small_note(small: int) -> list[str]:
+    if small >= CROP:
+        return []
+    return [f"The smallest image has a side of {small} pixels; images below {CROP} are enlarged to that."]
