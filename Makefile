@@ -4,7 +4,7 @@ SMIR = .venv/bin/python -m smir
 DEMO = runs/demo
 DEMO_FIT = $(SMIR) fit --run.if_taken refuse --config experiments/demo
 
-.PHONY: help setup demo test lint bench fuzz torture
+.PHONY: help setup demo test lint docs bench fuzz torture
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -32,6 +32,9 @@ lint: .venv/installed  ## ruff, its formatter, and mypy (strict) on smir/
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+docs: .venv/installed  ## the documentation as a site in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
 bench: .venv/installed  ## measure how fast everything is, beside plain baselines; about 10 minutes, on a quiet machine
 	.venv/bin/python -m benchmarks

@@ -33,6 +33,6 @@ def write_images(root: Path, size: tuple[int, int], suffix: str, different: int,
             os.link(first, folder / f"{number:03d}-{copy:03d}{suffix}")
 
 
-def pool(root: Path, **more: Any) -> Folder:
+def pool(root: Path, batch_size: int = 8, **more: Any) -> Folder:
     """The datamodule that pretrains on these images."""
-    return Folder(root, task="pretrain", batch_size=8, **more)
+    return Folder(root, task="pretrain", batch_size=batch_size, **more)

@@ -14,11 +14,11 @@ from smir.data.cache import Cached
 from smir.data.pairs import Images
 from smir.preprocessing import UInt8
 
-ROUNDS, WARM_UP = 5, 3
+ROUNDS, WARM_UP, BATCH = 5, 3, 32
 KINDS = {
     # size, suffix, images, links to each, batches timed with decoding and without, goal
-    "Cityscapes-sized PNG (2048 x 1024)": (CITYSCAPES, ".png", 8, 40, 2, 24, 10),
-    "VOC-sized JPEG (500 x 375)": (VOC, ".jpg", 16, 50, 24, 72, 2),
+    "Cityscapes-sized PNG (2048 x 1024)": (CITYSCAPES, ".png", 8, 96, 1, 12, 10),
+    "VOC-sized JPEG (500 x 375)": (VOC, ".jpg", 16, 60, 8, 20, 2),
 }
 
 
@@ -47,7 +47,7 @@ def rows() -> Iterator[Row]:
         with tempfile.TemporaryDirectory(prefix="smir-bench-") as folder:
             root = Path(folder, "data")
             write_images(root, size, suffix, different, copies)
-            data = pool(root, cache=True, cache_folder=Path(folder, "cache"), num_workers=1)
+            data = pool(root, BATCH, cache=True, cache_folder=Path(folder, "cache"), num_workers=1)
             assert data.cache is not None
             data.cache.room.hold()
             through_cache = Images(data.images("pool"), data.min_side, data.cache)

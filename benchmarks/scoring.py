@@ -5,6 +5,8 @@ import copy
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Row, seconds, take_turns
 from benchmarks.plain import score_image
@@ -44,6 +46,9 @@ def rows(device: str) -> Iterator[Row]:
     def score() -> None:
         score_views(module, views, range(batch), num_samples=SAMPLES)
 
+    def score_paired() -> None:
+        score_views(module, views, range(batch), num_samples=2, paired=True)
+
     @torch.no_grad()
     def forward() -> None:
         for _ in range(SAMPLES):
@@ -57,15 +62,29 @@ def rows(device: str) -> Iterator[Row]:
         float32_forward=forward,
         bfloat16=_autocast(device, score),
         bfloat16_forward=_autocast(device, forward),
+        float32_paired=score_paired,
+        bfloat16_paired=_autocast(device, score_paired),
     )
+    operations = _operations(module.network, image)
     for precision in ("float32", "bfloat16"):
         faster, overhead = GOALS[device, precision]
         value, spread = times.ratio("plain", precision, scale=batch)
         note = f"{seconds(times.median('plain'))} against {seconds(times.median(precision) / batch)} an image"
         yield Row(_faster(precision), device, value, faster, "at least", spread=spread, note=note)
         value, spread = times.ratio(precision, f"{precision}_forward")
-        note = f"{batch} images: {seconds(times.median(f'{precision}_forward'))} are forward passes"
+        passes = times.median(f"{precision}_forward")
+        note = f"{batch} images: {seconds(passes)} are forward passes, at {operations / passes / 1e9:,.0f} GFLOP/s"
         yield Row(_overhead(precision), device, value, overhead, "at most", spread=spread, note=note)
+        value, spread = times.ratio("plain", f"{precision}_paired", scale=batch)
+        figure = f"{_faster(precision)}, with one pair of complementary masks for the five samples"
+        yield Row(figure, device, value, None, "at least", spread=spread, note="an option, another recipe")
+
+
+def _operations(network: torch.nn.Module, image: Tensor) -> int:
+    """Floating-point operations of all the passes that a batch needs."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(image)
+    return SAMPLES * int(counter.get_total_flops())
 
 
 def _faster(precision: str) -> str:

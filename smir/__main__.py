@@ -25,7 +25,9 @@ PLAIN = {
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
     "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
     "plan": "say how many runs, image visits and hours a list of commands will take",
+    "inspect": "show what a network finds hard or gets wrong on images, as one page with pictures",
     "report": "make the paper's tables and figures from finished runs, as Markdown, CSV, LaTeX and one page",
+    "export": "write a trained network as safetensors, ONNX and torch.export, with a model card; runs without smir",
 }
 
 NOISE = (

@@ -29,12 +29,29 @@ def replacing(path: Path, keep: Path | None = None) -> Iterator[IO[bytes]]:
     Raises:
         RunError: If it cannot be written, as on a full disk.
     """
+    with placing(path, keep) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def placing(path: Path, keep: Path | None = None) -> Iterator[Path]:
+    """As `replacing`, for what is written by a library that wants a name: gives that of the file to write.
+
+    Args:
+        path: The file; its folder is made.
+        keep: Where the old content goes. A kill between the two renames leaves it there alone.
+
+    Yields:
+        The name, beside `path`. The file must be there, and closed, when the block ends.
+
+    Raises:
+        RunError: If it cannot be written, as on a full disk.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         if keep is not None and path.is_file():
             path.replace(keep)

@@ -1,5 +1,6 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
+import dataclasses
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +17,19 @@ from smir.atomic import write_atomically
 from smir.configured import ConfiguredCLI, Parser
 from smir.data.files import FileList
 from smir.data.screening import RECORD as SKIPPED
-from smir.errors import CheckpointError, ConfigError
+from smir.errors import CheckpointError, ConfigError, DataError
 from smir.launch import agree_on_run, global_rank
-from smir.outputs import PredictionWriter, TestRecord, result_folder
+from smir.outputs import TestRecord, result_folder
+from smir.predictions import PredictionWriter
 from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
 from smir.recipes import digest, recipe_of
 from smir.run_options import RunOptions
 from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
-from smir.segmentation import SegmentationModule
+from smir.segmentation import SegmentationModule, usual_side_in
 from smir.tracking import save_environment, stopped_after
 from smir.training import SmirModule
 from smir.wandb_logging import Job, log_to_wandb
+from smir.weights import read_checkpoint
 
 
 class SmirCLI(ConfiguredCLI):
@@ -145,13 +148,26 @@ class SmirCLI(ConfiguredCLI):
         checkpoint = self._require_weights()
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
+        self.datamodule.trained_side = self._trained_side(checkpoint)
         source = self._source(checkpoint, self.datamodule.images("predict"))
+        self._add_predicted(source)
         self.finished = run_of_checkpoint(checkpoint)
         folder = result_folder(self.finished or checkpoint.parent, "predict", source)
         self._record_skipped(folder)
         self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
         self.config_init[self.subcommand].return_predictions = False
         rank_zero_info(f"Predictions go to {folder}.")
+
+    def _trained_side(self, checkpoint: Path) -> int | None:
+        """Usual shortest side of the images that the weights were trained on, if it can be known.
+
+        Where an old checkpoint is silent, the training images of the config tell, if they are there.
+        """
+        record: dict[str, Any] = read_checkpoint(checkpoint)["smir"]
+        try:
+            return usual_side_in(record) or self.datamodule.usual_side()
+        except DataError:
+            return None
 
     def _require_weights(self) -> Path:
         """Returns the checkpoint of `--ckpt_path`; `best` and `last` are those of the run that the config names."""
@@ -190,6 +206,13 @@ class SmirCLI(ConfiguredCLI):
         }
         source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
         return source
+
+    def _add_predicted(self, source: dict[str, Any]) -> None:
+        """Adds how images are read; and how large they are, or one orthomosaic.tif would be taken for another."""
+        files = self.datamodule.images("predict")
+        source["images"]["bytes"] = digest([files.path(index).stat().st_size for index in range(len(files))])
+        source["predict"] = dataclasses.asdict(self.datamodule.predict)
+        source["hash"] = digest([source["hash"], source["images"]["bytes"], source["predict"]])
 
     def _record_test(self, checkpoint: Path) -> tuple[Path, str]:
         pretrain = self.datamodule.task == "pretrain"

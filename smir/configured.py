@@ -1,16 +1,20 @@
 """How the command line becomes objects: options, links between data and model, and the callbacks of every run."""
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import DDPStrategy
 
 import smir.data
 import smir.selective  # registers the callback for its short name
 from smir.checkpoints import CheckpointFiles, RunCheckpoint
+from smir.errors import ConfigError
 from smir.finite import FiniteNumbers
 from smir.guarded import GuardedParser
 from smir.health import LearningHealth
@@ -21,6 +25,9 @@ from smir.stopping import StopTogether
 from smir.tracking import RunRecord
 from smir.training import SmirModule
 from smir.wandb_options import in_sweep
+
+# Lightning advertises a logger of its own at every start.
+logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "litlogger" not in str(record.msg))
 
 
 class Parser(GuardedParser, LightningArgumentParser):
@@ -68,7 +75,15 @@ class ConfiguredCLI(LightningCLI):
                 kwargs["plugins"] = [*(given if isinstance(given, list) else [given]), CheckpointFiles()]
         if config.accelerator == "cpu":
             kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
-        return super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        try:
+            trainer = super().instantiate_trainer(callbacks=callbacks, **kwargs)
+        except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
+            raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
+        if isinstance(trainer.strategy, DDPStrategy):
+            # Gradients are made where they are sent from, which spares copying them. By this door, as which strategy it
+            # will be is known once the trainer is there.
+            trainer.strategy._ddp_kwargs.setdefault("gradient_as_bucket_view", True)
+        return trainer
 
     def _checkpoints(self) -> list[ModelCheckpoint]:
         """`best` before `last`, so that `last` holds what `best` knows after this epoch."""

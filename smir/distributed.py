@@ -1,6 +1,7 @@
 """Small helpers for several ranks; without a process group they do nothing."""
 
-from typing import TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 from torch import nn
@@ -21,10 +22,15 @@ def sync_buffers(module: nn.Module) -> None:
         dist.broadcast(buffer, src=0)
 
 
-def gather(value: T) -> list[T]:
+def patient_group() -> Any:
+    """A group of all ranks that wait a week for each other; every rank must ask for it at the same time."""
+    return dist.new_group(backend="gloo", timeout=timedelta(days=7)) if ranks() > 1 else None
+
+
+def gather(value: T, group: Any = None) -> list[T]:
     """Collects one picklable value of every rank, in the order of the ranks, on all of them."""
     if ranks() == 1:
         return [value]
     values: list[T | None] = [None] * ranks()
-    dist.all_gather_object(values, value)
+    dist.all_gather_object(values, value, group)
     return values  # type: ignore[return-value]  # all_gather_object has filled every place

@@ -4,15 +4,18 @@ import inspect
 import re
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from smir.errors import ConfigError
-from smir.trust import refusal
+from smir.trust import refusal, scan_file
 
 _allowed: set[str] = set()
 """Packages that were allowed in this process; the parser's settings are of the process, too."""
+_trusted: list[str] = []
+"""Those of the command at hand."""
 
 
 def trust_only(packages: Sequence[str]) -> None:
@@ -24,6 +27,12 @@ def trust_only(packages: Sequence[str]) -> None:
         instantiate_subclass_spec_in_any=False,
     )
     _allowed.update(packages)
+    _trusted[:] = packages
+
+
+def scan_config(path: Path) -> None:
+    """Looks through a config that a command takes of itself, as `smir.trust.scan_words` does those that are named."""
+    scan_file(path, _trusted)
 
 
 class GuardedParser(ArgumentParser):

@@ -4,6 +4,7 @@ Every policy is called by keyword with `grid`, `scores`, `generator` and `stage`
 """
 
 import abc
+import math
 
 import torch
 from torch import BoolTensor, Generator, Tensor
@@ -78,10 +79,140 @@ class HardestMask(MaskPolicy):
         self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
     ) -> BoolTensor:
         """Takes the hardest patches of every row of `scores`; see `MaskPolicy`."""
-        if scores is None:
-            raise ConfigError("HardestMask needs the patch scores of the image, which only SelectiveMasking makes.")
-        hardest = scores.sort(dim=-1, descending=True, stable=True).indices
-        return _masked(hardest[..., : int(self.ratio * len(grid))], scores.shape)
+        hardest = _needed(scores, self).sort(dim=-1, descending=True, stable=True).indices
+        return _masked(hardest[..., : int(self.ratio * len(grid))], hardest.shape)
+
+
+class MixedMask(MaskPolicy):
+    """Masks the hardest patches and, for the rest of the count, random ones of the others.
+
+    Args:
+        ratio: Share of the patches that is masked, between 0 and 1.
+        hardest: Share of the masked patches that are the hardest: 0 is `RandomMask`, 1 is `HardestMask`.
+
+    Raises:
+        ConfigError: If `hardest` is not a share.
+    """
+
+    needs_scores = True
+
+    def __init__(self, ratio: float = 0.5, hardest: float = 0.5) -> None:
+        super().__init__(ratio)
+        if not 0 <= hardest <= 1:
+            raise ConfigError(f"hardest is a share of the masked patches, from 0 to 1, got {hardest}.")
+        self.hardest = hardest
+
+    def __call__(
+        self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
+    ) -> BoolTensor:
+        """Takes the hardest of every row of `scores`, then draws; see `MaskPolicy`."""
+        return _hardest_and_random(_needed(scores, self), int(self.ratio * len(grid)), self.hardest, generator)
+
+
+class RampMask(MaskPolicy):
+    """Goes from random to the hardest patches over the stages, after "Hard Patches Mining" (Wang et al., CVPR 2023).
+
+    The share of the masked patches that are the hardest grows by the same step from stage to stage, from none in stage
+    0; the others are drawn at random.
+
+    Args:
+        ratio: Share of the patches that is masked, between 0 and 1.
+        last: Stage from which the hardest alone are masked; 9 is the last of ten.
+
+    Raises:
+        ConfigError: If `last` is not positive.
+    """
+
+    needs_scores = True
+
+    def __init__(self, ratio: float = 0.5, last: int = 9) -> None:
+        super().__init__(ratio)
+        if last < 1:
+            raise ConfigError(f"last is the stage that ends the ramp, 1 or more, got {last}.")
+        self.last = last
+
+    def __call__(
+        self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
+    ) -> BoolTensor:
+        """Takes the stage's share of the hardest, then draws; see `MaskPolicy`."""
+        share = min(1.0, stage / self.last)
+        return _hardest_and_random(_needed(scores, self), int(self.ratio * len(grid)), share, generator)
+
+
+class ProportionalMask(MaskPolicy):
+    """Draws the masked patches one after the other, each with a probability in proportion to its score.
+
+    Args:
+        ratio: Share of the patches that is masked, between 0 and 1.
+    """
+
+    needs_scores = True
+
+    def __call__(
+        self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
+    ) -> BoolTensor:
+        """Draws one mask for every row of `scores`; see `MaskPolicy`."""
+        weights = _needed(scores, self).double().clamp(min=1e-12)
+        # The smallest of independent exponential times of these rates are such a draw (Efraimidis & Spirakis, 2006).
+        drawn = torch.empty(weights.shape, dtype=torch.double).exponential_(generator=generator).to(weights.device)
+        order = (drawn / weights).argsort(dim=-1)
+        return _masked(order[..., : int(self.ratio * len(grid))], order.shape)
+
+
+class BlockMask(MaskPolicy):
+    """Masks random rectangles of patches until `int(ratio * P)` are hidden, after BEiT (Bao et al., ICLR 2022).
+
+    Args:
+        ratio: Share of the patches that is masked, between 0 and 1.
+        smallest: Patches of the smallest rectangle, but for the last ones, which fill up the count.
+        aspect: Height over width of the flattest rectangle; the steepest is its inverse.
+
+    Raises:
+        ConfigError: If `smallest` is not positive, or `aspect` not between 0 and 1.
+    """
+
+    def __init__(self, ratio: float = 0.5, smallest: int = 16, aspect: float = 0.3) -> None:
+        super().__init__(ratio)
+        if smallest < 1 or not 0 < aspect <= 1:
+            raise ConfigError(
+                f"A block needs 1 patch or more and an aspect above 0 and at most 1, got {smallest} and {aspect}."
+            )
+        self.smallest, self.aspect = smallest, aspect
+
+    def __call__(
+        self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
+    ) -> BoolTensor:
+        """Draws one mask; see `MaskPolicy`."""
+        mask = torch.zeros(grid.rows, grid.cols, dtype=torch.bool)
+        while left := int(self.ratio * len(grid)) - int(mask.sum()):
+            size, shape, down, right, start = torch.rand(5, generator=generator, dtype=torch.double).tolist()
+            smallest = min(self.smallest, left)
+            area = smallest + int(size * (left - smallest + 1))
+            stretch = self.aspect ** (2 * shape - 1)
+            height = min(max(1, round(math.sqrt(area * stretch))), area, grid.rows)
+            width = min(area // height, grid.cols)
+            # Over a patch that is still visible, so that every rectangle hides at least one more, and never too many.
+            visible = (~mask).nonzero()
+            row, col = visible[int(start * len(visible))].tolist()
+            top = min(max(0, row - int(down * height)), grid.rows - height)
+            first = min(max(0, col - int(right * width)), grid.cols - width)
+            mask[top : top + height, first : first + width] = True
+        return mask.flatten()  # type: ignore[return-value]  # a bool Tensor is a BoolTensor
+
+
+def _needed(scores: Tensor | None, policy: MaskPolicy) -> Tensor:
+    if scores is None:
+        name = type(policy).__name__
+        raise ConfigError(f"{name} needs the patch scores of the image, which only SelectiveMasking makes.")
+    return scores
+
+
+def _hardest_and_random(scores: Tensor, count: int, share: float, generator: Generator | None) -> BoolTensor:
+    """Masks `count` patches of every row: `int(share * count)` with the highest scores, the others at random."""
+    hardest = scores.sort(dim=-1, descending=True, stable=True).indices[..., : int(share * count)]
+    places = torch.rand(scores.shape, generator=generator, dtype=torch.double).to(scores.device)
+    places.scatter_(-1, hardest, 2.0)  # above all that is drawn
+    return _masked(places.argsort(dim=-1, descending=True)[..., :count], scores.shape)
 
 
 def _masked(indices: Tensor, shape: torch.Size) -> BoolTensor:

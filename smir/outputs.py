@@ -8,19 +8,16 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from PIL import Image
 from torch import Tensor
 
 from smir.atomic import write_atomically
-from smir.distributed import gather
-from smir.errors import DataError
 from smir.masking import HardestMask
 from smir.pictures import overlay_panel, reconstruction_panel
 from smir.reconstruction import ReconstructionModule
 from smir.runs import read_json
 from smir.scoring import score_views
 from smir.segmentation import SegmentationModule
-from smir.tracking import plain, save_picture, save_picture_as, write_image
+from smir.tracking import plain, save_picture, save_picture_as
 
 NUM_PICTURES = 4
 RECORDS = {"test": "metrics.json", "predict": "source.json"}
@@ -114,54 +111,6 @@ def _table(names: list[str], counts: Tensor) -> str:
     writer.writerow(["label \\ prediction (pixels)", *names])
     writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
     return text.getvalue()
-
-
-class PredictionWriter(Callback):
-    """Writes predicted labels as PNGs at the size and under the name of their source image.
-
-    Args:
-        folder: Where to write.
-        source: What is recorded beside the labels: checkpoint, images.
-
-    Raises:
-        DataError: If two sources would get the same name.
-    """
-
-    def __init__(self, folder: Path, source: dict[str, Any]) -> None:
-        self.folder, self.source = folder, source
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuses before the first prediction what would overwrite itself."""
-        assert isinstance(pl_module, SegmentationModule)
-        sources: dict[str, str] = {}
-        for name in pl_module.data.images("predict"):
-            other = sources.setdefault(name.rsplit(".", 1)[0], name)
-            if other != name:
-                raise DataError(f"{other} and {name} would both be predicted as {Path(name).stem}.png; rename one.")
-        if trainer.is_global_zero:
-            write_atomically(self.folder / RECORDS["predict"], json.dumps(self.source, indent=1) + "\n")
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: dict[str, Tensor],
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Writes the labels of a batch."""
-        assert isinstance(pl_module, SegmentationModule)
-        names = pl_module.data.images("predict")
-        for index, weight, labels in zip(batch["index"].tolist(), batch["weight"].tolist(), outputs, strict=True):
-            if weight > 0:
-                image = Image.fromarray(labels.cpu().numpy())
-                image.putpalette(pl_module.classes.palette().tobytes())
-                write_image(self.folder / Path(names[index]).with_suffix(".png"), image)
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Waits for all ranks, so that the folder is complete when the command returns."""
-        gather(None)
 
 
 def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str, Any]) -> Path:

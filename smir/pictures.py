@@ -1,14 +1,13 @@
 """Pictures that people look at in place of numbers."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from smir.patches import PatchGrid
 from smir.preprocessing import VOID, Classes, Preprocessing, UInt8
 from smir.scoring import Scored
 
@@ -30,13 +29,16 @@ def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, chosen: T
     count = len(chosen)
     image = scored.image[:count]
     hidden = scored.grid.to_pixels(chosen.to(image.device))[:, None]
-    heat = [_heat_map(score, scored.grid) for score in scored.scores[:count]]
+    heat = [
+        heat_map(scored.grid.to_pixels(score.cpu()).numpy(), *map(float, score.aminmax()))
+        for score in scored.scores[:count]
+    ]
     columns = {
-        "input": _colors(preprocessing, image),
-        "masked input": _colors(preprocessing, image * ~scored.mask[:count]),
-        "reconstruction": _colors(preprocessing, scored.reconstruction[:count]),
+        "input": colors(preprocessing, image),
+        "masked input": colors(preprocessing, image * ~scored.mask[:count]),
+        "reconstruction": colors(preprocessing, scored.reconstruction[:count]),
         "patch loss (bright = high)": heat,
-        "chosen mask": _colors(preprocessing, image * ~hidden),
+        "chosen mask": colors(preprocessing, image * ~hidden),
     }
     return panel(columns)
 
@@ -52,8 +54,8 @@ def overlay_panel(image: UInt8, label: UInt8, prediction: UInt8, classes: Classe
     """
     columns = {
         "image": [image],
-        "label (white = void)": [_blend(image, label, classes)],
-        "prediction": [_blend(image, prediction, classes)],
+        "label (white = void)": [blend(image, label, classes)],
+        "prediction": [blend(image, prediction, classes)],
     }
     return panel(columns)
 
@@ -73,20 +75,19 @@ def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
     return canvas
 
 
-def _colors(preprocessing: Preprocessing, image: Tensor) -> list[UInt8]:
+def colors(preprocessing: Preprocessing, image: Tensor) -> list[UInt8]:
+    """Turns normalised images (B, 3, H, W) back into RGB pictures (H, W, 3)."""
     return list(preprocessing.denormalize(image.float()).permute(0, 2, 3, 1).cpu().numpy())
 
 
-def _heat_map(score: Tensor, grid: PatchGrid) -> UInt8:
-    """Colours the scores (P,) of one image between its lowest and highest."""
-    low, high = score.aminmax()
-    levels = ((score - low) / (high - low).clamp(min=1e-8) * 255).round().to(torch.uint8)
-    pixels: npt.NDArray[np.uint8] = grid.to_pixels(levels.cpu()).numpy()
-    return np.asarray(cv2.cvtColor(cv2.applyColorMap(pixels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+def heat_map(values: npt.NDArray[Any], low: float, high: float) -> UInt8:
+    """Colours values (H, W), dark at `low` and below, bright at `high` and above, as RGB (H, W, 3)."""
+    levels = np.clip((values - low) / max(high - low, 1e-8) * 255, 0, 255).round().astype(np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
+def blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
     """Blends class colours over an image; a black class (a background) leaves it as it is."""
-    colors = classes.palette()[label].astype(np.float32)
-    opacity = np.where(~colors.any(axis=-1), 0.0, np.where(label == VOID, 0.7, 0.5))[..., None]
-    return np.asarray(image * (1 - opacity) + colors * opacity, dtype=np.uint8)
+    shades = classes.palette()[label].astype(np.float32)
+    opacity = np.where(~shades.any(axis=-1), 0.0, np.where(label == VOID, 0.7, 0.5))[..., None]
+    return np.asarray(image * (1 - opacity) + shades * opacity, dtype=np.uint8)

@@ -13,6 +13,7 @@ _DATA_NOT_RECIPE = (
     "cache_gb",
     "num_workers",
     "predict_images",
+    "predict",
     "seed",
     "on_bad_image",
     "max_bad_share",

@@ -11,6 +11,9 @@ from smir.iou import ConfusionMatrix, iou_from_confusion
 from smir.network import build_network, padded_forward
 from smir.preprocessing import VOID, Classes, Preprocessing, UInt8
 from smir.training import SmirModule
+from smir.windows.options import PredictOptions
+from smir.windows.segment import labels_of, plan
+from smir.windows.sources import ArraySource
 
 
 class SegmentationModule(SmirModule):
@@ -28,6 +31,8 @@ class SegmentationModule(SmirModule):
     def __init__(self, classes: Classes, **kwargs: Any) -> None:
         super().__init__(len(classes), **kwargs)
         self.classes = classes
+        self.usual_side: int | None = None
+        """Usual shortest side of the training images, if a checkpoint has told it."""
         self.loss = JaccardLoss(mode="multiclass", smooth=1e-3, ignore_index=VOID)
         self.val_confusion = ConfusionMatrix(len(classes))
         self.test_counts: dict[str, Tensor] = {}
@@ -37,11 +42,13 @@ class SegmentationModule(SmirModule):
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "SegmentationModule":
         """Builds the module that a checkpoint's record describes."""
-        return cls(
+        module = cls(
             Classes(**record["classes"]),
             network=lambda channels: build_network(record["network"], channels),
             preprocessing=Preprocessing(**record["preprocessing"]),
         )
+        module.usual_side = usual_side_in(record)
+        return module
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the classes to what every checkpoint records."""
@@ -89,15 +96,19 @@ class SegmentationModule(SmirModule):
         for at, confusion in self.test_confusion.items():
             self.test_counts[at] = self._log_iou(f"test/{at}", cast(ConfusionMatrix, confusion)).cpu()
 
-    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Returns class ids (B, H, W) uint8 at the size of the source image; a batch holds one image."""
-        logits = self(self.preprocessing.normalize(batch["image"]))
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | list[Tensor]:
+        """Returns logits (B, C, H, W) at the size of the source image; a batch holds one image.
+
+        Of an image that is read in windows a batch holds no pixels: nothing is returned, `PredictionWriter` runs them.
+        """
+        if "image" not in batch:
+            return []
         height, width = batch["size"][0].tolist()
-        return _resized(logits, (height, width)).argmax(dim=1).to(torch.uint8)
+        return _resized(self(self.preprocessing.normalize(batch["image"])), (height, width))
 
     @torch.no_grad()
     def segment(self, image: UInt8) -> Tensor:
-        """Segments one image.
+        """Segments one image, seen whole: its shortest side becomes the view size.
 
         Args:
             image: RGB (H, W, 3) uint8 of any size.
@@ -105,9 +116,45 @@ class SegmentationModule(SmirModule):
         Returns:
             Class ids (H, W) uint8, at the size of the image.
         """
-        view = torch.from_numpy(self.preprocessing.view(image)).permute(2, 0, 1)[None].to(self.device)
-        logits = self(self.preprocessing.normalize(view))
+        logits = self.logits(self.preprocessing.view(image)[None])
         return _resized(logits, image.shape[:2]).argmax(dim=1)[0].to(torch.uint8)
+
+    @torch.no_grad()
+    def segment_in_windows(self, image: UInt8, scale: float | None = None, window: int | None = None) -> Tensor:
+        """Segments one large image, such as an orthomosaic, at the scale of the training images.
+
+        Args:
+            image: RGB (H, W, 3) uint8, or RGBA (H, W, 4): fully transparent pixels hold no data. A `numpy.memmap` is
+                read a window at a time.
+            scale: Pixels that the network sees per pixel of the image; default: as in training, if the checkpoint
+                tells.
+            window: Side of a window as the network sees it, a multiple of 64; default: see `PredictOptions`.
+
+        Returns:
+            Class ids (H, W) uint8 on the CPU, void where there is no data.
+
+        Raises:
+            ConfigError: If the scale is not known.
+        """
+        options = PredictOptions(view="windows", scale=scale, window=window)
+        sweep, _ = plan(
+            ArraySource(image),
+            self.logits,
+            self.preprocessing,
+            options.scale_for(self.preprocessing.view_size, self.usual_side),
+            options,
+        )
+        labels = torch.empty(image.shape[:2], dtype=torch.uint8)
+        for tile in sweep:
+            height, width = tile.valid.shape
+            part = labels[tile.top : tile.top + height, tile.left : tile.left + width]
+            part.copy_(torch.from_numpy(labels_of(tile)))
+        return labels
+
+    def logits(self, images: UInt8) -> Tensor:
+        """Returns logits (B, C, H, W) of RGB images (B, H, W, 3)."""
+        batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
+        return self(self.preprocessing.normalize(batch))  # type: ignore[no-any-return]  # of __call__
 
     def _log_iou(self, prefix: str, confusion: ConfusionMatrix, prog_bar: bool = False) -> Tensor:
         counts = confusion.compute()
@@ -120,6 +167,12 @@ class SegmentationModule(SmirModule):
             # Equal on all ranks already; sync_dist only tells Lightning so.
             self.log(f"{prefix}/{name}", value.float(), prog_bar=prog_bar and name == "miou", sync_dist=True)
         return counts
+
+
+def usual_side_in(record: dict[str, Any]) -> int | None:
+    """Usual shortest side of the training images by a checkpoint's record, which older ones do not have."""
+    side = record.get("usual_side")
+    return side if isinstance(side, int) and side > 0 else None
 
 
 def _resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -41,8 +41,8 @@ def mask(ratio=0.5, name="RandomMask"):
     return {"class_path": f"smir.masking.{name}", "init_args": {"ratio": ratio}}
 
 
-def staged(masking, num_stages=10):
-    policy = {"random-staged": None, "random-fixed": mask(), "selective": mask(name="HardestMask")}[masking]
+def staged(masking, num_stages=10, policy="HardestMask"):
+    policy = {"random-staged": None, "random-fixed": mask(), "selective": mask(name=policy)}[masking]
     arguments = {"num_stages": num_stages, "num_samples": 5, "policy": policy, "scoring_mask": mask()}
     return {"class_path": "smir.selective.SelectiveMasking", "init_args": {**arguments, "score_patches": "all"}}
 
@@ -149,8 +149,8 @@ class Run:
         path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def pretraining(root, dataset, masking, seed=3741, variant=None, protocol="paper", num_stages=10, epochs=10):
-    callbacks = [] if masking == "random" else [staged(masking, num_stages)]
+def pretraining(root, dataset, masking, seed=3741, variant=None, protocol="paper", num_stages=10, epochs=10, **more):
+    callbacks = [] if masking == "random" else [staged(masking, num_stages, **more)]
     stages = 1 if masking == "random" else num_stages
     settings = recipe("pretrain", dataset, protocol, callbacks=callbacks, max_epochs=epochs * stages)
     inputs = {"data": {"pool": {"images": 12000, "names": f"pool of {dataset}"}}, "weights": {"kind": "scratch"}}
@@ -222,6 +222,8 @@ def write_paper(root, seeds=(0, 1, 2), paired=False, ablated="SugarBeets"):
         for number in (2, 5, 20):
             weights = weights_of(ablated, "selective", seed, variant=f"stages-{number}", num_stages=number)
             segmentation(root, ablated, "selective", seed, weights, f"stages-{number}").write()
+        weights = weights_of(ablated, "selective", seed, variant="policy-mixed", policy="MixedMask")
+        segmentation(root, ablated, "selective", seed, weights, "policy-mixed").write()
         for percent, budget in BUDGETS.items():
             for init in ("scratch", "imagenet", "random", "selective"):
                 weights = weights_of(ablated, init, seed) if init in MASKINGS else None

@@ -139,6 +139,21 @@ def test_no_weights_are_refused(fails, field, command):
     assert "needs trained weights: --ckpt_path" in fails(command, *segment_words(field)[1:])
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("accelerator=nonsense", "invalid accelerator name"),
+        ("devices=-4", "int > 0"),
+        ("strategy=nonsense", "invalid strategy name"),
+        ("profiler=nonsense", "profiler"),
+    ],
+)
+def test_what_lightning_refuses_is_an_error_and_no_traceback(fails, field, setting, words):
+    said = fails(*segment_words(field, f"--trainer.{setting}"))
+    assert "smir: error: Lightning's trainer refuses its settings" in said
+    assert words in said
+
+
 def test_a_pretraining_checkpoint_is_no_segmentation(smir, fails, field):
     smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
     checkpoint = "runs/p/seed0/checkpoints/last.ckpt"
@@ -189,26 +204,6 @@ def test_any_smp_architecture_by_name(smir, field, tmp_path):
         "--model.network.encoder=mobilenet_v2",
     )
     assert not (tmp_path / "runs").exists()
-
-
-def test_the_same_from_python(smir, field):
-    """The lines of the README."""
-    smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
-    smir(*segment_words(field, "--run.experiment=s", "--run.test=false"))
-    from smir.data.decode import read_image
-    from smir.masking import HardestMask
-    from smir.reconstruction import ReconstructionModule
-    from smir.segmentation import SegmentationModule
-
-    image = read_image(next((field / "nassar/ortho_tiles").glob("*.png")))
-    pretrained = ReconstructionModule.from_checkpoint("runs/p/seed0/checkpoints/best.ckpt")
-    grid = pretrained.preprocessing.grid(*pretrained.preprocessing.view_shape(*image.shape[:2]))
-    scores = pretrained.score(image)
-    mask = HardestMask()(grid=grid, scores=scores)
-    labels = SegmentationModule.from_checkpoint("runs/s/seed0/checkpoints/best.ckpt").segment(image)
-    assert scores.shape == mask.shape == (len(grid),)
-    assert mask.sum() == len(grid) // 2
-    assert labels.shape == image.shape[:2]
 
 
 def test_weights_of_a_local_imagenet_file(smir, field, tmp_path, caplog):

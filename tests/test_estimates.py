@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from fake_runs import exact_interval
 
+from smir.pages.svg import Axis, spread
 from smir.report.curve_plots import POINTS, thinned
 from smir.report.estimates import Estimate, averaged, bootstrap_interval, on_common_seeds, paired
 from smir.report.stored import Point
-from smir.report.svg import Axis, spread
 
 
 def test_the_interval_is_that_of_all_resamples():

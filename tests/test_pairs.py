@@ -1,3 +1,4 @@
+from collections import Counter
 from fractions import Fraction
 
 import cv2
@@ -109,6 +110,16 @@ def test_other_seeds_give_other_crops_and_masks(pool):
     for left, right in [(0, 1), (0, 2), (1, 2)]:
         assert not torch.equal(samples[left]["image"], samples[right]["image"])
         assert not torch.equal(samples[left]["mask"], samples[right]["mask"])
+
+
+def test_crop_flip_and_colours_are_drawn_apart():
+    image = np.full((CROP, CROP, 3), (180, 120, 60), dtype=np.uint8)
+    side = np.repeat(np.arange(CROP, dtype=np.uint8)[None], CROP, axis=0)  # grows to the right, unless flipped
+    counts = Counter()
+    for seed in range(200):
+        crop, cut = TrainTransform(CROP)(image, side, seed)
+        counts[bool(cut[0, 0] > cut[0, -1]), bool((crop != image).any())] += 1
+    assert min(counts[flipped, jittered] for flipped in (False, True) for jittered in (False, True)) > 25
 
 
 # Masks

@@ -1,5 +1,8 @@
-"""The parser of the commands that look at a dataset: it takes the data out of any config."""
+"""How plain commands read their words: the data out of any config, and words without an option."""
 
+import json
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -26,3 +29,23 @@ class DataParser(GuardedParser):
             content = yaml.safe_dump({} if data is None else {"data": data})
         parsed: Namespace = super().parse_string(content, *args, **kwargs)
         return parsed
+
+
+def words_as(name: str, args: Sequence[str] | None) -> list[str]:
+    """Turns words without an option into a list for one: `report a b --out c` into `report --runs=["a","b"] --out c`.
+
+    Args:
+        name: The option.
+        args: The words; default: those of this process.
+    """
+    plain: list[str] = []
+    options: list[str] = []
+    words = iter(sys.argv[1:] if args is None else args)
+    for word in words:
+        if not word.startswith("-"):
+            plain.append(word)
+        elif "=" in word or word in ("-h", "--help"):
+            options.append(word)
+        else:
+            options += [word, *(value for value in [next(words, None)] if value is not None)]
+    return [*([f"--{name}={json.dumps(plain)}"] if plain else []), *options]

@@ -1,12 +1,12 @@
 """`python -m smir report`: the tables and figures of the paper from finished runs."""
 
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
+
+from smir.commands.parsing import words_as
 
 
 class ReportParser(ArgumentParser):
@@ -16,17 +16,7 @@ class ReportParser(ArgumentParser):
         self, args: Sequence[str] | None = None, *rest: Any, **more: Any
     ) -> Any:
         """Parses the command line."""
-        folders: list[str] = []
-        options: list[str] = []
-        words = iter(sys.argv[1:] if args is None else args)
-        for word in words:
-            if not word.startswith("-"):
-                folders.append(word)
-            elif "=" in word or word in ("-h", "--help"):
-                options.append(word)
-            else:
-                options += [word, *(value for value in [next(words, None)] if value is not None)]
-        return super().parse_args([*([f"--runs={json.dumps(folders)}"] if folders else []), *options], *rest, **more)
+        return super().parse_args(words_as("runs", args), *rest, **more)
 
 
 def report(runs: list[Path] | Path = Path("runs"), out: Path = Path("report")) -> None:

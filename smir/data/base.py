@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from jsonargparse.typing import lazy_instance
 from torch import Tensor
@@ -17,6 +18,7 @@ from smir.data.decode import image_size
 from smir.data.files import FileList
 from smir.data.listing import Listing
 from smir.data.pairs import Images, LabelledCrops, MaskedCrops, Sample, WholeViews
+from smir.data.predicted import PredictedImages
 from smir.data.ranks import default_workers, same_on_all_ranks
 from smir.data.screening import Screening
 from smir.data.transforms import CropTransform, TrainTransform
@@ -25,8 +27,10 @@ from smir.errors import ConfigError
 from smir.losses import MIN_SIDE_FIVE_SCALES
 from smir.masking import MaskPolicy, RandomMask
 from smir.preprocessing import Preprocessing
+from smir.windows.options import PredictOptions
 
 STRIDE = 32
+_SAMPLED = 64  # images whose headers tell the usual size
 
 
 class SmirDataModule(Listing, pl.LightningDataModule):
@@ -48,7 +52,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             one image). Smaller budgets are subsets of larger ones.
         split_seed: Seed of the splits and of the budget, apart from the seed of the run.
         min_side: Shortest side in pixels below which an image is refused; default: the crop size.
-        predict_images: Folder of images for `predict`; default: the test split.
+        predict_images: Folder of images for `predict`, or one image of any size; default: the test split.
+        predict: How `predict` reads images, and what it writes.
         on_bad_image: What to do about an image of the pool, of train, val or `predict_images` that cannot be read, is
             too small, or has a label that does not fit: `error`, or `skip`, which looks at every file before the
             training and leaves those out that are bad. None of the test split is ever skipped.
@@ -75,6 +80,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         split_seed: int = 0,
         min_side: int | None = None,
         predict_images: Path | None = None,
+        predict: PredictOptions = PredictOptions(),
         on_bad_image: Literal["error", "skip"] = "error",
         max_bad_share: float = 0.01,
         cache: bool = False,
@@ -97,7 +103,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         self.mask, self.split_seed, self.seed = mask, split_seed, seed
         self.label_budget = None if label_budget is None else LabelBudget(label_budget)
         self.min_side = crop_size if min_side is None else min_side
-        self.predict_images = predict_images
+        self.predict_images, self.predict = predict_images, predict
+        self.trained_side: int | None = None
         self.on_bad_image, self.screening = on_bad_image, Screening(max_bad_share)
         self.num_workers = num_workers
         self.preprocessing = Preprocessing(mean, std, crop_size, num_patches)
@@ -173,8 +180,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         return self._loader(dataset, self._eval_sampler("test"), 1)
 
     def predict_dataloader(self) -> DataLoader[Sample]:
-        """Whole images one by one, without labels."""
-        dataset = WholeViews(Images(self.images("predict"), self.min_side), self.preprocessing)
+        """Images one by one, without labels: whole views, and which are read in windows."""
+        dataset = PredictedImages(self.images("predict"), self.min_side, self.preprocessing, self.choice())
         return self._loader(dataset, self._eval_sampler("predict"), 1)
 
     def scoring_dataloader(self, indices: Sequence[int], batch_size: int) -> DataLoader[Sample]:
@@ -205,6 +212,12 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         """Whole view (3, h, w) uint8 of one image of the pool."""
         views = WholeViews(self._pool(), self.preprocessing)
         return cast(Tensor, views[Visit(index, 0)]["image"])
+
+    def usual_side(self) -> int:
+        """Usual shortest side of the training images in pixels: the median of some, by their headers."""
+        files = self.images("pool" if self.task == "pretrain" else "train")
+        some = range(0, len(files), -(-len(files) // _SAMPLED))
+        return int(np.median([min(image_size(files.path(index))) for index in some]))
 
     def _crops(self, split: Literal["train", "val"], transform: TrainTransform | CropTransform) -> Dataset[Sample]:
         if self.task == "segment":

@@ -5,6 +5,7 @@ ones, so a cache is part of the recipe. What is read is the same whether it was 
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,7 @@ def _load(file: Path, source: os.stat_result) -> Cached | None:
         return None
     shape = (height, width, channels) if channels else (height, width)
     pixels = words[10:].view(_DTYPES[itemsize])
-    if len(words) - 10 != -(-int(np.prod(shape)) * itemsize // 8):
+    count = math.prod(shape)
+    if len(words) - 10 != -(-count * itemsize // 8):
         return None
-    return Cached(pixels[: int(np.prod(shape))].reshape(shape), (source_height, source_width))
+    return Cached(pixels[:count].reshape(shape), (source_height, source_width))

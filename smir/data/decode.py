@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 MAX_PIXELS = 2 * 89_478_485
 """Pixels above which an image is refused: 0.5 GB of RGB, and where Pillow stops too."""
 
-_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
@@ -45,13 +45,13 @@ def _open(path: Path, kind: str) -> Image.Image:
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise DataError(f"The {kind} {path} is not a file but a folder, a pipe or a device. Remove it.")
     try:
-        image = Image.open(path, formats=_FORMATS)
+        image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise DataError(f"The {kind} {path} is too large: {error} Cut it into tiles.") from error
     except Exception as error:  # the parsers of headers raise all kinds of errors on damaged files
         raise DataError(
             f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read "
-            f"({', '.join(_FORMATS)}, by its content): {error}. Replace or remove the file."
+            f"({', '.join(FORMATS)}, by its content): {error}. Replace or remove the file."
         ) from error
     width, height = image.size
     if width * height > max(_BOMB_PIXELS, min(MAX_PIXELS, _BOMB_RATIO * status.st_size)):
@@ -109,7 +109,7 @@ def image_size(path: Path) -> tuple[int, int]:
         return _guarded(lambda: shown(image), path, "image")
 
 
-def read_image(path: Path) -> UInt8:
+def read_image(path: str | Path) -> UInt8:
     """Decodes an image to RGB.
 
     Grey, palette, CMYK and 16-bit images are converted, transparency is dropped, of an animation the first frame is
@@ -121,6 +121,7 @@ def read_image(path: Path) -> UInt8:
     Raises:
         DataError: If the file cannot be read as an image, or holds numbers that are no colours.
     """
+    path = Path(path)
     with _open(path, "image") as file:
         return _guarded(lambda: _rgb(_decoded(file), path), path, "image")
 

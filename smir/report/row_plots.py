@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from smir.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, clipped, minus, tick_text
+from smir.report.colors import color
 from smir.report.estimates import Difference, Estimate
-from smir.report.svg import INK, SOFT, WIDTH, Axis, Drawing, clipped, color, minus, tick_text
 from smir.report.tables import signed
 
 LEFT, RIGHT = 126, WIDTH - 62

@@ -4,6 +4,8 @@ from typing import Any
 
 INITS = ("scratch", "imagenet", "random", "random-staged", "random-fixed", "selective", "selective-cross")
 """The rows of the paper's table and the two controls (METHOD.md sections 5 and 7)."""
+SELECTIVE = ("MixedMask", "RampMask", "ProportionalMask")
+"""Other policies that choose by the scores: a variant of selective masking, once `run.variant` says that it is one."""
 
 
 def last_word(class_path: str) -> str:
@@ -49,6 +51,8 @@ def init_of(recipe: dict[str, Any], weights: dict[str, Any]) -> str:
     if origin["data"]["init_args"]["task"] != "pretrain":
         return f"segmentation of {weights['experiment']}"
     name = masking_of(origin)
+    if name in SELECTIVE and weights.get("variant"):
+        name = "selective"
     if origin["data"]["class_path"] != recipe["data"]["class_path"]:
         name += "-cross"
     elif protocol_of(origin) != protocol_of(recipe):

@@ -4,26 +4,9 @@ import html
 import math
 from collections.abc import Sequence
 
-COLORS = {
-    "scratch": "#6b6b6b",
-    "imagenet": "#b87800",
-    "random": "#0072b2",
-    "random-staged": "#3a9fd0",
-    "random-fixed": "#00805f",
-    "selective": "#d55e00",
-    "selective-cross": "#b5588f",
-}
-"""Okabe and Ito's colours, which the colour-blind tell apart, darkened where text in them would be pale on white."""
-
-OTHER = "#222222"
 INK, SOFT, GRID = "#222222", "#5f5f5f", "#dcdcdc"
 WIDTH = 420
 """All plots are as wide as a phone shows at their own size, so that their text is never shrunk."""
-
-
-def color(init: str) -> str:
-    """Colour of a row."""
-    return COLORS.get(init, OTHER)
 
 
 class Drawing:
@@ -43,6 +26,12 @@ class Drawing:
         """Draws a straight line."""
         self.parts.append(
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}" stroke-width="{width}"/>'
+        )
+
+    def bar(self, left: float, top: float, right: float, bottom: float, fill: str) -> None:
+        """Draws a filled rectangle."""
+        self.parts.append(
+            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" fill="{fill}"/>'
         )
 
     def dot(self, x: float, y: float, radius: float, fill: str, opacity: float = 1) -> None:

@@ -1,0 +1,101 @@
+"""`python -m smir export`: a checkpoint as files that run without smir."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse.typing import PositiveFloat
+
+from smir.commands.tables import columns
+from smir.errors import ConfigError, RunError, first_few
+
+Format = Literal["weights", "encoder", "onnx", "pt2"]
+
+
+def export(
+    ckpt: Path,
+    out: Path = Path("exported"),
+    formats: list[Format] | Format | None = None,
+    images: list[Path] | Path | None = None,
+    tolerance: PositiveFloat = 1e-3,
+) -> None:
+    """Writes a trained network as safetensors, for timm, as ONNX and for torch.export, with a model card and programs.
+
+    `python -m smir export --ckpt runs/field/segment/seed0/checkpoints/best.ckpt --out exported`. ONNX and torch.export
+    are compared with PyTorch on real images; where they differ nothing is written. docs/export.md explains every file.
+
+    Args:
+        ckpt: A checkpoint of smir.
+        out: Folder for the files; a new or an empty one.
+        formats: Some of weights, encoder, onnx, pt2: `--formats onnx`, `--formats '[onnx, pt2]'`. Default: all, and of
+            a pretraining checkpoint weights and encoder.
+        images: Images to compare on, files or folders: `--images photos`. Default: the test split of the run's config.
+        tolerance: Largest difference of a logit that is accepted, as a share of the largest logit.
+
+    Raises:
+        SmirError: If the checkpoint cannot be read, the folder is taken, a package is missing, or a file does not
+            compute what PyTorch computes.
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise RunError(
+            f"The folder {out.absolute()} is not empty: it holds {first_few(sorted(p.name for p in out.iterdir()))}. "
+            "Remove it, or give another: --out FOLDER."
+        )
+    _require_packages(formats)
+    from smir.export.build import PROGRAMS, WEIGHTS, Export
+    from smir.export.images import images_to_check
+    from smir.export.source import read_source
+
+    source = read_source(ckpt)
+    chosen = [formats] if isinstance(formats, str) else formats
+    if chosen is None:
+        chosen = [*WEIGHTS, *(PROGRAMS if source.module.task == "segment" else ())]
+    given = images if isinstance(images, list) else [] if images is None else [images]
+    needs_images = source.module.task == "segment" and any(name in PROGRAMS for name in chosen)
+    checked = images_to_check(given, source.run) if needs_images else []
+    with _arriving(out) as folder:
+        files = Export(source, checked, tolerance, folder).write(chosen)
+        rows = [[file.path.name, file.size, file.check] for file in files]
+    print("\n".join(columns(rows)))
+    print(f"Exported: {out.absolute()}, with a model card, README.md")
+    scripts = [file.script for file in files if file.script]
+    if scripts:
+        print(f"Next: python {out / scripts[0]} photo.jpg labels.png")
+    elif source.module.task == "pretrain":
+        print(f"Next: python -m smir fit --config experiments/folder/segment.yaml --model.weights {ckpt}")
+
+
+@contextlib.contextmanager
+def _arriving(out: Path) -> Iterator[Path]:
+    """A folder that takes the place of `out` when the block ends, and is gone if it fails."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as place:
+            folder = Path(place) / out.name
+            folder.mkdir()
+            yield folder
+            folder.replace(out)
+    except OSError as error:
+        raise RunError(f"{out.absolute()} could not be written: {error.strerror or error}.") from error
+
+
+def _require_packages(formats: list[Format] | Format | None) -> None:
+    """Looks for what ONNX needs before any work is done.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    if formats is not None and "onnx" not in formats:
+        return
+    missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"ONNX needs {', '.join(missing)}: pip install 'smir[export]'. Or leave it out: --formats '[weights, "
+            "encoder, pt2]'."
+        )
+
+
+COMMANDS = export

@@ -1,0 +1,129 @@
+"""`python -m smir inspect`: what a network finds hard, or gets wrong, as one page."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import Namespace
+from jsonargparse.typing import ClosedUnitInterval, PositiveInt, lazy_instance
+
+from smir.commands.parsing import DataParser, words_as
+from smir.data import SmirDataModule
+from smir.errors import ConfigError
+from smir.guarded import scan_config
+from smir.masking import HardestMask, MaskPolicy
+
+
+class InspectParser(DataParser):
+    """Takes words without an option for the images; without any, the data of the checkpoint's own run."""
+
+    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Namespace:  # type: ignore[override]  # the overloads of argparse
+        """Parses the command line."""
+        return super().parse_args(_with_own_config(words_as("images", args)), *rest, **more)
+
+
+def _with_own_config(words: list[str]) -> list[str]:
+    """Puts the config of the checkpoint's run first, unless the words name images, a config or data."""
+    names = [word.partition("=")[0] for word in words]
+    if "--ckpt" not in names or {"--images", "--config", "--data", "-h", "--help"} & set(names):
+        return words
+    place = names.index("--ckpt")
+    checkpoint = Path(words[place].partition("=")[2] or next(iter(words[place + 1 : place + 2]), ""))
+    config = checkpoint.parent.parent / "config.yaml"
+    if checkpoint.parent.name != "checkpoints" or not config.is_file():
+        return words
+    scan_config(config)
+    return [f"--config={config}", *words]
+
+
+def inspect(
+    ckpt: Path,
+    images: list[Path] | Path | None = None,
+    data: SmirDataModule | None = None,
+    split: Literal["pool", "train", "val", "test"] | None = None,
+    out: Path = Path("inspect"),
+    limit: PositiveInt = 24,
+    num_samples: PositiveInt = 5,
+    policy: MaskPolicy = lazy_instance(HardestMask, ratio=0.5),
+    confidence: ClosedUnitInterval = 0.8,
+    worst: Literal["iou", "errors"] = "iou",
+    on_bad_image: Literal["error", "skip"] = "error",
+    batch_size: PositiveInt = 16,
+    device: str = "auto",
+) -> None:
+    """Shows what a network finds hard or gets wrong: python -m smir inspect --ckpt FILE [IMAGES ...].
+
+    Of a pretraining: the loss of every patch, the hardest patches and images, their reconstructions, and the masks they
+    would get. Of a segmentation with labels: figures per class, confusion, the worst images, and the regions where the
+    label is likely wrong; without labels, predictions and how sure they are. One page, with CSV files of all figures
+    beside it; docs/inspect.md says how to read it.
+
+    Args:
+        ckpt: Checkpoint of either task.
+        images: Images and folders of images, which have no labels; words without an option are images, too.
+        data: The dataset, where no images are given; `--config` takes it from an experiment. Default: that of the
+            checkpoint's own run.
+        split: Its images to look at. Default: the pool for a pretraining, `val` for a segmentation.
+        out: Folder for the page: a new one, an empty one, or that of an earlier inspection, which is replaced.
+        limit: Images to show, and regions; of patches twice as many. Figures are computed of all.
+        num_samples: Random masks that the loss of a patch is averaged over.
+        policy: Chooses the masks that images would get.
+        confidence: Probability from which on a segmentation is sure of a pixel.
+        worst: What the worst images are: those of the lowest mean IoU, or of the highest share of wrong pixels.
+        on_bad_image: What to do about an image that cannot be used: `error`, or `skip`, which leaves it out and says
+            so.
+        batch_size: Images at a time.
+        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one.
+
+    Raises:
+        SmirError: If the checkpoint, an image or a label cannot be read, or the folder holds other things.
+    """
+    if images is not None and (data is not None or split is not None):
+        raise ConfigError("Give images or a dataset, not both: with images, --config, --data and --split mean nothing.")
+    from smir.inspect.checkpoint import load
+    from smir.inspect.labels import Predictions
+    from smir.inspect.losses import PatchLosses
+    from smir.inspect.run import inspect_labels, inspect_losses, inspect_predictions
+    from smir.inspect.source import from_paths, labelled_split, pool_or_split
+    from smir.inspect.walk import Walk
+    from smir.inspect.written import claim
+    from smir.reconstruction import ReconstructionModule
+
+    claim(out)
+    module, seed = load(ckpt, device)
+    if images is not None:
+        source = from_paths(images if isinstance(images, list) else [images])
+    elif data is None:
+        raise ConfigError(
+            f"There is nothing to inspect: {ckpt} lies in no run folder with a config.yaml. Give images or folders as "
+            "words, or the config of its run: --config FILE"
+        )
+    elif isinstance(module, ReconstructionModule):
+        source = pool_or_split(data, split)
+    else:
+        source = labelled_split(data, split, module.classes)
+    walk = Walk(source, module.preprocessing, batch_size, on_bad_image)
+    if isinstance(module, ReconstructionModule):
+        page = inspect_losses(PatchLosses(module, policy, num_samples, seed, limit), walk, ckpt, out)
+    elif source.labels is not None:
+        page = inspect_labels(Predictions(module, confidence, worst, limit), walk, ckpt, out)
+    else:
+        page = inspect_predictions(Predictions(module, confidence, worst, limit), walk, ckpt, out)
+    print(page.absolute())
+    if following := _following(ckpt, module.task, data):
+        print(f"Next: python -m smir {shlex.join(following)}")
+
+
+def _following(ckpt: Path, task: str, data: SmirDataModule | None) -> list[str]:
+    """Words of the command after this one; none after a pretraining whose labels are unknown."""
+    if task == "segment":
+        return ["export", "--ckpt", str(ckpt), "--out", "exported"]
+    config = None if data is None else data.root / "data.yaml"
+    if config is None or not config.is_file():
+        return []
+    return ["fit", "--config", "experiments/folder/segment.yaml", "--config", str(config), "--model.weights", str(ckpt)]
+
+
+COMMANDS = inspect
+PARSER = InspectParser

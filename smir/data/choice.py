@@ -1,0 +1,48 @@
+"""Which images are read in windows, told by their headers alone."""
+
+import warnings
+from pathlib import Path
+
+from PIL import Image
+
+from smir.data.decode import FORMATS
+from smir.data.pairs import MAX_ASPECT
+from smir.windows.options import VIEW
+
+MUCH_LARGER = 4
+"""In shortest sides of the training images."""
+_GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
+
+
+class Choice:
+    """Tells the images that are read in windows from those that are seen whole.
+
+    Args:
+        view: The setting, see `PredictOptions`.
+        trained_side: Usual shortest side of the training images, in pixels, if it is known.
+    """
+
+    def __init__(self, view: VIEW, trained_side: int | None) -> None:
+        self.view, self.trained_side = view, trained_side
+
+    def in_windows(self, path: Path) -> bool:
+        """Whether an image is read in windows. One whose header cannot be read is not: seeing it whole says why."""
+        if self.view != "auto":
+            return self.view == "windows"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with Image.open(path, formats=FORMATS) as image:
+                    short, long = sorted(image.size)
+                    georeferenced = is_georeferenced(image)
+        except Image.DecompressionBombError:
+            return True
+        except Exception:  # the parsers of headers raise all kinds of errors on damaged files
+            return False
+        much_larger = self.trained_side is not None and short >= MUCH_LARGER * self.trained_side
+        return georeferenced or much_larger or long > MAX_ASPECT * short
+
+
+def is_georeferenced(image: Image.Image) -> bool:
+    """Whether a TIFF says where it lies."""
+    return image.format == "TIFF" and any(tag in image.tag_v2 for tag in _GEOTIFF_TAGS)  # type: ignore[attr-defined]  # of the subclass that Image.open returns

@@ -1,0 +1,107 @@
+"""How closely an exported network agrees with PyTorch, on images."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from smir.errors import CheckpointError
+from smir.network import PAD_MULTIPLE
+from smir.preprocessing import UInt8
+from smir.segmentation import SegmentationModule
+
+Logits = npt.NDArray[np.float32]
+Exported = Callable[[UInt8], Logits]
+"""Maps images (B, 3, H, W) to logits (B, C, H, W)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """A comparison with PyTorch.
+
+    Attributes:
+        images: Number of images.
+        difference: Largest difference of a logit.
+        reach: Largest logit of PyTorch, without its sign.
+        equal: Share of the pixels with the same label.
+    """
+
+    images: int
+    difference: float
+    reach: float
+    equal: float
+
+    def __str__(self) -> str:
+        return (
+            f"on {self.images} images the largest difference of a logit is {self.difference:.2g} "
+            f"(logits reach {self.reach:.3g}), {100 * self.equal:.4g} % of the labels are equal"
+        )
+
+
+def compare(
+    name: str, exported: Exported, module: SegmentationModule, images: Sequence[UInt8], tolerance: float
+) -> Agreement:
+    """Runs an exported network and PyTorch on images, each with its mirror image as a batch of two.
+
+    Args:
+        name: Name of the file, for messages.
+        exported: The network as it was read back from its file.
+        module: The network in PyTorch.
+        images: RGB (H, W, 3) of any size; their whole views are compared.
+        tolerance: Largest difference that is accepted, as a share of the largest logit.
+
+    Raises:
+        CheckpointError: If they differ by more, a logit is not a number, or the exported network does not run.
+    """
+    difference = reach = 0.0
+    equal: list[float] = []
+    for image in tqdm(images, desc=f"checking {name}", leave=False):
+        batch = padded_view(module, image)
+        batch = torch.cat([batch, batch.flip(-1)])
+        with torch.no_grad():
+            expected = module(module.preprocessing.normalize(batch)).numpy()
+        found = _run(name, exported, batch.numpy())
+        difference = float(np.maximum(difference, np.abs(found - expected).max()))  # np.maximum keeps a nan
+        reach = max(reach, float(np.abs(expected).max()))
+        equal.append(float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()))
+    agreement = Agreement(len(images), difference, reach, sum(equal) / len(equal))
+    if not difference <= tolerance * reach:
+        raise CheckpointError(
+            f"{name} does not compute what PyTorch computes: {agreement}. A share of {tolerance:g} of the largest "
+            "logit is accepted (--tolerance). Nothing was written; --formats leaves a format out."
+        )
+    return agreement
+
+
+def _run(name: str, exported: Exported, batch: UInt8) -> Logits:
+    try:
+        return exported(batch)
+    except Exception as error:  # each runtime has its own kinds
+        raise CheckpointError(
+            f"{name} does not run on images of shape {batch.shape}, which PyTorch takes: {str(error)[-500:]}. Nothing "
+            "was written; --formats leaves a format out."
+        ) from error
+
+
+def padded_shape(module: SegmentationModule, image: UInt8) -> tuple[int, int]:
+    """Height and width of the padded view of an image."""
+    height, width = module.preprocessing.view_shape(*image.shape[:2])
+    return height + -height % PAD_MULTIPLE, width + -width % PAD_MULTIPLE
+
+
+def padded_view(module: SegmentationModule, image: UInt8) -> torch.Tensor:
+    """The whole view (1, 3, H, W) uint8 of an image, reflect-padded as `SegmentationModule.segment` does it."""
+    view = torch.from_numpy(module.preprocessing.view(image)).permute(2, 0, 1)[None]
+    height, width = padded_shape(module, image)
+    padding = (0, width - view.shape[-1], 0, height - view.shape[-2])
+    return functional.pad(view.float(), padding, mode="reflect").to(torch.uint8)
+
+
+def share_of_equal_labels(labels: Callable[[UInt8], Any], module: SegmentationModule, images: Sequence[UInt8]) -> float:
+    """Share of the pixels to which a program gives the label of `SegmentationModule.segment`."""
+    return float(np.mean([(labels(image) == module.segment(image).numpy()).mean() for image in images]))

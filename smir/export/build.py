@@ -1,0 +1,145 @@
+"""Makes the files of an export, checks each, and writes the card."""
+
+import dataclasses
+import functools
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch.export import ExportedProgram
+
+from smir.errors import CheckpointError, ConfigError
+from smir.export import card, pt2_file, scripts, smp_files, timm_file
+from smir.export.agreement import compare, padded_shape, share_of_equal_labels
+from smir.export.card import ExportedFile
+from smir.export.program import Size, export_program
+from smir.export.source import Source
+from smir.network import PAD_MULTIPLE, SmpNetwork
+from smir.preprocessing import UInt8
+from smir.segmentation import SegmentationModule
+
+Format = Literal["weights", "encoder", "onnx", "pt2"]
+WEIGHTS: tuple[Format, ...] = ("weights", "encoder")
+PROGRAMS: tuple[Format, ...] = ("onnx", "pt2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """An export into a folder.
+
+    Args:
+        source: The checkpoint.
+        images: RGB images (H, W, 3) to check programs on; none are needed for weights.
+        tolerance: Largest difference from PyTorch, as a share of the largest logit.
+        folder: Where to; it exists.
+    """
+
+    source: Source
+    images: Sequence[UInt8]
+    tolerance: float
+    folder: Path
+    _programs: dict[Size | None, ExportedProgram] = dataclasses.field(default_factory=dict, init=False)
+
+    def write(self, formats: Sequence[Format]) -> list[ExportedFile]:
+        """Writes the formats, then the card.
+
+        Raises:
+            CheckpointError: If a format cannot be made, or does not compute what PyTorch computes.
+        """
+        makers: dict[Format, Callable[[], ExportedFile]] = {
+            "weights": self._weights,
+            "encoder": self._encoder,
+            "onnx": lambda: self._of_any_size(self._onnx),
+            "pt2": lambda: self._of_any_size(self._pt2),
+        }
+        files = [makers[name]() for name in makers if name in formats]
+        for file in files:
+            if file.script:
+                shutil.copyfile(Path(scripts.__file__).with_name(file.script), self.folder / file.script)
+        (self.folder / card.NAME).write_text(card.card(self.source, files), encoding="utf-8")
+        return files
+
+    @functools.cached_property
+    def _settings(self) -> str:
+        return self.source.settings_text()
+
+    @property
+    def _segmentation(self) -> SegmentationModule:
+        if not isinstance(self.source.module, SegmentationModule):
+            raise ConfigError("A pretraining checkpoint has weights alone to export: --formats '[weights, encoder]'.")
+        return self.source.module
+
+    def _program(self, size: Size | None) -> ExportedProgram:
+        """The program for images of a size, or of any, made once for the formats that share it."""
+        if size not in self._programs:
+            self._programs[size] = export_program(self._segmentation, size)
+        return self._programs[size]
+
+    def _of_any_size(self, make: Callable[[Size | None, Sequence[UInt8]], ExportedFile]) -> ExportedFile:
+        """Makes a program for images of any size, or where that does not work of the size of the first image."""
+        try:
+            return make(None, self.images)
+        except CheckpointError as error:
+            sizes = [padded_shape(self._segmentation, image) for image in self.images]
+            alike = [image for image, size in zip(self.images, sizes, strict=True) if size == sizes[0]]
+            file = make(sizes[0], alike)
+            height, width = sizes[0]
+            limit = f"**for images of height {height} and width {width} alone**, because for any size: {error}"
+            return dataclasses.replace(file, check=f"{file.check}; {limit}")
+
+    def _weights(self) -> ExportedFile:
+        network = self.source.module.network
+        path = smp_files.write_weights(self.folder, network, self._settings)
+        if isinstance(network, SmpNetwork):
+            script = smp_files.SCRIPT if self.source.module.task == "segment" else None
+            return ExportedFile(
+                path, f"all weights: {_code('smp.from_pretrained(FOLDER)')}", "read back by smp", script
+            )
+        what = (
+            f"all weights, under the names of `smir.network.{type(network).__name__}`, which "
+            "segmentation_models_pytorch does not have"
+        )
+        return ExportedFile(path, what, "read back")
+
+    def _encoder(self) -> ExportedFile:
+        made = timm_file.write_encoder(self.folder, self.source.module.network, self._settings, self._side)
+        if made.timm_name is None:
+            name = self.source.module.network.encoder_name
+            what = (
+                f"the encoder, which timm does not have: {_code(f'smp.encoders.get_encoder({name!r}, weights=None)')}"
+            )
+            return ExportedFile(made.path, what, "names only")
+        what = f"the encoder: {_code(f'timm.create_model({made.timm_name!r}, features_only=True)')}"
+        if made.whole:
+            what += " (or `num_classes=0` and `load_state_dict(..., strict=False)`)"
+        return ExportedFile(made.path, what, "gives the same features in timm")
+
+    @property
+    def _side(self) -> int:
+        size = self.source.module.preprocessing.view_size
+        return size + -size % PAD_MULTIPLE
+
+    def _onnx(self, size: Size | None, images: Sequence[UInt8]) -> ExportedFile:
+        from smir.export import onnx_file
+        from smir.export.scripts import run_onnx
+
+        module = self._segmentation
+        path = onnx_file.write_onnx(self.folder, self._program(size), self._settings)
+        session = onnx_file.open_session(path)
+        agreement = compare(path.name, onnx_file.exported_onnx(session), module, images, self.tolerance)
+        program = functools.partial(run_onnx.segment, session, self.source.settings())
+        equal = share_of_equal_labels(program, module, images)
+        check = f"{agreement}; {onnx_file.SCRIPT} gives {100 * equal:.4g} % of the labels that smir gives at full size"
+        return ExportedFile(path, "the network for ONNX Runtime and its kind", check, onnx_file.SCRIPT)
+
+    def _pt2(self, size: Size | None, images: Sequence[UInt8]) -> ExportedFile:
+        path = pt2_file.write_pt2(self.folder, self._program(size), self._settings)
+        agreement = compare(path.name, pt2_file.exported_pt2(path), self._segmentation, images, self.tolerance)
+        what = f"the network for torch {torch.__version__} or later: {_code('torch.export.load(FILE).module()')}"
+        return ExportedFile(path, what, str(agreement), pt2_file.SCRIPT)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"

@@ -1,0 +1,88 @@
+"""A checkpoint to export, and what its run says of it."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from smir import __version__
+from smir.network import PAD_MULTIPLE
+from smir.reconstruction import ReconstructionModule
+from smir.runs import file_digest, read_json, run_of_checkpoint
+from smir.segmentation import SegmentationModule
+from smir.training import SmirModule
+from smir.weights import read_checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What is exported.
+
+    Attributes:
+        path: The checkpoint.
+        module: Its network with its weights, in eval mode on the CPU.
+        origin: What it records of its run: experiment, seed, commit, recipe and inputs; empty if it records nothing.
+    """
+
+    path: Path
+    module: SmirModule
+    origin: dict[str, Any]
+
+    @property
+    def run(self) -> Path | None:
+        """The run folder that the checkpoint lies in, if it does."""
+        return run_of_checkpoint(self.path)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the checkpoint, 16 hexadecimal digits."""
+        return file_digest(self.path)
+
+    @functools.cached_property
+    def tests(self) -> dict[Path, dict[str, Any]]:
+        """The tests of these very weights, by their folder in the run.
+
+        Raises:
+            RunError: If the record of one is damaged.
+        """
+        files = sorted(self.run.glob("test*/metrics.json")) if self.run is not None else []
+        records = {file.parent: read_json(file) for file in files}
+        return {
+            folder: record
+            for folder, record in records.items()
+            if isinstance(record, dict) and record.get("weights") == self.digest
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """What a program needs to run the network, as plain values; every exported file carries them."""
+        module = self.module
+        settings: dict[str, Any] = {
+            "smir": __version__,
+            "task": module.task,
+            "checkpoint": self.digest,
+            "network": module.network.spec,
+            "mean": list(module.preprocessing.mean),
+            "std": list(module.preprocessing.std),
+            "view_size": module.preprocessing.view_size,
+            "multiple": PAD_MULTIPLE,
+        }
+        if isinstance(module, SegmentationModule):
+            settings["classes"] = list(module.classes.names)
+            settings["colors"] = [list(color) for color in module.classes.colors]
+        return settings
+
+    def settings_text(self) -> str:
+        """The settings as JSON."""
+        return json.dumps(self.settings())
+
+
+def read_source(path: Path) -> Source:
+    """Reads a checkpoint of either task.
+
+    Raises:
+        CheckpointError: If it is missing, damaged, or was not written by smir.
+    """
+    record = read_checkpoint(path).get("smir", {})
+    kind = ReconstructionModule if record.get("task") == "pretrain" else SegmentationModule
+    return Source(path, kind.from_checkpoint(path), record.get("origin", {}))

@@ -1,0 +1,55 @@
+"""Small pictures of a place in a larger one."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from smir.preprocessing import UInt8
+
+SIDE = 160
+"""Pixels of the side that a small picture is enlarged to."""
+
+
+class Window(NamedTuple):
+    """A part of a picture, in pixels: the first row and column inside it, and the first beyond it."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+def around(box: Sequence[int], shape: Sequence[int], side: int) -> Window:
+    """Returns a square around a box, moved to lie inside the picture, and cut off only where the picture is smaller.
+
+    Args:
+        box: Top, left, bottom, right.
+        shape: Height and width of the picture.
+        side: Side of the square.
+    """
+    starts = []
+    for low, high, length in ((box[0], box[2], shape[0]), (box[1], box[3], shape[1])):
+        starts.append(max(0, min((low + high - side) // 2, length - side)))
+    top, left = starts
+    return Window(top, left, min(shape[0], top + side), min(shape[1], left + side))
+
+
+def enlarged(picture: UInt8, window: Window) -> UInt8:
+    """Cuts a window out of a picture (H, W, 3) and enlarges it to `SIDE` pixels."""
+    part = picture[window.top : window.bottom, window.left : window.right]
+    scale = SIDE / max(part.shape[:2])
+    size = (max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale)))
+    return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def outlined(picture: UInt8, box: Sequence[int], window: Window) -> UInt8:
+    """Enlarges a window of a picture and draws a box on it, white between black, which shows on any ground."""
+    canvas = enlarged(picture, window)
+    scale = SIDE / max(window.bottom - window.top, window.right - window.left)
+    top, bottom = (round((edge - window.top) * scale) for edge in (box[0], box[2]))
+    left, right = (round((edge - window.left) * scale) for edge in (box[1], box[3]))
+    for shade, grown in ((0, 1), (255, 2), (255, 3), (0, 4)):
+        cv2.rectangle(canvas, (left - grown, top - grown), (right + grown - 1, bottom + grown - 1), [shade] * 3, 1)
+    return canvas

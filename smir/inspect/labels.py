@@ -1,0 +1,204 @@
+"""A segmentation: what it says of every image, how that compares with the labels, and pictures of the worst."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from smir.errors import RunError
+from smir.inspect.crops import around, enlarged, outlined
+from smir.inspect.ranking import Top
+from smir.inspect.regions import Region, disagreements
+from smir.inspect.walk import View, stacked
+from smir.iou import iou_from_confusion
+from smir.pages.markup import data_uri
+from smir.pictures import blend, heat_map
+from smir.preprocessing import VOID, UInt8
+from smir.segmentation import SegmentationModule
+
+REGION_COLUMNS = (
+    *("image", "label", "prediction", "pixels", "confidence", "weight"),
+    *("top", "left", "bottom", "right"),
+)
+REGIONS_OF_AN_IMAGE = 3
+"""Regions of one image among those shown, at most: else an image whose label is wrong altogether would be all."""
+SMALLEST = 48
+"""Side in pixels of what is shown around a region, at least."""
+SURE, UNSURE = (215.0, 0.0, 50.0), (255.0, 220.0, 90.0)
+"""Colours of wrong pixels, by how sure the network was."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageResult:
+    """What a network says of an image, in short.
+
+    Attributes:
+        index: Its place in the list.
+        name: Its name.
+        confidence: Mean over its pixels of the probability of the predicted class.
+        shares: Share of its pixels that each class is predicted for (C,).
+        counted: Pixels whose label is not void; none where there are no labels.
+        iou: IoU per class (C,), NaN for a class that is neither in the label nor predicted.
+        miou: Mean over the others; NaN where nothing is counted.
+        errors: Share of the counted pixels that are wrong; NaN likewise.
+    """
+
+    index: int
+    name: str
+    confidence: float
+    shares: list[float]
+    counted: int
+    iou: list[float]
+    miou: float
+    errors: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownResult:
+    """An image with its pictures: captions and data URIs."""
+
+    result: ImageResult
+    pictures: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownRegion:
+    """A region with pictures of its surroundings: captions and data URIs."""
+
+    index: int
+    name: str
+    region: Region
+    pictures: dict[str, str]
+
+
+class Predictions:
+    """Takes in batches of views; keeps a few numbers of every image, and pictures of the worst.
+
+    Everything is counted at the view, as the paper's test figure is.
+
+    Args:
+        module: The trained network, in eval mode.
+        confidence: Probability from which on the network is sure of a pixel.
+        worst: What the worst images are: those of the lowest mean IoU, or of the highest share of wrong pixels. Without
+            labels it is those that the network is least sure of.
+        limit: Images to show, and regions.
+    """
+
+    def __init__(
+        self, module: SegmentationModule, confidence: float, worst: Literal["iou", "errors"], limit: int
+    ) -> None:
+        self.module, self.confidence, self.worst = module, confidence, worst
+        self.images: list[ImageResult] = []
+        self.confusion = torch.zeros(len(module.classes), len(module.classes), dtype=torch.long)
+        self.shown: Top[ShownResult] = Top(limit)
+        self.regions: Top[ShownRegion] = Top(limit)
+
+    @torch.no_grad()
+    def add(self, views: Sequence[View]) -> Iterator[Sequence[object]]:
+        """Segments a batch; yields a row of `REGION_COLUMNS` for every region, boxes in pixels of the file.
+
+        Raises:
+            RunError: If a prediction is not finite.
+        """
+        module = self.module
+        logits = module(module.preprocessing.normalize(stacked(views, module.device)))
+        for view, probabilities in zip(views, logits.softmax(dim=1).cpu(), strict=True):
+            if not probabilities.isfinite().all():
+                raise RunError(
+                    f"The prediction of {view.name} is not finite: the network has diverged. Inspect another "
+                    "checkpoint of its run, or train again with a lower model.lr."
+                )
+            result = self._result(view, probabilities)
+            self.images.append(result)
+            badness = badness_of(result, self.worst)
+            if self.shown.takes(badness, view.place):
+                self.shown.add(ShownResult(result, self._pictures(view, probabilities)), badness, view.place)
+            if view.label is not None:
+                yield from self._regions(view, view.label, probabilities.numpy())
+
+    def _result(self, view: View, probabilities: Tensor) -> ImageResult:
+        highest, predicted = probabilities.max(dim=0)
+        count = len(self.module.classes)
+        shares = (predicted.flatten().bincount(minlength=count) / predicted.numel()).tolist()
+        counts = torch.zeros(count, count, dtype=torch.long)
+        if view.label is not None:
+            label = torch.from_numpy(np.ascontiguousarray(view.label)).long()
+            pairs = (label * count + predicted)[label != VOID]
+            counts = pairs.bincount(minlength=count**2).view(count, count)
+        self.confusion += counts
+        counted, iou = int(counts.sum()), iou_from_confusion(counts)
+        errors = 1 - float(counts.diag().sum()) / counted if counted else float("nan")
+        confidence, per_class, miou = float(highest.mean()), iou.per_class.tolist(), float(iou.mean)
+        return ImageResult(view.place, view.name, confidence, shares, counted, per_class, miou, errors)
+
+    def _pictures(self, view: View, probabilities: Tensor) -> dict[str, str]:
+        highest, predicted = (part.numpy() for part in probabilities.max(dim=0))
+        classes = self.module.classes
+        pictures = {"image": view.image, "prediction": blend(view.image, predicted.astype(np.uint8), classes)}
+        if view.label is None:
+            pictures["confidence"] = heat_map(highest, 1 / len(classes), 1.0)
+        else:
+            pictures["label"] = blend(view.image, view.label, classes)
+            pictures["errors"] = error_map(view.image, view.label, predicted, highest, 1 / len(classes))
+        order = ("image", "label", "prediction", "errors", "confidence")
+        return {name: data_uri(pictures[name]) for name in order if name in pictures}
+
+    def _regions(self, view: View, label: UInt8, probabilities: npt.NDArray[np.float32]) -> Iterator[Sequence[object]]:
+        names = self.module.classes.names
+        scales = [full / side for full, side in zip(view.size, view.image.shape[:2], strict=True)] * 2
+        regions = sorted(disagreements(label, probabilities, self.confidence), key=lambda region: -region.weight)
+        for rank, region in enumerate(regions):
+            place = (view.place, *region.box)
+            if rank < REGIONS_OF_AN_IMAGE and self.regions.takes(region.weight, *place):
+                pictures = self._close_up(view, label, probabilities, region)
+                self.regions.add(ShownRegion(view.place, view.name, region, pictures), region.weight, *place)
+            edges = [round(edge * scale) for edge, scale in zip(region.box, scales, strict=True)]
+            sizes = (region.area, f"{region.confidence:.4f}", f"{region.weight:.2f}")
+            yield view.name, names[region.label], names[region.predicted], *sizes, *edges
+
+    def _close_up(
+        self, view: View, label: UInt8, probabilities: npt.NDArray[np.float32], region: Region
+    ) -> dict[str, str]:
+        top, left, bottom, right = region.box
+        window = around(region.box, label.shape, max(SMALLEST, 2 * (bottom - top), 2 * (right - left)))
+        classes = self.module.classes
+        predicted = probabilities.argmax(axis=0).astype(np.uint8)
+        return {
+            "image": data_uri(outlined(view.image, region.box, window)),
+            "label": data_uri(enlarged(blend(view.image, label, classes), window)),
+            "prediction": data_uri(enlarged(blend(view.image, predicted, classes), window)),
+        }
+
+
+def badness_of(result: ImageResult, worst: Literal["iou", "errors"]) -> float:
+    """What images are ranked by, the worst highest; those with nothing to count come last.
+
+    Without labels it is how unsure the network is.
+    """
+    if not result.counted:
+        return -1 - result.confidence
+    return result.errors if worst == "errors" else 1 - result.miou
+
+
+def error_map(
+    image: UInt8, label: UInt8, predicted: npt.NDArray[np.int64], highest: npt.NDArray[np.float32], chance: float
+) -> UInt8:
+    """Shows wrong pixels over a faint image: yellow where the network was unsure, red where sure; void is white.
+
+    Args:
+        image: RGB (h, w, 3).
+        label: Class ids and void (h, w).
+        predicted: Class ids (h, w).
+        highest: Probability of the predicted class (h, w).
+        chance: The lowest that this can be, 1 / C.
+    """
+    faint = image.mean(axis=-1, keepdims=True).repeat(3, axis=-1) * 0.5
+    faint[label == VOID] = 255
+    sure = np.clip((highest - chance) / max(1 - chance, 1e-6), 0, 1)[..., None]
+    shade = sure * np.asarray(SURE) + (1 - sure) * np.asarray(UNSURE)
+    wrong = (label != VOID) & (label != predicted)
+    return np.asarray(np.where(wrong[..., None], shade, faint).round(), dtype=np.uint8)

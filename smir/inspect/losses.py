@@ -1,0 +1,190 @@
+"""A pretraining: how badly every patch of every image is reconstructed, and pictures of the hardest."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from smir.errors import RunError
+from smir.inspect.crops import around, outlined
+from smir.inspect.ranking import Histogram, Top
+from smir.inspect.walk import View, stacked
+from smir.losses import patch_loss
+from smir.masking import MaskPolicy
+from smir.network import padded_forward
+from smir.pages.markup import data_uri
+from smir.patches import PatchGrid
+from smir.pictures import colors
+from smir.preprocessing import UInt8
+from smir.reconstruction import ReconstructionModule
+from smir.scoring import Scored, score_views
+from smir.seeding import generator_for
+
+PATCHES_OF_AN_IMAGE = 3
+"""Patches of one image among the hardest shown, at most: else a single odd image would fill the sheet."""
+CONTEXT = 5
+"""Side of what is shown around a patch, in patches."""
+PATCH_COLUMNS = ("image", "row", "column", "top", "left", "bottom", "right", "loss", "hidden")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageLoss:
+    """The patch losses of an image in short.
+
+    Attributes:
+        index: Its place in the list.
+        name: Its name.
+        mean: Mean over its patches.
+        lowest: The lowest.
+        highest: The highest.
+        mean_fill: Mean over its patches of answering the mean colour everywhere.
+    """
+
+    index: int
+    name: str
+    mean: float
+    lowest: float
+    highest: float
+    mean_fill: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownImage:
+    """An image with its pictures.
+
+    Attributes:
+        loss: Its losses in short.
+        pictures: Captions and data URIs, without the heat map, whose scale is known at the end.
+        grid: Its patches.
+        scores: Their losses (P,).
+    """
+
+    loss: ImageLoss
+    pictures: dict[str, str]
+    grid: PatchGrid
+    scores: npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShownPatch:
+    """A patch with its surroundings.
+
+    Attributes:
+        index: Place of its image in the list.
+        name: Name of the image.
+        row: Row in the grid, from 0.
+        column: Column in the grid, from 0.
+        loss: Its loss.
+        truth: What is there, a data URI.
+        answer: What the network makes of it when the chosen mask hides it, a data URI.
+    """
+
+    index: int
+    name: str
+    row: int
+    column: int
+    loss: float
+    truth: str
+    answer: str
+
+
+class PatchLosses:
+    """Takes in batches of views; keeps a few numbers of every image, and pictures of the hardest.
+
+    Args:
+        module: The pretrained network, in eval mode.
+        policy: Chooses the mask that an image would get.
+        num_samples: Random masks that the loss of a patch is averaged over.
+        seed: Seed of these masks.
+        limit: Images to show; twice as many patches are shown.
+    """
+
+    def __init__(
+        self, module: ReconstructionModule, policy: MaskPolicy, num_samples: int, seed: int, limit: int
+    ) -> None:
+        self.module, self.policy, self.num_samples, self.seed = module, policy, num_samples, seed
+        self.images: list[ImageLoss] = []
+        self.losses = Histogram(width=0.01)
+        self.hardest: Top[ShownImage] = Top(limit)
+        self.easiest: Top[ShownImage] = Top(max(1, limit // 8))
+        self.patches: Top[ShownPatch] = Top(2 * limit)
+
+    @torch.no_grad()
+    def add(self, views: Sequence[View]) -> Iterator[Sequence[object]]:
+        """Scores a batch; yields a row of `PATCH_COLUMNS` for every patch, boxes in pixels of the file.
+
+        Raises:
+            RunError: If a loss is not finite.
+        """
+        images, keys = stacked(views, self.module.device), [view.place for view in views]
+        scored = score_views(self.module, images, keys, num_samples=self.num_samples, seed=self.seed)
+        scores = scored.scores.cpu()
+        _require_finite(scores, views)
+        chosen = torch.stack([self._mask(scored.grid, score, key) for score, key in zip(scores, keys, strict=True)])
+        mean_fill = patch_loss(torch.zeros_like(scored.image), scored.image, scored.grid).mean(dim=1).tolist()
+        answers: list[UInt8] = []  # to the chosen masks, made when a picture needs one
+        for place, view in enumerate(views):
+            score = scores[place]
+            mean, lowest, highest = float(score.mean()), float(score.min()), float(score.max())
+            loss = ImageLoss(view.place, view.name, mean, lowest, highest, mean_fill[place])
+            self.images.append(loss)
+            self.losses.add(score.tolist())
+            self._show(loss, scored, place, chosen[place])
+            for patch in score.argsort(descending=True, stable=True)[:PATCHES_OF_AN_IMAGE].tolist():
+                if self.patches.takes(float(score[patch]), view.place, patch):
+                    answers = answers or self._answers(scored, chosen)
+                    shown = _shown_patch(view, scored.grid, patch, float(score[patch]), answers[place])
+                    self.patches.add(shown, shown.loss, view.place, patch)
+            yield from _rows(view, scored.grid, score, chosen[place])
+
+    def _mask(self, grid: PatchGrid, scores: Tensor, key: int) -> Tensor:
+        return self.policy(grid=grid, scores=scores, generator=generator_for(self.seed, "policy", 0, key), stage=0)
+
+    def _answers(self, scored: Scored, chosen: Tensor) -> list[UInt8]:
+        hidden = scored.grid.to_pixels(chosen.to(scored.image.device))[:, None]
+        return colors(self.module.preprocessing, padded_forward(self.module.network, scored.image * ~hidden))
+
+    def _show(self, loss: ImageLoss, scored: Scored, place: int, chosen: Tensor) -> None:
+        tops = [(self.hardest, loss.mean), (self.easiest, -loss.mean)]
+        tops = [(top, value) for top, value in tops if top.takes(value, loss.index)]
+        if not tops:
+            return
+        image, hidden = scored.image[place], scored.grid.to_pixels(chosen.to(scored.image.device))
+        layers = {
+            "image": image,
+            "masked input, one of several": image * ~scored.mask[place],
+            "its reconstruction": scored.reconstruction[place],
+            "mask it would get": image * ~hidden,
+        }
+        pictures = colors(self.module.preprocessing, torch.stack([*layers.values()]))
+        uris = {name: data_uri(picture) for name, picture in zip(layers, pictures, strict=True)}
+        shown = ShownImage(loss, uris, scored.grid, scored.scores[place].cpu().numpy())
+        for top, value in tops:
+            top.add(shown, value, loss.index)
+
+
+def _require_finite(scores: Tensor, views: Sequence[View]) -> None:
+    for view, score in zip(views, scores, strict=True):
+        if not score.isfinite().all():
+            raise RunError(
+                f"The losses of {view.name} are not finite: the network has diverged. Inspect another checkpoint of "
+                "its run, or train again with a lower model.lr."
+            )
+
+
+def _shown_patch(view: View, grid: PatchGrid, patch: int, loss: float, answer: UInt8) -> ShownPatch:
+    top, left, bottom, right = box = grid.boxes[patch].tolist()
+    window = around(box, view.image.shape[:2], CONTEXT * max(bottom - top, right - left))
+    pictures = (data_uri(outlined(picture, box, window)) for picture in (view.image, answer))
+    return ShownPatch(view.place, view.name, patch // grid.cols, patch % grid.cols, loss, *pictures)
+
+
+def _rows(view: View, grid: PatchGrid, score: Tensor, chosen: Tensor) -> Iterator[Sequence[object]]:
+    scales = [full / side for full, side in zip(view.size, view.image.shape[:2], strict=True)] * 2
+    values = zip(grid.boxes.tolist(), score.tolist(), chosen.tolist(), strict=True)
+    for patch, (box, loss, hidden) in enumerate(values):
+        edges = [round(edge * scale) for edge, scale in zip(box, scales, strict=True)]
+        yield view.name, patch // grid.cols, patch % grid.cols, *edges, f"{loss:.6f}", int(hidden)

@@ -1,0 +1,60 @@
+"""Where a network is sure of another class than the label: often the label is wrong."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from smir.preprocessing import VOID, UInt8
+
+THINNEST = 3
+"""Pixels; what is thinner is the seam that every border has."""
+
+
+class Region(NamedTuple):
+    """A connected part of an image that the label gives one class and the network another.
+
+    Attributes:
+        label: Class id that the label gives.
+        predicted: Class id that the network gives.
+        area: Its pixels.
+        confidence: Mean probability of the predicted class.
+        weight: Sum over its pixels of the probability of the predicted class less that of the label's: large where the
+            region is large and the network sure. Regions are ranked by it.
+        box: Top, left, bottom, right, in pixels.
+    """
+
+    label: int
+    predicted: int
+    area: int
+    confidence: float
+    weight: float
+    box: tuple[int, int, int, int]
+
+
+def disagreements(label: UInt8, probabilities: npt.NDArray[np.float32], confidence: float) -> Iterator[Region]:
+    """Yields the regions of an image where label and network disagree and the network is sure.
+
+    Args:
+        label: Class ids and void (h, w).
+        probabilities: (C, h, w), their sum over the classes 1.
+        confidence: Probability of the predicted class from which on the network is sure of a pixel.
+    """
+    predicted = probabilities.argmax(axis=0)
+    highest = probabilities.max(axis=0)
+    known = np.where(label == VOID, 0, label).astype(np.int64)
+    margin = highest - np.take_along_axis(probabilities, known[None], axis=0)[0]
+    wrong = (label != VOID) & (label != predicted) & (highest >= confidence)
+    pairs = np.unique(known[wrong] * len(probabilities) + predicted[wrong])
+    for given, found in (divmod(int(pair), len(probabilities)) for pair in pairs):
+        where = (wrong & (label == given) & (predicted == found)).astype(np.uint8)
+        thick = cv2.morphologyEx(where, cv2.MORPH_OPEN, np.ones((THINNEST, THINNEST), np.uint8))
+        count, parts, stats, _ = cv2.connectedComponentsWithStats(thick, connectivity=8)
+        weights = np.bincount(parts.ravel(), margin.ravel(), minlength=count)
+        sure = np.bincount(parts.ravel(), highest.ravel(), minlength=count)
+        for part in range(1, count):  # 0 is what surrounds them
+            left, top, width, height, area = map(int, stats[part])
+            box = (top, left, top + height, left + width)
+            yield Region(given, found, area, float(sure[part]) / area, float(weights[part]), box)

@@ -1,0 +1,92 @@
+"""Which images are looked at: files and folders, or a list of a dataset, with its labels where it has them."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from smir.data import SmirDataModule
+from smir.data.decode import list_images
+from smir.data.files import FileList
+from smir.data.pairs import Images, Labels
+from smir.errors import ConfigError, DataError
+from smir.preprocessing import Classes, UInt8
+
+Split = Literal["pool", "train", "val", "test"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Images to look at.
+
+    Attributes:
+        title: What they are, in words.
+        images: Reads them.
+        labels: Reads them with their labels, where there are any.
+    """
+
+    title: str
+    images: Images
+    labels: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def files(self) -> FileList:
+        """Their names."""
+        return self.images.files
+
+    def read(self, index: int) -> tuple[UInt8, UInt8 | None]:
+        """Decodes an image (H, W, 3), and its label (H, W) where there is one.
+
+        Raises:
+            DataError: If either cannot be used.
+        """
+        return (self.images.read(index), None) if self.labels is None else self.labels.read_pair(index)
+
+
+def from_paths(paths: Sequence[Path]) -> Source:
+    """Takes files and folders, those of folders in the order of their names, each once.
+
+    Raises:
+        DataError: If one does not exist, or a folder holds no image.
+    """
+    names: list[str] = []
+    for path in paths:
+        if path.is_dir():
+            names += [str(path / name) for name in list_images(path)]
+        elif path.exists() or path.is_symlink():
+            names.append(str(path))
+        else:
+            raise DataError(f"There is no image or folder {path.absolute()}. Give files, folders, or both.")
+    files = FileList(Path(), list(dict.fromkeys(names)))
+    return Source(", ".join(map(str, paths[:3])) + (" ..." if len(paths) > 3 else ""), Images(files, min_side=1))
+
+
+def pool_or_split(data: SmirDataModule, split: Split | None) -> Source:
+    """Takes the images of a dataset for a pretraining: its pool, or those of a split."""
+    name: Split = split or "pool"
+    return Source(_title(data, name), Images(data.images(name), data.min_side))
+
+
+def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) -> Source:
+    """Takes the labelled images of a split, by default those of `val`.
+
+    Raises:
+        ConfigError: If the pool is asked for, which has no labels, or the dataset has other classes than the network.
+    """
+    if split == "pool":
+        raise ConfigError("--split pool has no labels: take train, val or test, or give the images as words.")
+    if data.classes.names != classes.names:
+        raise ConfigError(
+            f"The checkpoint's classes are {', '.join(classes.names)}; those of {type(data).__name__} in "
+            f"{data.root.absolute()} are {', '.join(data.classes.names) or 'none'}. Give the config of the "
+            "checkpoint's own run, or set data.classes and data.label_map."
+        )
+    labels = data.labelled(split or "val")
+    return Source(_title(data, split or "val"), labels.images, labels)
+
+
+def _title(data: SmirDataModule, name: str) -> str:
+    return f"{name} of {type(data).__name__} in {data.root}"

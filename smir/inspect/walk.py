@@ -1,0 +1,122 @@
+"""Reads images in batches of one size, a few batches ahead, and says which could not be used."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from smir.data.decode import image_size
+from smir.data.walk import cores
+from smir.errors import DataError
+from smir.inspect.source import Source
+from smir.preprocessing import Preprocessing, UInt8
+
+AHEAD = 2
+"""Batches that are decoded while another is worked on."""
+
+
+class View(NamedTuple):
+    """The whole view of an image.
+
+    Attributes:
+        place: Its place in the list.
+        name: Its name there.
+        image: RGB (h, w, 3).
+        label: Class ids and void (h, w), where there are labels.
+        size: Height and width of its file.
+    """
+
+    place: int
+    name: str
+    image: UInt8
+    label: UInt8 | None
+    size: tuple[int, int]
+
+
+class Walk:
+    """Walks through a source once.
+
+    Args:
+        source: The images.
+        preprocessing: Gives their views.
+        batch_size: Views of a batch, at most.
+        on_bad_image: Whether one that cannot be used ends the walk, or is left out and named.
+
+    Attributes:
+        skipped: Why images were left out, by name.
+    """
+
+    def __init__(
+        self, source: Source, preprocessing: Preprocessing, batch_size: int, on_bad_image: Literal["error", "skip"]
+    ) -> None:
+        self.source, self.preprocessing = source, preprocessing
+        self.batch_size, self.on_bad_image = batch_size, on_bad_image
+        self.skipped: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[list[View]]:
+        """Yields batches; which images share one depends on the sizes in their headers alone.
+
+        Raises:
+            DataError: If an image cannot be used and that is an error, or if none can be used.
+        """
+        found = 0
+        with ThreadPoolExecutor(cores()) as pool:
+            batches = self._batches(list(pool.map(self._shape, range(len(self.source)))))
+            bar = tqdm(total=len(self.source), desc="Looking at images", unit="image", disable=None)
+            reading: deque[list[Future[View | None]]] = deque()
+            for batch in [*batches, *[[]] * AHEAD]:
+                reading.append([pool.submit(self._view, index) for index in batch])
+                if len(reading) > AHEAD:
+                    views = [view for future in reading.popleft() if (view := future.result()) is not None]
+                    found += len(views)
+                    if views:
+                        yield views
+                        bar.update(len(views))
+            bar.close()
+        if not found:
+            raise DataError(
+                f"None of the {len(self.source)} images of {self.source.title} can be used. The first: "
+                f"{next(iter(self.skipped.values()), 'there is none')}"
+            )
+
+    def _batches(self, shapes: Sequence[tuple[int, int] | None]) -> list[list[int]]:
+        by_shape: dict[tuple[int, int], list[int]] = {}
+        for index, shape in enumerate(shapes):
+            if shape is not None:
+                by_shape.setdefault(shape, []).append(index)
+        size = self.batch_size
+        groups = [group for _, group in sorted(by_shape.items())]
+        return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
+
+    def _shape(self, index: int) -> tuple[int, int] | None:
+        try:
+            return self.preprocessing.view_shape(*image_size(self.source.files.path(index)))
+        except DataError as error:
+            self._leave_out(index, error)
+            return None
+
+    def _view(self, index: int) -> View | None:
+        try:
+            image, label = self.source.read(index)
+        except DataError as error:
+            self._leave_out(index, error)
+            return None
+        small = None if label is None else self.preprocessing.view_label(label)
+        height, width = image.shape[:2]
+        return View(index, self.source.files[index], self.preprocessing.view(image), small, (height, width))
+
+    def _leave_out(self, index: int, error: DataError) -> None:
+        if self.on_bad_image == "error":
+            raise DataError(f"{error} Or leave it out: --on_bad_image skip") from error
+        self.skipped[self.source.files[index]] = str(error)
+
+
+def stacked(views: Sequence[View], device: torch.device) -> Tensor:
+    """Returns the images of a batch (B, 3, h, w) uint8 on a device."""
+    images = np.stack([view.image for view in views])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)

@@ -1,0 +1,134 @@
+"""The callback that writes what `predict` is for: labels, probabilities, areas."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
+from torch import Tensor
+
+from smir.atomic import write_atomically
+from smir.commands.tables import columns
+from smir.distributed import gather, patient_group
+from smir.errors import DataError
+from smir.outputs import RECORDS
+from smir.preprocessing import UInt8
+from smir.segmentation import SegmentationModule
+from smir.tracking import write_image
+from smir.windows.areas import HEADER, Areas, areas_csv, total
+from smir.windows.predictor import WindowPredictor, check_extras
+from smir.windows.products import probability_tiff
+from smir.windows.segment import labels_of
+from smir.windows.sweep import Tile
+
+AREAS = "areas.csv"
+_ENDINGS = ("", ".preview", ".probabilities")
+_LISTED = 8  # images whose areas are printed one by one
+
+
+class PredictionWriter(Callback):
+    """Writes predicted labels at the size and under the name of their source image, and the area of every class.
+
+    An image that is seen whole becomes a PNG. One that is read in windows is run from here.
+
+    Args:
+        folder: Where to write.
+        source: What is recorded beside the labels: checkpoint, images.
+
+    Raises:
+        DataError: If two sources would get the same name.
+    """
+
+    def __init__(self, folder: Path, source: dict[str, Any]) -> None:
+        self.folder, self.source = folder, source
+        self._areas: dict[int, Areas] = {}
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuses before the first prediction what would overwrite itself, or needs what is not installed."""
+        assert isinstance(pl_module, SegmentationModule)
+        sources: dict[str, str] = {}
+        for name in pl_module.data.images("predict"):
+            for ending in _ENDINGS:
+                other = sources.setdefault(name.rsplit(".", 1)[0] + ending, name)
+                if other != name:
+                    raise DataError(
+                        f"{other} and {name} would both be predicted as {Path(name).stem}{ending}; rename one."
+                    )
+        check_extras(pl_module.data.predict)
+        if trainer.is_global_zero:
+            write_atomically(self.folder / RECORDS["predict"], json.dumps(self.source, indent=1) + "\n")
+        self._group = patient_group()  # an orthomosaic takes hours, on one rank
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Writes what was predicted of a batch of one image, or runs its windows."""
+        assert isinstance(pl_module, SegmentationModule)
+        index = int(batch["index"][0])
+        if batch["weight"][0] <= 0:
+            return
+        name = pl_module.data.images("predict")[index]
+        target = (self.folder / name).with_suffix("")
+        if "image" in batch:
+            self._areas[index] = self._write_whole(pl_module, outputs[0], name, target)
+        else:
+            predictor = self._predictor(trainer, pl_module)
+            self._areas[index] = predictor.predict(pl_module.data.images("predict").path(index), name, target)
+
+    def _write_whole(self, module: SegmentationModule, logits: Tensor, name: str, target: Path) -> Areas:
+        height, width = logits.shape[1:]
+        nothing: UInt8 = np.empty((height, width, 0), dtype=np.uint8)
+        tile = Tile(0, 0, logits, nothing, np.ones((height, width), dtype=bool))
+        labels = labels_of(tile)
+        if module.data.predict.probabilities:
+            path = target.with_name(f"{target.name}.probabilities.tif")
+            with probability_tiff(path, height, width, module.classes, {}) as product:
+                product.write(tile, labels)
+        image = Image.fromarray(labels)
+        image.putpalette(module.classes.palette().tobytes())
+        write_image(target.with_name(f"{target.name}.png"), image)
+        areas = Areas.none_yet(name, len(module.classes))
+        areas.add(labels)
+        return areas
+
+    def _predictor(self, trainer: Trainer, module: SegmentationModule) -> WindowPredictor:
+        data = module.data
+
+        def forward(images: UInt8) -> Tensor:
+            with trainer.precision_plugin.predict_step_context():
+                return module.logits(images)
+
+        scale = data.predict.scale_for(data.preprocessing.view_size, data.trained_side)
+        progress = trainer.progress_bar_callback is not None and trainer.is_global_zero
+        return WindowPredictor(forward, module.preprocessing, module.classes, scale, data.predict, progress)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Waits for all ranks, then writes and prints the areas."""
+        assert isinstance(pl_module, SegmentationModule)
+        parts = gather(self._areas, self._group)
+        if not trainer.is_global_zero:
+            return
+        classes = pl_module.classes
+        areas = [area for _, area in sorted((index, area) for part in parts for index, area in part.items())]
+        write_atomically(self.folder / AREAS, areas_csv(areas, classes))
+        rank_zero_info("\n".join(_table(areas, pl_module)))
+        rank_zero_info(f"Predictions: {self.folder} (labels; {AREAS}; {RECORDS['predict']})")
+
+
+def _table(areas: Sequence[Areas], module: SegmentationModule) -> list[str]:
+    """Lines that show the areas, all images together if they are many."""
+    shown = areas if len(areas) <= _LISTED else [total(areas, f"{len(areas)} images")]
+    rows = [row for area in shown for row in area.rows(module.classes)]
+    readable = [(*row[:2], f"{int(row[3]):,}", f"{float(row[4]):.2%}", row[5] or "not known") for row in rows]
+    heading = [name.replace("_", " ") for name in HEADER if name != "id"]
+    return columns([heading, *readable])

@@ -1,0 +1,93 @@
+"""How much of an image is of which class: pixels, and square metres where the image knows where it lies."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from smir.preprocessing import VOID, Classes, UInt8
+
+HEADER = ("image", "class", "id", "pixels", "share", "square_metres")
+
+
+@dataclasses.dataclass
+class Areas:
+    """Counts of the classes of an image.
+
+    Attributes:
+        image: Name of the image.
+        pixels: Pixels of every class (C,).
+        void: Pixels without data.
+        square_metres: Area of every class (C,); None if it is not known.
+    """
+
+    image: str
+    pixels: npt.NDArray[np.int64]
+    void: int = 0
+    square_metres: npt.NDArray[np.float64] | None = None
+
+    @classmethod
+    def none_yet(cls, image: str, num_classes: int, on_ground: bool = False) -> "Areas":
+        """Counts that begin at 0."""
+        return cls(image, np.zeros(num_classes, np.int64), 0, np.zeros(num_classes) if on_ground else None)
+
+    def add(self, labels: UInt8, pixel_areas: npt.NDArray[np.float64] | None = None, cell: int = 1) -> None:
+        """Counts labels (h, w).
+
+        Args:
+            labels: Class ids and void.
+            pixel_areas: Square metres of a pixel, in cells (ceil(h / cell), ceil(w / cell)).
+            cell: Side of a cell in pixels.
+        """
+        count = len(self.pixels)
+        counts = np.bincount(labels.ravel(), minlength=VOID + 1)
+        self.pixels += counts[:count]
+        self.void += int(counts[VOID])
+        if pixel_areas is None or self.square_metres is None:
+            return
+        rows, columns = (np.arange(side) // cell for side in labels.shape)
+        place = rows[:, None] * pixel_areas.shape[1] + columns
+        known = labels != VOID
+        pairs = np.bincount(place[known] * count + labels[known], minlength=pixel_areas.size * count)
+        self.square_metres += pixel_areas.ravel() @ pairs.reshape(-1, count)
+
+    def rows(self, classes: Classes) -> list[tuple[str, str, str, str, str, str]]:
+        """A row of `HEADER` for every class."""
+        total = max(1, int(self.pixels.sum()))
+        known = self.square_metres is not None
+        return [
+            (
+                self.image,
+                name,
+                str(number),
+                str(self.pixels[number]),
+                f"{self.pixels[number] / total:.6f}",
+                f"{self.square_metres[number]:.3f}" if self.square_metres is not None and known else "",
+            )
+            for number, name in enumerate(classes.names)
+        ]
+
+
+def total(areas: Iterable[Areas], name: str = "all") -> Areas:
+    """The sum over images; its square metres are known if those of all are."""
+    items = list(areas)
+    ground = [area.square_metres for area in items if area.square_metres is not None]
+    return Areas(
+        name,
+        np.sum([area.pixels for area in items], axis=0),
+        sum(area.void for area in items),
+        np.sum(ground, axis=0) if len(ground) == len(items) else None,
+    )
+
+
+def areas_csv(areas: Iterable[Areas], classes: Classes) -> str:
+    """The content of `areas.csv`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for area in areas:
+        writer.writerows(area.rows(classes))
+    return text.getvalue()

@@ -1,0 +1,93 @@
+"""GeoTIFF in and out, in windows. Needs rasterio, the extra `geo`."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from smir.errors import DataError
+from smir.preprocessing import UInt8
+from smir.windows.ground import Ground
+from smir.windows.sources import Bool, Source
+
+_COLORS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+
+
+class RasterSource(Source):
+    """A TIFF of any size, read in place. What its alpha, mask or no-data value says is no data is none.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: If it cannot be read, or has no 8-bit RGB or grey bands.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                self._file = rasterio.open(path, driver="GTiff")
+        except RasterioError as error:
+            raise DataError(f"The image {path} cannot be read as a TIFF: {error}. Copy it again.") from error
+        self.height, self.width = self._file.height, self._file.width
+        self._bands = self._color_bands()
+        self._has_mask = any(flags != [MaskFlags.all_valid] for flags in self._file.mask_flag_enums)
+        self.georeference = self._georeference()
+        self.ground = Ground.of(self._file.crs, self._file.transform) if "transform" in self.georeference else None
+
+    def read(self, top: int, left: int, height: int, width: int) -> tuple[UInt8, Bool]:
+        """Reads a rectangle from the file."""
+        window = Window(left, top, width, height)
+        try:
+            pixels = self._file.read(self._bands, window=window)
+            valid = self._file.dataset_mask(window=window) > 0 if self._has_mask else np.ones((height, width), bool)
+        except RasterioError as error:
+            raise DataError(
+                f"The image {self.path} is damaged or cut short: rows {top} to {top + height}, columns {left} to "
+                f"{left + width} cannot be read ({error.__cause__ or error}). Copy it again from its source."
+            ) from error
+        return np.ascontiguousarray(pixels.transpose(1, 2, 0)), valid
+
+    def cache_bytes(self, rows: int, columns: int) -> int:
+        """The blocks of the file under a rectangle; under a row of them if its blocks are strips."""
+        block_height, block_width = self._file.block_shapes[0]
+        across = self.width if block_width >= self.width else columns + 2 * block_width
+        return int((rows + 2 * block_height) * across * self._file.count)
+
+    def _color_bands(self) -> list[int]:
+        """Numbers of the red, green and blue band; of a grey image three times the same."""
+        file, meanings = self._file, list(self._file.colorinterp)
+        if set(_COLORS) <= set(meanings):
+            bands = [meanings.index(color) + 1 for color in _COLORS]
+        elif meanings[0] == ColorInterp.gray and set(meanings[1:]) <= {ColorInterp.alpha}:
+            bands = [1, 1, 1]
+        else:
+            raise DataError(self._refusal("Say which bands are red, green and blue: gdal_translate -b 3 -b 2 -b 1"))
+        if any(file.dtypes[band - 1] != "uint8" for band in bands):
+            raise DataError(
+                self._refusal("Bring it to 8 bits as the training images were: gdal_translate -ot Byte -scale")
+            )
+        return bands
+
+    def _refusal(self, remedy: str) -> str:
+        pairs = zip(self._file.colorinterp, self._file.dtypes, strict=True)
+        found = ", ".join(f"{meaning.name} ({dtype})" for meaning, dtype in pairs)
+        return (
+            f"The image {self.path} has {self._file.count} bands: {found}. Red, green and blue (or grey alone) of 8 "
+            f"bits are needed; alpha and further bands may stand beside them. {remedy} {self.path.name} rgb.tif"
+        )
+
+    def _georeference(self) -> dict[str, Any]:
+        file = self._file
+        points, crs = file.gcps
+        if points:
+            return {"gcps": points, "crs": crs}
+        found: dict[str, Any] = {} if file.crs is None else {"crs": file.crs}
+        return found if file.transform.is_identity else {**found, "transform": file.transform}

@@ -1,0 +1,61 @@
+"""Opens an image for reading in windows, by its content."""
+
+import importlib.util
+import warnings
+from pathlib import Path
+
+from PIL import Image
+
+from smir.data.choice import is_georeferenced
+from smir.errors import ConfigError, DataError
+from smir.windows.sources import Source
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def has_rasterio() -> bool:
+    """Whether the extra `geo` is installed."""
+    return importlib.util.find_spec("rasterio") is not None
+
+
+def open_source(path: Path, folder: Path, progress: bool = True) -> Source:
+    """Opens an image.
+
+    Args:
+        path: The file.
+        folder: Where what is not a TIFF is decoded to, while it is needed.
+        progress: Whether to show how far the decoding is.
+
+    Raises:
+        DataError: If it cannot be read.
+        ConfigError: If it is georeferenced and the extra that keeps that is not installed.
+    """
+    try:
+        with path.open("rb") as file:
+            is_tiff = file.read(4) in _TIFF
+    except OSError as error:
+        raise DataError(f"The image {path} cannot be read: {error.strerror}.") from error
+    if is_tiff and has_rasterio():
+        from smir.windows.geotiff import RasterSource
+
+        return RasterSource(path)
+    if is_tiff and _says_where_it_lies(path):
+        raise ConfigError(
+            f"{path} is georeferenced; reading it so that the prediction lies at the same place needs rasterio: "
+            "pip install 'smir[geo]'. Or give --data.predict.view whole to see the image as a photograph."
+        )
+    from smir.windows.scratch import PictureSource
+
+    return PictureSource(path, folder, progress)
+
+
+def _says_where_it_lies(path: Path) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=("TIFF",)) as image:
+                return is_georeferenced(image)
+    except Image.DecompressionBombError:
+        return True  # an orthomosaic, in all likelihood
+    except Exception:  # the reader of pictures says what is wrong
+        return False

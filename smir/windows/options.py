@@ -1,0 +1,84 @@
+"""The settings of `predict` that only it has."""
+
+import dataclasses
+from typing import Literal
+
+from smir.errors import ConfigError
+
+VIEW = Literal["auto", "whole", "windows"]
+BLOCK = 64
+"""Pixels, at the network's scale, that windows are moved by: strides of 32 and less then fall on the same pixels."""
+
+_UNITS = (8, 1024)
+_SMALLEST = 4 * BLOCK
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictOptions:
+    """How `predict` reads images, and what it writes.
+
+    Args:
+        view: How an image is seen: `whole` resizes it so that its shortest side is the view size, as the test does;
+            `windows` reads it piece by piece at the scale of the training images; `auto` takes windows for what is
+            georeferenced, for what is four times larger than the training images, and for what is too large or too
+            long to be seen whole.
+        scale: Pixels that the network sees per pixel of the image, in windows; default: as in training, the view size
+            over the usual shortest side of the training images. It is rounded to 64 / n.
+        window: Side of a window as the network sees it, a multiple of 64; default: 1024, or more if the network looks
+            farther. Memory grows with its square.
+        batch_size: Windows at a time; default: 4 on a GPU, 1 on a CPU.
+        probabilities: Whether to write the probability of every class as well, as `<name>.probabilities.tif`.
+    """
+
+    view: VIEW = "auto"
+    scale: float | None = None
+    window: int | None = None
+    batch_size: int | None = None
+    probabilities: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scale is not None:
+            block_unit(self.scale)
+        if self.window is not None and (self.window < _SMALLEST or self.window % BLOCK):
+            raise ConfigError(
+                f"data.predict.window must be a multiple of {BLOCK}, {_SMALLEST} or more, got {self.window}."
+            )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ConfigError(f"data.predict.batch_size must be 1 or more, got {self.batch_size}.")
+
+    def scale_for(self, view_size: int, usual_side: int | None) -> float:
+        """Pixels that the network sees per pixel of an image.
+
+        Args:
+            view_size: Shortest side that training images were seen at.
+            usual_side: Their usual shortest side, if it is known.
+
+        Raises:
+            ConfigError: If neither the setting nor the usual side is known.
+        """
+        if self.scale is not None:
+            return self.scale
+        if usual_side is None:
+            raise ConfigError(
+                "At which scale shall large images be read? The checkpoint does not say how large its training images "
+                f"were, and they are not there to be looked at. Set the scale (data.predict.scale) to {view_size} over "
+                "their usual shortest side in pixels."
+            )
+        return view_size / usual_side
+
+
+def block_unit(scale: float) -> int:
+    """Pixels of the image that become 64 of the network at a scale.
+
+    A whole number of them makes every window the same crop of one resized image, whatever its place.
+
+    Raises:
+        ConfigError: If the scale is out of range.
+    """
+    low, high = BLOCK / _UNITS[1], BLOCK / _UNITS[0]
+    if not low <= scale <= high:
+        raise ConfigError(
+            f"The scale at which windows are read, {scale:g} (data.predict.scale, or the view size over the shortest "
+            f"side of the training images), must lie between {low:g} and {high:g}."
+        )
+    return round(BLOCK / scale)

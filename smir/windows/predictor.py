@@ -1,0 +1,108 @@
+"""Predicts an image of any size into files beside each other: labels, probabilities, a preview."""
+
+import contextlib
+import glob
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
+
+from smir.atomic import replacing
+from smir.errors import ConfigError
+from smir.preprocessing import Classes, Preprocessing
+from smir.windows.areas import Areas
+from smir.windows.opening import has_rasterio, open_source
+from smir.windows.options import PredictOptions
+from smir.windows.preview import Preview
+from smir.windows.products import Product, gdal_cache, label_png, label_tiff, probability_tiff
+from smir.windows.segment import describe, labels_of, plan, progress_over
+from smir.windows.sources import Source
+from smir.windows.sweep import Forward
+
+
+class WindowPredictor:
+    """Predicts images in windows.
+
+    Args:
+        forward: The network.
+        preprocessing: What it was trained with.
+        classes: What it tells apart.
+        scale: Pixels that it sees per pixel of an image.
+        options: Windows, and what to write.
+        progress: Whether to show progress bars.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        preprocessing: Preprocessing,
+        classes: Classes,
+        scale: float,
+        options: PredictOptions,
+        progress: bool = True,
+    ) -> None:
+        self.forward, self.preprocessing, self.classes = forward, preprocessing, classes
+        self.scale, self.options, self.progress = scale, options, progress
+
+    def predict(self, path: Path, name: str, target: Path) -> Areas:
+        """Writes `<target>.tif` of a georeferenced image, `<target>.png` of any other, and what goes with it.
+
+        The labels take their place last: where they are, all is there.
+
+        Args:
+            path: The image.
+            name: What to call it.
+            target: Path of what is written, without its suffix.
+
+        Returns:
+            The area of every class.
+
+        Raises:
+            DataError: If the image cannot be read.
+            ConfigError: If an extra is missing.
+        """
+        check_extras(self.options)
+        for left_behind in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):  # by a kill
+            left_behind.unlink(missing_ok=True)
+        source = open_source(path, target.parent, self.progress)
+        sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
+        rank_zero_info(f"{name}: {describe(sweep, context)}")
+        ground = source.ground
+        areas = Areas.none_yet(name, len(self.classes), ground is not None)
+        preview = Preview(source.height, source.width, self.classes)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(gdal_cache(sweep, 1 + len(self.classes) * self.options.probabilities))
+            products = self._products(stack, source, target)
+            for tile in progress_over(sweep, name, self.progress):
+                labels = labels_of(tile)
+                for product in products:
+                    product.write(tile, labels)
+                areas.add(labels, *(() if ground is None else ground.cells(tile.top, tile.left, labels.shape)))
+                preview.add(tile, labels)
+            with replacing(target.with_name(f"{target.name}.preview.png")) as file:
+                Image.fromarray(preview.picture(areas)).save(file, format="PNG")
+        return areas
+
+    def _products(self, stack: contextlib.ExitStack, source: Source, target: Path) -> list[Product]:
+        size = source.height, source.width, self.classes
+        if source.georeference:
+            products = [label_tiff(target.with_name(f"{target.name}.tif"), *size, source.georeference)]
+        else:
+            products = [label_png(target.with_name(f"{target.name}.png"), *size)]
+        if self.options.probabilities:
+            path = target.with_name(f"{target.name}.probabilities.tif")
+            products.append(probability_tiff(path, *size, source.georeference))
+        return [stack.enter_context(product) for product in products]
+
+
+def check_extras(options: PredictOptions) -> None:
+    """Refuses what needs an extra that is not installed.
+
+    Raises:
+        ConfigError: If probabilities are wanted without rasterio.
+    """
+    if options.probabilities and not has_rasterio():
+        raise ConfigError(
+            "data.predict.probabilities writes TIFFs of many bands with rasterio, which is not installed: "
+            "pip install 'smir[geo]'."
+        )

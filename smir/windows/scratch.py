@@ -1,0 +1,104 @@
+"""Decodes a picture once into a raw file on disk, so that rectangles of it can be read in any order.
+
+The file has no name, so that nothing is left of it when the process ends, however it ends.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyvips
+from tqdm import tqdm
+
+from smir.errors import DataError, RunError
+from smir.preprocessing import UInt8
+from smir.windows.sources import Bool, Source
+
+_LOADERS = {
+    b"\xff\xd8\xff": "jpegload",
+    b"\x89PNG\r\n\x1a\n": "pngload",
+    b"II*\0": "tiffload",
+    b"MM\0*": "tiffload",
+    b"II+\0": "tiffload",
+    b"MM\0+": "tiffload",
+    b"RIFF": "webpload",
+}
+"""By the first bytes of a file. No other parser is reached, whatever a file is called."""
+
+
+class PictureSource(Source):
+    """A JPEG, PNG, WebP or TIFF of any size, upright, without its georeference.
+
+    Args:
+        path: The file.
+        folder: Where the decoded pixels are kept while they are needed.
+        progress: Whether to show how far the decoding is.
+
+    Raises:
+        DataError: If it is damaged, or not an 8-bit grey or RGB image with or without alpha.
+        RunError: If there is no room for the decoded pixels.
+    """
+
+    def __init__(self, path: Path, folder: Path, progress: bool = True) -> None:
+        self.path = path
+        try:
+            image = self._upright(path)
+            self.height, self.width, self.bands = image.height, image.width, image.bands
+            self._check(image)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._check_room(folder)
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as the source is
+            _decode(image, self._file.fileno(), path.name if progress else None)
+        except pyvips.Error as error:
+            reason = "; ".join(str(error).split("\n")).strip("; ")
+            raise DataError(
+                f"The image {path} is damaged or cut short: {reason}. Copy it again from its source."
+            ) from error
+
+    def read(self, top: int, left: int, height: int, width: int) -> tuple[UInt8, Bool]:
+        """Copies a rectangle; the file is mapped afresh each time, so that what was read is not kept in memory."""
+        shape = (self.height, self.width, self.bands)
+        stored = np.memmap(self._file, dtype=np.uint8, mode="r", shape=shape)
+        pixels = np.array(stored[top : top + height, left : left + width])
+        valid = pixels[..., -1] > 0 if self.bands in (2, 4) else np.ones((height, width), dtype=bool)
+        colors = pixels[..., :3] if self.bands > 2 else np.repeat(pixels[..., :1], 3, axis=-1)
+        return colors, valid
+
+    def _upright(self, path: Path) -> pyvips.Image:
+        with path.open("rb") as file:
+            head = file.read(12)
+        loader = next((name for start, name in _LOADERS.items() if head.startswith(start)), None)
+        if loader is None:
+            raise DataError(
+                f"The image {path} is no JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it."
+            )
+        load = getattr(pyvips.Image, loader)
+        image = load(str(path), access="sequential", fail_on="error")
+        if image.get_typeof("orientation") and image.get("orientation") > 1:
+            image = load(str(path), fail_on="error").autorot()  # rows do not come in order any more
+        return image
+
+    def _check(self, image: pyvips.Image) -> None:
+        if image.format != "uchar" or image.interpretation not in ("srgb", "rgb", "b-w") or image.bands > 4:
+            raise DataError(
+                f"The image {self.path} has {image.bands} bands of {image.format} ({image.interpretation}); grey or "
+                "RGB of 8 bits, with or without alpha, is read in windows. Convert it: "
+                f"vips colourspace {self.path.name} converted.png srgb"
+            )
+
+    def _check_room(self, folder: Path) -> None:
+        needed, free = self.height * self.width * self.bands, shutil.disk_usage(folder).free
+        if needed > free:
+            raise RunError(
+                f"The image {self.path} has {self.width} x {self.height} pixels. To read it in windows it is decoded "
+                f"to {folder.absolute()} first, which takes {needed / 1e9:.1f} GB; there are {free / 1e9:.1f} GB. Make "
+                "room, or convert it to a TIFF, which is read in place."
+            )
+
+
+def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:
+    with tqdm(total=100, desc=f"Decoding {name}", unit="%", disable=name is None, delay=1, leave=False) as bar:
+        image.set_progress(True)
+        image.signal_connect("eval", lambda _, progress: bar.update(progress.percent - bar.n))
+        image.rawsave_target(pyvips.Target.new_to_descriptor(descriptor))

@@ -1,0 +1,86 @@
+"""Segments an image of any size: plans the windows, runs them, and hands every finished tile on."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from smir.preprocessing import VOID, Preprocessing, UInt8
+from smir.windows.context import TOLERANCE, Context, measure_context
+from smir.windows.layout import Side, usual_window
+from smir.windows.options import BLOCK, PredictOptions, block_unit
+from smir.windows.sources import Source
+from smir.windows.sweep import Forward, Sweep, Tile
+
+
+def plan(
+    source: Source, forward: Forward, preprocessing: Preprocessing, scale: float, options: PredictOptions
+) -> tuple[Sweep, Context | None]:
+    """Chooses the windows of an image.
+
+    Args:
+        source: The image.
+        forward: The network.
+        preprocessing: Gives the colour of pixels without data.
+        scale: Pixels that the network sees per pixel of the image.
+        options: Window and batch size.
+
+    Returns:
+        The windows, and how far the network looks; None if one window holds the whole image.
+    """
+    unit, context = block_unit(scale), None
+    fill = np.asarray([round(255 * channel) for channel in preprocessing.mean], dtype=np.uint8)
+    sides, halo, window = (source.height, source.width), 0, (options.window or 0) // BLOCK or usual_window(0)
+    if max(sides) > window * unit:
+        context = measure_context(source, forward, unit, fill)
+        halo = context.halo
+        window = (options.window or 0) // BLOCK or usual_window(halo)
+    rows, columns = (Side.of(side, unit, window, halo) for side in sides)
+    batch_size = options.batch_size or (4 if torch.cuda.is_available() else 1)
+    return Sweep(source, forward, rows, columns, fill, batch_size), context
+
+
+def labels_of(tile: Tile) -> UInt8:
+    """Class ids of a tile (h, w), void where it holds no data."""
+    if tile.logits is None:
+        return np.full(tile.valid.shape, VOID, dtype=np.uint8)
+    labels: UInt8 = tile.logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    labels[~tile.valid] = VOID
+    return labels
+
+
+def probabilities_of(tile: Tile, num_classes: int) -> UInt8:
+    """Probabilities of a tile (C, h, w) in steps of 1 / 255; they add up to 255, or to 0 where it holds no data."""
+    if tile.logits is None:
+        return np.zeros((num_classes, *tile.valid.shape), dtype=np.uint8)
+    exact = tile.logits.softmax(dim=0) * 255
+    steps = exact.floor()
+    # The steps that rounding down has left over go to the classes that lost most by it.
+    missing = (255 - steps.sum(dim=0)).round()
+    rank = (exact - steps).argsort(dim=0, descending=True).argsort(dim=0)
+    result: UInt8 = (steps + (rank < missing)).to(torch.uint8).cpu().numpy()
+    result[:, ~tile.valid] = 0
+    return result
+
+
+def describe(sweep: Sweep, context: Context | None) -> str:
+    """Says in one sentence how an image is read."""
+    source, scale = sweep.source, BLOCK / sweep.rows.unit
+    text = f"{source.width} x {source.height} pixels, read at a scale of {scale:.3g}"
+    if context is None or len(sweep) == 1:
+        return f"{text} in one window."
+    size = f"{sweep.columns.window * BLOCK} x {sweep.rows.window * BLOCK}"
+    text += f" in {len(sweep):,} windows of {size} pixels, of which {context.halo * BLOCK} at each border do not count."
+    if context.is_bounded:
+        return f"{text} Logits differ from those of one pass by {context.difference:.1g} at most, measured on a part."
+    return (
+        f"{text} Logits differ from those of one pass by {context.difference:.1g} on a part of it, more than "
+        f"{TOLERANCE:g}: the network looks at the whole of what it is given (squeeze-excitation, global pooling, "
+        "attention), or computes in half precision. Neighbouring windows are blended all the same."
+    )
+
+
+def progress_over(sweep: Sweep, name: str, show: bool = True) -> Iterator[Tile]:
+    """The tiles of a sweep, with a progress bar unless there is but one."""
+    yield from tqdm(sweep, desc=name, unit="window", disable=not show or len(sweep) == 1)

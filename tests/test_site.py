@@ -1,0 +1,134 @@
+"""The site is built strictly, leads nowhere that is not there, fetches nothing, and has what it is made to have."""
+
+import html
+import json
+import os
+import posixpath
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from documents import ROOT
+
+from smir.__main__ import PLAIN, TRAINING
+from website import classes
+from website.api import GROUPS
+from website.links import linked
+from website.options import options
+from website.repository import find
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Text of every page by its path."""
+    folder = tmp_path_factory.mktemp("site")
+    env = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    texts = (".html", ".css", ".json")
+    return {name: path.read_text("utf-8") if path.suffix in texts else "" for name, path in files.items()}
+
+
+def test_every_link_of_every_page_leads_somewhere(site):
+    ids = {name: set(re.findall(r' (?:id|name)="([^"]+)"', text)) for name, text in site.items()}
+    lost = []
+    for name, text in site.items():
+        if not name.endswith(".html") or name == "404.html":  # whose links are those of a server's root
+            continue
+        for target in set(re.findall(r'<[a-z]+ [^<>]*?\b(?:href|src)="([^"<>]*)"', text)):
+            parts = urlsplit(html.unescape(target))
+            if parts.scheme in ("http", "https", "data", "mailto"):
+                continue
+            folder = posixpath.dirname(name)
+            file = posixpath.normpath(posixpath.join(folder, unquote(parts.path))) if parts.path else name
+            if file not in site or (parts.fragment and unquote(parts.fragment) not in ids[file]):
+                lost.append(f"{name}: {target}")
+    assert not lost, lost[:20]
+
+
+def test_nothing_is_fetched(site):
+    """Scripts, styles, fonts and pictures are those of the site; only what is clicked may lead away."""
+    for name, text in site.items():
+        if name.endswith(".html"):
+            tags = re.findall(r"<(?:script|link|img|iframe|source|use)\b[^>]*>", text)
+            assert not [tag for tag in tags if re.search(r'(?:src|href)="(?:https?:)?//', tag)], name
+        elif name.endswith(".css"):
+            assert not re.search(r"url\(['\"]?(?:https?:)?//|@import", text), name
+
+
+def test_every_command_and_class_has_its_place(site):
+    index = site["commands/index.html"]
+    for command, text in {**TRAINING, **PLAIN}.items():
+        assert f'href="{command}.html"' in index
+        assert html.escape(text, quote=False) in index
+    named = [kind.__name__ for base, _ in classes.KINDS.values() for kind in classes.concrete(base)]
+    assert {"Folder", "Nassar", "SelectiveMasking", "HardestMask", "UNetStride4", "SegmentationModule"} <= set(named)
+    for name in named:
+        assert f'<h3 id="{name.lower()}">' in site["commands/classes.html"]
+
+
+def test_options_are_those_of_the_parser(site):
+    assert "<code>--archives</code> · <em>Path | null</em>" in site["commands/prepare.html"]
+    assert "<code>--show</code> · <em>NonNegativeInt</em> · default <code>20</code>" in site["commands/check.html"]
+    assert "<code>--trainer.max_epochs</code>" in site["commands/fit.html"]
+    assert "<code>policy</code>" in site["commands/classes.html"]
+    assert "default <code>HardestMask(ratio=0.5)</code>" in site["commands/classes.html"]
+
+
+def test_every_module_has_its_place(site):
+    for _, modules in GROUPS.values():
+        for module in modules.split():
+            assert (ROOT / "smir" / module).is_dir() or (ROOT / "smir" / f"{module}.py").is_file()
+    pages = "".join(text for name, text in site.items() if name.startswith("api/"))
+    for path in (ROOT / "smir").rglob("[a-z]*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        assert f'id="{module}"' in pages, module
+
+
+def test_equations_stand_beside_their_code(site):
+    page = site["algorithm.html"]
+    assert page.count("<math ") > 20
+    assert "arithmatex" not in page
+    loss = find("smir.losses.patch_loss")
+    assert f'href="source/smir/losses.py.html#L-{loss.first}"' in page
+    assert f"smir/losses.py, lines {loss.first} to {loss.last}" in page
+    assert (ROOT / "smir/losses.py").read_text().splitlines()[loss.first - 1].startswith("def patch_loss(")
+
+
+def test_a_symbol_that_is_gone_is_a_problem():
+    """By which the strict build fails."""
+    problems = []
+    linked(
+        "<p><code>smir.losses.patch_los</code> and <code>smir/loses.py</code> <code>test_it_does_nothing</code></p>",
+        "paper.md",
+        problems.append,
+    )
+    assert problems == [
+        "paper.md: There is no smir.losses.patch_los in smir.",
+        "paper.md: there is no file smir/loses.py.",
+        "paper.md: There is no test test_it_does_nothing.",
+    ]
+
+
+def test_the_search_finds_pages_and_no_source(site):
+    places = {Path(entry["location"].split("#")[0]) for entry in json.loads(site["search/search_index.json"])["docs"]}
+    assert {Path("errors.html"), Path("commands/report.html"), Path("api/method.html")} <= places
+    assert not [place for place in places if place.parts[:1] == ("source",)]
+
+
+def test_types_are_written_as_today():
+    import argparse
+
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser()
+    parser.add_argument("--both", type=int | str | None, help="One of two.")
+    parser.add_argument("--hidden", help=argparse.SUPPRESS)
+    assert [(found.name, found.kind, found.text) for found in options(parser, parser._actions)] == [
+        ("--both", "int | str | null", "One of two.")
+    ]
