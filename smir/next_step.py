@@ -48,17 +48,18 @@ def tell(words: Sequence[str], run: Path) -> None:
 def closing(words: Sequence[str], run: Path) -> list[str]:
     """The lines of `tell`."""
     data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"]
+    inspect = _next("inspect", "--ckpt", run / _BEST, *_photographs(data), "--out", "inspect")
     if words[0] == "predict":
-        return [_next("inspect", "--ckpt", run / _BEST, *_images(data), "--out", "inspect")]
+        return [inspect]
     if data["init_args"]["task"] == "segment":
         predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
-        images = [word for name in _images(data) for word in ("--data.predict_images", name)]
+        images = [word for name in _source(data) for word in ("--data.predict_images", name)]
         return [*_figures(run), _next(*predict, *images)]
     if _is_folder(data) and data["init_args"].get("labels") is None:
         return _how_to_label(data)
     configs = _segment_configs(words)
     if not configs:
-        return [_next("inspect", "--ckpt", run / _BEST, *_images(data), "--out", "inspect")]
+        return [inspect]
     return [_next("fit", *configs, *_kept_options(words), "--model.weights", run / _BEST)]
 
 
@@ -70,8 +71,8 @@ def _is_folder(data: dict[str, Any]) -> bool:
     return str(data["class_path"]).rpartition(".")[2] == "Folder"
 
 
-def _images(data: dict[str, Any]) -> list[str]:
-    """Images to look at or to predict: what `prepare folder` was given, or the folder's own."""
+def _source(data: dict[str, Any]) -> list[str]:
+    """What `prepare folder` was given, an orthomosaic as a whole; of another `Folder` its images."""
     if not _is_folder(data):
         return []
     root = Path(data["init_args"]["root"])
@@ -82,9 +83,17 @@ def _images(data: dict[str, Any]) -> list[str]:
     return [str(root / data["init_args"]["images"])]
 
 
+def _photographs(data: dict[str, Any]) -> list[str]:
+    """The same, but the tiles of an orthomosaic."""
+    images = _source(data)
+    if images and Path(images[0]).is_file():
+        return [str(Path(data["init_args"]["root"]) / data["init_args"]["images"])]
+    return images
+
+
 def _how_to_label(data: dict[str, Any]) -> list[str]:
     root = Path(data["init_args"]["root"])
-    images = _images(data)[0]
+    images = _source(data)[0]
     target = root if (root / "prepared.json").is_file() else root.with_name(f"{root.name}-labelled")
     return [
         "There are no labels yet. Label 20 images or more (docs/your-data.md); LABELS is what the tool exports:",

@@ -28,12 +28,12 @@ class ClassTable:
 
     @property
     def background(self) -> int:
-        """Id of what no shape covers."""
-        return next((place for place, name in enumerate(self.names) if is_background(name)), 0)
+        """Id of what no shape covers: that of the source `background`; 255 where it is not labelled."""
+        return next((class_id for source, class_id in self.ids.items() if is_background(source)), 0)
 
 
 def is_background(name: str) -> bool:
-    """Whether a class is what lies behind all shapes."""
+    """Whether a category is what lies behind all shapes."""
     return name.strip().lower() == BACKGROUND
 
 
@@ -111,7 +111,7 @@ def of_categories(given: Sequence[str] | None, declared: Sequence[str], used: It
                 f"--classes names {first_few(map(repr, unknown))}, but the categories in {where} are: "
                 f"{', '.join(known) or 'none'}."
             )
-    if not any(is_background(name) for name, _ in chosen):
+    if not any(is_background(source) for _, source in chosen):
         chosen.insert(0, (BACKGROUND, BACKGROUND))
     sources = {source for _, source in chosen}
     left_out = sorted(name for name in used - sources if not is_background(name))

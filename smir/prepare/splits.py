@@ -12,7 +12,7 @@ from smir.seeding import seed_for
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _NEEDS_FIRST: tuple[Split, ...] = ("train", "test", "val")
-"""Where a class that is too rare for all three goes first."""
+"""Where a class that is too rare for all three goes first; so does an image that could as well go elsewhere."""
 
 Members = dict[Split, list[str]]
 
@@ -90,7 +90,7 @@ class _Dealer:
             return empty[0]
         if without:
             return without[0]
-        with_room = [split for split in SPLITS if self.room[split] > 0] or SPLITS
+        with_room = [split for split in _NEEDS_FIRST if self.room[split] > 0] or _NEEDS_FIRST
         return max(with_room, key=lambda split: (self.lacks[split].get(rarest or 0, 0.0), self.room[split]))
 
     def _give(self, unit: list[str], counts: Counter[int], split: Split) -> None:

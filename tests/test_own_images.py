@@ -1,0 +1,394 @@
+"""`prepare folder`: from photographs and what an annotation tool exports to a field that trains."""
+
+import json
+
+import exports
+import numpy as np
+import pytest
+import yaml
+from fakes import blocks, photo, save
+from PIL import Image
+
+from smir.data import Folder
+from smir.data.lists import read_list
+from smir.errors import DataError
+from smir.prepare.splits import draw_splits
+
+COUNT, LABELLED = 12, 8
+SPLITS = ("train", "val", "test")
+
+
+def label_of(name, values=(0, 1, 2)):
+    return blocks(name, values)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for number in range(COUNT):
+        save(tmp_path / f"photos/{number:03d}.jpg", photo(f"image {number}"))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def labels():
+    """Label images of the first photographs, by name."""
+    return {f"{number:03d}": label_of(f"label {number}") for number in range(LABELLED)}
+
+
+@pytest.fixture
+def prepare(smir, photos):
+    return lambda *words: smir("prepare", "folder", "--images=photos", *words)
+
+
+def stored(root, name):
+    with Image.open(root / f"masks/{name}.png") as image:
+        return np.asarray(image)
+
+
+def content(root):
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def lists(root):
+    return {split: read_list(root / f"{split}.txt") for split in SPLITS}
+
+
+def data(root, **options):
+    arguments = yaml.safe_load((root / "data.yaml").read_text())["data"]["init_args"]
+    return Folder(**{**arguments, "min_side": 16, **options})
+
+
+@pytest.mark.parametrize("name", exports.BY_NAME)
+def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, capsys, name):
+    write, classes = exports.BY_NAME[name]
+    write(tmp_path / "labels", labels)
+    prepare("--labels=labels", *([f"--classes={classes}"] if classes else []))
+    root = tmp_path / "field"
+    order = data(root).class_names
+    assert sorted(order) == ["background", "crop", "weed"]
+    ids = np.array([order.index(name) for name in exports.NAMES])
+    for image, label in labels.items():
+        assert np.array_equal(stored(root, image), ids[label])
+    assert len(list((root / "masks").iterdir())) == LABELLED
+    said = capsys.readouterr().out
+    assert f"{LABELLED} of them are labelled" in said
+    assert f"{COUNT - LABELLED} are for pretraining alone" in said
+    lines = said.splitlines()
+    assert lines[-1] == "Next: python -m smir fit --config experiments/folder/pretrain.yaml --config field/data.yaml"
+    assert [line for line in lines if line.startswith("Next:")] == lines[-1:]
+
+
+def test_the_field_is_what_the_datamodule_reads(prepare, photos, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    before = content(photos)
+    prepare("--labels=labels", "--classes=[soil, crop, weed]")
+    root = tmp_path / "field"
+    segment = data(root, task="segment")
+    pairs = {split: [pair.image for pair in segment.pairs(split)] for split in SPLITS}
+    assert sorted(name for names in pairs.values() for name in names) == [f"images/{name}.jpg" for name in labels]
+    assert [len(pairs[split]) for split in SPLITS] == [5, 1, 2]
+    image, label = segment.labelled("train").read_pair(0)
+    assert image.shape[:2] == label.shape
+    pool = data(root, task="pretrain").pool()
+    assert set(pool) == {f"images/{n:03d}.jpg" for n in range(COUNT)} - {*pairs["val"], *pairs["test"]}
+    pixels = np.concatenate([np.asarray(Image.open(path)).reshape(-1, 3) for path in photos.glob("*.jpg")]) / 255
+    assert segment.preprocessing.mean == pytest.approx(pixels.mean(axis=0), abs=1e-5)
+    assert segment.preprocessing.std == pytest.approx(pixels.std(axis=0), abs=1e-5)
+    assert content(photos) == before
+    assert (photos / "000.jpg").samefile(root / "images/000.jpg")  # no copy
+
+
+def test_images_alone_serve_pretraining(prepare, tmp_path, capsys):
+    prepare()
+    assert "serves pretraining" in capsys.readouterr().out
+    assert len(data(tmp_path / "field", task="pretrain").pool()) == COUNT
+
+
+def test_a_second_run_changes_nothing(prepare, labels, tmp_path, capsys):
+    exports.grey(tmp_path / "labels", labels)
+    words = ("--labels=labels", "--classes=[soil, crop, weed]")
+    prepare(*words)
+    before, first = content(tmp_path / "field"), capsys.readouterr().out.splitlines()
+    (tmp_path / "field/test.txt").touch()
+    prepare(*words)
+    assert content(tmp_path / "field") == before
+    assert set(first) < set(capsys.readouterr().out.splitlines())
+
+
+def test_more_labels_join_and_the_test_images_stay(prepare, photos, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    before = lists(tmp_path / "field")
+    statistics = yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]["mean"]
+    exports.grey(tmp_path / "more", {"010": label_of("new"), **labels, "011": label_of("newer")})
+    prepare("--labels=more")
+    after = lists(tmp_path / "field")
+    assert (after["val"], after["test"]) == (before["val"], before["test"])
+    assert after["train"] == sorted([*before["train"], "010.jpg", "011.jpg"])
+    assert yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]["mean"] == statistics
+
+
+def test_splits_of_ones_own_are_followed(prepare, labels, tmp_path, capsys):
+    exports.grey(tmp_path / "labels", labels)
+    for split, names in (("train", ["000"]), ("val", ["005.jpg", "011"]), ("test", ["x/007.png", "006"])):
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+    prepare("--labels=labels", "--splits=.")
+    assert lists(tmp_path / "field") == {
+        "train": ["000.jpg", "001.jpg", "002.jpg", "003.jpg", "004.jpg"],
+        "val": ["005.jpg"],
+        "test": ["006.jpg", "007.jpg"],
+    }
+    assert (
+        "4 labelled images that are on none of its lists train; 1 names on them have no label"
+        in capsys.readouterr().out
+    )
+
+
+def test_every_split_has_every_class_where_it_can():
+    chance = np.random.default_rng(0)
+    for trial in range(50):
+        count = int(chance.integers(10, 40))
+        classes = {f"{n}": {0, *(c for c in (1, 2) if chance.random() < 0.4)} for n in range(count)}
+        for name in chance.choice(count, 3, replace=False):
+            classes[str(name)].add(3)  # in just three images
+        frozen = {name: frozenset(found) for name, found in classes.items()}
+        members = draw_splits(frozen, (0.6, 0.2, 0.2), seed=trial)
+        assert sorted(name for names in members.values() for name in names) == sorted(frozen)
+        assert members == draw_splits(dict(reversed(frozen.items())), (0.6, 0.2, 0.2), seed=trial)
+        for split in SPLITS:
+            assert {0, 3} <= frozenset().union(*(frozen[name] for name in members[split]))
+        assert all(abs(len(members[s]) - share * count) <= 2 for s, share in zip(SPLITS, (0.6, 0.2, 0.2), strict=True))
+    assert draw_splits(frozen, (0.6, 0.2, 0.2), seed=1) != members
+
+
+def test_three_labels_are_enough_and_two_are_not(prepare, fails, labels, tmp_path, capsys):
+    exports.grey(tmp_path / "three", {name: labels[name] for name in list(labels)[:3]})
+    exports.grey(tmp_path / "two", {name: labels[name] for name in list(labels)[:2]})
+    prepare("--labels=three")
+    assert [len(names) for names in lists(tmp_path / "field").values()] == [1, 1, 1]
+    assert "Only 3 images are labelled" in capsys.readouterr().out
+    assert "2 labelled images are too few" in fails("prepare", "folder", "--images=photos", "--labels=two", "--root=b")
+
+
+def test_a_class_that_a_split_lacks_is_named(prepare, labels, tmp_path, capsys):
+    labels = {name: np.minimum(label, 1) for name, label in labels.items()}
+    labels["003"][0, 0] = 2
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels", "--classes=[soil, crop, weed]")
+    said = capsys.readouterr().out
+    assert "No image of val shows weed." in said
+    assert "No image of test shows weed, so it has no test figure." in said
+
+
+def test_what_is_not_labelled_and_what_is_joined(prepare, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    prepare("--labels=labels", "--classes=[plant=crop, plant=weed, void=background, soil=stone]")
+    assert data(tmp_path / "field").class_names == ["plant", "soil"]
+    assert np.array_equal(stored(tmp_path / "field", "000"), np.where(labels["000"] > 0, 0, 255))
+
+
+def test_an_image_without_a_shape_is_not_labelled_unless_told(prepare, labels, tmp_path, capsys):
+    labels["004"] = np.zeros_like(labels["004"])
+    exports.coco_polygons(tmp_path / "labels", labels)
+    prepare("--labels=labels", "--root=a")
+    assert not (tmp_path / "a/masks/004.png").exists()
+    assert "1 images in the annotations have no shape (images/004.jpg)" in capsys.readouterr().out
+    prepare("--labels=labels", "--root=b", "--empty=background")
+    assert not stored(tmp_path / "b", "004").any()
+
+
+def test_masks_of_0_and_255_are_two_classes(prepare, labels, tmp_path):
+    exports.grey(tmp_path / "labels", {name: (label > 0).astype(np.uint8) * 255 for name, label in labels.items()})
+    prepare("--labels=labels", "--classes=[soil, plant]")
+    assert np.array_equal(stored(tmp_path / "field", "000"), labels["000"] > 0)
+
+
+def test_folders_within_folders_keep_their_names(smir, labels, tmp_path):
+    for number in range(3):
+        for day in ("may", "june"):
+            save(tmp_path / f"photos/{day}/{number}.jpg", photo(f"{day} {number}"))
+            save(tmp_path / f"photos/labels/{day}/{number}.png", label_of(f"{day} {number}"))
+    smir("prepare", "folder", "--images=photos", "--labels=photos/labels")  # the labels inside are no images
+    assert len(list((tmp_path / "field/images").rglob("*.jpg"))) == 6
+    assert np.array_equal(stored(tmp_path / "field", "june/1"), label_of("june 1"))
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys, suffix):
+    picture, label = photo("map", (150, 330)), blocks("map", (0, 1, 2), (150, 330))
+    picture[:64, :64] = 0  # nothing was photographed there
+    label[:, 256:] = 255
+    save(tmp_path / f"map.{suffix}", picture)
+    save(tmp_path / "labels.png", label)
+    smir("prepare", "folder", f"--images=map.{suffix}", "--labels=labels.png", "--tile=64")
+    root = tmp_path / "field"
+    tops, lefts = [0, 64, 86], [0, 64, 128, 192, 256, 266]
+    for number, (top, left) in enumerate((top, left) for top in tops for left in lefts):
+        name = f"tile_{number:05d}"
+        here = (slice(top, top + 64), slice(left, left + 64))
+        assert (root / f"images/{name}.png").exists() == (number != 0)
+        assert (root / f"masks/{name}.png").exists() == (number != 0)
+        if number:
+            assert np.array_equal(np.asarray(Image.open(root / f"images/{name}.png")), picture[here])
+            assert np.array_equal(stored(root, name), label[here])
+    said = capsys.readouterr().out
+    assert "cut into 17 tiles of 64 x 64 pixels; 1 at its border" in said
+    assert "11 of them are labelled" in said  # those right of 256 are not
+    assert not (root / "label_tiles").exists()
+
+
+def spoil(tmp_path, labels, how):
+    """Exports labels, changes them, and gives the words of the command."""
+    folder = tmp_path / "labels"
+    path = folder / "annotations/instances_default.json"
+
+    def change(**values):
+        exports.coco_polygons(folder, labels)
+        stored = json.loads(path.read_text())
+        for key, value in values.items():
+            kind, field = key.split("_", 1)
+            stored[kind][1][field] = value
+        path.write_text(json.dumps(stored))
+
+    if how == "unknown image":
+        change(images_file_name="elsewhere.jpg")
+    elif how == "two labels":
+        change(images_file_name="images/000.jpg")
+    elif how == "same id":
+        change(images_id=0)
+    elif how == "category":
+        change(annotations_category_id=99)
+    elif how == "outside":
+        change(annotations_segmentation=[[70, 10, 80, 10, 80, 20]])
+    elif how == "far outside":
+        change(annotations_segmentation=[[0, 0, 1e9, 10, 80, 20]])
+    elif how == "not numbers":
+        change(annotations_segmentation=[["a", 0, 1, 10, 80, 20]])
+    elif how == "runs":
+        change(annotations_segmentation={"size": [48, 64], "counts": [5, 99]})
+    elif how == "size":
+        change(images_width=640)
+    elif how == "half a file":
+        change()
+        path.write_text(path.read_text()[:300])
+    elif how == "nothing common":
+        exports.grey(folder, {f"label_{name}": label for name, label in labels.items()})
+    elif how == "two formats":
+        change()
+        exports.labelme(folder / "labelme", labels)
+    elif how == "video":
+        folder.mkdir()
+        (folder / "annotations.xml").write_text("<annotations><track id='0'/></annotations>")
+    elif how == "lookalikes":
+        exports.labelme(folder, labels)
+        file = folder / "000.json"
+        file.write_text(file.read_text().replace('"crop"', '"Crop "'))
+    elif how == "rotated":
+        image = Image.open(tmp_path / "photos/000.jpg")
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(tmp_path / "photos/000.jpg", exif=exif)
+        exports.cvat(folder, labels)
+    elif how == "photographs":
+        exports.colors(folder, {name: photo(name)[..., 0] * 0 + label for name, label in labels.items()})
+        save(folder / "000.png", np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    elif how == "no colours":
+        exports.colors(folder, labels)
+        return ["--classes=[soil, crop, weed]"]
+    elif how == "colour not listed":
+        exports.cvat_masks(folder, labels)
+        (folder / "labelmap.txt").write_text("background:0,0,0::\ncrop:51,221,255::\n")
+    elif how == "unknown class":
+        exports.coco_polygons(folder, labels)
+        return ["--classes=[crop, wed]"]
+    elif how == "archive":
+        (tmp_path / "labels").write_bytes(b"PK")
+        (tmp_path / "labels").rename(tmp_path / "labels.zip")
+        return ["--labels=labels.zip"]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("unknown image", "1 of 8 labels in {0}/labels have no image: elsewhere.jpg. Images in {0}/photos look like"),
+        ("two labels", "The image images/000.jpg is labelled twice"),
+        ("same id", "'images' has the id 0"),
+        ("category", "annotation 1 has category_id 99, which is no category of the file"),
+        ("outside", "does not fit its image images/000.jpg of 64 x 48 pixels: its points go from (70, 10) to (80, 20)"),
+        ("far outside", "to (1e+09, 20), far out of the image"),
+        ("not numbers", "the outline of annotation 1 should be a list of numbers, got ['a', 0,"),
+        ("runs", "its run lengths add up to 104 of 3072 pixels"),
+        ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as it is shown"),
+        ("half a file", "instances_default.json cannot be read as JSON"),
+        ("nothing common", "Labels look like: label_000.png, label_001.png, label_002.png and 5 more. Images in"),
+        ("two formats", "holds labels in 2 formats: COCO JSON, Labelme JSON"),
+        ("video", "Export the task again as 'CVAT for images 1.1'"),
+        ("lookalikes", "'Crop ' and 'crop'"),
+        ("rotated", "EXIF orientation"),
+        ("photographs", "different colours; a label image has one for each class"),
+        ("no colours", "--classes '[soil=#000000, crop=#33ddff, weed=#fa3253]'"),
+        ("colour not listed", "pixels of the colour #fa3253, which labelmap.txt does not name"),
+        ("unknown class", "--classes names 'wed', but the categories in labels are: weed, crop, stone"),
+        ("archive", "is an archive. Unpack it"),
+    ],
+)
+def test_labels_that_cannot_be_right_are_refused(fails, photos, labels, tmp_path, how, said):
+    words = spoil(tmp_path, labels, how)
+    message = fails("prepare", "folder", "--images=photos", "--labels=labels", *words)
+    assert said.format(tmp_path) in " ".join(message.split())
+    assert not (tmp_path / "field/data.yaml").exists()
+
+
+def test_after_a_refusal_the_right_labels_go_on(prepare, fails, labels, tmp_path):
+    exports.grey(tmp_path / "labels", {f"x{name}": label for name, label in labels.items()})
+    fails("prepare", "folder", "--images=photos", "--labels=labels")
+    exports.coco_polygons(tmp_path / "right", labels)
+    prepare("--labels=right")
+    assert (tmp_path / "field/data.yaml").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(fails, photos, tmp_path):
+    save(tmp_path / "field/thesis.png", photo("thesis"))
+    assert "holds files that this command did not write: Thumbs.db, readme.txt, thesis.png" in fails(
+        "prepare", "folder", "--images=photos"
+    )
+    assert "lie within each other" in fails("prepare", "folder", "--images=photos", "--root=photos/field")
+    assert "There is no folder or file" in fails("prepare", "folder", "--images=pictures")
+    assert "which --labels names" in fails("prepare", "folder", "--images=photos", "--labels=none", "--root=new")
+
+
+def test_other_images_are_another_field(prepare, fails, photos):
+    prepare()
+    save(photos / "new.jpg", photo("new"))
+    said = fails("prepare", "folder", "--images=photos")
+    assert "12 files" in said
+    assert "now '13 files" in said
+
+
+def test_one_picture_under_two_suffixes(fails, photos):
+    save(photos / "000.png", photo("twin"))
+    assert "holds both 000.jpg and 000.png" in fails("prepare", "folder", "--images=photos")
+
+
+def test_without_pycocotools_the_extra_is_named(fails, photos, labels, tmp_path, monkeypatch):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    monkeypatch.setitem(__import__("sys").modules, "pycocotools", None)
+    assert "pip install 'smir[labels]'" in fails("prepare", "folder", "--images=photos", "--labels=labels")
+
+
+def test_shares_must_add_up(fails, photos, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--shares=[0.6, 0.4, 0.0]")
+    assert "above 0 and 1 in sum" in said
+
+
+def test_few_labels_in_many_places_do_not_mix():
+    names = [f"{n}" for n in range(24)]
+    groups = {name: f"{int(name) // 4}" for name in names}
+    members = draw_splits(dict.fromkeys(names, frozenset({0, 1})), (0.5, 0.25, 0.25), 0, groups)
+    where = {groups[name]: split for split in SPLITS for name in members[split]}
+    assert all(where[groups[name]] == split for split in SPLITS for name in members[split])
+    assert [len(members[split]) for split in SPLITS] == [12, 4, 8]
+    with pytest.raises(DataError, match="too few"):
+        draw_splits(dict.fromkeys(names, frozenset({0, 1})), (0.5, 0.25, 0.25), 0, dict.fromkeys(names, "one"))

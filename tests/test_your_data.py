@@ -1,0 +1,142 @@
+"""The walk of docs/your-data.md: every command runs as it stands there, and each says the next one."""
+
+import csv
+import itertools
+import json
+
+import exports
+import numpy as np
+import pytest
+import yaml
+from conftest import EXPERIMENTS, QUIET
+from documents import ROOT, lines, section, smir_words
+from fakes import blocks, photo, save
+
+from smir import next_step
+
+PAGE = ROOT / "docs/your-data.md"
+TINY = {
+    "model": {
+        "init_args": {
+            "network": {"init_args": {"encoder": "tu-mobilenetv3_small_100", "decoder_channels": [16, 16, 16]}},
+            "warmup_epochs": 0,
+        }
+    },
+    "data": {"init_args": {"crop_size": 192, "num_workers": 0}},
+    "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False},
+}
+
+
+def commands(title):
+    return [line for block in section(PAGE, title) if block.language == "sh" for line in lines(block.text)]
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A working folder with the experiments, ten photographs, and four of them labelled."""
+    monkeypatch.delenv("MAKELEVEL", raising=False)  # as under `make test`
+    (tmp_path / "experiments").symlink_to(EXPERIMENTS)
+    for number in range(10):
+        save(tmp_path / f"photos/{number}.jpg", photo(f"image {number}", (200, 264)))
+    exports.labelme(tmp_path / "annotations", {str(n): blocks(f"{n}", (0, 1, 2), (200, 264)) for n in range(4)})
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    return tmp_path
+
+
+def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
+    walk = commands("The walk")
+    assert [smir_words(line)[0] for line in walk] == ["prepare", "fit", "fit", "predict", "inspect", "export"]
+    for line, following in itertools.pairwise(walk):
+        words = smir_words(line)
+        more = ["--config=tiny.yaml"] if words[0] == "fit" else QUIET[:1] if words[0] == "predict" else []
+        smir(*words, *more)
+        said = capsys.readouterr().out.splitlines()
+        assert said[-1] == f"Next: {following}"
+        assert sum(text.startswith("Next:") for text in said) == 1
+        if "segment.yaml" in line:
+            assert said[-2].startswith("Test on 1 images: mIoU ")
+    assert (desk / "inspect/index.html").is_file()
+    predicted = desk / "runs/folder/segment/seed0/predict"
+    assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
+    smir(*smir_words(walk[2]), "--config=tiny.yaml")  # finished; says it again
+    assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[3]}"
+
+    scratch = smir_words(commands("Was the pretraining worth it?")[0])
+    smir(*scratch, "--config=tiny.yaml")
+    smir(*smir_words(commands("Was the pretraining worth it?")[-1]))
+    with next((desk / "report/tables").glob("main*.csv")).open(newline="") as file:
+        figures = {row["init"]: list(row.values())[-1] for row in csv.DictReader(file)}
+    assert {init for init, figure in figures.items() if figure != "NA"} == {"scratch", "selective"}
+
+
+def run_folder(root, task, run="runs/folder/selective/seed0", **options):
+    """A run as far as the next step looks at it."""
+    folder = root / run
+    folder.mkdir(parents=True)
+    arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
+    data = {"class_path": "smir.data.Folder", "init_args": arguments}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    return folder.relative_to(root)
+
+
+def test_options_that_the_segmentation_needs_come_along(smir, desk):
+    words = ["fit", "--config=experiments/folder/pretrain.yaml", "--data.root", "my field", "--data.labels=masks"]
+    words += ["--data.batch_size=4", "--trainer.max_epochs", "3", "--model.network.encoder=resnet18", "--run.root", "r"]
+    run = run_folder(desk, "pretrain")
+    assert next_step.closing(words, run) == [
+        "Next: python -m smir fit --config experiments/folder/segment.yaml --data.root 'my field' --data.labels=masks "
+        f"--model.network.encoder=resnet18 --run.root r --model.weights {run}/checkpoints/best.ckpt"
+    ]
+
+
+def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk):
+    words = ["fit", "--config", "experiments/nassar/selective.yaml", "--data.root=data"]
+    run = run_folder(desk, "pretrain")
+    (said,) = next_step.closing(words, run)
+    assert said.startswith(
+        "Next: python -m smir fit --config experiments/nassar/segment-selective.yaml --data.root=data"
+    )
+
+
+def test_without_labels_it_says_how_to_add_them(smir, desk):
+    smir("prepare", "folder", "--images=photos")
+    words = ["fit", "--config=experiments/folder/pretrain.yaml", "--config=field/data.yaml"]
+    how, said = next_step.closing(words, run_folder(desk, "pretrain", labels=None))
+    assert "no labels yet" in how
+    assert said == "Next: python -m smir prepare folder --images photos --labels LABELS --root field"
+    # And that command works once there are labels, in the same field.
+    smir(*said.split()[4:-3], "annotations", *said.split()[-2:])
+    assert len(list((desk / "field/masks").iterdir())) == 4
+
+
+def test_a_config_of_ones_own_leads_to_looking(smir, desk):
+    (desk / "own.yaml").write_text("model: {}\n")
+    (said,) = next_step.closing(["fit", "--config=own.yaml"], run_folder(desk, "pretrain"))
+    assert said.startswith(
+        "Next: python -m smir inspect --ckpt runs/folder/selective/seed0/checkpoints/best.ckpt field/images"
+    )
+
+
+def test_an_orthomosaic_is_predicted_as_a_whole_and_inspected_in_tiles(smir, desk):
+    save(desk / "map.png", np.concatenate([photo("map", (64, 64))] * 3, axis=1))
+    smir("prepare", "folder", "--images=map.png", "--tile=32")
+    run = run_folder(desk, "segment")
+    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images map.png")
+    assert " field/images --out inspect" in next_step.closing(["predict"], run)[-1]
+
+
+def test_make_says_nothing(smir, desk, capsys, monkeypatch):
+    run = run_folder(desk, "segment")
+    next_step.tell(["fit"], run)
+    assert "Next:" in capsys.readouterr().out
+    monkeypatch.setenv("MAKELEVEL", "1")
+    next_step.tell(["fit"], run)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
+    run = run_folder(desk, "segment")
+    (run / "test").mkdir()
+    (run / "test/metrics.json").write_text(json.dumps({"metrics": {}}))
+    next_step.tell(["fit"], run)
+    assert capsys.readouterr().out == ""
