@@ -3,6 +3,8 @@
 import csv
 import importlib.util
 import math
+import resource
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,13 @@ from rasterio.transform import Affine, from_origin
 
 from smir.__main__ import main
 from smir.data.choice import Choice
-from smir.preprocessing import VOID
+from smir.errors import RunError
+from smir.preprocessing import VOID, Classes
 from smir.segmentation import SegmentationModule
 from smir.windows.ground import Ground
+from smir.windows.products import probability_tiff
+from smir.windows.segment import labels_of
+from smir.windows.sweep import Tile
 
 NETWORK = ["--model.network.encoder=tu-resnet10t", "--model.network.decoder_channels=[16,16,16]"]
 UTM = {"crs": "EPSG:32613", "transform": Affine(0.05, 0.01, 5e5, 0.01, -0.05, 5.77e6)}
@@ -226,6 +232,23 @@ def test_what_was_interrupted_leaves_nothing_half_written(smir, words, tmp_path,
     smir(*words(source, "--data.predict.probabilities=true"))
     assert not killed.exists()
     assert (tmp_path / "predict/ortho.tif").is_file()
+
+
+def test_a_full_disk_is_noticed_though_gdal_does_not_say_so(tmp_path):
+    chance = torch.Generator().manual_seed(0)
+    tile = Tile(0, 0, torch.randn(3, 400, 400, generator=chance), photo("tile", (400, 400)), np.ones((400, 400), bool))
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with (
+            pytest.raises(RunError, match="could not be written"),
+            probability_tiff(tmp_path / "full.tif", 400, 400, Classes.named(["a", "b", "c"]), {}) as product,
+        ):
+            product.write(tile, labels_of(tile))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
 
 
 def cut_short(path):
