@@ -60,7 +60,8 @@ def placing(path: Path, keep: Path | None = None) -> Iterator[Path]:
     except OSError as error:
         raise RunError(
             f"{path.absolute()} could not be written: {error.strerror or error}. What was there before is unchanged. "
-            "Make room or mend the disk; the same command goes on after the last epoch that was kept."
+            "Make room or mend the disk and give the same command again; a training goes on after the last epoch that "
+            "was kept."
         ) from error
     finally:
         with contextlib.suppress(OSError):

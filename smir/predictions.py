@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 from torch import Tensor
 
@@ -121,8 +120,8 @@ class PredictionWriter(Callback):
         classes = pl_module.classes
         areas = [area for _, area in sorted((index, area) for part in parts for index, area in part.items())]
         write_atomically(self.folder / AREAS, areas_csv(areas, classes))
-        rank_zero_info("\n".join(_table(areas, pl_module)))
-        rank_zero_info(f"Predictions: {self.folder} (labels; {AREAS}; {RECORDS['predict']})")
+        print(*_table(areas, pl_module), sep="\n")
+        print(f"Predictions: {self.folder} (labels; {AREAS}; {RECORDS['predict']})")
 
 
 def _table(areas: Sequence[Areas], module: SegmentationModule) -> list[str]:

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from fakes import photo
+from networks import trained_like
 from PIL import Image
-from torch import nn
 from torch.nn import functional
 
 from smir.errors import ConfigError
@@ -22,23 +23,13 @@ from smir.windows.png import PalettePng
 from smir.windows.segment import describe, plan, probabilities_of
 from smir.windows.sources import ArraySource
 from smir.windows.sweep import Sweep, Tile
-from tests.fakes import photo
 
 
 def network_with_statistics(encoder):
-    """A network whose batch-norm statistics and affine weights are as odd as those of a trained one."""
     torch.manual_seed(3)
     classes = Classes.named(["soil", "crop", "weed"])
     module = SegmentationModule(classes, network=lambda channels: UNetStride4(channels, encoder, [16, 16, 16])).eval()
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, std=0.3)
-            layer.momentum = None
-            layer.train()
-    with torch.no_grad():
-        module.logits(photo("statistics", (256, 256))[None])
-    return module.eval()
+    return trained_like(module)
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,8 @@ class Ground:
             Square metres (R, C); not finite where the projection ends.
         """
         down, across = np.meshgrid(rows, columns, indexing="ij")
-        x, y = self.transform * (across, down)
+        a, b, c, d, e, f = self.transform[:6]
+        x, y = a * across + b * down + c, d * across + e * down + f
         try:
             east, north = reproject(self.crs, _EQUAL_AREA, x.ravel(), y.ravel())
         except Exception:  # GDAL's own, of classes that rasterio keeps to itself: there is no way to the ellipsoid

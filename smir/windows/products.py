@@ -2,6 +2,8 @@
 
 import abc
 import contextlib
+import errno
+import itertools
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,11 +107,42 @@ def _tiff(path: Path, height: int, width: int, count: int, **profile: Any) -> It
     profile |= {"driver": "GTiff", "dtype": "uint8", "height": height, "width": width, "count": count}
     profile |= {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer"}
     with placing(path) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with _not_georeferenced():
             opened = rasterio.open(temporary, "w", **profile)
         with opened as file:
             yield file
+        _check_complete(temporary)
+
+
+@contextlib.contextmanager
+def _not_georeferenced() -> Iterator[None]:
+    """Keeps rasterio from warning of images that lie nowhere."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _check_complete(path: Path) -> None:
+    """Looks for every block of a TIFF within its bytes: what GDAL cannot write when it closes a file it only logs.
+
+    Raises:
+        OSError: If one is missing.
+    """
+    import rasterio
+
+    size = path.stat().st_size
+    with _not_georeferenced(), rasterio.open(path) as file:
+        height, width = file.block_shapes[0]
+        columns, rows = -(-file.width // width), -(-file.height // height)
+        for band, row, column in itertools.product(file.indexes, range(rows), range(columns)):
+            offset, length = (
+                int(file.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band) or 0)
+                for what in ("OFFSET", "SIZE")
+            )
+            if not offset or offset + length > size:
+                raise OSError(errno.ENOSPC, "not all of it came to the disk")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 The file has no name, so that nothing is left of it when the process ends, however it ends.
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -50,6 +51,8 @@ class PictureSource(Source):
             self._check_room(folder)
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as the source is
             _decode(image, self._file.fileno(), path.name if progress else None)
+        except OSError as error:
+            raise RunError(f"{path} could not be decoded to {folder.absolute()}: {error.strerror}.") from error
         except pyvips.Error as error:
             reason = "; ".join(str(error).split("\n")).strip("; ")
             raise DataError(
@@ -101,4 +104,21 @@ def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:
     with tqdm(total=100, desc=f"Decoding {name}", unit="%", disable=name is None, delay=1, leave=False) as bar:
         image.set_progress(True)
         image.signal_connect("eval", lambda _, progress: bar.update(progress.percent - bar.n))
-        image.rawsave_target(pyvips.Target.new_to_descriptor(descriptor))
+        failures: list[OSError] = []
+        target = pyvips.TargetCustom()
+        target.on_write(lambda chunk: _written(descriptor, chunk, failures))
+        try:
+            image.rawsave_target(target)
+        except pyvips.Error:
+            if failures:
+                raise failures[0] from None
+            raise
+
+
+def _written(descriptor: int, chunk: bytes, failures: list[OSError]) -> int:
+    """Writes what libvips has decoded; it would tell a full disk from a damaged image in no way."""
+    try:
+        return os.write(descriptor, chunk)
+    except OSError as error:
+        failures.append(error)
+        return -1
