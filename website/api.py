@@ -8,6 +8,9 @@ GROUPS = {
     "method": ("The method", "patches masking losses ssim scoring selective mask_table schedules seeding health"),
     "networks": ("Networks and tasks", "network weights training reconstruction segmentation iou"),
     "data": ("Data", "preprocessing data"),
+    "labels": ("Labels of annotation tools", "labels"),
+    "predict": ("Images of any size", "windows predictions"),
+    "export": ("Export and inspection", "export inspect"),
     "runs": (
         "Runs",
         "runs run_options recipes launch tracking outputs pictures provenance checkpoints atomic signals stopping "
@@ -15,10 +18,10 @@ GROUPS = {
     ),
     "command-line": (
         "Command line",
-        "cli configured includes guarded trust errors devices planning allocator commands",
+        "cli configured includes guarded trust errors devices planning next_step allocator commands",
     ),
     "prepare": ("Preparing data", "prepare"),
-    "report": ("Reports", "report"),
+    "report": ("Reports", "report pages"),
 }
 """Page, title, and modules or packages below `smir`. What stands nowhere gets a page of its own name."""
 
