@@ -26,8 +26,9 @@ from smir.tracking import RunRecord
 from smir.training import SmirModule
 from smir.wandb_options import in_sweep
 
-# Lightning advertises a logger of its own at every start.
-logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "litlogger" not in str(record.msg))
+# Lightning advertises packages of its own at every start.
+_LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+_LOG.addFilter(lambda record: "installing [lit" not in str(record.msg))
 
 
 class Parser(GuardedParser, LightningArgumentParser):
