@@ -28,8 +28,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import exports
 import numpy as np
 import torch
+from fakes import SIZE, blocks
 from PIL import Image
 
 from smir.data import Folder
@@ -37,6 +39,9 @@ from smir.data.decode import image_size, read_image, read_label
 from smir.data.lists import read_list
 from smir.data.pairs import class_ids
 from smir.errors import SmirError
+from smir.labels.annotations import Annotations, draw
+from smir.labels.classes import of_categories
+from smir.labels.recognise import read_labels
 from smir.mask_table import MaskTable, load_arrays, save_scores
 from smir.network import UNetStride4
 from smir.patches import PatchGrid
@@ -75,6 +80,8 @@ def damage(content: bytes, chance: random.Random, others: list[bytes]) -> bytes:
         return _inside_png(content, chance)
     if content.startswith(b"PK") and chance.random() < 0.7:
         return _inside_zip(content, chance)
+    if content.startswith(b'{"images"') or content.startswith(b'{"version"'):
+        return _inside_json(content, chance) if chance.random() < 0.8 else _bytes(content, chance, others)
     if "rübe".encode() in content and chance.random() < 0.5:
         return _lines(content, chance)
     return _bytes(content, chance, others)
@@ -134,6 +141,20 @@ def _inside_png(content: bytes, chance: random.Random) -> bytes:
         chunks[place] = (kind, _bytes(body or b"\0", chance, [body or b"\0"]))
     packed = (struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in chunks)
     return content[:8] + b"".join(packed)
+
+
+def _inside_json(content: bytes, chance: random.Random) -> bytes:
+    """Changes one value: a branch is walked down to where chance stops."""
+    whole = json.loads(content)
+    parent, key = {"": whole}, ""
+    while (node := parent[key]) and isinstance(node, dict | list) and chance.random() < 0.85:
+        parent, key = node, chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
+    old = parent[key]
+    values = [None, True, -1, 0, 1e9, 1e308, float("nan"), "", "a", [], {}, [[]], [old], chance.choice(EDGES)]
+    if isinstance(old, str):
+        values += [_bytes(old.encode(), chance, [b"~~~~~~~"]).decode(errors="replace")] * 12
+    parent[key] = chance.choice(values)
+    return json.dumps(whole).encode()
 
 
 def _inside_zip(content: bytes, chance: random.Random) -> bytes:
@@ -302,6 +323,36 @@ def configs(folder: Path) -> Kind:
     return Kind(".yaml", [seed.encode() for seed in seeds], lambda path: scan_file(path, PACKAGES))
 
 
+_LABELS = {f"{number}": blocks(f"{number}", (0, 1, 2)) for number in range(2)}
+
+
+def _draw(path: Path) -> None:
+    found = read_labels(path)
+    assert isinstance(found, Annotations)
+    table = of_categories(None, found.declared, found.used(), str(path))
+    for annotated in found.images:
+        if annotated.size == SIZE:  # of another one the images would not be
+            assert draw(annotated, table).shape == SIZE
+
+
+def annotations(folder: Path) -> Kind:
+    """Shapes of COCO and Labelme."""
+    writers = (exports.coco_polygons, exports.coco_runs, exports.coco_text, exports.labelme)
+    return Kind(".json", [seed for writer in writers for seed in _exported(folder, writer, "json")], _draw)
+
+
+def cvat(folder: Path) -> Kind:
+    """Shapes of CVAT."""
+    return Kind(".xml", list(_exported(folder, exports.cvat, "xml")), _draw)
+
+
+def _exported(folder: Path, write: Callable[[Path, dict[str, np.ndarray]], None], suffix: str) -> Iterator[bytes]:
+    target = folder / write.__name__
+    write(target, _LABELS)
+    for path in sorted(target.rglob(f"*.{suffix}")):
+        yield path.read_bytes()
+
+
 def records(folder: Path) -> Kind:
     """The record of a run."""
     record = {"format": 1, "experiment": "a", "seed": 0, "recipe_hash": "x", "hash": "y", "recipe": {}, "inputs": {}}
@@ -317,10 +368,12 @@ def records(folder: Path) -> Kind:
 
 
 KINDS = {
-    "image": (images, 0.3),
-    "label": (labels, 0.2),
-    "list": (lists, 0.15),
-    "checkpoint": (checkpoints, 0.2),
+    "image": (images, 0.25),
+    "label": (labels, 0.15),
+    "annotation": (annotations, 0.12),
+    "cvat": (cvat, 0.03),
+    "list": (lists, 0.12),
+    "checkpoint": (checkpoints, 0.18),
     "masks": (masks, 0.1),
     "config": (configs, 0.03),
     "record": (records, 0.02),

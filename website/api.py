@@ -44,8 +44,8 @@ def _modules(top: str) -> list[str]:
     folder = ROOT / "smir" / top
     if not folder.is_dir():
         return [f"smir.{top}"]
-    below = [path.stem for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")]
-    return [f"smir.{top}.{name}" for name in below]
+    below = [path.relative_to(ROOT).with_suffix("") for path in sorted(folder.rglob("*.py")) if path.stem[0] != "_"]
+    return [".".join(path.parts) for path in below]
 
 
 def _page(title: str, tops: Sequence[str]) -> str:

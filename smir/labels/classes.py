@@ -60,8 +60,13 @@ def entries(given: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def table_of(pairs: Iterable[tuple[str, str]], left_out: Iterable[str] = ()) -> ClassTable:
+def table_of(pairs: Iterable[tuple[str, str]], where: str, left_out: Iterable[str] = ()) -> ClassTable:
     """Numbers class names in their order of appearance; several sources of one name are one class.
+
+    Args:
+        pairs: Class names and sources.
+        where: The files, for messages.
+        left_out: Categories that are in no class.
 
     Raises:
         ConfigError: If there are fewer than two classes, or more than fit beside 255.
@@ -77,7 +82,8 @@ def table_of(pairs: Iterable[tuple[str, str]], left_out: Iterable[str] = ()) -> 
         ids[source] = names.index(name)
     if not 2 <= len(names) <= MOST_CLASSES:
         raise ConfigError(
-            f"{len(names)} classes ({first_few(names) or 'none'}) cannot be told apart; 2 to {MOST_CLASSES} are needed."
+            f"The labels in {where} make {len(names)} classes ({first_few(names) or 'none'}); 2 to {MOST_CLASSES} can "
+            "be told apart. Look at --classes and at the labels."
         )
     table = ClassTable(names, ids, tuple(left_out))
     if table.left_out:
@@ -115,7 +121,7 @@ def of_categories(given: Sequence[str] | None, declared: Sequence[str], used: It
         chosen.insert(0, (BACKGROUND, BACKGROUND))
     sources = {source for _, source in chosen}
     left_out = sorted(name for name in used - sources if not is_background(name))
-    table = table_of(chosen, left_out)
+    table = table_of(chosen, where, left_out)
     table.ids.update({name: table.background for name in used if is_background(name) and name not in table.ids})
     return table
 

@@ -24,14 +24,15 @@ def read_coco(path: Path, content: dict[str, Any]) -> Annotations:
     """
     categories = _by_id(path, content, "categories")
     images = _by_id(path, content, "images")
-    found = Annotations(TITLE, declared=list(dict.fromkeys(str(c.get("name")) for c in categories.values())))
+    names = {key: _name(path, category) for key, category in categories.items()}
+    found = Annotations(TITLE, declared=list(dict.fromkeys(names.values())))
     annotated = {key: Annotated(*_image(path, image), [], path) for key, image in images.items()}
     for place, entry in enumerate(_list(path, content, "annotations")):
         where = f"annotation {entry.get('id', f'number {place}')}"
         for key, known in (("image_id", images), ("category_id", categories)):
-            if entry.get(key) not in known:
+            if not isinstance(entry.get(key), int | str) or entry[key] not in known:
                 raise DataError(f"{path}: {where} has {key} {entry.get(key)!r}, which is no {key[:-3]} of the file.")
-        category = str(categories[entry["category_id"]].get("name"))
+        category = names[entry["category_id"]]
         shape = _shape(path, entry.get("segmentation"), where)
         if isinstance(shape, str):
             found.left_out[shape] += 1
@@ -60,6 +61,12 @@ def _by_id(path: Path, content: dict[str, Any], key: str) -> dict[Any, dict[str,
             f"{path}: {key!r} has the id {first_few(twice)} more than once, so shapes cannot be told apart."
         )
     return by_id
+
+
+def _name(path: Path, category: dict[str, Any]) -> str:
+    if not isinstance(name := category.get("name"), str) or not name.strip():
+        raise DataError(f"{path}: category {category['id']} has no name, got {name!r}.")
+    return name
 
 
 def _image(path: Path, image: dict[str, Any]) -> tuple[str, tuple[int, int]]:

@@ -23,7 +23,7 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles) -> ClassTable:
         return of_categories(given, list(masks.colors.values()), masks.values, str(masks.folder.absolute()))
     keys = _in_order(masks)
     chosen = _named(keys) if given is None else _given(given, keys, masks)
-    table = table_of(chosen)
+    table = table_of(chosen, str(masks.folder.absolute()))
     table.ids.setdefault(str(VOID), VOID)
     if unknown := [key for key in keys if key not in table.ids]:
         found = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in unknown[:5])
