@@ -4,7 +4,15 @@ SMIR = .venv/bin/python -m smir
 DEMO = runs/demo
 DEMO_FIT = $(SMIR) fit --run.if_taken refuse --config experiments/demo
 
-.PHONY: help setup demo test lint docs bench fuzz torture
+# Encoders that run on small devices; a model of timm is tu-<its name>.
+MODELS = resnet18 resnet34 tu-mobilenetv3_small_100 tu-mobilenetv3_large_100 tu-efficientnet_lite0 tu-convnext_atto \
+	tu-regnetx_002
+MODEL_RUNS = runs/models
+MODEL_FIT = $(SMIR) fit --run.if_taken refuse --run.root $(MODEL_RUNS) --config experiments/demo
+MODEL_PRETRAIN = --trainer.max_epochs 20
+MODEL_SEGMENT = --trainer.max_epochs 30
+
+.PHONY: help setup demo test lint docs bench bench-models fuzz torture
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -55,3 +63,19 @@ $(DEMO)/segment-scratch/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
 $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE: $(DEMO)/segment-%/seed0/DONE: $(DEMO)/%/seed0/DONE
 	$(DEMO_FIT)/segment.yaml --run.experiment demo/segment-$* \
 		--model.weights $(DEMO)/$*/seed0/checkpoints/best.ckpt
+
+model_runs = $(MODELS:%=$(MODEL_RUNS)/%/$(1)/seed0/DONE)
+
+bench-models: $(call model_runs,segment-scratch) $(call model_runs,segment-selective)  ## what small encoders cost and reach, on a quiet machine; goes on where it was stopped
+	.venv/bin/python -m benchmarks.models $(MODELS) --runs $(MODEL_RUNS)
+
+$(call model_runs,selective): $(MODEL_RUNS)/%/selective/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
+	$(MODEL_FIT)/pretrain.yaml --config experiments/demo/selective.yaml $(MODEL_PRETRAIN) \
+		--model.network.encoder $* --run.experiment $*/selective
+
+$(call model_runs,segment-scratch): $(MODEL_RUNS)/%/segment-scratch/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
+	$(MODEL_FIT)/segment.yaml $(MODEL_SEGMENT) --model.network.encoder $* --run.experiment $*/segment-scratch
+
+$(call model_runs,segment-selective): $(MODEL_RUNS)/%/segment-selective/seed0/DONE: $(MODEL_RUNS)/%/selective/seed0/DONE
+	$(MODEL_FIT)/segment.yaml $(MODEL_SEGMENT) --model.network.encoder $* --run.experiment $*/segment-selective \
+		--model.weights $(MODEL_RUNS)/$*/selective/seed0/checkpoints/best.ckpt

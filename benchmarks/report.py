@@ -101,9 +101,9 @@ def _number(value: float, unit: str) -> str:
     return f"{text}{' ' if unit not in ('x', '%', '') else ''}{unit}".replace("x", " x").replace("%", " %").strip()
 
 
-def insert(path: Path, table: str) -> None:
+def insert(path: Path, table: str, begin: str = BEGIN) -> None:
     """Puts the table between its two marks."""
     text = path.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
+    before, rest = text.split(begin)
     _, after = rest.split(END)
-    path.write_text(f"{before}{BEGIN}{table}{END}{after}", encoding="utf-8")
+    path.write_text(f"{before}{begin}{table}{END}{after}", encoding="utf-8")
