@@ -11,6 +11,7 @@ from website.repository import DOCS, FILE, ROOT, SYMBOL, Lines, find, page_of
 _TARGET = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
 _INLINE = re.compile(r"(?<!<pre>)(?<!<span></span>)<code>([^<]+)</code>(?!</a>)")
 _SECTION = re.compile(r"(?:<code>)?METHOD\.md(?:</code>)? section (\d)")
+_PAGE = re.compile(r'(?<![\w/">=])docs/([\w-]+)\.md(?!</a>|\w)')
 _API_HEADING = re.compile(r'(<h\d id="(smir\.[\w.]+)" class="doc doc-heading">.*?)(</h\d>)', re.DOTALL)
 
 
@@ -63,6 +64,7 @@ def linked(content: str, page: str, problem: Callable[[str], None]) -> str:
         return match[0]
 
     content = _API_HEADING.sub(lambda match: match[1] + _source_link(match[2], page) + match[3], content)
+    content = _PAGE.sub(lambda match: _page_link(match, page), content)
     content = _INLINE.sub(link, content)
     return content if page == "METHOD.md" else _SECTION.sub(lambda match: _section(match, page), content)
 
@@ -73,6 +75,12 @@ def _source_link(name: str, page: str) -> str:
     except LookupError:  # mkdocstrings shows what is inherited as well
         return ""
     return f'<a class="to-source" href="{_address(lines, page)}" title="{lines.place}">source</a>'
+
+
+def _page_link(match: re.Match[str], page: str) -> str:
+    """A page that a docstring names in plain text, as `docs/report.md`."""
+    name = f"{match[1]}.md"
+    return f'<a href="{_html(relative(name, page))}">{match[0]}</a>' if (DOCS / name).is_file() else match[0]
 
 
 def _address(lines: Lines, page: str) -> str:
