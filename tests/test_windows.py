@@ -12,7 +12,7 @@ from networks import trained_like
 from PIL import Image
 from torch.nn import functional
 
-from smir.errors import ConfigError
+from smir.errors import CheckpointError, ConfigError
 from smir.network import UNetStride4
 from smir.preprocessing import VOID, Classes
 from smir.segmentation import SegmentationModule
@@ -108,11 +108,19 @@ def test_an_image_smaller_than_a_window(module, size):
 def test_a_network_that_sees_everything_is_told(module):
     squeezing = network_with_statistics("tu-mobilenetv3_small_100")
     source = ArraySource(photo("field", (600, 1100)))
-    options = PredictOptions(window=1024)
-    with torch.no_grad():
-        sweep, context = plan(source, squeezing.logits, squeezing.preprocessing, 1.0, options)
-    assert not context.is_bounded
-    assert "squeeze-excitation" in describe(sweep, context)
+    for window, halo in ((512, 2), (None, 4)):  # a small window is what such a network wants
+        with torch.no_grad():
+            options = PredictOptions(window=window)
+            sweep, context = plan(source, squeezing.logits, squeezing.preprocessing, 1.0, options)
+        assert not context.is_bounded
+        assert sweep.rows.halo <= halo
+        assert "squeeze-excitation" in describe(sweep, context)
+
+
+def test_a_network_that_gives_no_numbers_is_refused(module):
+    source = ArraySource(photo("field", (300, 1100)))
+    with torch.no_grad(), pytest.raises(CheckpointError, match="not finite"):
+        plan(source, lambda images: module.logits(images) * float("nan"), module.preprocessing, 1.0, PredictOptions())
 
 
 def test_the_halo_is_what_the_network_needs():

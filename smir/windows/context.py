@@ -8,35 +8,45 @@ from typing import NamedTuple
 
 import numpy as np
 
+from smir.errors import CheckpointError
 from smir.preprocessing import UInt8
 from smir.windows.options import BLOCK
-from smir.windows.sources import Bool, Source, read_blocks
+from smir.windows.sources import Source, read_blocks
 from smir.windows.sweep import Forward
 
 TOLERANCE = 1e-3
 """By how much logits may differ from those of one pass over the whole image."""
 
-_SIDE = 16
-"""Blocks of the sample that is looked at whole; its lower right quarter is looked at alone, too."""
+_SIDES = (16, 24)
+"""Blocks of the sample that is looked at whole; its lower right quarter is looked at alone, too. The second is looked
+at if the first is too small to tell."""
 _SAFETY = 4
 """A sample does not show the worst place of an image: there the difference must be so many times smaller."""
 
 
 class Context(NamedTuple):
-    """How far a network looks.
+    """How far a network looks, by what cutting off its surroundings did to a sample.
 
     Attributes:
-        halo: Blocks at a border inside the image that have not what they need of their surroundings.
-        difference: Largest difference of the logits farther inside, in the sample.
+        differences: Largest difference of the logits beyond 1, 2, ... blocks from the cut.
     """
 
-    halo: int
-    difference: float
+    differences: tuple[float, ...]
+
+    @property
+    def halo(self) -> int:
+        """Blocks at a border inside the image that have not what they need of their surroundings.
+
+        The fewest that bring the difference below the tolerance, with some safety; where none do, since the network
+        looks everywhere or computes in half precision, the fewest that are about as good as the most.
+        """
+        enough = max(TOLERANCE / _SAFETY, 1.5 * self.differences[-1])
+        return next(halo for halo, worst in enumerate(self.differences, 1) if worst <= enough)
 
     @property
     def is_bounded(self) -> bool:
         """Whether windows give the logits of one pass."""
-        return self.difference <= TOLERANCE
+        return self.differences[self.halo - 1] <= TOLERANCE
 
 
 def measure_context(source: Source, forward: Forward, unit: int, fill: UInt8) -> Context:
@@ -48,35 +58,34 @@ def measure_context(source: Source, forward: Forward, unit: int, fill: UInt8) ->
         unit: Pixels of the image per block.
         fill: Red, green and blue of pixels without data.
 
-    Returns:
-        The smallest halo that brings the difference below the tolerance, with some safety; where none does, since the
-        network looks everywhere or computes in half precision, the smallest that is about as good as the largest.
+    Raises:
+        CheckpointError: If the network gives no numbers.
     """
-    whole = _sample(source, unit, fill)
+    for side in _SIDES:
+        context = _compare(_sample(source, unit, fill, side), forward)
+        if not np.isfinite(context.differences).all():
+            raise CheckpointError("The network's logits are not finite; its weights are damaged or have diverged.")
+        if context.is_bounded:
+            break
+    return context
+
+
+def _compare(whole: UInt8, forward: Forward) -> Context:
     half = whole.shape[0] // 2
     alone = forward(whole[None, half:, half:])
     difference = (forward(whole[None])[..., half:, half:] - alone).abs().amax(dim=(0, 1)).cpu().numpy()
-    halos = range(1, half // BLOCK)
-    beyond = [float(difference[halo * BLOCK :, halo * BLOCK :].max()) for halo in halos]
-    enough = max(TOLERANCE / _SAFETY, 1.5 * beyond[-1])
-    return next(Context(halo, worst) for halo, worst in zip(halos, beyond, strict=True) if worst <= enough)
+    return Context(tuple(float(difference[cut:, cut:].max()) for cut in range(BLOCK, half, BLOCK)))
 
 
-def _sample(source: Source, unit: int, fill: UInt8) -> UInt8:
-    """The most filled of five places of the image, as the network sees it (1024, 1024, 3)."""
-    blocks = [-(-side // unit) for side in (source.height, source.width)]
-    best: tuple[float, UInt8] | None = None
+def _sample(source: Source, unit: int, fill: UInt8, side: int) -> UInt8:
+    """The most filled of five squares of so many blocks of the image, as the network sees it."""
+    free = [max(0, -(-length // unit) - side) for length in (source.height, source.width)]
+    best, seen = -1.0, fill
     for share in (0.5, 0.25, 0.75, 0.125, 0.875):
-        place = [int(max(0, side - _SIDE) * share) for side in blocks]
-        seen, _, valid = read_blocks(source, unit, (place[0], place[1]), (_SIDE, _SIDE), fill)
-        filled = _filled(valid)
-        if best is None or filled > best[0]:
-            best = filled, seen
+        place = int(free[0] * share), int(free[1] * share)
+        candidate, _, valid = read_blocks(source, unit, place, (side, side), fill)
+        if (filled := float(np.mean(valid))) > best:
+            best, seen = filled, candidate
         if filled == 1:
             break
-    assert best is not None
-    return best[1]
-
-
-def _filled(valid: Bool) -> float:
-    return float(np.mean(valid))
+    return seen

@@ -87,5 +87,5 @@ def smallest_window(halo: int) -> int:
 
 
 def usual_window(halo: int) -> int:
-    """A window of which half a side counts, 1024 pixels at least."""
-    return max(WINDOW, 2 * (2 * halo + OVERLAP))
+    """A window of which half a side counts, from 1024 to 2048 pixels."""
+    return min(max(WINDOW, 2 * (2 * halo + OVERLAP)), 2 * WINDOW)

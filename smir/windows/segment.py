@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from smir.preprocessing import VOID, Preprocessing, UInt8
 from smir.windows.context import TOLERANCE, Context, measure_context
-from smir.windows.layout import Side, usual_window
+from smir.windows.layout import WINDOW, Side, usual_window
 from smir.windows.options import BLOCK, PredictOptions, block_unit
 from smir.windows.sources import Source
 from smir.windows.sweep import Forward, Sweep, Tile
@@ -31,11 +31,14 @@ def plan(
     """
     unit, context = block_unit(scale), None
     fill = np.asarray([round(255 * channel) for channel in preprocessing.mean], dtype=np.uint8)
-    sides, halo, window = (source.height, source.width), 0, (options.window or 0) // BLOCK or usual_window(0)
+    sides, halo, given = (source.height, source.width), 0, (options.window or 0) // BLOCK
+    window = given or WINDOW
     if max(sides) > window * unit:
         context = measure_context(source, forward, unit, fill)
-        halo = context.halo
-        window = (options.window or 0) // BLOCK or usual_window(halo)
+        if context.is_bounded:
+            halo, window = context.halo, given or usual_window(context.halo)
+        else:  # no border is wide enough, so that it need not take most of a window
+            halo = min(context.halo, window // 4)
     rows, columns = (Side.of(side, unit, window, halo) for side in sides)
     batch_size = options.batch_size or (4 if torch.cuda.is_available() else 1)
     return Sweep(source, forward, rows, columns, fill, batch_size), context
@@ -70,14 +73,17 @@ def describe(sweep: Sweep, context: Context | None) -> str:
     text = f"{source.width} x {source.height} pixels, read at a scale of {scale:.3g}"
     if context is None or len(sweep) == 1:
         return f"{text} in one window."
+    halo = sweep.rows.halo
+    difference = context.differences[halo - 1]
     size = f"{sweep.columns.window * BLOCK} x {sweep.rows.window * BLOCK}"
-    text += f" in {len(sweep):,} windows of {size} pixels, of which {context.halo * BLOCK} at each border do not count."
+    text += f" in {len(sweep):,} windows of {size} pixels, of which {halo * BLOCK} at each border do not count."
     if context.is_bounded:
-        return f"{text} Logits differ from those of one pass by {context.difference:.1g} at most, measured on a part."
+        return f"{text} Logits differ from those of one pass by {difference:.1g} at most, measured on a part."
     return (
-        f"{text} Logits differ from those of one pass by {context.difference:.1g} on a part of it, more than "
+        f"{text} Logits differ from those of one pass by {difference:.1g} on a part of it, more than "
         f"{TOLERANCE:g}: the network looks at the whole of what it is given (squeeze-excitation, global pooling, "
-        "attention), or computes in half precision. Neighbouring windows are blended all the same."
+        "attention), or farther than 700 pixels, or computes in half precision. Neighbouring windows are blended all "
+        "the same."
     )
 
 
