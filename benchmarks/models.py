@@ -75,8 +75,8 @@ def measure(runs: Path, encoder: str) -> Model:
         file = write_onnx(Path(folder), export_program(module), source.settings_text())
         pictures = images_to_check([], source.run)
         compare(encoder, exported_onnx(open_session(file)), module, pictures, tolerance=1e-3)
-        one, memory = _onnx_speed(file, 1)
-        everything, _ = _onnx_speed(file, len(os.sched_getaffinity(0)))
+        one, memory = onnx_speed(file, 1)
+        everything, _ = onnx_speed(file, len(os.sched_getaffinity(0)))
         size = file.stat().st_size / 1e6
     return Model(
         encoder,
@@ -91,7 +91,7 @@ def measure(runs: Path, encoder: str) -> Model:
     )
 
 
-def _onnx_speed(file: Path, threads: int) -> tuple[float, float]:
+def onnx_speed(file: Path, threads: int) -> tuple[float, float]:
     """Milliseconds and megabytes."""
     words = [sys.executable, "-m", "benchmarks.onnx_speed", str(file), str(threads), str(SIDE)]
     output = subprocess.run(words, check=True, capture_output=True, text=True).stdout

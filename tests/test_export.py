@@ -20,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.nn import functional
 
+from benchmarks.models import onnx_speed
 from smir.__main__ import main
 from smir.commands import export as command
 from smir.export import build, pt2_file
@@ -253,6 +254,13 @@ def test_a_pretraining_has_weights_alone(smir, fails, tmp_path, capsys):
     found = load_file(tmp_path / "exported/model.safetensors")
     assert torch.equal(found["segmentation_head.weight"], module.network.segmentation_head.weight)
     assert "--model.weights a.ckpt" in capsys.readouterr().out
+
+
+def test_the_memory_of_a_file_is_that_of_its_own_process(exported):
+    milliseconds, megabytes = onnx_speed(exported / "model.onnx", threads=1)
+    assert milliseconds > 0
+    assert megabytes > (exported / "model.onnx").stat().st_size / 1e6  # at least its weights, and little beside them
+    assert megabytes < 500
 
 
 # The programs
