@@ -63,7 +63,8 @@ def export(
     print(f"Exported: {out.absolute()}, with a model card, README.md")
     scripts = [file.script for file in files if file.script]
     if scripts:
-        print(f"Next: python {out / scripts[0]} photo.jpg labels.png")
+        first = "run_onnx.py" if "run_onnx.py" in scripts else scripts[0]  # it needs the least
+        print(f"Next: python {out / first} photo.jpg labels.png")
     elif source.module.task == "pretrain":
         print(f"Next: python -m smir fit --config experiments/folder/segment.yaml --model.weights {ckpt}")
 

@@ -44,9 +44,17 @@ class Agreement:
 
 
 def compare(
-    name: str, exported: Exported, module: SegmentationModule, images: Sequence[UInt8], tolerance: float
+    name: str,
+    exported: Exported,
+    module: SegmentationModule,
+    images: Sequence[UInt8],
+    tolerance: float,
+    any_size: bool = True,
 ) -> Agreement:
     """Runs an exported network and PyTorch on images, each with its mirror image as a batch of two.
+
+    All images may have one size, and that may be the one that the network was traced with. So a network for any size
+    also gets the first image twice beside itself, and twice above itself.
 
     Args:
         name: Name of the file, for messages.
@@ -54,15 +62,18 @@ def compare(
         module: The network in PyTorch.
         images: RGB (H, W, 3) of any size; their whole views are compared.
         tolerance: Largest difference that is accepted, as a share of the largest logit.
+        any_size: Whether the network is for images of any size.
 
     Raises:
         CheckpointError: If they differ by more, a logit is not a number, or the exported network does not run.
     """
     difference = reach = 0.0
     equal: list[float] = []
-    for image in tqdm(images, desc=f"checking {name}", leave=False):
-        batch = padded_view(module, image)
-        batch = torch.cat([batch, batch.flip(-1)])
+    views = [padded_view(module, image) for image in images]
+    batches = [torch.cat([view, view.flip(-1)]) for view in views]
+    if any_size:
+        batches += [torch.cat([views[0], views[0]], dim=dim) for dim in (-1, -2)]
+    for batch in tqdm(batches, desc=f"checking {name}", leave=False):
         with torch.no_grad():
             expected = module(module.preprocessing.normalize(batch)).numpy()
         found = _run(name, exported, batch.numpy())
@@ -73,7 +84,7 @@ def compare(
     if not difference <= tolerance * reach:
         raise CheckpointError(
             f"{name} does not compute what PyTorch computes: {agreement}. A share of {tolerance:g} of the largest "
-            "logit is accepted (--tolerance). Nothing was written; --formats leaves a format out."
+            "logit is accepted (--tolerance)."
         )
     return agreement
 
@@ -83,8 +94,7 @@ def _run(name: str, exported: Exported, batch: UInt8) -> Logits:
         return exported(batch)
     except Exception as error:  # each runtime has its own kinds
         raise CheckpointError(
-            f"{name} does not run on images of shape {batch.shape}, which PyTorch takes: {str(error)[-500:]}. Nothing "
-            "was written; --formats leaves a format out."
+            f"{name} does not run on images of shape {batch.shape}, which PyTorch takes: {str(error)[-300:]}"
         ) from error
 
 

@@ -84,10 +84,18 @@ class Export:
         except CheckpointError as error:
             sizes = [padded_shape(self._segmentation, image) for image in self.images]
             alike = [image for image, size in zip(self.images, sizes, strict=True) if size == sizes[0]]
-            file = make(sizes[0], alike)
+            file = self._of_a_size(make, sizes[0], alike)
             height, width = sizes[0]
             limit = f"**for images of height {height} and width {width} alone**, because for any size: {error}"
             return dataclasses.replace(file, check=f"{file.check}; {limit}")
+
+    def _of_a_size(
+        self, make: Callable[[Size | None, Sequence[UInt8]], ExportedFile], size: Size, images: Sequence[UInt8]
+    ) -> ExportedFile:
+        try:
+            return make(size, images)
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} Nothing was written; --formats leaves a format out.") from error
 
     def _weights(self) -> ExportedFile:
         network = self.source.module.network
@@ -107,10 +115,8 @@ class Export:
         made = timm_file.write_encoder(self.folder, self.source.module.network, self._settings, self._side)
         if made.timm_name is None:
             name = self.source.module.network.encoder_name
-            what = (
-                f"the encoder, which timm does not have: {_code(f'smp.encoders.get_encoder({name!r}, weights=None)')}"
-            )
-            return ExportedFile(made.path, what, "names only")
+            what = f"the encoder: {_code(f'smp.encoders.get_encoder({name!r}, depth={made.depth}, weights=None)')}"
+            return ExportedFile(made.path, what, "no network of timm gives the same features")
         what = f"the encoder: {_code(f'timm.create_model({made.timm_name!r}, features_only=True)')}"
         if made.whole:
             what += " (or `num_classes=0` and `load_state_dict(..., strict=False)`)"
@@ -128,7 +134,7 @@ class Export:
         module = self._segmentation
         path = onnx_file.write_onnx(self.folder, self._program(size), self._settings)
         session = onnx_file.open_session(path)
-        agreement = compare(path.name, onnx_file.exported_onnx(session), module, images, self.tolerance)
+        agreement = compare(path.name, onnx_file.exported_onnx(session), module, images, self.tolerance, size is None)
         program = functools.partial(run_onnx.segment, session, self.source.settings())
         equal = share_of_equal_labels(program, module, images)
         check = f"{agreement}; {onnx_file.SCRIPT} gives {100 * equal:.4g} % of the labels that smir gives at full size"
@@ -136,7 +142,9 @@ class Export:
 
     def _pt2(self, size: Size | None, images: Sequence[UInt8]) -> ExportedFile:
         path = pt2_file.write_pt2(self.folder, self._program(size), self._settings)
-        agreement = compare(path.name, pt2_file.exported_pt2(path), self._segmentation, images, self.tolerance)
+        agreement = compare(
+            path.name, pt2_file.exported_pt2(path), self._segmentation, images, self.tolerance, size is None
+        )
         what = f"the network for torch {torch.__version__} or later: {_code('torch.export.load(FILE).module()')}"
         return ExportedFile(path, what, str(agreement), pt2_file.SCRIPT)
 

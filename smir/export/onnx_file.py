@@ -44,10 +44,7 @@ def write_onnx(folder: Path, program: ExportedProgram, settings: str) -> Path:
         onnx.checker.check_model(model)
         path.write_bytes(model.SerializeToString())
     except Exception as error:  # the converter has an error of its own for each of its steps
-        raise CheckpointError(
-            f"The network cannot be converted to ONNX: {str(error)[:500]}. --formats '[weights, encoder, pt2]' leaves "
-            "ONNX out."
-        ) from error
+        raise CheckpointError(f"The network cannot be converted to ONNX: {str(error)[:300]}") from error
     return path
 
 

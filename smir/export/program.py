@@ -66,5 +66,5 @@ def export_program(module: SegmentationModule, size: Size | None = None) -> Expo
     except Exception as error:  # a tracer raises whatever the traced code makes of symbols in place of numbers
         raise CheckpointError(
             f"The network ({module.network.spec}) cannot be exported for images of {size or 'any size'}: "
-            f"{str(error)[:500]}. --formats '[weights, encoder]' leaves ONNX and torch.export out."
+            f"{str(error)[:300]}"
         ) from error

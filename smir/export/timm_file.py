@@ -25,11 +25,13 @@ class EncoderFile:
         path: The file.
         timm_name: timm's name of the network that the file was loaded into and that gave the same features; nothing if
             there is none, and the tensors have the names of segmentation_models_pytorch.
+        depth: Number of strides that the encoder has features of, for smp to build it.
         whole: Whether timm's whole classifier has these names as well, not its feature extractor alone.
     """
 
     path: Path
     timm_name: str | None
+    depth: int
     whole: bool = False
 
 
@@ -47,6 +49,7 @@ def write_encoder(folder: Path, network: Network, settings: str, side: int) -> E
     """
     path = folder / NAME
     encoder: nn.Module = network.encoder  # type: ignore[assignment]  # torch types attributes of a module loosely
+    depth = int(getattr(encoder, "_depth", 5))  # smp's default
     name = _timm_name(network.encoder_name)
     if timm.is_model(name):
         theirs = timm.create_model(name, pretrained=False, features_only=True)
@@ -55,9 +58,9 @@ def write_encoder(folder: Path, network: Network, settings: str, side: int) -> E
             theirs.load_state_dict(load_file(path))
             if _same_features(encoder, theirs.eval(), side):
                 whole = timm.create_model(name, pretrained=False, num_classes=0).state_dict()
-                return EncoderFile(path, name, tensors.keys() <= whole.keys())
+                return EncoderFile(path, name, depth, tensors.keys() <= whole.keys())
     save_tensors(path, encoder.state_dict(), settings)
-    return EncoderFile(path, None)
+    return EncoderFile(path, None, depth)
 
 
 def _timm_name(name: str) -> str:
