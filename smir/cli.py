@@ -165,7 +165,7 @@ class SmirCLI(ConfiguredCLI):
         """
         record: dict[str, Any] = read_checkpoint(checkpoint)["smir"]
         try:
-            return usual_side_in(record) or self.datamodule.usual_side()
+            return usual_side_in(record) or self.datamodule.usual_side
         except DataError:
             return None
 

@@ -29,7 +29,7 @@ _BEST = Path("checkpoints") / "best.ckpt"
 
 def after_prepare(root: Path) -> str:
     """The line after `prepare folder`."""
-    return _next("fit", "--config", "experiments/folder/pretrain.yaml", "--config", root / "data.yaml")
+    return next_line("fit", "--config", "experiments/folder/pretrain.yaml", "--config", root / "data.yaml")
 
 
 def tell(words: Sequence[str], run: Path) -> None:
@@ -48,22 +48,23 @@ def tell(words: Sequence[str], run: Path) -> None:
 def closing(words: Sequence[str], run: Path) -> list[str]:
     """The lines of `tell`."""
     data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"]
-    inspect = _next("inspect", "--ckpt", run / _BEST, *_photographs(data), "--out", "inspect")
+    inspect = next_line("inspect", "--ckpt", run / _BEST, *_photographs(data), "--out", "inspect")
     if words[0] == "predict":
         return [inspect]
     if data["init_args"]["task"] == "segment":
         predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
         images = [word for name in _source(data) for word in ("--data.predict_images", name)]
-        return [*_figures(run), _next(*predict, *images)]
+        return [*_figures(run), next_line(*predict, *images)]
     if _is_folder(data) and data["init_args"].get("labels") is None:
         return _how_to_label(data)
     configs = _segment_configs(words)
     if not configs:
         return [inspect]
-    return [_next("fit", *configs, *_kept_options(words), "--model.weights", run / _BEST)]
+    return [next_line("fit", *configs, *_kept_options(words), "--model.weights", run / _BEST)]
 
 
-def _next(*words: object) -> str:
+def next_line(*words: object) -> str:
+    """The line that says the next command of smir: the words after `python -m smir`, quoted for a shell."""
     return f"Next: python -m smir {shlex.join(map(str, words))}"
 
 
@@ -97,7 +98,7 @@ def _how_to_label(data: dict[str, Any]) -> list[str]:
     target = root if (root / "prepared.json").is_file() else root.with_name(f"{root.name}-labelled")
     return [
         "There are no labels yet. Label 20 images or more (docs/your-data.md); LABELS is what the tool exports:",
-        _next("prepare", "folder", "--images", images, "--labels", "LABELS", "--root", target),
+        next_line("prepare", "folder", "--images", images, "--labels", "LABELS", "--root", target),
     ]
 
 

@@ -150,7 +150,7 @@ class SmirModule(pl.LightningModule):
                 "view_size": self.preprocessing.view_size,
                 "num_patches": self.preprocessing.num_patches,
             },
-            "usual_side": self.data.usual_side(),
+            "usual_side": self.data.usual_side,
             "origin": {**self.origin, "image_visits": self.data.image_visits(self.trainer.max_epochs or 0)},
         }
 

@@ -1,6 +1,7 @@
 """`python -m smir export`: a checkpoint as files that run without smir."""
 
 import contextlib
+import shlex
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from jsonargparse.typing import PositiveFloat
 
 from smir.commands.tables import columns
 from smir.errors import ConfigError, RunError, first_few
+from smir.next_step import next_line
 
 Format = Literal["weights", "encoder", "onnx", "pt2"]
 
@@ -64,9 +66,9 @@ def export(
     scripts = [file.script for file in files if file.script]
     if scripts:
         first = "run_onnx.py" if "run_onnx.py" in scripts else scripts[0]  # it needs the least
-        print(f"Next: python {out / first} photo.jpg labels.png")
+        print(f"Next: python {shlex.quote(str(out / first))} photo.jpg labels.png")
     elif source.module.task == "pretrain":
-        print(f"Next: python -m smir fit --config experiments/folder/segment.yaml --model.weights {ckpt}")
+        print(next_line("fit", "--config", "experiments/folder/segment.yaml", "--model.weights", ckpt))
 
 
 @contextlib.contextmanager

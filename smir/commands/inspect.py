@@ -1,6 +1,5 @@
 """`python -m smir inspect`: what a network finds hard, or gets wrong, as one page."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from smir.data import SmirDataModule
 from smir.errors import ConfigError
 from smir.guarded import scan_config
 from smir.masking import HardestMask, MaskPolicy
+from smir.next_step import next_line
 
 
 class InspectParser(DataParser):
@@ -112,7 +112,7 @@ def inspect(
         page = inspect_predictions(Predictions(module, confidence, worst, limit), walk, ckpt, out)
     print(page.absolute())
     if following := _following(ckpt, module.task, data):
-        print(f"Next: python -m smir {shlex.join(following)}")
+        print(next_line(*following))
 
 
 def _following(ckpt: Path, task: str, data: SmirDataModule | None) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
+from smir.next_step import after_prepare, next_line
+
 
 def synthetic(
     root: Path = Path("data"),
@@ -42,7 +44,7 @@ def synthetic(
     report = write_dataset(root, seed, width, height, tile, train_tiles, val_tiles, test_tiles)
     print(f"{report.orthomosaic}: {width} x {height} pixels to pretrain on")
     print(f"{root / 'nassar' / 'tiled_dataset'}: {report.train} train, {report.val} val, {report.test} test tiles")
-    print(f"Next: python -m smir prepare nassar --root {root}")
+    print(next_line("prepare", "nassar", "--root", root))
 
 
 def pascal_voc(root: Path = Path("data"), archives: Path | None = None, download: bool = False) -> None:
@@ -202,7 +204,6 @@ def folder(
     Raises:
         SmirError: If the root holds other things, or images and labels cannot be used, with the file and what to do.
     """
-    from smir.next_step import after_prepare
     from smir.prepare.folder import Options, prepare
 
     options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed)

@@ -1,5 +1,6 @@
 """The base of all datamodules: lists of files in, loaders out. A dataset says only where its files are."""
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -213,6 +214,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         views = WholeViews(self._pool(), self.preprocessing)
         return cast(Tensor, views[Visit(index, 0)]["image"])
 
+    @functools.cached_property  # every checkpoint asks
     def usual_side(self) -> int:
         """Usual shortest side of the training images in pixels: the median of some, by their headers."""
         files = self.images("pool" if self.task == "pretrain" else "train")
