@@ -1,6 +1,6 @@
 """The plain way: how the authors' program does it, in our own words. Baselines of the figures, oracles of the tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,13 @@ def local_ssim(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score_image(network: nn.Module, image: Tensor, grid: PatchGrid, masks: Sequence[Tensor]) -> Tensor:
+def score_image(
+    network: nn.Module,
+    image: Tensor,
+    grid: PatchGrid,
+    masks: Sequence[Tensor],
+    ssim: Callable[[Tensor, Tensor], Tensor] = local_ssim,
+) -> Tensor:
     """Scores an image patch by patch (METHOD.md section 3).
 
     Args:
@@ -40,6 +46,7 @@ def score_image(network: nn.Module, image: Tensor, grid: PatchGrid, masks: Seque
         image: Normalised (1, 3, H, W).
         grid: Its patches.
         masks: One BoolTensor (P,) for every sample, True = masked.
+        ssim: SSIM of two patches (1, C, h, w), a scalar.
 
     Returns:
         Tensor (P,): mean of L1 + (1 - SSIM) over the samples.
@@ -54,7 +61,7 @@ def score_image(network: nn.Module, image: Tensor, grid: PatchGrid, masks: Seque
         answer = network(masked)
         for patch, (top, left, bottom, right) in enumerate(boxes):
             z, y = answer[:, :, top:bottom, left:right], image[:, :, top:bottom, left:right]
-            scores[sample, patch] = (z - y).abs().mean() + 1 - local_ssim(z, y)
+            scores[sample, patch] = (z - y).abs().mean() + 1 - ssim(z, y)
     return scores.mean(dim=0)
 
 
