@@ -110,6 +110,8 @@ def inspect(
         page = inspect_labels(Predictions(module, confidence, worst, limit), walk, ckpt, out)
     else:
         page = inspect_predictions(Predictions(module, confidence, worst, limit), walk, ckpt, out)
+    if walk.skipped:
+        print(f"{len(walk.skipped):,} of {len(source):,} images were left out, because of errors; the page says why.")
     print(page.absolute())
     if following := _following(ckpt, module.task, data):
         print(next_line(*following))
