@@ -89,7 +89,7 @@ def main(args: Sequence[str] | None = None) -> None:
         args: The words after `python -m smir`; default: those of this process.
 
     Raises:
-        SystemExit: With code 2 for a wrong option and 1 for any other error that the user can act on.
+        SystemExit: With code 2 for a wrong option, 130 after Ctrl-C, 1 for any other error that the user can act on.
     """
     try:
         words, packages = take_allowed(sys.argv[1:] if args is None else args)
@@ -120,6 +120,9 @@ def main(args: Sequence[str] | None = None) -> None:
                 _run_training(words, packages, given)
         else:
             _run_training(words, packages, given)
+    except KeyboardInterrupt:
+        print(f"smir: {words[0]} was interrupted.", file=sys.stderr)
+        raise SystemExit(130) from None
     except Exception as error:
         if (cause := _user_error(error)) is None:
             raise

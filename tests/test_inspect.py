@@ -225,6 +225,21 @@ def test_figures_per_image_and_class_by_hand(smir, labelled, tmp_path):
         assert re.search(rf"{name}\s+{figures}", text)
 
 
+def test_a_class_that_is_absent_counts_nowhere_and_one_that_is_only_predicted_as_0(smir, labelled, tmp_path):
+    bare = np.where(truth(2) == 2, 0, truth(2)).astype(np.uint8)
+    fakes.save(tmp_path / "field/images/2.png", SHADES[bare])
+    fakes.save(tmp_path / "field/labels/2.png", bare)
+    fakes.save(tmp_path / "field/labels/3.png", np.where(truth(3) == 2, 0, truth(3)).astype(np.uint8))
+    smir("inspect", "--ckpt", labelled)
+    rows = {row["image"]: row for row in rows_of(tmp_path / "inspect/images.csv")}
+    without, invented = rows["images/2.png"], rows["images/3.png"]
+    assert (without["iou weed"], float(without["miou"]), float(without["errors"])) == ("NA", 1, 0)
+    weed = (truth(3) == 2).sum()
+    soil = (truth(3) == 0).sum()
+    assert (float(invented["iou weed"]), float(invented["iou crop"])) == (0, 1)
+    assert float(invented["miou"]) == pytest.approx((soil / (soil + weed) + 1 + 0) / 3, abs=1e-8)
+
+
 def test_a_planted_label_error_ranks_first_and_seams_do_not_count(smir, labelled, tmp_path):
     smir("inspect", "--ckpt", labelled, "--worst=errors")
     (row,) = rows_of(tmp_path / "inspect/regions.csv")
@@ -233,6 +248,7 @@ def test_a_planted_label_error_ranks_first_and_seams_do_not_count(smir, labelled
     assert int(row["pixels"]) == 24 * 20
     page = (tmp_path / "inspect/index.html").read_text()
     first = page.index('class="tile"')
+    assert "From left: the image, its label, what the network says." in page
     assert 'href="#image-2"' in page[first : page.index("</a>", first)]  # the third of the val list
     assert page.count('class="tile"') == 1
 
@@ -265,7 +281,27 @@ def test_the_figures_are_those_of_the_runs_own_test(smir, field, tmp_path):
 # what goes wrong
 
 
-def test_a_bad_image_is_named_or_left_out_and_counted(smir, fails, pool, tmp_path):
+def test_ctrl_c_leaves_nothing_and_no_traceback(fails, pool, monkeypatch, tmp_path):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("smir.inspect.losses.score_views", interrupted)
+    assert fails("inspect", "--ckpt", pool, code=130).strip().endswith("smir: inspect was interrupted.")
+    assert not (tmp_path / "inspect").exists()
+
+
+def test_labels_that_say_nothing_have_no_figures(smir, labelled, tmp_path):
+    for path in (tmp_path / "field/labels").glob("*.png"):
+        fakes.save(path, np.full(SIZE, 255, dtype=np.uint8))
+    smir("inspect", "--ckpt", labelled)
+    page = (tmp_path / "inspect/index.html").read_text()
+    assert "<b>missing</b><span>mIoU in&nbsp;%</span>" in page
+    assert "<b>4</b><span>images without a labelled pixel</span>" in page
+    assert not re.search(r"\bnan\b", re.sub(r"data:image[^\"]*", "", page))
+    assert "nan" not in (tmp_path / "inspect/images.csv").read_text()
+
+
+def test_a_bad_image_is_named_or_left_out_and_counted(smir, fails, capsys, pool, tmp_path):
     (tmp_path / "field/images/2.png").write_bytes((tmp_path / "field/images/2.png").read_bytes()[:900])
     (tmp_path / "field/images/9.png").write_bytes(b"no picture")
     said = fails("inspect", "--ckpt", pool, "--limit=2")
@@ -273,6 +309,7 @@ def test_a_bad_image_is_named_or_left_out_and_counted(smir, fails, pool, tmp_pat
     assert "--on_bad_image skip" in said
     assert not (tmp_path / "inspect").exists()
     smir("inspect", "--ckpt", pool, "--limit=2", "--on_bad_image=skip")
+    assert "2 of 6 images were left out" in capsys.readouterr().out
     assert len(rows_of(tmp_path / "inspect/images.csv")) == 4
     page = (tmp_path / "inspect/index.html").read_text()
     assert "2 images were left out" in page
@@ -300,6 +337,7 @@ def test_wrong_arguments_are_explained(smir, fails, pool, labelled, tmp_path):
     lone.write_bytes(pool.read_bytes())
     config = labelled.parent.parent / "config.yaml"
     assert "nothing to inspect" in fails("inspect", "--ckpt", lone)
+    assert "lies in no run folder" in fails("inspect", "--ckpt", "runs/typo/checkpoints/best.ckpt", "--data.root=field")
     assert "not both" in fails("inspect", "--ckpt", lone, "field/images", f"--config={config}")
     assert "no image or folder" in fails("inspect", "--ckpt", lone, "fieldd")
     assert "no checkpoint" in fails("inspect", "--ckpt", "none.ckpt", "field/images")

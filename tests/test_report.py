@@ -211,6 +211,15 @@ def test_other_datasets_and_weights_have_rows_too(smir, tmp_path):
         run.write()
     smir("report", "runs")
     rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-none.csv")}
-    assert list(rows) == [*INITS, "weights of from elsewhere.pth"]
+    assert list(rows) == [
+        "scratch",
+        "weights of from elsewhere.pth",
+    ]  # rows of the paper that nobody has run are left out
     assert rows["weights of from elsewhere.pth"]["Folder: 256-pixel view seeds"] == "1"
+    heads = list(rows_of(tmp_path / "report/tables/differences-none.csv")[0])
+    assert "Folder: - scratch" in heads
+    assert not any("random" in head or "imagenet" in head for head in heads)
+    page = (tmp_path / "report/index.html").read_text()
+    assert "Difference to random weights" in page
+    assert "Same set against cross set" not in page
     assert not (tmp_path / "report/tables/averages-none.csv").exists()

@@ -30,7 +30,7 @@ def site(tmp_path_factory):
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    texts = (".html", ".css", ".json")
+    texts = (".html", ".css", ".json", ".js")
     return {name: path.read_text("utf-8") if path.suffix in texts else "" for name, path in files.items()}
 
 
@@ -59,6 +59,21 @@ def test_nothing_is_fetched(site):
             assert not [tag for tag in tags if re.search(r'(?:src|href)="(?:https?:)?//', tag)], name
         elif name.endswith(".css"):
             assert not re.search(r"url\(['\"]?(?:https?:)?//|@import", text), name
+
+
+def test_the_search_works_without_a_server(site):
+    """A browser gives a page that is a file neither other files to read nor a worker."""
+    script = site["search/search_index.js"]
+    assert json.loads(script.removeprefix("var __index = ")) == json.loads(site["search/search_index.json"])
+    for name in ("index.html", "api/index.html"):
+        assert re.search(r'<script src="(\.\./)?iframe-worker\.js">', site[name])
+
+
+def test_every_picture_has_its_words(site):
+    """Those of README.md are its own."""
+    for name, text in site.items():
+        pictures = re.findall(r"<img\b[^>]*>", text) if name.endswith(".html") and name != "index.html" else []
+        assert not [picture for picture in pictures if not re.search(r'alt="[^"]{10,}"', picture)], name
 
 
 def test_every_command_and_class_has_its_place(site):
@@ -94,6 +109,7 @@ def test_equations_stand_beside_their_code(site):
     page = site["algorithm.html"]
     assert page.count("<math ") > 20
     assert "arithmatex" not in page
+    assert not re.search(r"</math></span>[.,:;)]", page)  # a line of a narrow screen would begin with it
     loss = find("smir.losses.patch_loss")
     assert f'href="source/smir/losses.py.html#L-{loss.first}"' in page
     assert f"smir/losses.py, lines {loss.first} to {loss.last}" in page

@@ -9,7 +9,7 @@ from latex2mathml.converter import convert
 from website.repository import find
 
 _BLOCK = re.compile(r"^```code\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_FORMULA = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
+_FORMULA = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>([.,:;)]*)', re.DOTALL)
 _SHORT = 16
 """Lines up to which code is shown unfolded."""
 
@@ -45,6 +45,7 @@ def with_formulas(content: str) -> str:
 
     def formula(match: re.Match[str]) -> str:
         display = "block" if match[1] == "div" else "inline"
-        return f'<{match[1]} class="formula">{convert(html.unescape(match[2]).strip(), display=display)}</{match[1]}>'
+        drawn = convert(html.unescape(match[2]).strip(), display=display)
+        return f'<{match[1]} class="formula">{drawn}{match[3]}</{match[1]}>'  # no line begins with what ends a sentence
 
     return _FORMULA.sub(formula, content)

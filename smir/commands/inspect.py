@@ -32,6 +32,11 @@ def _with_own_config(words: list[str]) -> list[str]:
     checkpoint = Path(words[place].partition("=")[2] or next(iter(words[place + 1 : place + 2]), ""))
     config = checkpoint.parent.parent / "config.yaml"
     if checkpoint.parent.name != "checkpoints" or not config.is_file():
+        if option := next((name for name in names if name.startswith("--data.")), None):
+            raise ConfigError(  # the parser would say that it knows no dataset
+                f"{option} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "
+                "folder with a config.yaml. Correct --ckpt, or give the config of the data: --config FILE"
+            )
         return words
     scan_config(config)
     return [f"--config={config}", *words]
@@ -110,6 +115,8 @@ def inspect(
         page = inspect_labels(Predictions(module, confidence, worst, limit), walk, ckpt, out)
     else:
         page = inspect_predictions(Predictions(module, confidence, worst, limit), walk, ckpt, out)
+    if walk.skipped:
+        print(f"{len(walk.skipped):,} of {len(source):,} images were left out, because of errors; the page says why.")
     print(page.absolute())
     if following := _following(ckpt, module.task, data):
         print(next_line(*following))

@@ -83,8 +83,8 @@ def _figures(found: Predictions) -> str:
     without = sum(not image.counted for image in found.images)
     entries = {
         "images": f"{len(found.images):,}",
-        "mIoU in %": f"{100 * iou_from_confusion(found.confusion).mean:.1f}",
-        "pixels that are right, in %": f"{100 * counts.diag().sum() / total:.1f}" if total else "missing",
+        "mIoU in %": percent(float(iou_from_confusion(found.confusion).mean)).shown,
+        "pixels that are right, in %": percent(float(counts.diag().sum() / total)).shown,
     }
     return facts(entries | ({"images without a labelled pixel": f"{without:,}"} if without else {}))
 
@@ -127,7 +127,8 @@ def _entry(values: Tensor, shares: Tensor, row: int, column: int, digits: int) -
 def _regions(found: Predictions, link: Links) -> Iterator[str]:
     yield (
         f"<p>Regions where the network gives another class a probability of {found.confidence:g} or more, the largest "
-        "and surest first. Look at the label: often it is the one that is wrong. Seams thinner than "
+        "and surest first. From left: the image, its label, what the network says. Look at the label: often it is the "
+        "one that is wrong. Seams thinner than "
         f"{THINNEST} pixels are left out, and of one image at most {REGIONS_OF_AN_IMAGE} regions are shown; "
         "<code>regions.csv</code> has all.</p>"
     )
@@ -166,7 +167,8 @@ def _shares(found: Predictions) -> str:
 
 
 def _class(classes: Classes, place: int) -> Cell:
-    return Cell(_chip(classes.colors[place]) + html.escape(classes.names[place]), classes.names[place])
+    name = classes.names[place]
+    return Cell(f'<span class="class">{_chip(classes.colors[place])}{html.escape(name)}</span>', name)
 
 
 def _ranking(found: Predictions, link: Links, *, labelled: bool) -> str:

@@ -14,6 +14,7 @@ article h3 { margin: 1.5em 0 .1em; overflow-wrap: anywhere } article .note { mar
 .key { display: flex; flex-wrap: wrap; gap: .2em 1.1em; font-size: 13px; margin: .5em 0 1em }
 .chip { display: inline-block; width: .85em; height: .85em; border: 1px solid var(--faint); border-radius: 2px;
         margin-right: .4em; vertical-align: -.08em }
+.class { display: inline-flex; align-items: baseline } .class .chip { flex: none }
 .facts { display: flex; flex-wrap: wrap; gap: .8em 2.2em; margin: 1em 0 } .facts b { display: block; font-size: 1.5em }
 .facts span { color: var(--faint); font-size: 13px }
 td.shade { background: rgb(var(--hue) / calc(var(--share) * .75)) }

@@ -76,7 +76,7 @@ class Walk:
                     found += len(views)
                     if views:
                         yield views
-                        bar.update(len(views))
+                    bar.update(found + len(self.skipped) - bar.n)
             bar.close()
         if not found:
             raise DataError(

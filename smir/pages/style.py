@@ -2,10 +2,10 @@
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #222; --faint: #6a6a6a; --line: #dcdcdc; --link: #0a58a6; --paper: #fff;
-        --hair: #eee; --soft: #f6f6f6; --warn: #fff6ef; --gone: #a0a0a0 }
+        --hair: #eee; --soft: #f6f6f6; --warn: #fff6ef; --gone: #737373 }
 @media screen and (prefers-color-scheme: dark) {
   :root { --ink: #e4e4e4; --faint: #a3a3a3; --line: #454545; --link: #7db7f0; --paper: #17181a; --hair: #303134;
-          --soft: #242528; --warn: #33251b; --gone: #7a7a7a }
+          --soft: #242528; --warn: #33251b; --gone: #8c8c8c }
   figure svg { background: #fff; border-radius: 4px; padding: 6px }
 }
 * { box-sizing: border-box }
@@ -30,7 +30,8 @@ td:first-child { position: sticky; left: 0; background: var(--paper) }
 td small { display: block; color: var(--faint); font-size: 11.5px; line-height: 1.3 }
 td.missing { color: var(--gone); font-style: italic }
 .note, figcaption { color: var(--faint); font-size: 13px; line-height: 1.45 } .note { margin: .6em 0 1.2em }
-.warning { border-left: 4px solid #d55e00; background: var(--warn); padding: .5em .9em; overflow-wrap: anywhere }
+.warning { border-left: 4px solid #d55e00; background: var(--warn); padding: .5em .9em; margin: 1em 0;
+           overflow-wrap: anywhere }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 350px), 1fr)); gap: 1.6em;
            align-items: start; margin: 1.4em 0 }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 1.4em;

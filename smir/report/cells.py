@@ -47,6 +47,11 @@ class Benchmark(NamedTuple):
         return f"{name}, {labels} labels" if isinstance(self.budget, int) else f"{name}, {labels} of the labels"
 
 
+def of_the_paper(benchmarks: Sequence[Benchmark]) -> bool:
+    """Whether there is a dataset of the paper among them."""
+    return any(benchmark.dataset in TITLES for benchmark in benchmarks)
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
     """Runs that differ in nothing but the seed.
@@ -122,9 +127,13 @@ class Results:
         )
 
     def inits(self, benchmarks: Sequence[Benchmark]) -> list[str]:
-        """The rows: all of the paper's whether there are runs or not, then whatever else was started from."""
+        """The rows: all of the paper's whether there are runs or not, then whatever else was started from.
+
+        On data that are not the paper's nobody waits for the others: there it is those that have runs.
+        """
         found = {cell.first.init for benchmark in benchmarks for cell in self.plain(benchmark).values()}
-        return [*INITS, *sorted(found - set(INITS))]
+        every = of_the_paper(benchmarks)
+        return [*(init for init in INITS if every or init in found), *sorted(found - set(INITS))]
 
     def plain(self, benchmark: Benchmark) -> dict[str, Cell]:
         """The cells without a variant, by what they started from."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from smir.report.cells import Benchmark, Cell, Results, estimate_of
 from smir.report.document import Figure, Section
 from smir.report.estimates import Difference, on_common_seeds, paired
-from smir.report.main_section import BASELINES, READING, file_word, protocol_words, seed_words
+from smir.report.main_section import READING, baselines, file_word, protocol_words, seed_words
 from smir.report.row_plots import dumbbells
 from smir.report.tables import Column, Entry, Table
 
@@ -53,11 +53,12 @@ def _sorted_classes(cells: dict[str, Cell]) -> tuple[str, list[str]]:
 def _table(results: Results, benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Table:
     cells, inits = results.plain(benchmark), results.inits([benchmark])
     columns = [Column("class"), *(Column(init, kind="estimate") for init in inits)]
-    columns += [Column(f"selective - {baseline}", kind="difference") for baseline in BASELINES]
+    compared = baselines([benchmark], inits) if "selective" in inits else []
+    columns += [Column(f"selective - {baseline}", kind="difference") for baseline in compared]
     rows: list[list[Entry]] = []
     for class_name in classes:
         figures = {init: estimate_of(cells, init, _metric(class_name)) for init in inits}
-        gains = [paired(figures["selective"], figures[baseline]) for baseline in BASELINES]
+        gains = [paired(figures["selective"], figures[baseline]) for baseline in compared]
         rows.append([class_name, *figures.values(), *gains])
     third = _third(cells, classes)
     note = (

@@ -36,5 +36,7 @@ def cross_section(results: Results, protocol: str | None) -> Section:
         f"Same set against cross set, {words}",
         tables=[
             Table(f"cross-{file_word(protocol)}", "Pretraining on the same set and on another", note, columns, rows)
-        ],
+        ]
+        if rows
+        else [],
     )

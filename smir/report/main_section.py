@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from smir.report.cells import Benchmark, Results, estimate_of
+from smir.report.cells import Benchmark, Results, estimate_of, of_the_paper
 from smir.report.document import Figure, Section
 from smir.report.estimates import Difference, averaged, paired
 from smir.report.row_plots import dots, forest
 from smir.report.tables import NOT_MEANT, Column, Entry, Table
 
 BASELINES = ("random", "imagenet")
+BASELINE_WORDS = {"scratch": "random weights", "random": "random masking", "imagenet": "ImageNet"}
 CONTROLS = ("random-staged", "random-fixed")
 PAIRS = (("PascalVOC", "Cityscapes"), ("Nassar", "SugarBeets"))
 """The datasets that the paper averages over: its gains of 2.9 and of 2.5 points."""
@@ -19,6 +20,13 @@ INTERVAL = (
     "From two or three seeds that is the range of their differences, which is too short: of three it holds the true "
     "difference in three of four cases."
 )
+
+
+def baselines(benchmarks: Sequence[Benchmark], inits: Sequence[str]) -> list[str]:
+    """What the other rows are compared with: the paper's two; on other data random weights too, and what has runs."""
+    if of_the_paper(benchmarks):
+        return list(BASELINES)
+    return [init for init in BASELINE_WORDS if init in inits and len(inits) > 1]
 
 
 def protocol_words(protocol: str | None) -> str:
@@ -43,7 +51,7 @@ def main_section(results: Results, protocol: str | None) -> Section:
     """Returns the tables of one protocol over all its datasets."""
     benchmarks = results.benchmarks(protocol)
     inits = results.inits(benchmarks)
-    words = protocol_words(protocol)
+    words, compared = protocol_words(protocol), baselines(benchmarks, inits)
     figures = []
     for number, benchmark in enumerate(benchmarks):
         cells = results.plain(benchmark)
@@ -52,7 +60,8 @@ def main_section(results: Results, protocol: str | None) -> Section:
         caption = f"{benchmark.title} ({words}): mIoU at the view of every seed (discs) and their mean (bars); {seeds}."
         figures.append(Figure(f"miou-{file_word(protocol)}-{number}", caption, dots(rows, benchmark.title)))
     for number, benchmark in enumerate(benchmarks):
-        gains = {name: difference(results, benchmark, "selective", name) for name in ("scratch", *BASELINES, *CONTROLS)}
+        others = [name for name in ("scratch", *BASELINES, *CONTROLS) if name in inits]
+        gains = {name: difference(results, benchmark, "selective", name) for name in others}
         if any(gain and gain.by_seed for gain in gains.values()):
             seeds = seed_words(len(gain.by_seed) for gain in gains.values() if gain)
             caption = f"{benchmark.title} ({words}): selective masking minus each other row, paired by seed; {seeds}."
@@ -68,7 +77,7 @@ def main_section(results: Results, protocol: str | None) -> Section:
         ],
         tables=[
             _miou(results, benchmarks, inits, words, file_word(protocol)),
-            _differences(results, benchmarks, inits, words, file_word(protocol)),
+            *([_differences(results, benchmarks, inits, compared, words, file_word(protocol))] if compared else []),
             *([averages] if averages.rows else []),
         ],
         figures=figures,
@@ -93,9 +102,10 @@ def _miou(results: Results, benchmarks: Sequence[Benchmark], inits: Sequence[str
 
 
 def _view(results: Results, benchmark: Benchmark) -> str:
-    cells = list(results.plain(benchmark).values())
-    size = cells[0].first.recipe["model"]["init_args"]["preprocessing"]["init_args"]["view_size"] if cells else 256
-    return f"{size}-pixel view"
+    """Names the column by the size of the view, which is that of the data; runs of several sizes leave it out."""
+    cells = results.plain(benchmark).values()
+    sizes = {cell.first.recipe["data"]["init_args"].get("crop_size", 256) for cell in cells} or {256}
+    return f"{sizes.pop()}-pixel view" if len(sizes) == 1 else "view"
 
 
 def difference(results: Results, benchmark: Benchmark, init: str, baseline: str) -> Difference | None:
@@ -105,22 +115,28 @@ def difference(results: Results, benchmark: Benchmark, init: str, baseline: str)
 
 
 def _differences(
-    results: Results, benchmarks: Sequence[Benchmark], inits: Sequence[str], words: str, name: str
+    results: Results,
+    benchmarks: Sequence[Benchmark],
+    inits: Sequence[str],
+    compared: Sequence[str],
+    words: str,
+    name: str,
 ) -> Table:
     columns = [Column("init")]
     rows: list[list[Entry]] = [[init] for init in inits]
     for benchmark in benchmarks:
-        for baseline in BASELINES:
+        for baseline in compared:
             columns.append(Column(f"- {baseline}", benchmark.title, "difference"))
             for row, init in zip(rows, inits, strict=True):
                 row.append(NOT_MEANT if init == baseline else difference(results, benchmark, init, baseline))
     note = f"{INTERVAL} {words.capitalize()}."
-    return Table(f"differences-{name}", "Difference to random masking and to ImageNet", note, columns, rows)
+    title = f"Difference to {' and to '.join(BASELINE_WORDS[baseline] for baseline in compared)}"
+    return Table(f"differences-{name}", title, note, columns, rows)
 
 
 def _averages(results: Results, benchmarks: Sequence[Benchmark], words: str, name: str) -> Table:
     """The paper's claim in its own form, and the same against the controls."""
-    baselines = (*BASELINES, *CONTROLS)
+    others = (*BASELINES, *CONTROLS)
     rows: list[list[Entry]] = []
     for pair in PAIRS:
         chosen = [benchmark for benchmark in benchmarks if benchmark.dataset in pair]
@@ -131,10 +147,10 @@ def _averages(results: Results, benchmarks: Sequence[Benchmark], words: str, nam
             averaged(difference(results, benchmark, "selective", baseline) for benchmark in chosen)
             if complete
             else None
-            for baseline in baselines
+            for baseline in others
         ]
         rows.append([" and ".join(Benchmark(dataset, None, None).title for dataset in pair), *parts])
-    columns = [Column("mean over"), *(Column(f"selective - {baseline}", kind="difference") for baseline in baselines)]
+    columns = [Column("mean over"), *(Column(f"selective - {baseline}", kind="difference") for baseline in others)]
     note = (
         f"{INTERVAL} {words.capitalize()}. The paper reports 2.9 points over the first pair and 2.5 over the second, "
         "against random masking and ImageNet. random-staged and random-fixed share the stages and restarts of "
