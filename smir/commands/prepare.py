@@ -151,7 +151,8 @@ def nassar(
     unpack(NASSAR, root, archives)
     source = root / "nassar" / "orthomosaic" / "data" / "RGB_reference_png.png"
     if source.is_file():
-        from smir.prepare.tiling import RECORD_NAME, has_record, tile_image
+        from smir.prepare.records import has_record
+        from smir.prepare.tiling import RECORD_NAME, tile_image
 
         target = root / "nassar" / "ortho_tiles"
         if any(target.glob("nassar_*.png")) and not has_record(target / RECORD_NAME):

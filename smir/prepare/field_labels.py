@@ -14,7 +14,7 @@ from smir.labels.classes import ClassTable, of_categories
 from smir.labels.mask_classes import of_masks
 from smir.labels.masks import MaskFiles
 from smir.labels.matching import ImageNames
-from smir.prepare.tiling import write_png
+from smir.prepare.records import write_png
 from smir.preprocessing import VOID, UInt8
 
 Sizes = Mapping[str, tuple[int, int]]

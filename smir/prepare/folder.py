@@ -24,8 +24,8 @@ from smir.prepare.field_images import blocks, cut_label_map, cut_tiles, files_di
 from smir.prepare.field_labels import FieldLabels, convert
 from smir.prepare.field_preview import write_preview
 from smir.prepare.field_report import report_lines
+from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.splits import SPLITS, Members, draw_splits, follow_splits
-from smir.prepare.tiling import close_record, has_record, open_record
 from smir.seeding import seed_for
 
 RECORD = "prepared.json"
