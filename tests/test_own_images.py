@@ -128,6 +128,56 @@ def test_more_labels_join_and_the_test_images_stay(prepare, photos, labels, tmp_
     assert yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]["mean"] == statistics
 
 
+def test_labels_of_before_are_not_lost(prepare, fails, labels, tmp_path, capsys):
+    first = dict(list(labels.items())[:6])
+    exports.grey(tmp_path / "first", first)
+    exports.grey(tmp_path / "second", {name: labels[name] for name in labels if name not in first})
+    exports.grey(tmp_path / "both", labels)
+    prepare("--labels=first")
+    before = content(tmp_path / "field")
+    said = fails("prepare", "folder", "--images=photos", "--labels=second")
+    assert "6 images that are labelled in field have no label in second: 000.jpg, 001.jpg, 002.jpg and 3 more" in said
+    assert "put the exports into one folder" in said
+    prepare()  # as one looks up the next command
+    assert "6 of them are labelled" in capsys.readouterr().out
+    assert content(tmp_path / "field") == before
+    prepare("--labels=both")
+    assert "The splits stay as they were; 2 images that were not labelled before train." in capsys.readouterr().out
+    splits = lists(tmp_path / "field")
+    prepare("--labels=first", "--splits=field")
+    assert lists(tmp_path / "field") == {
+        **splits,
+        "train": [n for n in splits["train"] if n not in ("006.jpg", "007.jpg")],
+    }
+
+
+def test_a_wrong_label_leaves_the_field_as_it_was(prepare, fails, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "right", labels)
+    prepare("--labels=right")
+    before = content(tmp_path / "field")
+    spoil(tmp_path, labels, "outside")
+    fails("prepare", "folder", "--images=photos", "--labels=labels", "--classes=[weed, crop]")
+    assert content(tmp_path / "field") == before
+
+
+def test_a_new_class_among_more_labels_is_told(prepare, labels, tmp_path, capsys):
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    exports.grey(tmp_path / "more", {**labels, "010": np.full_like(labels["000"], 3)})
+    prepare("--labels=more")
+    said = capsys.readouterr().out
+    assert "The classes were background, class_1, class_2, and are now background, class_1, class_2, class_3" in said
+    assert "No image of test shows class_3, so it has no test figure." in said
+
+
+def test_names_of_any_script_are_readable(smir, photos, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    root = tmp_path / "Äcker \N{SEEDLING}"
+    smir("prepare", "folder", "--images=photos", "--labels=labels", f"--root={root}", "--classes=[Rübe=crop, 草=weed]")
+    assert 'classes: ["background", "Rübe", "草"]' in (root / "data.yaml").read_text(encoding="utf-8")
+    assert data(root).class_names == ["background", "Rübe", "草"]
+
+
 def test_splits_of_ones_own_are_followed(prepare, labels, tmp_path, capsys):
     exports.grey(tmp_path / "labels", labels)
     for split, names in (("train", ["000"]), ("val", ["005.jpg", "011"]), ("test", ["x/007.png", "006"])):
@@ -364,6 +414,16 @@ def test_other_images_are_another_field(prepare, fails, photos):
     said = fails("prepare", "folder", "--images=photos")
     assert "12 files" in said
     assert "now '13 files" in said
+
+
+def test_new_photographs_keep_the_test_images_in_a_new_field(prepare, fails, photos, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    save(photos / "new.jpg", photo("new"))
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "give a new --root, and --splits field to test on the same ones" in said
+    prepare("--labels=labels", "--root=new", "--splits=field")
+    assert lists(tmp_path / "new") == lists(tmp_path / "field")
 
 
 def test_one_picture_under_two_suffixes(fails, photos):
