@@ -12,6 +12,7 @@ from PIL import Image
 from smir.data import Folder
 from smir.data.lists import read_list
 from smir.errors import DataError
+from smir.labels.shapes import RunLengths
 from smir.prepare.splits import draw_splits
 
 COUNT, LABELLED = 12, 8
@@ -316,6 +317,10 @@ def spoil(tmp_path, labels, how):
         change(annotations_segmentation=[["a", 0, 1, 10, 80, 20]])
     elif how == "runs":
         change(annotations_segmentation={"size": [48, 64], "counts": [5, 99]})
+    elif how == "text cut short":
+        change(annotations_segmentation={"size": [48, 64], "counts": "PQ1"})
+    elif how == "text cut within":
+        change(annotations_segmentation={"size": [48, 64], "counts": "PQ"})
     elif how == "size":
         change(images_width=640)
     elif how == "half a file":
@@ -369,6 +374,8 @@ def spoil(tmp_path, labels, how):
         ("far outside", "to (1e+09, 20), far out of the image"),
         ("not numbers", "the outline of annotation 1 should be a list of numbers, got ['a', 0,"),
         ("runs", "its run lengths add up to 104 of 3072 pixels"),
+        ("text cut short", "annotation 1 (crop) does not fit its image"),
+        ("text cut within", "its run lengths end in the middle of a number"),
         ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as it is shown"),
         ("half a file", "instances_default.json cannot be read as JSON"),
         ("nothing common", "Labels look like: label_000.png, label_001.png, label_002.png and 5 more. Images in"),
@@ -406,6 +413,26 @@ def test_a_folder_of_something_else_is_left_alone(fails, photos, tmp_path):
     assert "lie within each other" in fails("prepare", "folder", "--images=photos", "--root=photos/field")
     assert "There is no folder or file" in fails("prepare", "folder", "--images=pictures")
     assert "which --labels names" in fails("prepare", "folder", "--images=photos", "--labels=none", "--root=new")
+
+
+def test_run_lengths_as_text_are_those_of_pycocotools():
+    tools, chance = pytest.importorskip("pycocotools.mask"), np.random.default_rng(0)
+    for share in (0, 0.01, 0.3, 1) * 20:
+        height, width = chance.integers(1, 99, 2).tolist()
+        mask = chance.random((height, width)) < share
+        text = tools.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+        assert np.array_equal(RunLengths((height, width), text).pixels(height, width)[1], mask)
+
+
+def test_a_shape_cut_off_at_the_border_covers_nothing(prepare, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    path = tmp_path / "labels/annotations/instances_default.json"
+    content = json.loads(path.read_text())
+    for outline in ([64, 0, 64, 20, 64, 30], [9, 9, 9, 9, 9, 9]):
+        content["annotations"].append({"id": str(outline), "image_id": 0, "category_id": 7, "segmentation": [outline]})
+    path.write_text(json.dumps(content))
+    prepare("--labels=labels", "--classes=[background, crop, weed]")
+    assert np.array_equal(stored(tmp_path / "field", "000"), labels["000"])
 
 
 def test_other_images_are_another_field(prepare, fails, photos):
