@@ -17,6 +17,7 @@ from smir.labels.labelme import is_labelme, read_labelme
 from smir.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
 
 KNOWN = f"label images (PNG), {COCO}, {LABELME}, or {CVAT}"
+_PHOTOGRAPHS = (".jpg", ".jpeg")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 _CVAT_MASKS = "SegmentationClass"
 
@@ -48,7 +49,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
             whole.add(found)
         return whole
     if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
-        return read_masks(path, list_images(path), {}, given)
+        return _read_masks(path, given)
     there = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
     raise DataError(f"{path.absolute()} holds no labels that are known: {KNOWN}. It holds {there}.")
 
@@ -64,6 +65,21 @@ def _read_file(path: Path) -> Annotations | MaskFiles:
     if (found := _read_annotations(path, path.parent)) is None:
         raise DataError(f"{path.absolute()} is in no format that is known: {KNOWN}.")
     return found
+
+
+def _read_masks(folder: Path, given: Sequence[str] | None) -> MaskFiles:
+    names = list_images(folder)
+    try:
+        return read_masks(folder, names, {}, given)
+    except DataError as error:
+        hints = ""
+        if len(photographs := [name for name in names if name.lower().endswith(_PHOTOGRAPHS)]) in range(1, len(names)):
+            hints += f" Label images need a folder of their own, without photographs such as {photographs[0]}."
+        if others := _annotation_files(folder):
+            hints += f" {first_few(file.name for file in others)} there are in no format that is known: {KNOWN}."
+        if not hints:
+            raise
+        raise DataError(f"{error}{hints}") from error
 
 
 def _color_list(folder: Path) -> Path | None:

@@ -26,7 +26,7 @@ def photographs(folder: Path, labels: Path | None) -> list[str]:
         DataError: If there is none, or two differ in their suffix alone.
     """
     names = list_images(folder)
-    if labels is not None and labels.is_dir() and labels.resolve() != folder.resolve():
+    if labels is not None and labels.is_dir() and folder.resolve() in labels.resolve().parents:
         names = [name for name in names if not (folder / name).resolve().is_relative_to(labels.resolve())]
     if not names:
         raise DataError(f"All images in {folder.absolute()} lie in the folder of the labels, {labels}.")

@@ -1,6 +1,7 @@
 """Cuts an image that does not fit in memory into tiles."""
 
 import os
+import shlex
 import threading
 from collections.abc import Generator
 from contextlib import closing
@@ -31,6 +32,17 @@ class TileReport:
     skipped: int
 
 
+def _conversion(image: pyvips.Image, name: str, grey: bool) -> str:
+    """The command that makes an image one that can be tiled; of class ids it must not change any."""
+    if image.interpretation == "cmyk":
+        return f"vips colourspace {shlex.quote(name)} converted.png srgb"
+    bands = "" if image.bands < 3 else "-b 1 -b 2 -b 3 "
+    if not bands and not grey:
+        bands = "-b 1 -b 1 -b 1 "
+    scale = "" if (grey and image.bands == 1) or image.format == "uchar" else "-scale "
+    return f"gdal_translate {bands}-ot Byte {scale}{shlex.quote(name)} converted.tif"
+
+
 def _line(error: pyvips.Error) -> str:
     """Returns libvips' message, which spans several lines, as one."""
     return "; ".join(str(error).split("\n")).strip("; ")
@@ -59,7 +71,7 @@ def _open(source: Path, tile: int, grey: bool) -> pyvips.Image:
         raise DataError(
             f"{where} has {image.bands} bands of {image.format} ({image.interpretation}); 8-bit RGB, with or without "
             f"alpha, is needed{' for colours, or one band of 8 bits for class ids' if grey else ''}. Convert it: "
-            f"vips colourspace {source.name} converted.png srgb"
+            f"{_conversion(image, source.name, grey)}"
         )
     if image.get_typeof("orientation") and image.get("orientation") > 1:
         raise DataError(
