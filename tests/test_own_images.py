@@ -1,6 +1,7 @@
 """`prepare folder`: from photographs and what an annotation tool exports to a field that trains."""
 
 import json
+import unicodedata
 
 import exports
 import numpy as np
@@ -75,7 +76,8 @@ def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, caps
     assert f"{LABELLED} of them are labelled" in said
     assert f"{COUNT - LABELLED} are for pretraining alone" in said
     lines = said.splitlines()
-    assert lines[-1] == "Next: python -m smir fit --config experiments/folder/pretrain.yaml --config field/data.yaml"
+    assert lines[-1].startswith("Next: python -m smir fit --config ")
+    assert lines[-1].endswith("experiments/folder/pretrain.yaml --config field/data.yaml")
     assert [line for line in lines if line.startswith("Next:")] == lines[-1:]
 
 
@@ -212,6 +214,17 @@ def test_every_split_has_every_class_where_it_can():
     assert draw_splits(frozen, (0.6, 0.2, 0.2), seed=1) != members
 
 
+def test_five_labels_show_every_class_in_train_and_test():
+    # One of the few sets where dealing alone leaves a class out of the test.
+    shown = [{0, 2}, {0, 1}, {0, 1, 2}, {0, 1}, {0, 2}]
+    classes = {f"{n}": frozenset(found) for n, found in enumerate(shown)}
+    for seed in range(20):
+        members = draw_splits(classes, (0.6, 0.2, 0.2), seed)
+        assert sorted(name for names in members.values() for name in names) == sorted(classes)
+        for split in ("train", "test"):
+            assert frozenset().union(*(classes[name] for name in members[split])) == {0, 1, 2}
+
+
 def test_three_labels_are_enough_and_two_are_not(prepare, fails, labels, tmp_path, capsys):
     exports.grey(tmp_path / "three", {name: labels[name] for name in list(labels)[:3]})
     exports.grey(tmp_path / "two", {name: labels[name] for name in list(labels)[:2]})
@@ -262,6 +275,135 @@ def test_folders_within_folders_keep_their_names(smir, labels, tmp_path):
     smir("prepare", "folder", "--images=photos", "--labels=photos/labels")  # the labels inside are no images
     assert len(list((tmp_path / "field/images").rglob("*.jpg"))) == 6
     assert np.array_equal(stored(tmp_path / "field", "june/1"), label_of("june 1"))
+
+
+@pytest.mark.parametrize(
+    ("renamed", "taken"),
+    [
+        (
+            "images/{0}_JPG.rf.9f86d081884c7d659a2feaa0c55ad015.jpg",
+            "images/000_JPG.rf.9f86d081884c7d659a2feaa0c55ad015",
+        ),
+        ("..\\upload\\1\\aebd18dd-{0}.jpg", "aebd18dd-000"),
+        ("{0}_mask.png", "000_mask"),
+    ],
+)
+def test_names_that_tools_gave(prepare, labels, tmp_path, capsys, renamed, taken):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    path = tmp_path / "labels/annotations/instances_default.json"
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        image["file_name"] = renamed.format(image["file_name"][7:-4])
+    path.write_text(json.dumps(content))
+    prepare("--labels=labels", "--classes=[background, crop, weed]")
+    said = capsys.readouterr().out
+    assert "Labels have other names than their images" in said
+    assert taken in said
+    assert all(np.array_equal(stored(tmp_path / "field", name), label) for name, label in labels.items())
+
+
+def test_numbers_are_no_ending(fails, photos, labels, tmp_path):
+    for number in range(1, 4):
+        save(photos / f"{number}.jpg", photo(f"{number}"))
+    exports.grey(tmp_path / "labels", {f"{number}0": labels["000"] for number in range(1, 4)})
+    assert "None of the 3 labels" in fails("prepare", "folder", "--images=photos", "--labels=labels")
+
+
+def test_letters_that_macos_takes_apart(smir, tmp_path, labels):
+    for number in range(3):
+        save(tmp_path / "photos" / f"{unicodedata.normalize('NFD', 'Rübe')} {number}.jpg", photo(f"{number}"))
+    exports.grey(tmp_path / "labels", {f"Rübe {number}": labels[f"00{number}"] for number in range(3)})
+    smir("prepare", "folder", "--images=photos", "--labels=labels")
+    assert len(list((tmp_path / "field/masks").iterdir())) == 3
+
+
+def test_an_export_with_its_images_inside(smir, labels, tmp_path):
+    exports.cvat_masks(tmp_path / "export", labels)
+    for name in labels:
+        save(tmp_path / f"export/JPEGImages/{name}.jpg", photo(name))
+    smir("prepare", "folder", "--images=export/JPEGImages", "--labels=export")
+    assert len(list((tmp_path / "field/masks").iterdir())) == LABELLED
+
+
+def test_two_exports_of_masks_in_one_folder(prepare, fails, labels, tmp_path):
+    exports.cvat_masks(tmp_path / "labels/task_1", dict(list(labels.items())[:5]))
+    exports.cvat_masks(tmp_path / "labels/task_2", dict(list(labels.items())[5:]))
+    prepare("--labels=labels")
+    assert all(np.array_equal(stored(tmp_path / "field", name), label) for name, label in labels.items())
+    (tmp_path / "labels/task_2/labelmap.txt").write_text("weed:51,221,255::\n")
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--root=new")
+    assert "gives the colour #33ddff to 'weed', another export beside it to 'crop'" in said
+
+
+def test_small_images_are_named(prepare, tmp_path, capsys):
+    prepare()
+    assert "12 images have a side below 256 pixels (000.jpg, 001.jpg, 002.jpg and 9 more)" in capsys.readouterr().out
+
+
+def test_an_export_of_each_folder(smir, labels, tmp_path):
+    for day in ("may", "june"):
+        these = {f"{n}": label_of(f"{day} {n}") for n in range(3)}
+        exports.coco_polygons(tmp_path / day, these)
+        (tmp_path / "labels" / day).mkdir(parents=True)
+        (tmp_path / day / "annotations/instances_default.json").rename(tmp_path / "labels" / day / "instances.json")
+        for name in these:
+            save(tmp_path / f"photos/{day}/images/{name}.jpg", photo(f"{day} {name}"))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--classes=[background, crop, weed]")
+    assert np.array_equal(stored(tmp_path / "field", "june/images/1"), label_of("june 1"))
+    assert np.array_equal(stored(tmp_path / "field", "may/images/1"), label_of("may 1"))
+
+
+def test_labelme_of_other_versions(prepare, labels, tmp_path):
+    exports.labelme(tmp_path / "labels", labels)
+    for file in (tmp_path / "labels").iterdir():
+        content = json.loads(file.read_text())
+        for shape in content["shapes"]:
+            if shape["shape_type"] == "rectangle":  # as X-AnyLabeling
+                (x, y), (right, bottom) = shape["points"]
+                shape["points"] = [[x, y], [right, y], [right, bottom], [x, bottom]]
+        del content["imageHeight"], content["imageWidth"]  # as before 3.5
+        content["shapes"].append(
+            {"label": "__ignore__", "points": [[0, 0], [8, 0], [8, 8], [0, 8]], "line_color": None}
+        )
+        file.write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
+    prepare("--labels=labels", "--classes=[background, crop, weed, void=__ignore__]", "--root=told")
+    prepare("--labels=labels")
+    for root in ("told", "field"):
+        order = data(tmp_path / root).class_names
+        for name, label in labels.items():
+            expected = np.array([order.index(known) for known in exports.NAMES], np.uint8)[label]
+            expected[:8, :8] = 255
+            assert np.array_equal(stored(tmp_path / root, name), expected)
+
+
+def test_boxes_alone_are_no_labels(fails, photos, labels, tmp_path):
+    exports.write_coco(tmp_path / "labels", labels, lambda label: [(c, []) for c, _, _ in exports.squares(label)])
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "holds no shape with an area, which a label of pixels needs. It holds " in said
+    assert " boxes without an outline. Draw polygons or masks" in said
+
+
+def test_photographs_among_the_labels(fails, photos, labels, tmp_path):
+    for name, label in labels.items():
+        save(photos / f"{name}_mask.png", label)
+    said = fails("prepare", "folder", "--images=photos", "--labels=photos")
+    assert "Label images need a folder of their own, without photographs such as 000.jpg" in said
+
+
+def test_annotations_of_another_format_are_named(fails, photos, labels, tmp_path):
+    for name in labels:
+        (photos / f"{name}.xml").write_text("<annotation><filename/></annotation>")
+    said = fails("prepare", "folder", "--images=photos", "--labels=photos")
+    assert "000.xml, 001.xml, 002.xml and 5 more there are in no format that is known" in said
+
+
+def test_names_for_colours_may_be_copied(prepare, labels, tmp_path, capsys):
+    exports.colors(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    words = capsys.readouterr().out.partition("--classes '")[2].partition("'")[0]
+    assert words == "[background=#000000, class_33ddff=#33ddff, class_fa3253=#fa3253]"
+    prepare("--labels=labels", f"--classes={words}", "--root=named")
+    assert data(tmp_path / "named").class_names == ["background", "class_33ddff", "class_fa3253"]
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png"])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from smir.data.decode import IMAGE_SUFFIXES, list_images
@@ -34,9 +34,10 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
     """
     if path.is_file():
         return _read_file(path)
-    if (colors := _color_list(path)) is not None:
-        folder = path / _CVAT_MASKS if (path / _CVAT_MASKS).is_dir() else path
-        return read_masks(folder, list_images(folder), read_color_list(colors), given)
+    if color_lists := _color_lists(path):
+        names = list_images(path)
+        masks = [name for name in names if _CVAT_MASKS in PurePosixPath(name).parts]
+        return read_masks(path, masks or names, _joined(color_lists), given)
     read = [found for file in _annotation_files(path) if (found := _read_annotations(file, path)) is not None]
     titles = list(dict.fromkeys(found.title for found in read))
     if len(titles) > 1:
@@ -82,9 +83,22 @@ def _read_masks(folder: Path, given: Sequence[str] | None) -> MaskFiles:
         raise DataError(f"{error}{hints}") from error
 
 
-def _color_list(folder: Path) -> Path | None:
-    places = [folder / COLOR_LIST, *([folder.parent / COLOR_LIST] if folder.name == _CVAT_MASKS else [])]
-    return next((place for place in places if place.is_file()), None)
+def _color_lists(folder: Path) -> list[Path]:
+    """CVAT's lists of colours, one of each export in the folder."""
+    beside = folder.parent / COLOR_LIST
+    return [beside] if folder.name == _CVAT_MASKS and beside.is_file() else sorted(folder.rglob(COLOR_LIST))
+
+
+def _joined(color_lists: Sequence[Path]) -> dict[str, str]:
+    colors: dict[str, str] = {}
+    for path in color_lists:
+        for color, name in read_color_list(path).items():
+            if colors.setdefault(color, name) != name:
+                raise DataError(
+                    f"{path} gives the colour {color} to {name!r}, another export beside it to {colors[color]!r}. "
+                    "Export both tasks with the same labels and colours."
+                )
+    return colors
 
 
 def _annotation_files(folder: Path) -> list[Path]:

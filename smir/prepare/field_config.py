@@ -1,7 +1,7 @@
 """The config of a field, `data.yaml`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import yaml
 
 from smir.data.folder import Folder
 from smir.data.statistics import ChannelStatistics, channel_statistics
+from smir.errors import first_few
 from smir.prepare.splits import SPLITS
 from smir.seeding import seed_for
 
@@ -61,8 +62,9 @@ def config_text(
     return text
 
 
-def small_note(small: int) -> list[str]:
-    """What to say of images smaller than a crop."""
-    if small >= CROP:
+def small_note(sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """What to say of images smaller than a crop, by their sizes."""
+    small = [name for name, size in sizes.items() if min(size) < CROP]
+    if not small:
         return []
-    return [f"The smallest image has a side of {small} pixels; images below {CROP} are enlarged to that."]
+    return [f"{len(small)} images have a side below {CROP} pixels ({first_few(small)}); they are enlarged to that."]

@@ -161,7 +161,7 @@ def _make(
     small = min(min(shape) for shape in shapes.values())
     classes = None if labels is None else labels.classes
     write_atomically(root / CONFIG, config_text(root, IMAGES, MASKS, classes, statistics(root, IMAGES, names), small))
-    notes += small_note(small)
+    notes += small_note(shapes)
     source = f"{options.images}: {how}, in {root / IMAGES}"
     return labels, report_lines(source, root, names, labels, members, notes)
 
