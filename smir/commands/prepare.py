@@ -189,8 +189,9 @@ def folder(
 
     Args:
         images: Folder of photographs, or an orthomosaic (TIFF, PNG, ...), which is cut into tiles.
-        labels: File or folder of labels: PNG masks (class ids, palette or colours), COCO JSON, Labelme JSON, or CVAT's
-            exports "CVAT for images" and "Segmentation mask". Without it the images serve pretraining alone.
+        labels: File or folder of all labels, also those of before: PNG masks (class ids, palette or colours), COCO
+            JSON, Labelme JSON, or CVAT's exports "CVAT for images" and "Segmentation mask". Without it the images serve
+            pretraining alone.
         classes: Classes in the order of their ids, each `NAME` or `NAME=SOURCE`, where the source is a category, a
             value or a colour: `[soil=0, crop=#00ff00, void=255]`. Two of one name are joined; `void` is not labelled.
             Default: what is found.
