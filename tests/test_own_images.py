@@ -335,6 +335,13 @@ def test_two_exports_of_masks_in_one_folder(prepare, fails, labels, tmp_path):
     assert "gives the colour #33ddff to 'weed', another export beside it to 'crop'" in said
 
 
+def test_pictures_that_are_not_read_are_counted(prepare, photos, capsys):
+    for name in ("a.HEIC", "b.heic", "c.dng"):
+        (photos / name).touch()
+    prepare()
+    assert "Pictures in photos that are not read: 1 .dng, 2 .heic." in capsys.readouterr().out
+
+
 def test_small_images_are_named(prepare, tmp_path, capsys):
     prepare()
     assert "12 images have a side below 256 pixels (000.jpg, 001.jpg, 002.jpg and 9 more)" in capsys.readouterr().out
@@ -516,7 +523,7 @@ def spoil(tmp_path, labels, how):
         ("far outside", "to (1e+09, 20), far out of the image"),
         ("not numbers", "the outline of annotation 1 should be a list of numbers, got ['a', 0,"),
         ("runs", "its run lengths add up to 104 of 3072 pixels"),
-        ("text cut short", "annotation 1 (crop) does not fit its image"),
+        ("text cut short", "its run lengths add up to 1056 of 3072 pixels"),
         ("text cut within", "its run lengths end in the middle of a number"),
         ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as it is shown"),
         ("half a file", "instances_default.json cannot be read as JSON"),

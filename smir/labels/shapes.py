@@ -125,7 +125,7 @@ def from_row_runs(runs: Sequence[int], height: int, width: int) -> Bools:
         ValueError: If they do not fill the mask.
     """
     if min(runs, default=0) < 0 or sum(runs) != height * width or height * width > MAX_PIXELS:
-        raise ValueError(f"its run lengths add up to {sum(runs)}, its mask has {height} x {width} pixels")
+        raise ValueError(f"its run lengths add up to {sum(runs)} of {height * width} pixels")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
 
 

@@ -15,7 +15,16 @@ from smir.labels.masks import MaskFiles, read_masks
 from smir.labels.matching import ImageNames
 from smir.labels.recognise import read_labels
 from smir.prepare.field_config import config_text, small_note, statistics
-from smir.prepare.field_images import blocks, cut_label_map, cut_tiles, files_digest, link_images, photographs, sizes
+from smir.prepare.field_images import (
+    blocks,
+    cut_label_map,
+    cut_tiles,
+    files_digest,
+    link_images,
+    not_read,
+    photographs,
+    sizes,
+)
 from smir.prepare.field_labels import FieldLabels, convert
 from smir.prepare.field_preview import write_preview
 from smir.prepare.field_report import report_lines
@@ -161,7 +170,7 @@ def _make(
     small = min(min(shape) for shape in shapes.values())
     classes = None if labels is None else labels.classes
     write_atomically(root / CONFIG, config_text(root, IMAGES, MASKS, classes, statistics(root, IMAGES, names), small))
-    notes += small_note(shapes)
+    notes += small_note(shapes) + ([] if options.is_map else not_read(options.images))
     source = f"{options.images}: {how}, in {root / IMAGES}"
     return labels, report_lines(source, root, names, labels, members, notes)
 
