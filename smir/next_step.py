@@ -29,7 +29,11 @@ _BEST = Path("checkpoints") / "best.ckpt"
 
 def after_prepare(root: Path) -> str:
     """The line after `prepare folder`."""
-    return next_line("fit", "--config", "experiments/folder/pretrain.yaml", "--config", root / "data.yaml")
+    config = Path("experiments/folder/pretrain.yaml")
+    beside = Path(__file__).parent.parent / config
+    if not config.is_file() and beside.is_file():  # run from elsewhere than the checkout
+        config = beside
+    return next_line("fit", "--config", config, "--config", root / "data.yaml")
 
 
 def tell(words: Sequence[str], run: Path) -> None:

@@ -1,6 +1,7 @@
 """`prepare folder`: from photographs and what an annotation tool exports to a field that trains."""
 
 import json
+import unicodedata
 
 import exports
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from smir.data import Folder
 from smir.data.lists import read_list
 from smir.errors import DataError
+from smir.labels.shapes import RunLengths
 from smir.prepare.splits import draw_splits
 
 COUNT, LABELLED = 12, 8
@@ -74,7 +76,8 @@ def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, caps
     assert f"{LABELLED} of them are labelled" in said
     assert f"{COUNT - LABELLED} are for pretraining alone" in said
     lines = said.splitlines()
-    assert lines[-1] == "Next: python -m smir fit --config experiments/folder/pretrain.yaml --config field/data.yaml"
+    assert lines[-1].startswith("Next: python -m smir fit --config ")
+    assert lines[-1].endswith("experiments/folder/pretrain.yaml --config field/data.yaml")
     assert [line for line in lines if line.startswith("Next:")] == lines[-1:]
 
 
@@ -128,6 +131,56 @@ def test_more_labels_join_and_the_test_images_stay(prepare, photos, labels, tmp_
     assert yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]["mean"] == statistics
 
 
+def test_labels_of_before_are_not_lost(prepare, fails, labels, tmp_path, capsys):
+    first = dict(list(labels.items())[:6])
+    exports.grey(tmp_path / "first", first)
+    exports.grey(tmp_path / "second", {name: labels[name] for name in labels if name not in first})
+    exports.grey(tmp_path / "both", labels)
+    prepare("--labels=first")
+    before = content(tmp_path / "field")
+    said = fails("prepare", "folder", "--images=photos", "--labels=second")
+    assert "6 images that are labelled in field have no label in second: 000.jpg, 001.jpg, 002.jpg and 3 more" in said
+    assert "put the exports into one folder" in said
+    prepare()  # as one looks up the next command
+    assert "6 of them are labelled" in capsys.readouterr().out
+    assert content(tmp_path / "field") == before
+    prepare("--labels=both")
+    assert "The splits stay as they were; 2 images that were not labelled before train." in capsys.readouterr().out
+    splits = lists(tmp_path / "field")
+    prepare("--labels=first", "--splits=field")
+    assert lists(tmp_path / "field") == {
+        **splits,
+        "train": [n for n in splits["train"] if n not in ("006.jpg", "007.jpg")],
+    }
+
+
+def test_a_wrong_label_leaves_the_field_as_it_was(prepare, fails, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "right", labels)
+    prepare("--labels=right")
+    before = content(tmp_path / "field")
+    spoil(tmp_path, labels, "outside")
+    fails("prepare", "folder", "--images=photos", "--labels=labels", "--classes=[weed, crop]")
+    assert content(tmp_path / "field") == before
+
+
+def test_a_new_class_among_more_labels_is_told(prepare, labels, tmp_path, capsys):
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    exports.grey(tmp_path / "more", {**labels, "010": np.full_like(labels["000"], 3)})
+    prepare("--labels=more")
+    said = capsys.readouterr().out
+    assert "The classes were background, class_1, class_2, and are now background, class_1, class_2, class_3" in said
+    assert "No image of test shows class_3, so it has no test figure." in said
+
+
+def test_names_of_any_script_are_readable(smir, photos, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    root = tmp_path / "Äcker \N{SEEDLING}"
+    smir("prepare", "folder", "--images=photos", "--labels=labels", f"--root={root}", "--classes=[Rübe=crop, 草=weed]")
+    assert 'classes: ["background", "Rübe", "草"]' in (root / "data.yaml").read_text(encoding="utf-8")
+    assert data(root).class_names == ["background", "Rübe", "草"]
+
+
 def test_splits_of_ones_own_are_followed(prepare, labels, tmp_path, capsys):
     exports.grey(tmp_path / "labels", labels)
     for split, names in (("train", ["000"]), ("val", ["005.jpg", "011"]), ("test", ["x/007.png", "006"])):
@@ -159,6 +212,17 @@ def test_every_split_has_every_class_where_it_can():
             assert {0, 3} <= frozenset().union(*(frozen[name] for name in members[split]))
         assert all(abs(len(members[s]) - share * count) <= 2 for s, share in zip(SPLITS, (0.6, 0.2, 0.2), strict=True))
     assert draw_splits(frozen, (0.6, 0.2, 0.2), seed=1) != members
+
+
+def test_five_labels_show_every_class_in_train_and_test():
+    # One of the few sets where dealing alone leaves a class out of the test.
+    shown = [{0, 2}, {0, 1}, {0, 1, 2}, {0, 1}, {0, 2}]
+    classes = {f"{n}": frozenset(found) for n, found in enumerate(shown)}
+    for seed in range(20):
+        members = draw_splits(classes, (0.6, 0.2, 0.2), seed)
+        assert sorted(name for names in members.values() for name in names) == sorted(classes)
+        for split in ("train", "test"):
+            assert frozenset().union(*(classes[name] for name in members[split])) == {0, 1, 2}
 
 
 def test_three_labels_are_enough_and_two_are_not(prepare, fails, labels, tmp_path, capsys):
@@ -211,6 +275,142 @@ def test_folders_within_folders_keep_their_names(smir, labels, tmp_path):
     smir("prepare", "folder", "--images=photos", "--labels=photos/labels")  # the labels inside are no images
     assert len(list((tmp_path / "field/images").rglob("*.jpg"))) == 6
     assert np.array_equal(stored(tmp_path / "field", "june/1"), label_of("june 1"))
+
+
+@pytest.mark.parametrize(
+    ("renamed", "taken"),
+    [
+        (
+            "images/{0}_JPG.rf.9f86d081884c7d659a2feaa0c55ad015.jpg",
+            "images/000_JPG.rf.9f86d081884c7d659a2feaa0c55ad015",
+        ),
+        ("..\\upload\\1\\aebd18dd-{0}.jpg", "aebd18dd-000"),
+        ("{0}_mask.png", "000_mask"),
+    ],
+)
+def test_names_that_tools_gave(prepare, labels, tmp_path, capsys, renamed, taken):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    path = tmp_path / "labels/annotations/instances_default.json"
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        image["file_name"] = renamed.format(image["file_name"][7:-4])
+    path.write_text(json.dumps(content))
+    prepare("--labels=labels", "--classes=[background, crop, weed]")
+    said = capsys.readouterr().out
+    assert "Labels have other names than their images" in said
+    assert taken in said
+    assert all(np.array_equal(stored(tmp_path / "field", name), label) for name, label in labels.items())
+
+
+def test_numbers_are_no_ending(fails, photos, labels, tmp_path):
+    for number in range(1, 4):
+        save(photos / f"{number}.jpg", photo(f"{number}"))
+    exports.grey(tmp_path / "labels", {f"{number}0": labels["000"] for number in range(1, 4)})
+    assert "None of the 3 labels" in fails("prepare", "folder", "--images=photos", "--labels=labels")
+
+
+def test_letters_that_macos_takes_apart(smir, tmp_path, labels):
+    for number in range(3):
+        save(tmp_path / "photos" / f"{unicodedata.normalize('NFD', 'Rübe')} {number}.jpg", photo(f"{number}"))
+    exports.grey(tmp_path / "labels", {f"Rübe {number}": labels[f"00{number}"] for number in range(3)})
+    smir("prepare", "folder", "--images=photos", "--labels=labels")
+    assert len(list((tmp_path / "field/masks").iterdir())) == 3
+
+
+def test_an_export_with_its_images_inside(smir, labels, tmp_path):
+    exports.cvat_masks(tmp_path / "export", labels)
+    for name in labels:
+        save(tmp_path / f"export/JPEGImages/{name}.jpg", photo(name))
+    smir("prepare", "folder", "--images=export/JPEGImages", "--labels=export")
+    assert len(list((tmp_path / "field/masks").iterdir())) == LABELLED
+
+
+def test_two_exports_of_masks_in_one_folder(prepare, fails, labels, tmp_path):
+    exports.cvat_masks(tmp_path / "labels/task_1", dict(list(labels.items())[:5]))
+    exports.cvat_masks(tmp_path / "labels/task_2", dict(list(labels.items())[5:]))
+    prepare("--labels=labels")
+    assert all(np.array_equal(stored(tmp_path / "field", name), label) for name, label in labels.items())
+    (tmp_path / "labels/task_2/labelmap.txt").write_text("weed:51,221,255::\n")
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--root=new")
+    assert "gives the colour #33ddff to 'weed', another export beside it to 'crop'" in said
+
+
+def test_pictures_that_are_not_read_are_counted(prepare, photos, capsys):
+    for name in ("a.HEIC", "b.heic", "c.dng"):
+        (photos / name).touch()
+    prepare()
+    assert "Pictures in photos that are not read: 1 .dng, 2 .heic." in capsys.readouterr().out
+
+
+def test_small_images_are_named(prepare, tmp_path, capsys):
+    prepare()
+    assert "12 images have a side below 256 pixels (000.jpg, 001.jpg, 002.jpg and 9 more)" in capsys.readouterr().out
+
+
+def test_an_export_of_each_folder(smir, labels, tmp_path):
+    for day in ("may", "june"):
+        these = {f"{n}": label_of(f"{day} {n}") for n in range(3)}
+        exports.coco_polygons(tmp_path / day, these)
+        (tmp_path / "labels" / day).mkdir(parents=True)
+        (tmp_path / day / "annotations/instances_default.json").rename(tmp_path / "labels" / day / "instances.json")
+        for name in these:
+            save(tmp_path / f"photos/{day}/images/{name}.jpg", photo(f"{day} {name}"))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--classes=[background, crop, weed]")
+    assert np.array_equal(stored(tmp_path / "field", "june/images/1"), label_of("june 1"))
+    assert np.array_equal(stored(tmp_path / "field", "may/images/1"), label_of("may 1"))
+
+
+def test_labelme_of_other_versions(prepare, labels, tmp_path):
+    exports.labelme(tmp_path / "labels", labels)
+    for file in (tmp_path / "labels").iterdir():
+        content = json.loads(file.read_text())
+        for shape in content["shapes"]:
+            if shape["shape_type"] == "rectangle":  # as X-AnyLabeling
+                (x, y), (right, bottom) = shape["points"]
+                shape["points"] = [[x, y], [right, y], [right, bottom], [x, bottom]]
+        del content["imageHeight"], content["imageWidth"]  # as before 3.5
+        content["shapes"].append(
+            {"label": "__ignore__", "points": [[0, 0], [8, 0], [8, 8], [0, 8]], "line_color": None}
+        )
+        file.write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
+    prepare("--labels=labels", "--classes=[background, crop, weed, void=__ignore__]", "--root=told")
+    prepare("--labels=labels")
+    for root in ("told", "field"):
+        order = data(tmp_path / root).class_names
+        for name, label in labels.items():
+            expected = np.array([order.index(known) for known in exports.NAMES], np.uint8)[label]
+            expected[:8, :8] = 255
+            assert np.array_equal(stored(tmp_path / root, name), expected)
+
+
+def test_boxes_alone_are_no_labels(fails, photos, labels, tmp_path):
+    exports.write_coco(tmp_path / "labels", labels, lambda label: [(c, []) for c, _, _ in exports.squares(label)])
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "holds no shape with an area, which a label of pixels needs. It holds " in said
+    assert " boxes without an outline. Draw polygons or masks" in said
+
+
+def test_photographs_among_the_labels(fails, photos, labels, tmp_path):
+    for name, label in labels.items():
+        save(photos / f"{name}_mask.png", label)
+    said = fails("prepare", "folder", "--images=photos", "--labels=photos")
+    assert "Label images need a folder of their own, without photographs such as 000.jpg" in said
+
+
+def test_annotations_of_another_format_are_named(fails, photos, labels, tmp_path):
+    for name in labels:
+        (photos / f"{name}.xml").write_text("<annotation><filename/></annotation>")
+    said = fails("prepare", "folder", "--images=photos", "--labels=photos")
+    assert "000.xml, 001.xml, 002.xml and 5 more there are in no format that is known" in said
+
+
+def test_names_for_colours_may_be_copied(prepare, labels, tmp_path, capsys):
+    exports.colors(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    words = capsys.readouterr().out.partition("--classes '")[2].partition("'")[0]
+    assert words == "[background=#000000, class_33ddff=#33ddff, class_fa3253=#fa3253]"
+    prepare("--labels=labels", f"--classes={words}", "--root=named")
+    assert data(tmp_path / "named").class_names == ["background", "class_33ddff", "class_fa3253"]
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png"])
@@ -266,6 +466,10 @@ def spoil(tmp_path, labels, how):
         change(annotations_segmentation=[["a", 0, 1, 10, 80, 20]])
     elif how == "runs":
         change(annotations_segmentation={"size": [48, 64], "counts": [5, 99]})
+    elif how == "text cut short":
+        change(annotations_segmentation={"size": [48, 64], "counts": "PQ1"})
+    elif how == "text cut within":
+        change(annotations_segmentation={"size": [48, 64], "counts": "PQ"})
     elif how == "size":
         change(images_width=640)
     elif how == "half a file":
@@ -319,6 +523,8 @@ def spoil(tmp_path, labels, how):
         ("far outside", "to (1e+09, 20), far out of the image"),
         ("not numbers", "the outline of annotation 1 should be a list of numbers, got ['a', 0,"),
         ("runs", "its run lengths add up to 104 of 3072 pixels"),
+        ("text cut short", "its run lengths add up to 1056 of 3072 pixels"),
+        ("text cut within", "its run lengths end in the middle of a number"),
         ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as it is shown"),
         ("half a file", "instances_default.json cannot be read as JSON"),
         ("nothing common", "Labels look like: label_000.png, label_001.png, label_002.png and 5 more. Images in"),
@@ -358,12 +564,42 @@ def test_a_folder_of_something_else_is_left_alone(fails, photos, tmp_path):
     assert "which --labels names" in fails("prepare", "folder", "--images=photos", "--labels=none", "--root=new")
 
 
+def test_run_lengths_as_text_are_those_of_pycocotools():
+    tools, chance = pytest.importorskip("pycocotools.mask"), np.random.default_rng(0)
+    for share in (0, 0.01, 0.3, 1) * 20:
+        height, width = chance.integers(1, 99, 2).tolist()
+        mask = chance.random((height, width)) < share
+        text = tools.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+        assert np.array_equal(RunLengths((height, width), text).pixels(height, width)[1], mask)
+
+
+def test_a_shape_cut_off_at_the_border_covers_nothing(prepare, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    path = tmp_path / "labels/annotations/instances_default.json"
+    content = json.loads(path.read_text())
+    for outline in ([64, 0, 64, 20, 64, 30], [9, 9, 9, 9, 9, 9]):
+        content["annotations"].append({"id": str(outline), "image_id": 0, "category_id": 7, "segmentation": [outline]})
+    path.write_text(json.dumps(content))
+    prepare("--labels=labels", "--classes=[background, crop, weed]")
+    assert np.array_equal(stored(tmp_path / "field", "000"), labels["000"])
+
+
 def test_other_images_are_another_field(prepare, fails, photos):
     prepare()
     save(photos / "new.jpg", photo("new"))
     said = fails("prepare", "folder", "--images=photos")
     assert "12 files" in said
     assert "now '13 files" in said
+
+
+def test_new_photographs_keep_the_test_images_in_a_new_field(prepare, fails, photos, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    save(photos / "new.jpg", photo("new"))
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "give a new --root, and --splits field to test on the same ones" in said
+    prepare("--labels=labels", "--root=new", "--splits=field")
+    assert lists(tmp_path / "new") == lists(tmp_path / "field")
 
 
 def test_one_picture_under_two_suffixes(fails, photos):

@@ -176,7 +176,11 @@ def test_a_source_cut_short_is_an_error_and_not_black_tiles(tmp_path, pixels):
 @pytest.mark.parametrize(
     ("name", "make", "message"),
     [
-        ("deep.png", lambda p: save(p, np.ones((40, 40, 3), np.uint16)), r"3 bands of ushort \(rgb16\)"),
+        (
+            "deep.png",
+            lambda p: save(p, np.ones((40, 40, 3), np.uint16)),
+            r"3 bands of ushort \(rgb16\).*gdal_translate -b 1 -b 2 -b 3",
+        ),
         ("grey.png", lambda p: cv2.imwrite(str(p), np.ones((40, 40), np.uint8)), r"1 bands of uchar \(b-w\)"),
         (
             "ink.tif",
@@ -201,6 +205,12 @@ def test_sources_that_cannot_be_tiled(tmp_path, name, make, message):
     with pytest.raises(DataError, match=f"{name}.*{message}"):
         tile_image(tmp_path / name, tmp_path / "tiles", 32)
     assert not (tmp_path / "tiles").exists()
+
+
+def test_class_ids_are_converted_without_scaling(tmp_path):
+    pyvips.Image.new_from_array(np.ones((40, 40), np.int32)).write_to_file(str(tmp_path / "my labels.tif"))
+    with pytest.raises(DataError, match=r"1 bands of int.*gdal_translate -ot Byte 'my labels\.tif' converted\.tif"):
+        tile_image(tmp_path / "my labels.tif", tmp_path / "tiles", 32, grey=True)
 
 
 def add_orientation(path: Path, value: int) -> None:

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import shlex
 
 import exports
 import numpy as np
@@ -123,6 +124,15 @@ def test_an_orthomosaic_is_predicted_as_a_whole_and_inspected_in_tiles(smir, des
     run = run_folder(desk, "segment")
     assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images map.png")
     assert " field/images --out inspect" in next_step.closing(["predict"], run)[-1]
+
+
+def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys):
+    save(tmp_path / "photos/0.jpg", photo("image", (200, 264)))
+    smir("prepare", "folder", "--images=photos", "--root=my field")
+    config = EXPERIMENTS / "folder/pretrain.yaml"
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"Next: python -m smir fit --config {shlex.quote(str(config))} --config 'my field/data.yaml'"
+    )
 
 
 def test_make_says_nothing(smir, desk, capsys, monkeypatch):

@@ -151,7 +151,8 @@ def nassar(
     unpack(NASSAR, root, archives)
     source = root / "nassar" / "orthomosaic" / "data" / "RGB_reference_png.png"
     if source.is_file():
-        from smir.prepare.tiling import RECORD_NAME, has_record, tile_image
+        from smir.prepare.records import has_record
+        from smir.prepare.tiling import RECORD_NAME, tile_image
 
         target = root / "nassar" / "ortho_tiles"
         if any(target.glob("nassar_*.png")) and not has_record(target / RECORD_NAME):
@@ -188,8 +189,9 @@ def folder(
 
     Args:
         images: Folder of photographs, or an orthomosaic (TIFF, PNG, ...), which is cut into tiles.
-        labels: File or folder of labels: PNG masks (class ids, palette or colours), COCO JSON, Labelme JSON, or CVAT's
-            exports "CVAT for images" and "Segmentation mask". Without it the images serve pretraining alone.
+        labels: File or folder of all labels, also those of before: PNG masks (class ids, palette or colours), COCO
+            JSON, Labelme JSON, or CVAT's exports "CVAT for images" and "Segmentation mask". Without it the images serve
+            pretraining alone.
         classes: Classes in the order of their ids, each `NAME` or `NAME=SOURCE`, where the source is a category, a
             value or a colour: `[soil=0, crop=#00ff00, void=255]`. Two of one name are joined; `void` is not labelled.
             Default: what is found.

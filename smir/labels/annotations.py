@@ -33,13 +33,13 @@ class Annotated:
 
     Attributes:
         image: The image as the file names it.
-        size: Height and width that the shapes are for.
+        size: Height and width that the shapes are for; None where the file does not say.
         shapes: The shapes; later ones lie on top.
         source: The file.
     """
 
     image: str
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     shapes: list[Drawn]
     source: Path
 
@@ -71,21 +71,26 @@ class Annotations:
         return Counter(drawn.category for image in self.images for drawn in image.shapes)
 
 
-def draw(annotated: Annotated, table: ClassTable) -> UInt8:
+def draw(annotated: Annotated, size: tuple[int, int], table: ClassTable) -> UInt8:
     """Draws the shapes of an image.
 
+    Args:
+        annotated: The shapes.
+        size: Height and width of the image.
+        table: The classes.
+
     Returns:
-        Class ids (H, W) at the annotated size; what no shape covers is background.
+        Class ids (H, W); what no shape covers is background.
 
     Raises:
         DataError: If a shape cannot be one of this image.
     """
-    label = np.full(annotated.size, table.background, dtype=np.uint8)
+    label = np.full(size, table.background, dtype=np.uint8)
     for drawn in annotated.shapes:
         try:
-            window, inside = drawn.shape.pixels(*annotated.size)
+            window, inside = drawn.shape.pixels(*size)
         except ValueError as error:
-            height, width = annotated.size
+            height, width = size
             raise DataError(
                 f"{annotated.source}: {drawn.where} ({drawn.category}) does not fit its image {annotated.image} of "
                 f"{width} x {height} pixels: {error}. Was it drawn on another version of the image? Correct or delete "

@@ -33,13 +33,13 @@ class ClassTable:
 
 
 def is_background(name: str) -> bool:
-    """Whether a category is what lies behind all shapes."""
-    return name.strip().lower() == BACKGROUND
+    """Whether a category is what lies behind all shapes; Labelme's own word is `_background_`."""
+    return name.strip(" _").lower() == BACKGROUND
 
 
 def is_void(name: str) -> bool:
-    """Whether a name says that pixels are not labelled."""
-    return name.strip().lower() in NOT_LABELLED
+    """Whether a name says that pixels are not labelled; Labelme's own word is `__ignore__`."""
+    return name.strip(" _").lower() in NOT_LABELLED
 
 
 def entries(given: Sequence[str]) -> list[tuple[str, str]]:

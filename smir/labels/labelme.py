@@ -16,6 +16,8 @@ from smir.labels.annotations import Annotated, Annotations, Drawn
 from smir.labels.shapes import Bitmap, Polygon, Shape, box, ellipse, numbers
 
 TITLE = "Labelme JSON"
+_CORNERS = ("rectangle", "rotation")
+"""Shapes that X-AnyLabeling, which writes this format too, gives four points."""
 
 
 def is_labelme(content: Any) -> bool:
@@ -35,8 +37,9 @@ def read_labelme(path: Path, content: dict[str, Any], folder: Path) -> Annotatio
         DataError: If something is not what the format says.
     """
     name, height, width = (content.get(key) for key in ("imagePath", "imageHeight", "imageWidth"))
-    if not isinstance(name, str) or not isinstance(height, int) or not isinstance(width, int):
+    if not isinstance(name, str) or not all(isinstance(side, int | None) for side in (height, width)):
         raise DataError(f"{path} needs imagePath, imageHeight and imageWidth, got {name}, {height}, {width}.")
+    size = None if height is None or width is None else (height, width)  # versions before 3.5 do not say
     found = Annotations(TITLE)
     shapes: list[Drawn] = []
     for place, stored in enumerate(content["shapes"]):
@@ -48,8 +51,8 @@ def read_labelme(path: Path, content: dict[str, Any], folder: Path) -> Annotatio
             found.left_out[shape] += 1
         else:
             shapes.append(Drawn(stored["label"], shape, where))
-    image = path.relative_to(folder).with_suffix(PurePosixPath(name).suffix)
-    found.images = [Annotated(image.as_posix(), (height, width), shapes, path)]
+    image = path.relative_to(folder).with_suffix(PurePosixPath(name.replace("\\", "/")).suffix)
+    found.images = [Annotated(image.as_posix(), size, shapes, path)]
     return found
 
 
@@ -62,7 +65,7 @@ def _shape(path: Path, stored: dict[str, Any], where: str) -> Shape | str:
     if bad := [pair for pair in pairs if len(pair) != 2]:
         raise DataError(f"{path}: a point of {where} is {bad[0]}; it should be x and y.")
     kind = stored.get("shape_type") or "polygon"
-    if kind == "polygon":
+    if kind == "polygon" or (kind in _CORNERS and len(pairs) == 4):
         flat = [value for pair in pairs for value in pair]
         return Polygon([flat]) if len(pairs) >= 3 else "outlines of less than three points"
     if kind in ("rectangle", "circle", "mask") and len(pairs) != 2:

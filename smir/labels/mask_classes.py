@@ -46,7 +46,7 @@ def _named(keys: list[str]) -> list[tuple[str, str]]:
     if classes == ["0"]:
         classes = keys
     names = {"0": BACKGROUND, _BLACK: BACKGROUND}
-    return [(names.get(key, key if key.startswith("#") else f"class_{key}"), key) for key in classes]
+    return [(names.get(key, f"class_{key.removeprefix('#')}"), key) for key in classes]
 
 
 def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tuple[str, str]]:

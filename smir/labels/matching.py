@@ -1,10 +1,11 @@
 """Which image a label belongs to: both come with paths, of which the ends agree."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from smir.data.lists import stem
 from smir.errors import DataError, first_few
+from smir.labels.renamed import before_upload, common_ending, same
 
 
 class ImageNames:
@@ -30,7 +31,9 @@ class ImageNames:
         Raises:
             DataError: If several share equally many.
         """
-        parts = _parts(label)
+        return self._find(label, _parts(label))
+
+    def _find(self, label: str, parts: list[str]) -> str | None:
         shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
         best = [name for name, count in shared.items() if count == max(shared.values())]
         if len(best) > 1:
@@ -43,6 +46,8 @@ class ImageNames:
     def match(self, labels: Iterable[str], where: Path) -> dict[str, str]:
         """Finds the image of every label.
 
+        If none has the name of an image, names are taken without what tools add: see `smir.labels.renamed`.
+
         Args:
             labels: Names or paths of the labels.
             where: Where they come from, for messages.
@@ -54,10 +59,12 @@ class ImageNames:
             DataError: If a label has no image, or an image has two labels.
         """
         labels = list(labels)
+        images = {label: self.find(label) for label in labels}
+        if labels and not any(images.values()):
+            images = self._renamed(labels)
         found: dict[str, str] = {}
         missing: list[str] = []
-        for label in labels:
-            image = self.find(label)
+        for label, image in images.items():
             if image is None:
                 missing.append(label)
             elif (other := found.setdefault(image, label)) != label:
@@ -67,6 +74,12 @@ class ImageNames:
         if missing:
             raise DataError(self._no_image(missing, len(labels), where))
         return found
+
+    def _renamed(self, labels: list[str]) -> dict[str, str | None]:
+        parts = {label: _parts(label) for label in labels}
+        ending = common_ending([names[-1] for names in parts.values()], self._by_stem)
+        change = (lambda stem: stem.removesuffix(ending)) if ending else before_upload
+        return {label: self._find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
 
     def _no_image(self, missing: list[str], count: int, where: Path) -> str:
         there = f"Images in {self.folder.absolute()} look like: {first_few(self.names)}."
@@ -82,8 +95,18 @@ class ImageNames:
         )
 
 
+def told_apart(found: Mapping[str, str]) -> list[str]:
+    """What to say where labels have other names than their images.
+
+    Args:
+        found: The label of every image, of `ImageNames.match`.
+    """
+    other = [(label, image) for image, label in found.items() if _parts(label)[-1] != _parts(image)[-1]]
+    return [f"Labels have other names than their images: {other[0][0]} is taken for {other[0][1]}."] if other else []
+
+
 def _parts(name: str) -> list[str]:
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = PurePosixPath(same(name).replace("\\", "/"))
     return [*path.parts[:-1], stem(path.name)]
 
 

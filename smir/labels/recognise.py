@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from smir.data.decode import IMAGE_SUFFIXES, list_images
@@ -17,6 +17,7 @@ from smir.labels.labelme import is_labelme, read_labelme
 from smir.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
 
 KNOWN = f"label images (PNG), {COCO}, {LABELME}, or {CVAT}"
+_PHOTOGRAPHS = (".jpg", ".jpeg")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 _CVAT_MASKS = "SegmentationClass"
 
@@ -33,9 +34,10 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
     """
     if path.is_file():
         return _read_file(path)
-    if (colors := _color_list(path)) is not None:
-        folder = path / _CVAT_MASKS if (path / _CVAT_MASKS).is_dir() else path
-        return read_masks(folder, list_images(folder), read_color_list(colors), given)
+    if color_lists := _color_lists(path):
+        names = list_images(path)
+        masks = [name for name in names if _CVAT_MASKS in PurePosixPath(name).parts]
+        return read_masks(path, masks or names, _joined(color_lists), given)
     read = [found for file in _annotation_files(path) if (found := _read_annotations(file, path)) is not None]
     titles = list(dict.fromkeys(found.title for found in read))
     if len(titles) > 1:
@@ -48,7 +50,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
             whole.add(found)
         return whole
     if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
-        return read_masks(path, list_images(path), {}, given)
+        return _read_masks(path, given)
     there = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
     raise DataError(f"{path.absolute()} holds no labels that are known: {KNOWN}. It holds {there}.")
 
@@ -66,9 +68,37 @@ def _read_file(path: Path) -> Annotations | MaskFiles:
     return found
 
 
-def _color_list(folder: Path) -> Path | None:
-    places = [folder / COLOR_LIST, *([folder.parent / COLOR_LIST] if folder.name == _CVAT_MASKS else [])]
-    return next((place for place in places if place.is_file()), None)
+def _read_masks(folder: Path, given: Sequence[str] | None) -> MaskFiles:
+    names = list_images(folder)
+    try:
+        return read_masks(folder, names, {}, given)
+    except DataError as error:
+        hints = ""
+        if len(photographs := [name for name in names if name.lower().endswith(_PHOTOGRAPHS)]) in range(1, len(names)):
+            hints += f" Label images need a folder of their own, without photographs such as {photographs[0]}."
+        if others := _annotation_files(folder):
+            hints += f" {first_few(file.name for file in others)} there are in no format that is known: {KNOWN}."
+        if not hints:
+            raise
+        raise DataError(f"{error}{hints}") from error
+
+
+def _color_lists(folder: Path) -> list[Path]:
+    """CVAT's lists of colours, one of each export in the folder."""
+    beside = folder.parent / COLOR_LIST
+    return [beside] if folder.name == _CVAT_MASKS and beside.is_file() else sorted(folder.rglob(COLOR_LIST))
+
+
+def _joined(color_lists: Sequence[Path]) -> dict[str, str]:
+    colors: dict[str, str] = {}
+    for path in color_lists:
+        for color, name in read_color_list(path).items():
+            if colors.setdefault(color, name) != name:
+                raise DataError(
+                    f"{path} gives the colour {color} to {name!r}, another export beside it to {colors[color]!r}. "
+                    "Export both tasks with the same labels and colours."
+                )
+    return colors
 
 
 def _annotation_files(folder: Path) -> list[Path]:

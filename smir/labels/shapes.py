@@ -44,7 +44,7 @@ class Polygon:
         size = np.array([width, height])
         if not np.isfinite(points).all() or (low < -size).any() or (high > 2 * size).any():
             raise ValueError(f"its points go from {_point(low)} to {_point(high)}, far out of the image")
-        if (high <= 0).any() or (low >= size).any():
+        if (high < 0).any() or (low > size).any():  # on the border is what tools cut off there
             raise ValueError(f"its points go from {_point(low)} to {_point(high)}, all of them out of the image")
         left, top = (int(value) for value in np.floor(np.maximum(low, 0)))
         right, bottom = (int(value) for value in np.minimum(np.ceil(high), size))
@@ -70,13 +70,9 @@ class RunLengths:
         """The pixels of the runs inside."""
         if self.size != (height, width):
             raise ValueError(f"its run lengths are for {self.size[1]} x {self.size[0]} pixels")
-        coded: dict[str, Any] = {"size": list(self.size), "counts": self.counts}
-        if isinstance(self.counts, list):
-            if any(count < 0 for count in self.counts) or sum(self.counts) != height * width:
-                raise ValueError(f"its run lengths add up to {sum(self.counts)} of {height * width} pixels")
-            coded = coco_masks().frPyObjects(coded, height, width)
-        decoded = coco_masks().decode(coded)
-        return (slice(0, height), slice(0, width)), decoded.astype(bool)
+        # Not pycocotools: where the runs end early, the rest is what happens to lie in memory.
+        runs = self.counts if isinstance(self.counts, list) else runs_of_text(self.counts)
+        return (slice(0, height), slice(0, width)), from_row_runs(runs, width, height).T
 
 
 @dataclass(frozen=True)
@@ -129,12 +125,40 @@ def from_row_runs(runs: Sequence[int], height: int, width: int) -> Bools:
         ValueError: If they do not fill the mask.
     """
     if min(runs, default=0) < 0 or sum(runs) != height * width or height * width > MAX_PIXELS:
-        raise ValueError(f"its run lengths add up to {sum(runs)}, its mask has {height} x {width} pixels")
+        raise ValueError(f"its run lengths add up to {sum(runs)} of {height * width} pixels")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
 
 
+def runs_of_text(text: str) -> list[int]:
+    """Decodes COCO's text for run lengths.
+
+    A number is written in groups of 5 bits, the lowest first: each is a character from `0` (48) on, with 32 more where
+    another follows; the highest bit of the last is the sign. From the fourth number on, it is the difference to the one
+    two before.
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    runs: list[int] = []
+    value = place = 0
+    for character in text:
+        group = ord(character) - 48
+        if not 0 <= group < 64:
+            raise ValueError(f"its run lengths hold the character {character!r}")
+        value |= (group & 31) << place
+        place += 5
+        if group & 32:
+            continue
+        value -= (group & 16) << (place - 4)
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = place = 0
+    if place:
+        raise ValueError("its run lengths end in the middle of a number")
+    return runs
+
+
 def coco_masks() -> Any:
-    """COCO's own code for polygons and run lengths.
+    """COCO's own code for polygons.
 
     Raises:
         ConfigError: If it is not installed.
@@ -143,7 +167,7 @@ def coco_masks() -> Any:
         from pycocotools import mask
     except ImportError as error:
         raise ConfigError(
-            "Drawing polygons and run lengths needs pycocotools, which is not installed: pip install 'smir[labels]'. "
+            "Drawing polygons needs pycocotools, which is not installed: pip install 'smir[labels]'. "
             "Labels as PNG masks do without."
         ) from error
     return mask

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from smir.errors import DataError
 from smir.prepare.tiling import RECORD_NAME, starts, tile_image
 
 TILE_PREFIX = "tile_"
+_NOT_READ = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2")
+"""Suffixes of pictures, by which phones and cameras call what smir does not read."""
 
 
 def photographs(folder: Path, labels: Path | None) -> list[str]:
@@ -26,7 +29,7 @@ def photographs(folder: Path, labels: Path | None) -> list[str]:
         DataError: If there is none, or two differ in their suffix alone.
     """
     names = list_images(folder)
-    if labels is not None and labels.is_dir() and labels.resolve() != folder.resolve():
+    if labels is not None and labels.is_dir() and folder.resolve() in labels.resolve().parents:
         names = [name for name in names if not (folder / name).resolve().is_relative_to(labels.resolve())]
     if not names:
         raise DataError(f"All images in {folder.absolute()} lie in the folder of the labels, {labels}.")
@@ -38,6 +41,15 @@ def photographs(folder: Path, labels: Path | None) -> list[str]:
                 "move one. If one of them is a label, keep labels in a folder of their own."
             )
     return names
+
+
+def not_read(folder: Path) -> list[str]:
+    """What to say of pictures in a folder that are of a kind that is not read."""
+    kinds = Counter(path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in _NOT_READ)
+    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return (
+        [f"Pictures in {folder} that are not read: {found}. Convert them to JPEG or PNG to use them."] if kinds else []
+    )
 
 
 def link_images(source: Path, names: Sequence[str], target: Path) -> str:

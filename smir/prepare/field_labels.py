@@ -7,14 +7,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from smir.commands.tables import percent
 from smir.data.walk import in_parallel
 from smir.errors import DataError, first_few
 from smir.labels.annotations import Annotated, Annotations, draw
 from smir.labels.classes import ClassTable, of_categories
 from smir.labels.mask_classes import of_masks
 from smir.labels.masks import MaskFiles
-from smir.labels.matching import ImageNames
-from smir.prepare.tiling import write_png
+from smir.labels.matching import ImageNames, told_apart
+from smir.prepare.records import write_png
 from smir.preprocessing import VOID, UInt8
 
 Sizes = Mapping[str, tuple[int, int]]
@@ -75,12 +76,17 @@ def convert(
         annotated = _by_image(labels, empty)
         notes = _notes_of_shapes(labels, empty)
         if not annotated:
-            raise DataError(f"{where.absolute()} ({labels.title}) holds no shape with an area. {' '.join(notes)}")
+            left_out = f"It holds {_kinds(labels)}. " if labels.left_out else ""
+            raise DataError(
+                f"{where.absolute()} ({labels.title}) holds no shape with an area, which a label of pixels needs. "
+                f"{left_out}Draw polygons or masks in the annotation tool."
+            )
         table = of_categories(given, labels.declared, labels.used(), str(where))
         found = images.match(annotated, where)
         make = _painter(annotated, table, sizes)
     if table.left_out:
         notes.append(f"Not in --classes, so counted as background: {', '.join(table.left_out)}.")
+    notes += told_apart(found)
     pixels = _write(found, make, target)
     if bare := [name for name, counts in pixels.items() if not counts[:VOID].any()]:
         notes.append(f"{len(bare)} labels hold nothing but {VOID} ({first_few(bare)}); these images are not labelled.")
@@ -113,8 +119,9 @@ def _reader(masks: MaskFiles, table: ClassTable, sizes: Sizes) -> Callable[[str,
 
 def _painter(annotated: Mapping[str, Annotated], table: ClassTable, sizes: Sizes) -> Callable[[str, str], UInt8]:
     def paint(image: str, name: str) -> UInt8:
-        check_size(annotated[name].size, sizes[image], annotated[name].source, image)
-        return draw(annotated[name], table)
+        size = annotated[name].size or sizes[image]
+        check_size(size, sizes[image], annotated[name].source, image)
+        return draw(annotated[name], size, table)
 
     return paint
 
@@ -141,21 +148,27 @@ def check_size(label: tuple[int, ...], image: tuple[int, int], source: Path, nam
 
 
 def _by_image(labels: Annotations, empty: str) -> dict[str, Annotated]:
-    """What is said about each image that counts as labelled."""
+    """What is said about each image that counts as labelled; files in two folders may each have an image `1.jpg`."""
     kept: dict[str, Annotated] = {}
-    for annotated in labels.images:
-        if annotated.shapes or empty == "background":
-            other = kept.setdefault(annotated.image, annotated)
-            if other is not annotated:
-                raise DataError(
-                    f"The image {annotated.image} is labelled twice, in {other.source} and in {annotated.source}. Join "
-                    "the two in the annotation tool, or remove one."
-                )
+    labelled = [annotated for annotated in labels.images if annotated.shapes or empty == "background"]
+    folders: dict[str, set[Path]] = {}
+    for annotated in labelled:
+        folders.setdefault(annotated.image, set()).add(annotated.source.parent)
+    for annotated in labelled:
+        name = annotated.image
+        if len(folders[name]) > 1:
+            name = (annotated.source.parent / name).as_posix()
+        other = kept.setdefault(name, annotated)
+        if other is not annotated:
+            raise DataError(
+                f"The image {annotated.image} is labelled twice, in {other.source} and in {annotated.source}. Join "
+                "the two in the annotation tool, or remove one."
+            )
     return kept
 
 
 def _notes_of_shapes(labels: Annotations, empty: str) -> list[str]:
-    notes = [f"Left out, having no area: {count} {kind}." for kind, count in sorted(labels.left_out.items())]
+    notes = [f"Left out, having no area: {_kinds(labels)}."] if labels.left_out else []
     used = labels.used()
     if unused := [name for name in labels.declared if name not in used]:
         notes.append(f"Declared but never drawn, so no class: {', '.join(unused)}.")
@@ -168,11 +181,19 @@ def _notes_of_shapes(labels: Annotations, empty: str) -> list[str]:
     return notes
 
 
+def _kinds(labels: Annotations) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(labels.left_out.items()))
+
+
 def _notes_of_masks(masks: MaskFiles, table: ClassTable, given: Sequence[str] | None) -> list[str]:
     notes = []
     if given is None and not masks.colors:
         named = ", ".join(f"{table.names[place]}={key}" for key, place in table.ids.items() if place != VOID)
         notes.append(f"The classes are called after their values. Give them names with --classes '[{named}]'.")
     if masks.values.get(str(VOID)) and table.ids[str(VOID)] == VOID:
-        notes.append("The value 255 is taken for not labelled.")
+        share = percent(masks.values[str(VOID)], sum(masks.values.values()))
+        notes.append(
+            f"The value 255 ({share} of the pixels) is taken for not labelled. If it is a class, add it to --classes: "
+            "NAME=255."
+        )
     return notes

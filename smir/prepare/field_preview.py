@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from smir.data.decode import read_image, read_label
-from smir.prepare.tiling import write_png
+from smir.prepare.records import write_png
 from smir.preprocessing import VOID, Classes, UInt8
 
 BOX = (360, 270)

@@ -1,41 +1,40 @@
 """Makes a field of someone's own images ready: what `python -m smir prepare folder` does."""
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import yaml
-
 from smir.atomic import write_atomically
 from smir.data.decode import IMAGE_SUFFIXES, list_images
-from smir.data.folder import Folder
 from smir.data.lists import read_list, write_list
-from smir.data.statistics import ChannelStatistics, channel_statistics
 from smir.errors import ConfigError, DataError, first_few
 from smir.labels.annotations import Annotations
 from smir.labels.masks import MaskFiles, read_masks
 from smir.labels.matching import ImageNames
 from smir.labels.recognise import read_labels
-from smir.prepare.field_images import blocks, cut_label_map, cut_tiles, files_digest, link_images, photographs, sizes
+from smir.prepare.field_config import config_text, small_note, statistics
+from smir.prepare.field_images import (
+    blocks,
+    cut_label_map,
+    cut_tiles,
+    files_digest,
+    link_images,
+    not_read,
+    photographs,
+    sizes,
+)
 from smir.prepare.field_labels import FieldLabels, convert
 from smir.prepare.field_preview import write_preview
 from smir.prepare.field_report import report_lines
+from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.splits import SPLITS, Members, draw_splits, follow_splits
-from smir.prepare.tiling import close_record, has_record, open_record
-from smir.seeding import seed_for
 
 RECORD = "prepared.json"
 CONFIG = "data.yaml"
 PREVIEW = "preview.png"
-IMAGES, MASKS, LABEL_TILES = "images", "masks", "label_tiles"
-MOST_FOR_STATISTICS = 1000
-"""Images that mean and deviation are taken of; more change the third digit."""
-CROP = 256
-"""Side of the crops of experiments/folder; smaller images are enlarged to it."""
+IMAGES, MASKS, NEW_MASKS, LABEL_TILES = "images", "masks", "new_masks", "label_tiles"
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,25 @@ def prepare(options: Options) -> list[str]:
     options.root.mkdir(parents=True, exist_ok=True)
     if not (options.root / IMAGES).exists():  # an earlier command failed before it had done anything
         (options.root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
-    before = open_record(options.root / RECORD, images)
-    if before is not None and before["labels"] == labels and (options.root / CONFIG).is_file():
+    before = _before(options.root, images)
+    if before is not None and labels in (None, before["labels"]) and (options.root / CONFIG).is_file():
         return [*before["lines"], "All of this was there already; nothing has changed."]
-    lines = _make(options, names, earlier=before is not None and before["labels"] is not None)
-    close_record(options.root / RECORD, images, source=str(options.images), labels=labels, lines=lines)
+    made, lines = _make(options, names, before if before is not None and before["labels"] is not None else None)
+    classes = None if made is None else made.classes
+    close_record(options.root / RECORD, images, source=str(options.images), labels=labels, classes=classes, lines=lines)
     return lines
+
+
+def _before(root: Path, images: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What an earlier command made of the same images."""
+    try:
+        return open_record(root / RECORD, images)
+    except DataError as error:
+        if not (root / f"{SPLITS[-1]}.txt").is_file():
+            raise
+        raise DataError(
+            f"{error} Other images are another field: give a new --root, and --splits {root} to test on the same ones."
+        ) from error
 
 
 def _check(options: Options) -> None:
@@ -126,7 +138,10 @@ def _labels_settings(options: Options) -> dict[str, Any] | None:
     }
 
 
-def _make(options: Options, names: Sequence[str], earlier: bool) -> list[str]:
+def _make(
+    options: Options, names: Sequence[str], earlier: Mapping[str, Any] | None
+) -> tuple[FieldLabels | None, list[str]]:
+    """Makes images, masks, splits and config; `earlier` is the record of the labels that were there before."""
     root, where = options.root, options.images
     how = ""
     if options.is_map:
@@ -134,22 +149,30 @@ def _make(options: Options, names: Sequence[str], earlier: bool) -> list[str]:
         how = cut_tiles(options.images, where, options.tile, options.min_valid)
         names = photographs(where, None)
     shapes = sizes(where, names)
-    labels, members, notes = None, None, []
+    labels, members = None, None
+    notes: list[str] = []
     if options.labels is not None:  # before the links, so that wrong labels leave little behind
-        labels = _labels(options, ImageNames(names, where), shapes)
-        members, kept = _splits(options, labels, ImageNames(names, where), earlier)
-        notes += [kept] if kept else []
+        try:
+            labels = _labels(options, ImageNames(names, where), shapes)
+            members, notes = _splits(options, labels, ImageNames(names, where), earlier)
+        except BaseException:
+            shutil.rmtree(root / NEW_MASKS, ignore_errors=True)
+            raise
     if not options.is_map:
         how = f"{len(names)} images, {link_images(options.images, names, root / IMAGES)}"
     if labels is not None and members is not None:
+        (root / CONFIG).unlink(missing_ok=True)  # from here to its end the field is not whole
+        shutil.rmtree(root / MASKS, ignore_errors=True)
+        (root / NEW_MASKS).rename(root / MASKS)
         for split in SPLITS:
             write_list(root / f"{split}.txt", members[split])
         write_preview(root / PREVIEW, root / IMAGES, root / MASKS, sorted(labels.pixels), labels.classes)
     small = min(min(shape) for shape in shapes.values())
-    text = config_text(root, labels, _statistics(root, names), small if small < CROP else None)
-    write_atomically(root / CONFIG, text)
-    notes += _small_note(small)
-    return report_lines(f"{options.images}: {how}, in {root / IMAGES}", root, names, labels, members, notes)
+    classes = None if labels is None else labels.classes
+    write_atomically(root / CONFIG, config_text(root, IMAGES, MASKS, classes, statistics(root, IMAGES, names), small))
+    notes += small_note(shapes) + ([] if options.is_map else not_read(options.images))
+    source = f"{options.images}: {how}, in {root / IMAGES}"
+    return labels, report_lines(source, root, names, labels, members, notes)
 
 
 def _labels(options: Options, images: ImageNames, shapes: Mapping[str, tuple[int, int]]) -> FieldLabels:
@@ -161,62 +184,39 @@ def _labels(options: Options, images: ImageNames, shapes: Mapping[str, tuple[int
         found = read_masks(tiles, [name for name in list_images(tiles) if name in shapes], {}, options.classes)
     else:
         found = read_labels(options.labels, options.classes)
-    labels = convert(found, options.labels, options.classes, images, shapes, options.root / MASKS, options.empty)
+    labels = convert(found, options.labels, options.classes, images, shapes, options.root / NEW_MASKS, options.empty)
     shutil.rmtree(tiles, ignore_errors=True)
     return labels
 
 
-def _splits(options: Options, labels: FieldLabels, images: ImageNames, earlier: bool) -> tuple[Members, str]:
+def _splits(
+    options: Options, labels: FieldLabels, images: ImageNames, earlier: Mapping[str, Any] | None
+) -> tuple[Members, list[str]]:
     """Splits that are given, that a field with fewer labels has already, or new ones; and what to say of it."""
-    lists = options.splits or (options.root if earlier else None)
+    lists = options.splits or (None if earlier is None else options.root)
     if lists is None:
         shown = labels.shown()
         groups = blocks(options.root / IMAGES, shown, 2 * len(SPLITS)) if options.is_map else None
-        return draw_splits(shown, options.shares, options.seed, groups), ""
+        return draw_splits(shown, options.shares, options.seed, groups), []
     entries = {split: read_list(lists / f"{split}.txt") for split in SPLITS}
     known = {split: [n for entry in entries[split] if (n := images.find(entry)) is not None] for split in SPLITS}
-    members = follow_splits(labels.shown(), known)
     listed = {name for split in SPLITS for name in known[split]}
     new = sum(name not in listed for name in labels.pixels)
-    bare = len(listed - labels.pixels.keys())
-    return members, (
-        f"Splits as in {lists}: {new} labelled images that are on none of its lists train; {bare} names on them have "
-        "no label."
-    )
-
-
-def _statistics(root: Path, names: Sequence[str]) -> ChannelStatistics:
-    """Of all images, so that more labels, and so other splits, leave the normalisation as it is."""
-    chance = np.random.default_rng(seed_for("field statistics"))
-    count = min(len(names), MOST_FOR_STATISTICS)
-    chosen = sorted(chance.permutation(len(names))[:count].tolist())
-    return channel_statistics(Folder(root, task="pretrain"), [f"{IMAGES}/{names[place]}" for place in chosen])
-
-
-def config_text(root: Path, labels: FieldLabels | None, statistics: ChannelStatistics, min_side: int | None) -> str:
-    """The config of the data, to be read after one of experiments/folder."""
-    options: dict[str, Any] = {"root": str(root), "images": IMAGES}
-    if labels is not None:
-        options |= {"labels": MASKS, "classes": labels.classes, "partial_labels": True}
-        options["split_files"] = {split: f"{split}.txt" for split in SPLITS}
-    options["mean"] = [round(value, 5) for value in statistics.mean]
-    options["std"] = [max(round(value, 5), 1e-5) for value in statistics.std]
-    if min_side is not None:
-        options["min_side"] = min_side
-    lines = [f"    {name}: {json.dumps(value)}" for name, value in options.items()]
-    head = [
-        "# Written by `python -m smir prepare folder`: your images for any config of experiments/folder, as a second",
-        "# --config. The root is relative to where commands are run; change it if you move the folder.",
-        "data:",
-        "  class_path: Folder",
-        "  init_args:",
-    ]
-    text = "\n".join([*head, *lines, ""])
-    assert yaml.safe_load(text)["data"]["init_args"]["root"] == str(root)
-    return text
-
-
-def _small_note(small: int) -> list[str]:
-    if small >= CROP:
-        return []
-    return [f"The smallest image has a side of {small} pixels; images below {CROP} are enlarged to that."]
+    bare = sorted(listed - labels.pixels.keys())
+    if options.splits is None and bare:
+        raise DataError(
+            f"{len(bare)} images that are labelled in {options.root} have no label in {options.labels}: "
+            f"{first_few(bare)}. --labels is all labels, those of before and new ones: put the exports into one "
+            f"folder and give that. If labels are to go, add --splits {options.root}."
+        )
+    members = follow_splits(labels.shown(), known)
+    if options.splits is not None:
+        note = f"Splits as in {lists}: {new} labelled images that are on none of its lists train; {len(bare)} names on "
+        return members, [f"{note}them have no label."]
+    notes = [f"The splits stay as they were; {new} images that were not labelled before train."]
+    if earlier is not None and (classes := earlier.get("classes")) not in (None, labels.classes):
+        notes.append(
+            f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: what was trained to "
+            "segment before does not fit."
+        )
+    return members, notes

@@ -1,5 +1,6 @@
 """Splits of few labelled images: seeded, and each with every class where that can be."""
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import get_args
@@ -13,6 +14,8 @@ from smir.seeding import seed_for
 SPLITS: tuple[Split, ...] = get_args(Split)
 _NEEDS_FIRST: tuple[Split, ...] = ("train", "test", "val")
 """Where a class that is too rare for all three goes first; so does an image that could as well go elsewhere."""
+_FEW = 40
+"""Units up to which it is tried to exchange some; with more, dealing alone gives each split what can be had."""
 
 Members = dict[Split, list[str]]
 
@@ -27,7 +30,7 @@ def draw_splits(
 
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas, On the stratification of multi-label data, ECML 2011):
     the rarest class is dealt first, each image to the split that lacks most of it. Here a split that has none of a
-    class yet comes before all others.
+    class yet comes before all others. Of few images, where that can end with a class missing, some are exchanged.
 
     Args:
         classes: Classes that each labelled image shows.
@@ -54,7 +57,39 @@ def draw_splits(
         )
     order = np.random.default_rng(seed_for(seed, "field split")).permutation(len(units)).tolist()
     in_order = list(units.values())
-    return _Dealer([in_order[place] for place in order], classes, shares).deal()
+    dealt = _Dealer([in_order[place] for place in order], classes, shares).deal()
+    if len(units) <= _FEW:
+        _exchange(dealt, classes)
+    return {split: sorted(name for unit in dealt[split] for name in unit) for split in SPLITS}
+
+
+def _exchange(dealt: dict[Split, list[list[str]]], classes: Mapping[str, frozenset[int]]) -> None:
+    """Exchanges units of two splits while more classes come to be in train, else in test, else in val."""
+
+    def shows(unit: list[str]) -> frozenset[int]:
+        return frozenset().union(*(classes[name] for name in unit))
+
+    def covered() -> tuple[int, ...]:
+        return tuple(len(frozenset().union(*map(shows, dealt[split]))) for split in _NEEDS_FIRST)
+
+    def improves(one: Split, other: Split, lacks: frozenset[int]) -> bool:
+        before = covered()
+        for here, there in itertools.product(range(len(dealt[one])), range(len(dealt[other]))):
+            if not lacks & shows(dealt[other][there]) or len(dealt[one][here]) != len(dealt[other][there]):
+                continue
+            dealt[one][here], dealt[other][there] = dealt[other][there], dealt[one][here]
+            if covered() > before:
+                return True
+            dealt[one][here], dealt[other][there] = dealt[other][there], dealt[one][here]
+        return False
+
+    everything = frozenset().union(*classes.values())
+    improved = True
+    while improved:
+        improved = False
+        for one, other in itertools.permutations(_NEEDS_FIRST, 2):
+            lacks = everything - frozenset().union(*map(shows, dealt[one]))
+            improved = improved or (bool(lacks) and improves(one, other, lacks))
 
 
 class _Dealer:
@@ -72,16 +107,16 @@ class _Dealer:
         by_split = dict(zip(SPLITS, shares, strict=True))
         self.lacks = {split: {c: share * n for c, n in self.left.items()} for split, share in by_split.items()}
         self.room = {split: share * len(classes) for split, share in by_split.items()}
-        self.members: Members = {split: [] for split in SPLITS}
+        self.members: dict[Split, list[list[str]]] = {split: [] for split in SPLITS}
         self.has: dict[Split, set[int]] = {split: set() for split in SPLITS}
 
-    def deal(self) -> Members:
+    def deal(self) -> dict[Split, list[list[str]]]:
         while self.units:
             rarest = min((c for c, n in self.left.items() if n), key=lambda c: (self.left[c], c), default=None)
             place = next(i for i, (_, counts) in enumerate(self.units) if rarest is None or rarest in counts)
             unit, counts = self.units.pop(place)
             self._give(unit, counts, self._needy(rarest))
-        return {split: sorted(names) for split, names in self.members.items()}
+        return self.members
 
     def _needy(self, rarest: int | None) -> Split:
         empty = [split for split in _NEEDS_FIRST if not self.members[split]]
@@ -94,7 +129,7 @@ class _Dealer:
         return max(with_room, key=lambda split: (self.lacks[split].get(rarest or 0, 0.0), self.room[split]))
 
     def _give(self, unit: list[str], counts: Counter[int], split: Split) -> None:
-        self.members[split] += unit
+        self.members[split].append(unit)
         self.has[split].update(counts)
         self.room[split] -= len(unit)
         self.left -= counts

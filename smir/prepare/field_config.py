@@ -1,0 +1,70 @@
+"""The config of a field, `data.yaml`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from smir.data.folder import Folder
+from smir.data.statistics import ChannelStatistics, channel_statistics
+from smir.errors import first_few
+from smir.prepare.splits import SPLITS
+from smir.seeding import seed_for
+
+MOST_FOR_STATISTICS = 1000
+"""Images that mean and deviation are taken of; more change the third digit."""
+CROP = 256
+"""Side of the crops of experiments/folder; smaller images are enlarged to it."""
+
+
+def statistics(root: Path, images: str, names: Sequence[str]) -> ChannelStatistics:
+    """Mean and deviation of all images, so that more labels, and so other splits, leave the normalisation as it is."""
+    chance = np.random.default_rng(seed_for("field statistics"))
+    count = min(len(names), MOST_FOR_STATISTICS)
+    chosen = sorted(chance.permutation(len(names))[:count].tolist())
+    return channel_statistics(Folder(root, task="pretrain"), [f"{images}/{names[place]}" for place in chosen])
+
+
+def config_text(
+    root: Path, images: str, masks: str, classes: list[str] | None, channels: ChannelStatistics, small: int
+) -> str:
+    """The config of the data, to be read after one of experiments/folder.
+
+    Args:
+        root: Folder of the field.
+        images: Folder of its images, below it.
+        masks: Folder of its label images.
+        classes: Class names by id; None where there are no labels.
+        channels: Mean and deviation of the images.
+        small: Side in pixels of the smallest image.
+    """
+    options: dict[str, Any] = {"root": str(root), "images": images}
+    if classes is not None:
+        options |= {"labels": masks, "classes": classes, "partial_labels": True}
+        options["split_files"] = {split: f"{split}.txt" for split in SPLITS}
+    options["mean"] = [round(value, 5) for value in channels.mean]
+    options["std"] = [max(round(value, 5), 1e-5) for value in channels.std]
+    if small < CROP:
+        options["min_side"] = small
+    lines = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
+    head = [
+        "# Written by `python -m smir prepare folder`: your images for any config of experiments/folder, as a second",
+        "# --config. The root is relative to where commands are run; change it if you move the folder.",
+        "data:",
+        "  class_path: Folder",
+        "  init_args:",
+    ]
+    text = "\n".join([*head, *lines, ""])
+    assert yaml.safe_load(text)["data"]["init_args"]["root"] == str(root)
+    return text
+
+
+def small_note(sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """What to say of images smaller than a crop, by their sizes."""
+    small = [name for name, size in sizes.items() if min(size) < CROP]
+    if not small:
+        return []
+    return [f"{len(small)} images have a side below {CROP} pixels ({first_few(small)}); they are enlarged to that."]
