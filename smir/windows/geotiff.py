@@ -68,11 +68,23 @@ class RasterSource(Source):
             bands = [meanings.index(color) + 1 for color in _COLORS]
         elif meanings[0] == ColorInterp.gray and set(meanings[1:]) <= {ColorInterp.alpha}:
             bands = [1, 1, 1]
+        elif meanings == [ColorInterp.palette]:
+            raise DataError(self._refusal("Write its colours out: gdal_translate -expand rgb"))
         else:
-            raise DataError(self._refusal("Say which bands are red, green and blue: gdal_translate -b 3 -b 2 -b 1"))
-        if any(file.dtypes[band - 1] != "uint8" for band in bands):
             raise DataError(
-                self._refusal("Bring it to 8 bits as the training images were: gdal_translate -ot Byte -scale")
+                self._refusal(
+                    "Say which bands are red, green and blue, e.g. the third, second and first: gdal_translate -b 3 "
+                    "-b 2 -b 1 -colorinterp red,green,blue"
+                )
+            )
+        if kinds := {file.dtypes[band - 1] for band in bands} - {"uint8"}:
+            # Without a range -scale stretches every band by itself, and every map in another way.
+            span = "0 65535" if kinds == {"uint16"} else "LOWEST HIGHEST"
+            raise DataError(
+                self._refusal(
+                    "Bring it to 8 bits as the training images were (of those with 16 bits smir keeps the high byte): "
+                    f"gdal_translate -ot Byte -scale {span} 0 255"
+                )
             )
         return bands
 

@@ -6,11 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from smir.data.choice import is_georeferenced
+from smir.data.choice import is_georeferenced, is_tiff
 from smir.errors import ConfigError, DataError
 from smir.windows.sources import Source
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def has_rasterio() -> bool:
@@ -30,16 +28,17 @@ def open_source(path: Path, folder: Path, progress: bool = True) -> Source:
         DataError: If it cannot be read.
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise DataError(f"The image {path} is not a file but a folder, a pipe or a device. Remove it.")
     try:
-        with path.open("rb") as file:
-            is_tiff = file.read(4) in _TIFF
+        tiff = is_tiff(path)
     except OSError as error:
         raise DataError(f"The image {path} cannot be read: {error.strerror}.") from error
-    if is_tiff and has_rasterio():
+    if tiff and has_rasterio():
         from smir.windows.geotiff import RasterSource
 
         return RasterSource(path)
-    if is_tiff and _says_where_it_lies(path):
+    if tiff and _says_where_it_lies(path):
         raise ConfigError(
             f"{path} is georeferenced; reading it so that the prediction lies at the same place needs rasterio: "
             "pip install 'smir[geo]'. Or give --data.predict.view whole to see the image as a photograph."

@@ -4,6 +4,7 @@ The file has no name, so that nothing is left of it when the process ends, howev
 """
 
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -26,6 +27,8 @@ _LOADERS = {
     b"RIFF": "webpload",
 }
 """By the first bytes of a file. No other parser is reached, whatever a file is called."""
+_BANDS = {"b-w": (1, 2), "rgb": (3, 4), "srgb": (3, 4)}
+"""Without and with alpha."""
 
 
 class PictureSource(Source):
@@ -74,7 +77,8 @@ class PictureSource(Source):
         loader = next((name for start, name in _LOADERS.items() if head.startswith(start)), None)
         if loader is None:
             raise DataError(
-                f"The image {path} is no JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it."
+                f"The image {path} is no JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it: "
+                f"{_convert(path)}"
             )
         load = getattr(pyvips.Image, loader)
         image = load(str(path), access="sequential", fail_on="error")
@@ -83,11 +87,10 @@ class PictureSource(Source):
         return image
 
     def _check(self, image: pyvips.Image) -> None:
-        if image.format != "uchar" or image.interpretation not in ("srgb", "rgb", "b-w") or image.bands > 4:
+        if image.format != "uchar" or image.bands not in _BANDS.get(image.interpretation, ()):
             raise DataError(
                 f"The image {self.path} has {image.bands} bands of {image.format} ({image.interpretation}); grey or "
-                "RGB of 8 bits, with or without alpha, is read in windows. Convert it: "
-                f"vips colourspace {self.path.name} converted.png srgb"
+                f"RGB of 8 bits, with or without alpha, is read in windows. Convert it: {_convert(self.path)}"
             )
 
     def _check_room(self, folder: Path) -> None:
@@ -98,6 +101,12 @@ class PictureSource(Source):
                 f"to {folder.absolute()} first, which takes {needed / 1e9:.1f} GB; there are {free / 1e9:.1f} GB. Make "
                 "room, or convert it to a TIFF, which is read in place."
             )
+
+
+def _convert(path: Path) -> str:
+    """A command that needs nothing but what is installed with smir."""
+    program = 'python -c "import cv2, sys; cv2.imwrite(sys.argv[2], cv2.imread(sys.argv[1]))"'
+    return f"{program} {shlex.quote(path.name)} {shlex.quote(f'{path.stem}-rgb.png')}"
 
 
 def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:
