@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import math
 import os
 import resource
@@ -310,6 +311,24 @@ def test_what_cannot_be_read(fails, words, tmp_path, name, write, says):
     assert f"The image {tmp_path / name} " in said
     assert says in said
     assert [path.name for path in (tmp_path / "predict").iterdir()] == ["source.json"]
+
+
+def test_bad_images_among_those_read_in_windows_are_skipped_and_told(smir, fails, words, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    damage = {"cut.tif": cut_short, "cut.png": a_cut_png, "deep.tif": sixteen_bits, "five.tif": five_bands}
+    for name, write in damage.items():
+        write(photos / name)
+    write_tiff(photos / "good.tif", photo("good", (300, 400)), photometric="rgb", **UTM)
+    Image.fromarray(photo("small", (96, 120))).save(photos / "small.png")
+    command = words(photos, "--data.on_bad_image=skip")
+    assert "4 of 6 images of the predict list cannot be used" in fails(*command)
+    with pytest.warns(UserWarning, match="Skipped 4 of 6 images of the predict list"):
+        smir(*command, "--data.max_bad_share=0.7")
+    reasons = json.loads((tmp_path / "predict/skipped.json").read_text())["lists"]["predict"]["skipped"]
+    assert {name: str(photos / name) in reason for name, reason in reasons.items()} == dict.fromkeys(damage, True)
+    assert "rows" in reasons["cut.tif"]
+    assert [row["image"] for row in areas(tmp_path / "predict")][::3] == ["good.tif", "small.png"]
 
 
 def test_a_pipe_is_not_waited_for(fails, words, tmp_path):

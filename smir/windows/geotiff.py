@@ -55,6 +55,15 @@ class RasterSource(Source):
             ) from error
         return np.ascontiguousarray(pixels.transpose(1, 2, 0)), valid
 
+    def look_through(self) -> None:
+        """Reads every block once.
+
+        Raises:
+            DataError: If one is damaged.
+        """
+        for _, block in self._file.block_windows(1):
+            self.read(block.row_off, block.col_off, block.height, block.width)
+
     def cache_bytes(self, rows: int, columns: int) -> int:
         """The blocks of the file under a rectangle; under a row of them if its blocks are strips."""
         block_height, block_width = self._file.block_shapes[0]

@@ -3,10 +3,12 @@
 The file has no name, so that nothing is left of it when the process ends, however it ends.
 """
 
+import contextlib
 import os
 import shlex
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,20 +49,15 @@ class PictureSource(Source):
     def __init__(self, path: Path, folder: Path, progress: bool = True) -> None:
         self.path = path
         try:
-            image = self._upright(path)
-            self.height, self.width, self.bands = image.height, image.width, image.bands
-            self._check(image)
-            folder.mkdir(parents=True, exist_ok=True)
-            self._check_room(folder)
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as the source is
-            _decode(image, self._file.fileno(), path.name if progress else None)
+            with _naming_damage(path):
+                image = _upright(path)
+                self.height, self.width, self.bands = image.height, image.width, image.bands
+                folder.mkdir(parents=True, exist_ok=True)
+                self._check_room(folder)
+                self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as the source is
+                _decode(image, self._file.fileno(), path.name if progress else None)
         except OSError as error:
             raise RunError(f"{path} could not be decoded to {folder.absolute()}: {error.strerror}.") from error
-        except pyvips.Error as error:
-            reason = "; ".join(str(error).split("\n")).strip("; ")
-            raise DataError(
-                f"The image {path} is damaged or cut short: {reason}. Copy it again from its source."
-            ) from error
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[UInt8, Bool]:
         """Copies a rectangle; the file is mapped afresh each time, so that what was read is not kept in memory."""
@@ -71,28 +68,6 @@ class PictureSource(Source):
         colors = pixels[..., :3] if self.bands > 2 else np.repeat(pixels[..., :1], 3, axis=-1)
         return colors, valid
 
-    def _upright(self, path: Path) -> pyvips.Image:
-        with path.open("rb") as file:
-            head = file.read(12)
-        loader = next((name for start, name in _LOADERS.items() if head.startswith(start)), None)
-        if loader is None:
-            raise DataError(
-                f"The image {path} is no JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it: "
-                f"{_convert(path)}"
-            )
-        load = getattr(pyvips.Image, loader)
-        image = load(str(path), access="sequential", fail_on="error")
-        if image.get_typeof("orientation") and image.get("orientation") > 1:
-            image = load(str(path), fail_on="error").autorot()  # rows do not come in order any more
-        return image
-
-    def _check(self, image: pyvips.Image) -> None:
-        if image.format != "uchar" or image.bands not in _BANDS.get(image.interpretation, ()):
-            raise DataError(
-                f"The image {self.path} has {image.bands} bands of {image.format} ({image.interpretation}); grey or "
-                f"RGB of 8 bits, with or without alpha, is read in windows. Convert it: {_convert(self.path)}"
-            )
-
     def _check_room(self, folder: Path) -> None:
         needed, free = self.height * self.width * self.bands, shutil.disk_usage(folder).free
         if needed > free:
@@ -101,6 +76,53 @@ class PictureSource(Source):
                 f"to {folder.absolute()} first, which takes {needed / 1e9:.1f} GB; there are {free / 1e9:.1f} GB. Make "
                 "room, or convert it to a TIFF, which is read in place."
             )
+
+
+def look_through(path: Path) -> None:
+    """Decodes a picture to its end, and keeps nothing of it.
+
+    Raises:
+        DataError: If it is damaged, or not an 8-bit grey or RGB image with or without alpha.
+    """
+    with _naming_damage(path), Path(os.devnull).open("wb") as nowhere:
+        _decode(_opened(path), nowhere.fileno(), None)
+
+
+@contextlib.contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except pyvips.Error as error:
+        reason = "; ".join(str(error).split("\n")).strip("; ")
+        raise DataError(
+            f"The image {path} is damaged or cut short: {reason}. Copy it again from its source."
+        ) from error
+
+
+def _upright(path: Path) -> pyvips.Image:
+    image = _opened(path)
+    if image.get_typeof("orientation") and image.get("orientation") > 1:
+        return _opened(path, access="random").autorot()  # rows do not come in order any more
+    return image
+
+
+def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
+    """A picture as it is stored; its header has been read."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    loader = next((name for start, name in _LOADERS.items() if head.startswith(start)), None)
+    if loader is None:
+        raise DataError(
+            f"The image {path} is no JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it: "
+            f"{_convert(path)}"
+        )
+    image = getattr(pyvips.Image, loader)(str(path), access=access, fail_on="error")
+    if image.format != "uchar" or image.bands not in _BANDS.get(image.interpretation, ()):
+        raise DataError(
+            f"The image {path} has {image.bands} bands of {image.format} ({image.interpretation}); grey or RGB of 8 "
+            f"bits, with or without alpha, is read in windows. Convert it: {_convert(path)}"
+        )
+    return image
 
 
 def _convert(path: Path) -> str:
