@@ -125,6 +125,24 @@ def test_an_orthomosaic_is_predicted_as_a_whole_and_inspected_in_tiles(smir, des
     assert " field/images --out inspect" in next_step.closing(["predict"], run)[-1]
 
 
+def test_labels_among_the_photographs_are_not_predicted(smir, desk):
+    smir("prepare", "folder", "--images=photos")
+    run = run_folder(desk, "segment")
+    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images photos")
+    save(desk / "photos/masks/a.png", np.zeros((64, 64), np.uint8))
+    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images field/images")
+
+
+def test_nothing_is_proposed_that_needs_images_that_are_elsewhere(smir, desk, capsys):
+    run = run_folder(desk, "segment")
+    next_step.tell(["predict"], run)
+    assert capsys.readouterr().out == ""
+    smir("prepare", "folder", "--images=photos")
+    capsys.readouterr()
+    next_step.tell(["predict"], run)
+    assert capsys.readouterr().out.rstrip().endswith(" photos --out inspect")
+
+
 def test_make_says_nothing(smir, desk, capsys, monkeypatch):
     run = run_folder(desk, "segment")
     next_step.tell(["fit"], run)
