@@ -8,8 +8,10 @@ import os
 import resource
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -270,6 +272,12 @@ def a_cut_png(path):
     path.write_bytes(path.read_bytes()[:-3000])
 
 
+def a_png_of_a_damaged_size(path):
+    Image.fromarray(photo("ortho", (50, 70))).save(path, format="PNG")
+    header = b"IHDR" + struct.pack(">II", 14_876_728, 80) + path.read_bytes()[24:29]
+    path.write_bytes(path.read_bytes()[:12] + header + struct.pack(">I", zlib.crc32(header)) + path.read_bytes()[33:])
+
+
 def sixteen_bits(path):
     write_tiff(path, photo("ortho", (500, 700)).astype(np.uint16) * 100, photometric="rgb", **UTM)
 
@@ -292,6 +300,7 @@ def with_palette(path):
     [
         ("ortho.tif", cut_short, "is damaged or cut short: rows"),
         ("ortho.png", a_cut_png, "is damaged or cut short"),
+        ("ortho.png", a_png_of_a_damaged_size, "claims to be 14876728 x 80 pixels"),
         (
             "ortho.tif",
             sixteen_bits,

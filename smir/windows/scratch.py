@@ -15,6 +15,7 @@ import numpy as np
 import pyvips
 from tqdm import tqdm
 
+from smir.data.decode import can_hold
 from smir.errors import DataError, RunError
 from smir.preprocessing import UInt8
 from smir.windows.sources import Bool, Source
@@ -117,6 +118,11 @@ def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
             f"{_convert(path)}"
         )
     image = getattr(pyvips.Image, loader)(str(path), access=access, fail_on="error")
+    if not can_hold(size := path.stat().st_size, image.width * image.height):
+        raise DataError(
+            f"The image {path} claims to be {image.width} x {image.height} pixels, in {size:,} bytes, which cannot "
+            "hold them. It is damaged; copy it again from its source."
+        )
     if image.format != "uchar" or image.bands not in _BANDS.get(image.interpretation, ()):
         raise DataError(
             f"The image {path} has {image.bands} bands of {image.format} ({image.interpretation}); grey or RGB of 8 "
