@@ -212,7 +212,7 @@ def test_what_goes_through_windows(tmp_path):
     Image.fromarray(photo("plain", (64, 64))).save(tmp_path / "plain.tif")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     os.mkfifo(tmp_path / "pipe.png")
-    write_tiff(tmp_path / "bands.tif", np.zeros((64, 64, 5), np.uint8), photometric="minisblack")
+    write_tiff(tmp_path / "bands.tif", np.zeros((64, 64, 5), np.uint8), photometric="minisblack", **UTM)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert [name for name in names if Choice("auto", 96).in_windows(tmp_path / name)] == [
         "bands.tif",
