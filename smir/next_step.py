@@ -46,15 +46,16 @@ def tell(words: Sequence[str], run: Path) -> None:
     if "MAKELEVEL" in os.environ:
         return
     with suppress(OSError, ValueError, KeyError, TypeError, yaml.YAMLError, SmirError):  # a hint is not worth an error
-        print("\n".join(closing(words, run)), flush=True)
+        for line in closing(words, run):
+            print(line, flush=True)
 
 
 def closing(words: Sequence[str], run: Path) -> list[str]:
     """The lines of `tell`."""
     data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"]
     inspect = next_line("inspect", "--ckpt", run / _BEST, *_photographs(data), "--out", "inspect")
-    if words[0] == "predict":
-        return [inspect]
+    if words[0] == "predict":  # which needs nothing of the dataset, so that it may be elsewhere
+        return [inspect] if _is_there(data) else []
     if data["init_args"]["task"] == "segment":
         predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
         images = [word for name in _source(data) for word in ("--data.predict_images", name)]
@@ -72,20 +73,31 @@ def next_line(*words: object) -> str:
     return f"Next: python -m smir {shlex.join(map(str, words))}"
 
 
+def _is_there(data: dict[str, Any]) -> bool:
+    """Whether the images that `inspect` would look at are at hand."""
+    return all(Path(place).exists() for place in _photographs(data) or [data["init_args"]["root"]])
+
+
 def _is_folder(data: dict[str, Any]) -> bool:
     return str(data["class_path"]).rpartition(".")[2] == "Folder"
 
 
 def _source(data: dict[str, Any]) -> list[str]:
-    """What `prepare folder` was given, an orthomosaic as a whole; of another `Folder` its images."""
+    """What `prepare folder` was given, an orthomosaic as a whole; of another `Folder` its images.
+
+    A folder that holds other pictures too, such as labels, is not what the next command should read.
+    """
     if not _is_folder(data):
         return []
+    from smir.data.decode import list_images
+
     root = Path(data["init_args"]["root"])
-    with suppress(OSError, ValueError, KeyError):
-        source = str(json.loads((root / "prepared.json").read_text(encoding="utf-8"))["source"])
-        if Path(source).exists():
-            return [source]
-    return [str(root / data["init_args"]["images"])]
+    images = root / data["init_args"]["images"]
+    with suppress(OSError, ValueError, KeyError, SmirError):
+        source = Path(json.loads((root / "prepared.json").read_text(encoding="utf-8"))["source"])
+        if source.is_file() or (source.is_dir() and list_images(source) == list_images(images)):
+            return [str(source)]
+    return [str(images)]
 
 
 def _photographs(data: dict[str, Any]) -> list[str]:

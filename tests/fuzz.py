@@ -15,6 +15,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import struct
 import sys
 import tempfile
@@ -27,12 +28,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import exports
 import numpy as np
+import rasterio
 import torch
 from fakes import SIZE, blocks
 from PIL import Image
+from rasterio.transform import from_origin
 
 from smir.data import Folder
 from smir.data.decode import image_size, read_image, read_label
@@ -45,11 +49,15 @@ from smir.labels.recognise import read_labels
 from smir.mask_table import MaskTable, load_arrays, save_scores
 from smir.network import UNetStride4
 from smir.patches import PatchGrid
+from smir.preprocessing import Classes, Preprocessing
 from smir.provenance import checked, weights_fingerprint
 from smir.reconstruction import ReconstructionModule
 from smir.runs import read_record
 from smir.trust import PACKAGES, scan_file
 from smir.weights import load_pretrained
+from smir.windows.opening import look_through
+from smir.windows.options import PredictOptions
+from smir.windows.predictor import WindowPredictor
 
 TIME_LIMIT = 5.0  # seconds for a case, of which all but a few take milliseconds
 HARD_LIMIT = 60.0  # after which the program stops with the place where it hangs
@@ -228,6 +236,63 @@ def labels(folder: Path) -> Kind:
     return Kind(".png", [_saved(*save) for save in saves], read)
 
 
+def windows(folder: Path) -> Kind:
+    """GeoTIFFs and pictures that `predict` reads in windows, from the file to what it writes."""
+    chance = np.random.default_rng(2)
+    pixels = chance.integers(0, 256, (40, 56, 3), np.uint8).repeat(2, 0)
+    rgb, holes = Image.fromarray(pixels), np.full((80, 56, 1), 255, np.uint8)
+    holes[:9] = 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = [
+        *((rgb, form, {}) for form in ("JPEG", "PNG", "WEBP", "TIFF")),
+        *((rgb.convert(mode), "PNG", {}) for mode in ("L", "P", "RGBA", "1")),
+        (rgb, "JPEG", {"exif": exif}),
+        (rgb, "JPEG", {"progressive": True}),
+    ]
+    alpha = {"photometric": "rgb", "alpha": "yes"}
+    maps = [
+        _geotiff(pixels, photometric="rgb", nodata=0),
+        _geotiff(pixels, photometric="rgb", crs="EPSG:4326", transform=from_origin(8, 52, 1e-6, 1e-6)),
+        _geotiff(pixels, photometric="ycbcr", compress="jpeg", tiled=True, blockxsize=32, blockysize=32),
+        _geotiff(pixels[..., :1], compress="lzw", blockysize=16, BIGTIFF="YES"),
+        _geotiff(np.concatenate([pixels, holes], axis=2), compress="deflate", interleave="band", **alpha),
+        _geotiff(np.concatenate([pixels, holes], axis=2), compress="deflate", predictor=2, tiled=True, **alpha),
+    ]
+
+    def forward(images: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(images).permute(0, 3, 1, 2).float()
+
+    preprocessing, options = Preprocessing((0.5,) * 3, (0.2,) * 3, 256), PredictOptions(view="windows")
+    predictor = WindowPredictor(forward, preprocessing, Classes.named(["a", "b", "c"]), 2.0, options, progress=False)
+
+    def read(path: Path) -> None:
+        look_through(path)
+        try:
+            areas = predictor.predict(path, path.name, folder / "predicted" / path.stem)
+        except SmirError as error:  # then it would not have been skipped
+            raise AssertionError(f"looked through, and yet refused: {error}") from error
+        (labels,) = (file for file in (folder / "predicted").glob("*.*") if ".preview" not in file.name)
+        with rasterio.open(labels) as file:
+            counts = np.bincount(file.read(1).ravel(), minlength=256)
+        assert counts[:3].tolist() == areas.pixels.tolist()
+        assert (counts[255], counts.sum()) == (areas.void, areas.void + areas.pixels.sum())
+        shutil.rmtree(folder / "predicted")
+
+    return Kind(".tif", [*(_saved(*save) for save in pictures), *maps, *maps], read)
+
+
+def _geotiff(image: np.ndarray, **profile: Any) -> bytes:
+    """A GeoTIFF of bands (H, W, C), in UTM unless it is said otherwise."""
+    height, width, count = image.shape
+    profile = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5.7e6, 0.05, 0.05), **profile}
+    shape = {"height": height, "width": width, "count": count, "dtype": "uint8"}
+    with rasterio.MemoryFile() as memory:
+        with memory.open(driver="GTiff", **shape, **profile) as file:
+            file.write(np.moveaxis(image, -1, 0))
+        return memory.read()
+
+
 def _saved(image: Image.Image, form: str, options: dict[str, object]) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format=form, **options)
@@ -368,8 +433,9 @@ def records(folder: Path) -> Kind:
 
 
 KINDS = {
-    "image": (images, 0.25),
-    "label": (labels, 0.15),
+    "image": (images, 0.2),
+    "window": (windows, 0.1),
+    "label": (labels, 0.1),
     "annotation": (annotations, 0.12),
     "cvat": (cvat, 0.03),
     "list": (lists, 0.12),

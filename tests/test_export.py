@@ -130,6 +130,20 @@ def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
     assert "holds no test of these weights" in (tmp_path / "x/README.md").read_text()
 
 
+def test_the_card_speaks_of_what_is_there_alone(smir, tmp_path):
+    save(tmp_path / "a.ckpt", tiny)
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    pretraining = {"kind": "file", "experiment": "p", "inputs": {"weights": {"kind": "imagenet"}}}
+    content["smir"]["origin"] = {"inputs": {"weights": pretraining}}
+    torch.save(content, tmp_path / "a.ckpt")
+    smir("export", "--ckpt=a.ckpt", "--formats=weights")
+    card = (tmp_path / "exported/README.md").read_text()
+    for absent in ("model.onnx", "model.pt2", "smir.json", "uint8 RGB, 0", "library_name"):  # smp has no such network
+        assert absent not in card
+    assert "normalised with mean (0.4, 0.5, 0.3)" in card
+    assert "started from ImageNet weights, whose terms" in card  # by way of a pretraining
+
+
 # Each format
 
 
@@ -212,6 +226,7 @@ def test_smp_reads_a_network_of_its_own(smir, tmp_path, monkeypatch):
         expected = module.network(image)
         assert torch.equal(model(image), expected)
         assert torch.equal(plain(image), expected)
+    assert "library_name: segmentation-models-pytorch" in (tmp_path / "exported/README.md").read_text()
     Image.fromarray(smooth()).save(tmp_path / "photo.png")
     run_here(tmp_path / "exported/run_smp.py", monkeypatch)
     assert equal_share(tmp_path, module) > 0.99

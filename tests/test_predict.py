@@ -2,9 +2,16 @@
 
 import csv
 import importlib.util
+import json
 import math
+import os
 import resource
+import shlex
 import signal
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +21,8 @@ import torch
 from conftest import EXPERIMENTS, QUIET
 from fakes import photo, write_folder
 from networks import trained_like
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+from rasterio.enums import ColorInterp
 from rasterio.transform import Affine, from_origin
 
 from smir.__main__ import main
@@ -203,8 +211,11 @@ def test_what_goes_through_windows(tmp_path):
     write_tiff(tmp_path / "geo.tif", photo("geo", (64, 64)), photometric="rgb", **UTM)
     Image.fromarray(photo("plain", (64, 64))).save(tmp_path / "plain.tif")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    os.mkfifo(tmp_path / "pipe.png")
+    write_tiff(tmp_path / "bands.tif", np.zeros((64, 64, 5), np.uint8), photometric="minisblack", **UTM)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert [name for name in names if Choice("auto", 96).in_windows(tmp_path / name)] == [
+        "bands.tif",
         "geo.tif",
         "larger.png",
         "strip.png",
@@ -261,6 +272,12 @@ def a_cut_png(path):
     path.write_bytes(path.read_bytes()[:-3000])
 
 
+def a_png_of_a_damaged_size(path):
+    Image.fromarray(photo("ortho", (50, 70))).save(path, format="PNG")
+    header = b"IHDR" + struct.pack(">II", 14_876_728, 80) + path.read_bytes()[24:29]
+    path.write_bytes(path.read_bytes()[:12] + header + struct.pack(">I", zlib.crc32(header)) + path.read_bytes()[33:])
+
+
 def sixteen_bits(path):
     write_tiff(path, photo("ortho", (500, 700)).astype(np.uint16) * 100, photometric="rgb", **UTM)
 
@@ -269,17 +286,30 @@ def five_bands(path):
     write_tiff(path, np.zeros((500, 700, 5), np.uint8), photometric="minisblack", **UTM)
 
 
+def floating_point(path):
+    write_tiff(path, np.zeros((500, 700, 3), np.float32), photometric="rgb", **UTM)
+
+
+def with_palette(path):
+    with rasterio.open(path, "w", driver="GTiff", height=50, width=70, count=1, dtype="uint8", **UTM) as file:
+        file.write_colormap(1, {0: (9, 9, 9, 255)})
+
+
 @pytest.mark.parametrize(
     ("name", "write", "says"),
     [
         ("ortho.tif", cut_short, "is damaged or cut short: rows"),
         ("ortho.png", a_cut_png, "is damaged or cut short"),
+        ("ortho.png", a_png_of_a_damaged_size, "claims to be 14876728 x 80 pixels"),
         (
             "ortho.tif",
             sixteen_bits,
             "3 bands: red (uint16), green (uint16), blue (uint16). Red, green and blue",
         ),
+        ("ortho.tif", sixteen_bits, "gdal_translate -ot Byte -scale 0 65535 0 255 ortho.tif rgb.tif"),
+        ("ortho.tif", floating_point, "-scale LOWEST HIGHEST 0 255 ortho.tif"),
         ("ortho.tif", five_bands, "has 5 bands: gray (uint8), undefined (uint8)"),
+        ("ortho.tif", with_palette, "gdal_translate -expand rgb ortho.tif rgb.tif"),
         ("ortho.tif", lambda path: path.write_bytes(b"II*\0nonsense"), "cannot be read as a TIFF"),
         ("ortho.tif", lambda path: path.write_bytes(b"no image"), "is no JPEG, PNG, WebP or TIFF"),
     ],
@@ -290,6 +320,61 @@ def test_what_cannot_be_read(fails, words, tmp_path, name, write, says):
     assert f"The image {tmp_path / name} " in said
     assert says in said
     assert [path.name for path in (tmp_path / "predict").iterdir()] == ["source.json"]
+
+
+def test_bad_images_among_those_read_in_windows_are_skipped_and_told(smir, fails, words, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    damage = {"cut.tif": cut_short, "cut.png": a_cut_png, "deep.tif": sixteen_bits, "five.tif": five_bands}
+    for name, write in damage.items():
+        write(photos / name)
+    write_tiff(photos / "good.tif", photo("good", (300, 400)), photometric="rgb", **UTM)
+    Image.fromarray(photo("small", (96, 120))).save(photos / "small.png")
+    command = words(photos, "--data.on_bad_image=skip")
+    assert "4 of 6 images of the predict list cannot be used" in fails(*command)
+    with pytest.warns(UserWarning, match="Skipped 4 of 6 images of the predict list"):
+        smir(*command, "--data.max_bad_share=0.7")
+    reasons = json.loads((tmp_path / "predict/skipped.json").read_text())["lists"]["predict"]["skipped"]
+    assert {name: str(photos / name) in reason for name, reason in reasons.items()} == dict.fromkeys(damage, True)
+    assert "rows" in reasons["cut.tif"]
+    assert [row["image"] for row in areas(tmp_path / "predict")][::3] == ["good.tif", "small.png"]
+
+
+def test_a_pipe_is_not_waited_for(fails, words, tmp_path):
+    (tmp_path / "photos").mkdir()
+    os.mkfifo(tmp_path / "photos/a.png")
+    assert "a.png is not a file but" in fails(*words(tmp_path / "photos", "--data.predict.view=windows"))
+
+
+def cmyk(path):
+    Image.fromarray(photo("ortho", (500, 700))).convert("CMYK").save(path, format="JPEG")
+
+
+def deep(path):
+    Image.fromarray(photo("ortho", (500, 700))[..., 0].astype(np.uint16) * 256).save(path, format="PNG")
+
+
+@pytest.mark.parametrize("write", [cmyk, deep, lambda path: Image.new("RGB", (700, 500)).save(path, format="BMP")])
+def test_the_command_that_converts_a_picture_makes_one_that_is_read(smir, fails, words, tmp_path, write):
+    write(tmp_path / "big one.png")
+    said = fails(*words(tmp_path / "big one.png", "--data.predict.view=windows"))
+    command = shlex.split(said.rpartition("Convert it: ")[2])
+    subprocess.run([sys.executable, *command[1:]], check=True, cwd=tmp_path)
+    smir(*words(tmp_path / "big one-rgb.png", "--data.predict.view=windows"))
+    assert list(tmp_path.glob("predict*/big one-rgb.png"))
+
+
+def test_bands_are_found_by_their_meaning(smir, run, words, tmp_path):
+    """Pillow knows no such TIFF, so that its header does not tell what it is."""
+    image = photo("ortho", (500, 700))
+    write_tiff(tmp_path / "bgr.tif", image[..., ::-1], photometric="minisblack", **UTM)
+    with rasterio.open(tmp_path / "bgr.tif", "r+") as file:
+        file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(tmp_path / "bgr.tif")
+    smir(*words(tmp_path / "bgr.tif"))
+    with rasterio.open(tmp_path / "predict/bgr.tif") as file:
+        assert (file.read(1) == expected_labels(run, image)).all()
 
 
 def test_without_the_extra(smir, fails, words, tmp_path, monkeypatch):

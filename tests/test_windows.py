@@ -16,10 +16,12 @@ from smir.errors import CheckpointError, ConfigError
 from smir.network import UNetStride4
 from smir.preprocessing import VOID, Classes
 from smir.segmentation import SegmentationModule
+from smir.windows.areas import Areas
 from smir.windows.context import TOLERANCE, measure_context
 from smir.windows.layout import OVERLAP, Side
 from smir.windows.options import PredictOptions
 from smir.windows.png import PalettePng
+from smir.windows.preview import Preview
 from smir.windows.segment import describe, plan, probabilities_of
 from smir.windows.sources import ArraySource
 from smir.windows.sweep import Sweep, Tile
@@ -187,6 +189,14 @@ def test_probabilities_add_up():
     steps = probabilities_of(Tile(0, 0, logits, np.zeros((40, 50, 3), np.uint8), valid), 21).astype(int)
     assert (steps.sum(axis=0) == np.where(valid, 255, 0)).all()
     assert np.abs(steps / 255 - logits.softmax(dim=0).numpy())[:, valid].max() < 1 / 255
+
+
+def test_the_legend_of_a_narrow_image_can_be_read():
+    classes = Classes.named(["soil", "crop", "weed"])
+    narrow, wide = (Preview(50, width, classes).picture(Areas.none_yet("a", 3)) for width in (3, 200))
+    assert (narrow[:50] == 255).all()  # no tile came
+    assert (narrow[50:] == wide[50:, : narrow.shape[1]]).all()
+    assert narrow.shape[1] > 9 * len("soil: 0.0%")
 
 
 def test_a_png_written_row_by_row_is_read_by_others():

@@ -135,6 +135,24 @@ def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys
     )
 
 
+def test_labels_among_the_photographs_are_not_predicted(smir, desk):
+    smir("prepare", "folder", "--images=photos")
+    run = run_folder(desk, "segment")
+    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images photos")
+    save(desk / "photos/masks/a.png", np.zeros((64, 64), np.uint8))
+    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images field/images")
+
+
+def test_nothing_is_proposed_that_needs_images_that_are_elsewhere(smir, desk, capsys):
+    run = run_folder(desk, "segment")
+    next_step.tell(["predict"], run)
+    assert capsys.readouterr().out == ""
+    smir("prepare", "folder", "--images=photos")
+    capsys.readouterr()
+    next_step.tell(["predict"], run)
+    assert capsys.readouterr().out.rstrip().endswith(" photos --out inspect")
+
+
 def test_make_says_nothing(smir, desk, capsys, monkeypatch):
     run = run_folder(desk, "segment")
     next_step.tell(["fit"], run)

@@ -1,5 +1,6 @@
 """Which images are read in windows, told by their headers alone."""
 
+import contextlib
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from smir.windows.options import VIEW
 
 MUCH_LARGER = 4
 """In shortest sides of the training images."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
 
 
@@ -26,9 +28,15 @@ class Choice:
         self.view, self.trained_side = view, trained_side
 
     def in_windows(self, path: Path) -> bool:
-        """Whether an image is read in windows. One whose header cannot be read is not: seeing it whole says why."""
+        """Whether an image is read in windows.
+
+        A TIFF whose header is beyond Pillow (many bands, floating point) is: the reader of GeoTIFFs knows more kinds.
+        Any other file whose header cannot be read is not: seeing it whole says why.
+        """
         if self.view != "auto":
             return self.view == "windows"
+        if not path.is_file():  # opening a pipe would wait for ever
+            return False
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -38,9 +46,21 @@ class Choice:
         except Image.DecompressionBombError:
             return True
         except Exception:  # the parsers of headers raise all kinds of errors on damaged files
+            with contextlib.suppress(OSError):
+                return is_tiff(path)
             return False
         much_larger = self.trained_side is not None and short >= MUCH_LARGER * self.trained_side
         return georeferenced or much_larger or long > MAX_ASPECT * short
+
+
+def is_tiff(path: Path) -> bool:
+    """Whether a file begins as TIFFs do.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(4) in _TIFF
 
 
 def is_georeferenced(image: Image.Image) -> bool:

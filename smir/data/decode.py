@@ -54,13 +54,18 @@ def _open(path: Path, kind: str) -> Image.Image:
             f"({', '.join(FORMATS)}, by its content): {error}. Replace or remove the file."
         ) from error
     width, height = image.size
-    if width * height > max(_BOMB_PIXELS, min(MAX_PIXELS, _BOMB_RATIO * status.st_size)):
+    if width * height > MAX_PIXELS or not can_hold(status.st_size, width * height):
         image.close()
         raise DataError(
             f"The {kind} {path} claims to be {width} x {height} pixels, in {status.st_size:,} bytes. A file of that "
             f"size cannot hold them, or they are more than {MAX_PIXELS:,}. Replace it, or cut it into tiles."
         )
     return image
+
+
+def can_hold(size: int, pixels: int) -> bool:
+    """Whether a file of so many bytes can be an image of so many pixels."""
+    return pixels <= max(_BOMB_PIXELS, _BOMB_RATIO * size)
 
 
 def _guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:

@@ -100,10 +100,14 @@ class Listing(abc.ABC):
     def _usable_images(self, name: str, files: FileList) -> FileList:
         if self.on_bad_image == "error":
             return files
+        from smir.windows.opening import look_through  # which imports from this package
+
         images, choice = Images(files, self.min_side), self.choice()
 
         def read(place: int) -> None:
-            if name != "predict" or not choice.in_windows(files.path(place)):  # reading those takes hours
+            if name == "predict" and choice.in_windows(files.path(place)):
+                look_through(files.path(place))
+            else:
                 images.read(place)
 
         kept = self.screening.usable(name, [files], read)

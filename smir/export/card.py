@@ -10,7 +10,7 @@ import yaml
 
 from smir import __version__
 from smir.export.source import Source
-from smir.network import PAD_MULTIPLE
+from smir.network import PAD_MULTIPLE, SmpNetwork
 from smir.segmentation import SegmentationModule
 
 NAME = "README.md"
@@ -41,16 +41,17 @@ class ExportedFile:
 def card(source: Source, files: Sequence[ExportedFile]) -> str:
     """Returns the model card as Markdown."""
     name = source.origin.get("experiment") or source.path.stem
-    sections = [_front_matter(source), f"# {name}\n", *_introduction(source), _files(files), _input(source)]
+    sections = [_front_matter(source), f"# {name}\n", *_introduction(source), _files(files), _input(source, files)]
     if isinstance(source.module, SegmentationModule):
         sections += [_classes(source.module), _metrics(source)]
     return "\n".join([*sections, _data(source), _licence(source)])
 
 
 def _front_matter(source: Source) -> str:
-    """What model hubs read."""
+    """What model hubs read; they show how to load a model with the library that is named."""
+    library = {"library_name": "segmentation-models-pytorch"} if isinstance(source.module.network, SmpNetwork) else {}
     task = {"pipeline_tag": "image-segmentation"} if source.module.task == "segment" else {}
-    fields = {"library_name": "segmentation-models-pytorch", **task, "tags": ["smir"]}
+    fields = {**library, **task, "tags": ["smir"]}
     return f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n"
 
 
@@ -76,28 +77,37 @@ def _files(files: Sequence[ExportedFile]) -> str:
     return "\n".join(lines)
 
 
-def _input(source: Source) -> str:
+def _input(source: Source, files: Sequence[ExportedFile]) -> str:
     preprocessing = source.module.preprocessing
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
+    names = [file.path.name for file in files]
+    programs = ", ".join(f"`{name}`" for name in names if not name.endswith(".safetensors"))
     lines = [
         "## Input and output",
         "",
         f"The network saw images resized to a shortest side of **{preprocessing.view_size} pixels** (bilinear, without "
-        "antialiasing); objects of another size in pixels it does not know.",
+        f"antialiasing), padded by reflection at the bottom and right to multiples of {PAD_MULTIPLE}; objects of "
+        "another size in pixels it does not know.",
         "",
-        f"- `*.safetensors`: the network takes RGB in [0, 1], normalised with mean ({mean}) and standard deviation "
-        f"({std}) of the channels.",
     ]
+    if any(name.endswith(".safetensors") for name in names):
+        lines.append(
+            f"- `*.safetensors`: the network takes RGB in [0, 1], normalised with mean ({mean}) and standard deviation "
+            f"({std}) of the channels."
+        )
+    if programs:
+        lines.append(
+            f"- {programs}: `image` is **uint8 RGB, 0 to 255, (batch, 3, height, width)**; the normalisation with mean "
+            f"({mean}) and standard deviation ({std}) is inside. Batch, height and width are free, height and width "
+            "multiples of 32, but for what the table says."
+        )
     if source.module.task == "segment":
-        lines += [
-            "- `model.onnx`, `model.pt2`: `image` is **uint8 RGB, 0 to 255, (batch, 3, height, width)**; the "
-            "normalisation is inside. Batch, height and width are free, height and width multiples of 32, but for what "
-            "the table says. "
-            f"smir, and the scripts too, pads by reflection at the bottom and right to multiples of {PAD_MULTIPLE}.",
-            "- The output `logits` is float32 (batch, classes, height, width). The label of a pixel is the class with "
-            "the highest; a softmax over the classes gives probabilities.",
-        ]
-    lines += ["- Every file carries these settings as JSON: in its metadata under `smir`, `model.pt2` as `smir.json`."]
+        lines.append(
+            "- The output, `logits`, is float32 (batch, classes, height, width). The label of a pixel is the class "
+            "with the highest; a softmax over the classes gives probabilities."
+        )
+    beside = ", `model.pt2` as `smir.json`" if "model.pt2" in names else ""
+    lines.append(f"- Every file carries these settings as JSON: in its metadata under `smir`{beside}.")
     return "\n".join([*lines, ""])
 
 
@@ -170,11 +180,15 @@ def _start(weights: dict[str, Any]) -> str:
     return f"the run `{weights['experiment']}`, seed {weights.get('seed')}, pretrained{on} ({file})"
 
 
+def _from_imagenet(origin: dict[str, Any]) -> bool:
+    """Whether ImageNet weights are where a run began, or the pretraining that it began with."""
+    weights = (origin.get("inputs") or {}).get("weights") or {}
+    return weights.get("kind") == "imagenet" or (bool(weights) and _from_imagenet(weights))
+
+
 def _licence(source: Source) -> str:
-    weights = (source.origin.get("inputs") or {}).get("weights") or {}
-    imagenet = (
-        " They started from ImageNet weights, whose terms apply too." if weights.get("kind") == "imagenet" else ""
-    )
+    started = _from_imagenet(source.origin)
+    imagenet = " They started from ImageNet weights, whose terms apply too." if started else ""
     return "\n".join(
         [
             "## Licence",

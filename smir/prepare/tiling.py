@@ -39,7 +39,8 @@ def _conversion(image: pyvips.Image, name: str, grey: bool) -> str:
     bands = "" if image.bands < 3 else "-b 1 -b 2 -b 3 "
     if not bands and not grey:
         bands = "-b 1 -b 1 -b 1 "
-    scale = "" if (grey and image.bands == 1) or image.format == "uchar" else "-scale "
+    span = "0 65535" if image.format == "ushort" else "LOWEST HIGHEST"  # else each band is stretched by itself
+    scale = "" if (grey and image.bands == 1) or image.format == "uchar" else f"-scale {span} 0 255 "
     return f"gdal_translate {bands}-ot Byte {scale}{shlex.quote(name)} converted.tif"
 
 

@@ -55,6 +55,15 @@ class RasterSource(Source):
             ) from error
         return np.ascontiguousarray(pixels.transpose(1, 2, 0)), valid
 
+    def look_through(self) -> None:
+        """Reads every block once.
+
+        Raises:
+            DataError: If one is damaged.
+        """
+        for _, block in self._file.block_windows(1):
+            self.read(block.row_off, block.col_off, block.height, block.width)
+
     def cache_bytes(self, rows: int, columns: int) -> int:
         """The blocks of the file under a rectangle; under a row of them if its blocks are strips."""
         block_height, block_width = self._file.block_shapes[0]
@@ -68,11 +77,23 @@ class RasterSource(Source):
             bands = [meanings.index(color) + 1 for color in _COLORS]
         elif meanings[0] == ColorInterp.gray and set(meanings[1:]) <= {ColorInterp.alpha}:
             bands = [1, 1, 1]
+        elif meanings == [ColorInterp.palette]:
+            raise DataError(self._refusal("Write its colours out: gdal_translate -expand rgb"))
         else:
-            raise DataError(self._refusal("Say which bands are red, green and blue: gdal_translate -b 3 -b 2 -b 1"))
-        if any(file.dtypes[band - 1] != "uint8" for band in bands):
             raise DataError(
-                self._refusal("Bring it to 8 bits as the training images were: gdal_translate -ot Byte -scale")
+                self._refusal(
+                    "Say which bands are red, green and blue, e.g. the third, second and first: gdal_translate -b 3 "
+                    "-b 2 -b 1 -colorinterp red,green,blue"
+                )
+            )
+        if kinds := {file.dtypes[band - 1] for band in bands} - {"uint8"}:
+            # Without a range -scale stretches every band by itself, and every map in another way.
+            span = "0 65535" if kinds == {"uint16"} else "LOWEST HIGHEST"
+            raise DataError(
+                self._refusal(
+                    "Bring it to 8 bits as the training images were (of those with 16 bits smir keeps the high byte): "
+                    f"gdal_translate -ot Byte -scale {span} 0 255"
+                )
             )
         return bands
 

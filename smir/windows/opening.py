@@ -6,11 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from smir.data.choice import is_georeferenced
+from smir.data.choice import is_georeferenced, is_tiff
 from smir.errors import ConfigError, DataError
 from smir.windows.sources import Source
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def has_rasterio() -> bool:
@@ -30,23 +28,46 @@ def open_source(path: Path, folder: Path, progress: bool = True) -> Source:
         DataError: If it cannot be read.
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
-    try:
-        with path.open("rb") as file:
-            is_tiff = file.read(4) in _TIFF
-    except OSError as error:
-        raise DataError(f"The image {path} cannot be read: {error.strerror}.") from error
-    if is_tiff and has_rasterio():
+    if _is_for_rasterio(path):
         from smir.windows.geotiff import RasterSource
 
         return RasterSource(path)
-    if is_tiff and _says_where_it_lies(path):
+    from smir.windows.scratch import PictureSource
+
+    return PictureSource(path, folder, progress)
+
+
+def look_through(path: Path) -> None:
+    """Decodes an image to its end, and keeps nothing of it: what passes can be read in windows.
+
+    Raises:
+        DataError: If it cannot.
+        ConfigError: If it is georeferenced and the extra that keeps that is not installed.
+    """
+    if _is_for_rasterio(path):
+        from smir.windows.geotiff import RasterSource
+
+        RasterSource(path).look_through()
+    else:
+        from smir.windows import scratch
+
+        scratch.look_through(path)
+
+
+def _is_for_rasterio(path: Path) -> bool:
+    """Whether an image is a TIFF that rasterio reads; `open_source` tells of the errors."""
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise DataError(f"The image {path} is not a file but a folder, a pipe or a device. Remove it.")
+    try:
+        tiff = is_tiff(path)
+    except OSError as error:
+        raise DataError(f"The image {path} cannot be read: {error.strerror}.") from error
+    if tiff and not has_rasterio() and _says_where_it_lies(path):
         raise ConfigError(
             f"{path} is georeferenced; reading it so that the prediction lies at the same place needs rasterio: "
             "pip install 'smir[geo]'. Or give --data.predict.view whole to see the image as a photograph."
         )
-    from smir.windows.scratch import PictureSource
-
-    return PictureSource(path, folder, progress)
+    return tiff and has_rasterio()
 
 
 def _says_where_it_lies(path: Path) -> bool:

@@ -48,19 +48,25 @@ class Preview:
         return sums
 
     def picture(self, areas: Areas) -> UInt8:
-        """RGB (h, w, 3), the legend below."""
+        """RGB (h, w, 3), the legend below; wide enough for it."""
         mean = np.where(self._counts > 0, self._sums / self._counts.clip(min=1), 255)
-        return np.concatenate([mean.round().astype(np.uint8), _legend(mean.shape[1], self.classes, areas)])
+        legend = _legend(mean.shape[1], self.classes, areas)
+        beside = [(0, 0), (0, legend.shape[1] - mean.shape[1]), (0, 0)]
+        return np.concatenate([np.pad(mean.round().astype(np.uint8), beside, constant_values=255), legend])
 
 
 def _legend(width: int, classes: Classes, areas: Areas) -> UInt8:
-    """A line for every class: its colour, name, share and area; several beside each other where there is room."""
+    """A line for every class: its colour, name, share and area; several beside each other where there is room.
+
+    RGB (h, w, 3), wider than asked for where an entry needs it.
+    """
     entries = []
     for row, color in zip(areas.rows(classes), classes.colors, strict=True):
         ground = f", {float(row[5]):,.1f} m2" if row[5] else ""
         entries.append((f"{row[1]}: {float(row[4]):.1%}{ground}", color))
-    column = max(9 * max(len(text) for text, _ in entries) + 2 * _SWATCH, 1)
-    per_line = max(1, width // column)
+    column = 9 * max(len(text) for text, _ in entries) + 2 * _SWATCH
+    width = max(width, column)
+    per_line = width // column
     lines = -(-len(entries) // per_line)
     canvas = np.full((lines * _LINE + 8, width, 3), 255, dtype=np.uint8)
     for place, (text, color) in enumerate(entries):

@@ -3,15 +3,19 @@
 The file has no name, so that nothing is left of it when the process ends, however it ends.
 """
 
+import contextlib
 import os
+import shlex
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyvips
 from tqdm import tqdm
 
+from smir.data.decode import can_hold
 from smir.errors import DataError, RunError
 from smir.preprocessing import UInt8
 from smir.windows.sources import Bool, Source
@@ -26,6 +30,8 @@ _LOADERS = {
     b"RIFF": "webpload",
 }
 """By the first bytes of a file. No other parser is reached, whatever a file is called."""
+_BANDS = {"b-w": (1, 2), "rgb": (3, 4), "srgb": (3, 4)}
+"""Without and with alpha."""
 
 
 class PictureSource(Source):
@@ -44,20 +50,15 @@ class PictureSource(Source):
     def __init__(self, path: Path, folder: Path, progress: bool = True) -> None:
         self.path = path
         try:
-            image = self._upright(path)
-            self.height, self.width, self.bands = image.height, image.width, image.bands
-            self._check(image)
-            folder.mkdir(parents=True, exist_ok=True)
-            self._check_room(folder)
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as the source is
-            _decode(image, self._file.fileno(), path.name if progress else None)
+            with _naming_damage(path):
+                image = _upright(path)
+                self.height, self.width, self.bands = image.height, image.width, image.bands
+                folder.mkdir(parents=True, exist_ok=True)
+                self._check_room(folder)
+                self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # open as long as the source is
+                _decode(image, self._file.fileno(), path.name if progress else None)
         except OSError as error:
             raise RunError(f"{path} could not be decoded to {folder.absolute()}: {error.strerror}.") from error
-        except pyvips.Error as error:
-            reason = "; ".join(str(error).split("\n")).strip("; ")
-            raise DataError(
-                f"The image {path} is damaged or cut short: {reason}. Copy it again from its source."
-            ) from error
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[UInt8, Bool]:
         """Copies a rectangle; the file is mapped afresh each time, so that what was read is not kept in memory."""
@@ -68,28 +69,6 @@ class PictureSource(Source):
         colors = pixels[..., :3] if self.bands > 2 else np.repeat(pixels[..., :1], 3, axis=-1)
         return colors, valid
 
-    def _upright(self, path: Path) -> pyvips.Image:
-        with path.open("rb") as file:
-            head = file.read(12)
-        loader = next((name for start, name in _LOADERS.items() if head.startswith(start)), None)
-        if loader is None:
-            raise DataError(
-                f"The image {path} is no JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it."
-            )
-        load = getattr(pyvips.Image, loader)
-        image = load(str(path), access="sequential", fail_on="error")
-        if image.get_typeof("orientation") and image.get("orientation") > 1:
-            image = load(str(path), fail_on="error").autorot()  # rows do not come in order any more
-        return image
-
-    def _check(self, image: pyvips.Image) -> None:
-        if image.format != "uchar" or image.interpretation not in ("srgb", "rgb", "b-w") or image.bands > 4:
-            raise DataError(
-                f"The image {self.path} has {image.bands} bands of {image.format} ({image.interpretation}); grey or "
-                "RGB of 8 bits, with or without alpha, is read in windows. Convert it: "
-                f"vips colourspace {self.path.name} converted.png srgb"
-            )
-
     def _check_room(self, folder: Path) -> None:
         needed, free = self.height * self.width * self.bands, shutil.disk_usage(folder).free
         if needed > free:
@@ -98,6 +77,64 @@ class PictureSource(Source):
                 f"to {folder.absolute()} first, which takes {needed / 1e9:.1f} GB; there are {free / 1e9:.1f} GB. Make "
                 "room, or convert it to a TIFF, which is read in place."
             )
+
+
+def look_through(path: Path) -> None:
+    """Decodes a picture to its end, and keeps nothing of it.
+
+    Raises:
+        DataError: If it is damaged, or not an 8-bit grey or RGB image with or without alpha.
+    """
+    with _naming_damage(path), Path(os.devnull).open("wb") as nowhere:
+        _decode(_opened(path), nowhere.fileno(), None)
+
+
+@contextlib.contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except pyvips.Error as error:
+        reason = "; ".join(str(error).split("\n")).strip("; ")
+        raise DataError(
+            f"The image {path} is damaged or cut short: {reason}. Copy it again from its source."
+        ) from error
+
+
+def _upright(path: Path) -> pyvips.Image:
+    image = _opened(path)
+    if image.get_typeof("orientation") and image.get("orientation") > 1:
+        return _opened(path, access="random").autorot()  # rows do not come in order any more
+    return image
+
+
+def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
+    """A picture as it is stored; its header has been read."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    loader = next((name for start, name in _LOADERS.items() if head.startswith(start)), None)
+    if loader is None:
+        raise DataError(
+            f"The image {path} is no JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it: "
+            f"{_convert(path)}"
+        )
+    image = getattr(pyvips.Image, loader)(str(path), access=access, fail_on="error")
+    if not can_hold(size := path.stat().st_size, image.width * image.height):
+        raise DataError(
+            f"The image {path} claims to be {image.width} x {image.height} pixels, in {size:,} bytes, which cannot "
+            "hold them. It is damaged; copy it again from its source."
+        )
+    if image.format != "uchar" or image.bands not in _BANDS.get(image.interpretation, ()):
+        raise DataError(
+            f"The image {path} has {image.bands} bands of {image.format} ({image.interpretation}); grey or RGB of 8 "
+            f"bits, with or without alpha, is read in windows. Convert it: {_convert(path)}"
+        )
+    return image
+
+
+def _convert(path: Path) -> str:
+    """A command that needs nothing but what is installed with smir."""
+    program = 'python -c "import cv2, sys; cv2.imwrite(sys.argv[2], cv2.imread(sys.argv[1]))"'
+    return f"{program} {shlex.quote(path.name)} {shlex.quote(f'{path.stem}-rgb.png')}"
 
 
 def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:
