@@ -24,7 +24,7 @@ from smir.data.transforms import CropTransform, TrainTransform
 from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler, Visit
 from smir.errors import ConfigError
 from smir.losses import MIN_SIDE_FIVE_SCALES
-from smir.masking import MaskPolicy, RandomMask
+from smir.masking import MaskPolicy, RandomMask, refuse_scores
 from smir.preprocessing import Preprocessing
 from smir.windows.options import PredictOptions
 
@@ -88,15 +88,16 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if crop_size % STRIDE or (task == "pretrain" and crop_size < MIN_SIDE_FIVE_SCALES):
+        if crop_size < STRIDE or crop_size % STRIDE or (task == "pretrain" and crop_size < MIN_SIDE_FIVE_SCALES):
             raise ConfigError(
                 f"data.crop_size must be a multiple of {STRIDE}, and for pretraining over {MIN_SIDE_FIVE_SCALES - 1} "
                 f"because of MS-SSIM, got {crop_size}. Try 192 or 256."
             )
         if batch_size < 1:
             raise ConfigError(f"data.batch_size must be 1 or more, got {batch_size}.")
-        if not 0 <= max_bad_share < 1:
-            raise ConfigError(f"data.max_bad_share is a share of a list, at least 0 and below 1, got {max_bad_share}.")
+        if num_workers is not None and num_workers < 0:
+            raise ConfigError(f"data.num_workers must be 0 (this process loads itself) or more, got {num_workers}.")
+        refuse_scores(mask, "data.mask")
         self.root, self.task, self.batch_size, self.crop_size = Path(root), task, batch_size, crop_size
         self.mask, self.split_seed, self.seed = mask, split_seed, seed
         self.label_budget = None if label_budget is None else LabelBudget(label_budget)
