@@ -73,8 +73,8 @@ def _translated(stored: npt.NDArray[np.int32], table: Mapping[int, int]) -> tupl
     lookup = np.full(_VALUES + 1, -1, dtype=np.int16)  # the last place is that of all values which no file should hold
     lookup[list(table)] = list(table.values())
     ids = lookup[np.where((stored >= 0) & (stored < _VALUES), stored, _VALUES)]
-    values, counts = np.unique(stored[ids < 0], return_counts=True) if (ids < 0).any() else ([], [])
-    return ids.astype(np.uint8), dict(zip(map(int, values), map(int, counts), strict=True))
+    values, counts = np.unique(stored[ids < 0], return_counts=True)
+    return ids.astype(np.uint8), dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 
 def _counted(unknown: Mapping[int, int]) -> str:
