@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
 from smir.distributed import sync_buffers
-from smir.errors import CheckpointError, ConfigError
+from smir.errors import CheckpointError, ConfigError, first_few
 from smir.network import Network, UNetStride4
 from smir.preprocessing import Preprocessing
 from smir.schedules import warmup_cosine
@@ -114,7 +114,14 @@ class SmirModule(pl.LightningModule):
             return
         self._lr_factor(0)  # refuses a warm-up that is too long
         if self.weights is not None and self.trainer.ckpt_path is None:
-            rank_zero_info(f"Weights from {self._load_weights(self.weights)}")
+            report = self._load_weights(self.weights)
+            rank_zero_info(f"Weights from {report}")
+            if report.left_random:
+                rank_zero_warn(
+                    f"{report.source} does not fit {len(report.left_random)} tensors of the network, which begin at "
+                    f"random: {first_few(report.left_random)}. Was it trained with another encoder "
+                    "or other decoder_channels?"
+                )
 
     def _load_weights(self, weights: Literal["imagenet"] | Path) -> LoadReport:
         if str(weights) == "imagenet":
