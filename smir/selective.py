@@ -4,6 +4,7 @@ The last epoch of a stage ends with scoring the next partition, choosing its mas
 before the checkpoint of that epoch is written. So a checkpoint always holds what the next epoch needs.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from smir.errors import CheckpointError, ConfigError, RunError
 from smir.health import mask_agreement, warn_if_like_random
 from smir.mask_table import MaskTable, save_scores
 from smir.masking import HardestMask, MaskPolicy, RampMask, RandomMask, refuse_scores
-from smir.patches import PatchGrid
+from smir.patches import MIN_PATCH_SIDE, PatchGrid
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
 from smir.scoring import Scored, ScoredPatches, score_views
@@ -95,6 +96,8 @@ class SelectiveMasking(Callback):
             )
         _warn_of_a_cut_ramp(self.policy, self.num_stages)
         self._stages = pl_module.data.use_stages(self.num_stages)
+        if self.policy is not None and self.num_stages > 1:
+            _refuse_thin_patches(pl_module.data)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Goes on in the stage of the checkpoint, with its masks.
@@ -243,3 +246,12 @@ def _warn_of_a_cut_ramp(policy: MaskPolicy | None, num_stages: int) -> None:
             f"{num_stages} is stage {last}: there only {last / policy.last:.0%} of the masked patches are the "
             f"hardest. For the whole ramp: --trainer.callbacks.policy.last {last}"
         )
+
+
+def _refuse_thin_patches(data: "SmirDataModule") -> None:
+    """Finds the images whose views have patches too thin to be scored before a stage is trained, not after it."""
+    preprocessing = data.preprocessing
+    if preprocessing.view_size >= 2 * MIN_PATCH_SIDE * math.sqrt(preprocessing.num_patches):
+        return  # no strip is thinner than half of the unrounded size, so there is no need to read all headers
+    for shape in sorted(set(data.view_shapes(range(len(data.images("pool")))))):
+        preprocessing.grid(*shape)

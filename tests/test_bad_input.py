@@ -216,3 +216,19 @@ def test_a_ramp_that_the_stages_cut_off_is_told(smir, photos):
         warnings.simplefilter("always")
         smir(*words("pretrain", photos, *ramp, "--trainer.callbacks.policy.last=1"))
     assert not [w for w in caught if "RampMask" in str(w.message)]
+
+
+def test_patches_too_thin_on_a_whole_view_are_refused_before_training(fails, photos, tmp_path):
+    """5,000 patches fit the square crop, but not the view of a photograph, which is scored after the first stage."""
+    said = fails(*words("pretrain", photos, "--data.num_patches=5000"))
+    assert "num_patches = 5000 cuts an image of 192 x 246 pixels into patches only 2 pixels thin" in said
+    assert not list(tmp_path.rglob("metrics.csv"))
+
+
+def test_the_weights_of_another_encoder(fails, smir, photos, tmp_path):
+    smir(*words("pretrain", photos, "--trainer.callbacks=null"))
+    weights = f"--model.weights={tmp_path / 'runs/folder/selective/seed0/checkpoints/best.ckpt'}"
+    said = fails(*words("segment", photos, weights, "--model.network.encoder=tu-regnetx_002"))
+    assert "fits the encoder of the network (UNetStride4, encoder tu-regnetx_002)" in said
+    with pytest.warns(UserWarning, match="which begin at random: decoder.2"):
+        smir(*words("segment", photos, weights, "--model.network.decoder_channels=[16,16,8]"))
