@@ -63,10 +63,9 @@ class ConfiguredCLI(LightningCLI):
         """Keeps a checkpoint's hyperparameters from overriding files and flags, as Lightning has it since 2.5.5."""
 
     def before_instantiate_classes(self) -> None:
-        """Checks the trainer of a training, names the run, and gives the datamodule its seed."""
+        """Checks the settings of the trainer, names the run, and gives the datamodule its seed."""
         config = self.config[self.subcommand]
-        if self.subcommand == "fit" and not config.trainer.fast_dev_run:
-            check_trainer(config.trainer)
+        check_trainer(config.trainer, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
         task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
         config.run.experiment = in_sweep(config.run.experiment or task)
         given = config.trainer.callbacks or []

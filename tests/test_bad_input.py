@@ -183,6 +183,7 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val must be 0 (no clipping) or more. Got -1"),
         (["--trainer.limit_train_batches=0"], "trainer.limit_train_batches must be more than 0. Got 0"),
         (["--trainer.limit_train_batches=0.001"], "Lightning refuses its settings (trainer.*): You requested to check"),
+        (["--trainer.precision=64-true"], "trainer.precision must be 32-true, 16-mixed or bf16-mixed. Got 64-true"),
         (["--trainer.overfit_batches=1"], "trainer.overfit_batches must be 0"),
         (["--trainer.callbacks+=SelectiveMasking"], "The settings name SelectiveMasking twice"),
         (["--model.network.encoder=tu-vit_tiny_patch16_224"], "does not go down to stride 32 in steps of 2"),
