@@ -4,7 +4,6 @@ The last epoch of a stage ends with scoring the next partition, choosing its mas
 before the checkpoint of that epoch is written. So a checkpoint always holds what the next epoch needs.
 """
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +11,17 @@ import torch
 from jsonargparse.typing import lazy_instance
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from tqdm import tqdm
 
+from smir.data.sizes import refuse_thin_patches
 from smir.distributed import gather, sync_buffers
 from smir.errors import CheckpointError, ConfigError, RunError
-from smir.health import mask_agreement, warn_if_like_random
+from smir.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
 from smir.mask_table import MaskTable, save_scores
-from smir.masking import HardestMask, MaskPolicy, RampMask, RandomMask, refuse_scores
-from smir.patches import MIN_PATCH_SIDE, PatchGrid
+from smir.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
+from smir.patches import PatchGrid
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
 from smir.scoring import Scored, ScoredPatches, score_views
@@ -94,10 +94,10 @@ class SelectiveMasking(Callback):
                 f"trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}; SelectiveMasking needs 1, or "
                 "the best checkpoint of a stage would be chosen by a loss of the one before."
             )
-        _warn_of_a_cut_ramp(self.policy, self.num_stages)
+        warn_of_a_cut_ramp(self.policy, self.num_stages)
         self._stages = pl_module.data.use_stages(self.num_stages)
         if self.policy is not None and self.num_stages > 1:
-            _refuse_thin_patches(pl_module.data)
+            refuse_thin_patches(pl_module.data.images("pool"), pl_module.data.preprocessing)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Goes on in the stage of the checkpoint, with its masks.
@@ -236,22 +236,3 @@ def _complete(
             f"{data.images('pool')[diverged[0]]}: the network has diverged. Lower model.lr."
         )
     return {index: torch.from_numpy(scores[index]) for index in indices}
-
-
-def _warn_of_a_cut_ramp(policy: MaskPolicy | None, num_stages: int) -> None:
-    last = num_stages - 1
-    if isinstance(policy, RampMask) and 0 < last < policy.last:
-        rank_zero_warn(
-            f"RampMask masks the hardest patches alone from stage {policy.last}, but the last of num_stages = "
-            f"{num_stages} is stage {last}: there only {last / policy.last:.0%} of the masked patches are the "
-            f"hardest. For the whole ramp: --trainer.callbacks.policy.last {last}"
-        )
-
-
-def _refuse_thin_patches(data: "SmirDataModule") -> None:
-    """Finds the images whose views have patches too thin to be scored before a stage is trained, not after it."""
-    preprocessing = data.preprocessing
-    if preprocessing.view_size >= 2 * MIN_PATCH_SIDE * math.sqrt(preprocessing.num_patches):
-        return  # no strip is thinner than half of the unrounded size, so there is no need to read all headers
-    for shape in sorted(set(data.view_shapes(range(len(data.images("pool")))))):
-        preprocessing.grid(*shape)
