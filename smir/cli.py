@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType
 from lightning.pytorch.utilities import rank_zero_info
@@ -224,22 +225,29 @@ class SmirCLI(ConfiguredCLI):
 
 
 def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
-    """Parses and runs one of Lightning's subcommands."""
-    return cli(
-        SmirModule,
-        smir.data.SmirDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=None,
-        seed_everything_default=0,
-        auto_configure_optimizers=False,
-        load_from_checkpoint_support=False,
-        parser_class=Parser,
-        parser_kwargs={"prog": "python -m smir"},
-        trainer_defaults={
-            "logger": False,
-            "use_distributed_sampler": False,
-            "sync_batchnorm": torch.cuda.is_available(),  # METHOD.md section 1; nothing on a single device
-        },
-        args=args,
-    )
+    """Parses and runs one of Lightning's subcommands.
+
+    Raises:
+        ConfigError: If Lightning finds, once it knows the data, that its settings do not fit.
+    """
+    try:
+        return cli(
+            SmirModule,
+            smir.data.SmirDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_class=Parser,
+            parser_kwargs={"prog": "python -m smir"},
+            trainer_defaults={
+                "logger": False,
+                "use_distributed_sampler": False,
+                "sync_batchnorm": torch.cuda.is_available(),  # METHOD.md section 1; nothing on a single device
+            },
+            args=args,
+        )
+    except MisconfigurationException as error:
+        raise ConfigError(f"Lightning refuses its settings (trainer.*): {error}") from error

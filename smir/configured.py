@@ -5,10 +5,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
 
 import smir.data
@@ -23,6 +24,7 @@ from smir.ranks import FirstFailure
 from smir.run_options import RunOptions
 from smir.stopping import StopTogether
 from smir.tracking import RunRecord
+from smir.trainer_settings import check_trainer
 from smir.training import SmirModule
 from smir.wandb_options import in_sweep
 
@@ -46,16 +48,29 @@ class ConfiguredCLI(LightningCLI):
         parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
         parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Refuses a seed that the generators do not take.
+
+        Raises:
+            ConfigError: For such a seed.
+        """
+        super().parse_arguments(parser, args)
+        seed = self.config[self.config.subcommand].seed_everything
+        if not 0 <= int(seed) < 1 << 32:
+            raise ConfigError(f"seed_everything must lie between 0 and {(1 << 32) - 1}, got {seed}.")
+
     def _parse_ckpt_path(self) -> None:
         """Keeps a checkpoint's hyperparameters from overriding files and flags, as Lightning has it since 2.5.5."""
 
     def before_instantiate_classes(self) -> None:
-        """Names the run, and gives the datamodule its seed."""
+        """Checks the settings of the trainer, names the run, and gives the datamodule its seed."""
         config = self.config[self.subcommand]
+        check_trainer(config.trainer, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
         task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
         config.run.experiment = in_sweep(config.run.experiment or task)
         given = config.trainer.callbacks or []
         config.trainer.callbacks = given if isinstance(given, list) else [given]
+        _refuse_two_of_a_kind(config.trainer.callbacks)
         config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -102,3 +117,13 @@ class ConfiguredCLI(LightningCLI):
         """Leaves out `include`: the dump holds all that the included files say."""
         super()._dump_config()
         self.config_dump.pop("include", None)
+
+
+def _refuse_two_of_a_kind(callbacks: list[Namespace]) -> None:
+    """Says how two `SelectiveMasking` come about; Lightning would only say that it cannot save both."""
+    staged = [callback for callback in callbacks if callback.class_path.endswith(".SelectiveMasking")]
+    if len(staged) > 1:
+        raise ConfigError(
+            "The settings name SelectiveMasking twice. Where a config has it already, leave out "
+            "--trainer.callbacks+=SelectiveMasking and give its options alone: --trainer.callbacks.num_stages 5"
+        )

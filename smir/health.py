@@ -1,10 +1,11 @@
-"""Says early when pretraining does not learn, before days are spent."""
+"""Says early when pretraining does not learn, or not what was meant, before days are spent."""
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from smir.masking import MaskPolicy, RampMask
 from smir.training import SmirModule
 
 LITTLE = 0.1
@@ -40,6 +41,17 @@ def warn_if_like_random(agreement: Tensor, stage: int) -> None:
             f"The masks of stage {stage} hardly differ from random ones: two halves of the scoring samples agree on "
             f"only {float(agreement.mean()):.0%} of what they could (0 % is chance). The network reconstructs all "
             "patches about equally badly; train longer per stage, check data.mean and data.std, or raise num_samples."
+        )
+
+
+def warn_of_a_cut_ramp(policy: MaskPolicy | None, num_stages: int) -> None:
+    """Warns when the stages end before the ramp of `RampMask` does, so that the hardest alone are never masked."""
+    last = num_stages - 1
+    if isinstance(policy, RampMask) and 0 < last < policy.last:
+        rank_zero_warn(
+            f"RampMask masks the hardest patches alone from stage {policy.last}, but the last of num_stages = "
+            f"{num_stages} is stage {last}: there only {last / policy.last:.0%} of the masked patches are the "
+            f"hardest. For the whole ramp: --trainer.callbacks.policy.last {last}"
         )
 
 

@@ -34,6 +34,10 @@ class MaskPolicy(abc.ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(ratio={self.ratio})"
 
+    def _count(self, grid: PatchGrid) -> int:
+        """How many patches of a grid are masked."""
+        return int(self.ratio * len(grid))
+
     @abc.abstractmethod
     def __call__(
         self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
@@ -63,7 +67,7 @@ class RandomMask(MaskPolicy):
     ) -> BoolTensor:
         """Draws one mask; see `MaskPolicy`."""
         order = torch.randperm(len(grid), generator=generator)
-        return _masked(order[: int(self.ratio * len(grid))], torch.Size([len(grid)]))
+        return _masked(order[: self._count(grid)], torch.Size([len(grid)]))
 
 
 class HardestMask(MaskPolicy):
@@ -80,7 +84,7 @@ class HardestMask(MaskPolicy):
     ) -> BoolTensor:
         """Takes the hardest patches of every row of `scores`; see `MaskPolicy`."""
         hardest = _needed(scores, self).sort(dim=-1, descending=True, stable=True).indices
-        return _masked(hardest[..., : int(self.ratio * len(grid))], hardest.shape)
+        return _masked(hardest[..., : self._count(grid)], hardest.shape)
 
 
 class MixedMask(MaskPolicy):
@@ -106,7 +110,7 @@ class MixedMask(MaskPolicy):
         self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
     ) -> BoolTensor:
         """Takes the hardest of every row of `scores`, then draws; see `MaskPolicy`."""
-        return _hardest_and_random(_needed(scores, self), int(self.ratio * len(grid)), self.hardest, generator)
+        return _hardest_and_random(_needed(scores, self), self._count(grid), self.hardest, generator)
 
 
 class RampMask(MaskPolicy):
@@ -136,7 +140,7 @@ class RampMask(MaskPolicy):
     ) -> BoolTensor:
         """Takes the stage's share of the hardest, then draws; see `MaskPolicy`."""
         share = min(1.0, stage / self.last)
-        return _hardest_and_random(_needed(scores, self), int(self.ratio * len(grid)), share, generator)
+        return _hardest_and_random(_needed(scores, self), self._count(grid), share, generator)
 
 
 class ProportionalMask(MaskPolicy):
@@ -156,7 +160,7 @@ class ProportionalMask(MaskPolicy):
         # The smallest of independent exponential times of these rates are such a draw (Efraimidis & Spirakis, 2006).
         drawn = torch.empty(weights.shape, dtype=torch.double).exponential_(generator=generator).to(weights.device)
         order = (drawn / weights).argsort(dim=-1)
-        return _masked(order[..., : int(self.ratio * len(grid))], order.shape)
+        return _masked(order[..., : self._count(grid)], order.shape)
 
 
 class BlockMask(MaskPolicy):
@@ -184,7 +188,7 @@ class BlockMask(MaskPolicy):
     ) -> BoolTensor:
         """Draws one mask; see `MaskPolicy`."""
         mask = torch.zeros(grid.rows, grid.cols, dtype=torch.bool)
-        while left := int(self.ratio * len(grid)) - int(mask.sum()):
+        while left := self._count(grid) - int(mask.sum()):
             size, shape, down, right, start = torch.rand(5, generator=generator, dtype=torch.double).tolist()
             smallest = min(self.smallest, left)
             area = smallest + int(size * (left - smallest + 1))
@@ -198,6 +202,23 @@ class BlockMask(MaskPolicy):
             first = min(max(0, col - int(right * width)), grid.cols - width)
             mask[top : top + height, first : first + width] = True
         return mask.flatten()  # type: ignore[return-value]  # a bool Tensor is a BoolTensor
+
+
+def refuse_scores(policy: MaskPolicy, setting: str) -> None:
+    """Refuses a policy that chooses by scores in a place that has none.
+
+    Args:
+        policy: The policy.
+        setting: The setting that names it.
+
+    Raises:
+        ConfigError: If it needs scores.
+    """
+    if policy.needs_scores:
+        raise ConfigError(
+            f"{setting} draws masks before there are patch scores, which {type(policy).__name__} needs. Use RandomMask "
+            "or BlockMask here; the policy of SelectiveMasking may choose by scores."
+        )
 
 
 def _needed(scores: Tensor | None, policy: MaskPolicy) -> Tensor:

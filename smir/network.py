@@ -55,6 +55,8 @@ def _encoder(name: str) -> nn.Module:
             f"segmentation_models_pytorch has no encoder {name!r}. Its own are {', '.join(smp.encoders.encoders)}; "
             "a timm model is written tu-<timm name>, for example tu-resnet18."
         ) from error
+    except ValueError as error:
+        raise ConfigError(f"The encoder {name!r} does not go down to stride 32 in steps of 2: {error}") from error
     return encoder
 
 
@@ -92,7 +94,7 @@ class UNetStride4(Network):
         dropout: Probability that a channel is dropped before the head.
 
     Raises:
-        ConfigError: If there is no such encoder or there are not three widths.
+        ConfigError: If there is no such encoder, there are not three widths, or the dropout is no probability below 1.
     """
 
     def __init__(
@@ -103,8 +105,12 @@ class UNetStride4(Network):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        if len(decoder_channels) != 3:
-            raise ConfigError(f"decoder_channels needs three widths (stride 16, 8, 4), got {list(decoder_channels)}.")
+        if len(decoder_channels) != 3 or min(decoder_channels) < 1:
+            raise ConfigError(
+                f"decoder_channels needs three widths (stride 16, 8, 4) of 1 or more, got {list(decoder_channels)}."
+            )
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"dropout is a probability, at least 0 and below 1, got {dropout}.")
         arguments = {"encoder": encoder, "decoder_channels": list(decoder_channels), "dropout": dropout}
         self.spec = {"class": "UNetStride4", "arguments": arguments}
         self.encoder_name = encoder

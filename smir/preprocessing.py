@@ -27,7 +27,7 @@ class Preprocessing:
         num_patches: Number of patches of the grid, about.
 
     Raises:
-        ConfigError: If there are not three means and deviations, or a deviation or size is not positive.
+        ConfigError: If there are not three means and deviations of values in [0, 1], or a size is not positive.
     """
 
     def __init__(
@@ -37,9 +37,11 @@ class Preprocessing:
         view_size: int = 256,
         num_patches: int = 512,
     ) -> None:
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        if len(mean) != 3 or len(std) != 3 or not (all(0 <= m <= 1 for m in mean) and all(0 < s <= 1 for s in std)):
             raise ConfigError(
-                f"data.mean and data.std are three numbers, the second positive, got {list(mean)} and {list(std)}."
+                "data.mean and data.std are three numbers each, of channel values between 0 and 1, and no deviation is "
+                f"0; got {list(mean)} and {list(std)}. Divide those of values up to 255 by 255; `python -m smir stats` "
+                "computes both."
             )
         if view_size < 1 or num_patches < 1:
             raise ConfigError(f"A view needs a positive size and number of patches, got {view_size} and {num_patches}.")

@@ -4,7 +4,6 @@ The last epoch of a stage ends with scoring the next partition, choosing its mas
 before the checkpoint of that epoch is written. So a checkpoint always holds what the next epoch needs.
 """
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +15,12 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from tqdm import tqdm
 
+from smir.data.sizes import refuse_thin_patches
 from smir.distributed import gather, sync_buffers
 from smir.errors import CheckpointError, ConfigError, RunError
-from smir.health import mask_agreement, warn_if_like_random
+from smir.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
 from smir.mask_table import MaskTable, save_scores
-from smir.masking import HardestMask, MaskPolicy, RandomMask
+from smir.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
 from smir.patches import PatchGrid
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
@@ -50,7 +50,8 @@ class SelectiveMasking(Callback):
         batch_size: Views scored at once on one device; changes the speed alone.
 
     Raises:
-        ConfigError: If `trainer.max_epochs` is not a multiple of `num_stages`, or not every epoch is validated.
+        ConfigError: If `trainer.max_epochs` is not a multiple of `num_stages`, not every epoch is validated, or
+            `scoring_mask` needs scores itself.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class SelectiveMasking(Callback):
                 f"num_stages, num_samples and batch_size must be 1 or more, got {num_stages}, {num_samples} and "
                 f"{batch_size}."
             )
+        refuse_scores(scoring_mask, "scoring_mask")
         self.num_stages, self.num_samples, self.batch_size = num_stages, num_samples, batch_size
         self.policy, self.scoring_mask, self.score_patches = policy, scoring_mask, score_patches
         self.paired_samples = paired_samples
@@ -92,7 +94,10 @@ class SelectiveMasking(Callback):
                 f"trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}; SelectiveMasking needs 1, or "
                 "the best checkpoint of a stage would be chosen by a loss of the one before."
             )
+        warn_of_a_cut_ramp(self.policy, self.num_stages)
         self._stages = pl_module.data.use_stages(self.num_stages)
+        if self.policy is not None and self.num_stages > 1:
+            refuse_thin_patches(pl_module.data.images("pool"), pl_module.data.preprocessing)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Goes on in the stage of the checkpoint, with its masks.
@@ -114,7 +119,8 @@ class SelectiveMasking(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lets the best checkpoint start afresh in every stage: losses of different stages do not compare."""
-        if trainer.current_epoch % _epochs(trainer, self.num_stages) == 0:
+        assert isinstance(pl_module, ReconstructionModule)
+        if trainer.current_epoch % pl_module.stage_epochs == 0:
             for callback in trainer.checkpoint_callbacks:
                 if isinstance(callback, ModelCheckpoint) and callback.monitor:
                     callback.best_k_models, callback.best_model_path, callback.kth_best_model_path = {}, "", ""
@@ -124,7 +130,7 @@ class SelectiveMasking(Callback):
         """At the end of a stage but the last, prepares the next one."""
         assert isinstance(pl_module, ReconstructionModule)
         done = trainer.current_epoch + 1
-        if done % _epochs(trainer, self.num_stages) or done == trainer.max_epochs:
+        if done % pl_module.stage_epochs or done == trainer.max_epochs:
             return
         stage = self._stages.current + 1
         masks = self.choose_masks(trainer, pl_module, stage) if self.policy is not None else None
@@ -200,17 +206,9 @@ class SelectiveMasking(Callback):
                 self._picture(trainer, data, scored, stage, keys)
         module.train(was_training)
         everyone = {index: score for part in gather(own) for index, score in part.items()}
-        missing = set(indices) - set(everyone)
-        if missing:
-            raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug: never drop samples
-        diverged = [index for index, score in everyone.items() if not np.isfinite(score).all()]
-        if diverged:
-            raise RunError(
-                f"The scores of {len(diverged)} of {len(indices)} images of stage {stage} are not finite, the first is "
-                f"{data.images('pool')[diverged[0]]}: the network has diverged. Lower model.lr."
-            )
+        scores = _complete(everyone, indices, stage, data)
         warn_if_like_random(torch.cat(gather(torch.cat([torch.empty(0), *agreements]))), stage)
-        return {index: torch.from_numpy(everyone[index]) for index in indices}
+        return scores
 
     def _picture(
         self, trainer: Trainer, data: "SmirDataModule", scored: Scored, stage: int, keys: list[int], limit: int = 4
@@ -224,5 +222,17 @@ class SelectiveMasking(Callback):
         save_picture(trainer, f"stage-{stage:02d}", panel)
 
 
-def _epochs(trainer: Trainer, num_stages: int) -> int:
-    return math.floor((trainer.max_epochs or 0) / num_stages)
+def _complete(
+    scores: dict[int, np.ndarray[Any, Any]], indices: list[int], stage: int, data: "SmirDataModule"
+) -> dict[int, Tensor]:
+    """The scores of a partition, once it is certain that all are there and are numbers."""
+    missing = set(indices) - set(scores)
+    if missing:
+        raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug: never drop samples
+    diverged = [index for index in indices if not np.isfinite(scores[index]).all()]
+    if diverged:
+        raise RunError(
+            f"The scores of {len(diverged)} of {len(indices)} images of stage {stage} are not finite, the first is "
+            f"{data.images('pool')[diverged[0]]}: the network has diverged. Lower model.lr."
+        )
+    return {index: torch.from_numpy(scores[index]) for index in indices}

@@ -1,18 +1,19 @@
 """What both tasks share: optimiser, schedule, seeding of epochs, and the record in a checkpoint."""
 
 import abc
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
 from smir.distributed import sync_buffers
-from smir.errors import CheckpointError, ConfigError
+from smir.errors import CheckpointError, ConfigError, first_few
 from smir.network import Network, UNetStride4
 from smir.preprocessing import Preprocessing
 from smir.schedules import warmup_cosine
@@ -47,6 +48,9 @@ class SmirModule(pl.LightningModule):
             the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
         imagenet_file: File of the encoder's ImageNet weights, where `weights` is `imagenet` and the library cannot
             download them.
+
+    Raises:
+        ConfigError: If the learning rate is not positive, the warm-up is negative, or `imagenet_file` has no use.
     """
 
     task: ClassVar[Literal["pretrain", "segment"]]
@@ -65,6 +69,15 @@ class SmirModule(pl.LightningModule):
         imagenet_file: Path | None = None,
     ) -> None:
         super().__init__()
+        if not 0 < lr < math.inf:
+            raise ConfigError(f"model.lr must be positive and finite, got {lr}.")
+        if warmup_epochs < 0:
+            raise ConfigError(f"model.warmup_epochs must be 0 or more, got {warmup_epochs}.")
+        if imagenet_file is not None and str(weights) != "imagenet":
+            raise ConfigError(
+                f"model.imagenet_file = {imagenet_file} is read where model.weights is imagenet, but that is "
+                f"{weights}. Set --model.weights imagenet, or leave the file out."
+            )
         self.network = network(out_channels)
         self.out_channels = out_channels
         self.preprocessing = preprocessing
@@ -85,7 +98,7 @@ class SmirModule(pl.LightningModule):
     def stage_epochs(self) -> int:
         """Epochs of a stage."""
         if not self.trainer.max_epochs or self.trainer.max_epochs < 1:
-            raise ConfigError("trainer.max_epochs must be set: the learning-rate schedule spans it.")
+            raise ConfigError("trainer.max_epochs must be 1 or more: the learning-rate schedule spans it.")
         return self.trainer.max_epochs // self.data.stages.num_stages
 
     def _lr_factor(self, epoch: int) -> float:
@@ -101,7 +114,14 @@ class SmirModule(pl.LightningModule):
             return
         self._lr_factor(0)  # refuses a warm-up that is too long
         if self.weights is not None and self.trainer.ckpt_path is None:
-            rank_zero_info(f"Weights from {self._load_weights(self.weights)}")
+            report = self._load_weights(self.weights)
+            rank_zero_info(f"Weights from {report}")
+            if report.left_random:
+                rank_zero_warn(
+                    f"{report.source} does not fit {len(report.left_random)} tensors of the network, which begin at "
+                    f"random: {first_few(report.left_random)}. Was it trained with another encoder "
+                    "or other decoder_channels?"
+                )
 
     def _load_weights(self, weights: Literal["imagenet"] | Path) -> LoadReport:
         if str(weights) == "imagenet":

@@ -44,6 +44,12 @@ class LoadReport:
     unexpected: list[str]
     source: str
 
+    @property
+    def left_random(self) -> list[str]:
+        """Tensors that no file of the same network would leave as they were: all but a new decoder and head."""
+        encoder = [name for name in self.missing if "encoder." in name and not name.endswith("num_batches_tracked")]
+        return [*encoder, *self.mismatched]
+
     def __str__(self) -> str:
         parts = [f"{self.source}: {len(self.loaded)} tensors loaded"]
         for label in ("missing", "mismatched", "unexpected"):
@@ -152,7 +158,7 @@ def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) ->
         What was loaded, missing, mismatched and unexpected.
 
     Raises:
-        CheckpointError: If the file cannot be read or nothing in it matched.
+        CheckpointError: If the file cannot be read or nothing in it fits the encoder.
     """
     content = read_checkpoint(path)
     state = content.get("state_dict", content)
@@ -201,9 +207,11 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], source: str, head: boo
             loaded.append(full_name)
     unexpected = [name for name in tensors if name not in wanted]
     report = LoadReport(loaded, missing, mismatched, unexpected, source)
-    if not any(own[name].dim() > 1 for name in loaded):
+    # A decoder of the same widths fits any encoder: what fits of it alone is not a pretraining.
+    encoder = {full_name for name, full_name in wanted.items() if name.startswith("encoder.")} or set(own)
+    if not any(own[name].dim() > 1 for name in encoder.intersection(loaded)):
         raise CheckpointError(
-            f"No weight in {source} fits the network ({type(network).__name__}, encoder "
+            f"No weight in {source} fits the encoder of the network ({type(network).__name__}, encoder "
             f"{getattr(network, 'encoder_name', 'unknown')}): {report}. Was it trained with "
             "another architecture or encoder?"
         )

@@ -40,8 +40,8 @@ from rasterio.transform import from_origin
 
 from smir.data import Folder
 from smir.data.decode import image_size, read_image, read_label
+from smir.data.label_values import class_ids
 from smir.data.lists import read_list
-from smir.data.pairs import class_ids
 from smir.errors import SmirError
 from smir.labels.annotations import Annotations, draw
 from smir.labels.classes import of_categories

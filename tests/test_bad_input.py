@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -159,6 +160,40 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--data.batch_size=0"], "data.batch_size must be 1 or more"),
         (["--trainer.callbacks.num_stages=0"], "must be 1 or more"),
         (["--trainer.check_val_every_n_epoch=2"], "SelectiveMasking needs 1"),
+        (["--trainer.callbacks.scoring_mask=HardestMask"], "scoring_mask draws masks before there are patch scores"),
+        (["--data.mask=MixedMask"], "data.mask draws masks before there are patch scores, which MixedMask needs"),
+        (["--data.mean=[123.7, 116.3, 103.5]"], "Divide those of values up to 255 by 255"),
+        (["--data.std=[.nan, 0.2, 0.2]"], "data.mean and data.std are three numbers"),
+        (["--data.num_workers=-1"], "data.num_workers must be 0 (this process loads itself) or more, got -1"),
+        (["--data.crop_size=0"], "data.crop_size must be a multiple of 32"),
+        (["--data.cache=true", "--data.cache_gb=.nan"], "data.cache_gb must be positive and finite"),
+        (["--model.lr=0"], "model.lr must be positive and finite, got 0"),
+        (["--model.lr=-0.1"], "model.lr must be positive and finite, got -0.1"),
+        (["--model.lr=.nan"], "model.lr must be positive and finite, got nan"),
+        (["--model.warmup_epochs=-1"], "model.warmup_epochs must be 0 or more, got -1"),
+        (["--model.imagenet_file=nowhere.pth"], "is read where model.weights is imagenet, but that is None"),
+        (["--seed_everything=-1"], "seed_everything must lie between 0 and 4294967295, got -1"),
+        (["--seed_everything=4294967296"], "seed_everything must lie between 0 and 4294967295"),
+        (["--trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches must be 1 or more. Got 0"),
+        (["--trainer.accumulate_grad_batches=-1"], "trainer.accumulate_grad_batches must be 1 or more. Got -1"),
+        (["--trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch must be 1 or more. Got 0"),
+        (["--trainer.check_val_every_n_epoch=3"], "the run would never be validated"),
+        (["--trainer.val_check_interval=0"], "trainer.val_check_interval must be 1.0"),
+        (["--trainer.gradient_clip_val=.nan"], "trainer.gradient_clip_val must be 0 (no clipping) or more. Got nan"),
+        (["--trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val must be 0 (no clipping) or more. Got -1"),
+        (["--trainer.limit_train_batches=0"], "trainer.limit_train_batches must be more than 0. Got 0"),
+        (["--trainer.limit_train_batches=0.001"], "Lightning refuses its settings (trainer.*): You requested to check"),
+        (["--trainer.precision=64-true"], "trainer.precision must be 32-true, 16-mixed or bf16-mixed. Got 64-true"),
+        (["--trainer.overfit_batches=1"], "trainer.overfit_batches must be 0"),
+        (["--trainer.callbacks+=SelectiveMasking"], "The settings name SelectiveMasking twice"),
+        (["--model.network.encoder=tu-vit_tiny_patch16_224"], "does not go down to stride 32 in steps of 2"),
+        (["--model.network.dropout=2"], "dropout is a probability, at least 0 and below 1, got 2.0"),
+        (["--model.network.dropout=.nan"], "dropout is a probability, at least 0 and below 1, got nan"),
+        (["--model.network.decoder_channels=[0, 16, 16]"], "decoder_channels needs three widths"),
+        (["--trainer.max_epochs=0"], "trainer.max_epochs must be the number of epochs, 1 or more"),
+        (["--trainer.max_epochs=null"], "trainer.max_epochs must be the number of epochs, 1 or more"),
+        (["--trainer.max_steps=3"], "trainer.max_steps must be -1: how long a run is, trainer.max_epochs says"),
+        (["--trainer.use_distributed_sampler=true"], "the samplers of smir deal the images to the devices"),
     ],
 )
 def test_settings_that_do_not_fit(fails, photos, more, said):
@@ -172,3 +207,29 @@ def test_a_failed_run_leaves_its_name_to_the_mended_one(smir, fails, photos, tmp
     (photos / "images/photo 2.jpg").unlink()
     smir(*words("pretrain", photos, "--trainer.callbacks=null"))
     assert [path.name for path in (tmp_path / "runs/folder/selective").iterdir()] == ["seed0"]
+
+
+def test_a_ramp_that_the_stages_cut_off_is_told(smir, photos):
+    ramp = ["--trainer.callbacks.policy=RampMask", "--trainer.callbacks.num_stages=2"]
+    with pytest.warns(UserWarning, match=r"there only 11% of the masked patches are the hardest.*policy\.last 1"):
+        smir(*words("pretrain", photos, *ramp))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        smir(*words("pretrain", photos, *ramp, "--trainer.callbacks.policy.last=1"))
+    assert not [w for w in caught if "RampMask" in str(w.message)]
+
+
+def test_patches_too_thin_on_a_whole_view_are_refused_before_training(fails, photos, tmp_path):
+    """5,000 patches fit the square crop, but not the view of a photograph, which is scored after the first stage."""
+    said = fails(*words("pretrain", photos, "--data.num_patches=5000"))
+    assert "num_patches = 5000 cuts an image of 192 x 246 pixels into patches only 2 pixels thin" in said
+    assert not list(tmp_path.rglob("metrics.csv"))
+
+
+def test_the_weights_of_another_encoder(fails, smir, photos, tmp_path):
+    smir(*words("pretrain", photos, "--trainer.callbacks=null"))
+    weights = f"--model.weights={tmp_path / 'runs/folder/selective/seed0/checkpoints/best.ckpt'}"
+    said = fails(*words("segment", photos, weights, "--model.network.encoder=tu-regnetx_002"))
+    assert "fits the encoder of the network (UNetStride4, encoder tu-regnetx_002)" in said
+    with pytest.warns(UserWarning, match="which begin at random: decoder.2"):
+        smir(*words("segment", photos, weights, "--model.network.decoder_channels=[16,16,8]"))

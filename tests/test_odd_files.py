@@ -13,9 +13,9 @@ from PIL import Image
 from smir.data import Folder
 from smir.data.decode import MAX_PIXELS, image_size, list_images, read_image, read_label
 from smir.data.files import FileList
+from smir.data.label_values import by_table
 from smir.data.lists import read_list, write_list
 from smir.data.pairs import Images
-from smir.data.published import by_table
 from smir.errors import DataError
 
 RGB = np.kron(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8), np.ones((8, 8, 1), np.uint8))

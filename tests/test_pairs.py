@@ -9,7 +9,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from smir.data.files import FileList
-from smir.data.pairs import Images, LabelledCrops, Labels, MaskedCrops, WholeViews, class_ids
+from smir.data.label_values import class_ids
+from smir.data.pairs import Images, LabelledCrops, Labels, MaskedCrops, WholeViews
 from smir.data.transforms import CropTransform, TrainTransform
 from smir.data.visits import Visit
 from smir.errors import DataError, SmirError

@@ -228,3 +228,29 @@ def test_names_cannot_break_out_of_the_page(smir, tmp_path):
     assert "<b>|" not in text
     assert "<script>alert" not in text
     assert r"a\_\textless{}b\textgreater{}\textbar{}\&\% &" in (tmp_path / "report/tables.tex").read_text()
+
+
+def test_stages_of_another_random_mask_are_no_control_but_a_variant_of_it(smir, tmp_path):
+    """`policy: null` with blocks: only by the mask that is drawn does it differ from `random-staged`."""
+
+    def blocks(variant):
+        run = pretraining(tmp_path / "runs", "Nassar", "random-staged", variant=variant)
+        run.recipe["data"]["init_args"]["mask"]["class_path"] = "smir.masking.BlockMask"
+        return run.write().weights()
+
+    root = tmp_path / "runs"
+    segmentation(root, "Nassar", "random-staged", 0, blocks(None)).write()
+    smir("report", "runs")
+    rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-paper.csv")}
+    assert "BlockMask-staged" in rows
+    assert set(list(rows["random-staged"].values())[1:]) == {"NA"}
+
+    shutil.rmtree(root)
+    segmentation(
+        root, "Nassar", "random-staged", 0, pretraining(root, "Nassar", "random-staged").write().weights()
+    ).write()
+    segmentation(root, "Nassar", "random-staged", 0, blocks("policy-blocks"), "policy-blocks").write()
+    smir("report", "runs")
+    (row,) = rows_of(tmp_path / "report/tables/ablations-paper.csv")
+    assert (row["init"], row["variant"]) == ("random-staged", "policy-blocks")
+    assert "NA" not in (row["without it"], row["with it"])

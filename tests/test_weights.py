@@ -139,7 +139,7 @@ def test_other_widths_are_reported_and_stay_new(tmp_path, trained):
 def test_a_file_of_which_nothing_fits_is_an_error(tmp_path, state):
     fresh = network()
     before = copied(fresh)
-    with pytest.raises(CheckpointError, match=r"No weight in .*other\.ckpt fits the network .*resnet18"):
+    with pytest.raises(CheckpointError, match=r"No weight in .*other\.ckpt fits the encoder of the network .*resnet18"):
         load_pretrained(fresh, save(tmp_path / "other.ckpt", state))
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
 
@@ -272,3 +272,20 @@ def test_a_run_records_of_its_weights_what_can_be_written_down(tmp_path):
     fingerprint = weights_fingerprint(model)
     assert {name: fingerprint[name] for name in origin} == origin
     assert set(fingerprint) == {*origin, "kind", "checkpoint", "sha256"}
+
+
+def test_a_decoder_alone_is_no_pretraining(tmp_path, trained):
+    """Widths are shared by networks of all encoders, so that some tensors of the decoder always fit."""
+    path = save(tmp_path / "last.ckpt", trained.state_dict())
+    with pytest.raises(CheckpointError, match=r"No weight in .* fits the encoder of the network .*mobilenetv3"):
+        load_pretrained(UNetStride4(3, "tu-mobilenetv3_small_100", trained.spec["arguments"]["decoder_channels"]), path)
+
+
+def test_what_a_file_leaves_at_random_is_told(tmp_path, trained):
+    path = save(tmp_path / "last.ckpt", trained.state_dict())
+    assert load_pretrained(network(), path).left_random == []
+    other = load_pretrained(network(widths=(32, 24, 12)), path)
+    assert other.left_random == other.mismatched
+    deeper = load_pretrained(network(encoder="resnet34"), path)
+    assert all(name.startswith("encoder.layer") for name in deeper.left_random)
+    assert deeper.left_random

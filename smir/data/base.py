@@ -2,12 +2,10 @@
 
 import functools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from jsonargparse.typing import lazy_instance
 from torch import Tensor
@@ -15,23 +13,22 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from smir.data.budget import LabelBudget
 from smir.data.cache import open_cache
-from smir.data.decode import image_size
 from smir.data.files import FileList
 from smir.data.listing import Listing
 from smir.data.pairs import Images, LabelledCrops, MaskedCrops, Sample, WholeViews
 from smir.data.predicted import PredictedImages
 from smir.data.ranks import default_workers, same_on_all_ranks
 from smir.data.screening import Screening
+from smir.data.sizes import batches_of_one_shape, usual_side, view_shapes
 from smir.data.transforms import CropTransform, TrainTransform
 from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler, Visit
 from smir.errors import ConfigError
 from smir.losses import MIN_SIDE_FIVE_SCALES
-from smir.masking import MaskPolicy, RandomMask
+from smir.masking import MaskPolicy, RandomMask, refuse_scores
 from smir.preprocessing import Preprocessing
 from smir.windows.options import PredictOptions
 
 STRIDE = 32
-_SAMPLED = 64  # images whose headers tell the usual size
 
 
 class SmirDataModule(Listing, pl.LightningDataModule):
@@ -91,15 +88,16 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if crop_size % STRIDE or (task == "pretrain" and crop_size < MIN_SIDE_FIVE_SCALES):
+        if crop_size < STRIDE or crop_size % STRIDE or (task == "pretrain" and crop_size < MIN_SIDE_FIVE_SCALES):
             raise ConfigError(
                 f"data.crop_size must be a multiple of {STRIDE}, and for pretraining over {MIN_SIDE_FIVE_SCALES - 1} "
                 f"because of MS-SSIM, got {crop_size}. Try 192 or 256."
             )
         if batch_size < 1:
             raise ConfigError(f"data.batch_size must be 1 or more, got {batch_size}.")
-        if not 0 <= max_bad_share < 1:
-            raise ConfigError(f"data.max_bad_share is a share of a list, at least 0 and below 1, got {max_bad_share}.")
+        if num_workers is not None and num_workers < 0:
+            raise ConfigError(f"data.num_workers must be 0 (this process loads itself) or more, got {num_workers}.")
+        refuse_scores(mask, "data.mask")
         self.root, self.task, self.batch_size, self.crop_size = Path(root), task, batch_size, crop_size
         self.mask, self.split_seed, self.seed = mask, split_seed, seed
         self.label_budget = None if label_budget is None else LabelBudget(label_budget)
@@ -191,23 +189,13 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         The batches are formed over all ranks together, so that they do not depend on the number of ranks, and then
         dealt out whole; ranks may get different numbers of them.
         """
-        by_shape: dict[tuple[int, int], list[int]] = {}
-        for index, shape in zip(indices, self.view_shapes(indices), strict=True):
-            by_shape.setdefault(shape, []).append(index)
-        batches = [
-            group[start : start + batch_size]
-            for _, group in sorted(by_shape.items())
-            for start in range(0, len(group), batch_size)
-        ]
+        batches = batches_of_one_shape(indices, self.view_shapes(indices), batch_size)
         dataset = WholeViews(self._pool(), self.preprocessing)
         return self._loader(dataset, ListSampler(batches, *self._place()))
 
     def view_shapes(self, indices: Sequence[int]) -> list[tuple[int, int]]:
         """Height and width of the whole view of images of the pool, from their headers."""
-        files = self.images("pool")
-        with ThreadPoolExecutor() as threads:  # waiting for the disk most of the time
-            sizes = threads.map(lambda index: image_size(files.path(index)), indices)
-            return [self.preprocessing.view_shape(*size) for size in sizes]
+        return view_shapes(self.images("pool"), indices, self.preprocessing)
 
     def view(self, index: int) -> Tensor:
         """Whole view (3, h, w) uint8 of one image of the pool."""
@@ -216,10 +204,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
 
     @functools.cached_property  # every checkpoint asks
     def usual_side(self) -> int:
-        """Usual shortest side of the training images in pixels: the median of some, by their headers."""
-        files = self.images("pool" if self.task == "pretrain" else "train")
-        some = range(0, len(files), -(-len(files) // _SAMPLED))
-        return int(np.median([min(image_size(files.path(index))) for index in some]))
+        """Usual shortest side of the training images in pixels."""
+        return usual_side(self.images("pool" if self.task == "pretrain" else "train"))
 
     def _crops(self, split: Literal["train", "val"], transform: TrainTransform | CropTransform) -> Dataset[Sample]:
         if self.task == "segment":

@@ -94,8 +94,10 @@ def open_cache(root: Path, preprocessing: Preprocessing, folder: Path | None, gi
             f"data.cache_folder = {base.absolute()} lies in the dataset folder {root.absolute()}, which is never "
             "written to. Choose a folder outside it."
         )
-    if gigabytes <= 0:
-        raise ConfigError(f"data.cache_gb must be positive, got {gigabytes}. To do without a cache: data.cache false.")
+    if not 0 < gigabytes < math.inf:
+        raise ConfigError(
+            f"data.cache_gb must be positive and finite, got {gigabytes}. To do without a cache: data.cache false."
+        )
     dataset = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=6).hexdigest()
     return ImageCache(Room(base, f"{dataset}-{preprocessing.view_size}", int(gigabytes * 1e9)), preprocessing)
 

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from lightning.pytorch.utilities import rank_zero_warn
 
+from smir.data.label_values import by_table
 from smir.data.listing import Pair, Split
 from smir.data.lists import cut, files_by_stem, look_up, shuffled, stem
-from smir.data.published import PublishedDataset, by_table
+from smir.data.published import PublishedDataset
 from smir.errors import ConfigError
 from smir.preprocessing import VOID, Classes, UInt8
 

@@ -12,7 +12,8 @@ from smir.data.cache import ImageCache
 from smir.data.choice import Choice
 from smir.data.decode import list_images
 from smir.data.files import FileList
-from smir.data.pairs import Images, Labels, class_ids
+from smir.data.label_values import class_ids
+from smir.data.pairs import Images, Labels
 from smir.data.screening import Screening
 from smir.errors import DataError, first_few
 from smir.preprocessing import Classes, UInt8

@@ -15,9 +15,9 @@ from smir.data.decode import read_image, read_label
 from smir.data.files import FileList
 from smir.data.transforms import Transform
 from smir.data.visits import Visit
-from smir.errors import ConfigError, DataError
+from smir.errors import DataError
 from smir.masking import MaskPolicy
-from smir.preprocessing import VOID, Preprocessing, UInt8
+from smir.preprocessing import Preprocessing, UInt8
 from smir.seeding import generator_for
 
 Sample = dict[str, Tensor | int | float]
@@ -193,40 +193,3 @@ class WholeViews(Dataset[Sample]):
 
 def _tensor(image: UInt8) -> Tensor:
     return torch.from_numpy(np.stack(cv2.split(image)))  # twice as fast as a transposed copy
-
-
-def class_ids(
-    stored: npt.NDArray[np.int32], path: Path, num_classes: int, label_map: dict[int, int] | None = None
-) -> UInt8:
-    """Turns stored label values into class ids and void, refusing any other value.
-
-    Args:
-        stored: Values of the file (H, W).
-        path: The file, for the message.
-        num_classes: Classes are 0 to `num_classes - 1`; 255 is void.
-        label_map: Stored value to class id or 255. Values that it does not name stay as they are.
-
-    Raises:
-        DataError: If a value is neither a class nor void, with the values found.
-        ConfigError: If `label_map` leads to something that is no class.
-    """
-    table = np.full(1 << 16, -1, dtype=np.int16)
-    table[:num_classes] = np.arange(num_classes)
-    table[VOID] = VOID
-    for value, class_id in (label_map or {}).items():
-        if not (0 <= value < len(table) and (0 <= class_id < num_classes or class_id == VOID)):
-            raise ConfigError(
-                f"data.label_map translates {value} to {class_id}: the first must lie between 0 and {len(table) - 1}, "
-                f"the second be a class (0 to {num_classes - 1}) or void ({VOID})."
-            )
-        table[value] = class_id
-    outside = (stored < 0) | (stored >= len(table))
-    ids = table[np.where(outside, len(table) - 1, stored)]
-    if outside.any() or (ids < 0).any():
-        values, counts = np.unique(stored[outside | (ids < 0)], return_counts=True)
-        found = ", ".join(f"{value} ({count} px)" for value, count in zip(values[:5], counts[:5], strict=True))
-        raise DataError(
-            f"The label {path} holds values outside the classes 0 to {num_classes - 1} and void {VOID}: {found}. Name "
-            "every class in data.classes, or translate values with data.label_map, e.g. {" + f"{values[0]}: 1" + "}."
-        )
-    return ids.astype(np.uint8)

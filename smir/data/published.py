@@ -1,19 +1,14 @@
 """What the four datasets of the paper share: list files, and the overlaps between pool, training and test."""
 
 import abc
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from smir.data.base import SmirDataModule
 from smir.data.listing import Pair, Split
 from smir.data.lists import read_list, write_list
-from smir.errors import ConfigError, DataError
-from smir.preprocessing import UInt8
+from smir.errors import ConfigError
 
 Protocol = Literal["paper", "clean"]
 
@@ -93,42 +88,3 @@ class PublishedDataset(SmirDataModule):
         for name, path in missing.items():
             write_list(path, self.entries(name))
         return list(missing.values())
-
-
-def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int], dataset: str) -> UInt8:
-    """Translates stored label values by a table that names every value.
-
-    Args:
-        stored: Values of the file (H, W).
-        path: The file, for the message.
-        table: Stored value to class id or 255 for void.
-        dataset: Name for the message.
-
-    Returns:
-        Class ids and void (H, W).
-
-    Raises:
-        DataError: If the file holds a value that the table has not, with file, values and pixel counts.
-    """
-    lookup = np.full(1 << 16, -1, dtype=np.int16)
-    lookup[list(table)] = list(table.values())
-    ids = np.where((stored >= 0) & (stored < len(lookup)), lookup[stored.clip(0, len(lookup) - 1)], -1)
-    if (ids < 0).any():
-        values, counts = np.unique(stored[ids < 0], return_counts=True)
-        found = ", ".join(f"{value} ({count} px)" for value, count in zip(values[:5], counts[:5], strict=True))
-        raise DataError(
-            f"The label {path} holds values that {dataset} does not define: {found}. Known are "
-            f"{', '.join(_ranges(table))}. Is it the label file of another kind, or of another dataset?"
-        )
-    return np.asarray(ids, dtype=np.uint8)
-
-
-def _ranges(values: Mapping[int, int]) -> list[str]:
-    """Writes runs of consecutive numbers as `first to last`."""
-    runs: list[list[int]] = []
-    for value in sorted(values):
-        if runs and value == runs[-1][-1] + 1:
-            runs[-1].append(value)
-        else:
-            runs.append([value])
-    return [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]

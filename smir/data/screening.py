@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from smir.atomic import write_atomically
 from smir.data.files import FileList
 from smir.data.walk import in_parallel
-from smir.errors import DataError, first_few
+from smir.errors import ConfigError, DataError, first_few
 
 RECORD = "skipped.json"
 FORMAT = 1
@@ -47,9 +47,14 @@ class Screening:
 
     Attributes:
         verdicts: The verdict of every list that was looked at, by its name.
+
+    Raises:
+        ConfigError: If `max_share` is no such share.
     """
 
     def __init__(self, max_share: float) -> None:
+        if not 0 <= max_share < 1:
+            raise ConfigError(f"data.max_bad_share is a share of a list, at least 0 and below 1, got {max_share}.")
         self.max_share = max_share
         self.verdicts: dict[str, Verdict] = {}
         self._known: list[Verdict] = []

@@ -11,9 +11,10 @@ from lightning.pytorch.utilities import rank_zero_warn
 from tqdm import tqdm
 
 from smir.data.decode import read_label
+from smir.data.label_values import by_table
 from smir.data.listing import Pair, Split
 from smir.data.lists import cut, files_by_stem, look_up, shuffled, stem
-from smir.data.published import PublishedDataset, by_table
+from smir.data.published import PublishedDataset
 from smir.errors import ConfigError, DataError, first_few
 from smir.preprocessing import Classes, UInt8
 

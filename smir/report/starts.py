@@ -4,8 +4,12 @@ from typing import Any
 
 INITS = ("scratch", "imagenet", "random", "random-staged", "random-fixed", "selective", "selective-cross")
 """The rows of the paper's table and the two controls (METHOD.md sections 5 and 7)."""
-SELECTIVE = ("MixedMask", "RampMask", "ProportionalMask")
-"""Other policies that choose by the scores: a variant of selective masking, once `run.variant` says that it is one."""
+VARIANTS = {
+    **dict.fromkeys(("MixedMask", "RampMask", "ProportionalMask"), "selective"),
+    "BlockMask": "random",
+    "BlockMask-staged": "random-staged",
+}
+"""The row that another policy is a variant of, once `run.variant` says that it is one."""
 
 
 def last_word(class_path: str) -> str:
@@ -25,13 +29,13 @@ def masking_of(recipe: dict[str, Any]) -> str:
     Args:
         recipe: Recipe of the pretraining.
     """
+    drawn = last_word(recipe["data"]["init_args"]["mask"]["class_path"])
     staged = [entry for entry in recipe["callbacks"] if last_word(entry["class_path"]) == "SelectiveMasking"]
     if not staged:
-        drawn = last_word(recipe["data"]["init_args"]["mask"]["class_path"])
         return "random" if drawn == "RandomMask" else drawn
     policy = staged[0]["init_args"]["policy"]
     if policy is None:
-        return "random-staged"
+        return "random-staged" if drawn == "RandomMask" else f"{drawn}-staged"
     name = last_word(policy["class_path"])
     return {"RandomMask": "random-fixed", "HardestMask": "selective"}.get(name, name)
 
@@ -51,8 +55,8 @@ def init_of(recipe: dict[str, Any], weights: dict[str, Any]) -> str:
     if origin["data"]["init_args"]["task"] != "pretrain":
         return f"segmentation of {weights['experiment']}"
     name = masking_of(origin)
-    if name in SELECTIVE and weights.get("variant"):
-        name = "selective"
+    if weights.get("variant"):
+        name = VARIANTS.get(name, name)
     if origin["data"]["class_path"] != recipe["data"]["class_path"]:
         name += "-cross"
     elif protocol_of(origin) != protocol_of(recipe):
