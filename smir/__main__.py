@@ -9,9 +9,16 @@ from pathlib import Path
 
 from smir import __version__
 from smir.errors import SmirError
-from smir.includes import expand_includes
-from smir.signals import requeue_on_signal
-from smir.trust import scan_words, take_allowed
+
+try:
+    from smir.includes import expand_includes
+    from smir.signals import requeue_on_signal
+    from smir.trust import scan_words, take_allowed
+except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
+    raise SystemExit(
+        f"smir: error: {sys.executable} has no package {missing.name!r}. Activate the environment that smir is "
+        "installed in (source .venv/bin/activate), or install it: python -m pip install ."
+    ) from None
 
 TRAINING = {
     "fit": "train a model: pretraining or segmentation, from a YAML config and flags",

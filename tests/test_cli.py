@@ -2,6 +2,9 @@
 
 import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import fake_runs
 import numpy as np
@@ -27,6 +30,15 @@ def test_overview_names_every_command(capsys):
     main(["--help"])
     text = capsys.readouterr().out
     assert all(name in text for name in ("fit", "validate", "test", "predict", "prepare", "report"))
+
+
+def test_a_python_without_the_requirements_says_what_to_activate():
+    root = Path(__file__).parent.parent
+    words = [sys.executable, "-S", "-m", "smir", "--help"]  # -S: without the installed packages
+    found = subprocess.run(words, cwd=root, env={}, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "has no package 'yaml'. Activate the environment" in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 def test_unknown_command_is_refused(fails):
