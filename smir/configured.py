@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
 
@@ -20,6 +20,7 @@ from smir.finite import FiniteNumbers
 from smir.guarded import GuardedParser
 from smir.health import LearningHealth
 from smir.outputs import FinalPictures
+from smir.progress import RunProgress
 from smir.ranks import FirstFailure
 from smir.run_options import RunOptions
 from smir.stopping import StopTogether
@@ -85,6 +86,8 @@ class ConfiguredCLI(LightningCLI):
             # The first three before those of the config: before a partition is scored, bad numbers are found.
             callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
             callbacks += [LearningHealth(), self.record, self.pictures]
+            if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+                callbacks.append(RunProgress())
             if config.enable_checkpointing is not False and not config.fast_dev_run:
                 callbacks += self._checkpoints()
                 given = config.plugins or []
