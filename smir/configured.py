@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 import smir.data
 import smir.selective  # registers the callback for its short name
-from smir.checkpoints import CheckpointFiles, RunCheckpoint
+from smir.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.errors import ConfigError
 from smir.finite import FiniteNumbers
 from smir.guarded import GuardedParser
@@ -110,7 +110,8 @@ class ConfiguredCLI(LightningCLI):
         best = RunCheckpoint(
             filename="best", monitor=self.model.monitor, mode=self.model.monitor_mode, save_top_k=1, **shared
         )
-        return [best, RunCheckpoint(filename="last", save_top_k=1, **shared)]
+        seconds = self._get(self.config_init, "run").keep_seconds
+        return [best, LastCheckpoint(seconds, filename="last", save_top_k=1, **shared)]
 
     def _experiment(self) -> str:
         options: RunOptions = self.config_init[self.subcommand].run
