@@ -30,8 +30,7 @@ class RunProgress(TQDMProgressBar):
         self._pace = Pace()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Describes the epoch."""
-        super().on_train_epoch_start(trainer, pl_module)
+        """Describes the epoch; instead of Lightning's own hook, whose `Epoch 29` would flash before."""
         assert isinstance(pl_module, SmirModule)
         stages, each = pl_module.data.stages, pl_module.stage_epochs
         self._pace.begin(ends_stage=(trainer.current_epoch + 1) % each == 0)
@@ -42,7 +41,8 @@ class RunProgress(TQDMProgressBar):
         left = self._pace.left(epochs, scorings=(epochs - 1) // each)
         if left is not None:
             words.append(f"{duration(left)} left")
-        self.train_progress_bar.set_description(", ".join(words))
+        self.train_progress_bar.set_description(", ".join(words), refresh=False)
+        self.train_progress_bar.reset(total=int(self.total_train_batches))
 
 
 class Pace:

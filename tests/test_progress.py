@@ -19,7 +19,7 @@ def test_the_bar_tells_epoch_stage_and_time_left(smir, field, capsys, monkeypatc
     clock = iter(range(0, 60 * 60, 60))  # one epoch a minute
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     smir(*loud(field))
-    told = dict.fromkeys(re.findall(r"Epoch \d/4[^:]*", capsys.readouterr().out))
+    told = dict.fromkeys(re.findall(r"Epoch \d[^:]*", capsys.readouterr().out))
     assert list(told) == [
         "Epoch 1/4, stage 1 of 2",
         "Epoch 2/4, stage 1 of 2, 3 min left",
