@@ -1,15 +1,17 @@
 """The checkpoint files of a run: how they are written, and which of them a run is resumed from.
 
-`last.ckpt` is that of the last epoch, `previous.ckpt` that of the epoch before, should `last` be damaged, and
-`best.ckpt` that of the best epoch. `best` is written before `last`, which holds the choice of `best`: a run that is
-resumed from `last` or from `previous` comes to the same choice again, and writes the same `best` again.
+`last.ckpt` is that of the last epoch that was kept, `previous.ckpt` that of the one kept before, should `last` be
+damaged, and `best.ckpt` that of the best epoch. `best` is written before `last`, which holds the choice of `best`: a
+run that is resumed from `last` or from `previous` comes to the same choice again, and writes the same `best` again.
 """
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
@@ -17,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from smir.atomic import replacing
 from smir.errors import CheckpointError
 from smir.runs import DAMAGED, LAST, PREVIOUS
+from smir.training import SmirModule
 from smir.weights import read_checkpoint
 
 
@@ -29,6 +32,39 @@ class RunCheckpoint(ModelCheckpoint):
         scores = dict.fromkeys([here], *state_dict["best_k_models"].values()) if state_dict["best_k_models"] else {}
         paths = {"best_model_path": here, "kth_best_model_path": here} if state_dict["best_model_path"] else {}
         super().load_state_dict({**state_dict, "dirpath": self.dirpath, "best_k_models": scores, **paths})
+
+
+class LastCheckpoint(RunCheckpoint):
+    """Keeps the last epoch, but where epochs are short not every one: writing may take longer than training.
+
+    The first epoch of a process is kept, and the last one of every stage, whose checkpoint holds the chosen masks.
+
+    Args:
+        seconds: Time from one write to the next; 0 keeps every epoch.
+        options: Those of `ModelCheckpoint`.
+    """
+
+    def __init__(self, seconds: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.seconds = seconds
+        self.behind = False
+        """Whether the last epoch was not kept; equal on all ranks."""
+        self.wanted = False
+        """Whether this epoch must be kept, because the run is to stop."""
+        self._written: float | None = None
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keeps the epoch, if it is time by the clock of rank 0."""
+        self.behind = not trainer.strategy.broadcast(self._is_due(trainer, pl_module))
+        if not self.behind:
+            super().on_train_epoch_end(trainer, pl_module)
+            self._written, self.wanted = time.monotonic(), False
+
+    def _is_due(self, trainer: Trainer, module: LightningModule) -> bool:
+        assert isinstance(module, SmirModule)
+        ends_stage = (trainer.current_epoch + 1) % module.stage_epochs == 0
+        early = self._written is not None and time.monotonic() - self._written < self.seconds
+        return ends_stage or self.wanted or trainer.should_stop or not early
 
 
 class CheckpointFiles(TorchCheckpointIO):
@@ -73,8 +109,8 @@ def resume_point(folder: Path) -> Path | None:
         if reasons:
             there[0].replace(folder / DAMAGED)
             rank_zero_warn(
-                f"{reasons[0]} The run goes on from {path.absolute()}, one epoch earlier, instead; the damaged file is "
-                f"now {DAMAGED} beside it."
+                f"{reasons[0]} The run goes on from {path.absolute()}, which is of an earlier epoch; the damaged file "
+                f"is now {DAMAGED} beside it."
             )
         return path
     if reasons:

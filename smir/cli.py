@@ -67,7 +67,10 @@ class SmirCLI(ConfiguredCLI):
         self.model.origin = origin_of(identity, options.variant)
         if arguments.ckpt_path is None and checkpoint is not None:
             arguments.ckpt_path = str(checked(checkpoint, self.model))
-            rank_zero_info(f"Resuming {folder} after {checkpoint.name}.")
+            first = read_checkpoint(checkpoint).get("epoch", -1) + 2  # it holds the last one done, counted from 0
+            rank_zero_info(f"Resuming {folder} from epoch {first} of {config.trainer.max_epochs} ({checkpoint.name}).")
+        elif not config.trainer.fast_dev_run:
+            rank_zero_info(f"This run is kept in {folder}.")
         if "weights_only" in arguments:
             arguments.weights_only = True
         if global_rank() == 0 and not config.trainer.fast_dev_run:

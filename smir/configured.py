@@ -8,18 +8,19 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
 
 import smir.data
 import smir.selective  # registers the callback for its short name
-from smir.checkpoints import CheckpointFiles, RunCheckpoint
+from smir.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.errors import ConfigError
 from smir.finite import FiniteNumbers
 from smir.guarded import GuardedParser
 from smir.health import LearningHealth
 from smir.outputs import FinalPictures
+from smir.progress import RunProgress
 from smir.ranks import FirstFailure
 from smir.run_options import RunOptions
 from smir.stopping import StopTogether
@@ -85,6 +86,8 @@ class ConfiguredCLI(LightningCLI):
             # The first three before those of the config: before a partition is scored, bad numbers are found.
             callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
             callbacks += [LearningHealth(), self.record, self.pictures]
+            if config.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
+                callbacks.append(RunProgress())
             if config.enable_checkpointing is not False and not config.fast_dev_run:
                 callbacks += self._checkpoints()
                 given = config.plugins or []
@@ -107,7 +110,8 @@ class ConfiguredCLI(LightningCLI):
         best = RunCheckpoint(
             filename="best", monitor=self.model.monitor, mode=self.model.monitor_mode, save_top_k=1, **shared
         )
-        return [best, RunCheckpoint(filename="last", save_top_k=1, **shared)]
+        seconds = self._get(self.config_init, "run").keep_seconds
+        return [best, LastCheckpoint(seconds, filename="last", save_top_k=1, **shared)]
 
     def _experiment(self) -> str:
         options: RunOptions = self.config_init[self.subcommand].run

@@ -94,8 +94,8 @@ class FiniteNumbers(Callback):
         stage, kept = module.data.stages.current, " ".join(filter(None, told))
         raise RunError(
             f"The loss or a gradient is not a finite number: step {self._batches[place].step}, epoch "
-            f"{trainer.current_epoch}, batch {place} of it, stage {stage}. {kept} The last epoch's checkpoint is kept. "
-            "Lower model.lr, or replay the batch (docs/robustness.md)"
+            f"{trainer.current_epoch}, batch {place} of it, stage {stage} (all counted from 0). {kept} The checkpoints "
+            "are as they were. Lower model.lr, or replay the batch (docs/robustness.md)"
             f"{'.' if exact else '; the same command again also keeps the weights of that step.'}"
         )
 

@@ -1,11 +1,14 @@
 """Says early when pretraining does not learn, or not what was meant, before days are spent."""
 
+from typing import Any
+
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from smir.masking import MaskPolicy, RampMask
+from smir.messages import say
 from smir.training import SmirModule
 
 LITTLE = 0.1
@@ -37,10 +40,11 @@ def mask_agreement(samples: Tensor, ratio: float) -> Tensor:
 def warn_if_like_random(agreement: Tensor, stage: int) -> None:
     """Warns when the chosen masks hardly differ from random ones; `agreement` (N,) is that of all images."""
     if len(agreement) and float(agreement.mean()) < LITTLE:
-        rank_zero_warn(
-            f"The masks of stage {stage} hardly differ from random ones: two halves of the scoring samples agree on "
-            f"only {float(agreement.mean()):.0%} of what they could (0 % is chance). The network reconstructs all "
-            "patches about equally badly; train longer per stage, check data.mean and data.std, or raise num_samples."
+        say(
+            f"Warning: the masks of stage {stage} (counted from 0) hardly differ from random ones: two halves of the "
+            f"scoring samples agree on only {float(agreement.mean()):.0%} of what they could (0 % is chance). The "
+            "network reconstructs all patches about equally badly; train longer per stage, check data.mean and "
+            "data.std, or raise num_samples."
         )
 
 
@@ -56,10 +60,22 @@ def warn_of_a_cut_ramp(policy: MaskPolicy | None, num_stages: int) -> None:
 
 
 class LearningHealth(Callback):
-    """Warns, once in every stage, when the validation loss after the warm-up is no better than the mean colour's."""
+    """Warns, once in a stage, when no validation up to the end of the warm-up was better than the mean colour.
+
+    A single bad one among better ones says nothing: losses of small pools jump.
+    """
 
     def __init__(self) -> None:
-        self._warned = -1
+        self._settled = -1
+        """The last stage that was better than the mean colour, or that was warned of."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last stage of which nothing more is to be said."""
+        return {"settled": self._settled}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Remembers over a resume."""
+        self._settled = state_dict["settled"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compares the two losses that `ReconstructionModule` logs."""
@@ -67,16 +83,20 @@ class LearningHealth(Callback):
             return
         if trainer.state.fn != "fit":
             return
-        stage = pl_module.data.stages.current
+        stages = pl_module.data.stages
         epoch = trainer.current_epoch % pl_module.stage_epochs
         loss = trainer.callback_metrics.get("val/loss")
         mean_fill = trainer.callback_metrics.get("val/mean_fill_loss")
-        if loss is None or mean_fill is None or epoch < pl_module.warmup_epochs or self._warned == stage:
+        if loss is None or mean_fill is None or self._settled == stages.current:
             return
-        if not loss < mean_fill:  # also where it is not a number
-            self._warned = stage
-            rank_zero_warn(
-                f"Epoch {trainer.current_epoch} (stage {stage}): the validation loss {loss:.3f} is no better than the "
-                f"{mean_fill:.3f} of answering the mean colour everywhere, though the warm-up is over. The network "
-                "does not learn: lower model.lr, look at the pictures of the run, and check data.mean and data.std."
+        if loss < mean_fill:
+            self._settled = stages.current
+        elif epoch >= pl_module.warmup_epochs:  # also where the loss is not a number
+            self._settled = stages.current
+            say(
+                f"Warning: epoch {trainer.current_epoch + 1} of {trainer.max_epochs} (stage {stages.current + 1} of "
+                f"{stages.num_stages}): the validation loss {loss:.3f} is no better than the {mean_fill:.3f} of "
+                "answering the mean colour everywhere, nor was it before in this stage, though the warm-up is over. "
+                "The network does not learn: lower model.lr, look at the pictures of the run, and check data.mean and "
+                "data.std."
             )

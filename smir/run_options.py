@@ -17,6 +17,8 @@ class RunOptions(WandbOptions):
         root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
         if_taken: Where a run of other settings has that folder: `rename` appends a hash to it, `refuse` is an error.
         test: Whether a fit that segments ends with testing its best checkpoint.
+        keep_seconds: Seconds between two writes of `last.ckpt`, which a kill may cost, where epochs are shorter; `0`:
+            every epoch is kept. The end of a stage always is.
     """
 
     experiment: str | None = None
@@ -24,6 +26,7 @@ class RunOptions(WandbOptions):
     root: Path = Path("runs")
     if_taken: IfTaken = "rename"
     test: bool = True
+    keep_seconds: float = 30.0
 
     def name(self, default: str = "") -> str:
         """Name of the experiment, with the variant; `default` is that of one without a name."""

@@ -24,7 +24,7 @@ from smir.recipes import differences, digest
 RECORD = "run.json"
 DONE = "DONE"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-"""Checkpoints to resume from: that of the last epoch, and that of the epoch before should the last be damaged."""
+"""Checkpoints to resume from: that of the last epoch kept, and the one kept before should the last be damaged."""
 DAMAGED = "damaged.ckpt"
 """Where a `LAST` that cannot be read goes; nothing reads it."""
 FORMAT = 1

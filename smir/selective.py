@@ -11,7 +11,6 @@ import torch
 from jsonargparse.typing import lazy_instance
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from tqdm import tqdm
 
@@ -21,6 +20,7 @@ from smir.errors import CheckpointError, ConfigError, RunError
 from smir.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
 from smir.mask_table import MaskTable, save_scores
 from smir.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
+from smir.messages import say
 from smir.patches import PatchGrid
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
@@ -137,7 +137,10 @@ class SelectiveMasking(Callback):
         self._stages.current, self._stages.masks = stage, masks
         for optimizer in trainer.optimizers:
             optimizer.state.clear()
-        rank_zero_info(f"Stage {stage} of {self.num_stages} begins: {len(self._stages.train(stage))} images.")
+        say(
+            f"Stage {stage + 1} of {self.num_stages} begins (stage {stage} in files and metrics, which count from 0): "
+            f"{len(self._stages.train(stage))} images."
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The stage that the next epoch is in, and its masks, packed."""
@@ -185,7 +188,8 @@ class SelectiveMasking(Callback):
         agreements: list[Tensor] = []
         was_training = module.training
         module.eval()
-        bar = tqdm(batches, f"Scoring stage {stage}", disable=not trainer.is_global_zero, leave=False, unit="batch")
+        title = f"Scoring for stage {stage + 1} of {self.num_stages}"
+        bar = tqdm(batches, title, disable=not trainer.is_global_zero, leave=False, unit="batch")
         for number, batch in enumerate(bar):
             keys = batch["index"].tolist()
             with trainer.precision_plugin.forward_context():

@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from smir.checkpoints import LastCheckpoint
 from smir.distributed import ranks
 from smir.signals import REQUEUE, Stopped, asked_by, handle
 
@@ -16,8 +17,9 @@ STEPS_ON_GPU = 8
 class StopTogether(Callback):
     """Asks the ranks, at the beginning of steps, whether one of them was told by a signal to stop, and stops them all.
 
-    The last epoch's checkpoint is kept; nothing is saved within an epoch. While a partition is scored nobody is asked,
-    because the ranks may have different numbers of batches then.
+    Nothing is saved within an epoch: the run stops at once where the epoch before was kept, else after this one, which
+    is a short one then. While a partition is scored nobody is asked, because the ranks may have different numbers of
+    batches then.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -32,21 +34,21 @@ class StopTogether(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Asks."""
-        self._ask(pl_module.device, batch_idx)
+        self._ask(trainer, pl_module.device, batch_idx)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Asks."""
-        self._ask(pl_module.device, batch_idx)
+        self._ask(trainer, pl_module.device, batch_idx)
 
     def on_test_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Asks."""
-        self._ask(pl_module.device, batch_idx)
+        self._ask(trainer, pl_module.device, batch_idx)
 
-    def _ask(self, device: torch.device, batch_idx: int) -> None:
+    def _ask(self, trainer: Trainer, device: torch.device, batch_idx: int) -> None:
         asked = asked_by() is not None
         if ranks() > 1:
             if device.type != "cpu" and batch_idx % STEPS_ON_GPU:
@@ -55,4 +57,8 @@ class StopTogether(Callback):
             dist.all_reduce(anyone, op=dist.ReduceOp.MAX)
             asked = bool(anyone.item())
         if asked:
-            raise Stopped(REQUEUE)
+            behind = [c for c in trainer.checkpoint_callbacks if isinstance(c, LastCheckpoint) and c.behind]
+            if not behind:
+                raise Stopped(REQUEUE)
+            for callback in behind:
+                callback.wanted = True  # asked again at the next step, all is kept

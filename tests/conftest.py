@@ -14,6 +14,8 @@ TINY_NETWORK = [
     "--model.network.decoder_channels=[16,16,16]",
 ]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
+EVERY_EPOCH = "--run.keep_seconds=0"
+"""Kills of tests count on a checkpoint of every epoch, whose time is theirs to choose."""
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +68,7 @@ def pretrain_words(root, *more):
         "--model.warmup_epochs=1",
         *TINY_NETWORK,
         *QUIET,
+        EVERY_EPOCH,
         *more,
     ]
 
@@ -83,6 +86,7 @@ def segment_words(root, *more):
         "--trainer.max_epochs=2",
         *TINY_NETWORK,
         *QUIET,
+        EVERY_EPOCH,
         *more,
     ]
 

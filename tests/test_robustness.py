@@ -100,6 +100,53 @@ def smir_main(words):
     main([str(word) for word in words])
 
 
+# epochs that were not kept
+
+
+SELDOM = "--run.keep_seconds=1000"
+
+
+def test_epochs_that_were_not_kept_are_repeated(smir, field, tmp_path, monkeypatch, twin):
+    with monkeypatch.context() as patch:
+        at_step(patch, 4, die)
+        with pytest.raises(Killed):
+            smir(*selective_words(field, SELDOM))
+    run = tmp_path / "runs" / SELECTIVE
+    assert epoch_of(run, "last") == 1 < epoch_of(run, "best")  # the end of a stage; and the best is always written
+    smir(*selective_words(field, SELDOM))
+    assert difference(content(run), twin) is None
+
+
+def test_a_signal_keeps_the_epochs_that_were_not_kept(smir, fails, field, tmp_path, monkeypatch):
+    words = selective_words(field, SELDOM, "--trainer.max_epochs=8")
+    smir(*words, "--run.experiment=whole")
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        fails(*words, "--run.experiment=stopped", code=REQUEUE)
+    run = tmp_path / "runs/stopped/seed0"
+    assert epoch_of(run, "last") == 2  # that of the signal
+    assert epoch_of(run, "previous") == 0
+    smir(*words, "--run.experiment=stopped")
+    stopped, whole = (without_previous(content(tmp_path / f"runs/{name}/seed0")) for name in ("stopped", "whole"))
+    assert difference(stopped, whole) is None
+
+
+def test_ranks_agree_on_what_is_kept(field, tmp_path):
+    words = selective_words(field, "--trainer.devices=2", "--trainer.max_epochs=8", SELDOM)
+    run = start(tmp_path, words, SMIR_ACT="step:3:1:USR1")
+    assert run.wait(100) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
+    assert epoch_of(tmp_path / "runs" / SELECTIVE, "last") == 2
+
+
+def epoch_of(run, name):
+    return torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True)["epoch"]
+
+
+def without_previous(found):
+    """Which epoch was kept before the last one is a matter of time."""
+    return {name: value for name, value in found.items() if not name.startswith("previous")}
+
+
 # damaged and missing checkpoints
 
 
@@ -140,7 +187,7 @@ def test_a_kill_after_a_damaged_checkpoint_leaves_the_good_one(tmp_path, monkeyp
     for epoch in (1, 2):
         files.save_checkpoint({"epoch": epoch, "state_dict": {}}, last)
     os.truncate(last, 100)
-    with pytest.warns(UserWarning, match=r"previous\.ckpt, one epoch earlier"):
+    with pytest.warns(UserWarning, match=r"previous\.ckpt, which is of an earlier epoch"):
         assert resume_point(tmp_path) == tmp_path / "previous.ckpt"
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda path, to: die() if to == last else original(path, to))
@@ -250,7 +297,7 @@ def test_bad_numbers_stop_with_the_batch(fails, field, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(ReconstructionModule, "training_step", step)
         said = fails(*selective_words(field))
-    assert "not a finite number: step 2, epoch 2, batch 0 of it, stage 1." in said
+    assert "not a finite number: step 2, epoch 2, batch 0 of it, stage 1 (all counted from 0)." in said
     assert f"Rank 0 had {field / 'nassar/ortho_tiles/nassar_'}" in said
     run = tmp_path / "runs" / SELECTIVE
     (kept,) = (run / "bad-numbers").iterdir()
