@@ -1,5 +1,6 @@
 """The model card: `README.md` beside the exported files."""
 
+import copy
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 import yaml
 
 from smir import __version__
+from smir.data.choice import MUCH_LARGER
 from smir.export.source import Source
 from smir.network import PAD_MULTIPLE, SmpNetwork
 from smir.segmentation import SegmentationModule
@@ -90,6 +92,13 @@ def _input(source: Source, files: Sequence[ExportedFile]) -> str:
         "another size in pixels it does not know.",
         "",
     ]
+    if isinstance(source.module, SegmentationModule) and (usual := source.module.usual_side) is not None:
+        lines[-1:] = [
+            f"The training images had a shortest side of {usual} pixels, as a rule. A view of an image {MUCH_LARGER} "
+            "times as large and more shows too little: cut it into tiles, or use `python -m smir predict`, which reads "
+            "it in windows. The scripts say so.",
+            "",
+        ]
     if any(name.endswith(".safetensors") for name in names):
         lines.append(
             f"- `*.safetensors`: the network takes RGB in [0, 1], normalised with mean ({mean}) and standard deviation "
@@ -158,11 +167,21 @@ def _data(source: Source) -> str:
         "- everything that changes the result:",
         "",
         "```yaml",
-        yaml.safe_dump(origin.get("recipe"), sort_keys=False).rstrip(),
+        yaml.safe_dump(_in_force(origin.get("recipe")), sort_keys=False).rstrip(),
         "```",
         "",
     ]
     return "\n".join(lines)
+
+
+def _in_force(recipe: Any) -> Any:
+    """A recipe without the arguments of the model that are taken from the data, whatever the recipe says of them."""
+    recipe = copy.deepcopy(recipe)
+    if isinstance(recipe, dict):
+        arguments = (recipe.get("model") or {}).get("init_args") or {}
+        for name in ("preprocessing", "classes"):
+            arguments.pop(name, None)
+    return recipe
 
 
 def _start(weights: dict[str, Any]) -> str:
