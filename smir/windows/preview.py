@@ -53,7 +53,7 @@ class Preview:
 
 def _lines(classes: Classes, areas: Areas) -> list[Entry]:
     """Name, share and area of every class."""
-    lines = []
+    lines: list[Entry] = []
     for row, color in zip(areas.rows(classes), classes.colors, strict=True):
         ground = f", {float(row[5]):,.1f} m2" if row[5] else ""
         lines.append((f"{row[1]}: {float(row[4]):.1%}{ground}", color))
