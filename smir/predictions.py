@@ -67,6 +67,17 @@ class PredictionWriter(Callback):
             write_atomically(self.folder / RECORDS["predict"], json.dumps(self.source, indent=1) + "\n")
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
 
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Runs the windows of an image that is read so: before its step, whose end moves the progress bar."""
+        assert isinstance(pl_module, SegmentationModule)
+        if "image" in batch or batch["weight"][0] <= 0:
+            return
+        index, files = int(batch["index"][0]), pl_module.data.images("predict")
+        predictor = self._predictor(trainer, pl_module)
+        self._areas[index] = predictor.predict(files.path(index), files[index], self._target(files[index]))
+
     def on_predict_batch_end(
         self,
         trainer: Trainer,
@@ -76,19 +87,17 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Writes what was predicted of a batch of one image, or runs its windows."""
+        """Writes what was predicted of a batch of one image that is seen whole."""
         assert isinstance(pl_module, SegmentationModule)
-        index = int(batch["index"][0])
-        if batch["weight"][0] <= 0:
+        if "image" not in batch or batch["weight"][0] <= 0:
             return
+        index = int(batch["index"][0])
         name = pl_module.data.images("predict")[index]
-        target = (self.folder / name).with_suffix("")
-        if "image" in batch:
-            self._areas[index] = self._write_whole(pl_module, outputs[0], name, target)
-            self._whole.append(index)
-        else:
-            predictor = self._predictor(trainer, pl_module)
-            self._areas[index] = predictor.predict(pl_module.data.images("predict").path(index), name, target)
+        self._areas[index] = self._write_whole(pl_module, outputs[0], name, self._target(name))
+        self._whole.append(index)
+
+    def _target(self, name: str) -> Path:
+        return (self.folder / name).with_suffix("")
 
     def _write_whole(self, module: SegmentationModule, logits: Tensor, name: str, target: Path) -> Areas:
         height, width = logits.shape[1:]

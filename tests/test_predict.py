@@ -230,6 +230,19 @@ def test_the_preview_overwrites_no_prediction(fails, words, tmp_path):
     assert "the preview of all images and preview.jpg would both be predicted as preview" in said
 
 
+def test_the_bar_moves_when_an_image_is_done(smir, words, tmp_path, monkeypatch):
+    Image.fromarray(photo("big", (500, 700))).save(tmp_path / "big.png")
+    logits, done = SegmentationModule.logits, []
+
+    def looking(self, images):
+        done.append(self.trainer.progress_bar_callback.predict_progress_bar.n)
+        return logits(self, images)
+
+    monkeypatch.setattr(SegmentationModule, "logits", looking)
+    smir(*words(tmp_path / "big.png", "--trainer.enable_progress_bar=true"))
+    assert set(done) == {0}
+
+
 def test_whole_and_windows_by_wish(smir, words, tmp_path):
     source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
     smir(*words(source, "--data.predict.view=whole"))
