@@ -79,7 +79,7 @@ def _after_predict(words: Sequence[str], run: Path, data: dict[str, Any], inspec
 
 
 def label_errors(checkpoint: Path) -> str | None:
-    """The line after an inspection of other images than those that a segmentation was trained on, if these are there."""
+    """The line after an inspection of other images than those a segmentation was trained on, if these are there."""
     config = checkpoint.parent.parent / "config.yaml"
     with suppress(OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         data = yaml.safe_load(config.read_text(encoding="utf-8"))["data"]
