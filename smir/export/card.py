@@ -1,6 +1,5 @@
 """The model card: `README.md` beside the exported files."""
 
-import copy
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from smir import __version__
 from smir.data.choice import MUCH_LARGER
 from smir.export.source import Source
 from smir.network import PAD_MULTIPLE, SmpNetwork
+from smir.recipes import in_force
 from smir.segmentation import SegmentationModule
 
 NAME = "README.md"
@@ -167,21 +167,11 @@ def _data(source: Source) -> str:
         "- everything that changes the result:",
         "",
         "```yaml",
-        yaml.safe_dump(_in_force(origin.get("recipe")), sort_keys=False).rstrip(),
+        yaml.safe_dump(in_force(origin.get("recipe")), sort_keys=False).rstrip(),
         "```",
         "",
     ]
     return "\n".join(lines)
-
-
-def _in_force(recipe: Any) -> Any:
-    """A recipe without the arguments of the model that are taken from the data, whatever the recipe says of them."""
-    recipe = copy.deepcopy(recipe)
-    if isinstance(recipe, dict):
-        arguments = (recipe.get("model") or {}).get("init_args") or {}
-        for name in ("preprocessing", "classes"):
-            arguments.pop(name, None)
-    return recipe
 
 
 def _start(weights: dict[str, Any]) -> str:
