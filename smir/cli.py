@@ -23,7 +23,7 @@ from smir.launch import agree_on_run, global_rank
 from smir.outputs import TestRecord, result_folder
 from smir.predictions import PredictionWriter
 from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
-from smir.recipes import digest, recipe_of
+from smir.recipes import digest, in_force, recipe_of
 from smir.run_options import RunOptions
 from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
 from smir.segmentation import SegmentationModule, usual_side_in
@@ -75,7 +75,7 @@ class SmirCLI(ConfiguredCLI):
             arguments.weights_only = True
         if global_rank() == 0 and not config.trainer.fast_dev_run:
             if not (path := folder / "config.yaml").exists():
-                write_atomically(path, yaml.safe_dump(self.config_dump, sort_keys=False))
+                write_atomically(path, yaml.safe_dump(in_force(self.config_dump), sort_keys=False))
             save_environment(folder)
         self._log_to_wandb(folder, identity.hash, self.model.task)
 

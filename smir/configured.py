@@ -20,9 +20,9 @@ from smir.finite import FiniteNumbers
 from smir.guarded import GuardedParser
 from smir.health import LearningHealth
 from smir.outputs import FinalPictures
-from smir.progress import RunProgress
 from smir.ranks import FirstFailure
 from smir.run_options import RunOptions
+from smir.run_progress import RunProgress
 from smir.stopping import StopTogether
 from smir.tracking import RunRecord
 from smir.trainer_settings import check_trainer

@@ -54,8 +54,8 @@ def closing(words: Sequence[str], run: Path) -> list[str]:
     """The lines of `tell`."""
     data = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"]
     inspect = next_line("inspect", "--ckpt", run / _BEST, *_photographs(data), "--out", "inspect")
-    if words[0] == "predict":  # which needs nothing of the dataset, so that it may be elsewhere
-        return [inspect] if _is_there(data) else []
+    if words[0] == "predict":
+        return _after_predict(words, run, data, inspect)
     if data["init_args"]["task"] == "segment":
         predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
         images = [word for name in _source(data) for word in ("--data.predict_images", name)]
@@ -66,6 +66,27 @@ def closing(words: Sequence[str], run: Path) -> list[str]:
     if not configs:
         return [inspect]
     return [next_line("fit", *configs, *_kept_options(words), "--model.weights", run / _BEST)]
+
+
+def _after_predict(words: Sequence[str], run: Path, data: dict[str, Any], inspect: str) -> list[str]:
+    """A look at what was predicted; of a map that is not the run's own, which `inspect` has no windows for, none."""
+    given = [words[-1].removeprefix(f"{name}=") for name, words in _options(words) if name == "--data.predict_images"]
+    if not given or [Path(given[-1]).resolve()] == [Path(place).resolve() for place in _source(data)]:
+        return [inspect] if _is_there(data) else []  # predicting needs nothing of the dataset, so it may be elsewhere
+    if Path(given[-1]).is_dir():
+        return [next_line("inspect", "--ckpt", run / _BEST, given[-1], "--out", "inspect")]
+    return [next_line("export", "--ckpt", run / _BEST, "--out", "exported")]
+
+
+def label_errors(checkpoint: Path) -> str | None:
+    """The line after an inspection of other images than those a segmentation was trained on, if these are there."""
+    config = checkpoint.parent.parent / "config.yaml"
+    with suppress(OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        data = yaml.safe_load(config.read_text(encoding="utf-8"))["data"]
+        if checkpoint.parent.name == "checkpoints" and Path(data["init_args"]["root"]).exists():
+            command = next_line("inspect", "--ckpt", checkpoint, "--split", "train", "--out", "inspect-train")
+            return f"Likely label errors of the training images: {command.removeprefix('Next: ')}"
+    return None
 
 
 def next_line(*words: object) -> str:

@@ -58,7 +58,8 @@ class FinalPictures(Callback):
         for index in range(min(NUM_PICTURES, len(data.images("val")))):
             image, label = data.labelled("val").read_pair(index)
             prediction = module.segment(image).cpu().numpy()
-            save_picture(trainer, f"val-{index}", overlay_panel(image, label, prediction, module.classes))
+            picture = overlay_panel(data.images("val")[index], image, label, prediction, module.classes)
+            save_picture(trainer, f"val-{index}", picture)
 
 
 class TestRecord(Callback):
@@ -89,7 +90,8 @@ class TestRecord(Callback):
         data = pl_module.data
         index = int(batch["index"][0])
         image, label = data.labelled("test").read_pair(index)
-        picture = overlay_panel(image, label, outputs[0].cpu().numpy(), pl_module.classes)
+        prediction = outputs[0].cpu().numpy()
+        picture = overlay_panel(data.images("test")[index], image, label, prediction, pl_module.classes)
         save_picture_as(trainer, self.folder / f"overlay-{batch_idx}.png", picture)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from smir.preprocessing import VOID, Classes, Preprocessing, UInt8
+from smir.overlays import blend, entries, legend, stacked, write
+from smir.preprocessing import Classes, Preprocessing, UInt8
 from smir.scoring import Scored
 
 GAP = 6  # white pixels between pictures
@@ -43,21 +44,23 @@ def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, chosen: T
     return panel(columns)
 
 
-def overlay_panel(image: UInt8, label: UInt8, prediction: UInt8, classes: Classes) -> UInt8:
-    """Shows image, label and prediction side by side, the latter two blended over the image.
+def overlay_panel(name: str, image: UInt8, label: UInt8, prediction: UInt8, classes: Classes) -> UInt8:
+    """Shows image, label and prediction side by side, the latter two blended over the image, and a legend below.
 
     Args:
+        name: The image's name.
         image: RGB (H, W, 3).
         label: Class ids and void (H, W); void is shown white.
         prediction: Class ids (H, W).
         classes: Gives the colours.
     """
     columns = {
-        "image": [image],
+        name: [image],
         "label (white = void)": [blend(image, label, classes)],
         "prediction": [blend(image, prediction, classes)],
     }
-    return panel(columns)
+    pictures = panel(columns)
+    return stacked([pictures, legend(entries(classes), pictures.shape[1])])
 
 
 def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
@@ -68,7 +71,7 @@ def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
     for place, (caption, pictures) in enumerate(columns.items()):
         left = place * (width + GAP)
         scale = min(0.45, 0.45 * width / (8 * len(caption)))
-        cv2.putText(canvas, caption, (left + 2, 15), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+        write(canvas, caption, left + 2, 15, scale)
         for row, picture in enumerate(pictures):
             top = CAPTION + row * (height + GAP)
             canvas[top : top + height, left : left + width] = picture
@@ -84,10 +87,3 @@ def heat_map(values: npt.NDArray[Any], low: float, high: float) -> UInt8:
     """Colours values (H, W), dark at `low` and below, bright at `high` and above, as RGB (H, W, 3)."""
     levels = np.clip((values - low) / max(high - low, 1e-8) * 255, 0, 255).round().astype(np.uint8)
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-def blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
-    """Blends class colours over an image; a black class (a background) leaves it as it is."""
-    shades = classes.palette()[label].astype(np.float32)
-    opacity = np.where(~shades.any(axis=-1), 0.0, np.where(label == VOID, 0.7, 0.5))[..., None]
-    return np.asarray(image * (1 - opacity) + shades * opacity, dtype=np.uint8)

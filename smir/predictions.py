@@ -1,7 +1,7 @@
 """The callback that writes what `predict` is for: labels, probabilities, areas."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ from torch import Tensor
 
 from smir.atomic import write_atomically
 from smir.commands.tables import columns
+from smir.data.decode import read_image, read_label
 from smir.distributed import gather, patient_group
 from smir.errors import DataError
 from smir.outputs import RECORDS
+from smir.overlays import entries, evenly, sheet, small_overlay
 from smir.preprocessing import UInt8
 from smir.segmentation import SegmentationModule
 from smir.tracking import write_image
@@ -24,7 +26,8 @@ from smir.windows.products import probability_tiff
 from smir.windows.segment import labels_of
 from smir.windows.sweep import Tile
 
-AREAS = "areas.csv"
+AREAS, PREVIEW = "areas.csv", "preview.png"
+_SHOWN, _PER_ROW = 24, 4  # images of the preview
 _ENDINGS = ("", ".preview", ".probabilities")
 _LISTED = 8  # images whose areas are printed one by one
 
@@ -32,24 +35,26 @@ _LISTED = 8  # images whose areas are printed one by one
 class PredictionWriter(Callback):
     """Writes predicted labels at the size and under the name of their source image, and the area of every class.
 
-    An image that is seen whole becomes a PNG. One that is read in windows is run from here.
+    An image that is seen whole becomes a PNG, and some of them are shown in one preview. One that is read in windows is
+    run from here, and has a preview of its own.
 
     Args:
         folder: Where to write.
         source: What is recorded beside the labels: checkpoint, images.
 
     Raises:
-        DataError: If two sources would get the same name.
+        DataError: If two sources would get the same name, or one that of the preview.
     """
 
     def __init__(self, folder: Path, source: dict[str, Any]) -> None:
         self.folder, self.source = folder, source
         self._areas: dict[int, Areas] = {}
+        self._whole: list[int] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses before the first prediction what would overwrite itself, or needs what is not installed."""
         assert isinstance(pl_module, SegmentationModule)
-        sources: dict[str, str] = {}
+        sources = {Path(PREVIEW).stem: "the preview of all images"}
         for name in pl_module.data.images("predict"):
             for ending in _ENDINGS:
                 other = sources.setdefault(name.rsplit(".", 1)[0] + ending, name)
@@ -62,6 +67,17 @@ class PredictionWriter(Callback):
             write_atomically(self.folder / RECORDS["predict"], json.dumps(self.source, indent=1) + "\n")
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
 
+    def on_predict_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Runs the windows of an image that is read so: before its step, whose end moves the progress bar."""
+        assert isinstance(pl_module, SegmentationModule)
+        if "image" in batch or batch["weight"][0] <= 0:
+            return
+        index, files = int(batch["index"][0]), pl_module.data.images("predict")
+        predictor = self._predictor(trainer, pl_module)
+        self._areas[index] = predictor.predict(files.path(index), files[index], self._target(files[index]))
+
     def on_predict_batch_end(
         self,
         trainer: Trainer,
@@ -71,18 +87,17 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Writes what was predicted of a batch of one image, or runs its windows."""
+        """Writes what was predicted of a batch of one image that is seen whole."""
         assert isinstance(pl_module, SegmentationModule)
-        index = int(batch["index"][0])
-        if batch["weight"][0] <= 0:
+        if "image" not in batch or batch["weight"][0] <= 0:
             return
+        index = int(batch["index"][0])
         name = pl_module.data.images("predict")[index]
-        target = (self.folder / name).with_suffix("")
-        if "image" in batch:
-            self._areas[index] = self._write_whole(pl_module, outputs[0], name, target)
-        else:
-            predictor = self._predictor(trainer, pl_module)
-            self._areas[index] = predictor.predict(pl_module.data.images("predict").path(index), name, target)
+        self._areas[index] = self._write_whole(pl_module, outputs[0], name, self._target(name))
+        self._whole.append(index)
+
+    def _target(self, name: str) -> Path:
+        return (self.folder / name).with_suffix("")
 
     def _write_whole(self, module: SegmentationModule, logits: Tensor, name: str, target: Path) -> Areas:
         height, width = logits.shape[1:]
@@ -112,9 +127,10 @@ class PredictionWriter(Callback):
         return WindowPredictor(forward, module.preprocessing, module.classes, scale, data.predict, progress)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Waits for all ranks, then writes and prints the areas."""
+        """Waits for all ranks, then writes the preview, and writes and prints the areas."""
         assert isinstance(pl_module, SegmentationModule)
         parts = gather(self._areas, self._group)
+        whole = sorted(index for part in gather(self._whole, self._group) for index in part)
         if not trainer.is_global_zero:
             return
         classes = pl_module.classes
@@ -122,6 +138,17 @@ class PredictionWriter(Callback):
         write_atomically(self.folder / AREAS, areas_csv(areas, classes))
         print(*_table(areas, pl_module), sep="\n")
         print(f"Predictions: {self.folder} (labels; {AREAS}; {RECORDS['predict']})")
+        if whole:
+            picture = sheet(self._overlays(pl_module, evenly(whole, _SHOWN)), _PER_ROW, entries(classes))
+            write_image(self.folder / PREVIEW, Image.fromarray(picture))
+            of_all = f"{_SHOWN} of the {len(whole):,} photographs" if len(whole) > _SHOWN else "the photographs"
+            print(f"Look at {self.folder / PREVIEW}: {of_all} with their labels over them.")
+
+    def _overlays(self, module: SegmentationModule, indices: Sequence[int]) -> Iterator[tuple[str, UInt8]]:
+        files = module.data.images("predict")
+        for index in indices:
+            label = read_label((self.folder / files[index]).with_suffix(".png")).astype(np.uint8)
+            yield files[index], small_overlay(read_image(files.path(index)), label, module.classes)
 
 
 def _table(areas: Sequence[Areas], module: SegmentationModule) -> list[str]:

@@ -19,6 +19,7 @@ _DATA_NOT_RECIPE = (
     "max_bad_share",
 )
 _MODEL_NOT_RECIPE = ("weights", "imagenet_file")
+_LINKED = ("preprocessing", "classes")  # see ConfiguredCLI
 _CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes the speed alone
 _TRAINER_RECIPE = (
     "max_epochs",
@@ -54,6 +55,17 @@ def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
         "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
         "callbacks": callbacks,
     }
+
+
+def in_force(settings: Any) -> Any:
+    """A config or recipe without the arguments of the model that it takes from the data, such as its normalisation.
+
+    They stand in there as defaults, which mean nothing, and would be there again if it were read.
+    """
+    if not isinstance(settings, dict) or not isinstance(settings.get("model"), dict):
+        return settings  # of a foreign checkpoint
+    arguments = {k: v for k, v in (settings["model"].get("init_args") or {}).items() if k not in _LINKED}
+    return {**settings, "model": {**settings["model"], "init_args": arguments}}
 
 
 def digest(value: Any) -> str:

@@ -19,6 +19,7 @@ from smir.__main__ import main, plain_message
 from smir.errors import DataError
 from smir.mask_table import MaskTable, load_arrays
 from smir.network import UNetStride4
+from smir.segmentation import SegmentationModule
 
 
 def rows_of(path):
@@ -134,6 +135,22 @@ def test_flag_beats_file_beats_default_also_with_a_checkpoint(smir, field, tmp_p
     rows = rows_of(tmp_path / "runs/b/seed0/metrics.csv")
     assert [row["epoch"] for row in rows] == ["2"]
     assert float(rows[0]["lr"]) == pytest.approx(0.125 * (0.01 + 0.99 * 0.5))
+
+
+def test_a_run_s_config_shows_one_normalisation_and_is_the_same_run_when_read_again(smir, field, tmp_path, capsys):
+    smir(*segment_words(field, "--run.experiment=a", "--run.test=false", "--data.mean=[0.3, 0.4, 0.2]"))
+    config = tmp_path / "runs/a/seed0/config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    assert "preprocessing" not in settings["model"]["init_args"]
+    assert settings["data"]["init_args"]["mean"] == [0.3, 0.4, 0.2]
+    module = SegmentationModule.from_checkpoint(config.parent / "checkpoints/best.ckpt")
+    assert module.preprocessing.mean == (0.3, 0.4, 0.2)
+    capsys.readouterr()
+    smir("fit", f"--config={config}")
+    assert "has finished before" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "runs/a").iterdir()] == ["seed0"]
+    smir("predict", f"--config={config}", "--ckpt_path=best")
+    assert (config.parent / "predict/preview.png").is_file()
 
 
 def test_another_recipe_under_the_same_name_gets_its_own_folder(smir, field, tmp_path):

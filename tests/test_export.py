@@ -5,6 +5,7 @@ import re
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from torch.nn import functional
 from benchmarks.models import onnx_speed
 from smir.__main__ import main
 from smir.commands import export as command
-from smir.export import build, pt2_file
+from smir.export import build, pt2_file, scripts
 from smir.export.scripts.run_onnx import resized
 from smir.network import SmpNetwork, UNetStride4
 from smir.preprocessing import Classes, Preprocessing
@@ -31,6 +32,7 @@ from smir.reconstruction import ReconstructionModule
 from smir.runs import file_digest
 from smir.segmentation import SegmentationModule
 
+EXPORTED_SCRIPTS = Path(scripts.__file__).parent
 TINY = "tu-mobilenetv3_small_100"
 
 
@@ -115,6 +117,7 @@ def test_everything_is_there_and_the_card_says_what_the_run_knows(run, exported)
     assert f"| miou | {miou[0]} | {miou[1]} |" in card
     assert "| 2 | weed | #e6194b |" in card
     assert "mean (0.485, 0.456, 0.406)" in card
+    assert "preprocessing:" not in card  # of the recipe: not what was in force, but what the data replaced
     assert f"hash `{record['hash']}`" in card
     assert "8 in train, 2 in val, 3 in test" in card
     assert "on 3 images the largest difference" in card
@@ -196,7 +199,7 @@ def test_onnx_takes_bytes_alone_so_that_nothing_is_normalised_twice(session):
     assert (returned.name, returned.shape) == ("logits", ["batch", 3, "height", "width"])
 
 
-def test_every_file_carries_its_settings(exported, session, program):
+def test_every_file_carries_its_settings(module, exported, session, program):
     texts = [session.get_modelmeta().custom_metadata_map["smir"], program[1]]
     for name in ("model", "encoder"):
         with safe_open(exported / f"{name}.safetensors", "pt") as file:
@@ -205,6 +208,7 @@ def test_every_file_carries_its_settings(exported, session, program):
     settings = json.loads(texts[0])
     assert settings["classes"] == ["background", "crop", "weed"]
     assert (settings["view_size"], settings["multiple"]) == (64, 64)
+    assert (settings["usual_side"], settings["much_larger"]) == (module.usual_side, 4)
 
 
 def test_the_weights_have_our_names_where_smp_has_no_such_network(module, exported):
@@ -281,10 +285,10 @@ def test_the_memory_of_a_file_is_that_of_its_own_process(exported):
 # The programs
 
 
-def run_here(script, monkeypatch):
-    """Runs a program in this process, on photo.png of the working folder."""
+def run_here(script, monkeypatch, *words):
+    """Runs a program in this process, by itself on photo.png of the working folder."""
     assert "smir" not in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.MULTILINE)
-    monkeypatch.setattr(sys, "argv", [str(script), "photo.png", "labels.png"])
+    monkeypatch.setattr(sys, "argv", [str(script), *(words or ("photo.png", "labels.png"))])
     runpy.run_path(str(script), run_name="__main__")
 
 
@@ -312,6 +316,41 @@ def test_the_program_for_torch_gives_the_labels_of_smir(module, run, exported, t
     monkeypatch.chdir(tmp_path)
     run_here(exported / "run_pt2.py", monkeypatch)
     assert equal_share(tmp_path, module) > 0.99
+
+
+@pytest.mark.parametrize("script", ["run_onnx.py", "run_pt2.py"])
+def test_the_programs_take_several_photos_and_say_which_are_too_large(
+    module, exported, tmp_path, monkeypatch, capsys, script
+):
+    monkeypatch.chdir(tmp_path)
+    side = 4 * module.usual_side
+    for name, size in (("map", (side, side + 9)), ("photo", (side - 1, side))):
+        Image.fromarray(smooth(*size)).save(f"{name}.jpg")
+    run_here(exported / script, monkeypatch, "map.jpg", "photo.jpg", "labels")
+    assert [Image.open(f"labels/{name}.png").size for name in ("map", "photo")] == [(side + 9, side), (side, side - 1)]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"map.jpg: its shortest side of {side} pixels is resized to 64")
+    assert "`python -m smir predict`" in line
+
+
+@pytest.mark.parametrize("script", ["run_onnx.py", "run_pt2.py", "run_smp.py"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["no words"],
+        ["a.png"],
+        ["a.png", "b.jpg"],
+        ["a.png", "c/a.png", "labels"],
+        ["a.png", "b.jpg", "c.jpg"],
+        ["a.png", "."],
+    ],
+)
+def test_the_programs_say_how_they_are_called_before_a_photo_is_lost(tmp_path, monkeypatch, script, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [script, *(words if words != ["no words"] else [])])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(EXPORTED_SCRIPTS / script), run_name="__main__")
+    assert exit_.value.code == f"usage: python {script} photo.jpg labels.png, or PHOTO ... FOLDER"
 
 
 @pytest.mark.parametrize("size", [(64, 85), (200, 300), (333, 91)])

@@ -14,6 +14,7 @@ import yaml
 from conftest import segment_words
 
 from benchmarks.plain import score_image
+from smir import progress
 from smir.masking import RandomMask
 from smir.network import UNetStride4, padded_forward
 from smir.preprocessing import Classes, Preprocessing
@@ -364,3 +365,10 @@ def test_a_network_that_has_diverged_is_an_error(fails, pool, tmp_path):
     torch.save(content, pool)
     assert "not finite" in fails("inspect", "--ckpt", pool)
     assert not (tmp_path / "inspect").exists()
+
+
+@pytest.mark.parametrize("seconds", [0, 3600])
+def test_a_log_says_how_far_long_work_is_and_nothing_of_short_work(smir, pool, monkeypatch, capsys, seconds):
+    monkeypatch.setattr(progress, "LOG_SECONDS", seconds)
+    smir("inspect", "--ckpt", pool, "--num_samples=1")
+    assert ("Looking at images: 100%" in capsys.readouterr().err) == (seconds == 0)

@@ -183,7 +183,7 @@ def test_a_folder_of_both_kinds(smir, run, words, tmp_path):
     smir(*words(photos))
     names = sorted(path.relative_to(tmp_path / "predict").as_posix() for path in (tmp_path / "predict").rglob("*.*"))
     pictures = ["deep/big.png", "deep/big.preview.png", "small.png", "turned.png", "turned.preview.png"]
-    assert names == sorted(["areas.csv", "source.json", *pictures])
+    assert names == sorted(["areas.csv", "source.json", "preview.png", *pictures])
     with Image.open(tmp_path / "predict/deep/big.png") as image:
         assert image.mode == "P"
         assert (np.asarray(image) == expected_labels(run, big)).all()
@@ -197,10 +197,57 @@ def test_a_folder_of_both_kinds(smir, run, words, tmp_path):
     assert {row["square_metres"] for row in rows} == {""}
 
 
+def test_photographs_can_be_browsed_in_one_picture(smir, words, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(30):
+        Image.new("RGB", (120, 90 + number), (8 * number, 0, 0)).save(photos / f"{number:02}.png")
+    smir(*words(photos))
+    path = tmp_path / "predict/preview.png"
+    assert f"Look at {path}: 24 of the 30 photographs" in capsys.readouterr().out
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)
+    rows, per_row, (height, width) = 6, 4, (270 + 20 + 6, 360 + 6)
+    below = len(pixels) - rows * height
+    assert (below > 0, pixels.shape[1]) == (True, per_row * width)
+    for place, number in enumerate(round(n) for n in np.linspace(0, 29, 24)):
+        top, left = below + place // per_row * height + 20, place % per_row * width
+        with Image.open(tmp_path / f"predict/{number:02}.png") as labels:
+            colors = np.asarray(labels.convert("RGB")).astype(float)
+        middle = 45, 60
+        expected = (
+            np.array([8 * number, 0, 0]) * 0.5 + colors[middle] * 0.5 if colors[middle].any() else [8 * number, 0, 0]
+        )
+        scale = min(360 / 120, 270 / (90 + number))
+        shown = pixels[top + int(45.5 * scale), left + int(60.5 * scale)]
+        assert np.abs(shown - np.asarray(expected)).max() <= 1
+
+
+def test_the_preview_overwrites_no_prediction(fails, words, tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(photo("small", (96, 120))).save(tmp_path / "photos/preview.jpg")
+    said = fails(*words(tmp_path / "photos"))
+    assert "the preview of all images and preview.jpg would both be predicted as preview" in said
+
+
+def test_the_bar_moves_when_an_image_is_done(smir, words, tmp_path, monkeypatch):
+    Image.fromarray(photo("big", (500, 700))).save(tmp_path / "big.png")
+    logits, done = SegmentationModule.logits, []
+
+    def looking(self, images):
+        done.append(self.trainer.progress_bar_callback.predict_progress_bar.n)
+        return logits(self, images)
+
+    monkeypatch.setattr(SegmentationModule, "logits", looking)
+    smir(*words(tmp_path / "big.png", "--trainer.enable_progress_bar=true"))
+    assert set(done) == {0}
+
+
 def test_whole_and_windows_by_wish(smir, words, tmp_path):
     source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
     smir(*words(source, "--data.predict.view=whole"))
-    assert {path.name for path in (tmp_path / "predict").iterdir()} == {"ortho.png", "areas.csv", "source.json"}
+    written = {path.name for path in (tmp_path / "predict").iterdir()}
+    assert written == {"ortho.png", "areas.csv", "source.json", "preview.png"}
     smir(*words(source, "--data.predict.view=windows", "--data.predict.scale=0.5"))
     assert len(list(tmp_path.glob("predict-*/ortho.tif"))) == 1  # other settings, another folder
 

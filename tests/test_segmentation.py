@@ -1,10 +1,13 @@
 """The downstream formulas of METHOD.md section 5 against oracles written from the text."""
 
+import numpy as np
 import pytest
 import torch
+from fakes import photo
 from torch.nn import functional
 
 from smir.network import UNetStride4
+from smir.pictures import CAPTION, GAP, overlay_panel
 from smir.preprocessing import VOID, Classes, Preprocessing
 from smir.segmentation import SegmentationModule
 
@@ -81,3 +84,16 @@ def test_classes_of_one_name_and_many():
     assert Classes.named(["only"]).colors == ((0, 0, 0),)
     many = Classes.named([str(number) for number in range(21)])
     assert len(set(many.colors)) == 21
+
+
+def test_an_overlay_names_its_image_and_the_classes():
+    classes = Classes(["soil", "crop", "weed"], [[0, 0, 0], [60, 180, 75], [230, 25, 75]])
+    image = photo("overlay", (96, 128))
+    first, other = (
+        overlay_panel(name, image, *np.zeros((2, 96, 128), np.uint8), classes) for name in ("a.jpg", "b.jpg")
+    )
+    changed = (first != other).any(axis=-1)
+    assert changed.any()
+    assert not changed[CAPTION:].any()
+    below = first[CAPTION + 96 + GAP :].reshape(-1, 3)
+    assert all((below == color).all(axis=-1).sum() > 100 for color in classes.colors)

@@ -54,9 +54,13 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
         said = capsys.readouterr().out.splitlines()
         assert said[-1] == f"Next: {following}"
         assert sum(text.startswith("Next:") for text in said) == 1
+        if words[0] == "inspect":
+            smir(*shlex.split(said[-2].partition(": python -m smir ")[2]))  # the likely label errors
+            assert capsys.readouterr().out.splitlines()[-1] == f"Next: {following}"
         if "segment.yaml" in line:
             assert said[-2].startswith("Test on 1 images: mIoU ")
     assert (desk / "inspect/index.html").is_file()
+    assert (desk / "inspect-train/regions.csv").is_file()
     predicted = desk / "runs/folder/segment/seed0/predict"
     assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
     smir(*smir_words(walk[2]), "--config=tiny.yaml")  # finished; says it again
@@ -124,6 +128,31 @@ def test_an_orthomosaic_is_predicted_as_a_whole_and_inspected_in_tiles(smir, des
     run = run_folder(desk, "segment")
     assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images map.png")
     assert " field/images --out inspect" in next_step.closing(["predict"], run)[-1]
+
+
+def test_what_follows_a_prediction_rests_on_what_was_predicted(smir, desk):
+    smir("prepare", "folder", "--images=photos")
+    run = run_folder(desk, "segment")
+    (desk / "others").mkdir()
+    save(desk / "map.png", photo("map", (64, 64)))
+
+    def after(place):
+        return next_step.closing(["predict", f"--config={run}/config.yaml", "--data.predict_images", place], run)
+
+    checkpoint = f"--ckpt {run}/checkpoints/best.ckpt"
+    assert after("others") == [f"Next: python -m smir inspect {checkpoint} others --out inspect"]
+    assert after("./photos") == [f"Next: python -m smir inspect {checkpoint} photos --out inspect"]
+    assert after("map.png") == [f"Next: python -m smir export {checkpoint} --out exported"]
+
+
+def test_label_errors_are_looked_for_where_the_labels_are(smir, desk):
+    run = run_folder(desk, "segment")
+    assert next_step.label_errors(run / "checkpoints/best.ckpt") is None  # the field is elsewhere
+    smir("prepare", "folder", "--images=photos")
+    assert next_step.label_errors(run / "checkpoints/best.ckpt") == (
+        "Likely label errors of the training images: "
+        f"python -m smir inspect --ckpt {run}/checkpoints/best.ckpt --split train --out inspect-train"
+    )
 
 
 def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys):

@@ -12,7 +12,7 @@ from smir.data import SmirDataModule
 from smir.errors import ConfigError
 from smir.guarded import scan_config
 from smir.masking import HardestMask, MaskPolicy
-from smir.next_step import next_line
+from smir.next_step import label_errors, next_line
 
 
 class InspectParser(DataParser):
@@ -118,6 +118,8 @@ def inspect(
     if walk.skipped:
         print(f"{len(walk.skipped):,} of {len(source):,} images were left out, because of errors; the page says why.")
     print(page.absolute())
+    if module.task == "segment" and split != "train" and (line := label_errors(ckpt)):
+        print(line)
     if following := _following(ckpt, module.task, data):
         print(next_line(*following))
 

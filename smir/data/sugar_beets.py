@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 from lightning.pytorch.utilities import rank_zero_warn
-from tqdm import tqdm
 
 from smir.data.decode import read_label
 from smir.data.label_values import by_table
@@ -17,6 +16,7 @@ from smir.data.lists import cut, files_by_stem, look_up, shuffled, stem
 from smir.data.published import PublishedDataset
 from smir.errors import ConfigError, DataError, first_few
 from smir.preprocessing import Classes, UInt8
+from smir.progress import progress
 
 FOLDER = "sugarbeets/ijrr_sugarbeets_2016_annotations"
 IMAGES, LABELS = "images/rgb", "annotations/dlp/iMapCleaned"
@@ -114,7 +114,7 @@ class SugarBeets(PublishedDataset):
 
         with ThreadPoolExecutor() as threads:
             weeds = threads.map(has_weed, frames.values())
-            found = tqdm(weeds, "Frames with weeds", len(frames), unit="label", disable=None)
+            found = progress(weeds, "Frames with weeds", len(frames), unit="label")
             return [frame for frame, weed in zip(frames, found, strict=True) if weed]
 
     def whole_pool(self) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from tqdm import tqdm
+from smir.progress import progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,11 +21,11 @@ def in_parallel(
     Args:
         work: What to do with an item; its first error ends the walk.
         items: The items, such as names of files.
-        title: Text before the progress bar, which is shown in a terminal alone.
+        title: Text before the progress bar.
         threads: How many to work on at a time; default: the cores that this process may use.
     """
     with ThreadPoolExecutor(threads or cores()) as pool:
-        yield from tqdm(pool.map(work, items), title, len(items), unit="file", disable=None)
+        yield from progress(pool.map(work, items), title, len(items), unit="file")
 
 
 def cores() -> int:

@@ -9,8 +9,10 @@ from typing import Any
 import yaml
 
 from smir import __version__
+from smir.data.choice import MUCH_LARGER
 from smir.export.source import Source
 from smir.network import PAD_MULTIPLE, SmpNetwork
+from smir.recipes import in_force
 from smir.segmentation import SegmentationModule
 
 NAME = "README.md"
@@ -90,6 +92,13 @@ def _input(source: Source, files: Sequence[ExportedFile]) -> str:
         "another size in pixels it does not know.",
         "",
     ]
+    if isinstance(source.module, SegmentationModule) and (usual := source.module.usual_side) is not None:
+        lines[-1:] = [
+            f"The training images had a shortest side of {usual} pixels, as a rule. A view of an image {MUCH_LARGER} "
+            "times as large and more shows too little: cut it into tiles, or use `python -m smir predict`, which reads "
+            "it in windows. The scripts say so.",
+            "",
+        ]
     if any(name.endswith(".safetensors") for name in names):
         lines.append(
             f"- `*.safetensors`: the network takes RGB in [0, 1], normalised with mean ({mean}) and standard deviation "
@@ -158,7 +167,7 @@ def _data(source: Source) -> str:
         "- everything that changes the result:",
         "",
         "```yaml",
-        yaml.safe_dump(origin.get("recipe"), sort_keys=False).rstrip(),
+        yaml.safe_dump(in_force(origin.get("recipe")), sort_keys=False).rstrip(),
         "```",
         "",
     ]

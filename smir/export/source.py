@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smir import __version__
+from smir.data.choice import MUCH_LARGER
 from smir.network import PAD_MULTIPLE
 from smir.reconstruction import ReconstructionModule
 from smir.runs import file_digest, read_json, run_of_checkpoint
@@ -70,6 +71,7 @@ class Source:
         if isinstance(module, SegmentationModule):
             settings["classes"] = list(module.classes.names)
             settings["colors"] = [list(color) for color in module.classes.colors]
+            settings["usual_side"], settings["much_larger"] = module.usual_side, MUCH_LARGER
         return settings
 
     def settings_text(self) -> str:

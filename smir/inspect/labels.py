@@ -15,8 +15,9 @@ from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
 from smir.inspect.walk import View, stacked
 from smir.iou import iou_from_confusion
+from smir.overlays import blend
 from smir.pages.markup import data_uri
-from smir.pictures import blend, heat_map
+from smir.pictures import heat_map
 from smir.preprocessing import VOID, UInt8
 from smir.segmentation import SegmentationModule
 

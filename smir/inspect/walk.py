@@ -8,13 +8,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from smir.data.decode import image_size
 from smir.data.walk import cores
 from smir.errors import DataError
 from smir.inspect.source import Source
 from smir.preprocessing import Preprocessing, UInt8
+from smir.progress import progress
 
 AHEAD = 2
 """Batches that are decoded while another is worked on."""
@@ -67,7 +67,7 @@ class Walk:
         found = 0
         with ThreadPoolExecutor(cores()) as pool:
             batches = self._batches(list(pool.map(self._shape, range(len(self.source)))))
-            bar = tqdm(total=len(self.source), desc="Looking at images", unit="image", disable=None)
+            bar = progress(None, "Looking at images", len(self.source), unit="image")
             reading: deque[list[Future[View | None]]] = deque()
             for batch in [*batches, *[[]] * AHEAD]:
                 reading.append([pool.submit(self._view, index) for index in batch])

@@ -9,9 +9,8 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
 
-from tqdm import tqdm
-
 from smir.errors import DataError
+from smir.progress import progress
 
 _BLOCK = 1 << 20
 _TIMEOUT = 60  # seconds without an answer
@@ -96,11 +95,11 @@ def _fetch_rest(download: Download, part: Path) -> None:
         total = start + int(length) if length.isdecimal() else None
         with (
             part.open("ab" if continues else "wb") as file,
-            tqdm(total=total, initial=start, desc=download.name, unit="B", unit_scale=True, disable=None) as progress,
+            progress(None, download.name, total, initial=start, unit="B", unit_scale=True) as bar,
         ):
             while block := answer.read(_BLOCK):
                 file.write(block)
-                progress.update(len(block))
+                bar.update(len(block))
     if total is not None and part.stat().st_size < total:
         raise OSError(f"the connection ended after {part.stat().st_size:,} of {total:,} bytes")
 

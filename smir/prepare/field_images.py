@@ -9,13 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from smir.data.decode import image_size, list_images
 from smir.data.lists import stem
 from smir.data.walk import in_parallel
 from smir.errors import DataError
 from smir.prepare.tiling import RECORD_NAME, starts, tile_image
+from smir.progress import progress
 
 TILE_PREFIX = "tile_"
 _NOT_READ = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2")
@@ -65,7 +64,7 @@ def link_images(source: Path, names: Sequence[str], target: Path) -> str:
         DataError: If another file is in the way, or no link can be made.
     """
     soft = 0
-    for name in tqdm(names, "Linking", unit="file", disable=None):
+    for name in progress(names, "Linking", unit="file"):
         original, link = (source / name).resolve(), target / name
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists() or not link.samefile(original):

@@ -4,11 +4,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from smir.errors import DataError
 from smir.prepare.archives import BROKEN, UnsafeArchive, read_archive
 from smir.prepare.parts import Part, Source
+from smir.progress import progress
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def examine(path: Path, source: Source) -> Plan:
     count, problem = 0, None
     try:
         with closing(read_archive(path)) as reading:
-            for member in tqdm(reading, f"Reading {path.name}", unit=" files", leave=False, disable=None):
+            for member in progress(reading, f"Reading {path.name}", unit=" files", leave=False):
                 count += 1
                 if _is_of_macos(member.name):
                     continue

@@ -15,13 +15,12 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from smir.atomic import write_atomically
 from smir.errors import DataError
 from smir.prepare.archives import BROKEN, is_archive, read_archive
 from smir.prepare.parts import Source
 from smir.prepare.recognise import Plan, damaged, examine
+from smir.progress import progress
 
 STAGING = ".unpacking"
 _BLOCK = 1 << 20
@@ -133,7 +132,7 @@ def _stage(path: Path, plan: Plan, staging: Path) -> None:
         )
     with (
         closing(read_archive(path)) as members,
-        tqdm(total=plan.size, desc=path.name, unit="B", unit_scale=True, disable=None) as progress,
+        progress(None, path.name, plan.size, unit="B", unit_scale=True) as bar,
     ):
         for member in members:
             if member.name not in plan.targets:
@@ -143,7 +142,7 @@ def _stage(path: Path, plan: Plan, staging: Path) -> None:
             with member.open() as stream, file.open("xb") as out:
                 while block := stream.read(_BLOCK):
                     out.write(block)
-                    progress.update(len(block))
+                    bar.update(len(block))
 
 
 def _without_those_there(path: Path, plan: Plan, staging: Path, root: Path) -> list[str]:

@@ -2,18 +2,16 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from smir.pictures import blend
+from smir.overlays import Entry, blend, legend, stacked
 from smir.preprocessing import Classes, UInt8
 from smir.windows.areas import Areas
 from smir.windows.sweep import Tile
 
 LONGEST = 2000
 """Pixels of the longest side."""
-_LINE, _SWATCH = 26, 18
 
 
 class Preview:
@@ -50,30 +48,13 @@ class Preview:
     def picture(self, areas: Areas) -> UInt8:
         """RGB (h, w, 3), the legend below; wide enough for it."""
         mean = np.where(self._counts > 0, self._sums / self._counts.clip(min=1), 255)
-        legend = _legend(mean.shape[1], self.classes, areas)
-        beside = [(0, 0), (0, legend.shape[1] - mean.shape[1]), (0, 0)]
-        return np.concatenate([np.pad(mean.round().astype(np.uint8), beside, constant_values=255), legend])
+        return stacked([mean.round().astype(np.uint8), legend(_lines(self.classes, areas), mean.shape[1])])
 
 
-def _legend(width: int, classes: Classes, areas: Areas) -> UInt8:
-    """A line for every class: its colour, name, share and area; several beside each other where there is room.
-
-    RGB (h, w, 3), wider than asked for where an entry needs it.
-    """
-    entries = []
+def _lines(classes: Classes, areas: Areas) -> list[Entry]:
+    """Name, share and area of every class."""
+    lines: list[Entry] = []
     for row, color in zip(areas.rows(classes), classes.colors, strict=True):
         ground = f", {float(row[5]):,.1f} m2" if row[5] else ""
-        entries.append((f"{row[1]}: {float(row[4]):.1%}{ground}", color))
-    column = 9 * max(len(text) for text, _ in entries) + 2 * _SWATCH
-    width = max(width, column)
-    per_line = width // column
-    lines = -(-len(entries) // per_line)
-    canvas = np.full((lines * _LINE + 8, width, 3), 255, dtype=np.uint8)
-    for place, (text, color) in enumerate(entries):
-        left, top = 4 + place % per_line * column, 4 + place // per_line * _LINE
-        corner = left + _SWATCH, top + _SWATCH
-        cv2.rectangle(canvas, (left, top), corner, color, cv2.FILLED)
-        cv2.rectangle(canvas, (left, top), corner, (128, 128, 128))
-        where = left + _SWATCH + 8, top + 14
-        cv2.putText(canvas, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
-    return canvas
+        lines.append((f"{row[1]}: {float(row[4]):.1%}{ground}", color))
+    return lines

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from smir.preprocessing import VOID, Preprocessing, UInt8
+from smir.progress import progress
 from smir.windows.context import TOLERANCE, Context, measure_context
 from smir.windows.layout import WINDOW, Side, usual_window
 from smir.windows.options import BLOCK, PredictOptions, block_unit
@@ -89,4 +89,4 @@ def describe(sweep: Sweep, context: Context | None) -> str:
 
 def progress_over(sweep: Sweep, name: str, show: bool = True) -> Iterator[Tile]:
     """The tiles of a sweep, with a progress bar unless there is but one."""
-    yield from tqdm(sweep, desc=name, unit="window", disable=not show or len(sweep) == 1)
+    yield from progress(sweep, name, len(sweep), unit="window", disable=not show or len(sweep) == 1)

@@ -1,4 +1,6 @@
-"""Segments a photo with model.pt2 beside this file: `python run_pt2.py photo.jpg labels.png`.
+"""Segments photos with model.pt2 beside this file: `python run_pt2.py photo.jpg labels.png`.
+
+Of several photos the labels go to a folder: `python run_pt2.py first.jpg second.jpg labels`.
 
 Needs torch, numpy and Pillow alone.
 """
@@ -26,11 +28,39 @@ def segment(network: Any, settings: dict[str, Any], image: Any) -> Any:
     return interpolate(logits, shape, mode="bilinear").argmax(1)[0].to(torch.uint8).numpy()
 
 
+def arguments(words: list[str]) -> dict[Path, Path]:
+    """Photos by the PNG of their labels; ends with the usage where one would be lost, or take the place of a photo."""
+    *photos, target = map(Path, words or [""])
+    single = len(photos) == 1 and target.suffix.lower() == ".png"
+    files = {target if single else target / f"{photo.stem}.png": photo for photo in photos}
+    named = single or target.is_dir() or not target.suffix
+    if not photos or not named or len(files) < len(photos) or files.keys() & set(photos):
+        sys.exit(f"usage: python {Path(__file__).name} photo.jpg labels.png, or PHOTO ... FOLDER")
+    return files
+
+
+def check_size(photo: Path, image: Any, settings: dict[str, Any]) -> None:
+    """Says of what is much larger than the training images that plants vanish when it is resized to a view."""
+    side, usual = min(image.shape[:2]), settings["usual_side"]
+    if usual is not None and side >= settings["much_larger"] * usual:
+        print(
+            f"{photo}: its shortest side of {side} pixels is resized to {settings['view_size']}, that of the training "
+            f"images was {usual}: plants become too small to be found. Cut it into tiles of about {usual} pixels, or "
+            "give it to `python -m smir predict`, which reads it in windows.",
+            file=sys.stderr,
+        )
+
+
 if __name__ == "__main__":
+    files = arguments(sys.argv[1:])
     extra = {"smir.json": ""}
     program = torch.export.load(Path(__file__).with_name("model.pt2"), extra_files=extra)
     about = json.loads(extra["smir.json"])
-    photo = ImageOps.exif_transpose(Image.open(sys.argv[1])).convert("RGB")
-    labels = Image.fromarray(segment(program.module(), about, np.array(photo)))
-    labels.putpalette([value for color in about["colors"] for value in color])
-    labels.save(sys.argv[2])
+    network = program.module()
+    for file, photo in files.items():
+        image = np.array(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
+        check_size(photo, image, about)
+        labels = Image.fromarray(segment(network, about, image))
+        labels.putpalette([value for color in about["colors"] for value in color])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        labels.save(file)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 from conftest import selective_words
 
-from smir import progress
-from smir.progress import Pace, duration
+from smir import run_progress
+from smir.run_progress import Pace, duration
 from smir.tracking import RunRecord
 
 
@@ -17,7 +17,7 @@ def loud(field, *more):
 
 def test_the_bar_tells_epoch_stage_and_time_left(smir, field, capsys, monkeypatch):
     clock = iter(range(0, 60 * 60, 60))  # one epoch a minute
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(run_progress, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     smir(*loud(field))
     told = dict.fromkeys(re.findall(r"Epoch \d[^:]*", capsys.readouterr().out))
     assert list(told) == [
@@ -52,7 +52,7 @@ def test_the_start_names_the_folder_and_a_resume_the_epoch(smir, field, caplog, 
 
 def test_scoring_counts_where_it_comes(monkeypatch):
     clock = iter([0.0, 10.0, 20.0, 130.0])  # two epochs of 10 s, then one of 10 s with 100 s of scoring
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(run_progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     pace = Pace()
     for ends_stage in (False, False, True, False):
         pace.begin(ends_stage)

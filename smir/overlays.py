@@ -1,0 +1,104 @@
+"""Class colours over images, with a legend; and sheets of many small pictures, each with its name."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from smir.preprocessing import VOID, Classes, UInt8
+
+BOX = (360, 270)
+"""Width and height in pixels of a picture of a sheet."""
+_GAP, _LINE, _SWATCH, _CAPTION = 6, 26, 18, 20
+_WHITE = 255
+
+Item = TypeVar("Item")
+Entry = tuple[str, Sequence[int]]
+"""A line of a legend: its text and its colour."""
+
+
+def blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
+    """Blends class colours over an image; a black class (a background) leaves it as it is."""
+    shades = classes.palette()[label].astype(np.float32)
+    opacity = np.where(~shades.any(axis=-1), 0.0, np.where(label == VOID, 0.7, 0.5))[..., None]
+    return np.asarray(image * (1 - opacity) + shades * opacity, dtype=np.uint8)
+
+
+def small_overlay(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
+    """As `blend`, for a sheet: of a large image a reduced one, which spares memory."""
+    scale = 4 * min(side / length for side, length in zip(BOX, image.shape[1::-1], strict=True))
+    if scale < 1:
+        size = round(image.shape[1] * scale) or 1, round(image.shape[0] * scale) or 1
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        label = np.asarray(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
+    return blend(image, label, classes)
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of the items, evenly among them, the first and the last included."""
+    places = np.linspace(0, len(items) - 1, min(most, len(items)))
+    return [items[round(place)] for place in places]
+
+
+def entries(classes: Classes) -> list[Entry]:
+    """The lines of a legend of class names."""
+    return list(zip(classes.names, classes.colors, strict=True))
+
+
+def sheet(pictures: Iterable[tuple[str, UInt8]], per_row: int, lines: Sequence[Entry]) -> UInt8:
+    """Lays out pictures of any size in rows below a legend.
+
+    Args:
+        pictures: Names, and RGB pictures (H, W, 3); each is fitted into `BOX`.
+        per_row: Pictures of a row.
+        lines: The legend.
+
+    Returns:
+        RGB (h, w, 3).
+    """
+    cells = [_cell(name, picture) for name, picture in pictures]
+    per_row = min(per_row, len(cells)) or 1
+    rows = [np.concatenate(cells[start : start + per_row], axis=1) for start in range(0, len(cells), per_row)]
+    return stacked([legend(lines, per_row * (BOX[0] + _GAP)), *rows])
+
+
+def _cell(name: str, picture: UInt8) -> UInt8:
+    scale = min(side / length for side, length in zip(BOX, picture.shape[1::-1], strict=True))
+    width, height = (max(1, int(length * scale)) for length in picture.shape[1::-1])
+    canvas = np.full((BOX[1] + _CAPTION + _GAP, BOX[0] + _GAP, 3), _WHITE, dtype=np.uint8)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST_EXACT
+    canvas[_CAPTION : _CAPTION + height, :width] = cv2.resize(picture, (width, height), interpolation=way)
+    write(canvas, name if len(name) <= 48 else f"...{name[-45:]}", 2, _CAPTION - 6, 0.4)
+    return canvas
+
+
+def legend(lines: Sequence[Entry], width: int) -> UInt8:
+    """Colours and their texts, several beside each other where there is room.
+
+    RGB (h, w, 3), wider than asked for where an entry needs it.
+    """
+    column = 9 * max(len(text) for text, _ in lines) + 2 * _SWATCH
+    width = max(width, column)
+    per_line = width // column
+    canvas = np.full((-(-len(lines) // per_line) * _LINE + 8, width, 3), _WHITE, dtype=np.uint8)
+    for place, (text, color) in enumerate(lines):
+        left, top = 4 + place % per_line * column, 4 + place // per_line * _LINE
+        corner = left + _SWATCH, top + _SWATCH
+        cv2.rectangle(canvas, (left, top), corner, [int(value) for value in color], cv2.FILLED)
+        cv2.rectangle(canvas, (left, top), corner, (128, 128, 128))
+        write(canvas, text, left + _SWATCH + 8, top + 14, 0.45)
+    return canvas
+
+
+def stacked(parts: Sequence[UInt8]) -> UInt8:
+    """Pictures (h, w, 3) below each other, on white."""
+    width = max(part.shape[1] for part in parts)
+    wide = [np.pad(part, [(0, 0), (0, width - part.shape[1]), (0, 0)], constant_values=_WHITE) for part in parts]
+    return np.concatenate(wide)
+
+
+def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float) -> None:
+    """Writes a text on a picture; OpenCV's letters are those of ASCII, others become `?`."""
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(canvas, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)

@@ -1,0 +1,82 @@
+"""The progress bar of a training: which epoch of how many, which stage, and how long it will still take."""
+
+import time
+from collections import deque
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from smir.training import SmirModule
+
+RECENT = 10
+"""Epochs whose mean is the pace: the first ones may be slow, and stages may differ."""
+
+
+class RunProgress(TQDMProgressBar):
+    """Lightning's bar, which also says `Epoch 30/100, stage 1 of 2, 12 min left`; it counts from 1.
+
+    The time comes from the epochs that this process has done, from the beginning of one to that of the next. Those
+    that end a stage also score the next partition, and so have a mean of their own once there is one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pace = Pace()
+
+    def on_train_start(self, trainer: Trainer, *args: Any) -> None:
+        """Forgets the epochs of another training."""
+        super().on_train_start(trainer, *args)
+        self._pace = Pace()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Describes the epoch; instead of Lightning's own hook, whose `Epoch 29` would flash before."""
+        assert isinstance(pl_module, SmirModule)
+        stages, each = pl_module.data.stages, pl_module.stage_epochs
+        self._pace.begin(ends_stage=(trainer.current_epoch + 1) % each == 0)
+        words = [f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        if stages.num_stages > 1:
+            words.append(f"stage {stages.current + 1} of {stages.num_stages}")
+        epochs = (trainer.max_epochs or 0) - trainer.current_epoch
+        left = self._pace.left(epochs, scorings=(epochs - 1) // each)
+        if left is not None:
+            words.append(f"{duration(left)} left")
+        self.train_progress_bar.set_description(", ".join(words), refresh=False)
+        self.train_progress_bar.reset(total=int(self.total_train_batches))
+
+
+class Pace:
+    """How long epochs take, measured from one beginning to the next."""
+
+    def __init__(self) -> None:
+        self._plain: deque[float] = deque(maxlen=RECENT)
+        self._ending: deque[float] = deque(maxlen=RECENT)
+        self._begun: tuple[float, bool] | None = None
+
+    def begin(self, ends_stage: bool) -> None:
+        """Takes the time at the beginning of an epoch, which may be the last one of its stage."""
+        now = time.monotonic()
+        if self._begun is not None:
+            then, ended_stage = self._begun
+            (self._ending if ended_stage else self._plain).append(now - then)
+        self._begun = now, ends_stage
+
+    def left(self, epochs: int, scorings: int) -> float | None:
+        """Seconds that so many epochs will take, `scorings` of which end a stage; nothing before one is done."""
+        plain, ending = self._plain or self._ending, self._ending or self._plain
+        if not plain:
+            return None
+        return (epochs - scorings) * sum(plain) / len(plain) + scorings * sum(ending) / len(ending)
+
+
+def duration(seconds: float) -> str:
+    """Says a time in the unit that counts: `under 1 min`, `12 min`, `3 h 20 min`, `2 days 5 h`."""
+    minutes = round(seconds / 60)
+    hours = round(seconds / 3600)
+    if minutes < 1:
+        return "under 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{hours // 24} days {hours % 24} h"
