@@ -28,6 +28,7 @@ from smir.run_options import RunOptions
 from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
 from smir.segmentation import SegmentationModule, usual_side_in
 from smir.tracking import save_environment, stopped_after
+from smir.trained import disagreements, normalised_as, preprocessing_in
 from smir.training import SmirModule
 from smir.wandb_logging import Job, log_to_wandb
 from smir.weights import read_checkpoint
@@ -186,9 +187,21 @@ class SmirCLI(ConfiguredCLI):
         arguments.ckpt_path = str(checked(path, self.model))
         if "weights_only" in arguments:
             arguments.weights_only = True
+        self._normalise_as_trained(path)
         if (run := run_of_checkpoint(path)) is not None:
             self._know_skipped(run)
         return path
+
+    def _normalise_as_trained(self, checkpoint: Path) -> None:
+        """Takes the normalisation from the checkpoint, as `inspect` and `export` do, and tells where data differ."""
+        own = self.datamodule.preprocessing
+        trained = preprocessing_in(read_checkpoint(checkpoint)["smir"], checkpoint)
+        for line in disagreements(trained, own):
+            rank_zero_info(line)
+        used = normalised_as(trained, own)
+        self.model.preprocessing = self.datamodule.preprocessing = used
+        if (used.mean, used.std) != (own.mean, own.std):  # results record what was used
+            self.config_dump["data"]["init_args"] |= {"mean": list(used.mean), "std": list(used.std)}
 
     def _source(self, checkpoint: Path, images: FileList) -> dict[str, Any]:
         """What results rest on; its hash tells results of other weights, images or settings apart."""
