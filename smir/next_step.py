@@ -36,6 +36,15 @@ def after_prepare(root: Path) -> str:
     return next_line("fit", "--config", config, "--config", root / "data.yaml")
 
 
+def to_test(root: Path) -> list[str]:
+    """The lines after `prepare folder` of images that nothing trains on."""
+    run, checkpoint = Path("RUN"), Path("RUN") / _BEST
+    return [
+        "These images are to test on; RUN is the folder of a trained run, such as runs/folder/segment/seed0:",
+        next_line("test", "--config", run / "config.yaml", "--config", root / "data.yaml", "--ckpt_path", checkpoint),
+    ]
+
+
 def tell(words: Sequence[str], run: Path) -> None:
     """Prints what a finished run came to, and the next command, unless `make` calls it by itself.
 

@@ -70,7 +70,7 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
     lists = _read_lists(data, problems, notes)
     walked = {pair.image: pair for name in lists for pair in lists[name]}
     unlisted = _check_partners(data, lists, problems, notes)
-    if any(split not in lists for split in SPLITS):
+    if any(split not in lists for split in data.splits()):
         walked |= {pair.image: pair for pair in unlisted}  # a list that failed must not hide their defects
     pairs = list(walked.values())
     facts = dict(zip(walked, in_parallel(lambda pair: examine(data, pair), pairs, "Files", threads), strict=True))
@@ -119,7 +119,7 @@ def _read_lists(data: SmirDataModule, problems: list[Problem], notes: list[Probl
     failed: dict[str, list[str]] = {}
     readers: dict[str, Callable[[], list[Pair]]] = {"pool": lambda: [Pair(image, "") for image in data.pool()]}
     if has_labels(data):
-        readers |= {split: partial(data.pairs, split) for split in SPLITS}
+        readers |= {split: partial(data.pairs, split) for split in data.splits()}
     else:
         notes.append(Problem("", "data.labels is not set: there are no labelled splits to check"))
     with warnings.catch_warnings(record=True) as caught:
@@ -132,6 +132,8 @@ def _read_lists(data: SmirDataModule, problems: list[Problem], notes: list[Probl
     warned = dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))
     notes += [Problem("", text) for text in warned]
     problems += [Problem("lists that cannot be made", f"{', '.join(names)}: {why}") for why, names in failed.items()]
+    if "train" not in data.splits() and not lists.get("pool"):  # nothing is to train on these images
+        lists.pop("pool", None)
     for name in [name for name, pairs in lists.items() if not pairs]:
         problems.append(Problem("lists without an image", f"{name}, in {data.root.absolute()}"))
     return lists
