@@ -20,6 +20,7 @@ from smir.data.files import FileList
 from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.launch import agree_on_run, global_rank
+from smir.next_step import figures
 from smir.outputs import TestRecord, result_folder
 from smir.predictions import PredictionWriter
 from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
@@ -42,6 +43,7 @@ class SmirCLI(ConfiguredCLI):
     """
 
     finished: Path | None = None
+    _tested: Path | None = None
 
     # fit
 
@@ -142,8 +144,14 @@ class SmirCLI(ConfiguredCLI):
         """Needs weights; writes to the run they come from."""
         checkpoint = self._require_weights()
         if not self.config[self.subcommand].trainer.fast_dev_run:
-            folder, hash_ = self._record_test(checkpoint)
-            self._log_to_wandb(folder, hash_, "test")
+            self._tested, hash_ = self._record_test(checkpoint)
+            self._log_to_wandb(self._tested, hash_, "test")
+
+    def after_test(self) -> None:
+        """Says the figures as a training does at its end."""
+        if self._tested is not None and self.trainer.is_global_zero:
+            for line in figures(self._tested):
+                print(line, flush=True)
 
     def before_predict(self) -> None:
         """Needs weights; writes to the run they come from."""

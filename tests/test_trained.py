@@ -65,7 +65,7 @@ def predicted_by_hand(name):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_test_normalises_as_in_training(smir, caplog, way):
+def test_a_test_normalises_as_in_training(smir, caplog, capsys, way):
     with caplog.at_level("INFO"):
         smir(*words_of("test", *WAYS[way]))
     counts = np.zeros((3, 3), dtype=int)
@@ -76,6 +76,11 @@ def test_a_test_normalises_as_in_training(smir, caplog, way):
     found = np.genfromtxt(RUN / "test/confusion-native.csv", delimiter=",", skip_header=1)[:, 1:]
     assert found.tolist() == counts.tolist()
     assert (counts.sum(axis=0) > 0).sum() > 1  # it has opinions
+    view = np.genfromtxt(RUN / "test/confusion-view.csv", delimiter=",", skip_header=1)[:, 1:]
+    iou = 100 * view.diagonal() / (view.sum(axis=0) + view.sum(axis=1) - view.diagonal())
+    classes = f"soil {iou[0]:.1f}, crop {iou[1]:.1f}, weed {iou[2]:.1f}"
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"Test on 4 images: mIoU {iou.mean():.1f} ({classes}), IoU in percent. So few test images")
     (said,) = [text for text in caplog.messages if "normalised" in text]
     assert "(mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225)" in said
     assert "(mean 0.1, 0.9, 0.2, std 0.05, 0.4, 0.1) are not used" in said

@@ -55,7 +55,8 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
         assert said[-1] == f"Next: {following}"
         assert sum(text.startswith("Next:") for text in said) == 1
         if "segment.yaml" in line:
-            assert said[-2].startswith("Test on 1 images: mIoU ")
+            assert said[-2].startswith("Test on 1 image: mIoU ")
+            assert "fewer than 20" in said[-2]
     assert (desk / "inspect/index.html").is_file()
     predicted = desk / "runs/folder/segment/seed0/predict"
     assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
@@ -201,6 +202,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
     smir(*prepare, f"--classes=[{', '.join(order)}]")
     capsys.readouterr()
     smir(*test, *QUIET)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Test on 2 images: mIoU ")
     held = json.loads(next(trained.glob("test-*/metrics.json")).read_text())
     assert held["images"]["number"] == 2
     assert held["metrics"]["test/view/iou/weed"] in (None, 0)
