@@ -11,6 +11,7 @@ from smir.data.base import SmirDataModule
 from smir.data.decode import list_images
 from smir.data.expected import Expected, expected_counts
 from smir.data.facts import Facts, Problem, examine, has_labels
+from smir.data.folder import Folder
 from smir.data.listing import Pair, Split
 from smir.data.overlaps import Overlap, find_overlaps, find_unpaired
 from smir.data.published import PublishedDataset
@@ -93,7 +94,9 @@ def _check_partners(
     labels, images, unlisted = find_unpaired(data, listed)
     told = notes if type(data).__name__ in INCOMPLETE else problems
     told += [Problem("labels without an image", str(data.root / label)) for label in labels]
-    notes += [Problem("images beside the labelled ones without a label", str(data.root / image)) for image in images]
+    if not (isinstance(data, Folder) and data.partial_labels):  # which says that it has such
+        kind = "images beside the labelled ones without a label"
+        notes += [Problem(kind, str(data.root / image)) for image in images]
     return unlisted
 
 

@@ -239,9 +239,11 @@ def _splits(
         )
     members = follow_splits(labels.shown(), known)
     if options.splits is not None:
-        note = f"Splits as in {lists}: {new} labelled images that are on none of its lists train; {len(bare)} names on "
-        return members, [f"{note}them have no label."]
-    notes = [f"The splits stay as they were; {new} images that were not labelled before train."]
+        parts = [f"{new} labelled images that are on none of its lists train"] if new else []
+        parts += [f"{len(bare)} names on them have no label"] if bare else []
+        return members, [f"Splits as in {lists}{': ' if parts else ''}{'; '.join(parts)}."]
+    more = f"; {new} images that were not labelled before train" if new else ""
+    notes = [f"The splits stay as they were{more}."]
     if earlier is not None and (classes := earlier.get("classes")) not in (None, labels.classes):
         notes.append(
             f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: what was trained to "
