@@ -63,8 +63,8 @@ def config_text(
     lines = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
     after = "any config of experiments/folder" if channels else "the config.yaml of a trained run, to test it"
     head = [
-        "# Written by `python -m smir prepare folder`: your images, as a second --config after",
-        f"# {after}. The root is relative to where commands are run; change it if you move the folder.",
+        f"# Written by `python -m smir prepare folder`: your images, as a second --config after {after}.",
+        "# The root is relative to where commands are run; change it if you move the folder.",
         "data:",
         "  class_path: Folder",
         "  init_args:",

@@ -30,8 +30,10 @@ def report_lines(
     if labels is None or members is None:
         return [source, "No labels: this field serves pretraining.", *_notes(notes)]
     without = len(names) - len(labels.pixels)
-    use = "are for pretraining alone" if "train" in members else "are not, and not tested on"
-    lines = [source, f"{len(labels.pixels)} of them are labelled ({labels.title}); {without} {use}"]
+    rest = f"; {without} are for pretraining alone"
+    if "train" not in members:
+        rest = f"; {without} are not, and not tested on" if without else ""
+    lines = [source, f"{len(labels.pixels)} of them are labelled ({labels.title}){rest}"]
     lines += _table(labels, members)
     notes = [*labels.notes, *_lacking(labels, members), *notes]
     if len(labels.pixels) < FEW:
