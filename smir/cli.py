@@ -20,6 +20,7 @@ from smir.data.files import FileList
 from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.launch import agree_on_run, global_rank
+from smir.next_step import figures
 from smir.outputs import TestRecord, result_folder
 from smir.predictions import PredictionWriter
 from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
@@ -28,6 +29,7 @@ from smir.run_options import RunOptions
 from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
 from smir.segmentation import SegmentationModule, usual_side_in
 from smir.tracking import save_environment, stopped_after
+from smir.trained import disagreements, normalised_as, preprocessing_in
 from smir.training import SmirModule
 from smir.wandb_logging import Job, log_to_wandb
 from smir.weights import read_checkpoint
@@ -41,6 +43,7 @@ class SmirCLI(ConfiguredCLI):
     """
 
     finished: Path | None = None
+    _tested: Path | None = None
 
     # fit
 
@@ -144,8 +147,14 @@ class SmirCLI(ConfiguredCLI):
         """Needs weights; writes to the run they come from."""
         checkpoint = self._require_weights()
         if not self.config[self.subcommand].trainer.fast_dev_run:
-            folder, hash_ = self._record_test(checkpoint)
-            self._log_to_wandb(folder, hash_, "test")
+            self._tested, hash_ = self._record_test(checkpoint)
+            self._log_to_wandb(self._tested, hash_, "test")
+
+    def after_test(self) -> None:
+        """Says the figures as a training does at its end."""
+        if self._tested is not None and self.trainer.is_global_zero:
+            for line in figures(self._tested):
+                print(line, flush=True)
 
     def before_predict(self) -> None:
         """Needs weights; writes to the run they come from."""
@@ -189,9 +198,21 @@ class SmirCLI(ConfiguredCLI):
         arguments.ckpt_path = str(checked(path, self.model))
         if "weights_only" in arguments:
             arguments.weights_only = True
+        self._normalise_as_trained(path)
         if (run := run_of_checkpoint(path)) is not None:
             self._know_skipped(run)
         return path
+
+    def _normalise_as_trained(self, checkpoint: Path) -> None:
+        """Takes the normalisation from the checkpoint, as `inspect` and `export` do, and tells where data differ."""
+        own = self.datamodule.preprocessing
+        trained = preprocessing_in(read_checkpoint(checkpoint)["smir"], checkpoint)
+        for line in disagreements(trained, own):
+            rank_zero_info(line)
+        used = normalised_as(trained, own)
+        self.model.preprocessing = self.datamodule.preprocessing = used
+        if (used.mean, used.std) != (own.mean, own.std):  # results record what was used
+            self.config_dump["data"]["init_args"] |= {"mean": list(used.mean), "std": list(used.std)}
 
     def _source(self, checkpoint: Path, images: FileList) -> dict[str, Any]:
         """What results rest on; its hash tells results of other weights, images or settings apart."""

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from smir.errors import SmirError
+from smir.few_images import care, rests_on
 from smir.trust import read_yaml
 
 _KEPT = (
@@ -36,6 +37,15 @@ def after_prepare(root: Path) -> str:
     return next_line("fit", "--config", config, "--config", root / "data.yaml")
 
 
+def to_test(root: Path) -> list[str]:
+    """The lines after `prepare folder` of images that nothing trains on."""
+    run, checkpoint = Path("RUN"), Path("RUN") / _BEST
+    return [
+        "These images are to test on; RUN is the folder of a trained run, such as runs/folder/segment/seed0:",
+        next_line("test", "--config", run / "config.yaml", "--config", root / "data.yaml", "--ckpt_path", checkpoint),
+    ]
+
+
 def tell(words: Sequence[str], run: Path) -> None:
     """Prints what a finished run came to, and the next command, unless `make` calls it by itself.
 
@@ -59,7 +69,7 @@ def closing(words: Sequence[str], run: Path) -> list[str]:
     if data["init_args"]["task"] == "segment":
         predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
         images = [word for name in _source(data) for word in ("--data.predict_images", name)]
-        return [*_figures(run), next_line(*predict, *images)]
+        return [*figures(run / "test"), next_line(*predict, *images)]
     if _is_folder(data) and data["init_args"].get("labels") is None:
         return _how_to_label(data)
     configs = _segment_configs(words)
@@ -139,14 +149,17 @@ def _how_to_label(data: dict[str, Any]) -> list[str]:
     ]
 
 
-def _figures(run: Path) -> list[str]:
-    """Test figures in one line; none where the run was not tested."""
-    if not (run / "test" / "metrics.json").is_file():
+def figures(folder: Path) -> list[str]:
+    """Figures of the test in a folder in one line; none where there is no test, or one of a pretraining."""
+    if not (folder / "metrics.json").is_file():
         return []
-    test = json.loads((run / "test" / "metrics.json").read_text(encoding="utf-8"))
+    test = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    if "classes" not in test:
+        return []
     metrics, number = test["metrics"], test["images"]["number"]
     classes = ", ".join(f"{name} {_percent(metrics[f'test/view/iou/{name}'])}" for name in test["classes"])
-    return [f"Test on {number} images: mIoU {_percent(metrics['test/view/miou'])} ({classes}), IoU in percent."]
+    miou = _percent(metrics["test/view/miou"])
+    return [f"Test on {rests_on(number)}: mIoU {miou} ({classes}), IoU in percent.{care(number)}"]
 
 
 def _percent(value: float | None) -> str:

@@ -8,7 +8,9 @@ from torch import Tensor
 
 from smir.errors import CheckpointError, first_few
 from smir.runs import DONE, Identity, file_digest, read_record, run_of_checkpoint
+from smir.segmentation import SegmentationModule
 from smir.tracking import commit
+from smir.trained import same_classes
 from smir.training import SmirModule
 from smir.weights import read_checkpoint
 
@@ -18,14 +20,18 @@ def checked(path: Path, model: SmirModule) -> Path:
 
     Raises:
         CheckpointError: If it is missing, damaged, or of another format, task or network.
+        ConfigError: If it was trained on other classes, or on the same ones in another order.
     """
     content = read_checkpoint(path)
-    task = content.get("smir", {}).get("task")
+    record = content.get("smir", {})
+    task = record.get("task")
     if task != model.task:
         raise CheckpointError(
             f"{path} is a checkpoint of the task {task!r}, the model is a {type(model).__name__} for {model.task!r}. "
             "Pretrained weights start a model through --model.weights instead."
         )
+    if isinstance(model, SegmentationModule):
+        same_classes(_class_names(record, path), model.classes.names, "the data")
     found, own = _shapes(content.get("state_dict")), _shapes(model.state_dict())
     if differ := sorted(str(name) for name, _ in found.items() ^ own.items()):
         raise CheckpointError(
@@ -34,6 +40,13 @@ def checked(path: Path, model: SmirModule) -> Path:
             "of classes? Its run's config.yaml says so."
         )
     return path
+
+
+def _class_names(record: dict[str, Any], path: Path) -> list[str]:
+    try:
+        return [str(name) for name in record["classes"]["names"]]
+    except (LookupError, TypeError) as error:
+        raise CheckpointError(f"{path} does not say which classes its network tells apart.") from error
 
 
 def _shapes(state: Any) -> dict[Any, tuple[int, ...] | None]:

@@ -328,6 +328,14 @@ def test_pictures_stored_anew_without_loss_are_found(check, tmp_path):
     assert "images shared between val and test: 1\n" in check(*words("nassar", tmp_path), code=1)
 
 
+def test_images_that_are_to_have_no_label_are_not_told(check, tmp_path):
+    fakes.write_folder(tmp_path)
+    (tmp_path / "labels/003.png").unlink()
+    report = check(*FOLDER, f"--data.root={tmp_path}", "--data.partial_labels=true")
+    assert "without a label" not in report
+    assert "All is well." in report
+
+
 def test_tiles_of_a_single_colour_are_not_compared(check, tmp_path):
     fakes.write_nassar(tmp_path)
     for name in ("sub1_000", "sub2_000", "sub5_012"):

@@ -173,6 +173,16 @@ def test_a_new_class_among_more_labels_is_told(prepare, labels, tmp_path, capsys
     assert "No image of test shows class_3, so it has no test figure." in said
 
 
+def test_what_is_not_there_is_not_counted(prepare, labels, tmp_path, capsys):
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels", "--classes=[soil, crop, weed]")
+    capsys.readouterr()
+    prepare("--labels=labels", "--classes=[ground, crop, weed]")
+    assert "Note: The splits stay as they were.\n" in capsys.readouterr().out
+    prepare("--labels=labels", "--classes=[earth, crop, weed]", "--splits=field")
+    assert "Note: Splits as in field.\n" in capsys.readouterr().out
+
+
 def test_names_of_any_script_are_readable(smir, photos, labels, tmp_path):
     exports.coco_polygons(tmp_path / "labels", labels)
     root = tmp_path / "Äcker \N{SEEDLING}"

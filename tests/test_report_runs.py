@@ -254,3 +254,20 @@ def test_stages_of_another_random_mask_are_no_control_but_a_variant_of_it(smir, 
     (row,) = rows_of(tmp_path / "report/tables/ablations-paper.csv")
     assert (row["init"], row["variant"]) == ("random-staged", "policy-blocks")
     assert "NA" not in (row["without it"], row["with it"])
+
+
+@pytest.mark.parametrize(("count", "care"), [(4, True), (19, True), (20, False)])
+def test_how_many_images_figures_rest_on(smir, tmp_path, count, care):
+    """In the notes of the tables, with a word of care where they are few."""
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch")
+    run.inputs["data"]["test"]["images"] = count
+    run.write()
+    smir("report", "runs")
+    for file in ("report.md", "index.html", "tables.tex"):
+        text = (tmp_path / "report" / file).read_text()
+        assert text.count(f"Tested on {count} images.") == 2  # the main table and the classes
+        assert text.count("So few test images (fewer than 20)") == 2 * care
+    segmentation(tmp_path / "runs", "SugarBeets", "scratch").write()
+    smir("report", "runs")
+    text = (tmp_path / "report/report.md").read_text()
+    assert f"Tested on {count} images of Nassar 2020, 266 images of Sugar Beets 2016." in text

@@ -58,7 +58,8 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
             smir(*shlex.split(said[-2].partition(": python -m smir ")[2]))  # the likely label errors
             assert capsys.readouterr().out.splitlines()[-1] == f"Next: {following}"
         if "segment.yaml" in line:
-            assert said[-2].startswith("Test on 1 images: mIoU ")
+            assert said[-2].startswith("Test on 1 image: mIoU ")
+            assert "fewer than 20" in said[-2]
     assert (desk / "inspect/index.html").is_file()
     assert (desk / "inspect-train/regions.csv").is_file()
     predicted = desk / "runs/folder/segment/seed0/predict"
@@ -197,3 +198,69 @@ def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
     (run / "test/metrics.json").write_text(json.dumps({"metrics": {}}))
     next_step.tell(["fit"], run)
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def trained(smir, desk):
+    """A run that has been trained and tested, by the docs' own commands but the pretraining."""
+    smir(*smir_words(commands("The walk")[0]))
+    words = smir_words(commands("The walk")[2])
+    smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/segment")
+    return desk / "runs/folder/segment/seed0"
+
+
+def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
+    """The two commands, on photographs that show no weed: every image tests, and nothing of the run changes."""
+    for number in range(3):
+        save(desk / f"new/other-{number}.jpg", photo(f"other {number}", (200, 264)))
+    exports.labelme(desk / "new_labels", {f"other-{n}": blocks(f"o{n}", (0, 1), (200, 264)) for n in range(2)})
+    prepare, test = map(smir_words, commands("Test on other photographs"))
+    before = (trained / "test/metrics.json").read_bytes()
+    capsys.readouterr()
+
+    smir(*prepare)
+    said = capsys.readouterr().out
+    assert "2 of them are labelled (Labelme JSON); 1 are not, and not tested on" in said
+    assert "train" not in said.replace("a trained run", "")
+    run = test[2].removesuffix("/config.yaml")
+    assert said.splitlines()[-1].replace("RUN", run) == f"Next: python -m smir {shlex.join(test)}"
+    assert sorted(path.name for path in (desk / "held").glob("*.txt")) == ["test.txt"]
+    assert "The checkpoint's classes are" in fails(*test, *QUIET)  # no new photograph shows weed
+
+    order = yaml.safe_load((desk / "field/data.yaml").read_text())["data"]["init_args"]["classes"]
+    smir(*prepare, f"--classes=[{', '.join(order)}]")
+    capsys.readouterr()
+    smir(*test, *QUIET)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Test on 2 images: mIoU ")
+    held = json.loads(next(trained.glob("test-*/metrics.json")).read_text())
+    assert held["images"]["number"] == 2
+    assert held["metrics"]["test/view/iou/weed"] in (None, 0)
+    trained_with = yaml.safe_load((trained / "config.yaml").read_text())["data"]["init_args"]
+    assert held["settings"]["data"]["init_args"]["mean"] == trained_with["mean"]
+    assert (trained / "test/metrics.json").read_bytes() == before
+
+    smir("check", "--config=held/data.yaml")
+    assert "All is well." in capsys.readouterr().out
+    said = fails("fit", "--config=experiments/folder/segment.yaml", "--config=held/data.yaml", "--config=tiny.yaml")
+    assert "These images are to test on" in said
+
+
+def test_a_field_to_test_on_stays_one(smir, fails, desk):
+    prepare = smir_words(commands("The walk")[0])
+    smir(*prepare)
+    alone = "--shares=[0, 0, 1]"
+    assert "The images in field train, validate and test" in fails(*prepare, alone)
+    assert "give --labels" in fails("prepare", "folder", "--images=photos", "--root=held", alone)
+    words = [*prepare[:-1], "held"]
+    smir(*words, alone)
+    assert "are to test on alone" in fails(*words)
+    smir(*words, alone, "--classes=[background, weed, crop]")
+    assert (desk / "held/test.txt").read_text().split() == [f"{number}.jpg" for number in range(4)]
+
+
+def test_lists_that_are_missing_are_named(fails, desk):
+    (desk / "lists").mkdir()
+    (desk / "lists/test.txt").write_text("1\n")
+    said = fails(*smir_words(commands("The walk")[0]), "--splits=lists")
+    assert "needs train.txt, val.txt and test.txt; there is no train.txt and no val.txt" in said
+    assert "--shares '[0, 0, 1]'" in said

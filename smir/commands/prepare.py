@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from smir.next_step import after_prepare, next_line
+from smir.next_step import after_prepare, next_line, to_test
 
 
 def synthetic(
@@ -198,7 +198,8 @@ def folder(
         root: Folder to write to.
         tile: Side of the tiles of an orthomosaic in pixels.
         min_valid: Smallest share of valid pixels of a tile, 0 to 1.
-        shares: Shares of the labelled images for train, val and test.
+        shares: Shares of the labelled images for train, val and test; `[0, 0, 1]` to test a trained network on all of
+            them.
         splits: Folder of a train.txt, val.txt and test.txt to follow in place of drawing splits.
         empty: What an image without any shape in the annotations is.
         seed: Seed of the splits.
@@ -209,7 +210,7 @@ def folder(
     from smir.prepare.folder import Options, prepare
 
     options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed)
-    print("\n".join([*prepare(options), after_prepare(root)]))
+    print("\n".join([*prepare(options), *(to_test(root) if options.tests_alone else [after_prepare(root)])]))
 
 
 class _Parser(ArgumentParser):

@@ -8,7 +8,6 @@ from jsonargparse.typing import PositiveInt
 from smir.commands.parsing import DataParser
 from smir.commands.tables import columns, percent
 from smir.data import SmirDataModule
-from smir.data.audit import SPLITS
 from smir.data.facts import has_labels
 from smir.data.statistics import ChannelStatistics, Counts, channel_statistics, class_counts
 from smir.errors import DataError
@@ -46,7 +45,7 @@ def yaml_lines(dataset: str, split: str, found: ChannelStatistics) -> list[str]:
 def class_lines(data: SmirDataModule, threads: int | None) -> Iterator[str]:
     """Yields a table of the share of each class in the label pixels of every split, or why there is none."""
     counts: dict[str, Counts] = {}
-    for split in SPLITS:
+    for split in data.splits():
         try:
             pairs = data.pairs(split) if len(data.classes) and has_labels(data) else []
         except DataError as error:

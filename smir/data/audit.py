@@ -11,6 +11,7 @@ from smir.data.base import SmirDataModule
 from smir.data.decode import list_images
 from smir.data.expected import Expected, expected_counts
 from smir.data.facts import Facts, Problem, examine, has_labels
+from smir.data.folder import Folder
 from smir.data.listing import Pair, Split
 from smir.data.overlaps import Overlap, find_overlaps, find_unpaired
 from smir.data.published import PublishedDataset
@@ -70,7 +71,7 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
     lists = _read_lists(data, problems, notes)
     walked = {pair.image: pair for name in lists for pair in lists[name]}
     unlisted = _check_partners(data, lists, problems, notes)
-    if any(split not in lists for split in SPLITS):
+    if any(split not in lists for split in data.splits()):
         walked |= {pair.image: pair for pair in unlisted}  # a list that failed must not hide their defects
     pairs = list(walked.values())
     facts = dict(zip(walked, in_parallel(lambda pair: examine(data, pair), pairs, "Files", threads), strict=True))
@@ -93,7 +94,9 @@ def _check_partners(
     labels, images, unlisted = find_unpaired(data, listed)
     told = notes if type(data).__name__ in INCOMPLETE else problems
     told += [Problem("labels without an image", str(data.root / label)) for label in labels]
-    notes += [Problem("images beside the labelled ones without a label", str(data.root / image)) for image in images]
+    if not (isinstance(data, Folder) and data.partial_labels):  # which says that it has such
+        kind = "images beside the labelled ones without a label"
+        notes += [Problem(kind, str(data.root / image)) for image in images]
     return unlisted
 
 
@@ -119,7 +122,7 @@ def _read_lists(data: SmirDataModule, problems: list[Problem], notes: list[Probl
     failed: dict[str, list[str]] = {}
     readers: dict[str, Callable[[], list[Pair]]] = {"pool": lambda: [Pair(image, "") for image in data.pool()]}
     if has_labels(data):
-        readers |= {split: partial(data.pairs, split) for split in SPLITS}
+        readers |= {split: partial(data.pairs, split) for split in data.splits()}
     else:
         notes.append(Problem("", "data.labels is not set: there are no labelled splits to check"))
     with warnings.catch_warnings(record=True) as caught:
@@ -132,6 +135,8 @@ def _read_lists(data: SmirDataModule, problems: list[Problem], notes: list[Probl
     warned = dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))
     notes += [Problem("", text) for text in warned]
     problems += [Problem("lists that cannot be made", f"{', '.join(names)}: {why}") for why, names in failed.items()]
+    if "train" not in data.splits() and not lists.get("pool"):  # nothing is to train on these images
+        lists.pop("pool", None)
     for name in [name for name, pairs in lists.items() if not pairs]:
         problems.append(Problem("lists without an image", f"{name}, in {data.root.absolute()}"))
     return lists

@@ -33,7 +33,8 @@ class Folder(SmirDataModule):
         classes: Class names by id: the first is the name of id 0. Needed to segment.
         label_map: Stored label value to class id (or 255 for void), for files that are not numbered 0, 1, 2, ...
         split_files: List files of the splits, relative to the root: `{train: train.txt, val: val.txt, test: test.txt}`.
-            An entry is an image's path relative to `images`, with or without its suffix.
+            An entry is an image's path relative to `images`, with or without its suffix. Images to test on alone need
+            no lists but `test`.
         fractions: Shares of train, val and test where there are no list files.
         partial_labels: Accept images without a label; they serve pretraining alone.
         hold_out: Leave the images of val and test out of the pretraining pool.
@@ -58,8 +59,11 @@ class Folder(SmirDataModule):
         self.class_names, self.label_map = classes, label_map
         self.split_files, self.fractions = split_files, fractions
         self.partial_labels, self.hold_out = partial_labels, hold_out
-        if split_files is not None and set(split_files) != {"train", "val", "test"}:
-            raise ConfigError(f"data.split_files must name train, val and test, got {sorted(split_files)}.")
+        if split_files is not None and set(split_files) not in ({"train", "val", "test"}, {"test"}):
+            raise ConfigError(
+                "data.split_files must name train, val and test, or test alone for images that nothing trains on; got "
+                f"{sorted(split_files)}."
+            )
         if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
             raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
         if self.task == "segment" and (labels is None or not classes):
@@ -72,6 +76,10 @@ class Folder(SmirDataModule):
     def classes(self) -> Classes:
         """The classes named by the user, with distinct colours."""
         return Classes.named(self.class_names or [])
+
+    def splits(self) -> tuple[Split, ...]:
+        """All three, or `test` alone."""
+        return super().splits() if self.split_files is None or len(self.split_files) > 1 else ("test",)
 
     def pool(self) -> list[str]:
         """All images but, with `hold_out`, those of the validation and test split."""
@@ -114,6 +122,8 @@ class Folder(SmirDataModule):
         return _by_stem(list_images(self._folder(self.label_folder)), self._folder(self.label_folder))
 
     def _split(self, split: Split) -> list[str]:
+        if split not in self.splits():
+            return []
         names = self._image_names()
         if self.split_files is not None:
             return self._listed(names, self.root / self.split_files[split])

@@ -2,7 +2,7 @@
 
 import abc
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +55,10 @@ class Listing(abc.ABC):
     def classes(self) -> Classes:
         """The classes, in the order of their ids."""
 
+    def splits(self) -> tuple[Split, ...]:
+        """The labelled splits; images that nothing trains on may have `test` alone."""
+        return get_args(Split)
+
     @abc.abstractmethod
     def pool(self) -> list[str]:
         """Images of the pretraining pool, relative to the root, in a fixed order."""
@@ -88,7 +92,10 @@ class Listing(abc.ABC):
         if split == "train" and self.label_budget is not None:
             pairs = self.label_budget.take(pairs, self.split_seed)
         if not pairs:
-            raise DataError(f"The {split} split of {type(self).__name__} in {self.root.absolute()} has no image.")
+            alone = "" if split in self.splits() else " These images are to test on: data.split_files names test alone."
+            raise DataError(
+                f"The {split} split of {type(self).__name__} in {self.root.absolute()} has no image.{alone}"
+            )
         missing = [p for pair in pairs for p in pair if not (self.root / p).is_file()]
         if missing:
             raise DataError(

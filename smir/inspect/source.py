@@ -11,6 +11,7 @@ from smir.data.files import FileList
 from smir.data.pairs import Images, Labels
 from smir.errors import ConfigError, DataError
 from smir.preprocessing import Classes, UInt8
+from smir.trained import same_classes
 
 Split = Literal["pool", "train", "val", "test"]
 
@@ -78,12 +79,8 @@ def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) 
     """
     if split == "pool":
         raise ConfigError("--split pool has no labels: take train, val or test, or give the images as words.")
-    if data.classes.names != classes.names:
-        raise ConfigError(
-            f"The checkpoint's classes are {', '.join(classes.names)}; those of {type(data).__name__} in "
-            f"{data.root.absolute()} are {', '.join(data.classes.names) or 'none'}. Give the config of the "
-            "checkpoint's own run, or set data.classes and data.label_map."
-        )
+    where = f"{type(data).__name__} in {data.root.absolute()}"
+    same_classes(classes.names, data.classes.names, where)
     labels = data.labelled(split or "val")
     return Source(_title(data, split or "val"), labels.images, labels)
 

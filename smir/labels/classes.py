@@ -91,7 +91,9 @@ def table_of(pairs: Iterable[tuple[str, str]], where: str, left_out: Iterable[st
     return table
 
 
-def of_categories(given: Sequence[str] | None, declared: Sequence[str], used: Iterable[str], where: str) -> ClassTable:
+def of_categories(
+    given: Sequence[str] | None, declared: Sequence[str], used: Iterable[str], where: str, may_lack: bool = False
+) -> ClassTable:
     """Classes of drawn shapes: the categories that have any, after a background for what no shape covers.
 
     Args:
@@ -99,9 +101,10 @@ def of_categories(given: Sequence[str] | None, declared: Sequence[str], used: It
         declared: Categories in the order of their file.
         used: Categories that have a shape.
         where: The files, for messages.
+        may_lack: Whether `--classes` may name categories that do not exist: those of a network to be tested.
 
     Raises:
-        ConfigError: If `--classes` names a category that does not exist.
+        ConfigError: If `--classes` names a category that does not exist, unless it may.
         DataError: If categories differ in capitals and spaces alone.
     """
     used = set(used)
@@ -112,7 +115,7 @@ def of_categories(given: Sequence[str] | None, declared: Sequence[str], used: It
     else:
         chosen = entries(given)
         unknown = [source for _, source in chosen if source not in known and not is_background(source)]
-        if unknown:
+        if unknown and not may_lack:
             raise ConfigError(
                 f"--classes names {first_few(map(repr, unknown))}, but the categories in {where} are: "
                 f"{', '.join(known) or 'none'}."

@@ -10,17 +10,17 @@ from smir.preprocessing import VOID
 _BLACK = "#000000"
 
 
-def of_masks(given: Sequence[str] | None, masks: MaskFiles) -> ClassTable:
+def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = False) -> ClassTable:
     """Classes of label images.
 
     Without `--classes` every value or colour is a class of its own, but 255, which is not labelled. Where the values
-    are 0 and 255 alone, 255 is a class: masks of one are of no use.
+    are 0 and 255 alone, 255 is a class: masks of one are of no use. `may_lack` is that of `of_categories`.
 
     Raises:
         ConfigError: If `--classes` does not fit what the files hold, with the entries that would.
     """
     if masks.colors:
-        return of_categories(given, list(masks.colors.values()), masks.values, str(masks.folder.absolute()))
+        return of_categories(given, list(masks.colors.values()), masks.values, str(masks.folder.absolute()), may_lack)
     keys = _in_order(masks)
     chosen = _named(keys) if given is None else _given(given, keys, masks)
     table = table_of(chosen, str(masks.folder.absolute()))

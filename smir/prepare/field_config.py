@@ -9,9 +9,9 @@ import numpy as np
 import yaml
 
 from smir.data.folder import Folder
+from smir.data.listing import Split
 from smir.data.statistics import ChannelStatistics, channel_statistics
 from smir.errors import first_few
-from smir.prepare.splits import SPLITS
 from smir.seeding import seed_for
 
 MOST_FOR_STATISTICS = 1000
@@ -29,7 +29,13 @@ def statistics(root: Path, images: str, names: Sequence[str]) -> ChannelStatisti
 
 
 def config_text(
-    root: Path, images: str, masks: str, classes: list[str] | None, channels: ChannelStatistics, small: int
+    root: Path,
+    images: str,
+    masks: str,
+    classes: list[str] | None,
+    splits: Sequence[Split],
+    channels: ChannelStatistics | None,
+    small: int,
 ) -> str:
     """The config of the data, to be read after one of experiments/folder.
 
@@ -38,21 +44,27 @@ def config_text(
         images: Folder of its images, below it.
         masks: Folder of its label images.
         classes: Class names by id; None where there are no labels.
-        channels: Mean and deviation of the images.
+        splits: Splits that have images.
+        channels: Mean and deviation of the images; None where nothing trains on them, and the normalisation is that of
+            the network.
         small: Side in pixels of the smallest image.
     """
     options: dict[str, Any] = {"root": str(root), "images": images}
     if classes is not None:
         options |= {"labels": masks, "classes": classes, "partial_labels": True}
-        options["split_files"] = {split: f"{split}.txt" for split in SPLITS}
-    options["mean"] = [round(value, 5) for value in channels.mean]
-    options["std"] = [max(round(value, 5), 1e-5) for value in channels.std]
+        options["split_files"] = {split: f"{split}.txt" for split in splits}
+    if channels is None:
+        options["label_map"] = None  # that of the run's config is for other files
+    else:
+        options["mean"] = [round(value, 5) for value in channels.mean]
+        options["std"] = [max(round(value, 5), 1e-5) for value in channels.std]
     if small < CROP:
         options["min_side"] = small
     lines = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
+    after = "any config of experiments/folder" if channels else "the config.yaml of a trained run, to test it"
     head = [
-        "# Written by `python -m smir prepare folder`: your images for any config of experiments/folder, as a second",
-        "# --config. The root is relative to where commands are run; change it if you move the folder.",
+        f"# Written by `python -m smir prepare folder`: your images, as a second --config after {after}.",
+        "# The root is relative to where commands are run; change it if you move the folder.",
         "data:",
         "  class_path: Folder",
         "  init_args:",

@@ -52,6 +52,7 @@ def convert(
     sizes: Sizes,
     target: Path,
     empty: str,
+    may_lack: bool = False,
 ) -> FieldLabels:
     """Writes a class-id PNG for every labelled image, in the folders and under the names of the images.
 
@@ -63,12 +64,13 @@ def convert(
         sizes: Height and width of every image.
         target: Folder of the PNGs; others that lie there are deleted.
         empty: What an image in an annotation file without any shape is: `unlabelled` or `background`.
+        may_lack: Whether `--classes` may name categories that the labels do not have.
 
     Raises:
         SmirError: If labels and images do not belong together, or a label cannot be drawn.
     """
     if isinstance(labels, MaskFiles):
-        table = of_masks(given, labels)
+        table = of_masks(given, labels, may_lack)
         notes = _notes_of_masks(labels, table, given)
         found = images.match(labels.names, labels.folder)
         make = _reader(labels, table, sizes)
@@ -81,7 +83,7 @@ def convert(
                 f"{where.absolute()} ({labels.title}) holds no shape with an area, which a label of pixels needs. "
                 f"{left_out}Draw polygons or masks in the annotation tool."
             )
-        table = of_categories(given, labels.declared, labels.used(), str(where))
+        table = of_categories(given, labels.declared, labels.used(), str(where), may_lack)
         found = images.match(annotated, where)
         make = _painter(annotated, table, sizes)
     if table.left_out:

@@ -7,7 +7,7 @@ import numpy as np
 
 from smir.commands.tables import columns, percent
 from smir.prepare.field_labels import FieldLabels
-from smir.prepare.splits import SPLITS, Members
+from smir.prepare.splits import Members
 from smir.preprocessing import VOID
 
 FEW = 10
@@ -30,7 +30,10 @@ def report_lines(
     if labels is None or members is None:
         return [source, "No labels: this field serves pretraining.", *_notes(notes)]
     without = len(names) - len(labels.pixels)
-    lines = [source, f"{len(labels.pixels)} of them are labelled ({labels.title}); {without} are for pretraining alone"]
+    rest = f"; {without} are for pretraining alone"
+    if "train" not in members:
+        rest = f"; {without} are not, and not tested on" if without else ""
+    lines = [source, f"{len(labels.pixels)} of them are labelled ({labels.title}){rest}"]
     lines += _table(labels, members)
     notes = [*labels.notes, *_lacking(labels, members), *notes]
     if len(labels.pixels) < FEW:
@@ -40,11 +43,11 @@ def report_lines(
 
 def _table(labels: FieldLabels, members: Members) -> list[str]:
     total = np.sum(list(labels.pixels.values()), axis=0)
-    rows = [["class", *SPLITS, "of the pixels", ""], ["images", *(str(len(members[s])) for s in SPLITS), "", ""]]
+    rows = [["class", *members, "of the pixels", ""], ["images", *(str(len(members[s])) for s in members), "", ""]]
     for class_id, name in [*enumerate(labels.classes), (VOID, "not labelled")]:
         if class_id == VOID and not total[VOID]:
             continue
-        shown = [str(sum(labels.pixels[n][class_id] > 0 for n in members[split])) for split in SPLITS]
+        shown = [str(sum(labels.pixels[n][class_id] > 0 for n in members[split])) for split in members]
         rows.append([name, *shown, percent(int(total[class_id]), int(total.sum())), ""])
     return [f"  {line}" for line in columns(rows)]
 
@@ -55,7 +58,7 @@ def _lacking(labels: FieldLabels, members: Members) -> list[str]:
     return [
         f"No image of {split} shows {name}"
         + {"train": ", so it cannot be learned.", "val": ".", "test": ", so it has no test figure."}[split]
-        for split in SPLITS
+        for split in members
         for class_id, name in enumerate(labels.classes)
         if not any(class_id in shown[image] for image in members[split])
     ]

@@ -29,7 +29,7 @@ from smir.prepare.field_labels import FieldLabels, convert
 from smir.prepare.field_preview import write_preview
 from smir.prepare.field_report import report_lines
 from smir.prepare.records import close_record, has_record, open_record
-from smir.prepare.splits import SPLITS, Members, draw_splits, follow_splits
+from smir.prepare.splits import SPLITS, TEST_ALONE, Members, draw_splits, follow_splits
 
 RECORD = "prepared.json"
 CONFIG = "data.yaml"
@@ -51,6 +51,11 @@ class Options:
     splits: Path | None
     empty: Literal["unlabelled", "background"]
     seed: int
+
+    @property
+    def tests_alone(self) -> bool:
+        """Whether nothing is to train on the images."""
+        return tuple(self.shares) == TEST_ALONE
 
     @property
     def is_map(self) -> bool:
@@ -87,7 +92,7 @@ def _before(root: Path, images: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
         return open_record(root / RECORD, images)
     except DataError as error:
-        if not (root / f"{SPLITS[-1]}.txt").is_file():
+        if not (root / f"{SPLITS[0]}.txt").is_file():
             raise
         raise DataError(
             f"{error} Other images are another field: give a new --root, and --splits {root} to test on the same ones."
@@ -101,6 +106,7 @@ def _check(options: Options) -> None:
     for option, path in (("labels", options.labels), ("splits", options.splits)):
         if path is not None and not path.exists():
             raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
+    _check_splits(options)
     if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
         raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
     if root.is_relative_to(images) or images.is_relative_to(root):
@@ -112,6 +118,22 @@ def _check(options: Options) -> None:
     if there and not has_record(root / RECORD):
         raise DataError(
             f"{root} holds files that this command did not write: {first_few(there)}. Give a new folder as --root."
+        )
+
+
+def _check_splits(options: Options) -> None:
+    if options.tests_alone and (options.splits is not None or options.labels is None):
+        raise ConfigError(
+            "--shares '[0, 0, 1]' makes all labelled images test images: give --labels, and no --splits with it."
+        )
+    if options.splits is None:
+        return
+    missing = [f"{split}.txt" for split in SPLITS if not (options.splits / f"{split}.txt").is_file()]
+    if missing:
+        raise DataError(
+            f"--splits {options.splits.absolute()} needs train.txt, val.txt and test.txt; there is no "
+            f"{' and no '.join(missing)}. To test on all labelled images, leave --splits out and give --shares '[0, 0, "
+            "1]'."
         )
 
 
@@ -164,12 +186,13 @@ def _make(
         (root / CONFIG).unlink(missing_ok=True)  # from here to its end the field is not whole
         shutil.rmtree(root / MASKS, ignore_errors=True)
         (root / NEW_MASKS).rename(root / MASKS)
-        for split in SPLITS:
+        for split in members:
             write_list(root / f"{split}.txt", members[split])
         write_preview(root / PREVIEW, root / IMAGES, root / MASKS, sorted(labels.pixels), labels.classes)
     small = min(min(shape) for shape in shapes.values())
     classes = None if labels is None else labels.classes
-    write_atomically(root / CONFIG, config_text(root, IMAGES, MASKS, classes, statistics(root, IMAGES, names), small))
+    channels = None if options.tests_alone else statistics(root, IMAGES, names)
+    write_atomically(root / CONFIG, config_text(root, IMAGES, MASKS, classes, list(members or ()), channels, small))
     notes += small_note(shapes) + ([] if options.is_map else not_read(options.images))
     source = f"{options.images}: {how}, in {root / IMAGES}"
     return labels, report_lines(source, root, names, labels, members, notes)
@@ -184,7 +207,8 @@ def _labels(options: Options, images: ImageNames, shapes: Mapping[str, tuple[int
         found = read_masks(tiles, [name for name in list_images(tiles) if name in shapes], {}, options.classes)
     else:
         found = read_labels(options.labels, options.classes)
-    labels = convert(found, options.labels, options.classes, images, shapes, options.root / NEW_MASKS, options.empty)
+    target, alone = options.root / NEW_MASKS, options.tests_alone
+    labels = convert(found, options.labels, options.classes, images, shapes, target, options.empty, may_lack=alone)
     shutil.rmtree(tiles, ignore_errors=True)
     return labels
 
@@ -193,7 +217,11 @@ def _splits(
     options: Options, labels: FieldLabels, images: ImageNames, earlier: Mapping[str, Any] | None
 ) -> tuple[Members, list[str]]:
     """Splits that are given, that a field with fewer labels has already, or new ones; and what to say of it."""
-    lists = options.splits or (None if earlier is None else options.root)
+    if earlier is not None and options.tests_alone != (tuple(earlier["labels"]["shares"]) == TEST_ALONE):
+        kind = "train, validate and test" if options.tests_alone else "are to test on alone"
+        how = "" if options.tests_alone else ", or --shares '[0, 0, 1]' as before"
+        raise DataError(f"The images in {options.root} {kind}. Give another --root{how}.")
+    lists = options.splits or (None if earlier is None or options.tests_alone else options.root)
     if lists is None:
         shown = labels.shown()
         groups = blocks(options.root / IMAGES, shown, 2 * len(SPLITS)) if options.is_map else None
@@ -211,9 +239,11 @@ def _splits(
         )
     members = follow_splits(labels.shown(), known)
     if options.splits is not None:
-        note = f"Splits as in {lists}: {new} labelled images that are on none of its lists train; {len(bare)} names on "
-        return members, [f"{note}them have no label."]
-    notes = [f"The splits stay as they were; {new} images that were not labelled before train."]
+        parts = [f"{new} labelled images that are on none of its lists train"] if new else []
+        parts += [f"{len(bare)} names on them have no label"] if bare else []
+        return members, [f"Splits as in {lists}{': ' if parts else ''}{'; '.join(parts)}."]
+    more = f"; {new} images that were not labelled before train" if new else ""
+    notes = [f"The splits stay as they were{more}."]
     if earlier is not None and (classes := earlier.get("classes")) not in (None, labels.classes):
         notes.append(
             f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: what was trained to "

@@ -18,6 +18,8 @@ _FEW = 40
 """Units up to which it is tried to exchange some; with more, dealing alone gives each split what can be had."""
 
 Members = dict[Split, list[str]]
+TEST_ALONE = (0.0, 0.0, 1.0)
+"""Shares of images that nothing is to train on."""
 
 
 def draw_splits(
@@ -34,19 +36,24 @@ def draw_splits(
 
     Args:
         classes: Classes that each labelled image shows.
-        shares: Shares of train, val and test, each above 0.
+        shares: Shares of train, val and test, each above 0; or `TEST_ALONE`.
         seed: Seed of the order in which images of one class are dealt.
         groups: Group of each image, such as its part of a map; a group stays together. Default: none do.
 
     Returns:
-        Images of each split, sorted.
+        Images of each split, sorted; with `TEST_ALONE` there is no other split.
 
     Raises:
         ConfigError: If the shares are not positive or do not add up to 1.
         DataError: If there are too few images or groups for three splits.
     """
+    if tuple(shares) == TEST_ALONE:
+        return {"test": sorted(classes)}
     if len(shares) != len(SPLITS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ConfigError(f"--shares are those of train, val and test, above 0 and 1 in sum; got {list(shares)}.")
+        raise ConfigError(
+            f"--shares are those of train, val and test, above 0 and 1 in sum, or [0, 0, 1] to test on all; got "
+            f"{list(shares)}."
+        )
     units: dict[str, list[str]] = {}
     for name in sorted(classes):
         units.setdefault(name if groups is None else groups[name], []).append(name)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from smir.report.cells import Benchmark, Cell, Results, estimate_of
 from smir.report.document import Figure, Section
 from smir.report.estimates import Difference, on_common_seeds, paired
-from smir.report.main_section import READING, baselines, file_word, protocol_words, seed_words
+from smir.report.main_section import READING, baselines, file_word, protocol_words, seed_words, test_words
 from smir.report.row_plots import dumbbells
 from smir.report.tables import Column, Entry, Table
 
@@ -62,7 +62,8 @@ def _table(results: Results, benchmark: Benchmark, classes: Sequence[str], order
         rows.append([class_name, *figures.values(), *gains])
     third = _third(cells, classes)
     note = (
-        f"IoU in percent at the view, {protocol_words(benchmark.protocol)}, sorted by {order}. {READING} A class that "
+        f"IoU in percent at the view, {protocol_words(benchmark.protocol)}, sorted by {order}."
+        f"{test_words(results, [benchmark])} {READING} A class that "
         "occurs neither in the labels nor in the predictions is missing too. Differences are paired by seed, with a "
         f"95 % bootstrap interval.{third}"
     )

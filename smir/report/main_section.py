@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from smir.few_images import care, rests_on
 from smir.report.cells import Benchmark, Results, estimate_of, of_the_paper
 from smir.report.document import Figure, Section
 from smir.report.estimates import Difference, averaged, paired
@@ -45,6 +46,19 @@ def seed_words(counts: Iterable[int]) -> str:
     if len(found) == 1:
         return "1 seed" if found[0] == 1 else f"{found[0]} seeds"
     return f"{found[0]} to {found[-1]} seeds" if found else "no seeds"
+
+
+def test_words(results: Results, benchmarks: Sequence[Benchmark]) -> str:
+    """Says in a note how many test images its figures rest on, with a word of care where they are few."""
+    found = {
+        benchmark: min(cell.first.test_images for cell in cells.values())
+        for benchmark in benchmarks
+        if (cells := results.plain(benchmark))
+    }
+    if not found:
+        return ""
+    parts = [rests_on(count) + (f" of {key.title}" if len(found) > 1 else "") for key, count in found.items()]
+    return f" Tested on {', '.join(parts)}.{care(min(found.values()))}"
 
 
 def main_section(results: Results, protocol: str | None) -> Section:
@@ -96,7 +110,7 @@ def _miou(results: Results, benchmarks: Sequence[Benchmark], inits: Sequence[str
         )
     note = (
         f"mIoU in percent on the test split, {words}: counted at the network's view, the paper's figure, and at the "
-        f"labels' own size. {READING}"
+        f"labels' own size.{test_words(results, benchmarks)} {READING}"
     )
     return Table(f"main-{name}", "mIoU by dataset and init", note, columns, rows)
 

@@ -44,7 +44,7 @@ class StoredRun:
         """Raises KeyError, TypeError or the like if its record lacks what every run records."""
         parts = [self.record["hash"], self.record["experiment"] + "", self.recipe["trainer"]["max_epochs"], self.seed]
         parts += [self.dataset, self.init, self.variant, self.weights["kind"], (self.summary or {}).get("epochs")]
-        parts += [self.labels] if self.task == "segment" else []
+        parts += [self.labels, self.test_images] if self.task == "segment" else []
 
     @property
     def seed(self) -> int:
@@ -88,6 +88,11 @@ class StoredRun:
     def labels(self) -> int:
         """Number of labelled training images."""
         return int(self.record["inputs"]["data"]["train"]["images"])
+
+    @property
+    def test_images(self) -> int:
+        """Number of test images."""
+        return int(self.record["inputs"]["data"]["test"]["images"])
 
     @functools.cached_property
     def init(self) -> str:
