@@ -1,10 +1,8 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
-import dataclasses
 import tempfile
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -15,37 +13,22 @@ from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
 from smir.atomic import write_atomically
-from smir.configured import ConfiguredCLI, Parser
-from smir.data.files import FileList
-from smir.data.screening import RECORD as SKIPPED
-from smir.errors import CheckpointError, ConfigError, DataError
+from smir.configured import Parser
+from smir.errors import ConfigError
+from smir.evaluating import EvaluatingCLI
 from smir.launch import agree_on_run, global_rank
-from smir.next_step import figures
-from smir.outputs import TestRecord, result_folder
-from smir.predictions import PredictionWriter
-from smir.provenance import checked, find_checkpoint, origin_of, weights_fingerprint
-from smir.recipes import digest, in_force, recipe_of
+from smir.provenance import checked, origin_of, weights_fingerprint
+from smir.recipes import in_force, recipe_of
 from smir.run_options import RunOptions
-from smir.runs import Identity, Run, file_digest, open_run, run_of_checkpoint
-from smir.segmentation import SegmentationModule, usual_side_in
+from smir.runs import Identity, Run, open_run
+from smir.segmentation import SegmentationModule
 from smir.tracking import save_environment, stopped_after
-from smir.trained import disagreements, normalised_as, preprocessing_in
 from smir.training import SmirModule
-from smir.wandb_logging import Job, log_to_wandb
 from smir.weights import read_checkpoint
 
 
-class SmirCLI(ConfiguredCLI):
-    """Gives every run its folder, and resumes it where it was interrupted.
-
-    Attributes:
-        finished: Folder of the run that the command has finished, or whose weights have predicted.
-    """
-
-    finished: Path | None = None
-    _tested: Path | None = None
-
-    # fit
+class SmirCLI(EvaluatingCLI):
+    """Gives every run its folder, and resumes it where it was interrupted."""
 
     def before_fit(self) -> None:
         """Opens the run: begins it, resumes it, or finds it done."""
@@ -110,15 +93,6 @@ class SmirCLI(ConfiguredCLI):
         """Whether training came to its own end, not to that of its time."""
         return stopped_after(self.trainer) is not None or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
 
-    def _know_skipped(self, *folders: Path) -> None:
-        """Takes over what was found when the images were looked at before."""
-        for folder in folders:
-            self.datamodule.screening.load(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
-
-    def _record_skipped(self, folder: Path) -> None:
-        if self.datamodule.screening.verdicts and global_rank() == 0:
-            self.datamodule.screening.save(folder / SKIPPED, digest(recipe_of(self.config_dump)["data"]))
-
     def _open(self) -> Run:
         options: RunOptions = self.config_init[self.subcommand].run
         run = open_run(options.root, self._identity, options.if_taken)
@@ -131,121 +105,6 @@ class SmirCLI(ConfiguredCLI):
         inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model)}
         seed = int(self.config_dump["seed_everything"])
         return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
-
-    def _log_to_wandb(self, folder: Path, hash_: str, phase: str) -> None:
-        options: RunOptions = self.config_init[self.subcommand].run
-        dataset, config = type(self.datamodule).__name__, {**self.config_dump, "origin": self.model.origin}
-        log_to_wandb(self.trainer, options, Job(folder, hash_, phase, options.name(), dataset, config))
-
-    # validate, test, predict
-
-    def before_validate(self) -> None:
-        """Needs weights."""
-        self._require_weights()
-
-    def before_test(self) -> None:
-        """Needs weights; writes to the run they come from."""
-        checkpoint = self._require_weights()
-        if not self.config[self.subcommand].trainer.fast_dev_run:
-            self._tested, hash_ = self._record_test(checkpoint)
-            self._log_to_wandb(self._tested, hash_, "test")
-
-    def after_test(self) -> None:
-        """Says the figures as a training does at its end."""
-        if self._tested is not None and self.trainer.is_global_zero:
-            for line in figures(self._tested):
-                print(line, flush=True)
-
-    def before_predict(self) -> None:
-        """Needs weights; writes to the run they come from."""
-        checkpoint = self._require_weights()
-        if not isinstance(self.model, SegmentationModule):
-            raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
-        self.datamodule.trained_side = self._trained_side(checkpoint)
-        source = self._source(checkpoint, self.datamodule.images("predict"))
-        self._add_predicted(source)
-        self.finished = run_of_checkpoint(checkpoint)
-        folder = result_folder(self.finished or checkpoint.parent, "predict", source)
-        self._record_skipped(folder)
-        self.trainer.callbacks.append(PredictionWriter(folder, source))  # type: ignore[attr-defined]  # set in its constructor
-        self.config_init[self.subcommand].return_predictions = False
-        rank_zero_info(f"Predictions go to {folder}.")
-
-    def _trained_side(self, checkpoint: Path) -> int | None:
-        """Usual shortest side of the images that the weights were trained on, if it can be known.
-
-        Where an old checkpoint is silent, the training images of the config tell, if they are there.
-        """
-        record: dict[str, Any] = read_checkpoint(checkpoint)["smir"]
-        try:
-            return usual_side_in(record) or self.datamodule.usual_side
-        except DataError:
-            return None
-
-    def _require_weights(self) -> Path:
-        """Returns the checkpoint of `--ckpt_path`; `best` and `last` are those of the run that the config names."""
-        arguments = self.config_init[self.subcommand]
-        self._dump_config()
-        plain = arguments.run.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
-        given = arguments.ckpt_path
-        if given is None:
-            raise CheckpointError(
-                f"{self.subcommand} needs trained weights: --ckpt_path FILE, or --ckpt_path best for the best "
-                f"checkpoint of {plain}."
-            )
-        named = str(given) in ("best", "last")
-        path = find_checkpoint(str(given), plain, digest(recipe_of(self.config_dump))) if named else Path(given)
-        arguments.ckpt_path = str(checked(path, self.model))
-        if "weights_only" in arguments:
-            arguments.weights_only = True
-        self._normalise_as_trained(path)
-        if (run := run_of_checkpoint(path)) is not None:
-            self._know_skipped(run)
-        return path
-
-    def _normalise_as_trained(self, checkpoint: Path) -> None:
-        """Takes the normalisation from the checkpoint, as `inspect` and `export` do, and tells where data differ."""
-        own = self.datamodule.preprocessing
-        trained = preprocessing_in(read_checkpoint(checkpoint)["smir"], checkpoint)
-        for line in disagreements(trained, own):
-            rank_zero_info(line)
-        used = normalised_as(trained, own)
-        self.model.preprocessing = self.datamodule.preprocessing = used
-        if (used.mean, used.std) != (own.mean, own.std):  # results record what was used
-            self.config_dump["data"]["init_args"] |= {"mean": list(used.mean), "std": list(used.std)}
-
-    def _source(self, checkpoint: Path, images: FileList) -> dict[str, Any]:
-        """What results rest on; its hash tells results of other weights, images or settings apart."""
-        trainer = self.config_dump["trainer"]
-        source: dict[str, Any] = {
-            "checkpoint": str(checkpoint),
-            "weights": file_digest(checkpoint),
-            "data": type(self.datamodule).__name__,
-            "protocol": getattr(self.datamodule, "protocol", None),
-            "images": {"number": len(images), "names": images.fingerprint(), "root": str(images.root)},
-            "settings": {
-                "data": recipe_of(self.config_dump)["data"],
-                "precision": trainer["precision"],
-                "limit_test_batches": trainer["limit_test_batches"],
-            },
-        }
-        source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
-        return source
-
-    def _add_predicted(self, source: dict[str, Any]) -> None:
-        """Adds how images are read; and how large they are, or one orthomosaic.tif would be taken for another."""
-        files = self.datamodule.images("predict")
-        source["images"]["bytes"] = digest([files.path(index).stat().st_size for index in range(len(files))])
-        source["predict"] = dataclasses.asdict(self.datamodule.predict)
-        source["hash"] = digest([source["hash"], source["images"]["bytes"], source["predict"]])
-
-    def _record_test(self, checkpoint: Path) -> tuple[Path, str]:
-        pretrain = self.datamodule.task == "pretrain"
-        source = self._source(checkpoint, self.datamodule.images("pool" if pretrain else "test"))
-        folder = result_folder(run_of_checkpoint(checkpoint) or checkpoint.parent, "test", source)
-        self.trainer.callbacks.append(TestRecord(folder, source))  # type: ignore[attr-defined]  # set in its constructor
-        rank_zero_info(f"Test results go to {folder}.")
-        return folder, source["hash"]
 
 
 def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
