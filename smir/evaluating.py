@@ -15,7 +15,7 @@ from smir.next_step import figures
 from smir.outputs import TestRecord, result_folder
 from smir.predictions import PredictionWriter
 from smir.provenance import checked, find_checkpoint
-from smir.recipes import digest, recipe_of
+from smir.recipes import digest, in_force, recipe_of
 from smir.run_options import RunOptions
 from smir.runs import file_digest, run_of_checkpoint
 from smir.segmentation import SegmentationModule, usual_side_in
@@ -153,5 +153,5 @@ class EvaluatingCLI(ConfiguredCLI):
 
     def _log_to_wandb(self, folder: Path, hash_: str, phase: str) -> None:
         options: RunOptions = self.config_init[self.subcommand].run
-        dataset, config = type(self.datamodule).__name__, {**self.config_dump, "origin": self.model.origin}
+        dataset, config = type(self.datamodule).__name__, {**in_force(self.config_dump), "origin": self.model.origin}
         log_to_wandb(self.trainer, options, Job(folder, hash_, phase, options.name(), dataset, config))

@@ -46,7 +46,7 @@ def test_the_recipe_of_the_readme_runs(smir, photos, tmp_path):
     config = "runs/folder/segment/seed0/config.yaml"
     smir("predict", f"--config={config}", "--ckpt_path=best", f"--data.predict_images={photos / 'images'}")
     predicted = sorted((tmp_path / "runs/folder/segment/seed0/predict").glob("*.png"))
-    assert [path.name for path in predicted] == [f"photo {number}.png" for number in range(6)]
+    assert [path.name for path in predicted] == [*(f"photo {number}.png" for number in range(6)), "preview.png"]
     with Image.open(predicted[0]) as image:
         assert image.size == (256, 200)
 

@@ -123,7 +123,7 @@ def test_predict_skips_and_says_so(smir, photos, tmp_path):
     images = f"--data.predict_images={photos / 'images'}"
     smir("predict", f"--config={SEGMENTATION}/config.yaml", "--ckpt_path=best", images)
     folder = tmp_path / SEGMENTATION / "predict"
-    assert len(list(folder.glob("*.png"))) == 13
+    assert len(list(folder.glob("p*[0-9].png"))) == 13
     assert list(json.loads((folder / "skipped.json").read_text())["lists"]["predict"]["skipped"]) == ["p05.png"]
 
 

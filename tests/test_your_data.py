@@ -195,7 +195,7 @@ def test_make_says_nothing(smir, desk, capsys, monkeypatch):
 def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
     run = run_folder(desk, "segment")
     (run / "test").mkdir()
-    (run / "test/metrics.json").write_text(json.dumps({"metrics": {}}))
+    (run / "test/metrics.json").write_text(json.dumps({"classes": ["soil"], "metrics": {}}))
     next_step.tell(["fit"], run)
     assert capsys.readouterr().out == ""
 
