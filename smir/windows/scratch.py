@@ -30,6 +30,7 @@ _LOADERS = {
     b"RIFF": "webpload",
 }
 """By the first bytes of a file. No other parser is reached, whatever a file is called."""
+pyvips.cache_set_max(0)  # an image that it keeps would call the progress bar of one that is gone: the process aborts
 _BANDS = {"b-w": (1, 2), "rgb": (3, 4), "srgb": (3, 4)}
 """Without and with alpha."""
 
@@ -139,8 +140,9 @@ def _convert(path: Path) -> str:
 
 def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:
     with tqdm(total=100, desc=f"Decoding {name}", unit="%", disable=name is None, delay=1, leave=False) as bar:
-        image.set_progress(True)
-        image.signal_connect("eval", lambda _, progress: bar.update(progress.percent - bar.n))
+        if name is not None:
+            image.set_progress(True)
+            image.signal_connect("eval", lambda _, progress: bar.update(progress.percent - bar.n))
         failures: list[OSError] = []
         target = pyvips.TargetCustom()
         target.on_write(lambda chunk: _written(descriptor, chunk, failures))
