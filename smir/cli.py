@@ -24,7 +24,6 @@ from smir.runs import Identity, Run, open_run
 from smir.segmentation import SegmentationModule
 from smir.tracking import save_environment, stopped_after
 from smir.training import SmirModule
-from smir.weights import read_checkpoint
 
 
 class SmirCLI(EvaluatingCLI):
@@ -52,8 +51,8 @@ class SmirCLI(EvaluatingCLI):
                 callback.dirpath = str(folder / "checkpoints")
         self.model.origin = origin_of(identity, options.variant)
         if arguments.ckpt_path is None and checkpoint is not None:
-            arguments.ckpt_path = str(checked(checkpoint, self.model))
-            first = read_checkpoint(checkpoint).get("epoch", -1) + 2  # it holds the last one done, counted from 0
+            arguments.ckpt_path = str(checkpoint)
+            first = checked(checkpoint, self.model).get("epoch", -1) + 2  # it holds the last one done, counted from 0
             rank_zero_info(f"Resuming {folder} from epoch {first} of {config.trainer.max_epochs} ({checkpoint.name}).")
         elif not config.trainer.fast_dev_run:
             rank_zero_info(f"This run is kept in {folder}.")

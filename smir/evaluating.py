@@ -14,6 +14,7 @@ from smir.launch import global_rank
 from smir.next_step import figures
 from smir.outputs import TestRecord, result_folder
 from smir.predictions import PredictionWriter
+from smir.preprocessing import Preprocessing
 from smir.provenance import checked, find_checkpoint
 from smir.recipes import digest, in_force, recipe_of
 from smir.run_options import RunOptions
@@ -21,7 +22,6 @@ from smir.runs import file_digest, run_of_checkpoint
 from smir.segmentation import SegmentationModule, usual_side_in
 from smir.trained import disagreements, normalised_as, preprocessing_in
 from smir.wandb_logging import Job, log_to_wandb
-from smir.weights import read_checkpoint
 
 
 class EvaluatingCLI(ConfiguredCLI):
@@ -40,7 +40,7 @@ class EvaluatingCLI(ConfiguredCLI):
 
     def before_test(self) -> None:
         """Needs weights; writes to the run they come from."""
-        checkpoint = self._require_weights()
+        checkpoint, _ = self._require_weights()
         if not self.config[self.subcommand].trainer.fast_dev_run:
             self._tested, hash_ = self._record_test(checkpoint)
             self._log_to_wandb(self._tested, hash_, "test")
@@ -53,12 +53,13 @@ class EvaluatingCLI(ConfiguredCLI):
 
     def before_predict(self) -> None:
         """Needs weights; writes to the run they come from."""
-        checkpoint = self._require_weights()
+        checkpoint, record = self._require_weights()
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
-        self.datamodule.trained_side = self._trained_side(checkpoint)
+        self.datamodule.trained_side = self._trained_side(record)
         source = self._source(checkpoint, self.datamodule.images("predict"))
-        self._add_predicted(source)
+        source["predict"] = dataclasses.asdict(self.datamodule.predict)
+        source["hash"] = digest([source["hash"], source["predict"]])
         self.finished = run_of_checkpoint(checkpoint)
         folder = result_folder(self.finished or checkpoint.parent, "predict", source)
         self._record_skipped(folder)
@@ -66,19 +67,21 @@ class EvaluatingCLI(ConfiguredCLI):
         self.config_init[self.subcommand].return_predictions = False
         rank_zero_info(f"Predictions go to {folder}.")
 
-    def _trained_side(self, checkpoint: Path) -> int | None:
+    def _trained_side(self, record: dict[str, Any]) -> int | None:
         """Usual shortest side of the images that the weights were trained on, if it can be known.
 
         Where an old checkpoint is silent, the training images of the config tell, if they are there.
         """
-        record: dict[str, Any] = read_checkpoint(checkpoint)["smir"]
         try:
             return usual_side_in(record) or self.datamodule.usual_side
         except DataError:
             return None
 
-    def _require_weights(self) -> Path:
-        """Returns the checkpoint of `--ckpt_path`; `best` and `last` are those of the run that the config names."""
+    def _require_weights(self) -> tuple[Path, dict[str, Any]]:
+        """Returns the checkpoint of `--ckpt_path`, and what smir recorded in it.
+
+        `best` and `last` are those of the run that the config names.
+        """
         arguments = self.config_init[self.subcommand]
         self._dump_config()
         plain = arguments.run.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
@@ -90,18 +93,18 @@ class EvaluatingCLI(ConfiguredCLI):
             )
         named = str(given) in ("best", "last")
         path = find_checkpoint(str(given), plain, digest(recipe_of(self.config_dump))) if named else Path(given)
-        arguments.ckpt_path = str(checked(path, self.model))
+        record: dict[str, Any] = checked(path, self.model)["smir"]
+        arguments.ckpt_path = str(path)
         if "weights_only" in arguments:
             arguments.weights_only = True
-        self._normalise_as_trained(path)
+        self._normalise_as(preprocessing_in(record, path))
         if (run := run_of_checkpoint(path)) is not None:
             self._know_skipped(run)
-        return path
+        return path, record
 
-    def _normalise_as_trained(self, checkpoint: Path) -> None:
+    def _normalise_as(self, trained: Preprocessing) -> None:
         """Takes the normalisation from the checkpoint, as `inspect` and `export` do, and tells where data differ."""
         own = self.datamodule.preprocessing
-        trained = preprocessing_in(read_checkpoint(checkpoint)["smir"], checkpoint)
         for line in disagreements(trained, own):
             rank_zero_info(line)
         used = normalised_as(trained, own)
@@ -110,29 +113,31 @@ class EvaluatingCLI(ConfiguredCLI):
             self.config_dump["data"]["init_args"] |= {"mean": list(used.mean), "std": list(used.std)}
 
     def _source(self, checkpoint: Path, images: FileList) -> dict[str, Any]:
-        """What results rest on; its hash tells results of other weights, images or settings apart."""
+        """What results rest on; its hash tells results of other weights, images or settings apart.
+
+        The sizes of the files are part of it: two datasets may well call their images alike.
+        """
         trainer = self.config_dump["trainer"]
+        sizes = digest([images.path(index).stat().st_size for index in range(len(images))])
         source: dict[str, Any] = {
             "checkpoint": str(checkpoint),
             "weights": file_digest(checkpoint),
             "data": type(self.datamodule).__name__,
             "protocol": getattr(self.datamodule, "protocol", None),
-            "images": {"number": len(images), "names": images.fingerprint(), "root": str(images.root)},
+            "images": {
+                "number": len(images),
+                "names": images.fingerprint(),
+                "bytes": sizes,
+                "root": str(images.root),
+            },
             "settings": {
                 "data": recipe_of(self.config_dump)["data"],
                 "precision": trainer["precision"],
                 "limit_test_batches": trainer["limit_test_batches"],
             },
         }
-        source["hash"] = digest([source["weights"], source["images"]["names"], source["settings"]])
+        source["hash"] = digest([source["weights"], source["images"]["names"], sizes, source["settings"]])
         return source
-
-    def _add_predicted(self, source: dict[str, Any]) -> None:
-        """Adds how images are read; and how large they are, or one orthomosaic.tif would be taken for another."""
-        files = self.datamodule.images("predict")
-        source["images"]["bytes"] = digest([files.path(index).stat().st_size for index in range(len(files))])
-        source["predict"] = dataclasses.asdict(self.datamodule.predict)
-        source["hash"] = digest([source["hash"], source["images"]["bytes"], source["predict"]])
 
     def _record_test(self, checkpoint: Path) -> tuple[Path, str]:
         pretrain = self.datamodule.task == "pretrain"

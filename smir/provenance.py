@@ -15,8 +15,8 @@ from smir.training import SmirModule
 from smir.weights import read_checkpoint
 
 
-def checked(path: Path, model: SmirModule) -> Path:
-    """Returns a checkpoint's path if it can be read, is of the model's task, and its weights are those of the model.
+def checked(path: Path, model: SmirModule) -> dict[str, Any]:
+    """Reads a checkpoint that must be of the model's task, and hold weights that are those of the model.
 
     Raises:
         CheckpointError: If it is missing, damaged, or of another format, task or network.
@@ -39,7 +39,7 @@ def checked(path: Path, model: SmirModule) -> Path:
             f"another shape, such as {first_few(dict.fromkeys(differ))}. Was it trained with another network or number "
             "of classes? Its run's config.yaml says so."
         )
-    return path
+    return content
 
 
 def _class_names(record: dict[str, Any], path: Path) -> list[str]:

@@ -96,6 +96,17 @@ def test_what_is_recorded_is_what_was_used(smir, caplog):
     assert json.loads((RUN / "test/metrics.json").read_text()) == first
 
 
+def test_other_images_of_the_same_names_have_a_folder_of_their_own(smir):
+    smir(*words_of("test"))
+    first = (RUN / "test/metrics.json").read_bytes()
+    shutil.copytree("field", "other")
+    for path in Path("other/images").glob("*.jpg"):
+        Image.fromarray(read_image(path)).save(path, quality=50)
+    smir(*words_of("test", "--data.root=other"))
+    assert len(list(RUN.glob("test*"))) == 2
+    assert (RUN / "test/metrics.json").read_bytes() == first
+
+
 def test_validate_and_predict_normalise_as_in_training(smir, capsys):
     said = []
     for more in ([], WAYS["file"]):

@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -211,3 +213,22 @@ def test_a_png_written_row_by_row_is_read_by_others():
         assert image.mode == "P"
         assert (np.asarray(image) == labels).all()
         assert (np.asarray(image.convert("RGB")) == palette[labels]).all()
+
+
+READ_TWICE = """
+import sys
+from pathlib import Path
+from smir.windows.scratch import PictureSource
+for _ in range(2):
+    print(PictureSource(Path(sys.argv[1]), Path(sys.argv[2])).width)
+"""
+
+
+def test_a_picture_can_be_read_twice(tmp_path):
+    """In a process of its own: libvips once called the progress bar of the first time, and the process was aborted."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side, so that it is not read row by row
+    Image.fromarray(photo("twice", (300, 200))).save(tmp_path / "photo.jpg", exif=exif)
+    words = [sys.executable, "-c", READ_TWICE, str(tmp_path / "photo.jpg"), str(tmp_path)]
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert (found.returncode, found.stdout.split()) == (0, ["300", "300"]), found.stderr

@@ -207,7 +207,8 @@ def folder(
     Raises:
         SmirError: If the root holds other things, or images and labels cannot be used, with the file and what to do.
     """
-    from smir.prepare.folder import Options, prepare
+    from smir.prepare.field_options import Options
+    from smir.prepare.folder import prepare
 
     options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed)
     print("\n".join([*prepare(options), *(to_test(root) if options.tests_alone else [after_prepare(root)])]))

@@ -2,14 +2,13 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from smir.atomic import write_atomically
 from smir.data.decode import IMAGE_SUFFIXES, list_images
 from smir.data.lists import read_list, write_list
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import DataError, first_few
 from smir.labels.annotations import Annotations
 from smir.labels.masks import MaskFiles, read_masks
 from smir.labels.matching import ImageNames
@@ -19,48 +18,21 @@ from smir.prepare.field_images import (
     blocks,
     cut_label_map,
     cut_tiles,
-    files_digest,
     link_images,
     not_read,
     photographs,
     sizes,
 )
 from smir.prepare.field_labels import FieldLabels, convert
+from smir.prepare.field_options import RECORD, Options, check, images_settings, labels_settings
 from smir.prepare.field_preview import write_preview
 from smir.prepare.field_report import report_lines
-from smir.prepare.records import close_record, has_record, open_record
+from smir.prepare.records import close_record, open_record
 from smir.prepare.splits import SPLITS, TEST_ALONE, Members, draw_splits, follow_splits
 
-RECORD = "prepared.json"
 CONFIG = "data.yaml"
 PREVIEW = "preview.png"
 IMAGES, MASKS, NEW_MASKS, LABEL_TILES = "images", "masks", "new_masks", "label_tiles"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command was told; see `smir.commands.prepare.folder`."""
-
-    images: Path
-    labels: Path | None
-    classes: list[str] | None
-    root: Path
-    tile: int
-    min_valid: float
-    shares: tuple[float, float, float]
-    splits: Path | None
-    empty: Literal["unlabelled", "background"]
-    seed: int
-
-    @property
-    def tests_alone(self) -> bool:
-        """Whether nothing is to train on the images."""
-        return tuple(self.shares) == TEST_ALONE
-
-    @property
-    def is_map(self) -> bool:
-        """Whether the images are one file, to be cut into tiles."""
-        return self.images.is_file()
 
 
 def prepare(options: Options) -> list[str]:
@@ -72,9 +44,9 @@ def prepare(options: Options) -> list[str]:
     Raises:
         SmirError: If the folder holds other things, or images and labels cannot be used.
     """
-    _check(options)
+    check(options)
     names = [] if options.is_map else photographs(options.images, options.labels)
-    images, labels = _images_settings(options, names), _labels_settings(options)
+    images, labels = images_settings(options, names), labels_settings(options)
     options.root.mkdir(parents=True, exist_ok=True)
     if not (options.root / IMAGES).exists():  # an earlier command failed before it had done anything
         (options.root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
@@ -97,67 +69,6 @@ def _before(root: Path, images: Mapping[str, Any]) -> dict[str, Any] | None:
         raise DataError(
             f"{error} Other images are another field: give a new --root, and --splits {root} to test on the same ones."
         ) from error
-
-
-def _check(options: Options) -> None:
-    images, root = options.images.resolve(), options.root.resolve()
-    if not images.exists():
-        raise DataError(f"There is no folder or file {options.images.absolute()} with images.")
-    for option, path in (("labels", options.labels), ("splits", options.splits)):
-        if path is not None and not path.exists():
-            raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
-    _check_splits(options)
-    if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
-    if root.is_relative_to(images) or images.is_relative_to(root):
-        raise ConfigError(
-            f"--root {options.root} and --images {options.images} lie within each other. The images stay where they "
-            "are; give a folder beside them."
-        )
-    there = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
-    if there and not has_record(root / RECORD):
-        raise DataError(
-            f"{root} holds files that this command did not write: {first_few(there)}. Give a new folder as --root."
-        )
-
-
-def _check_splits(options: Options) -> None:
-    if options.tests_alone and (options.splits is not None or options.labels is None):
-        raise ConfigError(
-            "--shares '[0, 0, 1]' makes all labelled images test images: give --labels, and no --splits with it."
-        )
-    if options.splits is None:
-        return
-    missing = [f"{split}.txt" for split in SPLITS if not (options.splits / f"{split}.txt").is_file()]
-    if missing:
-        raise DataError(
-            f"--splits {options.splits.absolute()} needs train.txt, val.txt and test.txt; there is no "
-            f"{' and no '.join(missing)}. To test on all labelled images, leave --splits out and give --shares '[0, 0, "
-            "1]'."
-        )
-
-
-def _images_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
-    """What the images of a field depend on; a field of other images is another field."""
-    if options.is_map:
-        return {"images": options.images.name, "tile": options.tile, "min_valid": options.min_valid}
-    return {"images": options.images.name, "files": files_digest(options.images, names)}
-
-
-def _labels_settings(options: Options) -> dict[str, Any] | None:
-    """What masks and splits depend on; with other labels they are made anew."""
-    if options.labels is None:
-        return None
-    where = options.labels
-    files = sorted(f.relative_to(where).as_posix() for f in where.rglob("*") if f.is_file()) if where.is_dir() else []
-    return {
-        "files": files_digest(where, files) if files else files_digest(where.parent, [where.name]),
-        "classes": options.classes,
-        "shares": list(options.shares),
-        "splits": None if options.splits is None else files_digest(options.splits, [f"{s}.txt" for s in SPLITS]),
-        "empty": options.empty,
-        "seed": options.seed,
-    }
 
 
 def _make(

@@ -1,0 +1,107 @@
+"""What `python -m smir prepare folder` was told: whether it can be, and what a field depends on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from smir.data.decode import IMAGE_SUFFIXES
+from smir.errors import ConfigError, DataError, first_few
+from smir.prepare.field_images import files_digest
+from smir.prepare.records import has_record
+from smir.prepare.splits import SPLITS, TEST_ALONE
+
+RECORD = "prepared.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command was told; see `smir.commands.prepare.folder`."""
+
+    images: Path
+    labels: Path | None
+    classes: list[str] | None
+    root: Path
+    tile: int
+    min_valid: float
+    shares: tuple[float, float, float]
+    splits: Path | None
+    empty: Literal["unlabelled", "background"]
+    seed: int
+
+    @property
+    def tests_alone(self) -> bool:
+        """Whether nothing is to train on the images."""
+        return tuple(self.shares) == TEST_ALONE
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the images are one file, to be cut into tiles."""
+        return self.images.is_file()
+
+
+def check(options: Options) -> None:
+    """Refuses what cannot be meant, before anything is read.
+
+    Raises:
+        ConfigError: If options do not go together.
+        DataError: If something is not there, or in the way.
+    """
+    images, root = options.images.resolve(), options.root.resolve()
+    if not images.exists():
+        raise DataError(f"There is no folder or file {options.images.absolute()} with images.")
+    for option, path in (("labels", options.labels), ("splits", options.splits)):
+        if path is not None and not path.exists():
+            raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
+    _check_splits(options)
+    if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
+    if root.is_relative_to(images) or images.is_relative_to(root):
+        raise ConfigError(
+            f"--root {options.root} and --images {options.images} lie within each other. The images stay where they "
+            "are; give a folder beside them."
+        )
+    there = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
+    if there and not has_record(root / RECORD):
+        raise DataError(
+            f"{root} holds files that this command did not write: {first_few(there)}. Give a new folder as --root."
+        )
+
+
+def _check_splits(options: Options) -> None:
+    if options.tests_alone and (options.splits is not None or options.labels is None):
+        raise ConfigError(
+            "--shares '[0, 0, 1]' makes all labelled images test images: give --labels, and no --splits with it."
+        )
+    if options.splits is None:
+        return
+    missing = [f"{split}.txt" for split in SPLITS if not (options.splits / f"{split}.txt").is_file()]
+    if missing:
+        raise DataError(
+            f"--splits {options.splits.absolute()} needs train.txt, val.txt and test.txt; there is no "
+            f"{' and no '.join(missing)}. To test on all labelled images, leave --splits out and give --shares '[0, 0, "
+            "1]'."
+        )
+
+
+def images_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
+    """What the images of a field depend on; a field of other images is another field."""
+    if options.is_map:
+        return {"images": options.images.name, "tile": options.tile, "min_valid": options.min_valid}
+    return {"images": options.images.name, "files": files_digest(options.images, names)}
+
+
+def labels_settings(options: Options) -> dict[str, Any] | None:
+    """What masks and splits depend on; with other labels they are made anew."""
+    if options.labels is None:
+        return None
+    where = options.labels
+    files = sorted(f.relative_to(where).as_posix() for f in where.rglob("*") if f.is_file()) if where.is_dir() else []
+    return {
+        "files": files_digest(where, files) if files else files_digest(where.parent, [where.name]),
+        "classes": options.classes,
+        "shares": list(options.shares),
+        "splits": None if options.splits is None else files_digest(options.splits, [f"{s}.txt" for s in SPLITS]),
+        "empty": options.empty,
+        "seed": options.seed,
+    }
