@@ -37,7 +37,8 @@ class SmirCLI(EvaluatingCLI):
         if arguments.ckpt_path is not None:
             checked(Path(arguments.ckpt_path), self.model)
         if config.trainer.fast_dev_run:
-            folder, checkpoint = Path(tempfile.mkdtemp(prefix="smir-fast-dev-run-")), None
+            self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")
+            folder, checkpoint = Path(self._trial.name), None
         else:
             plain = options.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
             self._know_skipped(plain, *plain.parent.glob(f"{plain.name}-*"))
@@ -68,6 +69,7 @@ class SmirCLI(EvaluatingCLI):
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
         config = self.config_init[self.subcommand]
         if config.trainer.fast_dev_run:
+            self._trial.cleanup()
             return
         if not self._is_complete():
             rank_zero_info(

@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import fake_runs
@@ -219,10 +220,13 @@ def test_a_checkpoint_of_another_task_is_refused_before_anything_is_written(smir
     assert not (tmp_path / "runs/s").exists()
 
 
-def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path):
+def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path, monkeypatch):
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     smir(*selective_words(field, "--trainer.fast_dev_run=true"))
     smir(*segment_words(field, "--trainer.fast_dev_run=true", "--model.warmup_epochs=3"))
     assert not (tmp_path / "runs").exists()
+    assert not list(temporary.glob("smir-*"))
 
 
 def test_any_smp_architecture_by_name(smir, field, tmp_path):
