@@ -1,13 +1,13 @@
 """Which images are read in windows, told by their headers alone."""
 
 import contextlib
-import warnings
 from pathlib import Path
 
 from PIL import Image
 
 from smir.data.decode import FORMATS
 from smir.data.pairs import MAX_ASPECT
+from smir.quiet import quiet
 from smir.windows.options import VIEW
 
 MUCH_LARGER = 4
@@ -38,11 +38,9 @@ class Choice:
         if not path.is_file():  # opening a pipe would wait for ever
             return False
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with Image.open(path, formats=FORMATS) as image:
-                    short, long = sorted(image.size)
-                    georeferenced = is_georeferenced(image)
+            with quiet(), Image.open(path, formats=FORMATS) as image:
+                short, long = sorted(image.size)
+                georeferenced = is_georeferenced(image)
         except Image.DecompressionBombError:
             return True
         except Exception:  # the parsers of headers raise all kinds of errors on damaged files

@@ -4,7 +4,6 @@ import contextlib
 import io
 import logging
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch.export import ExportedProgram
 
 from smir.errors import CheckpointError
 from smir.export.agreement import Exported
+from smir.quiet import quiet
 
 NAME, SCRIPT = "model.onnx", "run_onnx.py"
 
@@ -55,12 +55,11 @@ def _quiet() -> Any:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         with (
-            warnings.catch_warnings(),
+            quiet(),
             contextlib.redirect_stdout(io.StringIO()),
             Path(os.devnull).open("w") as nowhere,
             contextlib.redirect_stderr(nowhere),
         ):
-            warnings.simplefilter("ignore")
             yield
     finally:
         logging.getLogger("torch.onnx").setLevel(level)

@@ -1,13 +1,12 @@
 """The network as a program of `torch.export`: images in, logits out, the normalisation inside."""
 
-import warnings
-
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from smir.errors import CheckpointError
 from smir.network import PAD_MULTIPLE
+from smir.quiet import quiet
 from smir.segmentation import SegmentationModule
 
 STRIDE = 32
@@ -58,8 +57,7 @@ def export_program(module: SegmentationModule, size: Size | None = None) -> Expo
     example = torch.zeros(2, 3, *(size or (side, side + PAD_MULTIPLE)), dtype=torch.uint8)
     sides = {} if size else {2: STRIDE * Dim("rows"), 3: STRIDE * Dim("columns")}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch about itself
+        with quiet():  # torch warns about itself
             return torch.export.export(
                 Deployed(module).eval(), (example,), dynamic_shapes={"image": {0: Dim("batch"), **sides}}
             )

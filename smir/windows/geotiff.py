@@ -1,6 +1,5 @@
 """GeoTIFF in and out, in windows. Needs rasterio, the extra `geo`."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from rasterio.windows import Window
 
 from smir.errors import DataError
 from smir.preprocessing import UInt8
+from smir.quiet import quiet
 from smir.windows.ground import Ground
 from smir.windows.sources import Bool, Source
 
@@ -31,8 +31,7 @@ class RasterSource(Source):
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with quiet(NotGeoreferencedWarning):
                 self._file = rasterio.open(path, driver="GTiff")
         except RasterioError as error:
             raise DataError(f"The image {path} cannot be read as a TIFF: {error}. Copy it again.") from error

@@ -1,13 +1,13 @@
 """Opens an image for reading in windows, by its content."""
 
 import importlib.util
-import warnings
 from pathlib import Path
 
 from PIL import Image
 
 from smir.data.choice import is_georeferenced, is_tiff
 from smir.errors import ConfigError, DataError
+from smir.quiet import quiet
 from smir.windows.sources import Source
 
 
@@ -72,10 +72,8 @@ def _is_for_rasterio(path: Path) -> bool:
 
 def _says_where_it_lies(path: Path) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=("TIFF",)) as image:
-                return is_georeferenced(image)
+        with quiet(), Image.open(path, formats=("TIFF",)) as image:
+            return is_georeferenced(image)
     except Image.DecompressionBombError:
         return True  # an orthomosaic, in all likelihood
     except Exception:  # the reader of pictures says what is wrong

@@ -4,7 +4,6 @@ import abc
 import contextlib
 import errno
 import itertools
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from smir.atomic import placing, replacing
 from smir.preprocessing import VOID, Classes, UInt8
+from smir.quiet import quiet
 from smir.windows.opening import has_rasterio
 from smir.windows.png import PalettePng
 from smir.windows.segment import probabilities_of
@@ -107,21 +107,11 @@ def _tiff(path: Path, height: int, width: int, count: int, **profile: Any) -> It
     profile |= {"driver": "GTiff", "dtype": "uint8", "height": height, "width": width, "count": count}
     profile |= {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer"}
     with placing(path) as temporary:
-        with _not_georeferenced():
+        with quiet(rasterio.errors.NotGeoreferencedWarning):
             opened = rasterio.open(temporary, "w", **profile)
         with opened as file:
             yield file
         _check_complete(temporary)
-
-
-@contextlib.contextmanager
-def _not_georeferenced() -> Iterator[None]:
-    """Keeps rasterio from warning of images that lie nowhere."""
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
 
 
 def _check_complete(path: Path) -> None:
@@ -133,7 +123,7 @@ def _check_complete(path: Path) -> None:
     import rasterio
 
     size = path.stat().st_size
-    with _not_georeferenced(), rasterio.open(path) as file:
+    with quiet(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path) as file:
         height, width = file.block_shapes[0]
         columns, rows = -(-file.width // width), -(-file.height // height)
         for band, row, column in itertools.product(file.indexes, range(rows), range(columns)):
