@@ -69,7 +69,7 @@ def test_jobs_share_devices(tmp_path, monkeypatch):
         assert names == ["1"]
     first.__exit__(None, None, None)
     assert waited == ["second"]
-    assert other.wait(10) == 0
+    assert other.wait(300) == 0
     other.stdout.close()
 
 
@@ -202,7 +202,7 @@ def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(field, tmp_pat
     env = {**slurm(tmp_path), "SMIR_ACT": "step:1:1:USR1"}
     words = segment_words(field, "--run.experiment=two")
     command = [EXPERIMENTS / "launch/slurm.sh", *words]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 75, done.stderr[-3000:]
     assert done.stdout.count("scontrol requeue 71") == 1
     assert "smir: stopped by" in done.stderr
@@ -214,7 +214,7 @@ def test_the_slurm_script_trains_on_two_nodes(field, tmp_path):
     words = segment_words(field, "--run.experiment=two")
     script = EXPERIMENTS / "launch/slurm.sh"
     done = subprocess.run(
-        [script, *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False
+        [script, *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "MEMBER: 2/2" in done.stderr + done.stdout
@@ -271,5 +271,5 @@ def test_the_torchrun_script_trains_on_two_nodes(field, tmp_path, hosts):
         with (tmp_path / f"node{number}.txt").open("w") as output:
             nodes.append(subprocess.Popen([*begin, *words], cwd=tmp_path, env=env, stdout=output, stderr=output))
         time.sleep(0.5)
-    assert [node.wait(200) for node in nodes] == [0, 0], (tmp_path / "node0.txt").read_text()[-3000:]
+    assert [node.wait(300) for node in nodes] == [0, 0], (tmp_path / "node0.txt").read_text()[-3000:]
     assert metrics(tmp_path / "runs/two/seed0")

@@ -124,7 +124,7 @@ def test_two_processes_resume_after_sigkill(field, tmp_path):
         )
 
     whole = start(tmp_path / "whole")
-    assert whole.wait(timeout=150) == 0, (tmp_path / "whole/log").read_text()[-3000:]
+    assert whole.wait(timeout=300) == 0, (tmp_path / "whole/log").read_text()[-3000:]
     broken = start(tmp_path / "broken", start_new_session=True)
     checkpoint = tmp_path / "broken/runs/demo/selective/seed0/checkpoints/last.ckpt"
     while not checkpoint.exists():
@@ -132,7 +132,7 @@ def test_two_processes_resume_after_sigkill(field, tmp_path):
     os.killpg(broken.pid, 9)
     broken.wait()
     again = start(tmp_path / "broken")
-    assert again.wait(timeout=150) == 0, (tmp_path / "broken/log").read_text()[-3000:]
+    assert again.wait(timeout=300) == 0, (tmp_path / "broken/log").read_text()[-3000:]
     run = Path("runs/demo/selective/seed0")
     assert_equal(result_of(tmp_path / "broken" / run), result_of(tmp_path / "whole" / run))
 

@@ -75,7 +75,7 @@ def die():
 
 def test_a_kill_at_a_rare_moment_changes_nothing(smir, field, tmp_path, twin):
     killed = start(tmp_path, selective_words(field), SMIR_MOMENT="previous.ckpt in place:2")
-    assert killed.wait(100) == -signal.SIGKILL, (tmp_path / "output.txt").read_text()[-3000:]
+    assert killed.wait(300) == -signal.SIGKILL, (tmp_path / "output.txt").read_text()[-3000:]
     assert list((tmp_path / "runs").rglob(".*.tmp"))  # what was written beside
     smir(*selective_words(field))
     assert difference(content(tmp_path / "runs" / SELECTIVE), twin) is None
@@ -134,7 +134,7 @@ def test_a_signal_keeps_the_epochs_that_were_not_kept(smir, fails, field, tmp_pa
 def test_ranks_agree_on_what_is_kept(field, tmp_path):
     words = selective_words(field, "--trainer.devices=2", "--trainer.max_epochs=8", SELDOM)
     run = start(tmp_path, words, SMIR_ACT="step:3:1:USR1")
-    assert run.wait(100) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
+    assert run.wait(300) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
     assert epoch_of(tmp_path / "runs" / SELECTIVE, "last") == 2
 
 
@@ -269,7 +269,7 @@ def test_a_signal_stops_at_a_step_with_a_code_of_its_own(smir, fails, field, tmp
 def test_a_signal_to_one_rank_stops_all(field, tmp_path):
     words = selective_words(field, "--trainer.devices=2")
     run = start(tmp_path, words, SMIR_ACT="step:2:1:USR1")
-    assert run.wait(100) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
+    assert run.wait(300) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
     said = (tmp_path / "output.txt").read_text()
     assert said.count("smir: stopped by") == 1
     assert "Traceback" not in said
@@ -278,7 +278,7 @@ def test_a_signal_to_one_rank_stops_all(field, tmp_path):
 
 def test_a_dead_rank_takes_the_others_along(field, tmp_path):
     run = start(tmp_path, selective_words(field, "--trainer.devices=2"), SMIR_ACT="step:1:1:raise")
-    assert run.wait(60) not in (0, REQUEUE)
+    assert run.wait(300) not in (0, REQUEUE)
     said = (tmp_path / "output.txt").read_text()
     assert "RuntimeError: the error of this rank" in said
     assert "The process of rank 1" in said
@@ -364,9 +364,9 @@ def test_runs_beside_each_other(field, tmp_path):
     words = pretrain_words(field, "--trainer.max_epochs=3")
     same = [start(tmp_path, words), start(tmp_path, words)]
     other = start(tmp_path, [*words, "--model.lr=1e-3"])
-    codes = sorted(process.wait(100) for process in same)
+    codes = sorted(process.wait(300) for process in same)
     assert codes == [0, 1]
-    assert other.wait(100) == 0
+    assert other.wait(300) == 0
     said = (tmp_path / "output.txt").read_text()
     winner = next(process for process in same if process.returncode == 0)
     assert "is in use by another process: pid" in said

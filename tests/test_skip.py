@@ -192,7 +192,7 @@ def test_two_processes_skip_the_same(photos, tmp_path):
     more = ["--trainer.devices=2", "--trainer.callbacks=null", "--data.num_workers=1"]
     command = [sys.executable, *start, *words("pretrain", photos, *more)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent.parent)}
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     run = tmp_path / PRETRAINING
     assert list(json.loads((run / "skipped.json").read_text())["lists"]["pool"]["skipped"]) == ["images/p03.png"]

@@ -83,7 +83,7 @@ def test_an_agent_runs_two_parameter_sets(tmp_path):
             text=True,
         )
         try:
-            said, _ = agent.communicate(timeout=180)
+            said, _ = agent.communicate(timeout=300)
         except subprocess.TimeoutExpired:
             agent.terminate()
             pytest.fail(f"The agent did not come to an end: {agent.communicate()[0][-5000:]}")
@@ -114,7 +114,7 @@ def test_a_run_that_the_sweep_ends_early_has_not_failed(field, tmp_path):
         while not (run / "checkpoints/last.ckpt").exists() and started.poll() is None:
             time.sleep(0.1)
         started.terminate()
-        assert started.wait(timeout=60) == 0, (tmp_path / "said.txt").read_text()[-5000:]
+        assert started.wait(timeout=300) == 0, (tmp_path / "said.txt").read_text()[-5000:]
     assert not (run / "DONE").exists()
     logged = upload(tmp_path, run)
     assert logged.exit_codes == [0]

@@ -42,7 +42,14 @@ def upload(folder, run):
     command = json.loads((run / "wandb.json").read_text())["sync"]
     with WandbServer() as server:
         done = subprocess.run(
-            command, shell=True, cwd=folder, env=program(server), capture_output=True, text=True, timeout=60, check=True
+            command,
+            shell=True,
+            cwd=folder,
+            env=program(server),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
         )
     (logged,) = server.runs.values()
     assert logged.history, done.stderr
@@ -93,7 +100,7 @@ def test_two_processes_make_one_run(field, tmp_path):
     words = segment_words(field, "--trainer.devices=2", "--run.experiment=s", "--run.wandb=offline")
     command = [sys.executable, "-m", "smir", *map(str, words)]
     done = subprocess.run(
-        command, cwd=tmp_path, env=program(), capture_output=True, text=True, timeout=200, check=False
+        command, cwd=tmp_path, env=program(), capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     run = tmp_path / "runs/s/seed0"
