@@ -130,7 +130,10 @@ def _words(cached: Cached, source: os.stat_result) -> npt.NDArray[np.uint64]:
 def _load(file: Path, source: os.stat_result) -> Cached | None:
     """Reads a file, unless it is missing, damaged or about another state of the source."""
     try:
-        words = np.fromfile(file, dtype=np.uint64)
+        with file.open("rb", buffering=0) as opened:  # at half the price of np.fromfile, but for the pixels
+            words = np.empty(os.fstat(opened.fileno()).st_size // 8, dtype=np.uint64)
+            if opened.readinto(words.data) != words.nbytes:
+                return None
     except OSError:
         return None
     # A sum is as fast as reading; it sees cut, zeroed and flipped words, which is what kills and disks do.
