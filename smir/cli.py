@@ -125,7 +125,6 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
             parser_class=Parser,
-            parser_kwargs={"prog": "python -m smir"},
             trainer_defaults={
                 "logger": False,
                 "use_distributed_sampler": False,

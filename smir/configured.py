@@ -35,7 +35,10 @@ _LOG.addFilter(lambda record: "installing [lit" not in str(record.msg))
 
 
 class Parser(GuardedParser, LightningArgumentParser):
-    """Lightning's parser, guarded."""
+    """Lightning's parser, guarded. The help of a class (`--data.help Folder`) is a parser that comes without a name."""
+
+    def __init__(self, *args: Any, prog: str | None = "python -m smir", **kwargs: Any) -> None:
+        super().__init__(*args, prog=prog, **kwargs)
 
 
 class ConfiguredCLI(LightningCLI):

@@ -50,7 +50,9 @@ def test_unknown_command_is_refused(fails):
 def test_class_help_is_the_docstring(smir, capsys):
     with pytest.raises(SystemExit):
         smir("fit", "--data.help=Folder")
-    assert "Folder of the labels, relative to the root" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("usage: python -m smir --data.root ROOT ")
+    assert "Folder of the labels, relative to the root" in said
 
 
 def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, capsys):
