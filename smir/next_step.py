@@ -114,38 +114,61 @@ def _is_folder(data: dict[str, Any]) -> bool:
 
 
 def _source(data: dict[str, Any]) -> list[str]:
-    """What `prepare folder` was given, an orthomosaic as a whole; of another `Folder` its images.
+    """What `prepare folder` was given, whole if it was cut into tiles; of another `Folder` its images.
 
     A folder that holds other pictures too, such as labels, is not what the next command should read.
     """
     if not _is_folder(data):
         return []
     from smir.data.decode import list_images
+    from smir.data.lists import stem
 
-    root = Path(data["init_args"]["root"])
-    images = root / data["init_args"]["images"]
-    with suppress(OSError, ValueError, KeyError, SmirError):
-        source = Path(json.loads((root / "prepared.json").read_text(encoding="utf-8"))["source"])
-        if source.is_file() or (source.is_dir() and list_images(source) == list_images(images)):
+    images = _images(data)
+    with suppress(OSError, KeyError, SmirError):
+        source = Path(_prepared(data)["source"])
+        if source.is_file() or (source.is_dir() and set(map(stem, list_images(source))) == _made_of(images)):
             return [str(source)]
     return [str(images)]
 
 
 def _photographs(data: dict[str, Any]) -> list[str]:
-    """The same, but the tiles of an orthomosaic."""
-    images = _source(data)
-    if images and Path(images[0]).is_file():
-        return [str(Path(data["init_args"]["root"]) / data["init_args"]["images"])]
-    return images
+    """The same, but tiles where it was cut."""
+    if _is_folder(data) and "tile" in _prepared(data).get("settings", ()):
+        return [str(_images(data))]
+    return _source(data)
+
+
+def _images(data: dict[str, Any]) -> Path:
+    return Path(data["init_args"]["root"], data["init_args"]["images"])
+
+
+def _prepared(data: dict[str, Any]) -> dict[str, Any]:
+    """The record of `prepare folder`; empty where there is none that can be read."""
+    with suppress(OSError, ValueError):
+        record = json.loads((Path(data["init_args"]["root"]) / "prepared.json").read_text(encoding="utf-8"))
+        return record if isinstance(record, dict) else {}
+    return {}
+
+
+def _made_of(images: Path) -> set[str]:
+    """Names, without suffix, of the images that those of a field are, or are tiles of."""
+    from smir.data.decode import list_images
+    from smir.data.lists import stem
+    from smir.prepare.field_images import TILE_PREFIX
+
+    parts = [(name, *name.rpartition("/")) for name in list_images(images)]
+    return {folder if file.startswith(TILE_PREFIX) else stem(name) for name, folder, _, file in parts}
 
 
 def _how_to_label(data: dict[str, Any]) -> list[str]:
     root = Path(data["init_args"]["root"])
     images = _source(data)[0]
     target = root if (root / "prepared.json").is_file() else root.with_name(f"{root.name}-labelled")
+    settings = _prepared(data).get("settings", {})
+    cut = [word for name in ("tile", "min_valid") if name in settings for word in (f"--{name}", settings[name])]
     return [
         "There are no labels yet. Label 20 images or more (docs/your-data.md); LABELS is what the tool exports:",
-        next_line("prepare", "folder", "--images", images, "--labels", "LABELS", "--root", target),
+        next_line("prepare", "folder", "--images", images, "--labels", "LABELS", "--root", target, *cut),
     ]
 
 

@@ -174,7 +174,7 @@ def folder(
     labels: Path | None = None,
     classes: list[str] | None = None,
     root: Path = Path("field"),
-    tile: int = 512,
+    tile: int | None = None,
     min_valid: float = 0.5,
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2),
     splits: Path | None = None,
@@ -196,7 +196,9 @@ def folder(
             value or a colour: `[soil=0, crop=#00ff00, void=255]`. Two of one name are joined; `void` is not labelled.
             Default: what is found.
         root: Folder to write to.
-        tile: Side of the tiles of an orthomosaic in pixels.
+        tile: Side of tiles in pixels, 512 for an orthomosaic unless another is given. Photographs stay whole unless one
+            is given; then they are cut, with their labels. Choose it so that what matters is still seen when a tile is
+            made 256 pixels wide.
         min_valid: Smallest share of valid pixels of a tile, 0 to 1.
         shares: Shares of the labelled images for train, val and test; `[0, 0, 1]` to test a trained network on all of
             them.

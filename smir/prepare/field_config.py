@@ -18,6 +18,8 @@ MOST_FOR_STATISTICS = 1000
 """Images that mean and deviation are taken of; more change the third digit."""
 CROP = 256
 """Side of the crops of experiments/folder; smaller images are enlarged to it."""
+LARGE = 8
+"""In crops: from this size on it is said how much smaller the network sees an image."""
 
 
 def statistics(root: Path, images: str, names: Sequence[str]) -> ChannelStatistics:
@@ -36,6 +38,7 @@ def config_text(
     splits: Sequence[Split],
     channels: ChannelStatistics | None,
     small: int,
+    cut: bool,
 ) -> str:
     """The config of the data, to be read after one of experiments/folder.
 
@@ -48,6 +51,7 @@ def config_text(
         channels: Mean and deviation of the images; None where nothing trains on them, and the normalisation is that of
             the network.
         small: Side in pixels of the smallest image.
+        cut: Whether the images are tiles of what is going to be predicted.
     """
     options: dict[str, Any] = {"root": str(root), "images": images}
     if classes is not None:
@@ -60,6 +64,8 @@ def config_text(
         options["std"] = [max(round(value, 5), 1e-5) for value in channels.std]
     if small < CROP:
         options["min_side"] = small
+    if cut:
+        options["predict"] = {"view": "windows"}  # at the scale of the tiles, whatever the size
     lines = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
     after = "any config of experiments/folder" if channels else "the config.yaml of a trained run, to test it"
     head = [
@@ -72,6 +78,18 @@ def config_text(
     text = "\n".join([*head, *lines, ""])
     assert yaml.safe_load(text)["data"]["init_args"]["root"] == str(root)
     return text
+
+
+def large_note(sizes: Mapping[str, tuple[int, int]]) -> list[str]:
+    """What to say of images of which much is lost when they are seen whole, by their sizes."""
+    large = [name for name, size in sizes.items() if min(size) >= LARGE * CROP]
+    if not large:
+        return []
+    return [
+        f"{len(large)} images have no side below {LARGE * CROP} pixels ({first_few(large)}) and are seen at a shortest "
+        f"side of {CROP}, {LARGE} times smaller or more. If what you look for is then too small, --tile {4 * CROP} and "
+        "another --root cut them, with their labels."
+    ]
 
 
 def small_note(sizes: Mapping[str, tuple[int, int]]) -> list[str]:

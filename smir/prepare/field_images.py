@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from smir.data.decode import image_size, list_images
 from smir.data.lists import stem
 from smir.data.walk import in_parallel
 from smir.errors import DataError
-from smir.prepare.tiling import RECORD_NAME, starts, tile_image
+from smir.prepare.tiling import RECORD_NAME, tile_image
 from smir.progress import progress
 
 TILE_PREFIX = "tile_"
@@ -114,7 +114,7 @@ def cut_label_map(source: Path, target: Path, images: Path, tile: int) -> None:
     """
     shutil.rmtree(target, ignore_errors=True)  # of an earlier command, maybe of other labels
     tile_image(source, target, tile, prefix=TILE_PREFIX, grey=True)
-    here, there = ((grid["width"], grid["height"]) for grid in (_grid(target), _grid(images)))
+    here, there = ((grid["width"], grid["height"]) for grid in (recorded(target), recorded(images)))
     if here != there:
         raise DataError(
             f"The label image {source.absolute()} is {here[0]} x {here[1]} pixels, its orthomosaic {there[0]} x "
@@ -122,41 +122,26 @@ def cut_label_map(source: Path, target: Path, images: Path, tile: int) -> None:
         )
 
 
-def blocks(tiles: Path, names: Iterable[str], enough: int) -> dict[str, str]:
-    """Groups tiles that lie side by side, so that those that train do not surround those that test.
-
-    Args:
-        tiles: Folder of the tiles.
-        names: Those to group.
-        enough: Number of groups that are wanted; blocks are as large as that allows, at most 4 x 4 tiles.
-
-    Returns:
-        The block of each tile.
-    """
-    grid = _grid(tiles)
-    columns = len(starts(grid["width"], grid["settings"]["tile"], grid["settings"]["tile"]))
-    places = {name: divmod(int(stem(name).removeprefix(TILE_PREFIX)), columns) for name in names}
-    found: dict[str, str] = {}
-    for side in (4, 2, 1):
-        found = {name: f"{row // side}, {column // side}" for name, (row, column) in places.items()}
-        if len(set(found.values())) >= enough:
-            break
-    return found
-
-
-def _grid(tiles: Path) -> dict[str, Any]:
-    """What `tile_image` recorded: `width` and `height` of its source, and its settings."""
+def recorded(tiles: Path) -> dict[str, Any]:
+    """What `tile_image` recorded in a folder: `width` and `height` of its source, and its settings."""
     grid: dict[str, Any] = json.loads((tiles / RECORD_NAME).read_text(encoding="utf-8"))
     return grid
 
 
-def sizes(folder: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+def sizes(
+    folder: Path, names: Sequence[str], size: Callable[[Path], tuple[int, int]] = image_size
+) -> dict[str, tuple[int, int]]:
     """Height and width of all images as they are shown.
+
+    Args:
+        folder: Folder of the images.
+        names: Their names.
+        size: Reads them from a header.
 
     Raises:
         DataError: If one cannot be read, with its name.
     """
-    found = in_parallel(lambda name: image_size(folder / name), names, "Sizes")
+    found = in_parallel(lambda name: size(folder / name), names, "Sizes")
     return dict(zip(names, found, strict=True))
 
 

@@ -12,6 +12,8 @@ from smir.prepare.records import has_record
 from smir.prepare.splits import SPLITS, TEST_ALONE
 
 RECORD = "prepared.json"
+MAP_TILE = 512
+"""Side of the tiles of an orthomosaic, unless another is given."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Options:
     labels: Path | None
     classes: list[str] | None
     root: Path
-    tile: int
+    tile: int | None
     min_valid: float
     shares: tuple[float, float, float]
     splits: Path | None
@@ -38,6 +40,16 @@ class Options:
     def is_map(self) -> bool:
         """Whether the images are one file, to be cut into tiles."""
         return self.images.is_file()
+
+    @property
+    def cuts_photographs(self) -> bool:
+        """Whether the images are many, to be cut into tiles each."""
+        return bool(self.side) and not self.is_map
+
+    @property
+    def side(self) -> int:
+        """Side of the tiles in pixels; 0 where images stay whole."""
+        return self.tile if self.tile is not None else MAP_TILE if self.is_map else 0
 
 
 def check(options: Options) -> None:
@@ -86,9 +98,10 @@ def _check_splits(options: Options) -> None:
 
 def images_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
     """What the images of a field depend on; a field of other images is another field."""
-    if options.is_map:
-        return {"images": options.images.name, "tile": options.tile, "min_valid": options.min_valid}
-    return {"images": options.images.name, "files": files_digest(options.images, names)}
+    settings: dict[str, Any] = {"images": options.images.name}
+    if not options.is_map:
+        settings["files"] = files_digest(options.images, names)
+    return settings | ({"tile": options.side, "min_valid": options.min_valid} if options.side else {})
 
 
 def labels_settings(options: Options) -> dict[str, Any] | None:

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from smir.atomic import write_atomically
-from smir.data.decode import IMAGE_SUFFIXES, list_images
-from smir.data.lists import read_list, write_list
-from smir.errors import DataError, first_few
+from smir.data.decode import IMAGE_SUFFIXES, image_size, list_images
+from smir.data.lists import write_list
+from smir.errors import DataError
 from smir.labels.annotations import Annotations
 from smir.labels.masks import MaskFiles, read_masks
 from smir.labels.matching import ImageNames
 from smir.labels.recognise import read_labels
-from smir.prepare.field_config import config_text, small_note, statistics
+from smir.prepare.field_config import config_text, large_note, small_note, statistics
 from smir.prepare.field_images import (
-    blocks,
     cut_label_map,
     cut_tiles,
     link_images,
@@ -27,8 +26,11 @@ from smir.prepare.field_labels import FieldLabels, convert
 from smir.prepare.field_options import RECORD, Options, check, images_settings, labels_settings
 from smir.prepare.field_preview import write_preview
 from smir.prepare.field_report import report_lines
+from smir.prepare.field_splits import choose_splits
+from smir.prepare.field_tiles import Tiles, cut_labels, cut_photographs, tiles_of_map
 from smir.prepare.records import close_record, open_record
-from smir.prepare.splits import SPLITS, TEST_ALONE, Members, draw_splits, follow_splits
+from smir.prepare.splits import SPLITS, Members
+from smir.prepare.tiling import shown_size
 
 CONFIG = "data.yaml"
 PREVIEW = "preview.png"
@@ -77,36 +79,50 @@ def _make(
     """Makes images, masks, splits and config; `earlier` is the record of the labels that were there before."""
     root, where = options.root, options.images
     how = ""
+    tiles: Tiles = {}
     if options.is_map:
         where = root / IMAGES
-        how = cut_tiles(options.images, where, options.tile, options.min_valid)
-        names = photographs(where, None)
-    shapes = sizes(where, names)
+        how = cut_tiles(options.images, where, options.side, options.min_valid)
+        tiles = tiles_of_map(where, options.images.name, options.side)
+        names = list(tiles)
+    shapes = sizes(where, names, shown_size if options.cuts_photographs else image_size)
     labels, members = None, None
     notes: list[str] = []
-    if options.labels is not None:  # before the links, so that wrong labels leave little behind
-        try:
+    try:
+        if options.labels is not None:  # before the images, so that wrong labels leave little behind
             labels = _labels(options, ImageNames(names, where), shapes)
-            members, notes = _splits(options, labels, ImageNames(names, where), earlier)
-        except BaseException:
-            shutil.rmtree(root / NEW_MASKS, ignore_errors=True)
-            raise
-    if not options.is_map:
+        if options.cuts_photographs:
+            tiles, how = cut_photographs(where, shapes, root / IMAGES, options.side, options.min_valid)
+            labels = None if labels is None else cut_labels(labels, root / NEW_MASKS, tiles)
+            names, where, shapes = list(tiles), root / IMAGES, {name: tile.size for name, tile in tiles.items()}
+        if labels is not None:
+            members, notes = choose_splits(options, labels, ImageNames(names, where), tiles, earlier)
+    except BaseException:
+        shutil.rmtree(root / NEW_MASKS, ignore_errors=True)
+        raise
+    if not options.side:
         how = f"{len(names)} images, {link_images(options.images, names, root / IMAGES)}"
     if labels is not None and members is not None:
-        (root / CONFIG).unlink(missing_ok=True)  # from here to its end the field is not whole
-        shutil.rmtree(root / MASKS, ignore_errors=True)
-        (root / NEW_MASKS).rename(root / MASKS)
-        for split in members:
-            write_list(root / f"{split}.txt", members[split])
-        write_preview(root / PREVIEW, root / IMAGES, root / MASKS, sorted(labels.pixels), labels.classes)
-    small = min(min(shape) for shape in shapes.values())
-    classes = None if labels is None else labels.classes
+        _put_labels(root, labels, members)
     channels = None if options.tests_alone else statistics(root, IMAGES, names)
-    write_atomically(root / CONFIG, config_text(root, IMAGES, MASKS, classes, list(members or ()), channels, small))
-    notes += small_note(shapes) + ([] if options.is_map else not_read(options.images))
+    classes = None if labels is None else labels.classes
+    config = config_text(
+        root, IMAGES, MASKS, classes, list(members or ()), channels, min(map(min, shapes.values())), cut=bool(tiles)
+    )
+    write_atomically(root / CONFIG, config)
+    notes += small_note(shapes) + ([] if tiles else large_note(shapes))
+    notes += [] if options.is_map else not_read(options.images)
     source = f"{options.images}: {how}, in {root / IMAGES}"
     return labels, report_lines(source, root, names, labels, members, notes)
+
+
+def _put_labels(root: Path, labels: FieldLabels, members: Members) -> None:
+    (root / CONFIG).unlink(missing_ok=True)  # from here to its end the field is not whole
+    shutil.rmtree(root / MASKS, ignore_errors=True)
+    (root / NEW_MASKS).rename(root / MASKS)
+    for split in members:
+        write_list(root / f"{split}.txt", members[split])
+    write_preview(root / PREVIEW, root / IMAGES, root / MASKS, sorted(labels.pixels), labels.classes)
 
 
 def _labels(options: Options, images: ImageNames, shapes: Mapping[str, tuple[int, int]]) -> FieldLabels:
@@ -114,7 +130,7 @@ def _labels(options: Options, images: ImageNames, shapes: Mapping[str, tuple[int
     tiles = options.root / LABEL_TILES
     found: Annotations | MaskFiles
     if options.is_map and options.labels.is_file() and options.labels.suffix.lower() in IMAGE_SUFFIXES:
-        cut_label_map(options.labels, tiles, options.root / IMAGES, options.tile)
+        cut_label_map(options.labels, tiles, options.root / IMAGES, options.side)
         found = read_masks(tiles, [name for name in list_images(tiles) if name in shapes], {}, options.classes)
     else:
         found = read_labels(options.labels, options.classes)
@@ -122,42 +138,3 @@ def _labels(options: Options, images: ImageNames, shapes: Mapping[str, tuple[int
     labels = convert(found, options.labels, options.classes, images, shapes, target, options.empty, may_lack=alone)
     shutil.rmtree(tiles, ignore_errors=True)
     return labels
-
-
-def _splits(
-    options: Options, labels: FieldLabels, images: ImageNames, earlier: Mapping[str, Any] | None
-) -> tuple[Members, list[str]]:
-    """Splits that are given, that a field with fewer labels has already, or new ones; and what to say of it."""
-    if earlier is not None and options.tests_alone != (tuple(earlier["labels"]["shares"]) == TEST_ALONE):
-        kind = "train, validate and test" if options.tests_alone else "are to test on alone"
-        how = "" if options.tests_alone else ", or --shares '[0, 0, 1]' as before"
-        raise DataError(f"The images in {options.root} {kind}. Give another --root{how}.")
-    lists = options.splits or (None if earlier is None or options.tests_alone else options.root)
-    if lists is None:
-        shown = labels.shown()
-        groups = blocks(options.root / IMAGES, shown, 2 * len(SPLITS)) if options.is_map else None
-        return draw_splits(shown, options.shares, options.seed, groups), []
-    entries = {split: read_list(lists / f"{split}.txt") for split in SPLITS}
-    known = {split: [n for entry in entries[split] if (n := images.find(entry)) is not None] for split in SPLITS}
-    listed = {name for split in SPLITS for name in known[split]}
-    new = sum(name not in listed for name in labels.pixels)
-    bare = sorted(listed - labels.pixels.keys())
-    if options.splits is None and bare:
-        raise DataError(
-            f"{len(bare)} images that are labelled in {options.root} have no label in {options.labels}: "
-            f"{first_few(bare)}. --labels is all labels, those of before and new ones: put the exports into one "
-            f"folder and give that. If labels are to go, add --splits {options.root}."
-        )
-    members = follow_splits(labels.shown(), known)
-    if options.splits is not None:
-        parts = [f"{new} labelled images that are on none of its lists train"] if new else []
-        parts += [f"{len(bare)} names on them have no label"] if bare else []
-        return members, [f"Splits as in {lists}{': ' if parts else ''}{'; '.join(parts)}."]
-    more = f"; {new} images that were not labelled before train" if new else ""
-    notes = [f"The splits stay as they were{more}."]
-    if earlier is not None and (classes := earlier.get("classes")) not in (None, labels.classes):
-        notes.append(
-            f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: what was trained to "
-            "segment before does not fit."
-        )
-    return members, notes

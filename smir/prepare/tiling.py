@@ -1,5 +1,6 @@
 """Cuts an image that does not fit in memory into tiles."""
 
+import itertools
 import os
 import shlex
 import threading
@@ -17,6 +18,8 @@ from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.records import close_record, has_record, open_record, write_png
 
 RECORD_NAME = "tiles.json"
+SIDEWAYS = 5
+"""Orientation from which on height and width are swapped."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +58,58 @@ def starts(size: int, tile: int, stride: int) -> list[int]:
     return starts if starts[-1] + tile == size else [*starts, size - tile]
 
 
-def _open(source: Path, tile: int, grey: bool) -> pyvips.Image:
-    """Opens an image for reading once from top to bottom, and checks that it can be tiled."""
+def names_of_tiles(
+    height: int, width: int, tile: int, prefix: str, overlap: int = 0
+) -> dict[str, tuple[int, int, int, int]]:
+    """Returns row and column in the grid, and top and left in pixels, of every tile of an image by its file's name."""
+    tops, lefts = (starts(side, tile, tile - overlap) for side in (height, width))
+    digits = max(5, len(str(len(tops) * len(lefts) - 1)))
+    places = itertools.product(enumerate(tops), enumerate(lefts))
+    return {
+        f"{prefix}{number:0{digits}d}.png": (row, column, top, left)
+        for number, ((row, top), (column, left)) in enumerate(places)
+    }
+
+
+def shown_size(source: Path) -> tuple[int, int]:
+    """Returns height and width of an image of any size as it is shown, from its header.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    image = _header(source)
+    return (image.width, image.height) if _orientation(image) >= SIDEWAYS else (image.height, image.width)
+
+
+def _header(source: Path, access: str = "sequential") -> pyvips.Image:
     where = source.resolve()
     if not source.is_file():
         raise DataError(f"The image to tile, {where}, is not there.")
     try:
         # By default libvips fills what it cannot decode with black and carries on.
-        image = pyvips.Image.new_from_file(str(source), access="sequential", fail_on="error")
+        return pyvips.Image.new_from_file(str(source), access=access, fail_on="error")
     except pyvips.Error as error:
         raise DataError(
             f"{where} cannot be read as an image: {_line(error)}. Check or fetch the file again."
         ) from error
+
+
+def _orientation(image: pyvips.Image) -> int:
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+
+
+def _open(source: Path, tile: int, grey: bool) -> pyvips.Image:
+    """Opens an image for reading once from top to bottom, and checks that it can be tiled."""
+    where = source.resolve()
+    image = _header(source)
+    if _orientation(image) > 1:  # turning needs all of it at once
+        image = _header(source, "random").autorot()
     colored = image.interpretation in ("srgb", "rgb") and image.bands in (3, 4)
     if image.format != "uchar" or not (colored or (grey and image.bands == 1)):
         raise DataError(
             f"{where} has {image.bands} bands of {image.format} ({image.interpretation}); 8-bit RGB, with or without "
             f"alpha, is needed{' for colours, or one band of 8 bits for class ids' if grey else ''}. Convert it: "
             f"{_conversion(image, source.name, grey)}"
-        )
-    if image.get_typeof("orientation") and image.get("orientation") > 1:
-        raise DataError(
-            f"{where} is stored rotated (EXIF orientation {image.get('orientation')}). Save it upright: "
-            f"vips autorot {source.name} upright.png"
         )
     if image.width < tile or image.height < tile:
         raise DataError(
@@ -151,8 +183,9 @@ def tile_image(
     min_valid: float = 0.0,
     prefix: str = "nassar_",
     grey: bool = False,
+    bar: bool = True,
 ) -> TileReport:
-    """Cuts an image of any size into square PNG tiles (RGB uint8), reading it once from top to bottom.
+    """Cuts an image of any size, as it is shown, into square PNG tiles (RGB uint8), reading it once from top to bottom.
 
     The grid has a stride of `tile - overlap`; its last row and column are aligned to the border, so every tile is full.
     Tiles are numbered row by row by their place in the grid (`nassar_00000.png`), so leaving some out renumbers none.
@@ -167,6 +200,7 @@ def tile_image(
             transparent, or, in an image without alpha, neither pure black nor pure white. 0 keeps every tile.
         prefix: beginning of the tiles' names.
         grey: whether an image of one band is taken, too; its tiles are grey.
+        bar: whether to show a progress bar.
 
     Raises:
         ConfigError: if tile, overlap or min_valid is out of range.
@@ -194,17 +228,17 @@ def tile_image(
         return TileReport(record["written"], record["skipped"])
 
     tops, lefts = starts(image.height, tile, tile - overlap), starts(image.width, tile, tile - overlap)
-    digits = max(5, len(str(len(tops) * len(lefts) - 1)))
+    names = list(names_of_tiles(image.height, image.width, tile, prefix, overlap))
     written = skipped = number = 0
     try:
         with (
-            tqdm(total=len(tops) * len(lefts), desc=f"Tiling {source.name}", unit="tile") as progress,
+            tqdm(total=len(tops) * len(lefts), desc=f"Tiling {source.name}", unit="tile", disable=not bar) as progress,
             closing(_strips(image, tops, tile)) as strips,
         ):
             for strip in strips:
                 for left in lefts:
                     pixels = strip[:, left : left + tile]
-                    name = f"{prefix}{number:0{digits}d}.png"
+                    name = names[number]
                     number += 1
                     if min_valid > 0 and _valid_share(pixels) < min_valid:
                         skipped += 1

@@ -1,0 +1,163 @@
+"""`prepare folder --tile`: photographs cut into tiles, with their labels."""
+
+import numpy as np
+import pytest
+import yaml
+from fakes import blocks, photo, save
+from PIL import Image
+
+from smir.data.decode import read_image
+from smir.data.lists import read_list
+from smir.next_step import _how_to_label, _photographs, _source
+from smir.prepare import tiling
+
+TILE = 32
+SIZE = (80, 100)
+TOPS, LEFTS = (0, 32, 48), (0, 32, 64, 68)
+PLACES = [(top, left) for top in TOPS for left in LEFTS]
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Eight photographs, of which seven are labelled, and a patch that is smaller than a tile."""
+    for number in range(8):
+        save(tmp_path / f"photos/day 1/{number}.png", photo(f"image {number}", SIZE))
+    for number in range(7):
+        save(tmp_path / f"labels/{number}.png", blocks(f"label {number}", (0, 1, 2), SIZE))
+    save(tmp_path / "photos/patch.png", photo("patch", (30, 40)))
+    save(tmp_path / "labels/patch.png", blocks("patch", (0, 1, 2), (30, 40)))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def prepare(smir, photos):
+    return lambda *words: smir("prepare", "folder", "--images=photos", f"--tile={TILE}", *words)
+
+
+def lists(root):
+    return {split: read_list(root / f"{split}.txt") for split in SPLITS}
+
+
+def settings(root):
+    return yaml.safe_load((root / "data.yaml").read_text())["data"]
+
+
+def test_photographs_and_labels_are_cut_alike(prepare, photos, tmp_path, capsys):
+    prepare("--labels=labels")
+    root = tmp_path / "field"
+    for number in range(7):
+        picture = read_image(photos / f"day 1/{number}.png")
+        label = np.asarray(Image.open(tmp_path / f"labels/{number}.png"))
+        for place, (top, left) in enumerate(PLACES):
+            name, here = f"day 1/{number}/tile_{place:05d}.png", np.s_[top : top + TILE, left : left + TILE]
+            assert np.array_equal(read_image(root / "images" / name), picture[here])
+            assert np.array_equal(np.asarray(Image.open(root / "masks" / name)), label[here])
+    assert len(list((root / "images/day 1/7").glob("*.png"))) == len(PLACES)
+    assert (root / "images/patch.png").samefile(photos / "patch.png")
+    assert np.array_equal(np.asarray(Image.open(root / "masks/patch.png")), blocks("patch", (0, 1, 2), (30, 40)))
+    assert len(list((root / "masks").rglob("*.png"))) == 7 * len(PLACES) + 1
+    said = capsys.readouterr().out
+    assert "9 images, 8 cut into 96 tiles of 32 x 32 pixels; 1 in which no tile has room, linked" in said
+    assert "85 of them are labelled" in said
+    assert settings(root)["init_args"]["predict"] == {"view": "windows"}
+
+    prepare("--labels=labels")
+    assert "nothing has changed" in capsys.readouterr().out
+
+
+def test_a_photograph_is_in_one_split(prepare, tmp_path):
+    prepare("--labels=labels")
+    found = lists(tmp_path / "field").values()
+    where = [{name.rpartition("/")[0] or name for name in names} for names in found]
+    assert sum(map(len, where)) == len(set().union(*where)) == 8
+
+
+def test_few_photographs_are_split_in_blocks(smir, tmp_path):
+    save(tmp_path / "photos/map.png", photo("map", (256, 256)))
+    save(tmp_path / "photos/other.png", photo("other", (256, 256)))
+    save(tmp_path / "labels/map.png", blocks("map", (0, 1), (256, 256)))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", f"--tile={TILE}")
+    found = lists(tmp_path / "field")
+    assert sum(map(len, found.values())) == 64
+    corner = {f"map/tile_{number:05d}.png" for number in (0, 1, 8, 9)}
+    assert sum(bool(corner & set(names)) for names in found.values()) == 1
+
+
+def test_a_tile_without_a_label_is_not_labelled(prepare, tmp_path, capsys):
+    label = blocks("label 0", (0, 1, 2), SIZE)
+    label[:, 32:] = 255
+    save(tmp_path / "labels/0.png", label)
+    prepare("--labels=labels")
+    assert {path.name for path in (tmp_path / "field/masks/day 1/0").iterdir()} == {
+        f"tile_{place:05d}.png" for place, (_, left) in enumerate(PLACES) if left == 0
+    }
+    assert f"{85 - 9} of them are labelled" in capsys.readouterr().out
+
+
+def test_lists_may_name_photographs(prepare, tmp_path):
+    members = {"train": ["0", "1", "2", "3"], "val": ["day 1/4", "patch"], "test": ["day 1/5.png", "6", "7"]}
+    for split, names in members.items():
+        (tmp_path / f"lists/{split}.txt").parent.mkdir(exist_ok=True)
+        (tmp_path / f"lists/{split}.txt").write_text("\n".join(names) + "\n")
+    prepare("--labels=labels", "--splits=lists")
+    found = lists(tmp_path / "field")
+    assert [len(found[split]) for split in SPLITS] == [4 * 12, 12 + 1, 2 * 12]
+    assert {name.split("/")[1] for name in found["test"]} == {"5", "6"}
+
+
+def test_labels_may_come_later(prepare, tmp_path, capsys):
+    prepare()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "field/images").rglob("*.png")}
+    hint = _how_to_label(settings(tmp_path / "field"))[-1]
+    assert hint.endswith("prepare folder --images photos --labels LABELS --root field --tile 32 --min_valid 0.5")
+    prepare("--labels=labels")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "85 of them are labelled" in capsys.readouterr().out
+
+
+def test_next_commands_predict_photographs_and_inspect_tiles(prepare, photos, tmp_path):
+    prepare("--labels=labels")
+    assert _source(settings(tmp_path / "field")) == ["photos"]
+    assert _photographs(settings(tmp_path / "field")) == ["field/images"]
+    save(photos / "elsewhere.png", photo("elsewhere", SIZE))  # it is not of the field
+    assert _source(settings(tmp_path / "field")) == ["field/images"]
+
+
+def test_what_is_broken_off_is_completed(prepare, fails, tmp_path, monkeypatch):
+    write, calls = tiling.write_png, []
+
+    def failing(path, image):
+        calls.append(path)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        write(path, image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tiling, "write_png", failing)
+        fails("prepare", "folder", "--images=photos", "--labels=labels", f"--tile={TILE}", code=130)
+    root = tmp_path / "field"
+    assert not (root / "data.yaml").exists()
+    assert not (root / "new_masks").exists()
+    made = {path: path.stat().st_mtime_ns for path in (root / "images").rglob("*.png")}
+    assert made
+    prepare("--labels=labels")
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert len(list((root / "images").rglob("*.png"))) == 8 * len(PLACES) + 1
+    assert len(list((root / "masks").rglob("*.png"))) == 7 * len(PLACES) + 1
+
+
+def test_a_damaged_photograph_is_named(prepare, fails, photos, tmp_path):
+    path = photos / "day 1/5.png"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", f"--tile={TILE}")
+    assert f"{path} cannot be decoded" in said
+    assert not (tmp_path / "field/data.yaml").exists()
+
+
+def test_images_are_told_that_are_seen_much_smaller(smir, tmp_path, capsys):
+    save(tmp_path / "photos/large.png", np.zeros((2048, 2100, 3), np.uint8))
+    smir("prepare", "folder", "--images=photos")
+    said = capsys.readouterr().out
+    assert "1 images have no side below 2048 pixels (large.png)" in said
+    assert "--tile 1024 and another --root cut them" in said
