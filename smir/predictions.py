@@ -134,7 +134,8 @@ class PredictionWriter(Callback):
         if not trainer.is_global_zero:
             return
         classes = pl_module.classes
-        areas = [area for _, area in sorted((index, area) for part in parts for index, area in part.items())]
+        by_index = dict(sorted((index, area) for part in parts for index, area in part.items()))
+        areas = list(by_index.values())
         write_atomically(self.folder / AREAS, areas_csv(areas, classes))
         print(*_table(areas, pl_module), sep="\n")
         print(f"Predictions: {self.folder} (labels; {AREAS}; {RECORDS['predict']})")
@@ -143,6 +144,10 @@ class PredictionWriter(Callback):
             write_image(self.folder / PREVIEW, Image.fromarray(picture))
             of_all = f"{_SHOWN} of the {len(whole):,} photographs" if len(whole) > _SHOWN else "the photographs"
             print(f"Look at {self.folder / PREVIEW}: {of_all} with their labels over them.")
+        if in_windows := [area.image for index, area in by_index.items() if index not in whole]:
+            others = f"; each of the {len(in_windows):,} read in windows has one" if len(in_windows) > 1 else ""
+            first = f"{self._target(in_windows[0])}.preview.png"
+            print(f"Look at {first}: the image with its labels over it{others}.")
 
     def _overlays(self, module: SegmentationModule, indices: Sequence[int]) -> Iterator[tuple[str, UInt8]]:
         files = module.data.images("predict")

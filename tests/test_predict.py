@@ -124,6 +124,7 @@ def test_a_georeferenced_image_stays_in_its_place(smir, run, words, tmp_path, ca
     said = capsys.readouterr().out
     assert f"{counts[2]:,}" in said
     assert f"Predictions: {tmp_path / 'predict'}" in said
+    assert f"Look at {tmp_path / 'predict/ortho.preview.png'}: the image with its labels over it." in said
     assert not list((tmp_path / "predict").glob(".*"))
 
 
