@@ -144,7 +144,7 @@ class PredictionWriter(Callback):
             write_image(self.folder / PREVIEW, Image.fromarray(picture))
             of_all = f"{_SHOWN} of the {len(whole):,} photographs" if len(whole) > _SHOWN else "the photographs"
             print(f"Look at {self.folder / PREVIEW}: {of_all} with their labels over them.")
-        if in_windows := [area.image for index, area in by_index.items() if index not in whole]:
+        if in_windows := [by_index[index].image for index in sorted(by_index.keys() - set(whole))]:
             others = f"; each of the {len(in_windows):,} read in windows has one" if len(in_windows) > 1 else ""
             first = f"{self._target(in_windows[0])}.preview.png"
             print(f"Look at {first}: the image with its labels over it{others}.")
