@@ -6,7 +6,9 @@ import unicodedata
 import exports
 import numpy as np
 import pytest
+import rasterio
 import yaml
+from affine import Affine
 from fakes import blocks, photo, save
 from PIL import Image
 
@@ -17,6 +19,7 @@ from smir.labels.shapes import RunLengths
 from smir.prepare.splits import draw_splits
 
 COUNT, LABELLED = 12, 8
+UTM = Affine.translation(500_000, 5_400_000) @ Affine.scale(0.5, -0.5)
 SPLITS = ("train", "val", "test")
 
 
@@ -312,6 +315,16 @@ def test_names_that_tools_gave(prepare, labels, tmp_path, capsys, renamed, taken
     assert all(np.array_equal(stored(tmp_path / "field", name), label) for name, label in labels.items())
 
 
+def test_blanks_that_label_studio_replaced(smir, labels, tmp_path):
+    names = ("my field (1)", "my field (2)", "my-field 3")
+    for name in names:
+        save(tmp_path / f"photos/{name}.jpg", photo(name))
+    kept = ("my_field_1", "my_field_2", "my-field_3")
+    exports.grey(tmp_path / "labels", {f"aebd18d{k}-{name}": labels[f"00{k}"] for k, name in enumerate(kept)})
+    smir("prepare", "folder", "--images=photos", "--labels=labels")
+    assert all(np.array_equal(stored(tmp_path / "field", name), labels[f"00{k}"]) for k, name in enumerate(names))
+
+
 def test_numbers_are_no_ending(fails, photos, labels, tmp_path):
     for number in range(1, 4):
         save(photos / f"{number}.jpg", photo(f"{number}"))
@@ -445,6 +458,33 @@ def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys
     assert "cut into 17 tiles of 64 x 64 pixels; 1 at its border" in said
     assert "11 of them are labelled" in said  # those right of 256 are not
     assert not (root / "label_tiles").exists()
+
+
+@pytest.mark.parametrize(
+    ("moved", "says"),
+    [
+        ({}, None),
+        ({"transform": Affine.translation(5, 0) @ UTM}, "10 pixels to the east"),
+        ({"transform": UTM @ Affine.scale(2)}, "pixels of 1 x 1"),
+        ({"crs": "EPSG:32719"}, "EPSG:32719"),
+    ],
+)
+def test_a_label_image_lies_where_its_orthomosaic_lies(smir, fails, tmp_path, moved, says):
+    size = {"driver": "GTiff", "height": 256, "width": 256, "dtype": "uint8"}
+    where = {"crs": "EPSG:32633", "transform": UTM}
+    with rasterio.open(tmp_path / "map.tif", "w", count=3, photometric="rgb", **size, **where) as file:
+        file.write(photo("map", (256, 256)).transpose(2, 0, 1))
+    with rasterio.open(tmp_path / "labels.tif", "w", count=1, **size, **{**where, **moved}) as file:
+        file.write(blocks("map", (0, 1, 2), (256, 256)), 1)
+    words = ("prepare", "folder", "--images=map.tif", "--labels=labels.tif", "--tile=64")
+    if says is None:
+        smir(*words)
+        assert (tmp_path / "field/data.yaml").exists()
+    else:
+        said = fails(*words)
+        assert "labels.tif does not lie where its orthomosaic" in said
+        assert says in said
+        assert not (tmp_path / "field").exists()
 
 
 def spoil(tmp_path, labels, how):

@@ -1,11 +1,12 @@
 """Which image a label belongs to: both come with paths, of which the ends agree."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from smir.data.lists import stem
 from smir.errors import DataError, first_few
-from smir.labels.renamed import before_upload, common_ending, same
+from smir.labels.renamed import before_upload, common_ending, same, uploaded
 
 
 class ImageNames:
@@ -78,8 +79,21 @@ class ImageNames:
     def _renamed(self, labels: list[str]) -> dict[str, str | None]:
         parts = {label: _parts(label) for label in labels}
         ending = common_ending([names[-1] for names in parts.values()], self._by_stem)
-        change = (lambda stem: stem.removesuffix(ending)) if ending else before_upload
+        change = (lambda stem: stem.removesuffix(ending)) if ending else self._before_upload
         return {label: self._find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
+
+    def _before_upload(self, stem: str) -> str:
+        """What a tool took in under that name; of two images that it would call alike neither."""
+        name = before_upload(stem)
+        alike = self._uploaded.get(name, ())
+        return alike[0] if name not in self._by_stem and len(alike) == 1 else name
+
+    @cached_property
+    def _uploaded(self) -> dict[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        for image in self._by_stem:
+            names.setdefault(uploaded(image), []).append(image)
+        return names
 
     def _no_image(self, missing: list[str], count: int, where: Path) -> str:
         there = f"Images in {self.folder.absolute()} look like: {first_few(self.names)}."

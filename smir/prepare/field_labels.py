@@ -138,8 +138,9 @@ def check_size(label: tuple[int, ...], image: tuple[int, int], source: Path, nam
         return
     if label == image[::-1]:
         reason = (
-            "The image is stored on its side with an EXIF orientation, and was labelled without regard to it. Save the "
-            "images upright (exiftran -ai *.jpg, or mogrify -auto-orient) and label those, or turn the labels."
+            "Height and width are swapped. If the image is stored on its side, with an EXIF orientation, it was "
+            "labelled without regard to that: save the images upright (exiftran -ai *.jpg, or mogrify -auto-orient) "
+            "and label those, or turn the labels. Else correct the size in the labels."
         )
     else:
         reason = "Export the labels at the full size of the image, or give the images that were labelled."

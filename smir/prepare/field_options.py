@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from smir.data.choice import is_tiff
 from smir.data.decode import IMAGE_SUFFIXES
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.field_images import files_digest
 from smir.prepare.records import has_record
 from smir.prepare.splits import SPLITS, TEST_ALONE
+from smir.windows.opening import has_rasterio
 
 RECORD = "prepared.json"
 MAP_TILE = 512
@@ -66,6 +68,7 @@ def check(options: Options) -> None:
         if path is not None and not path.exists():
             raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
     _check_splits(options)
+    _check_place(options)
     if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
         raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
     if root.is_relative_to(images) or images.is_relative_to(root):
@@ -78,6 +81,15 @@ def check(options: Options) -> None:
         raise DataError(
             f"{root} holds files that this command did not write: {first_few(there)}. Give a new folder as --root."
         )
+
+
+def _check_place(options: Options) -> None:
+    """Compares where a label image and its orthomosaic lie, as far as both say so and can be read."""
+    files = (options.labels, options.images)
+    if has_rasterio() and all(path is not None and path.is_file() and is_tiff(path) for path in files):
+        from smir.windows.placement import check_same_place
+
+        check_same_place(*files)  # type: ignore[arg-type]  # there are labels
 
 
 def _check_splits(options: Options) -> None:

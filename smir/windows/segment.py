@@ -78,7 +78,7 @@ def describe(sweep: Sweep, context: Context | None) -> str:
     size = f"{sweep.columns.window * BLOCK} x {sweep.rows.window * BLOCK}"
     text += f" in {len(sweep):,} windows of {size} pixels, of which {halo * BLOCK} at each border do not count."
     if context.is_bounded:
-        return f"{text} Logits differ from those of one pass by {difference:.1g} at most, measured on a part."
+        return f"{text} Logits differ from those of one pass by about {difference:.1g}, measured on a part."
     return (
         f"{text} Logits differ from those of one pass by {difference:.1g} on a part of it, more than "
         f"{TOLERANCE:g}: the network looks at the whole of what it is given (squeeze-excitation, global pooling, "
