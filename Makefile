@@ -67,7 +67,7 @@ $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE: $(DEMO)/
 model_runs = $(MODELS:%=$(MODEL_RUNS)/%/$(1)/seed0/DONE)
 
 bench-models: $(call model_runs,segment-scratch) $(call model_runs,segment-selective)  ## what small encoders cost and reach, on a quiet machine; goes on where it was stopped
-	.venv/bin/python -m benchmarks.models $(MODELS) --runs $(MODEL_RUNS)
+	.venv/bin/python -m benchmarks.models $(MODELS) --runs $(MODEL_RUNS) $(if $(filter file,$(origin MODELS)),,--dry)
 
 $(call model_runs,selective): $(MODEL_RUNS)/%/selective/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
 	$(MODEL_FIT)/pretrain.yaml --config experiments/demo/selective.yaml $(MODEL_PRETRAIN) \

@@ -131,16 +131,18 @@ def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__)
     parser.add_argument("encoders", nargs="+")
     parser.add_argument("--runs", type=Path, default=Path("runs/models"))
+    parser.add_argument("--dry", action="store_true", help="write nothing but to the screen")
     parser.add_argument("--document", type=Path, default=HERE.parent / "docs" / "models.md")
     parser.add_argument("--results", type=Path, default=HERE / "models.json")
     options = parser.parse_args()
     models = [measure(options.runs, encoder) for encoder in tqdm(options.encoders, desc="models")]
     about = {**report.environment(), "timm": timm.__version__, "onnxruntime": onnxruntime.__version__}
-    content = {"environment": about, "models": [dataclasses.asdict(model) for model in models]}
-    options.results.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     table = markdown(models, about)
-    report.insert(options.document, table, BEGIN)
     print(table)
+    if not options.dry:
+        content = {"environment": about, "models": [dataclasses.asdict(model) for model in models]}
+        options.results.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        report.insert(options.document, table, BEGIN)
 
 
 if __name__ == "__main__":

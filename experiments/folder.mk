@@ -1,5 +1,8 @@
 # Your own images, in a folder made by `python -m smir prepare folder --root field`. Included by the Makefile.
 FIELD ?= field
+ifneq ($(words $(FIELD)),1)
+$(error make takes no blanks in names of files: FIELD=$(FIELD). Rename or link the folder, or give the commands of docs/your-data.md)
+endif
 FIELD_RUNS ?= runs
 FIELD_REPORT ?= report
 FIELD_SEEDS ?= 0

@@ -6,6 +6,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from smir.labels.renamed import same
 from smir.preprocessing import VOID, Classes, UInt8
 
 BOX = (360, 270)
@@ -99,6 +100,7 @@ def stacked(parts: Sequence[UInt8]) -> UInt8:
 
 
 def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float) -> None:
-    """Writes a text on a picture; OpenCV's letters are those of ASCII, others become `?`."""
-    plain = text.encode("ascii", "replace").decode()
+    """Writes a text on a picture. Before OpenCV 5 its letters are those of ASCII; what it cannot write becomes `?`."""
+    letters = "utf-8" if int(cv2.__version__.partition(".")[0]) >= 5 else "ascii"
+    plain = same(text).encode(letters, "replace").decode(letters)
     cv2.putText(canvas, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)

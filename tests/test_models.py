@@ -39,6 +39,7 @@ def test_every_run_is_made_once_and_after_what_it_starts_from():
         check=True,
     )
     text = done.stdout.replace("\\\n", " ")
+    assert "-m benchmarks.models a b --runs r/none --dry" in text  # the table in the docs is of the whole list
     made = re.findall(r"--model.network.encoder (\S+) .*--run.experiment (\S+)(?:\s+--model.weights (\S+))?", text)
     kinds = ("selective", "segment-scratch", "segment-selective")
     assert sorted(name for _, name, _ in made) == sorted(f"{encoder}/{kind}" for encoder in "ab" for kind in kinds)

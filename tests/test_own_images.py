@@ -19,7 +19,7 @@ from smir.labels.shapes import RunLengths
 from smir.prepare.splits import draw_splits
 
 COUNT, LABELLED = 12, 8
-UTM = Affine.translation(500_000, 5_400_000) @ Affine.scale(0.5, -0.5)
+UTM = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
 SPLITS = ("train", "val", "test")
 
 
@@ -464,8 +464,8 @@ def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys
     ("moved", "says"),
     [
         ({}, None),
-        ({"transform": Affine.translation(5, 0) @ UTM}, "10 pixels to the east"),
-        ({"transform": UTM @ Affine.scale(2)}, "pixels of 1 x 1"),
+        ({"transform": Affine(0.5, 0, 500_005, 0, -0.5, 5_400_000)}, "10 pixels to the east"),
+        ({"transform": Affine(1, 0, 500_000, 0, -1, 5_400_000)}, "pixels of 1 x 1"),
         ({"crs": "EPSG:32719"}, "EPSG:32719"),
     ],
 )

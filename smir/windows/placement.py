@@ -40,7 +40,7 @@ def _differences(own: Any, other: Any) -> list[str]:
     (width, height), (wide, high) = own.res, other.res
     if abs(width / wide - 1) * other.width > _TOLERANCE or abs(height / high - 1) * other.height > _TOLERANCE:
         found.append(f"it has pixels of {width:g} x {height:g}, not {wide:g} x {high:g}")
-    column, row = ~other.transform @ (own.transform @ (0, 0))
+    row, column = (float(place) for place in other.index(*own.xy(0, 0, offset="ul"), op=lambda place: place))
     if max(abs(column), abs(row)) > _TOLERANCE:
         found.append(f"its corner lies {_far(column, 'east', 'west')} and {_far(row, 'south', 'north')} of it")
     return found
