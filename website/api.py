@@ -9,16 +9,17 @@ GROUPS = {
     "networks": ("Networks and tasks", "network weights training reconstruction segmentation iou"),
     "data": ("Data", "preprocessing data"),
     "labels": ("Labels of annotation tools", "labels"),
-    "predict": ("Images of any size", "windows predictions"),
+    "predict": ("Images of any size", "windows predictions overlays"),
     "export": ("Export and inspection", "export inspect"),
     "runs": (
         "Runs",
         "runs run_options recipes launch tracking outputs pictures provenance checkpoints atomic signals stopping "
-        "finite ranks distributed wandb_logging wandb_options",
+        "finite ranks distributed wandb_logging wandb_options run_progress progress messages trained",
     ),
     "command-line": (
         "Command line",
-        "cli configured includes guarded trust errors devices planning next_step allocator commands",
+        "cli configured evaluating trainer_settings includes guarded trust errors devices planning next_step few_images "
+        "quiet allocator commands",
     ),
     "prepare": ("Preparing data", "prepare"),
     "report": ("Reports", "report pages"),
