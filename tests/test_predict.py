@@ -330,6 +330,10 @@ def sixteen_bits(path):
     write_tiff(path, photo("ortho", (500, 700)).astype(np.uint16) * 100, photometric="rgb", **UTM)
 
 
+def unnamed_deep_bands(path):
+    write_tiff(path, np.zeros((500, 700, 4), np.uint16), photometric="minisblack", **UTM)
+
+
 def five_bands(path):
     write_tiff(path, np.zeros((500, 700, 5), np.uint8), photometric="minisblack", **UTM)
 
@@ -355,6 +359,11 @@ def with_palette(path):
             "3 bands: red (uint16), green (uint16), blue (uint16). Red, green and blue",
         ),
         ("ortho.tif", sixteen_bits, "gdal_translate -ot Byte -scale 0 65535 0 255 ortho.tif rgb.tif"),
+        (
+            "rgb.tif",
+            unnamed_deep_bands,
+            "-b 3 -b 2 -b 1 -colorinterp red,green,blue -ot Byte -scale 0 65535 0 255 rgb.tif bytes.tif",
+        ),
         ("ortho.tif", floating_point, "-scale LOWEST HIGHEST 0 255 ortho.tif"),
         ("ortho.tif", five_bands, "has 5 bands: gray (uint8), undefined (uint8)"),
         ("ortho.tif", with_palette, "gdal_translate -expand rgb ortho.tif rgb.tif"),

@@ -191,6 +191,11 @@ def test_a_source_cut_short_is_an_error_and_not_black_tiles(tmp_path, pixels):
             r"4 bands of uchar \(cmyk\).*vips colourspace",
         ),
         ("small.png", lambda p: save(p, np.ones((40, 20, 3), np.uint8)), r"20 x 40 pixels.*tile of at most 20"),
+        (
+            "bands.tif",
+            lambda p: pyvips.Image.black(40, 40, bands=5).copy(interpretation="multiband").write_to_file(str(p)),
+            r"gdal_translate -b RED -b GREEN -b BLUE -ot Byte",
+        ),
         ("text.png", lambda p: p.write_text("not an image"), r"cannot be read as an image"),
         ("none.png", lambda p: None, r"is not there"),
     ],

@@ -39,7 +39,8 @@ def _conversion(image: pyvips.Image, name: str, grey: bool) -> str:
     """The command that makes an image one that can be tiled; of class ids it must not change any."""
     if image.interpretation == "cmyk":
         return f"vips colourspace {shlex.quote(name)} converted.png srgb"
-    bands = "" if image.bands < 3 else "-b 1 -b 2 -b 3 "
+    named = image.interpretation in ("srgb", "rgb", "rgb16")  # else libvips does not tell which number a colour has
+    bands = "" if image.bands < 3 else "-b 1 -b 2 -b 3 " if named else "-b RED -b GREEN -b BLUE "
     if not bands and not grey:
         bands = "-b 1 -b 1 -b 1 "
     span = "0 65535" if image.format == "ushort" else "LOWEST HIGHEST"  # else each band is stretched by itself

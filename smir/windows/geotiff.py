@@ -1,5 +1,6 @@
 """GeoTIFF in and out, in windows. Needs rasterio, the extra `geo`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,26 +83,32 @@ class RasterSource(Source):
             raise DataError(
                 self._refusal(
                     "Say which bands are red, green and blue, e.g. the third, second and first: gdal_translate -b 3 "
-                    "-b 2 -b 1 -colorinterp red,green,blue"
+                    f"-b 2 -b 1 -colorinterp red,green,blue{self._to_bytes(file.indexes)}"
                 )
             )
-        if kinds := {file.dtypes[band - 1] for band in bands} - {"uint8"}:
-            # Without a range -scale stretches every band by itself, and every map in another way.
-            span = "0 65535" if kinds == {"uint16"} else "LOWEST HIGHEST"
+        if scaling := self._to_bytes(bands):
             raise DataError(
                 self._refusal(
                     "Bring it to 8 bits as the training images were (of those with 16 bits smir keeps the high byte): "
-                    f"gdal_translate -ot Byte -scale {span} 0 255"
+                    f"gdal_translate{scaling}"
                 )
             )
         return bands
 
+    def _to_bytes(self, bands: Iterable[int]) -> str:
+        """Options of gdal_translate that bring bands to 8 bits; none where they are."""
+        kinds = {self._file.dtypes[band - 1] for band in bands} - {"uint8"}
+        # Without a range -scale stretches every band by itself, and every map in another way.
+        span = "0 65535" if kinds == {"uint16"} else "LOWEST HIGHEST"
+        return f" -ot Byte -scale {span} 0 255" if kinds else ""
+
     def _refusal(self, remedy: str) -> str:
         pairs = zip(self._file.colorinterp, self._file.dtypes, strict=True)
         found = ", ".join(f"{meaning.name} ({dtype})" for meaning, dtype in pairs)
+        target = "rgb.tif" if self.path.name != "rgb.tif" else "bytes.tif"
         return (
             f"The image {self.path} has {self._file.count} bands: {found}. Red, green and blue (or grey alone) of 8 "
-            f"bits are needed; alpha and further bands may stand beside them. {remedy} {self.path.name} rgb.tif"
+            f"bits are needed; alpha and further bands may stand beside them. {remedy} {self.path.name} {target}"
         )
 
     def _georeference(self) -> dict[str, Any]:
