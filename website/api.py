@@ -18,8 +18,8 @@ GROUPS = {
     ),
     "command-line": (
         "Command line",
-        "cli configured evaluating trainer_settings includes guarded trust errors devices planning next_step few_images "
-        "quiet allocator commands",
+        "cli configured evaluating trainer_settings includes guarded trust errors devices planning next_step "
+        "few_images quiet allocator commands",
     ),
     "prepare": ("Preparing data", "prepare"),
     "report": ("Reports", "report pages"),
