@@ -11,6 +11,7 @@ import yaml
 from affine import Affine
 from fakes import blocks, photo, save
 from PIL import Image
+from rasterio.enums import ColorInterp
 
 from smir.data import Folder
 from smir.data.lists import read_list
@@ -485,6 +486,31 @@ def test_a_label_image_lies_where_its_orthomosaic_lies(smir, fails, tmp_path, mo
         assert "labels.tif does not lie where its orthomosaic" in said
         assert says in said
         assert not (tmp_path / "field").exists()
+
+
+@pytest.mark.parametrize("by", ["alpha", "value"])
+@pytest.mark.parametrize("folder", [False, True])
+def test_where_an_orthomosaic_has_no_data_nothing_is_labelled(smir, tmp_path, by, folder):
+    picture, label = photo("map", (256, 256)) // 2, blocks("map", (0, 1, 2), (256, 256))
+    hole = np.zeros((256, 256), bool)
+    hole[50:90, 100:] = True
+    size = {"driver": "GTiff", "height": 256, "width": 256, "dtype": "uint8", "crs": "EPSG:32633", "transform": UTM}
+    (tmp_path / "maps").mkdir()
+    if by == "alpha":
+        bands = np.dstack([picture, np.where(hole, 0, 255).astype(np.uint8)])
+    else:
+        bands = np.where(hole[..., None], 200, picture).astype(np.uint8)
+        size["nodata"] = 200
+    with rasterio.open(tmp_path / "maps/map.tif", "w", count=bands.shape[2], photometric="rgb", **size) as file:
+        file.colorinterp = [ColorInterp[name] for name in ("red", "green", "blue", "alpha")[: bands.shape[2]]]
+        file.write(bands.transpose(2, 0, 1))
+    save(tmp_path / "labels/map.png", label)
+    given = ("--images=maps", "--labels=labels") if folder else ("--images=maps/map.tif", "--labels=labels/map.png")
+    smir("prepare", "folder", *given, "--tile=64", "--min_valid=0")
+    wanted = np.where(hole, 255, label)
+    for number, (top, left) in enumerate((top, left) for top in range(0, 256, 64) for left in range(0, 256, 64)):
+        name = f"{'map/' * folder}tile_{number:05d}"
+        assert np.array_equal(stored(tmp_path / "field", name), wanted[top : top + 64, left : left + 64])
 
 
 def spoil(tmp_path, labels, how):

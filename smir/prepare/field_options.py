@@ -44,6 +44,11 @@ class Options:
         return self.images.is_file()
 
     @property
+    def folder(self) -> Path:
+        """Folder of the images, or of the orthomosaic."""
+        return self.images.parent if self.is_map else self.images
+
+    @property
     def cuts_photographs(self) -> bool:
         """Whether the images are many, to be cut into tiles each."""
         return bool(self.side) and not self.is_map

@@ -31,6 +31,7 @@ from smir.prepare.field_tiles import Tiles, cut_labels, cut_photographs, tiles_o
 from smir.prepare.records import close_record, open_record
 from smir.prepare.splits import SPLITS, Members
 from smir.prepare.tiling import shown_size
+from smir.windows.opening import has_rasterio
 
 CONFIG = "data.yaml"
 PREVIEW = "preview.png"
@@ -95,6 +96,10 @@ def _make(
             tiles, how = cut_photographs(where, shapes, root / IMAGES, options.side, options.min_valid)
             labels = None if labels is None else cut_labels(labels, root / NEW_MASKS, tiles)
             names, where, shapes = list(tiles), root / IMAGES, {name: tile.size for name, tile in tiles.items()}
+        if labels is not None and tiles and has_rasterio():
+            from smir.prepare.field_nodata import without_no_data
+
+            labels = without_no_data(labels, root / NEW_MASKS, tiles, options.folder)
         if labels is not None:
             members, notes = choose_splits(options, labels, ImageNames(names, where), tiles, earlier)
     except BaseException:

@@ -1,0 +1,58 @@
+"""Where an orthomosaic has no data there is nothing to label. Needs rasterio, the extra `geo`."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import rasterio
+from rasterio.enums import MaskFlags
+from rasterio.windows import Window
+
+from smir.data.choice import is_tiff
+from smir.data.decode import read_label
+from smir.prepare.field_labels import FieldLabels
+from smir.prepare.field_tiles import Tiles
+from smir.prepare.records import write_png
+from smir.preprocessing import VOID
+from smir.progress import progress
+from smir.quiet import quiet
+from smir.windows.sources import Bool
+
+
+def without_no_data(labels: FieldLabels, folder: Path, tiles: Tiles, sources: Path) -> FieldLabels:
+    """Marks as not labelled what alpha, mask or no-data value of a TIFF say is no data, as `predict` does.
+
+    Args:
+        labels: Labels of tiles.
+        folder: Folder of their class-id PNGs, which are written anew.
+        tiles: Where each tile lies.
+        sources: Folder of the images that they were cut from.
+
+    Returns:
+        The labels of the tiles that still show a class.
+    """
+    of_image: dict[str, list[str]] = {}
+    for name in labels.pixels:
+        of_image.setdefault(tiles[name].image, []).append(name)
+    pixels = dict(labels.pixels)
+    for image, names in of_image.items():
+        for name, valid in _valid(sources / image, {name: tiles[name].window for name in names}):
+            path = folder / PurePosixPath(name).with_suffix(".png")
+            label = np.where(valid, read_label(path), VOID).astype(np.uint8)
+            pixels[name] = np.bincount(label.ravel(), minlength=256)
+            write_png(path, label)
+    return dataclasses.replace(labels, pixels={name: count for name, count in pixels.items() if count[:VOID].any()})
+
+
+def _valid(path: Path, windows: Mapping[str, tuple[slice, slice]]) -> Iterator[tuple[str, Bool]]:
+    """Yields the tiles of a TIFF that lack data somewhere, and where they have it (h, w)."""
+    if not is_tiff(path):
+        return
+    with quiet(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path) as file:
+        if all(flags == [MaskFlags.all_valid] for flags in file.mask_flag_enums):
+            return
+        for name, (rows, columns) in progress(windows.items(), f"No data of {path.name}", unit="tile"):
+            valid = file.dataset_mask(window=Window.from_slices(rows, columns, file.height, file.width)) > 0
+            if not valid.all():
+                yield name, valid
