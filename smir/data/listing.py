@@ -14,6 +14,7 @@ from smir.data.decode import list_images
 from smir.data.files import FileList
 from smir.data.label_values import class_ids
 from smir.data.pairs import Images, Labels
+from smir.data.predicted import ImagesToPredict
 from smir.data.screening import Screening
 from smir.errors import DataError, first_few, first_messages
 from smir.preprocessing import Classes, UInt8
@@ -110,7 +111,8 @@ class Listing(abc.ABC):
             return files
         from smir.windows.opening import look_through  # which imports from this package
 
-        images, choice = Images(files, self.min_side), self.choice()
+        images = (ImagesToPredict if name == "predict" else Images)(files, self.min_side)
+        choice = self.choice()
 
         def read(place: int) -> None:
             if name == "predict" and choice.in_windows(files.path(place)):
