@@ -416,7 +416,7 @@ def test_a_small_image_is_enlarged_as_the_error_says(smir, fails, run, words, tm
     said = fails(*words(tmp_path / "tiny.jpg"))
     assert "its shortest side is below data.min_side = 64" in said
     assert "MS-SSIM" not in said
-    assert "--data.min_side 1, which" in said
+    assert "enlarged: --data.min_side 1 with the path of the checkpoint" in said
     smir(*words(tmp_path / "tiny.jpg", "--data.min_side=1"))
     with Image.open(tmp_path / "predict/tiny.png") as labels:
         assert labels.size == (40, 30)

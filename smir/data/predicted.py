@@ -15,8 +15,8 @@ class ImagesToPredict(Images):
     """Reads the images of a list that is predicted: what helps against one too small is not what helps in training."""
 
     too_small = (
-        "Remove it. Or give --data.min_side 1, which has images of any size enlarged, with the path of the checkpoint "
-        "(--ckpt_path FILE): `best` would mean a run that was trained with that setting."
+        "Remove it, or have images of any size enlarged: --data.min_side 1 with the path of the checkpoint "
+        "(--ckpt_path FILE), as `best` would mean a run that was trained with that setting."
     )
 
 
