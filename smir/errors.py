@@ -32,3 +32,10 @@ def first_few(values: Iterable[object], limit: int = 3) -> str:
     items = [str(value) for value in values]
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more
+
+
+def first_messages(messages: Iterable[str], limit: int = 2) -> str:
+    """Returns the first `limit` messages, which are whole sentences, then how many were left out."""
+    items = list(messages)
+    more = [f"And {len(items) - limit} more."] if len(items) > limit else []
+    return " ".join([*items[:limit], *more])

@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from smir.configured import ConfiguredCLI
 from smir.data.files import FileList
+from smir.data.predicted import refuse_bad_headers
 from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.launch import global_rank
@@ -57,7 +58,10 @@ class EvaluatingCLI(ConfiguredCLI):
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
         self.datamodule.trained_side = self._trained_side(record)
-        source = self._source(checkpoint, self.datamodule.images("predict"))
+        images = self.datamodule.images("predict")
+        if self.datamodule.on_bad_image == "error":
+            refuse_bad_headers(images, self.datamodule.min_side, self.datamodule.choice())
+        source = self._source(checkpoint, images)
         source["predict"] = dataclasses.asdict(self.datamodule.predict)
         source["hash"] = digest([source["hash"], source["predict"]])
         self.finished = run_of_checkpoint(checkpoint)

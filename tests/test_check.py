@@ -224,6 +224,15 @@ def test_images_that_are_too_small_are_named(check, tmp_path):
     assert "  and 13 more (--show 0 shows all)" in report
 
 
+def test_strips_are_named_as_training_refuses_them(check, tmp_path):
+    (tmp_path / "images").mkdir()
+    for name, size in (("strip", (4200, 64)), ("long", (4096, 64))):
+        Image.new("RGB", size).save(tmp_path / f"images/{name}.png")
+    report = check("--data=Folder", "--data.task=pretrain", f"--data.root={tmp_path}", "--data.min_side=32", code=1)
+    assert "images that are strips: 1\n" in report
+    assert f"{tmp_path / 'images/strip.png'} is 4200 x 64 pixels; one side is more than 64 times the other" in report
+
+
 # What is missing
 
 

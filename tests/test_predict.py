@@ -376,7 +376,59 @@ def test_what_cannot_be_read(fails, words, tmp_path, name, write, says):
     said = fails(*words(tmp_path / name, "--data.predict.view=windows"))
     assert f"The image {tmp_path / name} " in said
     assert says in said
-    assert [path.name for path in (tmp_path / "predict").iterdir()] == ["source.json"]
+    assert {path.name for path in (tmp_path / "predict").glob("*")} <= {"source.json"}
+
+
+def tiny(path):
+    Image.new("RGB", (40, 30)).save(path, format="JPEG")
+
+
+def test_all_bad_headers_are_told_before_the_first_prediction(smir, fails, run, words, tmp_path, monkeypatch):
+    photos, passes, logits = tmp_path / "photos", [], SegmentationModule.logits
+    photos.mkdir()
+    for number in range(3):
+        write_tiff(photos / f"a{number}.tif", photo("good", (300, 400)), photometric="rgb", **UTM)
+    Image.new("RGB", (500, 700)).save(photos / "large.png")
+    bad = {"x-tiny.jpg": tiny, "y-deep.tif": sixteen_bits, "z-cmyk.jpg": cmyk}
+    for name, write in bad.items():
+        write(photos / name)
+    (photos / "z-gone.png").symlink_to("nowhere")
+    monkeypatch.setattr(SegmentationModule, "logits", lambda self, images: passes.append(1) or logits(self, images))
+    said = fails(*words(photos))
+    assert "4 of 8 images cannot be predicted, so none is. The image" in said
+    assert "x-tiny.jpg is 40 x 30 pixels" in said
+    assert "y-deep.tif has 3 bands: red (uint16)" in said
+    assert "And 2 more. Or leave such images out: --data.on_bad_image skip --data.max_bad_share 0.51." in said
+    assert not passes
+    assert not (tmp_path / "predict").exists()
+    with pytest.warns(UserWarning, match="Skipped 4 of 8 images"):
+        smir(*words(photos, "--data.on_bad_image=skip", "--data.max_bad_share=0.51"))
+    assert {row["image"] for row in areas(tmp_path / "predict")} == {"a0.tif", "a1.tif", "a2.tif", "large.png"}
+
+
+def test_what_is_seen_whole_passes_by_its_header_without_being_decoded(fails, words, tmp_path, monkeypatch):
+    photos, decoded = tmp_path / "photos", []
+    photos.mkdir()
+    Image.new("RGB", (120, 96)).save(photos / "good.png")
+    Image.new("RGB", (6500, 100)).save(photos / "strip.png")
+    tiny(photos / "tiny.jpg")
+    monkeypatch.setattr("smir.data.pairs.read_image", decoded.append)
+    said = fails(*words(photos, "--data.predict.view=whole"))
+    assert "2 of 3 images cannot be predicted" in said
+    assert "strip.png is 6500 x 100 pixels; one side is more than 64 times the other" in said
+    assert "tiny.jpg is 40 x 30 pixels" in said
+    assert not decoded
+
+
+def test_a_small_image_is_enlarged_as_the_error_says(smir, fails, run, words, tmp_path):
+    tiny(tmp_path / "tiny.jpg")
+    said = fails(*words(tmp_path / "tiny.jpg"))
+    assert "its shortest side is below data.min_side = 64" in said
+    assert "MS-SSIM" not in said
+    assert "enlarged: --data.min_side 1 with the path of the checkpoint" in said
+    smir(*words(tmp_path / "tiny.jpg", "--data.min_side=1"))
+    with Image.open(tmp_path / "predict/tiny.png") as labels:
+        assert labels.size == (40, 30)
 
 
 def test_bad_images_among_those_read_in_windows_are_skipped_and_told(smir, fails, words, tmp_path):

@@ -102,6 +102,8 @@ def test_more_than_the_share_is_an_error(fails, photos, tmp_path):
     said = fails(*words("pretrain", photos))
     assert "5 of 14 images of the pool list cannot be used, more than the share of data.max_bad_share = 0.3" in said
     assert "p00.png is damaged" in said
+    assert "And 3 more. `python -m smir check` names them all." in said
+    assert "or remove it. The image" in said
     assert not (tmp_path / "runs").exists()
 
 
@@ -110,6 +112,7 @@ def test_no_test_image_is_skipped(fails, photos, tmp_path):
     said = fails(*words("segment", photos, "--data.max_bad_share=0.9"))
     assert "1 test images cannot be used" in said
     assert "p12.png is damaged" in said
+    assert "or remove it. Mend them" in said
     assert not (tmp_path / "runs").exists()  # it is said before the training, not after it
 
 
@@ -125,6 +128,16 @@ def test_predict_skips_and_says_so(smir, photos, tmp_path):
     folder = tmp_path / SEGMENTATION / "predict"
     assert len(list(folder.glob("p*[0-9].png"))) == 13
     assert list(json.loads((folder / "skipped.json").read_text())["lists"]["predict"]["skipped"]) == ["p05.png"]
+
+
+def test_too_many_bad_images_to_predict_are_not_for_check_to_name(smir, fails, photos, tmp_path):
+    smir(*words("segment", photos, "--run.test=false"))
+    truncate(photos / "images/p05.png")
+    predict = ["predict", f"--config={SEGMENTATION}/config.yaml", "--ckpt_path=best"]
+    said = fails(*predict, f"--data.predict_images={photos / 'images'}", "--data.max_bad_share=0.01")
+    assert "1 of 14 images of the predict list cannot be used" in said
+    assert "smir check" not in said
+    assert "(--data.max_bad_share) the others are predicted, and skipped.json beside them names all these." in said
 
 
 def listed(root, **more):

@@ -13,8 +13,11 @@ from smir.data.base import SmirDataModule
 from smir.data.decode import read_image, read_label
 from smir.data.folder import Folder
 from smir.data.listing import Pair
+from smir.data.pairs import MAX_ASPECT
 from smir.errors import DataError, SmirError
 from smir.preprocessing import UInt8
+
+_STRIP = f"one side is more than {MAX_ASPECT} times the other, which makes a whole view too large; cut it into tiles"
 
 
 class Problem(NamedTuple):
@@ -58,6 +61,8 @@ def examine(data: SmirDataModule, pair: Pair) -> Facts:
         if min(facts.size) < data.min_side:
             text = f"{path} is {_shape(facts.size)}; data.min_side is {data.min_side}"
             facts.problems.append(Problem("images that are too small", text))
+        if max(facts.size) > MAX_ASPECT * min(facts.size):
+            facts.problems.append(Problem("images that are strips", f"{path} is {_shape(facts.size)}; {_STRIP}"))
     if pair.label:
         _examine_label(data, pair, facts)
     return facts

@@ -14,8 +14,9 @@ from smir.data.decode import list_images
 from smir.data.files import FileList
 from smir.data.label_values import class_ids
 from smir.data.pairs import Images, Labels
+from smir.data.predicted import ImagesToPredict
 from smir.data.screening import Screening
-from smir.errors import DataError, first_few
+from smir.errors import DataError, first_few, first_messages
 from smir.preprocessing import Classes, UInt8
 from smir.windows.options import PredictOptions
 
@@ -110,7 +111,8 @@ class Listing(abc.ABC):
             return files
         from smir.windows.opening import look_through  # which imports from this package
 
-        images, choice = Images(files, self.min_side), self.choice()
+        images = (ImagesToPredict if name == "predict" else Images)(files, self.min_side)
+        choice = self.choice()
 
         def read(place: int) -> None:
             if name == "predict" and choice.in_windows(files.path(place)):
@@ -129,9 +131,10 @@ class Listing(abc.ABC):
         read = Labels(Images(images, self.min_side), labels, self.decode_label).read_pair
         kept = self.screening.usable(split, [images, labels], read)
         if split == "test" and len(kept) < len(pairs):
+            reasons = self.screening.verdicts["test"].skipped.values()
             raise DataError(
                 f"{len(pairs) - len(kept)} test images cannot be used, and figures over the others would not compare: "
-                f"{first_few(self.screening.verdicts['test'].skipped.values())}. Mend them or take them off the list."
+                f"{first_messages(reasons)} Mend them or take them off the list."
             )
         return [pairs[place] for place in kept]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from smir.data.cache import ImageCache
-from smir.data.decode import read_image, read_label
+from smir.data.decode import image_size, read_image, read_label
 from smir.data.files import FileList
 from smir.data.transforms import Transform
 from smir.data.visits import Visit
@@ -37,6 +37,12 @@ class Images:
         cache: Decoded images; without one every read decodes the file.
     """
 
+    too_small = (
+        "Remove it, lower data.crop_size (MS-SSIM needs more than 160), or set data.min_side lower to have small "
+        "images enlarged."
+    )
+    """What helps where an image is."""
+
     def __init__(self, files: FileList, min_side: int, cache: ImageCache | None = None) -> None:
         self.files, self.min_side, self.cache = files, min_side, cache
 
@@ -48,6 +54,15 @@ class Images:
         """
         return self.read_with_size(index)[0]
 
+    def check_header(self, index: int) -> None:
+        """Refuses what `read` refuses, as far as the header of the file tells: nothing is decoded.
+
+        Raises:
+            DataError: If it is no image, too small, or a strip.
+        """
+        path = self.files.path(index)
+        self._check_size(path, *image_size(path))
+
     def read_with_size(self, index: int) -> tuple[UInt8, tuple[int, int]]:
         """Returns also height and width of the file's image; that of a cache may be smaller."""
         path = self.files.path(index)
@@ -56,6 +71,10 @@ class Images:
             height, width = image.shape[:2]
         else:
             image, (height, width) = self.cache.image(path, read_image)
+        self._check_size(path, height, width)
+        return image, (height, width)
+
+    def _check_size(self, path: Path, height: int, width: int) -> None:
         if max(height, width) > MAX_ASPECT * min(height, width):
             raise DataError(
                 f"The image {path} is {width} x {height} pixels; one side is more than {MAX_ASPECT} times the other, "
@@ -64,10 +83,8 @@ class Images:
         if min(height, width) < self.min_side:
             raise DataError(
                 f"The image {path} is {width} x {height} pixels; its shortest side is below data.min_side = "
-                f"{self.min_side}. Remove it, lower data.crop_size (MS-SSIM needs more than 160), or set data.min_side "
-                "lower to have small images enlarged."
+                f"{self.min_side}. {self.too_small}"
             )
-        return image, (height, width)
 
 
 class Labels:

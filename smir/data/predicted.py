@@ -5,8 +5,19 @@ from torch.utils.data import Dataset
 from smir.data.choice import Choice
 from smir.data.files import FileList
 from smir.data.pairs import Images, Sample, WholeViews
+from smir.data.screening import unusable
 from smir.data.visits import Visit
+from smir.errors import DataError, first_messages
 from smir.preprocessing import Preprocessing
+
+
+class ImagesToPredict(Images):
+    """Reads the images of a list that is predicted: what helps against one too small is not what helps in training."""
+
+    too_small = (
+        "Remove it, or have images of any size enlarged: --data.min_side 1 with the path of the checkpoint "
+        "(--ckpt_path FILE), as `best` would mean a run that was trained with that setting."
+    )
 
 
 class PredictedImages(Dataset[Sample]):
@@ -21,10 +32,46 @@ class PredictedImages(Dataset[Sample]):
 
     def __init__(self, files: FileList, min_side: int, preprocessing: Preprocessing, choice: Choice) -> None:
         self.files, self.choice = files, choice
-        self._whole = WholeViews(Images(files, min_side), preprocessing)
+        self._whole = WholeViews(ImagesToPredict(files, min_side), preprocessing)
 
     def __getitem__(self, visit: Visit) -> Sample:
         """Returns index and weight, and for a whole view the image (3, h, w) uint8 and the size of its source."""
         if self.choice.in_windows(self.files.path(visit.index)):
             return {"index": visit.index, "weight": visit.weight}
         return self._whole[visit]
+
+
+def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
+    """Looks at all headers before the first prediction: one bad file would end hours of work without its areas.
+
+    Args:
+        files: The images.
+        min_side: Shortest side in pixels below which an image that is seen whole is refused.
+        choice: Tells which are read in windows.
+
+    Raises:
+        DataError: If some cannot be predicted: how many, and why the first of them.
+        ConfigError: If one is georeferenced and the extra that keeps that is not installed.
+    """
+    from smir.windows.opening import look_at_header  # which imports from this package
+
+    images = ImagesToPredict(files, min_side)
+
+    def look(place: int) -> None:
+        if choice.in_windows(files.path(place)):
+            look_at_header(files.path(place))
+        else:
+            images.check_header(place)
+
+    bad = unusable("Looking at the headers", files, look)
+    if not bad:
+        return
+    if len(files) == 1:
+        raise DataError(first_messages(bad.values()))
+    share = (100 * len(bad) // len(files) + 1) / 100
+    leave_out = (
+        f" Or leave such images out: --data.on_bad_image skip --data.max_bad_share {share}." if share < 1 else ""
+    )
+    raise DataError(
+        f"{len(bad)} of {len(files)} images cannot be predicted, so none is. {first_messages(bad.values())}{leave_out}"
+    )

@@ -18,10 +18,14 @@ from lightning.pytorch.utilities import rank_zero_warn
 from smir.atomic import write_atomically
 from smir.data.files import FileList
 from smir.data.walk import in_parallel
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import ConfigError, DataError, first_few, first_messages
 
 RECORD = "skipped.json"
 FORMAT = 1
+_NAMED_BY_CHECK = "`python -m smir check` names them all."
+_NAMED_BY_PREDICT = (  # `check` looks at the lists of the dataset alone
+    "With a larger share (--data.max_bad_share) the others are predicted, and skipped.json beside them names all these."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +77,16 @@ class Screening:
         images = lists[0]
         state = _state(lists)
         known = (verdict for verdict in self._known if verdict.state == state)
-        verdict = next(known, None) or Verdict(len(images), state, _bad(name, images, read))
+        verdict = next(known, None) or Verdict(
+            len(images), state, unusable(f"Looking at the {name} list", images, read)
+        )
         self.verdicts[name] = verdict
         bad = verdict.skipped
         if len(bad) > self.max_share * len(images):
             raise DataError(
                 f"{len(bad)} of {len(images)} images of the {name} list cannot be used, more than the share of "
-                f"data.max_bad_share = {self.max_share} that may be skipped. {first_few(bad.values(), 2)}. "
-                "`python -m smir check` names them all."
+                f"data.max_bad_share = {self.max_share} that may be skipped. {first_messages(bad.values())} "
+                f"{_NAMED_BY_PREDICT if name == 'predict' else _NAMED_BY_CHECK}"
             )
         if bad:
             reason = next(iter(bad.values()))
@@ -112,17 +118,26 @@ class Screening:
             return
 
 
-def _bad(name: str, images: FileList, read: Callable[[int], object]) -> dict[str, str]:
-    """Decodes every image; returns why some cannot be used."""
+def unusable(title: str, images: FileList, look: Callable[[int], object]) -> dict[str, str]:
+    """Looks at every image of a list, with a progress bar.
+
+    Args:
+        title: Text before the bar.
+        images: The list.
+        look: Looks at the image at a place; its `DataError` says why it cannot be used.
+
+    Returns:
+        Why an image cannot be used, by its name, in the order of the list.
+    """
 
     def attempt(place: int) -> str:
         try:
-            read(place)
+            look(place)
         except DataError as error:
             return str(error)
         return ""
 
-    reasons = in_parallel(attempt, range(len(images)), f"Looking at the {name} list")
+    reasons = in_parallel(attempt, range(len(images)), title)
     return {images[place]: reason for place, reason in enumerate(reasons) if reason}
 
 

@@ -37,6 +37,23 @@ def open_source(path: Path, folder: Path, progress: bool = True) -> Source:
     return PictureSource(path, folder, progress)
 
 
+def look_at_header(path: Path) -> None:
+    """Opens an image and decodes nothing of it: what passes can be read in windows, unless it is damaged farther on.
+
+    Raises:
+        DataError: If it cannot be read.
+        ConfigError: If it is georeferenced and the extra that keeps that is not installed.
+    """
+    if _is_for_rasterio(path):
+        from smir.windows.geotiff import RasterSource
+
+        RasterSource(path)
+    else:
+        from smir.windows import scratch
+
+        scratch.look_at_header(path)
+
+
 def look_through(path: Path) -> None:
     """Decodes an image to its end, and keeps nothing of it: what passes can be read in windows.
 

@@ -80,6 +80,16 @@ class PictureSource(Source):
             )
 
 
+def look_at_header(path: Path) -> None:
+    """Reads the header of a picture.
+
+    Raises:
+        DataError: If it is not that of an 8-bit grey or RGB image with or without alpha.
+    """
+    with _naming_damage(path):
+        _opened(path)
+
+
 def look_through(path: Path) -> None:
     """Decodes a picture to its end, and keeps nothing of it.
 
