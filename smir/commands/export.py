@@ -12,7 +12,6 @@ from jsonargparse.typing import PositiveFloat
 
 from smir.commands.tables import columns
 from smir.errors import ConfigError, RunError, first_few
-from smir.next_step import next_line
 
 Format = Literal["weights", "encoder", "onnx", "pt2"]
 
@@ -50,6 +49,7 @@ def export(
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
     from smir.export.source import read_source
+    from smir.next_segment import after_pretraining
 
     source = read_source(ckpt)
     chosen = [formats] if isinstance(formats, str) else formats
@@ -67,8 +67,8 @@ def export(
     if scripts:
         first = "run_onnx.py" if "run_onnx.py" in scripts else scripts[0]  # it needs the least
         print(f"Next: python {shlex.quote(str(out / first))} photo.jpg labels.png")
-    elif source.module.task == "pretrain":
-        print(next_line("fit", "--config", "experiments/folder/segment.yaml", "--model.weights", ckpt))
+    for line in after_pretraining(ckpt) if source.module.task == "pretrain" else ():
+        print(line)
 
 
 @contextlib.contextmanager
