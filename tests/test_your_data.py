@@ -5,6 +5,8 @@ import itertools
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import exports
@@ -14,6 +16,7 @@ import yaml
 from conftest import EXPERIMENTS, QUIET
 from documents import ROOT, lines, section, smir_words
 from fakes import blocks, photo, save
+from PIL import Image
 
 from smir import next_step
 
@@ -285,6 +288,15 @@ def trained(smir, desk):
     words = smir_words(commands("The walk")[2])
     smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/segment")
     return desk / "runs/folder/segment/seed0"
+
+
+def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained, desk, capsys):
+    smir(*smir_words(commands("The walk")[-1])[:-1], "my export", "--formats=onnx")
+    photograph = "field/images/" + (desk / "field/test.txt").read_text().split()[0]
+    (line,) = said_next(capsys)
+    assert line == f"Next: python 'my export/run_onnx.py' {photograph} labels.png"
+    subprocess.run([sys.executable, *shlex.split(line)[2:]], check=True)
+    assert Image.open(desk / "labels.png").size == Image.open(desk / photograph).size
 
 
 def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):

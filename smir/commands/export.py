@@ -46,6 +46,7 @@ def export(
             "Remove it, or give another: --out FOLDER."
         )
     _require_packages(formats)
+    from smir.data.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
     from smir.export.source import read_source
@@ -57,7 +58,8 @@ def export(
         chosen = [*WEIGHTS, *(PROGRAMS if source.module.task == "segment" else ())]
     given = images if isinstance(images, list) else [] if images is None else [images]
     needs_images = source.module.task == "segment" and any(name in PROGRAMS for name in chosen)
-    checked = images_to_check(given, source.run) if needs_images else []
+    photos = images_to_check(given, source.run) if needs_images else []
+    checked = [read_image(photo) for photo in photos]
     with _arriving(out) as folder:
         files = Export(source, checked, tolerance, folder).write(chosen)
         rows = [[file.path.name, file.size, file.check] for file in files]
@@ -66,7 +68,7 @@ def export(
     scripts = [file.script for file in files if file.script]
     if scripts:
         first = "run_onnx.py" if "run_onnx.py" in scripts else scripts[0]  # it needs the least
-        print(f"Next: python {shlex.quote(str(out / first))} photo.jpg labels.png")
+        print(f"Next: python {shlex.join([str(out / first), str(photos[0]), 'labels.png'])}")
     for line in after_pretraining(ckpt) if source.module.task == "pretrain" else ():
         print(line)
 
