@@ -10,7 +10,7 @@ import yaml
 
 from smir.guarded import scan_config
 from smir.includes import expand_includes
-from smir.next_step import how_to_label, is_folder, next_line, of_the_checkout
+from smir.next_step import SEGMENT, how_to_label, is_folder, next_line, of_the_checkout
 from smir.trust import read_yaml
 
 _TRAINER = ("accelerator", "devices", "precision")
@@ -39,7 +39,7 @@ def _lines(checkpoint: Path, run: dict[str, Any]) -> list[str]:
     data = run["data"]
     if not is_folder(data) or not Path(data["init_args"]["root"]).is_dir():
         return []
-    configs = [of_the_checkout("experiments/folder/segment.yaml")]
+    configs = [of_the_checkout(SEGMENT)]
     file = Path(data["init_args"]["root"], "data.yaml")
     field = _field(file)
     if field:

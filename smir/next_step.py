@@ -26,6 +26,8 @@ _KEPT = (
 """Options of a pretraining that its segmentation needs too, by how they begin."""
 _OF_PRETRAINING = ("--data.task", "--data.batch_size", "--data.mask")
 _BEST = Path("checkpoints") / "best.ckpt"
+SEGMENT = "experiments/folder/segment.yaml"
+"""Segmentation of a folder of images."""
 
 
 def after_prepare(root: Path) -> str:
@@ -75,9 +77,14 @@ def closing(words: Sequence[str], run: Path) -> list[str]:
         return [*figures(run / "test"), next_line(*predict, *images)]
     if is_folder(data) and data["init_args"].get("labels") is None:
         return how_to_label(data)
-    configs = _segment_configs(words)
+    configs, left_out = _segment_configs(words)
     if not configs:
         return [inspect]
+    if left_out and str(of_the_checkout(SEGMENT)) in configs:
+        from smir.next_segment import after_pretraining
+
+        if lines := after_pretraining(run / _BEST):  # what the other files say is in force in the run, if in no option
+            return lines
     return [next_line("fit", *configs, *_kept_options(words), "--model.weights", run / _BEST)]
 
 
@@ -207,9 +214,14 @@ def _kept_options(words: Sequence[str]) -> list[str]:
     return [word for given in kept for word in given]
 
 
-def _segment_configs(words: Sequence[str]) -> list[str]:
-    """The configs of the segmentation after a pretraining: what lies beside its own, and the files of data."""
+def _segment_configs(words: Sequence[str]) -> tuple[list[str], bool]:
+    """The configs of the segmentation after a pretraining: what lies beside its own, and the files of data.
+
+    Returns:
+        Words; none if nothing lies there. And whether others of its configs, such as one's own, are left out.
+    """
     found: dict[str, bool] = {}
+    left_out = False
     for name, given in _options(words):
         if name not in ("--config", "-c"):
             continue
@@ -219,4 +231,6 @@ def _segment_configs(words: Sequence[str]) -> list[str]:
             found.setdefault(str(path), False)
         elif config := next((other for other in beside if other.is_file()), None):
             found.setdefault(str(config), True)
-    return [word for path in found for word in ("--config", path)] if any(found.values()) else []
+        else:
+            left_out = True
+    return [word for path in found for word in ("--config", path)] if any(found.values()) else [], left_out
