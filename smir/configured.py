@@ -41,16 +41,21 @@ class Parser(GuardedParser, LightningArgumentParser):
         super().__init__(*args, prog=prog, **kwargs)
 
 
+def add_options(parser: LightningArgumentParser) -> None:
+    """Adds what smir has beside trainer, model and data: `--run.*`, and links from the data to the model."""
+    parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
+    # `main` has read the included files before; the key itself means nothing to the parser.
+    parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
+    parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
+    parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
+
+
 class ConfiguredCLI(LightningCLI):
     """Reads settings, and builds from them the objects of a run with the callbacks that keep its record."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
-        parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
-        # `main` has read the included files before; the key itself means nothing to the parser.
-        parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
-        parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
-        parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
+        add_options(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Refuses a seed that the generators do not take.

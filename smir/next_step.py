@@ -26,15 +26,20 @@ _KEPT = (
 """Options of a pretraining that its segmentation needs too, by how they begin."""
 _OF_PRETRAINING = ("--data.task", "--data.batch_size", "--data.mask")
 _BEST = Path("checkpoints") / "best.ckpt"
+SEGMENT = "experiments/folder/segment.yaml"
+"""Segmentation of a folder of images."""
 
 
 def after_prepare(root: Path) -> str:
     """The line after `prepare folder`."""
-    config = Path("experiments/folder/pretrain.yaml")
-    beside = Path(__file__).parent.parent / config
-    if not config.is_file() and beside.is_file():  # run from elsewhere than the checkout
-        config = beside
+    config = of_the_checkout("experiments/folder/pretrain.yaml")
     return next_line("fit", "--config", config, "--config", root / "data.yaml")
+
+
+def of_the_checkout(name: str) -> Path:
+    """A file of the checkout, by the path that it has from here."""
+    beside = Path(__file__).parent.parent / name
+    return beside if beside.is_file() and not Path(name).is_file() else Path(name)
 
 
 def to_test(root: Path) -> list[str]:
@@ -70,11 +75,16 @@ def closing(words: Sequence[str], run: Path) -> list[str]:
         predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
         images = [word for name in _source(data) for word in ("--data.predict_images", name)]
         return [*figures(run / "test"), next_line(*predict, *images)]
-    if _is_folder(data) and data["init_args"].get("labels") is None:
-        return _how_to_label(data)
-    configs = _segment_configs(words)
+    if is_folder(data) and data["init_args"].get("labels") is None:
+        return how_to_label(data)
+    configs, left_out = _segment_configs(words)
     if not configs:
         return [inspect]
+    if left_out and str(of_the_checkout(SEGMENT)) in configs:
+        from smir.next_segment import after_pretraining
+
+        if lines := after_pretraining(run / _BEST):  # what the other files say is in force in the run, if in no option
+            return lines
     return [next_line("fit", *configs, *_kept_options(words), "--model.weights", run / _BEST)]
 
 
@@ -109,7 +119,8 @@ def _is_there(data: dict[str, Any]) -> bool:
     return all(Path(place).exists() for place in _photographs(data) or [data["init_args"]["root"]])
 
 
-def _is_folder(data: dict[str, Any]) -> bool:
+def is_folder(data: dict[str, Any]) -> bool:
+    """Whether the data of a config are a folder of images."""
     return str(data["class_path"]).rpartition(".")[2] == "Folder"
 
 
@@ -118,7 +129,7 @@ def _source(data: dict[str, Any]) -> list[str]:
 
     A folder that holds other pictures too, such as labels, is not what the next command should read.
     """
-    if not _is_folder(data):
+    if not is_folder(data):
         return []
     from smir.data.decode import list_images
     from smir.data.lists import stem
@@ -133,7 +144,7 @@ def _source(data: dict[str, Any]) -> list[str]:
 
 def _photographs(data: dict[str, Any]) -> list[str]:
     """The same, but tiles where it was cut."""
-    if _is_folder(data) and "tile" in _prepared(data).get("settings", ()):
+    if is_folder(data) and "tile" in _prepared(data).get("settings", ()):
         return [str(_images(data))]
     return _source(data)
 
@@ -160,7 +171,8 @@ def _made_of(images: Path) -> set[str]:
     return {folder if file.startswith(TILE_PREFIX) else stem(name) for name, folder, _, file in parts}
 
 
-def _how_to_label(data: dict[str, Any]) -> list[str]:
+def how_to_label(data: dict[str, Any]) -> list[str]:
+    """The lines after a pretraining on images that have no labels yet."""
     root = Path(data["init_args"]["root"])
     images = _source(data)[0]
     target = root if (root / "prepared.json").is_file() else root.with_name(f"{root.name}-labelled")
@@ -202,9 +214,14 @@ def _kept_options(words: Sequence[str]) -> list[str]:
     return [word for given in kept for word in given]
 
 
-def _segment_configs(words: Sequence[str]) -> list[str]:
-    """The configs of the segmentation after a pretraining: what lies beside its own, and the files of data."""
+def _segment_configs(words: Sequence[str]) -> tuple[list[str], bool]:
+    """The configs of the segmentation after a pretraining: what lies beside its own, and the files of data.
+
+    Returns:
+        Words; none if nothing lies there. And whether others of its configs, such as one's own, are left out.
+    """
     found: dict[str, bool] = {}
+    left_out = False
     for name, given in _options(words):
         if name not in ("--config", "-c"):
             continue
@@ -214,4 +231,6 @@ def _segment_configs(words: Sequence[str]) -> list[str]:
             found.setdefault(str(path), False)
         elif config := next((other for other in beside if other.is_file()), None):
             found.setdefault(str(config), True)
-    return [word for path in found for word in ("--config", path)] if any(found.values()) else []
+        else:
+            left_out = True
+    return [word for path in found for word in ("--config", path)] if any(found.values()) else [], left_out

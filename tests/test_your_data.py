@@ -4,6 +4,10 @@ import csv
 import itertools
 import json
 import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import exports
 import numpy as np
@@ -12,6 +16,7 @@ import yaml
 from conftest import EXPERIMENTS, QUIET
 from documents import ROOT, lines, section, smir_words
 from fakes import blocks, photo, save
+from PIL import Image
 
 from smir import next_step
 
@@ -26,6 +31,13 @@ TINY = {
     "data": {"init_args": {"crop_size": 192, "num_workers": 0}},
     "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False},
 }
+
+
+OF_TINY = (
+    "--model.network.encoder tu-mobilenetv3_small_100 --model.network.decoder_channels '[16, 16, 16]' "
+    "--data.crop_size 192 --data.num_workers 0 --trainer.accelerator cpu"
+)
+"""What a segmentation needs of it, as options."""
 
 
 def commands(title):
@@ -52,6 +64,8 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
         more = ["--config=tiny.yaml"] if words[0] == "fit" else QUIET[:1] if words[0] == "predict" else []
         smir(*words, *more)
         said = capsys.readouterr().out.splitlines()
+        if "pretrain.yaml" in line:
+            following = following.replace("--model.weights", f"{OF_TINY} --model.weights")
         assert said[-1] == f"Next: {following}"
         assert sum(text.startswith("Next:") for text in said) == 1
         if words[0] == "inspect":
@@ -83,6 +97,84 @@ def run_folder(root, task, run="runs/folder/selective/seed0", **options):
     data = {"class_path": "smir.data.Folder", "init_args": arguments}
     (folder / "config.yaml").write_text(yaml.safe_dump({"data": data}))
     return folder.relative_to(root)
+
+
+def pretrain(smir, *words):
+    """A pretraining with settings of its own; the file of them is not there any more when it is looked at."""
+    smir("fit", "--config=experiments/folder/pretrain.yaml", "--config=tiny.yaml", *words)
+    checkpoints = list(Path().glob("**/selective/seed*/checkpoints/best.ckpt"))
+    assert len(checkpoints) == 1
+    return checkpoints[0]
+
+
+def said_next(capsys):
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("Next: ")]
+
+
+def segments(smir, line):
+    """Runs what a line says, for one epoch."""
+    smir(*shlex.split(line)[4:], "--trainer.max_epochs=1", "--model.warmup_epochs=0", *QUIET[:2])
+
+
+def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
+    smir(*smir_words(commands("The walk")[0]))
+    capsys.readouterr()
+    best = pretrain(smir, "--config=field/data.yaml", "--seed_everything=3", "--run.root=my runs")
+    (desk / "tiny.yaml").unlink()
+    of_fit = said_next(capsys)
+    expected = (
+        "Next: python -m smir fit --config experiments/folder/segment.yaml --config field/data.yaml "
+        "--model.network.encoder tu-mobilenetv3_small_100 --model.network.decoder_channels '[16, 16, 16]' "
+        "--data.crop_size 192 --data.num_workers 0 --run.root 'my runs' --trainer.accelerator cpu --seed_everything 3 "
+        "--model.weights 'my runs/folder/selective/seed3/checkpoints/best.ckpt'"
+    )
+    assert of_fit == [expected]
+    for words in (["inspect"], ["inspect", "photos"], ["export"]):
+        smir(words[0], f"--ckpt={best}", *words[1:])
+        assert said_next(capsys) == [expected]
+    segments(smir, expected)
+    assert (desk / "my runs/folder/segment/seed3/DONE").is_file()
+
+
+def test_a_look_at_a_pretraining_without_a_field_s_file_says_its_data_and_network(smir, desk, capsys):
+    smir(*smir_words(commands("The walk")[0]), "--root=a field")
+    (desk / "a field/data.yaml").unlink()
+    network = {"class_path": "SmpNetwork", "init_args": {"encoder": "tu-mobilenetv3_small_100"}}
+    network["init_args"]["options"] = {"decoder_channels": [32, 16, 16, 8, 8]}
+    data = {
+        "root": "a field",
+        "labels": "masks",
+        "classes": ["soil", "a", "b"],
+        "partial_labels": True,
+        "fractions": [0.5, 0.25, 0.25],
+    }
+    both = {"model": {"init_args": {"network": network}}, "data": {"init_args": data}}
+    (desk / "both.yaml").write_text(yaml.safe_dump(both))
+    best = pretrain(smir, "--config=both.yaml")
+    capsys.readouterr()
+    smir("export", f"--ckpt={best}")
+    (line,) = said_next(capsys)
+    assert "--data.root 'a field' --data.labels masks" in line
+    segments(smir, line)
+    assert (desk / "runs/folder/segment/seed0/DONE").is_file()
+
+
+def test_labels_that_came_after_the_pretraining_count(smir, desk, capsys):
+    smir("prepare", "folder", "--images=photos")
+    best = pretrain(smir, "--config=field/data.yaml")
+    capsys.readouterr()
+    smir("inspect", f"--ckpt={best}")
+    assert said_next(capsys) == ["Next: python -m smir prepare folder --images photos --labels LABELS --root field"]
+    smir(*smir_words(commands("The walk")[0]))
+    capsys.readouterr()
+    smir("export", f"--ckpt={best}")
+    (line,) = said_next(capsys)
+    segments(smir, line)
+    assert (desk / "runs/folder/segment/seed0/DONE").is_file()
+    shutil.move(desk / "field", desk / "elsewhere")
+    capsys.readouterr()
+    smir("export", f"--ckpt={best}", "--out=again")
+    assert said_next(capsys) == []
 
 
 def test_options_that_the_segmentation_needs_come_along(smir, desk):
@@ -207,6 +299,15 @@ def trained(smir, desk):
     words = smir_words(commands("The walk")[2])
     smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/segment")
     return desk / "runs/folder/segment/seed0"
+
+
+def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained, desk, capsys):
+    smir(*smir_words(commands("The walk")[-1])[:-1], "my export", "--formats=onnx")
+    photograph = "field/images/" + (desk / "field/test.txt").read_text().split()[0]
+    (line,) = said_next(capsys)
+    assert line == f"Next: python 'my export/run_onnx.py' {photograph} labels.png"
+    subprocess.run([sys.executable, *shlex.split(line)[2:]], check=True)
+    assert Image.open(desk / "labels.png").size == Image.open(desk / photograph).size
 
 
 def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):

@@ -12,7 +12,6 @@ from jsonargparse.typing import PositiveFloat
 
 from smir.commands.tables import columns
 from smir.errors import ConfigError, RunError, first_few
-from smir.next_step import next_line
 
 Format = Literal["weights", "encoder", "onnx", "pt2"]
 
@@ -47,9 +46,11 @@ def export(
             "Remove it, or give another: --out FOLDER."
         )
     _require_packages(formats)
+    from smir.data.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
     from smir.export.source import read_source
+    from smir.next_segment import after_pretraining
 
     source = read_source(ckpt)
     chosen = [formats] if isinstance(formats, str) else formats
@@ -57,7 +58,8 @@ def export(
         chosen = [*WEIGHTS, *(PROGRAMS if source.module.task == "segment" else ())]
     given = images if isinstance(images, list) else [] if images is None else [images]
     needs_images = source.module.task == "segment" and any(name in PROGRAMS for name in chosen)
-    checked = images_to_check(given, source.run) if needs_images else []
+    photos = images_to_check(given, source.run) if needs_images else []
+    checked = [read_image(photo) for photo in photos]
     with _arriving(out) as folder:
         files = Export(source, checked, tolerance, folder).write(chosen)
         rows = [[file.path.name, file.size, file.check] for file in files]
@@ -66,9 +68,9 @@ def export(
     scripts = [file.script for file in files if file.script]
     if scripts:
         first = "run_onnx.py" if "run_onnx.py" in scripts else scripts[0]  # it needs the least
-        print(f"Next: python {shlex.quote(str(out / first))} photo.jpg labels.png")
-    elif source.module.task == "pretrain":
-        print(next_line("fit", "--config", "experiments/folder/segment.yaml", "--model.weights", ckpt))
+        print(f"Next: python {shlex.join([str(out / first), str(photos[0]), 'labels.png'])}")
+    for line in after_pretraining(ckpt) if source.module.task == "pretrain" else ():
+        print(line)
 
 
 @contextlib.contextmanager

@@ -93,6 +93,7 @@ def inspect(
     from smir.inspect.source import from_paths, labelled_split, pool_or_split
     from smir.inspect.walk import Walk
     from smir.inspect.written import claim
+    from smir.next_segment import after_pretraining
     from smir.reconstruction import ReconstructionModule
 
     claim(out)
@@ -120,18 +121,13 @@ def inspect(
     print(page.absolute())
     if module.task == "segment" and split != "train" and (line := label_errors(ckpt)):
         print(line)
-    if following := _following(ckpt, module.task, data):
-        print(next_line(*following))
+    following = after_pretraining(ckpt) if module.task == "pretrain" else [_to_export(ckpt)]
+    for line in following:
+        print(line)
 
 
-def _following(ckpt: Path, task: str, data: SmirDataModule | None) -> list[str]:
-    """Words of the command after this one; none after a pretraining whose labels are unknown."""
-    if task == "segment":
-        return ["export", "--ckpt", str(ckpt), "--out", "exported"]
-    config = None if data is None else data.root / "data.yaml"
-    if config is None or not config.is_file():
-        return []
-    return ["fit", "--config", "experiments/folder/segment.yaml", "--config", str(config), "--model.weights", str(ckpt)]
+def _to_export(checkpoint: Path) -> str:
+    return next_line("export", "--ckpt", checkpoint, "--out", "exported")
 
 
 COMMANDS = inspect

@@ -5,27 +5,26 @@ from pathlib import Path
 
 import numpy as np
 
-from smir.data.decode import list_images, read_image
+from smir.data.decode import list_images
 from smir.errors import ConfigError, DataError, SmirError
-from smir.preprocessing import UInt8
 
 COUNT = 8
 """Number of images that are looked at."""
 
 
-def images_to_check(given: Sequence[Path], run: Path | None) -> list[UInt8]:
-    """Reads some images (H, W, 3), spread over all that there are.
+def images_to_check(given: Sequence[Path], run: Path | None) -> list[Path]:
+    """Chooses some images, the first and others spread over all that there are.
 
     Args:
         given: Image files, and folders of them; without any those of the run's test split are taken.
         run: The run folder of the checkpoint, if it lies in one.
 
     Raises:
-        DataError: If there is none, or one cannot be read.
+        DataError: If there is none.
     """
     paths = [path for place in given for path in ([place] if place.is_file() else _below(place))] or _of_run(run)
     chosen = np.linspace(0, len(paths) - 1, min(COUNT, len(paths))).round().astype(int)
-    return [read_image(paths[place]) for place in chosen]
+    return [paths[place] for place in chosen]
 
 
 def _below(folder: Path) -> list[Path]:
