@@ -8,7 +8,7 @@ from PIL import Image
 
 from smir.data.decode import read_image
 from smir.data.lists import read_list
-from smir.next_step import _how_to_label, _photographs, _source
+from smir.next_step import how_to_label, _photographs, _source
 from smir.prepare import tiling
 
 TILE = 32
@@ -109,7 +109,7 @@ def test_lists_may_name_photographs(prepare, tmp_path):
 def test_labels_may_come_later(prepare, tmp_path, capsys):
     prepare()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "field/images").rglob("*.png")}
-    hint = _how_to_label(settings(tmp_path / "field"))[-1]
+    hint = how_to_label(settings(tmp_path / "field"))[-1]
     assert hint.endswith("prepare folder --images photos --labels LABELS --root field --tile 32 --min_valid 0.5")
     prepare("--labels=labels")
     assert {path: path.stat().st_mtime_ns for path in before} == before
