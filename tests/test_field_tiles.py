@@ -8,7 +8,7 @@ from PIL import Image
 
 from smir.data.decode import read_image
 from smir.data.lists import read_list
-from smir.next_step import how_to_label, _photographs, _source
+from smir.next_step import _photographs, _source, how_to_label
 from smir.prepare import tiling
 
 TILE = 32
