@@ -218,10 +218,11 @@ def test_the_weights_have_our_names_where_smp_has_no_such_network(module, export
     assert all(torch.equal(found[name], own[name]) for name in own)
 
 
-def test_smp_reads_a_network_of_its_own(smir, tmp_path, monkeypatch):
+def test_smp_reads_a_network_of_its_own(smir, tmp_path, monkeypatch, capsys):
     options = {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32}
     module = save(tmp_path / "a.ckpt", lambda channels: SmpNetwork(channels, "FPN", TINY, options))
     smir("export", "--ckpt=a.ckpt", "--formats=weights")
+    assert "Next: python exported/run_smp.py photo.jpg labels.png" in capsys.readouterr().out
     model = smp.from_pretrained(str(tmp_path / "exported")).eval()
     plain = smp.create_model("FPN", TINY, encoder_weights=None, classes=3, **options).eval()
     plain.load_state_dict(load_file(tmp_path / "exported/model.safetensors"))

@@ -68,7 +68,8 @@ def export(
     scripts = [file.script for file in files if file.script]
     if scripts:
         first = "run_onnx.py" if "run_onnx.py" in scripts else scripts[0]  # it needs the least
-        print(f"Next: python {shlex.join([str(out / first), str(photos[0]), 'labels.png'])}")
+        photo = str(photos[0]) if photos else "photo.jpg"  # weights are checked without any
+        print(f"Next: python {shlex.join([str(out / first), photo, 'labels.png'])}")
     for line in after_pretraining(ckpt) if source.module.task == "pretrain" else ():
         print(line)
 
