@@ -12,6 +12,7 @@ from PIL import Image
 from smir.data.decode import read_image
 from smir.errors import ConfigError, DataError
 from smir.prepare import tiling
+from smir.prepare.tile_source import shown_size
 from smir.prepare.tiling import TileReport, tile_image
 
 
@@ -228,7 +229,7 @@ def test_tiles_lie_as_the_image_is_shown(tmp_path, orientation):
     exif[0x0112] = orientation
     Image.fromarray(photo("turned", (40, 72))).save(path, exif=exif)
     shown = read_image(path)
-    assert tiling.shown_size(path) == shown.shape[:2]
+    assert shown_size(path) == shown.shape[:2]
     tile_image(path, tmp_path / "tiles", 32)
     for name, (_, _, top, left) in tiling.names_of_tiles(*shown.shape[:2], 32, "nassar_").items():
         tile = read_image(tmp_path / "tiles" / name)

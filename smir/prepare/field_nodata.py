@@ -11,6 +11,7 @@ from rasterio.windows import Window
 
 from smir.data.choice import is_tiff
 from smir.data.decode import read_label
+from smir.errors import DataError
 from smir.prepare.field_labels import FieldLabels
 from smir.prepare.field_tiles import Tiles
 from smir.prepare.records import write_png
@@ -31,6 +32,9 @@ def without_no_data(labels: FieldLabels, folder: Path, tiles: Tiles, sources: Pa
 
     Returns:
         The labels of the tiles that still show a class.
+
+    Raises:
+        DataError: If a TIFF cannot be read.
     """
     of_image: dict[str, list[str]] = {}
     for name in labels.pixels:
@@ -49,10 +53,17 @@ def _valid(path: Path, windows: Mapping[str, tuple[slice, slice]]) -> Iterator[t
     """Yields the tiles of a TIFF that lack data somewhere, and where they have it (h, w)."""
     if not is_tiff(path):
         return
-    with quiet(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path) as file:
-        if all(flags == [MaskFlags.all_valid] for flags in file.mask_flag_enums):
-            return
-        for name, (rows, columns) in progress(windows.items(), f"No data of {path.name}", unit="tile"):
-            valid = file.dataset_mask(window=Window.from_slices(rows, columns, file.height, file.width)) > 0
-            if not valid.all():
-                yield name, valid
+    try:
+        with quiet(rasterio.errors.NotGeoreferencedWarning):
+            opened = rasterio.open(path)
+        with opened as file:
+            if all(flags == [MaskFlags.all_valid] for flags in file.mask_flag_enums):
+                return
+            for name, (rows, columns) in progress(windows.items(), f"No data of {path.name}", unit="tile"):
+                valid = file.dataset_mask(window=Window.from_slices(rows, columns, file.height, file.width)) > 0
+                if not valid.all():
+                    yield name, valid
+    except rasterio.errors.RasterioError as error:
+        raise DataError(
+            f"The image {path.absolute()} does not say where it has data: {error.__cause__ or error}. Copy it again."
+        ) from error

@@ -37,14 +37,17 @@ def choose_splits(
         groups = together(tiles, shown, 2 * len(SPLITS)) if tiles else None
         return draw_splits(shown, options.shares, options.seed, groups), []
     entries = {split: read_list(lists / f"{split}.txt") for split in SPLITS}
-    whole = ImageNames({tile.image for tile in tiles.values()}, options.images)
+    of_photograph: dict[str, list[str]] = {tile.image: [] for tile in tiles.values()}
+    for name in labels.pixels if tiles else ():
+        of_photograph[tiles[name].image].append(name)
+    photographs = ImageNames(of_photograph, options.images)
 
     def meant(entry: str) -> list[str]:
         """An image, or the labelled tiles of a photograph."""
         if (name := images.find(entry)) is not None:
             return [name]
-        cut = whole.find(entry)
-        return [name for name, tile in tiles.items() if tile.image == cut and name in labels.pixels]
+        photograph = photographs.find(entry)
+        return [] if photograph is None else of_photograph[photograph]
 
     known = {split: [name for entry in entries[split] for name in meant(entry)] for split in SPLITS}
     listed = {name for split in SPLITS for name in known[split]}

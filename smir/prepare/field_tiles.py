@@ -108,10 +108,10 @@ def cut_labels(labels: FieldLabels, folder: Path, tiles: Tiles) -> FieldLabels:
             of_image.setdefault(tile.image, []).append(name)
 
     def cut(image: str) -> dict[str, npt.NDArray[np.int64]]:
-        path = folder / PurePosixPath(image).with_suffix(".png")
-        label = read_label(path).astype(np.uint8)
         if of_image.get(image) == [image]:  # it stays whole
             return {image: labels.pixels[image]}
+        whole = folder / PurePosixPath(image).with_suffix(".png")
+        label = read_label(whole).astype(np.uint8)
         counts = {}
         for name in of_image.get(image, ()):
             part = label[tiles[name].window]
@@ -121,7 +121,7 @@ def cut_labels(labels: FieldLabels, folder: Path, tiles: Tiles) -> FieldLabels:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_png(path, part)
                 counts[name] = count
-        (folder / PurePosixPath(image).with_suffix(".png")).unlink()
+        whole.unlink()
         return counts
 
     pixels: dict[str, npt.NDArray[np.int64]] = {}

@@ -30,7 +30,7 @@ from smir.prepare.field_splits import choose_splits
 from smir.prepare.field_tiles import Tiles, cut_labels, cut_photographs, tiles_of_map
 from smir.prepare.records import close_record, open_record
 from smir.prepare.splits import SPLITS, Members
-from smir.prepare.tiling import shown_size
+from smir.prepare.tile_source import shown_size
 from smir.windows.opening import has_rasterio
 
 CONFIG = "data.yaml"
