@@ -90,11 +90,13 @@ def check(options: Options) -> None:
 
 def _check_place(options: Options) -> None:
     """Compares where a label image and its orthomosaic lie, as far as both say so and can be read."""
-    files = (options.labels, options.images)
-    if has_rasterio() and all(path is not None and path.is_file() and is_tiff(path) for path in files):
+    label, image = options.labels, options.images
+    if label is None or not (label.is_file() and image.is_file()):
+        return
+    if has_rasterio() and is_tiff(label) and is_tiff(image):
         from smir.windows.placement import check_same_place
 
-        check_same_place(*files)  # type: ignore[arg-type]  # there are labels
+        check_same_place(label, image)
 
 
 def _check_splits(options: Options) -> None:
