@@ -9,8 +9,10 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from smir.constants import constant
+from smir.ms_ssim import MIN_SIDE_FIVE_SCALES, ms_ssim
 from smir.patches import PatchGrid
-from smir.ssim import MIN_SIDE_FIVE_SCALES, as_planes, constant, ms_ssim, similarity
+from smir.ssim import as_planes, similarity
 
 __all__ = ["MIN_SIDE_FIVE_SCALES", "LocalReconstructionLoss", "ReconstructionLoss", "ms_ssim", "patch_loss"]
 

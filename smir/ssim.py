@@ -1,4 +1,4 @@
-"""Structural similarity, single- and multi-scale, written so that it costs little beside a network.
+"""Structural similarity, written so that it costs little beside a network; `smir.ms_ssim` takes it over five scales.
 
 All channels of all images are treated as the planes of one tensor (1, N, H, W). On a CPU the planes are innermost in
 memory, so that one vector instruction serves many of them, and a blur is a depthwise convolution. On a GPU a blur is a
@@ -6,19 +6,15 @@ product with a banded matrix on each side of a plane.
 """
 
 import functools
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d
+from torch.nn.functional import conv2d
 
-from smir.errors import ConfigError
+from smir.constants import constant
 
 SIGMA = 1.5
 K1, K2 = 0.01, 0.03
-SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, coarsest scale last
-WINDOW = 11
-MIN_SIDE_FIVE_SCALES = 161  # 11-pixel windows on an image halved four times
 
 
 def _planes_innermost(device: torch.device) -> bool:
@@ -45,83 +41,22 @@ def similarity(prediction: Tensor, target: Tensor, window: int) -> Tensor:
     Returns:
         Tensor (1, N, H - window + 1, W - window + 1).
     """
-    mean_z, mean_y, product, power = _moments(prediction, target, window)
+    mean_z, mean_y, product, power = moments(prediction, target, window)
     zy = mean_z * mean_y
     zz_yy = torch.addcmul(mean_y * mean_y, mean_z, mean_z)
-    contrast = (2 * (product - zy) + K2**2) / (power - zz_yy + K2**2)
+    contrast = torch.sub(product, zy, alpha=2) / (power - zz_yy)  # the moments have K2^2 in them
     return (2 * zy + K1**2) / (zz_yy + K1**2) * contrast
 
 
-def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
-    """Multi-scale structural similarity with five scales and an 11-pixel window, per image (METHOD.md section 1).
+def moments(z: Tensor, y: Tensor, window: int) -> tuple[Tensor, ...]:
+    """Blurred z, y, 2 zy + K2^2 and z^2 + y^2 + K2^2.
 
-    Args:
-        prediction: (B, C, H, W), float.
-        target: (B, C, H, W), float; no gradient is taken to it.
-
-    Returns:
-        Tensor (B,), at most 1: the product over scales per channel, then the mean over channels.
-
-    Raises:
-        ConfigError: If the short side is under 161 pixels, so that the window does not fit the coarsest scale.
+    The two variances of SSIM occur only as their sum. A constant added before the blur costs no pass of its own.
     """
-    batch, channels, height, width = prediction.shape
-    if min(height, width) < MIN_SIDE_FIVE_SCALES:
-        raise ConfigError(
-            f"MS-SSIM with five scales needs images with a short side of {MIN_SIDE_FIVE_SCALES} pixels or more, "
-            f"got {height} x {width}. Raise the crop size (data.crop_size)."
-        )
-    z, y = as_planes(prediction), as_planes(target.detach())
-    result = torch.ones(1, batch * channels, dtype=z.dtype, device=z.device)
-    for weight in SCALE_WEIGHTS[:-1]:
-        contrast: Tensor = _MeanContrast.apply(z, y)
-        result = result * bounded_power(contrast, weight)
-        padding = [side % 2 for side in z.shape[-2:]]
-        z, y = avg_pool2d(z, 2, padding=padding), avg_pool2d(y, 2, padding=padding)
-    coarsest = similarity(z, y, WINDOW).mean(dim=(-2, -1))
-    return (result * bounded_power(coarsest, SCALE_WEIGHTS[-1])).view(batch, -1).mean(dim=1)
-
-
-def bounded_power(base: Tensor, exponent: float) -> Tensor:
-    """`max(base, 0) ** exponent` with a finite gradient.
-
-    The value is exact. The gradient is that of the base clamped at 1e-4, because the true one is infinite at 0 and
-    makes NaN of everything behind it (pytorch-msssim#7, #11).
-    """
-    smooth = base.clamp(min=1e-4) ** exponent
-    return smooth + (base.detach().clamp(min=0) ** exponent - smooth.detach())
-
-
-class _MeanContrast(torch.autograd.Function):
-    """Contrast-structure part of SSIM, averaged over window positions: (1, N, H, W) twice to (1, N).
-
-    c = (2 cov(z, y) + K2^2) / (var(z) + var(y) + K2^2). Its gradient is written out because what autograd makes of the
-    forward pass takes twice as long: it blurs back four planes, of which three are needed, in a slower layout.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, y: Tensor) -> Tensor:
-        mean_z, mean_y, product, power = _moments(z, y, WINDOW)
-        above = torch.addcmul(product, mean_z, mean_y, value=-1).mul_(2).add_(K2**2)
-        below = torch.addcmul(power, mean_z, mean_z, value=-1).addcmul_(mean_y, mean_y, value=-1).add_(K2**2)
-        contrast = above.div_(below)
-        ctx.save_for_backward(z, y, mean_z, mean_y, contrast, below)
-        return contrast.mean(dim=(-2, -1))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        z, y, mean_z, mean_y, contrast, below = ctx.saved_tensors
-        to_product = (2 * gradient / contrast[0, 0].numel())[..., None, None] / below
-        to_power = to_product * contrast  # times -1/2; the square's factor 2 comes with it below
-        to_mean = torch.addcmul(to_power * mean_z, to_product, mean_y, value=-1)
-        product, power, mean = _spread(torch.cat([to_product, to_power, to_mean]), WINDOW).chunk(3)
-        return torch.addcmul(mean, product, y).addcmul_(power, z, value=-1), None
-
-
-def _moments(z: Tensor, y: Tensor, window: int) -> tuple[Tensor, ...]:
-    """Blurred z, y, zy and z^2 + y^2: the two variances of SSIM occur only as their sum."""
-    powers = torch.addcmul(y * y, z, z)
-    return _blur(torch.cat([z, y, z * y, powers]), window).chunk(4)
+    constant_term = _contrast_constant(z.device, z.dtype)
+    product = torch.addcmul(constant_term, z, y, value=2)
+    power = torch.addcmul(torch.addcmul(constant_term, y, y), z, z)
+    return _blur(torch.cat([z, y, product, power]), window).chunk(4)
 
 
 def _blur(planes: Tensor, window: int) -> Tensor:
@@ -133,7 +68,7 @@ def _blur(planes: Tensor, window: int) -> Tensor:
     return down @ planes @ across.T
 
 
-def _spread(planes: Tensor, window: int) -> Tensor:
+def spread(planes: Tensor, window: int) -> Tensor:
     """The transpose of `_blur`; a Gaussian is symmetric, so on a CPU it is the same convolution of a padded plane."""
     if _planes_innermost(planes.device):
         kernel, margin = _kernel(planes.shape[1], window, planes.dtype), window - 1
@@ -165,7 +100,7 @@ def _matrix(length: int, window: int, device: torch.device, dtype: torch.dtype) 
     return constant(matrix, device, dtype)
 
 
-def constant(values: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Copies values that may have been made under `inference_mode`, whose tensors a later training cannot use."""
-    with torch.inference_mode(False):
-        return torch.tensor(values.numpy()).to(device, dtype)
+@functools.lru_cache(maxsize=32)
+def _contrast_constant(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """K2^2 as a scalar tensor."""
+    return constant(torch.tensor(K2**2, dtype=torch.float64), device, dtype)

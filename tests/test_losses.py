@@ -8,8 +8,8 @@ import torch
 from smir import ssim
 from smir.errors import ConfigError
 from smir.losses import LocalReconstructionLoss, ReconstructionLoss, patch_loss
+from smir.ms_ssim import SCALE_WEIGHTS, ms_ssim, product_over_scales
 from smir.patches import PatchGrid
-from smir.ssim import bounded_power, ms_ssim
 
 
 @pytest.fixture(params=["as on a CPU", "as on a GPU"])
@@ -143,16 +143,38 @@ def test_hard_images_have_finite_values_and_gradients(name, dtype):
     assert prediction.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("weight", [0.0448, 0.3001])
-def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(weight):
+WEIGHTS = torch.tensor(SCALE_WEIGHTS, dtype=torch.double)[:, None]
+
+
+def test_the_product_over_scales_has_the_gradient_of_the_formula():
+    similarities = torch.rand(5, 20, dtype=torch.double).clamp(min=0.01).requires_grad_()
+    reference = similarities.detach().clone().requires_grad_()
+    expected = (reference**WEIGHTS).prod(dim=0)
+    found = product_over_scales(similarities)
+    torch.testing.assert_close(found, expected)
+    toward = torch.randn(20, dtype=torch.double)
+    found.backward(toward)
+    expected.backward(toward)
+    torch.testing.assert_close(similarities.grad, reference.grad)
+
+
+@pytest.mark.parametrize("scale", [0, 4])
+def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(scale):
     # The true slope is infinite at 0. Images on which a similarity is exactly 0 are too rare to be made up here.
-    base = torch.tensor([-0.3, 0.0, 1e-30, 1e-9, 0.2, 1.0], requires_grad=True)
-    power = bounded_power(base, weight)
-    exact = base.detach().clamp(min=0) ** weight
-    torch.testing.assert_close(power, exact, atol=1e-6, rtol=0)
-    power.sum().backward()
-    assert (base.grad.abs() <= weight * 1e-4 ** (weight - 1) * 1.001).all()
-    torch.testing.assert_close(base.grad[-2:], weight * base.detach()[-2:] ** (weight - 1))
+    low = torch.tensor([-0.3, 0.0, 1e-30, 1e-9, 0.2, 1.0], dtype=torch.double)
+    similarities = torch.full((5, len(low)), 0.5, dtype=torch.double)
+    similarities[scale] = low
+    similarities.requires_grad_()
+    product = product_over_scales(similarities)
+    others = 0.5 ** (1 - SCALE_WEIGHTS[scale])  # the weights sum to 1
+    torch.testing.assert_close(product, others * low.clamp(min=0) ** SCALE_WEIGHTS[scale], atol=1e-12, rtol=1e-3)
+    product.sum().backward()
+    weight, slope = SCALE_WEIGHTS[scale], similarities.grad[scale]
+    assert similarities.grad.isfinite().all()
+    assert (slope[:4] == 0).all()
+    torch.testing.assert_close(slope[4:], others * weight * low[4:] ** (weight - 1), atol=0, rtol=1e-3)
+    other = similarities.grad[2, :2]  # of the scales beside one that makes the product 0
+    assert (other == 0).all()
 
 
 def test_autocast_does_not_lower_the_precision_of_the_loss():
