@@ -7,6 +7,7 @@ import math
 import torch
 from torch import BoolTensor, LongTensor, Tensor
 
+from smir.constants import constant
 from smir.errors import ConfigError
 
 MIN_PATCH_SIDE = 3  # the SSIM window of a patch score is 3 x 3
@@ -91,16 +92,16 @@ class PatchGrid:
         """
         height, width = size or (self.height, self.width)
         # Picking strips by number is many times faster than repeating them, and a loader does it at every visit.
-        row_of = _strip_of_pixel(tuple(self.row_edges), height).to(mask.device)
-        col_of = _strip_of_pixel(tuple(self.col_edges), width).to(mask.device)
+        row_of = _strip_of_pixel(tuple(self.row_edges), height, mask.device)
+        col_of = _strip_of_pixel(tuple(self.col_edges), width, mask.device)
         cells = mask.reshape(*mask.shape[:-1], self.rows, self.cols)
         return cells.index_select(-1, col_of).index_select(-2, row_of)  # type: ignore[return-value]  # bool stays bool
 
 
 @functools.lru_cache(maxsize=512)
-def _strip_of_pixel(edges: tuple[int, ...], length: int) -> Tensor:
+def _strip_of_pixel(edges: tuple[int, ...], length: int, device: torch.device) -> Tensor:
     """Strip of every pixel (length,) once `edges` are stretched to `length`: a pixel i lies where i + 1/2 does."""
     total = edges[-1]
     scaled = [-(-(2 * edge * length - total) // (2 * total)) for edge in edges]  # ceil(edge * length / total - 1/2)
     scaled[0], scaled[-1] = 0, length
-    return torch.repeat_interleave(torch.tensor(scaled).diff())
+    return constant(torch.repeat_interleave(torch.tensor(scaled).diff()), device, torch.long)

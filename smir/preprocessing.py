@@ -1,5 +1,6 @@
 """How an image becomes the input of a network, and what the classes of a dataset are."""
 
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -8,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from smir.constants import constant
 from smir.errors import ConfigError
 from smir.patches import PatchGrid
 
@@ -60,8 +62,7 @@ class Preprocessing:
         return (image.float() * scale + mean).round().clamp(0, 255).to(torch.uint8)
 
     def _channels(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        values = torch.tensor([self.mean, self.std], device=image.device).view(2, 1, 3, 1, 1) * 255
-        return values[0], values[1]
+        return _of_bytes(self.mean, image.device), _of_bytes(self.std, image.device)
 
     def view_shape(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the whole view: the shortest side is `view_size`, the aspect is kept."""
@@ -85,6 +86,12 @@ class Preprocessing:
     def grid(self, height: int, width: int) -> PatchGrid:
         """Patch grid of a view or crop of that size."""
         return PatchGrid.cached(height, width, self.num_patches)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_bytes(channels: tuple[float, ...], device: torch.device) -> Tensor:
+    """Values of three channels in [0, 1] as (1, 3, 1, 1), in the units of uint8."""
+    return constant(torch.tensor(channels).view(1, 3, 1, 1) * 255, device, torch.float32)
 
 
 class Classes:

@@ -96,7 +96,7 @@ def score_views(
             masked.append(~masked[-1])
         else:
             drawn: list[Tensor] = [policy(grid=grid, generator=generator, stage=stage) for generator in generators]
-            masked.append(torch.stack(drawn).to(views.device))
+            masked.append(torch.stack(drawn).to(views.device, non_blocking=True))
         mask = grid.to_pixels(masked[-1])[:, None]
         reconstruction = padded_forward(module.network, image * ~mask)
         samples.append(patch_loss(reconstruction, image, grid))
