@@ -1,4 +1,4 @@
-"""A GPU where there is none: tensors that say `cuda` and compute on the CPU, and a note of all that would wait for it."""
+"""A GPU where there is none: tensors that say `cuda`, compute on the CPU, and a note of all that would wait for it."""
 
 import contextlib
 import traceback

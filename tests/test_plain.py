@@ -9,8 +9,7 @@ from PIL import Image
 
 from benchmarks import report, storage
 from benchmarks.measure import Row, Times
-from benchmarks.plain import decode, local_ssim, score_image
-from benchmarks.scoring import library_ssim
+from benchmarks.plain import decode, lean_ssim, library_ssim, score_image
 from smir.data.decode import read_image
 from smir.masking import RandomMask
 from smir.network import UNetStride4
@@ -40,7 +39,7 @@ def test_scores_equal_those_of_the_plain_loop_over_patches(module):
 
 def test_ssim_of_a_patch_equals_that_of_pytorch_msssim():
     patches = torch.rand(2, 1, 3, 24, 17, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(local_ssim(*patches), library_ssim(*patches), atol=1e-5, rtol=0)
+    torch.testing.assert_close(lean_ssim(*patches), library_ssim(*patches), atol=1e-5, rtol=0)
 
 
 def test_bfloat16_scores_agree_to_its_precision(module):
