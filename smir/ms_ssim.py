@@ -79,10 +79,11 @@ class _ProductOverScales(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         similarities, powers = ctx.saved_tensors
         weights = _scale_weights(powers.device, powers.dtype)
-        slopes = weights * similarities.clamp(min=_LOWEST) ** (weights - 1)
+        slopes: Tensor = weights * similarities.clamp(min=_LOWEST) ** (weights - 1)
         slopes = slopes.masked_fill(similarities < _LOWEST, 0)
-        others = powers.expand(len(powers), *powers.shape).masked_fill(_own_scale(powers.device), 1).prod(dim=1)
-        return gradient * others * slopes
+        others: Tensor = powers.expand(len(powers), *powers.shape).masked_fill(_own_scale(powers.device), 1).prod(dim=1)
+        others *= slopes
+        return others.mul_(gradient)
 
 
 class _MeanContrast(torch.autograd.Function):

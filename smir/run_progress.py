@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
+from smir.progress import Pulse
 from smir.training import SmirModule
 
 RECENT = 10
@@ -23,6 +24,11 @@ class RunProgress(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._pace = Pace()
+        self._pulse = Pulse()
+
+    def _should_update(self, current: int, total: int) -> bool:
+        """Moves no bar at every batch: a GPU would be waited for to show its loss, and a log would grow by a line."""
+        return super()._should_update(current, total) and (current == total or self._pulse.due())
 
     def on_train_start(self, trainer: Trainer, *args: Any) -> None:
         """Forgets the epochs of another training."""

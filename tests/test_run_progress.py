@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from conftest import selective_words
 
-from smir import run_progress
+from smir import progress, run_progress
+from smir.progress import Pulse
 from smir.run_progress import Pace, duration
 from smir.tracking import RunRecord
 
@@ -26,6 +27,21 @@ def test_the_bar_tells_epoch_stage_and_time_left(smir, field, capsys, monkeypatc
         "Epoch 3/4, stage 2 of 2, 2 min left",
         "Epoch 4/4, stage 2 of 2, 1 min left",
     ]
+
+
+def test_the_bar_moves_now_and_then_and_at_the_end(monkeypatch):
+    clock = iter([0.0, 4.0, 10.0, 12.0, 21.0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    pulse = Pulse(10)
+    assert [pulse.due() for _ in range(4)] == [False, True, False, True]
+
+
+def test_a_log_has_no_line_for_every_batch(smir, field, capsys):
+    smir(*loud(field, "--data.batch_size=1"))
+    batches = re.findall(r"Epoch 1/4[^\r\n]*?(\d+)/(\d+) \[", capsys.readouterr().out)
+    assert len({total for _, total in batches}) == 1
+    assert int(batches[0][1]) == 5
+    assert {now for now, _ in batches} <= {"0", batches[0][1]}  # an epoch of the test takes no ten seconds
 
 
 def test_a_users_own_bar_stays(smir, field, capsys):
