@@ -2,8 +2,9 @@
 
 import argparse
 import logging
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -33,12 +34,33 @@ from smir.wandb_options import in_sweep
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 _LOG.addFilter(lambda record: "installing [lit" not in str(record.msg))
 
+_NO_CLASS = re.compile(
+    r"arguments are required: (\w+\.(data|model)(, )?)+$"
+    r"|class_path 'smir\.training\.SmirModule'|smir\.data\.SmirDataModule is abstract"
+)
+"""What the parser says of a model or data without a class, in this order: at all, or of the base class."""
+
 
 class Parser(GuardedParser, LightningArgumentParser):
     """Lightning's parser, guarded. The help of a class (`--data.help Folder`) is a parser that comes without a name."""
 
     def __init__(self, *args: Any, prog: str | None = "python -m smir", **kwargs: Any) -> None:
         super().__init__(*args, prog=prog, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Says how to name the model and the data where the settings name none.
+
+        Raises:
+            ConfigError: For such settings.
+        """
+        if _NO_CLASS.search(message):
+            raise ConfigError(
+                "The settings do not say which model and which data. Add configs that do, such as --config "
+                "experiments/folder/pretrain.yaml --config field/data.yaml; or, before their options, --model "
+                "ReconstructionModule (to pretrain) or --model SegmentationModule, and --data Folder, PascalVOC, "
+                "Cityscapes, Nassar or SugarBeets."
+            ) from ex
+        super().error(message, ex)
 
 
 def add_options(parser: LightningArgumentParser) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import pretrain_words, segment_words, selective_words
+from conftest import EXPERIMENTS, pretrain_words, segment_words, selective_words
 from PIL import Image
 from torch._utils import ExceptionWrapper
 
@@ -45,6 +45,20 @@ def test_a_python_without_the_requirements_says_what_to_activate():
 
 def test_unknown_command_is_refused(fails):
     assert "no command 'fitt'" in fails("fitt", code=2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        [f"--config={EXPERIMENTS / 'demo' / 'random.yaml'}"],
+        ["--model=ReconstructionModule"],
+        ["--model.lr=0.001", "--data=Folder"],
+        ["--model=ReconstructionModule", "--data.root=somewhere"],
+    ],
+)
+def test_settings_without_a_model_or_data_say_how_to_name_them(fails, words):
+    assert "do not say which model and which data. Add configs" in fails("fit", *words)
 
 
 def test_class_help_is_the_docstring(smir, capsys):
