@@ -14,7 +14,7 @@ from smir.data.cache import Cached
 from smir.data.pairs import Images
 from smir.preprocessing import UInt8
 
-ROUNDS, WARM_UP, BATCH = 5, 3, 32
+ROUNDS, WARM_UP, BATCH = 9, 3, 32
 IN_MEMORY = 128
 """Images that the baseline without reading turns to: more than a processor's cache holds, as in any dataset."""
 KINDS = {
