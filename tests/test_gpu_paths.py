@@ -11,6 +11,7 @@ from smir.health import mask_agreement
 from smir.losses import LocalReconstructionLoss
 from smir.masking import HardestMask, MixedMask, ProportionalMask
 from smir.ms_ssim import _MeanContrast, _ProductOverScales
+from smir.network import UNetStride4
 from smir.pictures import reconstruction_panel
 from smir.preprocessing import VOID, Classes
 from smir.reconstruction import ReconstructionModule
@@ -18,6 +19,10 @@ from smir.scoring import score_views
 from smir.segmentation import SegmentationModule
 
 SIDE = 192
+
+
+def small(out_channels):
+    return UNetStride4(out_channels, "tu-mobilenetv3_small_100", [16, 16, 16])
 
 
 def batch_of(seed=0):
@@ -59,13 +64,13 @@ def close(found, expected):
 @pytest.fixture
 def pretrain():
     torch.manual_seed(0)
-    return ReconstructionModule().eval()  # without dropout, to compare
+    return ReconstructionModule(network=small).eval()  # without dropout, to compare
 
 
 @pytest.fixture
 def segment():
     torch.manual_seed(0)
-    return SegmentationModule(Classes.named(["soil", "crop", "weed"])).eval()
+    return SegmentationModule(Classes.named(["soil", "crop", "weed"]), network=small).eval()
 
 
 def test_tensors_of_the_cpu_and_the_gpu_are_not_mixed():
