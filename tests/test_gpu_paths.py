@@ -25,9 +25,9 @@ def small(out_channels):
     return UNetStride4(out_channels, "tu-mobilenetv3_small_100", [16, 16, 16])
 
 
-def batch_of(seed=0):
+def two_images():
     """Two images with what each task needs beside them."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     label = torch.randint(3, (2, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     label[:, :8] = VOID
     return {
@@ -46,8 +46,8 @@ def on_both(module, work):
     """
     module.log = lambda *args, **kwargs: None
     with torch.no_grad():
-        expected = work(module, batch_of())
-        on_gpu = {name: OnGPU(values) for name, values in batch_of().items()}
+        expected = work(module, two_images())
+        on_gpu = {name: OnGPU(values) for name, values in two_images().items()}
         to_gpu(module)
         with PretendGPU() as gpu:
             work(module, on_gpu)
