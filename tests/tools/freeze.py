@@ -1,0 +1,135 @@
+"""Freezes what users of a version have: the recipe hash of every experiment, and a run folder of each task.
+
+`python tests/tools/freeze.py` was run at version 0.1.0 and made `tests/frozen/`. The tests in
+`tests/runs/test_frozen.py` hold every later version to it: hashes stay, finished runs count as finished, and an
+interrupted one goes on. Run it again only for a new version, into a new folder.
+
+The weights in the folders are zeros, so that the archive is small.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import torch
+
+REPOSITORY = Path(__file__).parents[2]
+NETWORK = ["--model.network.encoder=tu-test_efficientnet", "--model.network.decoder_channels=[8,8,8]"]
+SHORT = [
+    "--data.batch_size=4",
+    "--data.num_workers=0",
+    "--model.warmup_epochs=1",
+    "--trainer.max_epochs=4",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_progress_bar=false",
+    "--run.keep_seconds=0",
+]
+PRETRAIN = ["fit", "--config=experiments/demo/pretrain.yaml", "--config=experiments/demo/selective.yaml"]
+SEGMENT = ["fit", "--config=experiments/demo/segment.yaml", "--run.experiment=demo/segment-selective"]
+SEGMENT += ["--data.crop_size=64", "--data.label_budget=8"]
+WEIGHTS = "runs/demo/selective/seed0/checkpoints/best.ckpt"
+
+
+def smir(folder: Path, *words: str) -> None:
+    """Runs `python -m smir` in a folder, with the code of this checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run([sys.executable, "-m", "smir", *words], cwd=folder, env=environment, check=True)
+
+
+def experiments() -> dict[str, list[str]]:
+    """The words that give every file of `experiments/` a place in a whole training, by the name of the file."""
+    root = REPOSITORY / "experiments"
+    found: dict[str, list[str]] = {}
+    for path in sorted(root.rglob("*.yaml")):
+        folder, name = path.parent.name, path.stem
+        if folder == "sweeps":  # files of W&B
+            continue
+        before = {
+            "ablations": ["nassar/segment-random" if name.startswith("labels-") else "nassar/selective"],
+            "base": ["nassar/segment-scratch" if name == "segment" else "nassar/random"],
+            "data": ["nassar/segment-scratch"],
+            "demo": [] if name in ("pretrain", "segment") else ["demo/pretrain"],
+            "smoke": ["nassar/segment-scratch" if name == "segment" else "nassar/selective"],
+        }.get(folder, [])
+        option = "--data" if folder == "data" else "--config"
+        words = [f"--config=experiments/{name}.yaml" for name in before]
+        words += [f"{option}=experiments/{folder}/{name}.yaml"]
+        if name == "pretrain" and folder not in ("base", "demo", "folder", "smoke"):  # the rows have the epochs
+            words += ["--config=experiments/base/random.yaml"]
+        found[f"{folder}/{name}"] = ["fit", *words]
+    return found
+
+
+def recipe_hash(words: list[str]) -> str:
+    """The hash of the recipe of a training, as its `run.json` would hold it."""
+    from smir.cli import SmirCLI, run_cli
+    from smir.includes import expand_includes
+    from smir.recipes import digest, recipe_of
+
+    class Parsed(SmirCLI):
+        def instantiate_classes(self) -> None:
+            self._dump_config()
+
+        def _run_subcommand(self, subcommand: str) -> None:
+            pass
+
+    return digest(recipe_of(run_cli(expand_includes(words), Parsed).config_dump))
+
+
+def with_zeros(value):
+    """A checkpoint's values with zeros in place of all real numbers."""
+    if isinstance(value, torch.Tensor):
+        return torch.zeros_like(value) if value.is_floating_point() else value
+    if isinstance(value, dict):
+        return type(value)((key, with_zeros(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(with_zeros, value))
+    return value
+
+
+def make_runs(work: Path) -> None:
+    """Trains one run of each task below `work/runs`, and an interrupted pretraining below `work/interrupted`."""
+    (work / "experiments").symlink_to(REPOSITORY / "experiments")
+    data = ["--width=1024", "--height=768", "--train_tiles=10", "--val_tiles=2", "--test_tiles=3"]
+    smir(work, "prepare", "synthetic", "--root=runs/demo/data", *data)
+    smir(work, "prepare", "nassar", "--root=runs/demo/data")
+    for words in (PRETRAIN, [*SEGMENT, f"--model.weights={WEIGHTS}"]):
+        smir(work, *words, *NETWORK, *SHORT)
+        for path in (work / "runs").rglob("*.ckpt"):
+            content = torch.load(path, weights_only=True)
+            torch.save(with_zeros(content), path)
+    run = work / "runs/demo/selective/seed0"
+    interrupted = work / "interrupted/demo/selective/seed0"
+    shutil.copytree(run, interrupted)
+    (interrupted / "DONE").unlink()
+    (interrupted / "checkpoints/previous.ckpt").replace(interrupted / "checkpoints/last.ckpt")
+
+
+def main() -> None:
+    """Writes `recipes.json` and `runs.tar.xz`."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "tests/frozen")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    os.chdir(REPOSITORY)
+    sys.argv = ["smir"]
+    recipes = {name: recipe_hash(words) for name, words in experiments().items()}
+    (out / "recipes.json").write_text(json.dumps(recipes, indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(out / "runs.tar.xz", "w:xz") as archive:
+        work = Path(folder)
+        make_runs(work)
+        for path in sorted(work.rglob("*")):
+            parts = path.relative_to(work).parts
+            if parts[0] == "experiments" or {"data", "images", "lock"} & set(parts) or path.suffix == ".png":
+                continue
+            archive.add(path, "/".join(parts), recursive=False)
+
+
+if __name__ == "__main__":
+    main()
