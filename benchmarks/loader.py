@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 from benchmarks.datasets import CITYSCAPES, VOC, pool, write_images
 from benchmarks.measure import Row, Times
 from benchmarks.plain import decode
+from smir.classes import UInt8
 from smir.data.cache import Cached
 from smir.data.pairs import Images
-from smir.preprocessing import UInt8
 
 ROUNDS, WARM_UP, BATCH = 9, 3, 32
 IN_MEMORY = 128

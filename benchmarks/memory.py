@@ -58,9 +58,9 @@ def _main(number: int) -> None:
     from smir.allocator import keep_freed_memory
 
     keep_freed_memory()
+    from smir.classes import UInt8
     from smir.data import Folder
     from smir.data.pairs import Images
-    from smir.preprocessing import UInt8
 
     class Listed(Folder):
         def pool(self) -> list[str]:

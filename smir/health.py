@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from smir.masking import MaskPolicy, RampMask
-from smir.messages import say
+from smir.terminal import say
 from smir.training import SmirModule
 
 LITTLE = 0.1

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from smir.preprocessing import VOID
+from smir.classes import VOID
 
 
 @dataclasses.dataclass(frozen=True)

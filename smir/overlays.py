@@ -6,8 +6,8 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from smir.classes import VOID, Classes, UInt8
 from smir.labels.renamed import same
-from smir.preprocessing import VOID, Classes, UInt8
 
 BOX = (360, 270)
 """Width and height in pixels of a picture of a sheet."""

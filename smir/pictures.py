@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from smir.classes import Classes, UInt8
 from smir.overlays import blend, entries, legend, stacked, write
-from smir.preprocessing import Classes, Preprocessing, UInt8
+from smir.preprocessing import Preprocessing
 from smir.scoring import Scored
 
 GAP = 6  # white pixels between pictures

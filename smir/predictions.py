@@ -11,14 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from smir.atomic import write_atomically
-from smir.commands.tables import columns
+from smir.classes import UInt8
 from smir.data.decode import read_image, read_label
 from smir.distributed import gather, patient_group
 from smir.errors import DataError
 from smir.outputs import RECORDS
 from smir.overlays import entries, evenly, sheet, small_overlay
-from smir.preprocessing import UInt8
 from smir.segmentation import SegmentationModule
+from smir.terminal import columns
 from smir.tracking import write_image
 from smir.windows.areas import HEADER, Areas, areas_csv, total
 from smir.windows.predictor import WindowPredictor, check_extras

@@ -7,9 +7,10 @@ from jsonargparse.typing import lazy_instance
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from smir.classes import UInt8
 from smir.losses import ReconstructionLoss
 from smir.network import build_network
-from smir.preprocessing import Preprocessing, UInt8
+from smir.preprocessing import Preprocessing
 from smir.scoring import score_views
 from smir.training import SmirModule
 

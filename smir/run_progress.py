@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from smir.progress import Pulse
+from smir.terminal import Pulse
 from smir.training import SmirModule
 
 RECENT = 10

@@ -7,9 +7,10 @@ from segmentation_models_pytorch.losses import JaccardLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
+from smir.classes import VOID, Classes, UInt8
 from smir.iou import ConfusionMatrix, iou_from_confusion
 from smir.network import build_network, padded_forward
-from smir.preprocessing import VOID, Classes, Preprocessing, UInt8
+from smir.preprocessing import Preprocessing
 from smir.training import SmirModule
 from smir.windows.options import PredictOptions
 from smir.windows.segment import labels_of, plan

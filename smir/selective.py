@@ -20,12 +20,12 @@ from smir.errors import CheckpointError, ConfigError, RunError
 from smir.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
 from smir.mask_table import MaskTable, save_scores
 from smir.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
-from smir.messages import say
 from smir.patches import PatchGrid
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
 from smir.scoring import Scored, ScoredPatches, score_views
 from smir.seeding import generator_for
+from smir.terminal import say
 from smir.tracking import run_folder, save_image_list, save_picture
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from smir.atomic import replacing, write_atomically
-from smir.preprocessing import UInt8
+from smir.classes import UInt8
 from smir.runs import read_json
 
 PACKAGES = (

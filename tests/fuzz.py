@@ -38,6 +38,7 @@ from fakes import SIZE, blocks
 from PIL import Image
 from rasterio.transform import from_origin
 
+from smir.classes import Classes
 from smir.data import Folder
 from smir.data.decode import image_size, read_image, read_label
 from smir.data.label_values import class_ids
@@ -49,7 +50,7 @@ from smir.labels.recognise import read_labels
 from smir.mask_table import MaskTable, load_arrays, save_scores
 from smir.network import UNetStride4
 from smir.patches import PatchGrid
-from smir.preprocessing import Classes, Preprocessing
+from smir.preprocessing import Preprocessing
 from smir.provenance import checked, weights_fingerprint
 from smir.reconstruction import ReconstructionModule
 from smir.runs import read_record

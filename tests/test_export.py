@@ -23,11 +23,12 @@ from torch.nn import functional
 
 from benchmarks.models import onnx_speed
 from smir.__main__ import main
+from smir.classes import Classes
 from smir.commands import export as command
 from smir.export import build, pt2_file, scripts
 from smir.export.scripts.run_onnx import resized
 from smir.network import SmpNetwork, UNetStride4
-from smir.preprocessing import Classes, Preprocessing
+from smir.preprocessing import Preprocessing
 from smir.reconstruction import ReconstructionModule
 from smir.runs import file_digest
 from smir.segmentation import SegmentationModule

@@ -6,6 +6,7 @@ import pytest
 import torch
 from pretend_gpu import OnGPU, PretendGPU, to_gpu
 
+from smir.classes import VOID, Classes
 from smir.finite import FiniteNumbers
 from smir.health import mask_agreement
 from smir.losses import LocalReconstructionLoss
@@ -13,7 +14,6 @@ from smir.masking import HardestMask, MixedMask, ProportionalMask
 from smir.ms_ssim import _MeanContrast, _ProductOverScales
 from smir.network import UNetStride4
 from smir.pictures import reconstruction_panel
-from smir.preprocessing import VOID, Classes
 from smir.reconstruction import ReconstructionModule
 from smir.scoring import score_views
 from smir.segmentation import SegmentationModule

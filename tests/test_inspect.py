@@ -15,9 +15,10 @@ from conftest import segment_words
 
 from benchmarks.plain import score_image
 from smir import progress
+from smir.classes import Classes
 from smir.masking import RandomMask
 from smir.network import UNetStride4, padded_forward
-from smir.preprocessing import Classes, Preprocessing
+from smir.preprocessing import Preprocessing
 from smir.reconstruction import ReconstructionModule
 from smir.seeding import generator_for
 from smir.segmentation import SegmentationModule

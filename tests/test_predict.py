@@ -26,9 +26,9 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine, from_origin
 
 from smir.__main__ import main
+from smir.classes import VOID, Classes
 from smir.data.choice import Choice
 from smir.errors import RunError
-from smir.preprocessing import VOID, Classes
 from smir.segmentation import SegmentationModule
 from smir.windows.ground import Ground
 from smir.windows.products import probability_tiff

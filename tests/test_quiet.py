@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from smir.quiet import quiet
+from smir.terminal import quiet
 
 
 def texts(caught):

@@ -7,8 +7,8 @@ import pytest
 from conftest import selective_words
 
 from smir import progress, run_progress
-from smir.progress import Pulse
 from smir.run_progress import Pace, duration
+from smir.terminal import Pulse
 from smir.tracking import RunRecord
 
 

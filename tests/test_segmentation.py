@@ -6,9 +6,10 @@ import torch
 from fakes import photo
 from torch.nn import functional
 
+from smir.classes import VOID, Classes
 from smir.network import UNetStride4
 from smir.pictures import CAPTION, GAP, overlay_panel
-from smir.preprocessing import VOID, Classes, Preprocessing
+from smir.preprocessing import Preprocessing
 from smir.segmentation import SegmentationModule
 
 

@@ -14,9 +14,9 @@ from networks import trained_like
 from PIL import Image
 from torch.nn import functional
 
+from smir.classes import VOID, Classes
 from smir.errors import CheckpointError, ConfigError
 from smir.network import UNetStride4
-from smir.preprocessing import VOID, Classes
 from smir.segmentation import SegmentationModule
 from smir.windows.areas import Areas
 from smir.windows.context import TOLERANCE, measure_context

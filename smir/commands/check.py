@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+from smir.classes import VOID
 from smir.commands.parsing import DataParser
-from smir.commands.tables import columns, percent
 from smir.data import SmirDataModule
 from smir.data.audit import LISTS, SPLITS, Audit, audit
 from smir.data.facts import Problem, legal
 from smir.errors import first_few
-from smir.preprocessing import VOID
+from smir.terminal import columns, percent
 
 SHOWN_VALUES = 40
 

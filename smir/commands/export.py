@@ -10,8 +10,8 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveFloat
 
-from smir.commands.tables import columns
 from smir.errors import ConfigError, RunError, first_few
+from smir.terminal import columns
 
 Format = Literal["weights", "encoder", "onnx", "pt2"]
 

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from smir.commands.tables import columns
 from smir.errors import ConfigError
+from smir.terminal import columns
 
 if TYPE_CHECKING:
     from smir.planning import Speed, Work

@@ -5,13 +5,13 @@ from typing import Literal
 
 from jsonargparse.typing import PositiveInt
 
+from smir.classes import VOID
 from smir.commands.parsing import DataParser
-from smir.commands.tables import columns, percent
 from smir.data import SmirDataModule
 from smir.data.facts import has_labels
 from smir.data.statistics import ChannelStatistics, Counts, channel_statistics, class_counts
 from smir.errors import DataError
-from smir.preprocessing import VOID
+from smir.terminal import columns, percent
 
 
 def stats(data: SmirDataModule, split: Literal["pool", "train"] = "pool", threads: PositiveInt | None = None) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from smir.data.decode import FORMATS
 from smir.data.pairs import MAX_ASPECT
-from smir.quiet import quiet
+from smir.terminal import quiet
 from smir.windows.options import VIEW
 
 MUCH_LARGER = 4

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image, ImageOps
 
+from smir.classes import UInt8
 from smir.errors import DataError, first_few
-from smir.preprocessing import UInt8
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 MAX_PIXELS = 2 * 89_478_485

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import UInt8
 from smir.data.base import SmirDataModule
 from smir.data.decode import read_image, read_label
 from smir.data.folder import Folder
 from smir.data.listing import Pair
 from smir.data.pairs import MAX_ASPECT
 from smir.errors import DataError, SmirError
-from smir.preprocessing import UInt8
 
 _STRIP = f"one side is more than {MAX_ASPECT} times the other, which makes a whole view too large; cut it into tiles"
 

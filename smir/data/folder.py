@@ -6,13 +6,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import Classes, UInt8
 from smir.data.base import SmirDataModule
 from smir.data.decode import list_images
 from smir.data.label_values import class_ids
 from smir.data.listing import Pair, Split
 from smir.data.lists import read_list
 from smir.errors import ConfigError, DataError, first_few
-from smir.preprocessing import Classes, UInt8
 from smir.seeding import seed_for
 
 

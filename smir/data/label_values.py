@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import VOID, UInt8
 from smir.errors import ConfigError, DataError
-from smir.preprocessing import VOID, UInt8
 
 _VALUES = 1 << 16
 """Label files hold 8 or 16 bits."""

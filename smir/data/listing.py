@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import Classes, UInt8
 from smir.data.budget import LabelBudget
 from smir.data.cache import ImageCache
 from smir.data.choice import Choice
@@ -17,7 +18,6 @@ from smir.data.pairs import Images, Labels
 from smir.data.predicted import ImagesToPredict
 from smir.data.screening import Screening
 from smir.errors import DataError, first_few, first_messages
-from smir.preprocessing import Classes, UInt8
 from smir.windows.options import PredictOptions
 
 Split = Literal["train", "val", "test"]

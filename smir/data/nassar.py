@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import Classes, UInt8
 from smir.data.decode import list_images
 from smir.data.label_values import class_ids
 from smir.data.listing import Pair, Split
 from smir.data.lists import files_by_stem, look_up, stem
 from smir.data.published import PublishedDataset
 from smir.errors import DataError
-from smir.preprocessing import Classes, UInt8
 
 TILES = "nassar/ortho_tiles"
 LABELLED = "nassar/tiled_dataset/train"

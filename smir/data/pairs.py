@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from smir.classes import UInt8
 from smir.data.cache import ImageCache
 from smir.data.decode import image_size, read_image, read_label
 from smir.data.files import FileList
@@ -17,7 +18,7 @@ from smir.data.transforms import Transform
 from smir.data.visits import Visit
 from smir.errors import DataError
 from smir.masking import MaskPolicy
-from smir.preprocessing import Preprocessing, UInt8
+from smir.preprocessing import Preprocessing
 from smir.seeding import generator_for
 
 Sample = dict[str, Tensor | int | float]

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import VOID, Classes, UInt8
 from smir.data.label_values import by_table
 from smir.data.listing import Pair, Split
 from smir.data.lists import files_by_stem, look_up, shuffled, stem
 from smir.data.published import PublishedDataset
 from smir.errors import DataError
-from smir.preprocessing import VOID, Classes, UInt8
 
 DEVKIT = "pascal/VOCtrainvaltest/VOCdevkit"
 YEARS = ("VOC2012", "VOC2007")

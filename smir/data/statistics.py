@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import UInt8
 from smir.data.base import SmirDataModule
 from smir.data.decode import read_image, read_label
 from smir.data.listing import Pair
 from smir.data.walk import in_parallel
 from smir.errors import DataError
-from smir.preprocessing import UInt8
 
 Counts = npt.NDArray[np.int64]
 

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from lightning.pytorch.utilities import rank_zero_warn
 
+from smir.classes import Classes, UInt8
 from smir.data.decode import read_label
 from smir.data.label_values import by_table
 from smir.data.listing import Pair, Split
 from smir.data.lists import cut, files_by_stem, look_up, shuffled, stem
 from smir.data.published import PublishedDataset
 from smir.errors import ConfigError, DataError, first_few
-from smir.preprocessing import Classes, UInt8
-from smir.progress import progress
+from smir.terminal import progress
 
 FOLDER = "sugarbeets/ijrr_sugarbeets_2016_annotations"
 IMAGES, LABELS = "images/rgb", "annotations/dlp/iMapCleaned"

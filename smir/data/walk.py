@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from smir.progress import progress
+from smir.terminal import progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

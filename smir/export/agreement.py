@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
+from smir.classes import UInt8
 from smir.errors import CheckpointError
 from smir.network import PAD_MULTIPLE
-from smir.preprocessing import UInt8
 from smir.segmentation import SegmentationModule
 
 Logits = npt.NDArray[np.float32]

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch.export import ExportedProgram
 
+from smir.classes import UInt8
 from smir.errors import CheckpointError, ConfigError
 from smir.export import card, pt2_file, scripts, smp_files, timm_file
 from smir.export.agreement import compare, padded_shape, share_of_equal_labels
@@ -17,7 +18,6 @@ from smir.export.card import ExportedFile
 from smir.export.program import Size, export_program
 from smir.export.source import Source
 from smir.network import PAD_MULTIPLE, SmpNetwork
-from smir.preprocessing import UInt8
 from smir.segmentation import SegmentationModule
 
 Format = Literal["weights", "encoder", "onnx", "pt2"]

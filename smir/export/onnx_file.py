@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 
 from smir.errors import CheckpointError
 from smir.export.agreement import Exported
-from smir.quiet import quiet
+from smir.terminal import quiet
 
 NAME, SCRIPT = "model.onnx", "run_onnx.py"
 

@@ -6,8 +6,8 @@ from torch.export import Dim, ExportedProgram
 
 from smir.errors import CheckpointError
 from smir.network import PAD_MULTIPLE
-from smir.quiet import quiet
 from smir.segmentation import SegmentationModule
+from smir.terminal import quiet
 
 STRIDE = 32
 """Height and width that a program takes are multiples of this."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from smir.preprocessing import UInt8
+from smir.classes import UInt8
 
 SIDE = 160
 """Pixels of the side that a small picture is enlarged to."""

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from smir.classes import VOID, UInt8
 from smir.errors import RunError
 from smir.inspect.crops import around, enlarged, outlined
 from smir.inspect.ranking import Top
@@ -18,7 +19,6 @@ from smir.iou import iou_from_confusion
 from smir.overlays import blend
 from smir.pages.markup import data_uri
 from smir.pictures import heat_map
-from smir.preprocessing import VOID, UInt8
 from smir.segmentation import SegmentationModule
 
 REGION_COLUMNS = (

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from smir.classes import UInt8
 from smir.errors import RunError
 from smir.inspect.crops import around, outlined
 from smir.inspect.ranking import Histogram, Top
@@ -18,7 +19,6 @@ from smir.network import padded_forward
 from smir.pages.markup import data_uri
 from smir.patches import PatchGrid
 from smir.pictures import colors
-from smir.preprocessing import UInt8
 from smir.reconstruction import ReconstructionModule
 from smir.scoring import Scored, score_views
 from smir.seeding import generator_for

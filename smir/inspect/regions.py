@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from smir.preprocessing import VOID, UInt8
+from smir.classes import VOID, UInt8
 
 THINNEST = 3
 """Pixels; what is thinner is the seam that every border has."""

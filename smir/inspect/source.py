@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from smir.classes import Classes, UInt8
 from smir.data import SmirDataModule
 from smir.data.decode import list_images
 from smir.data.files import FileList
 from smir.data.pairs import Images, Labels
 from smir.errors import ConfigError, DataError
-from smir.preprocessing import Classes, UInt8
 from smir.trained import same_classes
 
 Split = Literal["pool", "train", "val", "test"]

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smir.classes import UInt8
 from smir.data.decode import image_size
 from smir.data.walk import cores
 from smir.errors import DataError
 from smir.inspect.source import Source
-from smir.preprocessing import Preprocessing, UInt8
-from smir.progress import progress
+from smir.preprocessing import Preprocessing
+from smir.terminal import progress
 
 AHEAD = 2
 """Batches that are decoded while another is worked on."""

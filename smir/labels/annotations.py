@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from smir.classes import UInt8
 from smir.errors import DataError
 from smir.labels.classes import ClassTable
 from smir.labels.shapes import Shape
-from smir.preprocessing import UInt8
 
 
 @dataclass(frozen=True)

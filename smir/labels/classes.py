@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from smir.classes import VOID
 from smir.errors import ConfigError, DataError, first_few
-from smir.preprocessing import VOID
 
 BACKGROUND = "background"
 NOT_LABELLED = ("void", "ignore", "unlabelled", "unlabeled")

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import UInt8
 from smir.data.decode import label_kind, read_image, read_label
 from smir.data.walk import in_parallel
 from smir.errors import DataError, first_few
 from smir.labels.classes import ClassTable
-from smir.preprocessing import UInt8
 
 COLOR_LIST = "labelmap.txt"
 MOST_VALUES = 64

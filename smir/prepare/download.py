@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from smir.errors import DataError
-from smir.progress import progress
+from smir.terminal import progress
 
 _BLOCK = 1 << 20
 _TIMEOUT = 60  # seconds without an answer

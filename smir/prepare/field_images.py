@@ -14,7 +14,7 @@ from smir.data.lists import stem
 from smir.data.walk import in_parallel
 from smir.errors import DataError
 from smir.prepare.tiling import RECORD_NAME, tile_image
-from smir.progress import progress
+from smir.terminal import progress
 
 TILE_PREFIX = "tile_"
 _NOT_READ = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2")

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from smir.commands.tables import percent
+from smir.classes import VOID, UInt8
 from smir.data.walk import in_parallel
 from smir.errors import DataError, first_few
 from smir.labels.annotations import Annotated, Annotations, draw
@@ -16,7 +16,7 @@ from smir.labels.mask_classes import of_masks
 from smir.labels.masks import MaskFiles
 from smir.labels.matching import ImageNames, told_apart
 from smir.prepare.records import write_png
-from smir.preprocessing import VOID, UInt8
+from smir.terminal import percent
 
 Sizes = Mapping[str, tuple[int, int]]
 Counts = dict[str, npt.NDArray[np.int64]]

@@ -9,15 +9,14 @@ import rasterio
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
+from smir.classes import VOID
 from smir.data.choice import is_tiff
 from smir.data.decode import read_label
 from smir.errors import DataError
 from smir.prepare.field_labels import FieldLabels
 from smir.prepare.field_tiles import Tiles
 from smir.prepare.records import write_png
-from smir.preprocessing import VOID
-from smir.progress import progress
-from smir.quiet import quiet
+from smir.terminal import progress, quiet
 from smir.windows.sources import Bool
 
 

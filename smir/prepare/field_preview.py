@@ -5,10 +5,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from smir.classes import VOID, Classes, UInt8
 from smir.data.decode import read_image, read_label
 from smir.overlays import entries, evenly, sheet, small_overlay
 from smir.prepare.records import write_png
-from smir.preprocessing import VOID, Classes, UInt8
 
 MOST = 6
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from smir.commands.tables import columns, percent
+from smir.classes import VOID
 from smir.prepare.field_labels import FieldLabels
 from smir.prepare.splits import Members
-from smir.preprocessing import VOID
+from smir.terminal import columns, percent
 
 FEW = 10
 """Labelled images below which figures are mostly chance."""

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import VOID
 from smir.data.decode import read_label
 from smir.data.lists import stem
 from smir.data.walk import in_parallel
@@ -15,7 +16,6 @@ from smir.prepare.field_images import TILE_PREFIX, link_images, recorded
 from smir.prepare.field_labels import FieldLabels, Sizes
 from smir.prepare.records import write_png
 from smir.prepare.tiling import names_of_tiles, tile_image
-from smir.preprocessing import VOID
 
 
 @dataclasses.dataclass(frozen=True)

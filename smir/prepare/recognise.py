@@ -7,7 +7,7 @@ from pathlib import Path
 from smir.errors import DataError
 from smir.prepare.archives import BROKEN, UnsafeArchive, read_archive
 from smir.prepare.parts import Part, Source
-from smir.progress import progress
+from smir.terminal import progress
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from smir.errors import DataError
 from smir.prepare.archives import BROKEN, is_archive, read_archive
 from smir.prepare.parts import Source
 from smir.prepare.recognise import Plan, damaged, examine
-from smir.progress import progress
+from smir.terminal import progress
 
 STAGING = ".unpacking"
 _BLOCK = 1 << 20

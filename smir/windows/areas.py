@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from smir.preprocessing import VOID, Classes, UInt8
+from smir.classes import VOID, Classes, UInt8
 
 HEADER = ("image", "class", "id", "pixels", "share", "square_metres")
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from smir.classes import UInt8
 from smir.errors import CheckpointError
-from smir.preprocessing import UInt8
 from smir.windows.options import BLOCK
 from smir.windows.sources import Source, read_blocks
 from smir.windows.sweep import Forward

@@ -10,9 +10,9 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
+from smir.classes import UInt8
 from smir.errors import DataError
-from smir.preprocessing import UInt8
-from smir.quiet import quiet
+from smir.terminal import quiet
 from smir.windows.ground import Ground
 from smir.windows.sources import Bool, Source
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from smir.data.choice import is_georeferenced, is_tiff
 from smir.errors import ConfigError, DataError
-from smir.quiet import quiet
+from smir.terminal import quiet
 from smir.windows.sources import Source
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import rasterio
 
 from smir.errors import DataError
-from smir.quiet import quiet
+from smir.terminal import quiet
 
 _TOLERANCE = 0.5
 """Pixels by which two grids may lie apart: programs round, or mean the middle of a pixel."""

@@ -4,7 +4,7 @@ import struct
 import zlib
 from typing import IO
 
-from smir.preprocessing import UInt8
+from smir.classes import UInt8
 
 
 class PalettePng:

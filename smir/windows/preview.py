@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import Classes, UInt8
 from smir.overlays import Entry, blend, legend, stacked
-from smir.preprocessing import Classes, UInt8
 from smir.windows.areas import Areas
 from smir.windows.sweep import Tile
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from smir.atomic import placing, replacing
-from smir.preprocessing import VOID, Classes, UInt8
-from smir.quiet import quiet
+from smir.classes import VOID, Classes, UInt8
+from smir.terminal import quiet
 from smir.windows.opening import has_rasterio
 from smir.windows.png import PalettePng
 from smir.windows.segment import probabilities_of

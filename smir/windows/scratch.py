@@ -15,9 +15,9 @@ import numpy as np
 import pyvips
 from tqdm import tqdm
 
+from smir.classes import UInt8
 from smir.data.decode import can_hold
 from smir.errors import DataError, RunError
-from smir.preprocessing import UInt8
 from smir.windows.sources import Bool, Source
 
 _LOADERS = {

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from smir.preprocessing import VOID, Preprocessing, UInt8
-from smir.progress import progress
+from smir.classes import VOID, UInt8
+from smir.preprocessing import Preprocessing
+from smir.terminal import progress
 from smir.windows.context import TOLERANCE, Context, measure_context
 from smir.windows.layout import WINDOW, Side, usual_window
 from smir.windows.options import BLOCK, PredictOptions, block_unit

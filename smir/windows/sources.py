@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from smir.preprocessing import UInt8
+from smir.classes import UInt8
 from smir.windows.options import BLOCK
 
 if TYPE_CHECKING:

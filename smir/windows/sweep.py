@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from smir.preprocessing import UInt8
+from smir.classes import UInt8
 from smir.windows.layout import Side
 from smir.windows.options import BLOCK
 from smir.windows.sources import Bool, Source, read_blocks

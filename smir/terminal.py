@@ -1,0 +1,92 @@
+"""What people see in a terminal: progress bars, lines between them, tables; and silence where a library only chats."""
+
+import contextlib
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+LOG_SECONDS = 10
+TERMINAL_SECONDS = 0.2
+
+
+class Pulse:
+    """Says when a bar may move again.
+
+    Args:
+        seconds: The least time between two moves; default: a fifth of a second in a terminal, ten seconds in a log.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        default = TERMINAL_SECONDS if sys.stdout.isatty() else LOG_SECONDS
+        self._seconds = default if seconds is None else seconds
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether so much time has passed since it last said yes."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
+def progress(items: Iterable[Any] | None, title: str, total: int | None = None, **options: Any) -> "tqdm[Any]":
+    """Returns a bar of tqdm on stderr.
+
+    Args:
+        items: What to walk through; None for a bar that is moved by hand.
+        title: Text before the bar.
+        total: Length, where the items do not have one.
+        options: Others of tqdm.
+    """
+    if not sys.stderr.isatty():  # a log keeps every state of a bar, and of short work needs none
+        options |= {"mininterval": LOG_SECONDS, "delay": LOG_SECONDS}
+    return tqdm(items, title, total, **options)
+
+
+def say(text: str) -> None:
+    """Logs a line on rank 0, above the progress bars instead of into them."""
+    from lightning.pytorch.utilities import rank_zero_info  # slow to import, and tables need nothing of it
+
+    with tqdm.external_write_mode(file=sys.stderr):
+        rank_zero_info(text)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns rows as lines of aligned columns: the first and the last to the left, those between to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in (0, len(widths) - 1) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def percent(count: int, total: int) -> str:
+    """Returns a share in percent with three digits after the point; `-` of nothing."""
+    return f"{100 * count / total:.3f} %" if total else "-"
+
+
+_one_at_a_time = threading.RLock()
+
+
+@contextlib.contextmanager
+def quiet(category: type[Warning] = Warning) -> Iterator[None]:
+    """Holds back the warnings of one kind; `warnings.catch_warnings` that threads may use.
+
+    The filters belong to the whole process, and are put back as they were found. Of two threads that overlap, the
+    later one would find those of the other, and leave them behind for good: no warning would be seen any more.
+
+    Args:
+        category: The kind of warnings, with all kinds below it.
+    """
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category)
+        yield
