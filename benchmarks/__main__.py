@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from smir.allocator import keep_freed_memory
+from smir.files.memory import keep_freed_memory
 
 HERE = Path(__file__).parent
 RESULTS, DOCUMENT = HERE / "results.json", HERE.parent / "docs" / "benchmarks.md"

@@ -55,7 +55,7 @@ def _kilobytes(process: int, *fields: str) -> int:
 
 
 def _main(number: int) -> None:
-    from smir.allocator import keep_freed_memory
+    from smir.files.memory import keep_freed_memory
 
     keep_freed_memory()
     from smir.classes import UInt8

@@ -53,7 +53,7 @@ def _allocator() -> str:
     except (OSError, AttributeError):
         return "not glibc's"
     version.restype = ctypes.c_char_p
-    return f"glibc {version().decode()}, thresholds raised by smir.allocator, for the baselines too"
+    return f"glibc {version().decode()}, thresholds raised by smir.files.memory, for the baselines too"
 
 
 def _git(*words: str) -> str:

@@ -146,7 +146,7 @@ def _user_error(error: BaseException | None) -> SmirError | None:
 
 def _run_training(args: list[str], packages: Sequence[str], given: Sequence[str]) -> None:
     """Runs one of Lightning's commands; `given` are its words before the files that they include were put in."""
-    from smir.allocator import keep_freed_memory
+    from smir.files.memory import keep_freed_memory
     from smir.guarded import trust_only
 
     trust_only(packages)

@@ -16,8 +16,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
-from smir.atomic import replacing
 from smir.errors import CheckpointError
+from smir.files.atomic import replacing
 from smir.runs import DAMAGED, LAST, PREVIOUS
 from smir.training import SmirModule
 from smir.weights import read_checkpoint

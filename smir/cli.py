@@ -12,10 +12,10 @@ from lightning.pytorch.cli import ArgsType
 from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
-from smir.atomic import write_atomically
 from smir.configured import Parser
 from smir.errors import ConfigError
 from smir.evaluating import EvaluatingCLI
+from smir.files.atomic import write_atomically
 from smir.launch import agree_on_run, global_rank
 from smir.provenance import checked, origin_of, weights_fingerprint
 from smir.recipes import in_force, recipe_of

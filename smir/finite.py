@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from smir.atomic import replacing
 from smir.data.visits import Visit
 from smir.distributed import gather, ranks
 from smir.errors import CheckpointError, RunError, first_few
+from smir.files.atomic import replacing
 from smir.seeding import seed_for
 from smir.tracking import run_folder
 from smir.training import SmirModule

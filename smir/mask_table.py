@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import BoolTensor, Tensor
 
-from smir.atomic import replacing
 from smir.errors import CheckpointError, ConfigError
+from smir.files.atomic import replacing
 from smir.patches import PatchGrid
 
 FORMAT = 1

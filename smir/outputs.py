@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from smir.atomic import write_atomically
+from smir.files.atomic import write_atomically
 from smir.masking import HardestMask
 from smir.pictures import overlay_panel, reconstruction_panel
 from smir.reconstruction import ReconstructionModule

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from smir.classes import VOID, Classes, UInt8
-from smir.labels.renamed import same
+from smir.files.names import same
 
 BOX = (360, 270)
 """Width and height in pixels of a picture of a sheet."""

@@ -10,16 +10,16 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
 
-from smir.atomic import write_atomically
 from smir.classes import UInt8
 from smir.data.decode import read_image, read_label
 from smir.distributed import gather, patient_group
 from smir.errors import DataError
+from smir.files.atomic import write_atomically
+from smir.files.pictures import write_image
 from smir.outputs import RECORDS
 from smir.overlays import entries, evenly, sheet, small_overlay
 from smir.segmentation import SegmentationModule
 from smir.terminal import columns
-from smir.tracking import write_image
 from smir.windows.areas import HEADER, Areas, areas_csv, total
 from smir.windows.predictor import WindowPredictor, check_extras
 from smir.windows.products import probability_tiff

@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from smir.atomic import remove_unfinished, write_atomically
 from smir.errors import RunError, first_few
+from smir.files.atomic import remove_unfinished, write_atomically
 from smir.recipes import differences, digest
 
 RECORD = "run.json"

@@ -19,8 +19,9 @@ from lightning.pytorch.callbacks import EarlyStopping
 from PIL import Image
 from torch import Tensor
 
-from smir.atomic import replacing, write_atomically
 from smir.classes import UInt8
+from smir.files.atomic import write_atomically
+from smir.files.pictures import write_image
 from smir.runs import read_json
 
 PACKAGES = (
@@ -116,12 +117,6 @@ def save_picture_as(trainer: Trainer, path: Path, picture: UInt8) -> None:
         if hasattr(logger, "log_image"):
             name = f"{path.parent.name}/{path.stem}"
             logger.log_image(key=name, images=[str(path)], step=trainer.global_step)
-
-
-def write_image(path: Path, image: Image.Image) -> None:
-    """Writes a PNG so that a kill leaves no part of it."""
-    with replacing(path) as file:
-        image.save(file, format="PNG")
 
 
 def save_image_list(folder: Path, names: Iterable[str]) -> None:

@@ -21,8 +21,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers.wandb import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
-from smir.atomic import write_atomically
 from smir.errors import ConfigError, RunError
+from smir.files.atomic import write_atomically
 from smir.launch import global_rank
 from smir.signals import Stopped
 from smir.wandb_options import WandbOptions, sweep_run

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from smir.data.room import Room
 from smir.errors import ConfigError
+from smir.files.disk_room import Room
 from smir.preprocessing import Preprocessing
 
 Pixels = npt.NDArray[Any]

@@ -15,10 +15,10 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
-from smir.atomic import write_atomically
 from smir.data.files import FileList
 from smir.data.walk import in_parallel
 from smir.errors import ConfigError, DataError, first_few, first_messages
+from smir.files.atomic import write_atomically
 
 RECORD = "skipped.json"
 FORMAT = 1

@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from smir.atomic import TEMPORARY, remove_unfinished, replacing, write_atomically
 from smir.errors import RunError, first_few
+from smir.files.atomic import TEMPORARY, remove_unfinished, replacing, write_atomically
 from smir.inspect.look import SCRIPT, STYLE
 from smir.inspect.parts import left_out
 from smir.inspect.walk import Walk

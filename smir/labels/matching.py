@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from smir.data.lists import stem
 from smir.errors import DataError, first_few
-from smir.labels.renamed import before_upload, common_ending, same, uploaded
+from smir.files.names import same
+from smir.labels.renamed import before_upload, common_ending, uploaded
 
 
 class ImageNames:

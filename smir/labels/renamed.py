@@ -1,18 +1,14 @@
 """What annotation tools make of the names of images."""
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable
+
+from smir.files.names import same
 
 _ROBOFLOW = re.compile(r"(.+?)(?:_(?:jpe?g|png|tiff?|bmp|webp))+\.rf\.\w+", re.IGNORECASE)
 """`IMG_1.JPG` becomes `IMG_1_JPG.rf.<hash>.jpg`."""
 _LABEL_STUDIO = re.compile(r"[0-9a-f]{8}-(.+)")
 """`IMG_1.JPG` becomes `<8 hex digits>-IMG_1.JPG`, and `a (1).JPG` `<8 hex digits>-a_1.JPG`."""
-
-
-def same(name: str) -> str:
-    """Writes a name with composed letters: macOS takes `ä` apart, other systems do not, and both look alike."""
-    return unicodedata.normalize("NFC", name)
 
 
 def before_upload(stem: str) -> str:

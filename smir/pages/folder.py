@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from smir.atomic import write_atomically
+from smir.files.atomic import write_atomically
 
 _OWN = re.compile(r"((tables|figures)/)?\w[\w.-]*")
 

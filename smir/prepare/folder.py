@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smir.atomic import write_atomically
 from smir.data.decode import IMAGE_SUFFIXES, image_size, list_images
 from smir.data.lists import write_list
 from smir.errors import DataError
+from smir.files.atomic import write_atomically
 from smir.labels.annotations import Annotations
 from smir.labels.masks import MaskFiles, read_masks
 from smir.labels.matching import ImageNames

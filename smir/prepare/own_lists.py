@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from smir.atomic import write_atomically
+from smir.files.atomic import write_atomically
 from smir.prepare.parts import Source
 from smir.runs import file_digest
 

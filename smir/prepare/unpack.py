@@ -15,8 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from smir.atomic import write_atomically
 from smir.errors import DataError
+from smir.files.atomic import write_atomically
 from smir.prepare.archives import BROKEN, is_archive, read_archive
 from smir.prepare.parts import Source
 from smir.prepare.recognise import Plan, damaged, examine

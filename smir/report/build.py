@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from smir.atomic import write_atomically
+from smir.files.atomic import write_atomically
 from smir.pages.folder import OwnFiles
 from smir.report.ablation_section import ablation_section
 from smir.report.budget_section import budget_section

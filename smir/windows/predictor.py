@@ -7,9 +7,9 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 
-from smir.atomic import replacing
 from smir.classes import Classes
 from smir.errors import ConfigError
+from smir.files.atomic import replacing
 from smir.preprocessing import Preprocessing
 from smir.windows.areas import Areas
 from smir.windows.opening import has_rasterio, open_source

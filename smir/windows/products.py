@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from smir.atomic import placing, replacing
 from smir.classes import VOID, Classes, UInt8
+from smir.files.atomic import placing, replacing
 from smir.terminal import quiet
 from smir.windows.opening import has_rasterio
 from smir.windows.png import PalettePng

@@ -55,7 +55,7 @@ def before(owner, method, name):
 
 def _watch_files():
     """Moments of a file that is written: half there, whole but not yet in its place, in its place."""
-    import smir.atomic
+    import smir.files.atomic
 
     fsync, replace = os.fsync, Path.replace
 
@@ -76,7 +76,7 @@ def _watch_files():
         reach(f"{Path(target).name} in place")
         return result
 
-    smir.atomic.os = type("os", (), {**vars(os), "fsync": staticmethod(half)})
+    smir.files.atomic.os = type("os", (), {**vars(os), "fsync": staticmethod(half)})
     Path.replace = renamed
 
 
