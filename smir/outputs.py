@@ -12,7 +12,8 @@ from torch import Tensor
 
 from smir.files.atomic import write_atomically
 from smir.masking import HardestMask
-from smir.pictures import overlay_panel, reconstruction_panel
+from smir.pages.panels import overlay_panel
+from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
 from smir.runs import read_json
 from smir.scoring import score_views

@@ -17,7 +17,7 @@ from smir.errors import DataError
 from smir.files.atomic import write_atomically
 from smir.files.pictures import write_image
 from smir.outputs import RECORDS
-from smir.overlays import entries, evenly, sheet, small_overlay
+from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.segmentation import SegmentationModule
 from smir.terminal import columns
 from smir.windows.areas import HEADER, Areas, areas_csv, total

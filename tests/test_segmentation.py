@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from smir.classes import VOID, Classes
 from smir.network import UNetStride4
-from smir.pictures import CAPTION, GAP, overlay_panel
+from smir.pages.panels import CAPTION, GAP, overlay_panel
 from smir.preprocessing import Preprocessing
 from smir.segmentation import SegmentationModule
 

@@ -16,9 +16,9 @@ from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
 from smir.inspect.walk import View, stacked
 from smir.iou import iou_from_confusion
-from smir.overlays import blend
 from smir.pages.markup import data_uri
-from smir.pictures import heat_map
+from smir.pages.overlays import blend
+from smir.pages.panels import heat_map
 from smir.segmentation import SegmentationModule
 
 REGION_COLUMNS = (

@@ -8,8 +8,8 @@ from smir.inspect.losses import PATCHES_OF_AN_IMAGE, ImageLoss, PatchLosses, Sho
 from smir.inspect.parts import Cell, Links, facts, number, pictures, scale, section, table, tile
 from smir.inspect.ranking import Histogram
 from smir.pages.markup import data_uri, escaped, plot
+from smir.pages.panels import heat_map
 from smir.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, tick_text
-from smir.pictures import heat_map
 
 BARS = 40
 HEIGHT, TOP, BOTTOM = 230, 46, 190

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smir.pages.markup import escaped
-from smir.pictures import heat_map
+from smir.pages.panels import heat_map
 
 ROWS = 500
 """Rows of a table on a page; a CSV has all."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import Classes, UInt8
-from smir.overlays import Entry, blend, legend, stacked
+from smir.pages.overlays import Entry, blend, legend, stacked
 from smir.windows.areas import Areas
 from smir.windows.sweep import Tile
 
