@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.datasets import CITYSCAPES, pool, write_images
 from benchmarks.measure import Row, now, summary
-from smir.losses import ReconstructionLoss
-from smir.network import UNetStride4
+from smir.method.losses import ReconstructionLoss
+from smir.models.networks import UNetStride4
 
 BATCH, ROUNDS, STEPS = 128, 5, 20
 SUPPLY, SHARE = "images per second of the loader over those of a bfloat16 step", "share of the card's bfloat16 peak"

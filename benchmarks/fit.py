@@ -14,8 +14,8 @@ from torch import Tensor
 from benchmarks.datasets import write_images
 from benchmarks.measure import Row, Times, now, seconds
 from smir.__main__ import main
-from smir.losses import ReconstructionLoss
-from smir.network import SmpNetwork
+from smir.method.losses import ReconstructionLoss
+from smir.models.networks import SmpNetwork
 from smir.reconstruction import ReconstructionModule
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}

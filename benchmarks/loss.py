@@ -7,8 +7,8 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from benchmarks.measure import Row, seconds, take_turns
-from smir.losses import ReconstructionLoss
-from smir.network import SmpNetwork
+from smir.method.losses import ReconstructionLoss
+from smir.models.networks import SmpNetwork
 
 BATCH, SIZE = 8, 256
 SHARE = "L1 + MS-SSIM forward and backward, share of a bfloat16 step"

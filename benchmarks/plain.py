@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from smir.patches import PatchGrid
+from smir.method.patches import PatchGrid
 
 library_ssim = pytorch_msssim.SSIM(data_range=1, channel=3, win_size=3)
 """SSIM of two patches (1, 3, h, w), a scalar: what the authors' program takes, made once as there."""

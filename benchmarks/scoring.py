@@ -10,10 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import Row, Times, seconds, take_turns
 from benchmarks.plain import lean_ssim, score_image
-from smir.masking import RandomMask
-from smir.network import SmpNetwork
+from smir.method.masking import RandomMask
+from smir.method.scoring import score_views
+from smir.models.networks import SmpNetwork
 from smir.reconstruction import ReconstructionModule
-from smir.scoring import score_views
 from smir.seeding import generator_for
 
 SIZE, SAMPLES = 256, 5

@@ -7,9 +7,9 @@ from pathlib import Path
 from benchmarks.datasets import photograph
 from benchmarks.measure import Row
 from benchmarks.plain import write_masked_image
-from smir.mask_table import MaskTable
-from smir.masking import RandomMask
-from smir.patches import PatchGrid
+from smir.method.mask_table import MaskTable
+from smir.method.masking import RandomMask
+from smir.method.patches import PatchGrid
 from smir.seeding import generator_for
 
 IMAGES = 2500  # a stage of Cityscapes

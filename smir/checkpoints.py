@@ -18,9 +18,9 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.errors import CheckpointError
 from smir.files.atomic import replacing
+from smir.models.weight_files import read_checkpoint
 from smir.runs import DAMAGED, LAST, PREVIOUS
 from smir.training import SmirModule
-from smir.weights import read_checkpoint
 
 
 class RunCheckpoint(ModelCheckpoint):

@@ -12,10 +12,10 @@ from smir.data.predicted import refuse_bad_headers
 from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.launch import global_rank
+from smir.method.preprocessing import Preprocessing
 from smir.next_step import figures
 from smir.outputs import TestRecord, result_folder
 from smir.predictions import PredictionWriter
-from smir.preprocessing import Preprocessing
 from smir.provenance import checked, find_checkpoint
 from smir.recipes import digest, in_force, recipe_of
 from smir.run_options import RunOptions

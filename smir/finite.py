@@ -15,10 +15,10 @@ from smir.data.visits import Visit
 from smir.distributed import gather, ranks
 from smir.errors import CheckpointError, RunError, first_few
 from smir.files.atomic import replacing
+from smir.models.weight_files import read_checkpoint
 from smir.seeding import seed_for
 from smir.tracking import run_folder
 from smir.training import SmirModule
-from smir.weights import read_checkpoint
 
 FOLDER = "bad-numbers"
 STEPS_ON_GPU = 50

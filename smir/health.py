@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from smir.masking import MaskPolicy, RampMask
+from smir.method.masking import MaskPolicy, RampMask
 from smir.terminal import say
 from smir.training import SmirModule
 

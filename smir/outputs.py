@@ -11,12 +11,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from smir.files.atomic import write_atomically
-from smir.masking import HardestMask
+from smir.method.masking import HardestMask
+from smir.method.scoring import score_views
 from smir.pages.panels import overlay_panel
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
 from smir.runs import read_json
-from smir.scoring import score_views
 from smir.segmentation import SegmentationModule
 from smir.tracking import plain, save_picture, save_picture_as
 

@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from smir.classes import UInt8
+from smir.method.preprocessing import Preprocessing
+from smir.method.scoring import Scored
 from smir.pages.panels import heat_map, panel
-from smir.preprocessing import Preprocessing
-from smir.scoring import Scored
 
 
 def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, chosen: Tensor) -> UInt8:

@@ -15,11 +15,12 @@ from torch.optim import Adam
 from smir.cli import SmirCLI, run_cli
 from smir.data.base import SmirDataModule
 from smir.data.expected import expected_counts
-from smir.data.visits import SingleStage, Stages, TrainSampler
+from smir.data.visits import TrainSampler
 from smir.errors import ConfigError, DataError
 from smir.includes import expand_includes
-from smir.losses import ReconstructionLoss
-from smir.network import Network
+from smir.method.losses import ReconstructionLoss
+from smir.method.stages import SingleStage, Stages
+from smir.models.networks import Network
 from smir.run_options import RunOptions
 
 MEASURED_SECONDS = 10.0

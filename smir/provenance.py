@@ -7,12 +7,12 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from smir.errors import CheckpointError, first_few
+from smir.models.weight_files import read_checkpoint
 from smir.runs import DONE, Identity, file_digest, read_record, run_of_checkpoint
 from smir.segmentation import SegmentationModule
 from smir.tracking import commit
 from smir.trained import same_classes
 from smir.training import SmirModule
-from smir.weights import read_checkpoint
 
 
 def checked(path: Path, model: SmirModule) -> dict[str, Any]:

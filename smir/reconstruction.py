@@ -8,10 +8,10 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from smir.classes import UInt8
-from smir.losses import ReconstructionLoss
-from smir.network import build_network
-from smir.preprocessing import Preprocessing
-from smir.scoring import score_views
+from smir.method.losses import ReconstructionLoss
+from smir.method.preprocessing import Preprocessing
+from smir.method.scoring import score_views
+from smir.models.networks import build_network
 from smir.training import SmirModule
 
 RGB = 3

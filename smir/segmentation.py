@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from smir.classes import VOID, Classes, UInt8
-from smir.iou import ConfusionMatrix, iou_from_confusion
-from smir.network import build_network, padded_forward
-from smir.preprocessing import Preprocessing
+from smir.method.padding import padded_forward
+from smir.method.preprocessing import Preprocessing
+from smir.models.iou import ConfusionMatrix, iou_from_confusion
+from smir.models.networks import build_network
 from smir.training import SmirModule
 from smir.windows.options import PredictOptions
 from smir.windows.segment import labels_of, plan

@@ -18,19 +18,19 @@ from smir.data.sizes import refuse_thin_patches
 from smir.distributed import gather, sync_buffers
 from smir.errors import CheckpointError, ConfigError, RunError
 from smir.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
-from smir.mask_table import MaskTable, save_scores
-from smir.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
-from smir.patches import PatchGrid
+from smir.method.mask_table import MaskTable, save_scores
+from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
+from smir.method.patches import PatchGrid
+from smir.method.scoring import Scored, ScoredPatches, score_views
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
-from smir.scoring import Scored, ScoredPatches, score_views
 from smir.seeding import generator_for
 from smir.terminal import say
 from smir.tracking import run_folder, save_image_list, save_picture
 
 if TYPE_CHECKING:
     from smir.data.base import SmirDataModule
-    from smir.data.visits import Stages
+    from smir.method.stages import Stages
 
 
 class SelectiveMasking(Callback):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from smir.errors import CheckpointError, ConfigError
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
 
 
 def preprocessing_in(record: dict[str, Any], path: Path) -> Preprocessing:

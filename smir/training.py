@@ -14,19 +14,12 @@ from typing_extensions import Self
 
 from smir.distributed import sync_buffers
 from smir.errors import CheckpointError, ConfigError, first_few
-from smir.network import Network, UNetStride4
-from smir.preprocessing import Preprocessing
-from smir.schedules import warmup_cosine
+from smir.method.preprocessing import Preprocessing
+from smir.method.schedule import warmup_cosine
+from smir.models.networks import Network, UNetStride4
+from smir.models.weight_files import FORMAT, check_format, check_paths, read_checkpoint
+from smir.models.weights import LoadReport, load_imagenet, load_pretrained
 from smir.seeding import seed_for
-from smir.weights import (
-    FORMAT,
-    LoadReport,
-    check_format,
-    check_paths,
-    load_imagenet,
-    load_pretrained,
-    read_checkpoint,
-)
 
 if TYPE_CHECKING:
     from smir.data.base import SmirDataModule

@@ -9,7 +9,7 @@ from smir.prepare.tiling import tile_image
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 TINY_NETWORK = [
-    "--model.network=smir.network.UNetStride4",
+    "--model.network=smir.models.networks.UNetStride4",
     "--model.network.encoder=tu-mobilenetv3_small_100",
     "--model.network.decoder_channels=[16,16,16]",
 ]

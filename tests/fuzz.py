@@ -47,15 +47,15 @@ from smir.errors import SmirError
 from smir.labels.annotations import Annotations, draw
 from smir.labels.classes import of_categories
 from smir.labels.recognise import read_labels
-from smir.mask_table import MaskTable, load_arrays, save_scores
-from smir.network import UNetStride4
-from smir.patches import PatchGrid
-from smir.preprocessing import Preprocessing
+from smir.method.mask_table import MaskTable, load_arrays, save_scores
+from smir.method.patches import PatchGrid
+from smir.method.preprocessing import Preprocessing
+from smir.models.networks import UNetStride4
+from smir.models.weights import load_pretrained
 from smir.provenance import checked, weights_fingerprint
 from smir.reconstruction import ReconstructionModule
 from smir.runs import read_record
 from smir.trust import PACKAGES, scan_file
-from smir.weights import load_pretrained
 from smir.windows.opening import look_through
 from smir.windows.options import PredictOptions
 from smir.windows.predictor import WindowPredictor

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 
 from smir.data import Nassar
-from smir.network import UNetStride4
+from smir.models.networks import UNetStride4
 from smir.reconstruction import ReconstructionModule
 from smir.selective import SelectiveMasking
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from smir.data.cache import open_cache
 from smir.data.decode import read_image, read_label
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
 
 VIEW = 64  # so that images are kept at 128 pixels at most
 

@@ -18,8 +18,8 @@ from torch._utils import ExceptionWrapper
 
 from smir.__main__ import main, plain_message
 from smir.errors import DataError
-from smir.mask_table import MaskTable, load_arrays
-from smir.network import UNetStride4
+from smir.method.mask_table import MaskTable, load_arrays
+from smir.models.networks import UNetStride4
 from smir.segmentation import SegmentationModule
 
 
@@ -248,7 +248,7 @@ def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path, monkeypatch)
 def test_any_smp_architecture_by_name(smir, field, tmp_path):
     smir(
         *segment_words(field, "--run.experiment=fpn", "--trainer.fast_dev_run=1"),
-        "--model.network=smir.network.SmpNetwork",
+        "--model.network=smir.models.networks.SmpNetwork",
         "--model.network.architecture=FPN",
         "--model.network.encoder=mobilenet_v2",
     )

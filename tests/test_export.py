@@ -27,8 +27,8 @@ from smir.classes import Classes
 from smir.commands import export as command
 from smir.export import build, pt2_file, scripts
 from smir.export.scripts.run_onnx import resized
-from smir.network import SmpNetwork, UNetStride4
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
+from smir.models.networks import SmpNetwork, UNetStride4
 from smir.reconstruction import ReconstructionModule
 from smir.runs import file_digest
 from smir.segmentation import SegmentationModule

@@ -9,13 +9,13 @@ from pretend_gpu import OnGPU, PretendGPU, to_gpu
 from smir.classes import VOID, Classes
 from smir.finite import FiniteNumbers
 from smir.health import mask_agreement
-from smir.losses import LocalReconstructionLoss
-from smir.masking import HardestMask, MixedMask, ProportionalMask
-from smir.ms_ssim import _MeanContrast, _ProductOverScales
-from smir.network import UNetStride4
+from smir.method.losses import LocalReconstructionLoss
+from smir.method.masking import HardestMask, MixedMask, ProportionalMask
+from smir.method.ms_ssim import _MeanContrast, _ProductOverScales
+from smir.method.scoring import score_views
+from smir.models.networks import UNetStride4
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
-from smir.scoring import score_views
 from smir.segmentation import SegmentationModule
 
 SIDE = 192

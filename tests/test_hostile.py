@@ -13,11 +13,11 @@ from conftest import segment_words
 from fuzz import Kind, fuzz, outcome, table
 
 from smir.errors import CheckpointError, DataError, RunError
-from smir.mask_table import MaskTable, load_arrays
-from smir.network import build_network
+from smir.method.mask_table import MaskTable, load_arrays
+from smir.models.networks import build_network
+from smir.models.weight_files import check_paths, read_checkpoint
 from smir.reconstruction import ReconstructionModule
 from smir.runs import read_record
-from smir.weights import check_paths, read_checkpoint
 
 
 class Exploit:
@@ -212,7 +212,7 @@ def test_objects_in_a_mask_file_are_not_unpickled(tmp_path, proof):
 
 
 def test_a_mask_file_that_is_a_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("smir.mask_table._SLACK", 1 << 16)
+    monkeypatch.setattr("smir.method.mask_table._SLACK", 1 << 16)
     good = {name: npy(array) for name, array in GOOD.items()}
     bomb = zipped(tmp_path / "bomb.npz", {**good, "bits": npy(np.zeros(1 << 20, np.uint8))})
     with pytest.raises(CheckpointError, match=r"bomb\.npz .*claims 1,048,704 bytes in"):

@@ -16,13 +16,14 @@ from conftest import segment_words
 from benchmarks.plain import score_image
 from smir import progress
 from smir.classes import Classes
-from smir.masking import RandomMask
-from smir.network import UNetStride4, padded_forward
-from smir.preprocessing import Preprocessing
+from smir.method.masking import RandomMask
+from smir.method.padding import padded_forward
+from smir.method.preprocessing import Preprocessing
+from smir.models.networks import UNetStride4
+from smir.models.weight_files import FORMAT
 from smir.reconstruction import ReconstructionModule
 from smir.seeding import generator_for
 from smir.segmentation import SegmentationModule
-from smir.weights import FORMAT
 
 SIZE = (64, 96)
 SEED = 7

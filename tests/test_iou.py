@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from smir.iou import ConfusionMatrix, iou_from_confusion
+from smir.models.iou import ConfusionMatrix, iou_from_confusion
 
 VOID = 255
 

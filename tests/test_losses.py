@@ -5,11 +5,11 @@ import pytest
 import pytorch_msssim
 import torch
 
-from smir import ssim
 from smir.errors import ConfigError
-from smir.losses import LocalReconstructionLoss, ReconstructionLoss, patch_loss
-from smir.ms_ssim import SCALE_WEIGHTS, ms_ssim, product_over_scales
-from smir.patches import PatchGrid
+from smir.method import ssim
+from smir.method.losses import LocalReconstructionLoss, ReconstructionLoss, patch_loss
+from smir.method.ms_ssim import SCALE_WEIGHTS, ms_ssim, product_over_scales
+from smir.method.patches import PatchGrid
 
 
 @pytest.fixture(params=["as on a CPU", "as on a GPU"])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from smir.errors import CheckpointError
-from smir.mask_table import MaskTable, load_arrays, save_scores
-from smir.patches import PatchGrid
+from smir.method.mask_table import MaskTable, load_arrays, save_scores
+from smir.method.patches import PatchGrid
 
 GRIDS = [PatchGrid(256, 256), PatchGrid(256, 341), PatchGrid(384, 256), PatchGrid(256, 512)]
 ARRAYS = ("index", "shape", "num_patches", "bits")

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from smir.errors import ConfigError
-from smir.masking import BlockMask, HardestMask, MaskPolicy, MixedMask, ProportionalMask, RampMask, RandomMask
-from smir.patches import PatchGrid
+from smir.method.masking import BlockMask, HardestMask, MaskPolicy, MixedMask, ProportionalMask, RampMask, RandomMask
+from smir.method.patches import PatchGrid
 
 ALL = [RandomMask, HardestMask, MixedMask, RampMask, ProportionalMask, BlockMask]
 GRID = PatchGrid(256, 256)

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import report
 from benchmarks.models import BEGIN, Model, markdown
-from smir.network import SmpNetwork, UNetStride4, load_pretrained
+from smir.models.networks import SmpNetwork, UNetStride4, load_pretrained
 
 ROOT = Path(__file__).parent.parent
 ENCODERS = re.search(r"^MODELS = ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]

@@ -7,7 +7,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from smir.errors import CheckpointError, ConfigError
-from smir.network import SmpNetwork, UNetStride4, build_network, padded_forward
+from smir.method.padding import padded_forward
+from smir.models.networks import SmpNetwork, UNetStride4, build_network
 
 TINY = "tu-mobilenetv3_small_100"
 

@@ -14,10 +14,10 @@ from smir.data.pairs import Images, LabelledCrops, Labels, MaskedCrops, WholeVie
 from smir.data.transforms import CropTransform, TrainTransform
 from smir.data.visits import Visit
 from smir.errors import DataError, SmirError
-from smir.mask_table import MaskTable
-from smir.masking import RandomMask
-from smir.patches import PatchGrid
-from smir.preprocessing import Preprocessing
+from smir.method.mask_table import MaskTable
+from smir.method.masking import RandomMask
+from smir.method.patches import PatchGrid
+from smir.method.preprocessing import Preprocessing
 
 CROP = 192
 PREPROCESSING = Preprocessing(view_size=CROP)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from smir.errors import ConfigError
-from smir.patches import PatchGrid
+from smir.method.patches import PatchGrid
 
 SIZES = [64, 100, 161, 192, 223, 255, 256, 257, 288, 320, 341, 342, 384, 455, 512, 683, 1024, 2047]
 

@@ -11,10 +11,10 @@ from benchmarks import report, storage
 from benchmarks.measure import Row, Times
 from benchmarks.plain import decode, lean_ssim, library_ssim, score_image
 from smir.data.decode import read_image
-from smir.masking import RandomMask
-from smir.network import UNetStride4
+from smir.method.masking import RandomMask
+from smir.method.scoring import score_views
+from smir.models.networks import UNetStride4
 from smir.reconstruction import ReconstructionModule
-from smir.scoring import score_views
 from smir.seeding import generator_for
 
 

@@ -12,12 +12,13 @@ from torch.nn import functional
 
 from smir.data.budget import LabelBudget
 from smir.data.lists import cut, read_list, shuffled, write_list
-from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler
+from smir.data.visits import EvalSampler, ListSampler, TrainSampler
 from smir.errors import ConfigError, DataError
-from smir.losses import patch_loss
-from smir.mask_table import MaskTable
-from smir.masking import HardestMask, RandomMask
-from smir.patches import PatchGrid
+from smir.method.losses import patch_loss
+from smir.method.mask_table import MaskTable
+from smir.method.masking import HardestMask, RandomMask
+from smir.method.patches import PatchGrid
+from smir.method.stages import SingleStage, Stages
 
 FEW = settings(max_examples=15, deadline=None, derandomize=True)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)

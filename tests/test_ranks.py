@@ -13,7 +13,7 @@ from conftest import pretrain_words, segment_words
 
 from smir.data import Nassar
 from smir.errors import ConfigError
-from smir.mask_table import MaskTable, load_arrays
+from smir.method.mask_table import MaskTable, load_arrays
 
 HERE = Path(__file__).parent
 

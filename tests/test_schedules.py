@@ -3,7 +3,7 @@ import math
 import pytest
 
 from smir.errors import ConfigError
-from smir.schedules import warmup_cosine
+from smir.method.schedule import warmup_cosine
 
 
 @pytest.mark.parametrize("epochs", [11, 30, 500, 1000])

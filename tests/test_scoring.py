@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from smir.losses import patch_loss
-from smir.masking import RandomMask
-from smir.network import UNetStride4, padded_forward
-from smir.preprocessing import Preprocessing
+from smir.method.losses import patch_loss
+from smir.method.masking import RandomMask
+from smir.method.padding import padded_forward
+from smir.method.preprocessing import Preprocessing
+from smir.method.scoring import score_views
+from smir.models.networks import UNetStride4
 from smir.reconstruction import ReconstructionModule
-from smir.scoring import score_views
 from smir.seeding import generator_for
 
 

@@ -7,9 +7,9 @@ from fakes import photo
 from torch.nn import functional
 
 from smir.classes import VOID, Classes
-from smir.network import UNetStride4
+from smir.method.preprocessing import Preprocessing
+from smir.models.networks import UNetStride4
 from smir.pages.panels import CAPTION, GAP, overlay_panel
-from smir.preprocessing import Preprocessing
 from smir.segmentation import SegmentationModule
 
 

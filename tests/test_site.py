@@ -110,22 +110,23 @@ def test_equations_stand_beside_their_code(site):
     assert page.count("<math ") > 20
     assert "arithmatex" not in page
     assert not re.search(r"</math></span>[.,:;)]", page)  # a line of a narrow screen would begin with it
-    loss = find("smir.losses.patch_loss")
-    assert f'href="source/smir/losses.py.html#L-{loss.first}"' in page
-    assert f"smir/losses.py, lines {loss.first} to {loss.last}" in page
-    assert (ROOT / "smir/losses.py").read_text().splitlines()[loss.first - 1].startswith("def patch_loss(")
+    loss = find("smir.method.losses.patch_loss")
+    assert f'href="source/smir/method/losses.py.html#L-{loss.first}"' in page
+    assert f"smir/method/losses.py, lines {loss.first} to {loss.last}" in page
+    assert (ROOT / "smir/method/losses.py").read_text().splitlines()[loss.first - 1].startswith("def patch_loss(")
 
 
 def test_a_symbol_that_is_gone_is_a_problem():
     """By which the strict build fails."""
     problems = []
     linked(
-        "<p><code>smir.losses.patch_los</code> and <code>smir/loses.py</code> <code>test_it_does_nothing</code></p>",
+        "<p><code>smir.method.losses.patch_los</code> and <code>smir/loses.py</code> "
+        "<code>test_it_does_nothing</code></p>",
         "paper.md",
         problems.append,
     )
     assert problems == [
-        "paper.md: There is no smir.losses.patch_los in smir.",
+        "paper.md: There is no smir.method.losses.patch_los in smir.",
         "paper.md: there is no file smir/loses.py.",
         "paper.md: There is no test test_it_does_nothing.",
     ]

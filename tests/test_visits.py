@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler
+from smir.data.visits import EvalSampler, ListSampler, TrainSampler
 from smir.errors import ConfigError, DataError
-from smir.mask_table import MaskTable
-from smir.patches import PatchGrid
+from smir.method.mask_table import MaskTable
+from smir.method.patches import PatchGrid
+from smir.method.stages import SingleStage, Stages
 
 WORLDS = [1, 2, 3, 4]
 POOLS = [(40, 1), (97, 1), (40, 3), (61, 4), (107, 10), (119, 10), (5, 1)]  # images, stages

@@ -6,9 +6,10 @@ import torch
 import torchvision
 
 from smir.errors import CheckpointError
-from smir.network import SmpNetwork, UNetStride4
+from smir.models.networks import SmpNetwork, UNetStride4
+from smir.models.weight_files import read_checkpoint
+from smir.models.weights import load_imagenet, load_pretrained
 from smir.provenance import weights_fingerprint
-from smir.weights import load_imagenet, load_pretrained, read_checkpoint
 
 WIDTHS = (32, 24, 16)
 HEAD = "segmentation_head"
@@ -248,7 +249,7 @@ def test_imagenet_weights_that_cannot_be_had_tell_the_way_round(monkeypatch):
         raise OSError("no route to host")
 
     fresh = network()
-    monkeypatch.setattr("smir.weights.smp.encoders.get_encoder", offline)
+    monkeypatch.setattr("smir.models.weights.smp.encoders.get_encoder", offline)
     with pytest.raises(CheckpointError, match=r"'resnet18' could not be downloaded .*no route.*--model\.imagenet_file"):
         load_imagenet(fresh)
 
@@ -256,7 +257,7 @@ def test_imagenet_weights_that_cannot_be_had_tell_the_way_round(monkeypatch):
 def test_imagenet_weights_fill_the_encoder(monkeypatch):
     given = scrambled(network()).encoder
     fresh = network()
-    monkeypatch.setattr("smir.weights.smp.encoders.get_encoder", lambda *arguments, **options: given)
+    monkeypatch.setattr("smir.models.weights.smp.encoders.get_encoder", lambda *arguments, **options: given)
     report = load_imagenet(fresh)
     assert report.loaded == [name for name in fresh.state_dict() if name.startswith("encoder.")]
     assert torch.equal(fresh.encoder.conv1.weight, given.conv1.weight)

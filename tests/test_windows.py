@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from smir.classes import VOID, Classes
 from smir.errors import CheckpointError, ConfigError
-from smir.network import UNetStride4
+from smir.models.networks import UNetStride4
 from smir.segmentation import SegmentationModule
 from smir.windows.areas import Areas
 from smir.windows.context import TOLERANCE, measure_context

@@ -13,9 +13,9 @@ import smir.data
 import smir.reconstruction
 import smir.segmentation  # so that the base knows the two tasks
 import smir.selective
-from smir.losses import ReconstructionLoss
-from smir.masking import MaskPolicy
-from smir.network import Network
+from smir.method.losses import ReconstructionLoss
+from smir.method.masking import MaskPolicy
+from smir.models.networks import Network
 from smir.training import SmirModule
 from website.options import Option, definition_list, options
 
@@ -45,7 +45,7 @@ def _lines() -> Iterator[str]:
     yield from ["# Classes of a config", ""]
     yield (
         "Where a setting takes a class, a config names it and gives its options. Short names do for the classes below; "
-        "`class_path: smir.masking.HardestMask` always does."
+        "`class_path: smir.method.masking.HardestMask` always does."
     )
     yield ""
     for title, (base, where) in KINDS.items():

@@ -42,7 +42,7 @@ class Lines:
 
     @property
     def place(self) -> str:
-        """The place in words: `smir/losses.py, lines 44 to 51`."""
+        """The place in words: `smir/method/losses.py, lines 44 to 51`."""
         span = f" {self.first}" if self.first == self.last else f"s {self.first} to {self.last}"
         return f"{self.file}, line{span}"
 
@@ -82,7 +82,7 @@ def forget() -> None:
 
 
 def find(name: str) -> Lines:
-    """Finds the lines that define a symbol, such as `smir.losses.patch_loss`, or a test.
+    """Finds the lines that define a symbol, such as `smir.method.losses.patch_loss`, or a test.
 
     Raises:
         LookupError: If there is no such symbol.
@@ -108,7 +108,7 @@ def find(name: str) -> Lines:
 
 
 def page_of(file: str) -> str:
-    """The page of a file of the repository, as mkdocs names sources: `source/smir/losses.py.md`."""
+    """The page of a file of the repository, as mkdocs names sources: `source/smir/method/losses.py.md`."""
     if file.startswith("docs/"):
         return file.removeprefix("docs/")
     return PAGES.get(file, f"source/{file}.md")

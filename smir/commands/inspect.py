@@ -11,7 +11,7 @@ from smir.commands.parsing import DataParser, words_as
 from smir.data import SmirDataModule
 from smir.errors import ConfigError
 from smir.guarded import scan_config
-from smir.masking import HardestMask, MaskPolicy
+from smir.method.masking import HardestMask, MaskPolicy
 from smir.next_step import label_errors, next_line
 
 

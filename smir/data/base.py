@@ -21,11 +21,12 @@ from smir.data.ranks import default_workers, same_on_all_ranks
 from smir.data.screening import Screening
 from smir.data.sizes import batches_of_one_shape, usual_side, view_shapes
 from smir.data.transforms import CropTransform, TrainTransform
-from smir.data.visits import EvalSampler, ListSampler, SingleStage, Stages, TrainSampler, Visit
+from smir.data.visits import EvalSampler, ListSampler, TrainSampler, Visit
 from smir.errors import ConfigError
-from smir.losses import MIN_SIDE_FIVE_SCALES
-from smir.masking import MaskPolicy, RandomMask, refuse_scores
-from smir.preprocessing import Preprocessing
+from smir.method.losses import MIN_SIDE_FIVE_SCALES
+from smir.method.masking import MaskPolicy, RandomMask, refuse_scores
+from smir.method.preprocessing import Preprocessing
+from smir.method.stages import SingleStage, Stages
 from smir.windows.options import PredictOptions
 
 STRIDE = 32

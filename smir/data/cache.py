@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from smir.errors import ConfigError
 from smir.files.disk_room import Room
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
 
 Pixels = npt.NDArray[Any]
 _MAGIC = int.from_bytes(b"smir-im1", "little")  # the last character is the version of the format

@@ -17,8 +17,8 @@ from smir.data.files import FileList
 from smir.data.transforms import Transform
 from smir.data.visits import Visit
 from smir.errors import DataError
-from smir.masking import MaskPolicy
-from smir.preprocessing import Preprocessing
+from smir.method.masking import MaskPolicy
+from smir.method.preprocessing import Preprocessing
 from smir.seeding import generator_for
 
 Sample = dict[str, Tensor | int | float]

@@ -8,7 +8,7 @@ from smir.data.pairs import Images, Sample, WholeViews
 from smir.data.screening import unusable
 from smir.data.visits import Visit
 from smir.errors import DataError, first_messages
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
 
 
 class ImagesToPredict(Images):

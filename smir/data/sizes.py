@@ -8,8 +8,8 @@ import numpy as np
 
 from smir.data.decode import image_size
 from smir.data.files import FileList
-from smir.patches import MIN_PATCH_SIDE
-from smir.preprocessing import Preprocessing
+from smir.method.patches import MIN_PATCH_SIDE
+from smir.method.preprocessing import Preprocessing
 
 _SAMPLED = 64  # images whose headers tell the usual size
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from smir.classes import UInt8
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network for a newer release
 import albumentations as A

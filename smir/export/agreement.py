@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from smir.classes import UInt8
 from smir.errors import CheckpointError
-from smir.network import PAD_MULTIPLE
+from smir.method.padding import PAD_MULTIPLE
 from smir.segmentation import SegmentationModule
 
 Logits = npt.NDArray[np.float32]

@@ -17,7 +17,8 @@ from smir.export.agreement import compare, padded_shape, share_of_equal_labels
 from smir.export.card import ExportedFile
 from smir.export.program import Size, export_program
 from smir.export.source import Source
-from smir.network import PAD_MULTIPLE, SmpNetwork
+from smir.method.padding import PAD_MULTIPLE
+from smir.models.networks import SmpNetwork
 from smir.segmentation import SegmentationModule
 
 Format = Literal["weights", "encoder", "onnx", "pt2"]
@@ -106,7 +107,7 @@ class Export:
                 path, f"all weights: {_code('smp.from_pretrained(FOLDER)')}", "read back by smp", script
             )
         what = (
-            f"all weights, under the names of `smir.network.{type(network).__name__}`, which "
+            f"all weights, under the names of `smir.models.networks.{type(network).__name__}`, which "
             "segmentation_models_pytorch does not have"
         )
         return ExportedFile(path, what, "read back")

@@ -11,7 +11,8 @@ import yaml
 from smir import __version__
 from smir.data.choice import MUCH_LARGER
 from smir.export.source import Source
-from smir.network import PAD_MULTIPLE, SmpNetwork
+from smir.method.padding import PAD_MULTIPLE
+from smir.models.networks import SmpNetwork
 from smir.recipes import in_force
 from smir.segmentation import SegmentationModule
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from smir.errors import CheckpointError
-from smir.network import PAD_MULTIPLE
+from smir.method.padding import PAD_MULTIPLE
 from smir.segmentation import SegmentationModule
 from smir.terminal import quiet
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
-from smir.network import Network, SmpNetwork
+from smir.models.networks import Network, SmpNetwork
 
 NAME, CONFIG, SCRIPT = "model.safetensors", "config.json", "run_smp.py"
 
@@ -20,7 +20,7 @@ def write_weights(folder: Path, network: Network, settings: str) -> Path:
     """Writes the weights under the names of smp, with the settings as metadata under the name `smir`.
 
     For an `SmpNetwork` the folder becomes one that `smp.from_pretrained` reads. smp has no `UNetStride4`: its tensors
-    keep their names in `smir.network`.
+    keep their names in `smir.models.networks`.
 
     Args:
         folder: Where to.

@@ -8,12 +8,12 @@ from typing import Any
 
 from smir import __version__
 from smir.data.choice import MUCH_LARGER
-from smir.network import PAD_MULTIPLE
+from smir.method.padding import PAD_MULTIPLE
+from smir.models.weight_files import read_checkpoint
 from smir.reconstruction import ReconstructionModule
 from smir.runs import file_digest, read_json, run_of_checkpoint
 from smir.segmentation import SegmentationModule
 from smir.training import SmirModule
-from smir.weights import read_checkpoint
 
 
 @dataclasses.dataclass(frozen=True)

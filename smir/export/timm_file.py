@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from smir.export.smp_files import save_tensors
-from smir.network import Network
+from smir.models.networks import Network
 from smir.seeding import generator_for
 
 NAME = "encoder.safetensors"

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from smir.errors import CheckpointError, ConfigError
+from smir.models.weight_files import read_checkpoint
 from smir.reconstruction import ReconstructionModule
 from smir.segmentation import SegmentationModule
-from smir.weights import read_checkpoint
 
 
 def load(path: Path, device: str) -> tuple[ReconstructionModule | SegmentationModule, int]:

@@ -15,7 +15,7 @@ from smir.inspect.crops import around, enlarged, outlined
 from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
 from smir.inspect.walk import View, stacked
-from smir.iou import iou_from_confusion
+from smir.models.iou import iou_from_confusion
 from smir.pages.markup import data_uri
 from smir.pages.overlays import blend
 from smir.pages.panels import heat_map

@@ -10,7 +10,7 @@ from smir.classes import Classes
 from smir.inspect.labels import REGIONS_OF_AN_IMAGE, ImageResult, Predictions, ShownRegion, ShownResult, badness_of
 from smir.inspect.parts import Cell, Links, facts, number, percent, pictures, scale, section, table, tile
 from smir.inspect.regions import THINNEST
-from smir.iou import iou_from_confusion
+from smir.models.iou import iou_from_confusion
 from smir.pages.markup import escaped
 
 RIGHT, WRONG = "0 114 178", "213 94 0"

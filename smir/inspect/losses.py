@@ -13,14 +13,14 @@ from smir.errors import RunError
 from smir.inspect.crops import around, outlined
 from smir.inspect.ranking import Histogram, Top
 from smir.inspect.walk import View, stacked
-from smir.losses import patch_loss
-from smir.masking import MaskPolicy
-from smir.network import padded_forward
+from smir.method.losses import patch_loss
+from smir.method.masking import MaskPolicy
+from smir.method.padding import padded_forward
+from smir.method.patches import PatchGrid
+from smir.method.scoring import Scored, score_views
 from smir.pages.markup import data_uri
-from smir.patches import PatchGrid
 from smir.pictures import colors
 from smir.reconstruction import ReconstructionModule
-from smir.scoring import Scored, score_views
 from smir.seeding import generator_for
 
 PATCHES_OF_AN_IMAGE = 3

@@ -14,7 +14,7 @@ from smir.data.decode import image_size
 from smir.data.walk import cores
 from smir.errors import DataError
 from smir.inspect.source import Source
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
 from smir.terminal import progress
 
 AHEAD = 2

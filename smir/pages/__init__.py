@@ -1,4 +1,4 @@
-"""What every HTML page of smir is made of: a frame and its look, plots as SVG, pictures as text, a folder to lie in.
+"""Pages and pictures for people: HTML, SVG, class colours over images, panels of pictures.
 
-None of it imports torch.
+Uses `files` and the root files.
 """

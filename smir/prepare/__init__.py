@@ -1,4 +1,1 @@
-"""Making a dataset ready on disk: the synthetic field and the tiles of an orthomosaic.
-
-Apart from `smir.data`, so that tiling does not carry the memory of a training framework.
-"""
+"""`python -m smir prepare`: files of others become a dataset. Uses `predict`, `data` and below."""

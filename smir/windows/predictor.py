@@ -10,7 +10,7 @@ from PIL import Image
 from smir.classes import Classes
 from smir.errors import ConfigError
 from smir.files.atomic import replacing
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
 from smir.windows.areas import Areas
 from smir.windows.opening import has_rasterio, open_source
 from smir.windows.options import PredictOptions

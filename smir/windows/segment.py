@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from smir.classes import VOID, UInt8
-from smir.preprocessing import Preprocessing
+from smir.method.preprocessing import Preprocessing
 from smir.terminal import progress
 from smir.windows.context import TOLERANCE, Context, measure_context
 from smir.windows.layout import WINDOW, Side, usual_window

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from smir.losses import patch_loss
-from smir.masking import MaskPolicy, RandomMask
-from smir.network import padded_forward
-from smir.patches import PatchGrid
+from smir.method.losses import patch_loss
+from smir.method.masking import MaskPolicy, RandomMask
+from smir.method.padding import padded_forward
+from smir.method.patches import PatchGrid
 from smir.seeding import generator_for
 
 if TYPE_CHECKING:

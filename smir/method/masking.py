@@ -10,7 +10,7 @@ import torch
 from torch import BoolTensor, Generator, Tensor
 
 from smir.errors import ConfigError
-from smir.patches import PatchGrid
+from smir.method.patches import PatchGrid
 
 
 class MaskPolicy(abc.ABC):

@@ -1,4 +1,4 @@
-"""Structural similarity, written so that it costs little beside a network; `smir.ms_ssim` takes it over five scales.
+"""Structural similarity that costs little beside a network; `smir.method.ms_ssim` takes it over five scales.
 
 All channels of all images are treated as the planes of one tensor (1, N, H, W). On a CPU the planes are innermost in
 memory, so that one vector instruction serves many of them, and a blur is a depthwise convolution. On a GPU a blur is a
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from smir.constants import constant
+from smir.method.device_constants import constant
 
 SIGMA = 1.5
 K1, K2 = 0.01, 0.03

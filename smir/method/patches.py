@@ -7,8 +7,8 @@ import math
 import torch
 from torch import BoolTensor, LongTensor, Tensor
 
-from smir.constants import constant
 from smir.errors import ConfigError
+from smir.method.device_constants import constant
 
 MIN_PATCH_SIDE = 3  # the SSIM window of a patch score is 3 x 3
 

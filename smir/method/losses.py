@@ -1,6 +1,6 @@
 """The reconstruction loss: one formula, |z - y| + (1 - SSIM), seen over an image (training) and per patch (scoring).
 
-Both views share the SSIM of `smir.ssim`.
+Both views share the SSIM of `smir.method.ssim`.
 """
 
 import functools
@@ -9,10 +9,10 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from smir.constants import constant
-from smir.ms_ssim import MIN_SIDE_FIVE_SCALES, ms_ssim
-from smir.patches import PatchGrid
-from smir.ssim import as_planes, similarity
+from smir.method.device_constants import constant
+from smir.method.ms_ssim import MIN_SIDE_FIVE_SCALES, ms_ssim
+from smir.method.patches import PatchGrid
+from smir.method.ssim import as_planes, similarity
 
 __all__ = ["MIN_SIDE_FIVE_SCALES", "LocalReconstructionLoss", "ReconstructionLoss", "ms_ssim", "patch_loss"]
 

@@ -13,7 +13,7 @@ from torch import BoolTensor, Tensor
 
 from smir.errors import CheckpointError, ConfigError
 from smir.files.atomic import replacing
-from smir.patches import PatchGrid
+from smir.method.patches import PatchGrid
 
 FORMAT = 1
 """Version of the mask and score files."""

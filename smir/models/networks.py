@@ -1,7 +1,7 @@
 """Networks: a U-Net that stops at stride 4, and any architecture of segmentation_models_pytorch by name.
 
 A network maps (B, 3, H, W) to (B, out_channels, H, W) and remembers in `spec` how it was built, so that a checkpoint
-can rebuild it. `load_pretrained`, which fills one, is in `smir.weights`.
+can rebuild it. `load_pretrained`, which fills one, is in `smir.models.weights`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from smir.errors import CheckpointError, ConfigError
-from smir.weights import LoadReport, load_pretrained
+from smir.method.padding import padded_forward
+from smir.models.weights import LoadReport, load_pretrained
 
 __all__ = [
     "LoadReport",
@@ -24,8 +25,6 @@ __all__ = [
     "load_pretrained",
     "padded_forward",
 ]
-
-PAD_MULTIPLE = 64  # METHOD.md section 1; every encoder of stride 32 or less divides it
 
 
 class Network(nn.Module):
@@ -194,21 +193,3 @@ def build_network(spec: dict[str, Any], out_channels: int) -> Network:
     if spec.get("class") not in list(classes):  # a list also knows what cannot be hashed
         raise CheckpointError(f"The checkpoint's network class is {spec.get('class')!r}; known are {list(classes)}.")
     return classes[spec["class"]](out_channels, **spec["arguments"])
-
-
-def padded_forward(network: nn.Module, image: Tensor, multiple: int = PAD_MULTIPLE) -> Tensor:
-    """Runs a network on images of any size: reflect-padded to a multiple at the bottom and right, cropped back.
-
-    Args:
-        network: Maps (B, 3, H, W) to (B, C, H, W).
-        image: (B, 3, h, w), each side longer than its padding.
-        multiple: Both sides are padded to a multiple of this.
-
-    Returns:
-        Tensor (B, C, h, w).
-    """
-    height, width = image.shape[-2:]
-    padding = (0, -width % multiple, 0, -height % multiple)
-    padded = functional.pad(image, padding, mode="reflect") if any(padding) else image
-    output: Tensor = network(padded.contiguous(memory_format=torch.channels_last))
-    return output[..., :height, :width]

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from smir.classes import UInt8
-from smir.constants import constant
 from smir.errors import ConfigError
-from smir.patches import PatchGrid
+from smir.method.device_constants import constant
+from smir.method.patches import PatchGrid
 
 
 class Preprocessing:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from smir.constants import constant
 from smir.errors import ConfigError
-from smir.ssim import as_planes, moments, similarity, spread
+from smir.method.device_constants import constant
+from smir.method.ssim import as_planes, moments, similarity, spread
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, coarsest scale last
 WINDOW = 11
