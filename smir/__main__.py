@@ -12,7 +12,7 @@ from smir.errors import SmirError
 
 try:
     from smir.includes import expand_includes
-    from smir.signals import requeue_on_signal
+    from smir.runs.signals import requeue_on_signal
     from smir.trust import scan_words, take_allowed
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
     raise SystemExit(
@@ -152,9 +152,9 @@ def _run_training(args: list[str], packages: Sequence[str], given: Sequence[str]
     trust_only(packages)
     keep_freed_memory()
     from smir.cli import run_cli
-    from smir.launch import AlreadyDone, global_rank
     from smir.next_step import tell
-    from smir.wandb_logging import ending_the_wandb_run
+    from smir.runs.launch import AlreadyDone, global_rank
+    from smir.runs.wandb_logging import ending_the_wandb_run
 
     try:
         with ending_the_wandb_run():

@@ -14,12 +14,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.utilities import rank_zero_warn
 
-from smir.errors import CheckpointError
 from smir.files.atomic import replacing
-from smir.models.weight_files import read_checkpoint
-from smir.runs import DAMAGED, LAST, PREVIOUS
+from smir.runs.run_folder import LAST, PREVIOUS
 from smir.training import SmirModule
 
 
@@ -81,40 +78,3 @@ class CheckpointFiles(TorchCheckpointIO):
         torch.save(checkpoint, content)
         with replacing(path, keep=path.with_name(PREVIOUS) if path.name == LAST else None) as file:
             file.write(content.getbuffer())
-
-
-def resume_point(folder: Path) -> Path | None:
-    """Chooses the checkpoint to go on from: `last`, or `previous` where `last` is damaged.
-
-    A damaged `last` is moved out of the way: the next epoch would put it in the place of the good `previous`, and a
-    kill before the new `last` is there would leave nothing to read.
-
-    Args:
-        folder: The folder of the checkpoints, held by this process.
-
-    Returns:
-        Its path, or nothing if no epoch was kept.
-
-    Raises:
-        CheckpointError: If all that are there are damaged.
-    """
-    there = [path for path in (folder / LAST, folder / PREVIOUS) if path.is_file()]
-    reasons: list[str] = []
-    for path in there:
-        try:
-            read_checkpoint(path)
-        except CheckpointError as error:
-            reasons.append(str(error))
-            continue
-        if reasons:
-            there[0].replace(folder / DAMAGED)
-            rank_zero_warn(
-                f"{reasons[0]} The run goes on from {path.absolute()}, which is of an earlier epoch; the damaged file "
-                f"is now {DAMAGED} beside it."
-            )
-        return path
-    if reasons:
-        raise CheckpointError(
-            f"No checkpoint of this run can be read: {' '.join(reasons)} Move {folder.absolute()} away to begin anew."
-        )
-    return None

@@ -16,13 +16,14 @@ from smir.configured import Parser
 from smir.errors import ConfigError
 from smir.evaluating import EvaluatingCLI
 from smir.files.atomic import write_atomically
-from smir.launch import agree_on_run, global_rank
 from smir.provenance import checked, origin_of, weights_fingerprint
-from smir.recipes import in_force, recipe_of
 from smir.run_options import RunOptions
-from smir.runs import Identity, Run, open_run
+from smir.runs.environment import save_environment
+from smir.runs.launch import agree_on_run, global_rank
+from smir.runs.recipe import in_force, recipe_of
+from smir.runs.run_folder import Identity, Run, open_run
 from smir.segmentation import SegmentationModule
-from smir.tracking import save_environment, stopped_after
+from smir.tracking import stopped_after
 from smir.training import SmirModule
 
 

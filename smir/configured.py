@@ -21,14 +21,14 @@ from smir.finite import FiniteNumbers
 from smir.guarded import GuardedParser
 from smir.health import LearningHealth
 from smir.outputs import FinalPictures
-from smir.ranks import FirstFailure
 from smir.run_options import RunOptions
 from smir.run_progress import RunProgress
+from smir.runs.wandb_options import in_sweep
+from smir.runs.watch import FirstFailure
 from smir.stopping import StopTogether
 from smir.tracking import RunRecord
 from smir.trainer_settings import check_trainer
 from smir.training import SmirModule
-from smir.wandb_options import in_sweep
 
 # Lightning advertises packages of its own at every start.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")

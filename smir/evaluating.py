@@ -11,18 +11,19 @@ from smir.data.files import FileList
 from smir.data.predicted import refuse_bad_headers
 from smir.data.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
-from smir.launch import global_rank
 from smir.method.preprocessing import Preprocessing
 from smir.next_step import figures
-from smir.outputs import TestRecord, result_folder
+from smir.outputs import TestRecord
 from smir.predictions import PredictionWriter
 from smir.provenance import checked, find_checkpoint
-from smir.recipes import digest, in_force, recipe_of
 from smir.run_options import RunOptions
-from smir.runs import file_digest, run_of_checkpoint
+from smir.runs.checkpoint_record import disagreements, normalised_as, preprocessing_in
+from smir.runs.launch import global_rank
+from smir.runs.recipe import digest, in_force, recipe_of
+from smir.runs.results import result_folder
+from smir.runs.run_folder import file_digest, run_of_checkpoint
+from smir.runs.wandb_logging import Job, log_to_wandb
 from smir.segmentation import SegmentationModule, usual_side_in
-from smir.trained import disagreements, normalised_as, preprocessing_in
-from smir.wandb_logging import Job, log_to_wandb
 
 
 class EvaluatingCLI(ConfiguredCLI):

@@ -12,10 +12,10 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from smir.data.visits import Visit
-from smir.distributed import gather, ranks
 from smir.errors import CheckpointError, RunError, first_few
 from smir.files.atomic import replacing
 from smir.models.weight_files import read_checkpoint
+from smir.runs.ranks import gather, ranks
 from smir.seeding import seed_for
 from smir.tracking import run_folder
 from smir.training import SmirModule

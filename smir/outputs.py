@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -16,13 +16,11 @@ from smir.method.scoring import score_views
 from smir.pages.panels import overlay_panel
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
-from smir.runs import read_json
+from smir.runs.results import RECORDS
 from smir.segmentation import SegmentationModule
 from smir.tracking import plain, save_picture, save_picture_as
 
 NUM_PICTURES = 4
-RECORDS = {"test": "metrics.json", "predict": "source.json"}
-"""What says where the results in a folder come from."""
 
 
 class FinalPictures(Callback):
@@ -114,14 +112,3 @@ def _table(names: list[str], counts: Tensor) -> str:
     writer.writerow(["label \\ prediction (pixels)", *names])
     writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
     return text.getvalue()
-
-
-def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str, Any]) -> Path:
-    """Where results go: `<run>/<kind>`, or beside it if that holds those of other weights, data or settings."""
-    record = run / kind / RECORDS[kind]
-    if not record.is_file():
-        return run / kind
-    there = read_json(record)
-    if isinstance(there, dict) and there.get("hash") == source["hash"]:
-        return run / kind
-    return run / f"{kind}-{source['hash']}"

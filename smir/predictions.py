@@ -12,12 +12,12 @@ from torch import Tensor
 
 from smir.classes import UInt8
 from smir.data.decode import read_image, read_label
-from smir.distributed import gather, patient_group
 from smir.errors import DataError
 from smir.files.atomic import write_atomically
 from smir.files.pictures import write_image
-from smir.outputs import RECORDS
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
+from smir.runs.ranks import gather, patient_group
+from smir.runs.results import RECORDS
 from smir.segmentation import SegmentationModule
 from smir.terminal import columns
 from smir.windows.areas import HEADER, Areas, areas_csv, total

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from smir.errors import CheckpointError, first_few
 from smir.models.weight_files import read_checkpoint
-from smir.runs import DONE, Identity, file_digest, read_record, run_of_checkpoint
+from smir.runs.checkpoint_record import same_classes
+from smir.runs.environment import commit
+from smir.runs.run_folder import DONE, Identity, file_digest, read_record, run_of_checkpoint
 from smir.segmentation import SegmentationModule
-from smir.tracking import commit
-from smir.trained import same_classes
 from smir.training import SmirModule
 
 

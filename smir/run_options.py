@@ -3,8 +3,8 @@
 import dataclasses
 from pathlib import Path
 
-from smir.runs import IfTaken
-from smir.wandb_options import WandbOptions
+from smir.runs.run_folder import IfTaken
+from smir.runs.wandb_options import WandbOptions
 
 
 @dataclasses.dataclass

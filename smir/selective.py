@@ -15,7 +15,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from smir.data.sizes import refuse_thin_patches
-from smir.distributed import gather, sync_buffers
 from smir.errors import CheckpointError, ConfigError, RunError
 from smir.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
 from smir.method.mask_table import MaskTable, save_scores
@@ -24,6 +23,7 @@ from smir.method.patches import PatchGrid
 from smir.method.scoring import Scored, ScoredPatches, score_views
 from smir.pictures import reconstruction_panel
 from smir.reconstruction import ReconstructionModule
+from smir.runs.ranks import gather, sync_buffers
 from smir.seeding import generator_for
 from smir.terminal import say
 from smir.tracking import run_folder, save_image_list, save_picture

@@ -7,8 +7,8 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from smir.checkpoints import LastCheckpoint
-from smir.distributed import ranks
-from smir.signals import REQUEUE, Stopped, asked_by, handle
+from smir.runs.ranks import ranks
+from smir.runs.signals import REQUEUE, Stopped, asked_by, handle
 
 STEPS_ON_GPU = 8
 """Steps between two questions on a GPU, where each waits for the device; on CPUs one comes every step."""

@@ -12,13 +12,13 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
-from smir.distributed import sync_buffers
 from smir.errors import CheckpointError, ConfigError, first_few
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
 from smir.models.networks import Network, UNetStride4
 from smir.models.weight_files import FORMAT, check_format, check_paths, read_checkpoint
 from smir.models.weights import LoadReport, load_imagenet, load_pretrained
+from smir.runs.ranks import sync_buffers
 from smir.seeding import seed_for
 
 if TYPE_CHECKING:

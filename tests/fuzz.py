@@ -54,7 +54,7 @@ from smir.models.networks import UNetStride4
 from smir.models.weights import load_pretrained
 from smir.provenance import checked, weights_fingerprint
 from smir.reconstruction import ReconstructionModule
-from smir.runs import read_record
+from smir.runs.run_folder import read_record
 from smir.trust import PACKAGES, scan_file
 from smir.windows.opening import look_through
 from smir.windows.options import PredictOptions

@@ -30,7 +30,7 @@ from smir.export.scripts.run_onnx import resized
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
 from smir.reconstruction import ReconstructionModule
-from smir.runs import file_digest
+from smir.runs.run_folder import file_digest
 from smir.segmentation import SegmentationModule
 
 EXPORTED_SCRIPTS = Path(scripts.__file__).parent

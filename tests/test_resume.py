@@ -13,7 +13,7 @@ from conftest import pretrain_words, segment_words, selective_words
 
 import smir.selective
 from smir.errors import RunError
-from smir.runs import Identity, Run, open_run
+from smir.runs.run_folder import Identity, Run, open_run
 from smir.tracking import RunRecord
 
 
@@ -143,7 +143,7 @@ def test_a_run_in_use_is_refused(tmp_path):
         [
             sys.executable,
             "-c",
-            f"import time, pathlib; from smir.runs import *; run = open_run(pathlib.Path({str(tmp_path)!r}), "
+            f"import time, pathlib; from smir.runs.run_folder import *; run = open_run(pathlib.Path({str(tmp_path)!r}), "
             "Identity('a', 0, {'lr': 1}, {})); print('held', flush=True); time.sleep(60)",
         ],
         stdout=subprocess.PIPE,

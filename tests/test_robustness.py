@@ -13,12 +13,13 @@ import torch
 from compare_runs import content, difference
 from conftest import pretrain_words, segment_words, selective_words
 
-from smir.checkpoints import CheckpointFiles, resume_point
+from smir.checkpoints import CheckpointFiles
 from smir.errors import CheckpointError
 from smir.finite import FiniteNumbers, replay
 from smir.reconstruction import ReconstructionModule
+from smir.runs.resume import resume_point
+from smir.runs.signals import REQUEUE
 from smir.segmentation import SegmentationModule
-from smir.signals import REQUEUE
 from smir.training import SmirModule
 
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ from conftest import segment_words, selective_words
 from test_resume import Killed, die_at_epoch
 from wandb_server import WandbServer
 
-from smir.wandb_logging import ending_the_wandb_run
+from smir.runs.wandb_logging import ending_the_wandb_run
 
 HERE = Path(__file__).parent
 WANDB = Path(sys.executable).with_name("wandb")

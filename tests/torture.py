@@ -22,7 +22,7 @@ from pathlib import Path
 from compare_runs import content, difference
 from conftest import pretrain_words, segment_words, selective_words
 
-from smir.tracking import environment
+from smir.runs.environment import environment
 
 HERE = Path(__file__).parent
 MINUTE = 60.0

@@ -18,8 +18,8 @@ from jsonargparse.typing import PositiveInt
 
 from smir.devices import VISIBLE, claim, lock_folder, visible_devices
 from smir.errors import ConfigError
-from smir.runs import DONE
-from smir.signals import REQUEUE
+from smir.runs.run_folder import DONE
+from smir.runs.signals import REQUEUE
 
 LAST_LINES = 20
 _OVERWRITTEN = re.compile(rb"[^\n]*\r(?!\n)|\x1b\[[0-9;]*[A-Za-z]")

@@ -4,8 +4,8 @@ import math
 import os
 from typing import Any
 
-from smir.distributed import gather
 from smir.errors import DataError
+from smir.runs.ranks import gather
 
 MOST_WORKERS = 8
 

@@ -13,7 +13,7 @@ from smir.data.choice import MUCH_LARGER
 from smir.export.source import Source
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork
-from smir.recipes import in_force
+from smir.runs.recipe import in_force
 from smir.segmentation import SegmentationModule
 
 NAME = "README.md"

@@ -11,7 +11,7 @@ from smir.data.choice import MUCH_LARGER
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.weight_files import read_checkpoint
 from smir.reconstruction import ReconstructionModule
-from smir.runs import file_digest, read_json, run_of_checkpoint
+from smir.runs.run_folder import file_digest, read_json, run_of_checkpoint
 from smir.segmentation import SegmentationModule
 from smir.training import SmirModule
 

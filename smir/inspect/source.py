@@ -11,7 +11,7 @@ from smir.data.decode import list_images
 from smir.data.files import FileList
 from smir.data.pairs import Images, Labels
 from smir.errors import ConfigError, DataError
-from smir.trained import same_classes
+from smir.runs.checkpoint_record import same_classes
 
 Split = Literal["pool", "train", "val", "test"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from smir.files.atomic import write_atomically
 from smir.prepare.parts import Source
-from smir.runs import file_digest
+from smir.runs.run_folder import file_digest
 
 
 def remember(source: Source, root: Path, written: Iterable[Path]) -> None:

@@ -2,7 +2,6 @@
 
 import re
 
-from smir.recipes import differences
 from smir.report.budget_section import budget_cells
 from smir.report.cells import Cell, Results, estimate_of, title_of
 from smir.report.document import Section
@@ -10,6 +9,7 @@ from smir.report.estimates import paired
 from smir.report.main_section import INTERVAL, READING, file_word, protocol_words
 from smir.report.starts import lineage
 from smir.report.tables import Column, Entry, Table
+from smir.runs.recipe import differences
 
 
 def ablation_section(results: Results, protocol: str | None) -> Section:

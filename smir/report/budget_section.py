@@ -1,7 +1,6 @@
 """Label budgets: the same rows with fewer labelled training images."""
 
 from smir.errors import first_few
-from smir.recipes import differences
 from smir.report.cells import Benchmark, Cell, Results, title_of
 from smir.report.curve_plots import lines
 from smir.report.document import Figure, Section
@@ -9,6 +8,7 @@ from smir.report.estimates import paired
 from smir.report.main_section import BASELINES, INTERVAL, READING, file_word, protocol_words, seed_words
 from smir.report.starts import INITS, lineage
 from smir.report.tables import Column, Entry, Table
+from smir.runs.recipe import differences
 
 
 def budget_cells(results: Results, benchmark: Benchmark) -> list[Cell]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from smir.errors import RunError, first_few
-from smir.recipes import differences, digest
 from smir.report.estimates import Estimate
 from smir.report.starts import INITS, lineage
 from smir.report.stored import StoredRun
+from smir.runs.recipe import differences, digest
 
 TITLES = {
     "PascalVOC": "Pascal VOC",

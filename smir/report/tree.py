@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from smir.errors import RunError
-from smir.recipes import differences
 from smir.report.stored import StoredRun
-from smir.runs import DONE, RECORD, read_record
+from smir.runs.recipe import differences
+from smir.runs.run_folder import DONE, RECORD, read_record
 
 BEST = "best.ckpt"
 _SWEEP = re.compile(r"(^|/)sweep-[^/]+/")

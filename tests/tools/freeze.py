@@ -70,7 +70,7 @@ def recipe_hash(words: list[str]) -> str:
     """The hash of the recipe of a training, as its `run.json` would hold it."""
     from smir.cli import SmirCLI, run_cli
     from smir.includes import expand_includes
-    from smir.recipes import digest, recipe_of
+    from smir.runs.recipe import digest, recipe_of
 
     class Parsed(SmirCLI):
         def instantiate_classes(self) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Any, Literal
 
 from smir.errors import RunError, first_few
 from smir.files.atomic import remove_unfinished, write_atomically
-from smir.recipes import differences, digest
+from smir.runs.recipe import differences, digest
 
 RECORD = "run.json"
 DONE = "DONE"

@@ -81,7 +81,7 @@ def requeue_on_signal() -> Iterator[None]:
 
 
 def _tell(number: signal.Signals | None) -> None:
-    from smir.launch import global_rank
+    from smir.runs.launch import global_rank
 
     if global_rank() == 0:
         by = number.name if number else "a signal to another process"
@@ -90,6 +90,6 @@ def _tell(number: signal.Signals | None) -> None:
 
 
 def _started_by_rank_zero() -> bool:
-    from smir.launch import started_by_rank_zero
+    from smir.runs.launch import started_by_rank_zero
 
     return started_by_rank_zero()

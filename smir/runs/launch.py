@@ -9,10 +9,10 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from smir.checkpoints import resume_point
 from smir.errors import RunError, SmirError
-from smir.ranks import end_with
-from smir.runs import Run
+from smir.runs.resume import resume_point
+from smir.runs.run_folder import Run
+from smir.runs.watch import end_with
 
 RUN_VARIABLE = "SMIR_RUN"
 """Tells the processes that Lightning starts for further devices which run the first one has opened."""

@@ -23,9 +23,9 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from smir.errors import ConfigError, RunError
 from smir.files.atomic import write_atomically
-from smir.launch import global_rank
-from smir.signals import Stopped
-from smir.wandb_options import WandbOptions, sweep_run
+from smir.runs.launch import global_rank
+from smir.runs.signals import Stopped
+from smir.runs.wandb_options import WandbOptions, sweep_run
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -108,7 +108,7 @@ def ending_the_wandb_run() -> Iterator[None]:
     try:
         yield
         code = 0
-    except SystemExit as stop:  # what Lightning makes of an interrupt, and `smir.signals` of a signal
+    except SystemExit as stop:  # what Lightning makes of an interrupt, and `smir.runs.signals` of a signal
         interrupted = isinstance(stop, Stopped) or isinstance(stop.__context__, KeyboardInterrupt)
         if sweep_run() and interrupted:
             code = 0

@@ -10,7 +10,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from smir.errors import RunError, SmirError
-from smir.signals import Stopped
+from smir.runs.signals import Stopped
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 10.0

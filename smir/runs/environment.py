@@ -1,0 +1,75 @@
+"""The environment of a run: versions, commit, device and command of every start."""
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from smir.files.atomic import write_atomically
+from smir.runs.run_folder import read_json
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "jsonargparse",
+    "segmentation-models-pytorch",
+    "timm",
+    "albumentations",
+    "opencv-python-headless",
+    "numpy",
+    "pillow",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit, device and command of this process."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["python", "-m", "smir", *sys.argv[1:]]),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "versions": versions,
+    }
+
+
+def commit() -> str:
+    """The commit that this code is from, with `+` where it has been changed since."""
+    folder = Path(__file__).parent
+    try:
+        output = [
+            subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
+            # The first fails where smir is installed inside the repository of something else.
+            for command in (
+                ["ls-files", "--error-unmatch", Path(__file__).name],
+                ["rev-parse", "--short", "HEAD"],
+                ["status", "--porcelain", "--", "."],
+            )
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return output[1].strip() + ("+" if output[2].strip() else "")
+
+
+def save_environment(folder: Path) -> None:
+    """Adds this start to `environment.json`, which keeps one entry per start of the run."""
+    path = folder / "environment.json"
+    starts = read_json(path) if path.is_file() else []
+    write_atomically(path, json.dumps([*starts, environment()], indent=1) + "\n")
