@@ -11,8 +11,8 @@ from benchmarks.datasets import CITYSCAPES, VOC, pool, write_images
 from benchmarks.measure import Row, Times
 from benchmarks.plain import decode
 from smir.classes import UInt8
-from smir.data.cache import Cached
-from smir.data.pairs import Images
+from smir.data.reading.cache import Cached
+from smir.data.reading.pairs import Images
 
 ROUNDS, WARM_UP, BATCH = 9, 3, 32
 IN_MEMORY = 128

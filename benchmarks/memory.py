@@ -60,7 +60,7 @@ def _main(number: int) -> None:
     keep_freed_memory()
     from smir.classes import UInt8
     from smir.data import Folder
-    from smir.data.pairs import Images
+    from smir.data.reading.pairs import Images
 
     class Listed(Folder):
         def pool(self) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 
 from smir.configured import ConfiguredCLI
-from smir.data.files import FileList
-from smir.data.predicted import refuse_bad_headers
-from smir.data.screening import RECORD as SKIPPED
+from smir.data.reading.file_list import FileList
+from smir.data.reading.predicted import refuse_bad_headers
+from smir.data.reading.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.method.preprocessing import Preprocessing
 from smir.next_step import figures

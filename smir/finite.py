@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from smir.data.visits import Visit
+from smir.data.reading.samplers import Visit
 from smir.errors import CheckpointError, RunError, first_few
 from smir.files.atomic import replacing
 from smir.models.weight_files import read_checkpoint

@@ -131,8 +131,8 @@ def _source(data: dict[str, Any]) -> list[str]:
     """
     if not is_folder(data):
         return []
-    from smir.data.decode import list_images
-    from smir.data.lists import stem
+    from smir.data.reading.decode import list_images
+    from smir.data.reading.lists import stem
 
     images = _images(data)
     with suppress(OSError, KeyError, SmirError):
@@ -163,8 +163,8 @@ def _prepared(data: dict[str, Any]) -> dict[str, Any]:
 
 def _made_of(images: Path) -> set[str]:
     """Names, without suffix, of the images that those of a field are, or are tiles of."""
-    from smir.data.decode import list_images
-    from smir.data.lists import stem
+    from smir.data.reading.decode import list_images
+    from smir.data.reading.lists import stem
     from smir.prepare.field_images import TILE_PREFIX
 
     parts = [(name, *name.rpartition("/")) for name in list_images(images)]

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.optim import Adam
 
 from smir.cli import SmirCLI, run_cli
+from smir.data.audit.expected import expected_counts
 from smir.data.base import SmirDataModule
-from smir.data.expected import expected_counts
-from smir.data.visits import TrainSampler
+from smir.data.reading.samplers import TrainSampler
 from smir.errors import ConfigError, DataError
 from smir.includes import expand_includes
 from smir.method.losses import ReconstructionLoss

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from smir.classes import UInt8
-from smir.data.decode import read_image, read_label
+from smir.data.reading.decode import read_image, read_label
 from smir.errors import DataError
 from smir.files.atomic import write_atomically
 from smir.files.pictures import write_image

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from smir.classes import VOID, Classes, UInt8
+from smir.data.predict_options import PredictOptions
+from smir.data.reading.raster import ArraySource
 from smir.method.padding import padded_forward
 from smir.method.preprocessing import Preprocessing
 from smir.models.iou import ConfusionMatrix, iou_from_confusion
 from smir.models.networks import build_network
 from smir.training import SmirModule
-from smir.windows.options import PredictOptions
 from smir.windows.segment import labels_of, plan
-from smir.windows.sources import ArraySource
 
 
 class SegmentationModule(SmirModule):

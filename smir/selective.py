@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from tqdm import tqdm
 
-from smir.data.sizes import refuse_thin_patches
+from smir.data.reading.sizes import refuse_thin_patches
 from smir.errors import CheckpointError, ConfigError, RunError
 from smir.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
 from smir.method.mask_table import MaskTable, save_scores

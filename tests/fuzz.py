@@ -40,9 +40,11 @@ from rasterio.transform import from_origin
 
 from smir.classes import Classes
 from smir.data import Folder
-from smir.data.decode import image_size, read_image, read_label
-from smir.data.label_values import class_ids
-from smir.data.lists import read_list
+from smir.data.predict_options import PredictOptions
+from smir.data.reading.decode import image_size, read_image, read_label
+from smir.data.reading.label_values import class_ids
+from smir.data.reading.lists import read_list
+from smir.data.reading.opening import look_through
 from smir.errors import SmirError
 from smir.labels.annotations import Annotations, draw
 from smir.labels.classes import of_categories
@@ -56,8 +58,6 @@ from smir.provenance import checked, weights_fingerprint
 from smir.reconstruction import ReconstructionModule
 from smir.runs.run_folder import read_record
 from smir.trust import PACKAGES, scan_file
-from smir.windows.opening import look_through
-from smir.windows.options import PredictOptions
 from smir.windows.predictor import WindowPredictor
 
 TIME_LIMIT = 5.0  # seconds for a case, of which all but a few take milliseconds

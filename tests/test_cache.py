@@ -10,8 +10,8 @@ import torch
 from conftest import pretrain_words, segment_words
 from PIL import Image
 
-from smir.data.cache import open_cache
-from smir.data.decode import read_image, read_label
+from smir.data.reading.cache import open_cache
+from smir.data.reading.decode import read_image, read_label
 from smir.method.preprocessing import Preprocessing
 
 VIEW = 64  # so that images are kept at 128 pixels at most

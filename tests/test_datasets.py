@@ -11,9 +11,9 @@ from jsonargparse import ArgumentParser
 from PIL import Image
 
 from smir.data import Cityscapes, Folder, Nassar, PascalVOC, PublishedDataset, SmirDataModule, SugarBeets
+from smir.data.audit.expected import EXPECTED, expected_counts
 from smir.data.cityscapes import TRAIN_IDS
-from smir.data.expected import EXPECTED, expected_counts
-from smir.data.lists import cut, read_list
+from smir.data.reading.lists import cut, read_list
 from smir.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parent.parent / "experiments" / "data"

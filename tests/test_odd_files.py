@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from smir.data import Folder
-from smir.data.decode import MAX_PIXELS, image_size, list_images, read_image, read_label
-from smir.data.files import FileList
-from smir.data.label_values import by_table
-from smir.data.lists import read_list, write_list
-from smir.data.pairs import Images
+from smir.data.reading.decode import MAX_PIXELS, image_size, list_images, read_image, read_label
+from smir.data.reading.file_list import FileList
+from smir.data.reading.label_values import by_table
+from smir.data.reading.lists import read_list, write_list
+from smir.data.reading.pairs import Images
 from smir.errors import DataError
 
 RGB = np.kron(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8), np.ones((8, 8, 1), np.uint8))

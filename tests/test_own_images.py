@@ -14,7 +14,7 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 
 from smir.data import Folder
-from smir.data.lists import read_list
+from smir.data.reading.lists import read_list
 from smir.errors import DataError
 from smir.labels.shapes import RunLengths
 from smir.prepare.splits import draw_splits

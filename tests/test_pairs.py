@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from smir.data.files import FileList
-from smir.data.label_values import class_ids
-from smir.data.pairs import Images, LabelledCrops, Labels, MaskedCrops, WholeViews
-from smir.data.transforms import CropTransform, TrainTransform
-from smir.data.visits import Visit
+from smir.data.reading.file_list import FileList
+from smir.data.reading.label_values import class_ids
+from smir.data.reading.pairs import Images, LabelledCrops, Labels, MaskedCrops, WholeViews
+from smir.data.reading.samplers import Visit
+from smir.data.reading.transforms import CropTransform, TrainTransform
 from smir.errors import DataError, SmirError
 from smir.method.mask_table import MaskTable
 from smir.method.masking import RandomMask

@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks import report, storage
 from benchmarks.measure import Row, Times
 from benchmarks.plain import decode, lean_ssim, library_ssim, score_image
-from smir.data.decode import read_image
+from smir.data.reading.decode import read_image
 from smir.method.masking import RandomMask
 from smir.method.scoring import score_views
 from smir.models.networks import UNetStride4

@@ -27,10 +27,10 @@ from rasterio.transform import Affine, from_origin
 
 from smir.__main__ import main
 from smir.classes import VOID, Classes
-from smir.data.choice import Choice
+from smir.data.reading.choice import Choice
+from smir.data.reading.ground import Ground
 from smir.errors import RunError
 from smir.segmentation import SegmentationModule
-from smir.windows.ground import Ground
 from smir.windows.products import probability_tiff
 from smir.windows.segment import labels_of
 from smir.windows.sweep import Tile
@@ -412,7 +412,7 @@ def test_what_is_seen_whole_passes_by_its_header_without_being_decoded(fails, wo
     Image.new("RGB", (120, 96)).save(photos / "good.png")
     Image.new("RGB", (6500, 100)).save(photos / "strip.png")
     tiny(photos / "tiny.jpg")
-    monkeypatch.setattr("smir.data.pairs.read_image", decoded.append)
+    monkeypatch.setattr("smir.data.reading.pairs.read_image", decoded.append)
     said = fails(*words(photos, "--data.predict.view=whole"))
     assert "2 of 3 images cannot be predicted" in said
     assert "strip.png is 6500 x 100 pixels; one side is more than 64 times the other" in said

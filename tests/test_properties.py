@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from smir.data.budget import LabelBudget
-from smir.data.lists import cut, read_list, shuffled, write_list
-from smir.data.visits import EvalSampler, ListSampler, TrainSampler
+from smir.data.reading.lists import cut, read_list, shuffled, write_list
+from smir.data.reading.samplers import EvalSampler, ListSampler, TrainSampler
 from smir.errors import ConfigError, DataError
 from smir.method.losses import patch_loss
 from smir.method.mask_table import MaskTable

@@ -13,7 +13,7 @@ from conftest import EXPERIMENTS, QUIET, TINY_NETWORK
 from PIL import Image
 
 from smir.data import Folder
-from smir.data.decode import read_image
+from smir.data.reading.decode import read_image
 from smir.errors import DataError
 
 SPLITS = "--data.split_files={train: train.txt, val: val.txt, test: test.txt}"
@@ -153,7 +153,7 @@ def decoded(monkeypatch):
         count.append(path)
         return read_image(path)
 
-    monkeypatch.setattr("smir.data.pairs.read_image", counting)
+    monkeypatch.setattr("smir.data.reading.pairs.read_image", counting)
     return count
 
 

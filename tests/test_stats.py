@@ -11,7 +11,7 @@ from conftest import EXPERIMENTS
 from PIL import Image
 
 from smir.data import Folder, Nassar
-from smir.data.statistics import _moments, channel_statistics, value_counts
+from smir.data.audit.statistics import _moments, channel_statistics, value_counts
 
 
 def oracle(arrays):

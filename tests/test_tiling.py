@@ -9,7 +9,7 @@ import rasterio
 from fakes import photo
 from PIL import Image
 
-from smir.data.decode import read_image
+from smir.data.reading.decode import read_image
 from smir.errors import ConfigError, DataError
 from smir.prepare import tiling
 from smir.prepare.tile_source import shown_size

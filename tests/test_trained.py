@@ -14,7 +14,7 @@ from networks import trained_like
 from PIL import Image
 
 from smir.__main__ import main
-from smir.data.decode import read_image
+from smir.data.reading.decode import read_image
 from smir.segmentation import SegmentationModule
 
 RUN = Path("runs/folder/segment/seed0")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from smir.data.visits import EvalSampler, ListSampler, TrainSampler
+from smir.data.reading.samplers import EvalSampler, ListSampler, TrainSampler
 from smir.errors import ConfigError, DataError
 from smir.method.mask_table import MaskTable
 from smir.method.patches import PatchGrid

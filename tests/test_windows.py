@@ -15,17 +15,17 @@ from PIL import Image
 from torch.nn import functional
 
 from smir.classes import VOID, Classes
+from smir.data.predict_options import PredictOptions
+from smir.data.reading.raster import ArraySource
 from smir.errors import CheckpointError, ConfigError
 from smir.models.networks import UNetStride4
 from smir.segmentation import SegmentationModule
 from smir.windows.areas import Areas
 from smir.windows.context import TOLERANCE, measure_context
 from smir.windows.layout import OVERLAP, Side
-from smir.windows.options import PredictOptions
 from smir.windows.png import PalettePng
 from smir.windows.preview import Preview
 from smir.windows.segment import describe, plan, probabilities_of
-from smir.windows.sources import ArraySource
 from smir.windows.sweep import Sweep, Tile
 
 
@@ -218,7 +218,7 @@ def test_a_png_written_row_by_row_is_read_by_others():
 READ_TWICE = """
 import sys
 from pathlib import Path
-from smir.windows.scratch import PictureSource
+from smir.data.reading.decoded_raster import PictureSource
 for _ in range(2):
     print(PictureSource(Path(sys.argv[1]), Path(sys.argv[2])).width)
 """

@@ -46,7 +46,7 @@ def export(
             "Remove it, or give another: --out FOLDER."
         )
     _require_packages(formats)
-    from smir.data.decode import read_image
+    from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
     from smir.export.source import read_source

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, Classes, UInt8
-from smir.data.label_values import by_table
-from smir.data.listing import Pair, Split
-from smir.data.lists import files_by_stem, look_up, shuffled, stem
 from smir.data.published import PublishedDataset
+from smir.data.reading.label_values import by_table
+from smir.data.reading.listing import Pair, Split
+from smir.data.reading.lists import files_by_stem, look_up, shuffled, stem
 from smir.errors import DataError
 
 DEVKIT = "pascal/VOCtrainvaltest/VOCdevkit"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smir.data.decode import list_images
+from smir.data.reading.decode import list_images
 from smir.errors import ConfigError, DataError, SmirError
 
 COUNT = 8

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smir import __version__
-from smir.data.choice import MUCH_LARGER
+from smir.data.reading.choice import MUCH_LARGER
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.weight_files import read_checkpoint
 from smir.reconstruction import ReconstructionModule

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from smir.classes import UInt8
-from smir.data.decode import image_size
-from smir.data.walk import cores
+from smir.data.reading.decode import image_size
+from smir.data.reading.parallel import cores
 from smir.errors import DataError
 from smir.inspect.source import Source
 from smir.method.preprocessing import Preprocessing

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import UInt8
-from smir.data.decode import label_kind, read_image, read_label
-from smir.data.walk import in_parallel
+from smir.data.reading.decode import label_kind, read_image, read_label
+from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
 from smir.labels.classes import ClassTable
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from smir.data.lists import stem
+from smir.data.reading.lists import stem
 from smir.errors import DataError, first_few
 from smir.files.names import same
 from smir.labels.renamed import before_upload, common_ending, uploaded

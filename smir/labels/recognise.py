@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from smir.data.decode import IMAGE_SUFFIXES, list_images
+from smir.data.reading.decode import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.labels.annotations import Annotations
 from smir.labels.coco import TITLE as COCO

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from smir.data.decode import MAX_PIXELS
+from smir.data.reading.decode import MAX_PIXELS
 from smir.errors import ConfigError, DataError
 
 Bools = npt.NDArray[np.bool_]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import yaml
 
+from smir.data.audit.statistics import ChannelStatistics, channel_statistics
 from smir.data.folder import Folder
-from smir.data.listing import Split
-from smir.data.statistics import ChannelStatistics, channel_statistics
+from smir.data.reading.listing import Split
 from smir.errors import first_few
 from smir.seeding import seed_for
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from smir.data.decode import image_size, list_images
-from smir.data.lists import stem
-from smir.data.walk import in_parallel
+from smir.data.reading.decode import image_size, list_images
+from smir.data.reading.lists import stem
+from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 from smir.prepare.tiling import RECORD_NAME, tile_image
 from smir.terminal import progress

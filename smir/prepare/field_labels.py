@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, UInt8
-from smir.data.walk import in_parallel
+from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
 from smir.labels.annotations import Annotated, Annotations, draw
 from smir.labels.classes import ClassTable, of_categories

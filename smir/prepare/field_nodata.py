@@ -10,14 +10,14 @@ from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from smir.classes import VOID
-from smir.data.choice import is_tiff
-from smir.data.decode import read_label
+from smir.data.reading.choice import is_tiff
+from smir.data.reading.decode import read_label
+from smir.data.reading.raster import Bool
 from smir.errors import DataError
 from smir.prepare.field_labels import FieldLabels
 from smir.prepare.field_tiles import Tiles
 from smir.prepare.records import write_png
 from smir.terminal import progress, quiet
-from smir.windows.sources import Bool
 
 
 def without_no_data(labels: FieldLabels, folder: Path, tiles: Tiles, sources: Path) -> FieldLabels:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from smir.data.choice import is_tiff
-from smir.data.decode import IMAGE_SUFFIXES
+from smir.data.reading.choice import is_tiff
+from smir.data.reading.decode import IMAGE_SUFFIXES
+from smir.data.reading.opening import has_rasterio
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.field_images import files_digest
 from smir.prepare.records import has_record
 from smir.prepare.splits import SPLITS, TEST_ALONE
-from smir.windows.opening import has_rasterio
 
 RECORD = "prepared.json"
 MAP_TILE = 512

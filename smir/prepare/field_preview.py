@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from smir.classes import VOID, Classes, UInt8
-from smir.data.decode import read_image, read_label
+from smir.data.reading.decode import read_image, read_label
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.prepare.records import write_png
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from smir.data.lists import read_list
+from smir.data.reading.lists import read_list
 from smir.errors import DataError, first_few
 from smir.labels.matching import ImageNames
 from smir.prepare.field_labels import FieldLabels

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID
-from smir.data.decode import read_label
-from smir.data.lists import stem
-from smir.data.walk import in_parallel
+from smir.data.reading.decode import read_label
+from smir.data.reading.lists import stem
+from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 from smir.prepare.field_images import TILE_PREFIX, link_images, recorded
 from smir.prepare.field_labels import FieldLabels, Sizes

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from smir.data.decode import IMAGE_SUFFIXES, image_size, list_images
-from smir.data.lists import write_list
+from smir.data.reading.decode import IMAGE_SUFFIXES, image_size, list_images
+from smir.data.reading.lists import write_list
+from smir.data.reading.opening import has_rasterio
 from smir.errors import DataError
 from smir.files.atomic import write_atomically
 from smir.labels.annotations import Annotations
@@ -31,7 +32,6 @@ from smir.prepare.field_tiles import Tiles, cut_labels, cut_photographs, tiles_o
 from smir.prepare.records import close_record, open_record
 from smir.prepare.splits import SPLITS, Members
 from smir.prepare.tile_source import shown_size
-from smir.windows.opening import has_rasterio
 
 CONFIG = "data.yaml"
 PREVIEW = "preview.png"

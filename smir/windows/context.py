@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from smir.classes import UInt8
+from smir.data.predict_options import BLOCK
+from smir.data.reading.raster import Source, read_blocks
 from smir.errors import CheckpointError
-from smir.windows.options import BLOCK
-from smir.windows.sources import Source, read_blocks
 from smir.windows.sweep import Forward
 
 TOLERANCE = 1e-3

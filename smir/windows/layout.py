@@ -4,8 +4,8 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+from smir.data.predict_options import BLOCK
 from smir.errors import ConfigError
-from smir.windows.options import BLOCK
 
 OVERLAP = 1
 """Blocks over which neighbouring windows are blended."""

@@ -8,16 +8,16 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 
 from smir.classes import Classes
+from smir.data.predict_options import PredictOptions
+from smir.data.reading.opening import has_rasterio, open_source
+from smir.data.reading.raster import Source
 from smir.errors import ConfigError
 from smir.files.atomic import replacing
 from smir.method.preprocessing import Preprocessing
 from smir.windows.areas import Areas
-from smir.windows.opening import has_rasterio, open_source
-from smir.windows.options import PredictOptions
 from smir.windows.preview import Preview
 from smir.windows.products import Product, gdal_cache, label_png, label_tiff, probability_tiff
 from smir.windows.segment import describe, labels_of, plan, progress_over
-from smir.windows.sources import Source
 from smir.windows.sweep import Forward
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from smir.classes import VOID, Classes, UInt8
+from smir.data.reading.opening import has_rasterio
 from smir.files.atomic import placing, replacing
 from smir.terminal import quiet
-from smir.windows.opening import has_rasterio
 from smir.windows.png import PalettePng
 from smir.windows.segment import probabilities_of
 from smir.windows.sweep import Sweep, Tile

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from smir.classes import VOID, UInt8
+from smir.data.predict_options import BLOCK, PredictOptions, block_unit
+from smir.data.reading.raster import Source
 from smir.method.preprocessing import Preprocessing
 from smir.terminal import progress
 from smir.windows.context import TOLERANCE, Context, measure_context
 from smir.windows.layout import WINDOW, Side, usual_window
-from smir.windows.options import BLOCK, PredictOptions, block_unit
-from smir.windows.sources import Source
 from smir.windows.sweep import Forward, Sweep, Tile
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from smir.classes import UInt8
+from smir.data.predict_options import BLOCK
+from smir.data.reading.raster import Bool, Source, read_blocks
 from smir.windows.layout import Side
-from smir.windows.options import BLOCK
-from smir.windows.sources import Bool, Source, read_blocks
 
 Forward = Callable[[UInt8], Tensor]
 """Logits (B, C, H, W) in float32 of RGB images (B, H, W, 3) whose sides are multiples of 64."""

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import UInt8
-from smir.windows.options import BLOCK
+from smir.data.predict_options import BLOCK
 
 if TYPE_CHECKING:
-    from smir.windows.ground import Ground
+    from smir.data.reading.ground import Ground
 
 Bool = npt.NDArray[np.bool_]
 

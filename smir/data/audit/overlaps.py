@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations, takewhile
 from pathlib import PurePosixPath
 
+from smir.data.audit.expected import expected_counts
 from smir.data.base import SmirDataModule
-from smir.data.decode import list_images
-from smir.data.expected import expected_counts
 from smir.data.folder import Folder
-from smir.data.listing import Pair
-from smir.data.lists import stem
 from smir.data.published import PublishedDataset
+from smir.data.reading.decode import list_images
+from smir.data.reading.listing import Pair
+from smir.data.reading.lists import stem
 
 Shared = list[tuple[str, str]]
 

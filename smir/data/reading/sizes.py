@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from smir.data.decode import image_size
-from smir.data.files import FileList
+from smir.data.reading.decode import image_size
+from smir.data.reading.file_list import FileList
 from smir.method.patches import MIN_PATCH_SIDE
 from smir.method.preprocessing import Preprocessing
 

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from smir.classes import UInt8
 from smir.data.base import SmirDataModule
-from smir.data.decode import read_image, read_label
 from smir.data.folder import Folder
-from smir.data.listing import Pair
-from smir.data.pairs import MAX_ASPECT
+from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.listing import Pair
+from smir.data.reading.pairs import MAX_ASPECT
 from smir.errors import DataError, SmirError
 
 _STRIP = f"one side is more than {MAX_ASPECT} times the other, which makes a whole view too large; cut it into tiles"

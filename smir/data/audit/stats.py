@@ -8,8 +8,8 @@ from jsonargparse.typing import PositiveInt
 from smir.classes import VOID
 from smir.commands.parsing import DataParser
 from smir.data import SmirDataModule
-from smir.data.facts import has_labels
-from smir.data.statistics import ChannelStatistics, Counts, channel_statistics, class_counts
+from smir.data.audit.facts import has_labels
+from smir.data.audit.statistics import ChannelStatistics, Counts, channel_statistics, class_counts
 from smir.errors import DataError
 from smir.terminal import columns, percent
 

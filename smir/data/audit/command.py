@@ -8,8 +8,8 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from smir.classes import VOID
 from smir.commands.parsing import DataParser
 from smir.data import SmirDataModule
-from smir.data.audit import LISTS, SPLITS, Audit, audit
-from smir.data.facts import Problem, legal
+from smir.data.audit.audit import LISTS, SPLITS, Audit, audit
+from smir.data.audit.facts import Problem, legal
 from smir.errors import first_few
 from smir.terminal import columns, percent
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from smir.data.choice import is_georeferenced, is_tiff
+from smir.data.reading.choice import is_georeferenced, is_tiff
+from smir.data.reading.raster import Source
 from smir.errors import ConfigError, DataError
 from smir.terminal import quiet
-from smir.windows.sources import Source
 
 
 def has_rasterio() -> bool:
@@ -29,10 +29,10 @@ def open_source(path: Path, folder: Path, progress: bool = True) -> Source:
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
     if _is_for_rasterio(path):
-        from smir.windows.geotiff import RasterSource
+        from smir.data.reading.geotiff import RasterSource
 
         return RasterSource(path)
-    from smir.windows.scratch import PictureSource
+    from smir.data.reading.decoded_raster import PictureSource
 
     return PictureSource(path, folder, progress)
 
@@ -45,11 +45,11 @@ def look_at_header(path: Path) -> None:
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
     if _is_for_rasterio(path):
-        from smir.windows.geotiff import RasterSource
+        from smir.data.reading.geotiff import RasterSource
 
         RasterSource(path)
     else:
-        from smir.windows import scratch
+        from smir.data.reading import decoded_raster as scratch
 
         scratch.look_at_header(path)
 
@@ -62,11 +62,11 @@ def look_through(path: Path) -> None:
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
     if _is_for_rasterio(path):
-        from smir.windows.geotiff import RasterSource
+        from smir.data.reading.geotiff import RasterSource
 
         RasterSource(path).look_through()
     else:
-        from smir.windows import scratch
+        from smir.data.reading import decoded_raster as scratch
 
         scratch.look_through(path)
 

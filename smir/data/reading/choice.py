@@ -5,10 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from smir.data.decode import FORMATS
-from smir.data.pairs import MAX_ASPECT
+from smir.data.predict_options import VIEW
+from smir.data.reading.decode import FORMATS
+from smir.data.reading.pairs import MAX_ASPECT
 from smir.terminal import quiet
-from smir.windows.options import VIEW
 
 MUCH_LARGER = 4
 """In shortest sides of the training images."""

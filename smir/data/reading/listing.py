@@ -9,16 +9,16 @@ import numpy.typing as npt
 
 from smir.classes import Classes, UInt8
 from smir.data.budget import LabelBudget
-from smir.data.cache import ImageCache
-from smir.data.choice import Choice
-from smir.data.decode import list_images
-from smir.data.files import FileList
-from smir.data.label_values import class_ids
-from smir.data.pairs import Images, Labels
-from smir.data.predicted import ImagesToPredict
-from smir.data.screening import Screening
+from smir.data.predict_options import PredictOptions
+from smir.data.reading.cache import ImageCache
+from smir.data.reading.choice import Choice
+from smir.data.reading.decode import list_images
+from smir.data.reading.file_list import FileList
+from smir.data.reading.label_values import class_ids
+from smir.data.reading.pairs import Images, Labels
+from smir.data.reading.predicted import ImagesToPredict
+from smir.data.reading.screening import Screening
 from smir.errors import DataError, first_few, first_messages
-from smir.windows.options import PredictOptions
 
 Split = Literal["train", "val", "test"]
 
@@ -109,7 +109,7 @@ class Listing(abc.ABC):
     def _usable_images(self, name: str, files: FileList) -> FileList:
         if self.on_bad_image == "error":
             return files
-        from smir.windows.opening import look_through  # which imports from this package
+        from smir.data.reading.opening import look_through  # which imports from this package
 
         images = (ImagesToPredict if name == "predict" else Images)(files, self.min_side)
         choice = self.choice()

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from smir.classes import UInt8
 from smir.data.base import SmirDataModule
-from smir.data.decode import read_image, read_label
-from smir.data.listing import Pair
-from smir.data.walk import in_parallel
+from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.listing import Pair
+from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 
 Counts = npt.NDArray[np.int64]

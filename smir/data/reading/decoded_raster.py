@@ -16,9 +16,9 @@ import pyvips
 from tqdm import tqdm
 
 from smir.classes import UInt8
-from smir.data.decode import can_hold
+from smir.data.reading.decode import can_hold
+from smir.data.reading.raster import Bool, Source
 from smir.errors import DataError, RunError
-from smir.windows.sources import Bool, Source
 
 _LOADERS = {
     b"\xff\xd8\xff": "jpegload",

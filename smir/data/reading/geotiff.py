@@ -11,10 +11,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from smir.classes import UInt8
+from smir.data.reading.ground import Ground
+from smir.data.reading.raster import Bool, Source
 from smir.errors import DataError
 from smir.terminal import quiet
-from smir.windows.ground import Ground
-from smir.windows.sources import Bool, Source
 
 _COLORS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from smir.classes import UInt8
-from smir.data.cache import ImageCache
-from smir.data.decode import image_size, read_image, read_label
-from smir.data.files import FileList
-from smir.data.transforms import Transform
-from smir.data.visits import Visit
+from smir.data.reading.cache import ImageCache
+from smir.data.reading.decode import image_size, read_image, read_label
+from smir.data.reading.file_list import FileList
+from smir.data.reading.samplers import Visit
+from smir.data.reading.transforms import Transform
 from smir.errors import DataError
 from smir.method.masking import MaskPolicy
 from smir.method.preprocessing import Preprocessing

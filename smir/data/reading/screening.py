@@ -15,8 +15,8 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
-from smir.data.files import FileList
-from smir.data.walk import in_parallel
+from smir.data.reading.file_list import FileList
+from smir.data.reading.parallel import in_parallel
 from smir.errors import ConfigError, DataError, first_few, first_messages
 from smir.files.atomic import write_atomically
 

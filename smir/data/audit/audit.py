@@ -7,15 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from smir.data.audit.expected import Expected, expected_counts
+from smir.data.audit.facts import Facts, Problem, examine, has_labels
+from smir.data.audit.overlaps import Overlap, find_overlaps, find_unpaired
 from smir.data.base import SmirDataModule
-from smir.data.decode import list_images
-from smir.data.expected import Expected, expected_counts
-from smir.data.facts import Facts, Problem, examine, has_labels
 from smir.data.folder import Folder
-from smir.data.listing import Pair, Split
-from smir.data.overlaps import Overlap, find_overlaps, find_unpaired
 from smir.data.published import PublishedDataset
-from smir.data.walk import in_parallel
+from smir.data.reading.decode import list_images
+from smir.data.reading.listing import Pair, Split
+from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

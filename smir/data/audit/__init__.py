@@ -1,0 +1,1 @@
+"""`python -m smir check` and `stats`: a close look at every file of a dataset."""
