@@ -16,7 +16,7 @@ from benchmarks.measure import Row, Times, now, seconds
 from smir.__main__ import main
 from smir.method.losses import ReconstructionLoss
 from smir.models.networks import SmpNetwork
-from smir.reconstruction import ReconstructionModule
+from smir.training.reconstruction import ReconstructionModule
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 FIGURE = "a training step through fit in {}, images per second over those of a bare loop"

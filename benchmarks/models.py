@@ -29,7 +29,7 @@ from smir.export.onnx_file import exported_onnx, open_session, write_onnx
 from smir.export.program import export_program
 from smir.export.source import read_source
 from smir.runs.run_folder import read_json
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 
 HERE = Path(__file__).parent
 BEGIN = "<!-- table: make bench-models writes it -->\n"

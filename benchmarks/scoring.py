@@ -13,8 +13,8 @@ from benchmarks.plain import lean_ssim, score_image
 from smir.method.masking import RandomMask
 from smir.method.scoring import score_views
 from smir.models.networks import SmpNetwork
-from smir.reconstruction import ReconstructionModule
 from smir.seeding import generator_for
+from smir.training.reconstruction import ReconstructionModule
 
 SIZE, SAMPLES = 256, 5
 MATRIX = 4096  # a product that shows what the processor can do

@@ -22,9 +22,9 @@ from smir.runs.environment import save_environment
 from smir.runs.launch import agree_on_run, global_rank
 from smir.runs.recipe import in_force, recipe_of
 from smir.runs.run_folder import Identity, Run, open_run
-from smir.segmentation import SegmentationModule
-from smir.tracking import stopped_after
-from smir.training import SmirModule
+from smir.training.run_record import stopped_after
+from smir.training.segmentation import SegmentationModule
+from smir.training.task import SmirModule
 
 
 class SmirCLI(EvaluatingCLI):

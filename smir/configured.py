@@ -14,21 +14,21 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.strategies import DDPStrategy
 
 import smir.data
-import smir.selective  # registers the callback for its short name
-from smir.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
+import smir.training.selective_masking  # registers the callback for its short name
 from smir.errors import ConfigError
-from smir.finite import FiniteNumbers
 from smir.guarded import GuardedParser
-from smir.health import LearningHealth
-from smir.outputs import FinalPictures
 from smir.run_options import RunOptions
-from smir.run_progress import RunProgress
 from smir.runs.wandb_options import in_sweep
-from smir.runs.watch import FirstFailure
-from smir.stopping import StopTogether
-from smir.tracking import RunRecord
 from smir.trainer_settings import check_trainer
-from smir.training import SmirModule
+from smir.training.bad_numbers import FiniteNumbers
+from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
+from smir.training.first_failure import FirstFailure
+from smir.training.health import LearningHealth
+from smir.training.outputs import FinalPictures
+from smir.training.progress_bar import RunProgress
+from smir.training.run_record import RunRecord
+from smir.training.stopping import StopTogether
+from smir.training.task import SmirModule
 
 # Lightning advertises packages of its own at every start.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")

@@ -13,7 +13,6 @@ from smir.data.reading.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.method.preprocessing import Preprocessing
 from smir.next_step import figures
-from smir.outputs import TestRecord
 from smir.predictions import PredictionWriter
 from smir.provenance import checked, find_checkpoint
 from smir.run_options import RunOptions
@@ -23,7 +22,8 @@ from smir.runs.recipe import digest, in_force, recipe_of
 from smir.runs.results import result_folder
 from smir.runs.run_folder import file_digest, run_of_checkpoint
 from smir.runs.wandb_logging import Job, log_to_wandb
-from smir.segmentation import SegmentationModule, usual_side_in
+from smir.training.outputs import TestRecord
+from smir.training.segmentation import SegmentationModule, usual_side_in
 
 
 class EvaluatingCLI(ConfiguredCLI):

@@ -96,7 +96,7 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
 
     from smir.configured import Parser, add_options
     from smir.data import SmirDataModule
-    from smir.training import SmirModule
+    from smir.training.task import SmirModule
 
     for config in configs:
         scan_config(config)

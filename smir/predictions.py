@@ -18,8 +18,8 @@ from smir.files.pictures import write_image
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.runs.ranks import gather, patient_group
 from smir.runs.results import RECORDS
-from smir.segmentation import SegmentationModule
 from smir.terminal import columns
+from smir.training.segmentation import SegmentationModule
 from smir.windows.areas import HEADER, Areas, areas_csv, total
 from smir.windows.predictor import WindowPredictor, check_extras
 from smir.windows.products import probability_tiff

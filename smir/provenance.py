@@ -11,8 +11,8 @@ from smir.models.weight_files import read_checkpoint
 from smir.runs.checkpoint_record import same_classes
 from smir.runs.environment import commit
 from smir.runs.run_folder import DONE, Identity, file_digest, read_record, run_of_checkpoint
-from smir.segmentation import SegmentationModule
-from smir.training import SmirModule
+from smir.training.segmentation import SegmentationModule
+from smir.training.task import SmirModule
 
 
 def checked(path: Path, model: SmirModule) -> dict[str, Any]:

@@ -44,7 +44,10 @@ def mask(ratio=0.5, name="RandomMask"):
 def staged(masking, num_stages=10, policy="HardestMask"):
     policy = {"random-staged": None, "random-fixed": mask(), "selective": mask(name=policy)}[masking]
     arguments = {"num_stages": num_stages, "num_samples": 5, "policy": policy, "scoring_mask": mask()}
-    return {"class_path": "smir.selective.SelectiveMasking", "init_args": {**arguments, "score_patches": "all"}}
+    return {
+        "class_path": "smir.training.selective_masking.SelectiveMasking",
+        "init_args": {**arguments, "score_patches": "all"},
+    }
 
 
 def recipe(task, dataset, protocol="paper", label_budget=None, callbacks=(), max_epochs=500):

@@ -55,8 +55,8 @@ from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.models.weights import load_pretrained
 from smir.provenance import checked, weights_fingerprint
-from smir.reconstruction import ReconstructionModule
 from smir.runs.run_folder import read_record
+from smir.training.reconstruction import ReconstructionModule
 from smir.trust import PACKAGES, scan_file
 from smir.windows.predictor import WindowPredictor
 

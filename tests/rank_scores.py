@@ -10,8 +10,8 @@ from lightning.pytorch import Trainer
 
 from smir.data import Nassar
 from smir.models.networks import UNetStride4
-from smir.reconstruction import ReconstructionModule
-from smir.selective import SelectiveMasking
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.selective_masking import SelectiveMasking
 
 
 class ScoreAndStop(SelectiveMasking):

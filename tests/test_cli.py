@@ -20,7 +20,7 @@ from smir.__main__ import main, plain_message
 from smir.errors import DataError
 from smir.method.mask_table import MaskTable, load_arrays
 from smir.models.networks import UNetStride4
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 
 
 def rows_of(path):

@@ -136,7 +136,7 @@ def test_pretraining_has_the_settings_of_the_paper(dataset, row):
         assert (trainer.max_epochs, trainer.callbacks) == (1000, None)
         return
     ((stages,), options) = trainer.callbacks, trainer.callbacks[0].init_args
-    assert stages.class_path == "smir.selective.SelectiveMasking"
+    assert stages.class_path == "smir.training.selective_masking.SelectiveMasking"
     assert (trainer.max_epochs, options.num_stages, options.num_samples) == (10 * 1000, 10, 5)
     assert (options.scoring_mask.init_args.ratio, options.score_patches) == (0.5, "all")
     policies = {"selective": "smir.method.masking.HardestMask", "random-fixed": "smir.method.masking.RandomMask"}

@@ -29,9 +29,9 @@ from smir.export import build, pt2_file, scripts
 from smir.export.scripts.run_onnx import resized
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
-from smir.reconstruction import ReconstructionModule
 from smir.runs.run_folder import file_digest
-from smir.segmentation import SegmentationModule
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.segmentation import SegmentationModule
 
 EXPORTED_SCRIPTS = Path(scripts.__file__).parent
 TINY = "tu-mobilenetv3_small_100"

@@ -7,16 +7,16 @@ import torch
 from pretend_gpu import OnGPU, PretendGPU, to_gpu
 
 from smir.classes import VOID, Classes
-from smir.finite import FiniteNumbers
-from smir.health import mask_agreement
 from smir.method.losses import LocalReconstructionLoss
 from smir.method.masking import HardestMask, MixedMask, ProportionalMask
 from smir.method.ms_ssim import _MeanContrast, _ProductOverScales
 from smir.method.scoring import score_views
 from smir.models.networks import UNetStride4
-from smir.pictures import reconstruction_panel
-from smir.reconstruction import ReconstructionModule
-from smir.segmentation import SegmentationModule
+from smir.training.bad_numbers import FiniteNumbers
+from smir.training.health import mask_agreement
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.reconstruction_panel import reconstruction_panel
+from smir.training.segmentation import SegmentationModule
 
 SIDE = 192
 

@@ -3,7 +3,7 @@
 import pytest
 from conftest import selective_words
 
-from smir.reconstruction import ReconstructionModule
+from smir.training.reconstruction import ReconstructionModule
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from smir.errors import CheckpointError, DataError, RunError
 from smir.method.mask_table import MaskTable, load_arrays
 from smir.models.networks import build_network
 from smir.models.weight_files import check_paths, read_checkpoint
-from smir.reconstruction import ReconstructionModule
 from smir.runs.run_folder import read_record
+from smir.training.reconstruction import ReconstructionModule
 
 
 class Exploit:

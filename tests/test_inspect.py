@@ -21,9 +21,9 @@ from smir.method.padding import padded_forward
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.models.weight_files import FORMAT
-from smir.reconstruction import ReconstructionModule
 from smir.seeding import generator_for
-from smir.segmentation import SegmentationModule
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.segmentation import SegmentationModule
 
 SIZE = (64, 96)
 SEED = 7

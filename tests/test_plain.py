@@ -14,8 +14,8 @@ from smir.data.reading.decode import read_image
 from smir.method.masking import RandomMask
 from smir.method.scoring import score_views
 from smir.models.networks import UNetStride4
-from smir.reconstruction import ReconstructionModule
 from smir.seeding import generator_for
+from smir.training.reconstruction import ReconstructionModule
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from smir.classes import VOID, Classes
 from smir.data.reading.choice import Choice
 from smir.data.reading.ground import Ground
 from smir.errors import RunError
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 from smir.windows.products import probability_tiff
 from smir.windows.segment import labels_of
 from smir.windows.sweep import Tile

@@ -11,10 +11,10 @@ import pytest
 import torch
 from conftest import pretrain_words, segment_words, selective_words
 
-import smir.selective
+import smir.training.selective_masking
 from smir.errors import RunError
 from smir.runs.run_folder import Identity, Run, open_run
-from smir.tracking import RunRecord
+from smir.training.run_record import RunRecord
 
 
 def result_of(run: Path):
@@ -61,7 +61,7 @@ def die_while_scoring(monkeypatch):
     def scoring(*args, **kwargs):
         raise Killed
 
-    monkeypatch.setattr(smir.selective, "score_views", scoring)
+    monkeypatch.setattr(smir.training.selective_masking, "score_views", scoring)
 
 
 @pytest.fixture(scope="module")

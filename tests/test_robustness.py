@@ -13,14 +13,14 @@ import torch
 from compare_runs import content, difference
 from conftest import pretrain_words, segment_words, selective_words
 
-from smir.checkpoints import CheckpointFiles
 from smir.errors import CheckpointError
-from smir.finite import FiniteNumbers, replay
-from smir.reconstruction import ReconstructionModule
 from smir.runs.resume import resume_point
 from smir.runs.signals import REQUEUE
-from smir.segmentation import SegmentationModule
-from smir.training import SmirModule
+from smir.training.bad_numbers import FiniteNumbers, replay
+from smir.training.checkpoints import CheckpointFiles
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.segmentation import SegmentationModule
+from smir.training.task import SmirModule
 
 HERE = Path(__file__).parent
 SELECTIVE = Path("demo/selective/seed0")
@@ -83,7 +83,7 @@ def test_a_kill_at_a_rare_moment_changes_nothing(smir, field, tmp_path, twin):
 
 
 def test_a_kill_between_the_last_epoch_and_the_end_keeps_the_pictures(smir, field, tmp_path, monkeypatch, twin):
-    from smir.outputs import FinalPictures
+    from smir.training.outputs import FinalPictures
 
     with monkeypatch.context() as patch:
         patch.setattr(FinalPictures, "on_train_end", lambda *args: die())
@@ -233,7 +233,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(fails, field, tmp_path):
 
 def test_early_stopping_is_not_forgotten(smir, field, tmp_path, monkeypatch):
     """A run killed after its last epoch, before its end, must not train one epoch more."""
-    from smir.outputs import FinalPictures
+    from smir.training.outputs import FinalPictures
 
     stop = ["EarlyStopping", "monitor=val/miou", "patience=1", "mode=max", "min_delta=1.0"]
     words = segment_words(field, "--trainer.max_epochs=6", f"--trainer.callbacks+={stop[0]}")

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 from conftest import selective_words
 
-from smir import progress, run_progress
-from smir.run_progress import Pace, duration
+from smir import progress
 from smir.terminal import Pulse
-from smir.tracking import RunRecord
+from smir.training import progress_bar as run_progress
+from smir.training.progress_bar import Pace, duration
+from smir.training.run_record import RunRecord
 
 
 def loud(field, *more):

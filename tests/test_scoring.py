@@ -9,8 +9,8 @@ from smir.method.padding import padded_forward
 from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import score_views
 from smir.models.networks import UNetStride4
-from smir.reconstruction import ReconstructionModule
 from smir.seeding import generator_for
+from smir.training.reconstruction import ReconstructionModule
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from smir.classes import VOID, Classes
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.pages.panels import CAPTION, GAP, overlay_panel
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from smir.__main__ import main
 from smir.data.reading.decode import read_image
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 
 RUN = Path("runs/folder/segment/seed0")
 OTHER = {"mean": [0.1, 0.9, 0.2], "std": [0.05, 0.4, 0.1]}

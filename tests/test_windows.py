@@ -19,7 +19,7 @@ from smir.data.predict_options import PredictOptions
 from smir.data.reading.raster import ArraySource
 from smir.errors import CheckpointError, ConfigError
 from smir.models.networks import UNetStride4
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 from smir.windows.areas import Areas
 from smir.windows.context import TOLERANCE, measure_context
 from smir.windows.layout import OVERLAP, Side

@@ -10,13 +10,13 @@ import docstring_parser
 from jsonargparse import ArgumentParser
 
 import smir.data
-import smir.reconstruction
-import smir.segmentation  # so that the base knows the two tasks
-import smir.selective
+import smir.training.reconstruction
+import smir.training.segmentation  # so that the base knows the two tasks
+import smir.training.selective_masking
 from smir.method.losses import ReconstructionLoss
 from smir.method.masking import MaskPolicy
 from smir.models.networks import Network
-from smir.training import SmirModule
+from smir.training.task import SmirModule
 from website.options import Option, definition_list, options
 
 PAGE = "commands/classes.md"
@@ -32,7 +32,10 @@ KINDS: dict[str, tuple[type[Any], str]] = {
     "Networks": (Network, "`--model.network CLASS`"),
     "Losses": (ReconstructionLoss, "`--model.loss CLASS`, of a `ReconstructionModule`"),
     "Mask policies": (MaskPolicy, "`--data.mask CLASS`, and `policy` and `scoring_mask` of `SelectiveMasking`"),
-    "Callbacks": (smir.selective.SelectiveMasking, "`--trainer.callbacks+ CLASS`; Lightning's own may be named, too"),
+    "Callbacks": (
+        smir.training.selective_masking.SelectiveMasking,
+        "`--trainer.callbacks+ CLASS`; Lightning's own may be named, too",
+    ),
 }
 
 

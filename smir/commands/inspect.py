@@ -94,7 +94,7 @@ def inspect(
     from smir.inspect.walk import Walk
     from smir.inspect.written import claim
     from smir.next_segment import after_pretraining
-    from smir.reconstruction import ReconstructionModule
+    from smir.training.reconstruction import ReconstructionModule
 
     claim(out)
     module, seed = load(ckpt, device)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from smir.classes import UInt8
 from smir.errors import CheckpointError
 from smir.method.padding import PAD_MULTIPLE
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 
 Logits = npt.NDArray[np.float32]
 Exported = Callable[[UInt8], Logits]

@@ -19,7 +19,7 @@ from smir.export.program import Size, export_program
 from smir.export.source import Source
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 
 Format = Literal["weights", "encoder", "onnx", "pt2"]
 WEIGHTS: tuple[Format, ...] = ("weights", "encoder")

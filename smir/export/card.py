@@ -14,7 +14,7 @@ from smir.export.source import Source
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork
 from smir.runs.recipe import in_force
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 
 NAME = "README.md"
 

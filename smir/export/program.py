@@ -6,8 +6,8 @@ from torch.export import Dim, ExportedProgram
 
 from smir.errors import CheckpointError
 from smir.method.padding import PAD_MULTIPLE
-from smir.segmentation import SegmentationModule
 from smir.terminal import quiet
+from smir.training.segmentation import SegmentationModule
 
 STRIDE = 32
 """Height and width that a program takes are multiples of this."""

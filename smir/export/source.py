@@ -10,10 +10,10 @@ from smir import __version__
 from smir.data.reading.choice import MUCH_LARGER
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.weight_files import read_checkpoint
-from smir.reconstruction import ReconstructionModule
 from smir.runs.run_folder import file_digest, read_json, run_of_checkpoint
-from smir.segmentation import SegmentationModule
-from smir.training import SmirModule
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.segmentation import SegmentationModule
+from smir.training.task import SmirModule
 
 
 @dataclasses.dataclass(frozen=True)

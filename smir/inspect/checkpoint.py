@@ -6,8 +6,8 @@ import torch
 
 from smir.errors import CheckpointError, ConfigError
 from smir.models.weight_files import read_checkpoint
-from smir.reconstruction import ReconstructionModule
-from smir.segmentation import SegmentationModule
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.segmentation import SegmentationModule
 
 
 def load(path: Path, device: str) -> tuple[ReconstructionModule | SegmentationModule, int]:

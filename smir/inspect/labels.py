@@ -19,7 +19,7 @@ from smir.models.iou import iou_from_confusion
 from smir.pages.markup import data_uri
 from smir.pages.overlays import blend
 from smir.pages.panels import heat_map
-from smir.segmentation import SegmentationModule
+from smir.training.segmentation import SegmentationModule
 
 REGION_COLUMNS = (
     *("image", "label", "prediction", "pixels", "confidence", "weight"),

@@ -19,9 +19,9 @@ from smir.method.padding import padded_forward
 from smir.method.patches import PatchGrid
 from smir.method.scoring import Scored, score_views
 from smir.pages.markup import data_uri
-from smir.pictures import colors
-from smir.reconstruction import ReconstructionModule
 from smir.seeding import generator_for
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.reconstruction_panel import colors
 
 PATCHES_OF_AN_IMAGE = 3
 """Patches of one image among the hardest shown, at most: else a single odd image would fill the sheet."""

@@ -14,7 +14,7 @@ from smir.method.patches import PatchGrid
 from smir.seeding import generator_for
 
 if TYPE_CHECKING:
-    from smir.reconstruction import ReconstructionModule
+    from smir.training.reconstruction import ReconstructionModule
 
 
 ScoredPatches = Literal["all", "masked"]

@@ -86,14 +86,14 @@ def _plain(name):
 
 
 def _watch_training():
-    import smir.reconstruction
-    import smir.segmentation
-    import smir.selective
-    from smir.training import SmirModule
+    import smir.training.reconstruction
+    import smir.training.segmentation
+    import smir.training.selective_masking
+    from smir.training.task import SmirModule
 
     before(SmirModule, "on_train_batch_start", "step")
-    before(smir.selective, "score_views", "scoring")
-    for module in (smir.reconstruction.ReconstructionModule, smir.segmentation.SegmentationModule):
+    before(smir.training.selective_masking, "score_views", "scoring")
+    for module in (smir.training.reconstruction.ReconstructionModule, smir.training.segmentation.SegmentationModule):
         before(module, "validation_step", "validation")
         before(module, "test_step", "test")
         _bad_loss(module)

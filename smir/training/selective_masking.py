@@ -16,17 +16,17 @@ from tqdm import tqdm
 
 from smir.data.reading.sizes import refuse_thin_patches
 from smir.errors import CheckpointError, ConfigError, RunError
-from smir.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
 from smir.method.mask_table import MaskTable, save_scores
 from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
 from smir.method.patches import PatchGrid
 from smir.method.scoring import Scored, ScoredPatches, score_views
-from smir.pictures import reconstruction_panel
-from smir.reconstruction import ReconstructionModule
 from smir.runs.ranks import gather, sync_buffers
 from smir.seeding import generator_for
 from smir.terminal import say
-from smir.tracking import run_folder, save_image_list, save_picture
+from smir.training.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.reconstruction_panel import reconstruction_panel
+from smir.training.run_record import run_folder, save_image_list, save_picture
 
 if TYPE_CHECKING:
     from smir.data.base import SmirDataModule

@@ -6,9 +6,9 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from smir.checkpoints import LastCheckpoint
 from smir.runs.ranks import ranks
 from smir.runs.signals import REQUEUE, Stopped, asked_by, handle
+from smir.training.checkpoints import LastCheckpoint
 
 STEPS_ON_GPU = 8
 """Steps between two questions on a GPU, where each waits for the device; on CPUs one comes every step."""

@@ -12,7 +12,7 @@ from smir.method.losses import ReconstructionLoss
 from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import score_views
 from smir.models.networks import build_network
-from smir.training import SmirModule
+from smir.training.task import SmirModule
 
 RGB = 3
 

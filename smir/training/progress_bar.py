@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from smir.terminal import Pulse
-from smir.training import SmirModule
+from smir.training.task import SmirModule
 
 RECENT = 10
 """Epochs whose mean is the pace: the first ones may be slow, and stages may differ."""

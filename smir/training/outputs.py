@@ -14,11 +14,11 @@ from smir.files.atomic import write_atomically
 from smir.method.masking import HardestMask
 from smir.method.scoring import score_views
 from smir.pages.panels import overlay_panel
-from smir.pictures import reconstruction_panel
-from smir.reconstruction import ReconstructionModule
 from smir.runs.results import RECORDS
-from smir.segmentation import SegmentationModule
-from smir.tracking import plain, save_picture, save_picture_as
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.reconstruction_panel import reconstruction_panel
+from smir.training.run_record import plain, save_picture, save_picture_as
+from smir.training.segmentation import SegmentationModule
 
 NUM_PICTURES = 4
 

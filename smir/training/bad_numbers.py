@@ -17,8 +17,8 @@ from smir.files.atomic import replacing
 from smir.models.weight_files import read_checkpoint
 from smir.runs.ranks import gather, ranks
 from smir.seeding import seed_for
-from smir.tracking import run_folder
-from smir.training import SmirModule
+from smir.training.run_record import run_folder
+from smir.training.task import SmirModule
 
 FOLDER = "bad-numbers"
 STEPS_ON_GPU = 50
@@ -135,8 +135,8 @@ def replay(path: Path, weights: Path | None = None) -> tuple[SmirModule, Tensor]
     Raises:
         CheckpointError: If one of the files cannot be read.
     """
-    from smir.reconstruction import ReconstructionModule
-    from smir.segmentation import SegmentationModule
+    from smir.training.reconstruction import ReconstructionModule
+    from smir.training.segmentation import SegmentationModule
 
     content = read_checkpoint(path)
     if "batch" not in content or ("state_dict" not in content and weights is None):

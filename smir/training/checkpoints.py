@@ -17,7 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from smir.files.atomic import replacing
 from smir.runs.run_folder import LAST, PREVIOUS
-from smir.training import SmirModule
+from smir.training.task import SmirModule
 
 
 class RunCheckpoint(ModelCheckpoint):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from smir.method.masking import MaskPolicy, RampMask
 from smir.terminal import say
-from smir.training import SmirModule
+from smir.training.task import SmirModule
 
 LITTLE = 0.1
 """Share of the way from chance to perfect agreement under which masks count as random."""
