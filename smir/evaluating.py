@@ -13,7 +13,7 @@ from smir.data.reading.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.method.preprocessing import Preprocessing
 from smir.next_step import figures
-from smir.predictions import PredictionWriter
+from smir.predict.writer import PredictionWriter
 from smir.provenance import checked, find_checkpoint
 from smir.run_options import RunOptions
 from smir.runs.checkpoint_record import disagreements, normalised_as, preprocessing_in

@@ -54,11 +54,11 @@ from smir.method.patches import PatchGrid
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.models.weights import load_pretrained
+from smir.predict.predictor import WindowPredictor
 from smir.provenance import checked, weights_fingerprint
 from smir.runs.run_folder import read_record
 from smir.training.reconstruction import ReconstructionModule
 from smir.trust import PACKAGES, scan_file
-from smir.windows.predictor import WindowPredictor
 
 TIME_LIMIT = 5.0  # seconds for a case, of which all but a few take milliseconds
 HARD_LIMIT = 60.0  # after which the program stops with the place where it hangs

@@ -30,10 +30,10 @@ from smir.classes import VOID, Classes
 from smir.data.reading.choice import Choice
 from smir.data.reading.ground import Ground
 from smir.errors import RunError
+from smir.predict.products import probability_tiff
+from smir.predict.segment import labels_of
+from smir.predict.sweep import Tile
 from smir.training.segmentation import SegmentationModule
-from smir.windows.products import probability_tiff
-from smir.windows.segment import labels_of
-from smir.windows.sweep import Tile
 
 NETWORK = ["--model.network.encoder=tu-resnet10t", "--model.network.decoder_channels=[16,16,16]"]
 UTM = {"crs": "EPSG:32613", "transform": Affine(0.05, 0.01, 5e5, 0.01, -0.05, 5.77e6)}

@@ -19,14 +19,14 @@ from smir.data.predict_options import PredictOptions
 from smir.data.reading.raster import ArraySource
 from smir.errors import CheckpointError, ConfigError
 from smir.models.networks import UNetStride4
+from smir.predict.areas import Areas
+from smir.predict.context import TOLERANCE, measure_context
+from smir.predict.layout import OVERLAP, Side
+from smir.predict.png import PalettePng
+from smir.predict.preview import Preview
+from smir.predict.segment import describe, plan, probabilities_of
+from smir.predict.sweep import Sweep, Tile
 from smir.training.segmentation import SegmentationModule
-from smir.windows.areas import Areas
-from smir.windows.context import TOLERANCE, measure_context
-from smir.windows.layout import OVERLAP, Side
-from smir.windows.png import PalettePng
-from smir.windows.preview import Preview
-from smir.windows.segment import describe, plan, probabilities_of
-from smir.windows.sweep import Sweep, Tile
 
 
 def network_with_statistics(encoder):

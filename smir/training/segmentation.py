@@ -14,8 +14,8 @@ from smir.method.padding import padded_forward
 from smir.method.preprocessing import Preprocessing
 from smir.models.iou import ConfusionMatrix, iou_from_confusion
 from smir.models.networks import build_network
+from smir.predict.segment import labels_of, plan
 from smir.training.task import SmirModule
-from smir.windows.segment import labels_of, plan
 
 
 class SegmentationModule(SmirModule):

@@ -12,7 +12,7 @@ from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
 from smir.data.reading.raster import Source, read_blocks
 from smir.errors import CheckpointError
-from smir.windows.sweep import Forward
+from smir.predict.sweep import Forward
 
 TOLERANCE = 1e-3
 """By how much logits may differ from those of one pass over the whole image."""

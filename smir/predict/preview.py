@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from smir.classes import Classes, UInt8
 from smir.pages.overlays import Entry, blend, legend, stacked
-from smir.windows.areas import Areas
-from smir.windows.sweep import Tile
+from smir.predict.areas import Areas
+from smir.predict.sweep import Tile
 
 LONGEST = 2000
 """Pixels of the longest side."""

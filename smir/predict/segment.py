@@ -9,10 +9,10 @@ from smir.classes import VOID, UInt8
 from smir.data.predict_options import BLOCK, PredictOptions, block_unit
 from smir.data.reading.raster import Source
 from smir.method.preprocessing import Preprocessing
+from smir.predict.context import TOLERANCE, Context, measure_context
+from smir.predict.layout import WINDOW, Side, usual_window
+from smir.predict.sweep import Forward, Sweep, Tile
 from smir.terminal import progress
-from smir.windows.context import TOLERANCE, Context, measure_context
-from smir.windows.layout import WINDOW, Side, usual_window
-from smir.windows.sweep import Forward, Sweep, Tile
 
 
 def plan(

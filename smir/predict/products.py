@@ -13,10 +13,10 @@ import numpy as np
 from smir.classes import VOID, Classes, UInt8
 from smir.data.reading.opening import has_rasterio
 from smir.files.atomic import placing, replacing
+from smir.predict.png import PalettePng
+from smir.predict.segment import probabilities_of
+from smir.predict.sweep import Sweep, Tile
 from smir.terminal import quiet
-from smir.windows.png import PalettePng
-from smir.windows.segment import probabilities_of
-from smir.windows.sweep import Sweep, Tile
 
 _TILE = 256
 """Pixels of a side of the tiles of a TIFF."""

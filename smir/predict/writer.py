@@ -16,15 +16,15 @@ from smir.errors import DataError
 from smir.files.atomic import write_atomically
 from smir.files.pictures import write_image
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
+from smir.predict.areas import HEADER, Areas, areas_csv, total
+from smir.predict.predictor import WindowPredictor, check_extras
+from smir.predict.products import probability_tiff
+from smir.predict.segment import labels_of
+from smir.predict.sweep import Tile
 from smir.runs.ranks import gather, patient_group
 from smir.runs.results import RECORDS
 from smir.terminal import columns
 from smir.training.segmentation import SegmentationModule
-from smir.windows.areas import HEADER, Areas, areas_csv, total
-from smir.windows.predictor import WindowPredictor, check_extras
-from smir.windows.products import probability_tiff
-from smir.windows.segment import labels_of
-from smir.windows.sweep import Tile
 
 AREAS, PREVIEW = "areas.csv", "preview.png"
 _SHOWN, _PER_ROW = 24, 4  # images of the preview

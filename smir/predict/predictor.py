@@ -14,11 +14,11 @@ from smir.data.reading.raster import Source
 from smir.errors import ConfigError
 from smir.files.atomic import replacing
 from smir.method.preprocessing import Preprocessing
-from smir.windows.areas import Areas
-from smir.windows.preview import Preview
-from smir.windows.products import Product, gdal_cache, label_png, label_tiff, probability_tiff
-from smir.windows.segment import describe, labels_of, plan, progress_over
-from smir.windows.sweep import Forward
+from smir.predict.areas import Areas
+from smir.predict.preview import Preview
+from smir.predict.products import Product, gdal_cache, label_png, label_tiff, probability_tiff
+from smir.predict.segment import describe, labels_of, plan, progress_over
+from smir.predict.sweep import Forward
 
 
 class WindowPredictor:

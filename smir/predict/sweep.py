@@ -12,7 +12,7 @@ from torch.nn import functional
 from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
 from smir.data.reading.raster import Bool, Source, read_blocks
-from smir.windows.layout import Side
+from smir.predict.layout import Side
 
 Forward = Callable[[UInt8], Tensor]
 """Logits (B, C, H, W) in float32 of RGB images (B, H, W, 3) whose sides are multiples of 64."""
