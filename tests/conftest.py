@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from smir.__main__ import main
-from smir.prepare.synthetic import write_dataset
+from smir.prepare.synthetic.dataset import write_dataset
 from smir.prepare.tiling import tile_image
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"

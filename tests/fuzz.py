@@ -46,15 +46,15 @@ from smir.data.reading.label_values import class_ids
 from smir.data.reading.lists import read_list
 from smir.data.reading.opening import look_through
 from smir.errors import SmirError
-from smir.labels.annotations import Annotations, draw
-from smir.labels.classes import of_categories
-from smir.labels.recognise import read_labels
 from smir.method.mask_table import MaskTable, load_arrays, save_scores
 from smir.method.patches import PatchGrid
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.models.weights import load_pretrained
 from smir.predict.predictor import WindowPredictor
+from smir.prepare.labels.annotations import Annotations, draw
+from smir.prepare.labels.classes import of_categories
+from smir.prepare.labels.recognise import read_labels
 from smir.provenance import checked, weights_fingerprint
 from smir.runs.run_folder import read_record
 from smir.training.reconstruction import ReconstructionModule

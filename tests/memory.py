@@ -44,7 +44,7 @@ def measure(data: Path, root: Path) -> list[int]:
 
 def main() -> None:
     """Compares the last ten epochs with the ten that follow the first scoring."""
-    from smir.prepare.synthetic import write_dataset
+    from smir.prepare.synthetic.dataset import write_dataset
     from smir.prepare.tiling import tile_image
 
     with tempfile.TemporaryDirectory() as folder:

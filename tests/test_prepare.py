@@ -23,10 +23,10 @@ from PIL import Image
 
 from smir.data import Cityscapes, Nassar, PascalVOC, SugarBeets
 from smir.errors import DataError
-from smir.prepare import sources, unpack
-from smir.prepare.download import Download, fetch
-from smir.prepare.sources import CITYSCAPES, NASSAR, PASCAL_VOC, SUGAR_BEETS
-from smir.prepare.unpack import unpack_all
+from smir.prepare.published import sources, unpack
+from smir.prepare.published.download import Download, fetch
+from smir.prepare.published.sources import CITYSCAPES, NASSAR, PASCAL_VOC, SUGAR_BEETS
+from smir.prepare.published.unpack import unpack_all
 
 SIZE = (16, 24)
 VOC_TRAIN = f"{fakes.VOC}/VOC2012/ImageSets/Segmentation/train.txt"
@@ -166,7 +166,7 @@ def test_nassar_with_its_orthomosaic(tmp_path, smir, root, capsys):
 
 
 def test_tiling_does_not_carry_the_memory_of_torch(field):
-    code = "import sys; from pathlib import Path; from smir.commands.prepare import nassar; nassar(Path(sys.argv[1]))\n"
+    code = "import sys; from pathlib import Path; from smir.prepare.command import nassar; nassar(Path(sys.argv[1]))\n"
     code += "assert not {'torch', 'lightning', 'smir.data'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code, field], check=True)
 
@@ -602,7 +602,9 @@ def test_a_root_that_is_read_only(archives, root):
 
 
 def test_unpacking_needs_neither_torch_nor_the_datasets():
-    code = "import sys, smir.prepare.unpack, smir.prepare.download, smir.prepare.sources\n"
+    code = (
+        "import sys, smir.prepare.published.unpack, smir.prepare.published.download, smir.prepare.published.sources\n"
+    )
     code += "assert not {'torch', 'lightning', 'smir.data'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -5,12 +5,12 @@ import cv2
 import numpy as np
 import pytest
 
-from smir.commands import prepare
 from smir.errors import ConfigError, DataError
-from smir.prepare import synthetic
-from smir.prepare.field import Field, noise
-from smir.prepare.plants import WEED_SPECIES, Species
-from smir.prepare.synthetic import write_dataset
+from smir.prepare import command as prepare
+from smir.prepare.synthetic import dataset as synthetic
+from smir.prepare.synthetic.dataset import write_dataset
+from smir.prepare.synthetic.field import Field, noise
+from smir.prepare.synthetic.plants import WEED_SPECIES, Species
 
 SMALL = {"width": 300, "height": 270, "tile": 64, "train_tiles": 5, "val_tiles": 2, "test_tiles": 3}
 
@@ -102,8 +102,8 @@ def test_plants_are_green_soil_is_brown_and_rare_species_are_rare(view):
 def test_the_label_follows_the_drawn_plant(monkeypatch):
     # One species in pure blue on a field of its own: blue pixels and the crop's label must be the same.
     blue = Species("blue", 1, 1.0, (26, 64), (6, 9), 137.5, 0.25, 0.95, 0.3, 0.0, 2.5, 0.2, (0, 0, 250), (0, 0, 250))
-    monkeypatch.setattr("smir.prepare.field.CROP_SPECIES", blue)
-    monkeypatch.setattr("smir.prepare.field._WEEDS_PER_CELL", 0.0)
+    monkeypatch.setattr("smir.prepare.synthetic.field.CROP_SPECIES", blue)
+    monkeypatch.setattr("smir.prepare.synthetic.field._WEEDS_PER_CELL", 0.0)
     image, label = Field(0, 0).render(0, 0, 400, 400)
     painted = image[..., 2].astype(int) > image[..., 0].astype(int) + 20
     assert (label == 1).mean() > 0.05

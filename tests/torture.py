@@ -281,7 +281,7 @@ def torture(root: Path, data: Path, kills: int, seed: int, jobs: int) -> list[Ar
 
 def main() -> None:
     """Runs the harness; fails if a run differs from its twin."""
-    from smir.prepare.synthetic import write_dataset
+    from smir.prepare.synthetic.dataset import write_dataset
     from smir.prepare.tiling import tile_image
 
     parser = argparse.ArgumentParser(description=__doc__)

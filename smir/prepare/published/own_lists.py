@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from smir.files.atomic import write_atomically
-from smir.prepare.parts import Source
+from smir.prepare.published.parts import Source
 from smir.runs.run_folder import file_digest
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from smir.classes import UInt8
 from smir.errors import DataError
-from smir.labels.classes import ClassTable
-from smir.labels.shapes import Shape
+from smir.prepare.labels.classes import ClassTable
+from smir.prepare.labels.shapes import Shape
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from typing import Any
 
 from smir.data.reading.lists import read_list
 from smir.errors import DataError, first_few
-from smir.labels.matching import ImageNames
-from smir.prepare.field_labels import FieldLabels
-from smir.prepare.field_options import Options
-from smir.prepare.field_tiles import Tiles, together
-from smir.prepare.splits import SPLITS, TEST_ALONE, Members, draw_splits, follow_splits
+from smir.prepare.labels.matching import ImageNames
+from smir.prepare.own.drawn_splits import SPLITS, TEST_ALONE, Members, draw_splits, follow_splits
+from smir.prepare.own.labels import FieldLabels
+from smir.prepare.own.options import Options
+from smir.prepare.own.tiles import Tiles, together
 
 
 def choose_splits(

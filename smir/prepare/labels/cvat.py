@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smir.errors import DataError
-from smir.labels.annotations import Annotated, Annotations, Drawn
-from smir.labels.shapes import Bitmap, Polygon, Shape, box, ellipse, from_row_runs, turned
+from smir.prepare.labels.annotations import Annotated, Annotations, Drawn
+from smir.prepare.labels.shapes import Bitmap, Polygon, Shape, box, ellipse, from_row_runs, turned
 
 TITLE = "CVAT for images XML"
 _NO_SHAPE = ("tag",)

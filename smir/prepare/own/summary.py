@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from smir.classes import VOID
-from smir.prepare.field_labels import FieldLabels
-from smir.prepare.splits import Members
+from smir.prepare.own.drawn_splits import Members
+from smir.prepare.own.labels import FieldLabels
 from smir.terminal import columns, percent
 
 FEW = 10

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from smir.classes import VOID, UInt8
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
-from smir.labels.annotations import Annotated, Annotations, draw
-from smir.labels.classes import ClassTable, of_categories
-from smir.labels.mask_classes import of_masks
-from smir.labels.masks import MaskFiles
-from smir.labels.matching import ImageNames, told_apart
+from smir.prepare.labels.annotations import Annotated, Annotations, draw
+from smir.prepare.labels.classes import ClassTable, of_categories
+from smir.prepare.labels.mask_classes import of_masks
+from smir.prepare.labels.masks import MaskFiles
+from smir.prepare.labels.matching import ImageNames, told_apart
 from smir.prepare.records import write_png
 from smir.terminal import percent
 

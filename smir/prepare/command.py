@@ -39,7 +39,7 @@ def synthetic(
     Raises:
         SmirError: If a setting is out of range, or the folder holds other data.
     """
-    from smir.prepare.synthetic import write_dataset
+    from smir.prepare.synthetic.dataset import write_dataset
 
     report = write_dataset(root, seed, width, height, tile, train_tiles, val_tiles, test_tiles)
     print(f"{report.orthomosaic}: {width} x {height} pixels to pretrain on")
@@ -62,8 +62,8 @@ def pascal_voc(root: Path = Path("data"), archives: Path | None = None, download
     Raises:
         SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
     """
-    from smir.prepare.ready import fetch_missing, finish, unpack
-    from smir.prepare.sources import PASCAL_VOC
+    from smir.prepare.published.ready import fetch_missing, finish, unpack
+    from smir.prepare.published.sources import PASCAL_VOC
 
     if download:
         archives = fetch_missing(PASCAL_VOC, root, archives)
@@ -87,8 +87,8 @@ def cityscapes(root: Path = Path("data"), archives: Path | None = None) -> None:
     Raises:
         SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
     """
-    from smir.prepare.ready import finish, unpack
-    from smir.prepare.sources import CITYSCAPES
+    from smir.prepare.published.ready import finish, unpack
+    from smir.prepare.published.sources import CITYSCAPES
 
     unpack(CITYSCAPES, root, archives)
     CITYSCAPES.require_all(root)
@@ -110,8 +110,8 @@ def sugar_beets(root: Path = Path("data"), archives: Path | None = None) -> None
     Raises:
         SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
     """
-    from smir.prepare.ready import finish, unpack
-    from smir.prepare.sources import SUGAR_BEETS
+    from smir.prepare.published.ready import finish, unpack
+    from smir.prepare.published.sources import SUGAR_BEETS
 
     unpack(SUGAR_BEETS, root, archives)
     SUGAR_BEETS.require_all(root)
@@ -145,8 +145,8 @@ def nassar(
         SmirError: If files are missing, an archive or the orthomosaic is damaged, or the tiles there were made with
             other settings.
     """
-    from smir.prepare.ready import finish, unpack
-    from smir.prepare.sources import NASSAR
+    from smir.prepare.published.ready import finish, unpack
+    from smir.prepare.published.sources import NASSAR
 
     unpack(NASSAR, root, archives)
     source = root / "nassar" / "orthomosaic" / "data" / "RGB_reference_png.png"
@@ -209,8 +209,8 @@ def folder(
     Raises:
         SmirError: If the root holds other things, or images and labels cannot be used, with the file and what to do.
     """
-    from smir.prepare.field_options import Options
-    from smir.prepare.folder import prepare
+    from smir.prepare.own.folder import prepare
+    from smir.prepare.own.options import Options
 
     options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed)
     print("\n".join([*prepare(options), *(to_test(root) if options.tests_alone else [after_prepare(root)])]))

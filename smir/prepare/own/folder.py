@@ -10,27 +10,20 @@ from smir.data.reading.lists import write_list
 from smir.data.reading.opening import has_rasterio
 from smir.errors import DataError
 from smir.files.atomic import write_atomically
-from smir.labels.annotations import Annotations
-from smir.labels.masks import MaskFiles, read_masks
-from smir.labels.matching import ImageNames
-from smir.labels.recognise import read_labels
-from smir.prepare.field_config import config_text, large_note, small_note, statistics
-from smir.prepare.field_images import (
-    cut_label_map,
-    cut_tiles,
-    link_images,
-    not_read,
-    photographs,
-    sizes,
-)
-from smir.prepare.field_labels import FieldLabels, convert
-from smir.prepare.field_options import RECORD, Options, check, images_settings, labels_settings
-from smir.prepare.field_preview import write_preview
-from smir.prepare.field_report import report_lines
-from smir.prepare.field_splits import choose_splits
-from smir.prepare.field_tiles import Tiles, cut_labels, cut_photographs, tiles_of_map
+from smir.prepare.labels.annotations import Annotations
+from smir.prepare.labels.masks import MaskFiles, read_masks
+from smir.prepare.labels.matching import ImageNames
+from smir.prepare.labels.recognise import read_labels
+from smir.prepare.own.config import config_text, large_note, small_note, statistics
+from smir.prepare.own.drawn_splits import SPLITS, Members
+from smir.prepare.own.images import cut_label_map, cut_tiles, link_images, not_read, photographs, sizes
+from smir.prepare.own.labels import FieldLabels, convert
+from smir.prepare.own.options import RECORD, Options, check, images_settings, labels_settings
+from smir.prepare.own.preview import write_preview
+from smir.prepare.own.splits import choose_splits
+from smir.prepare.own.summary import report_lines
+from smir.prepare.own.tiles import Tiles, cut_labels, cut_photographs, tiles_of_map
 from smir.prepare.records import close_record, open_record
-from smir.prepare.splits import SPLITS, Members
 from smir.prepare.tile_source import shown_size
 
 CONFIG = "data.yaml"
@@ -97,7 +90,7 @@ def _make(
             labels = None if labels is None else cut_labels(labels, root / NEW_MASKS, tiles)
             names, where, shapes = list(tiles), root / IMAGES, {name: tile.size for name, tile in tiles.items()}
         if labels is not None and tiles and has_rasterio():
-            from smir.prepare.field_nodata import without_no_data
+            from smir.prepare.own.nodata import without_no_data
 
             labels = without_no_data(labels, root / NEW_MASKS, tiles, options.folder)
         if labels is not None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smir.prepare.plants import (
+from smir.prepare.synthetic.plants import (
     BACKGROUND,
     CROP,
     CROP_SPECIES,

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from smir.prepare.download import fetch
-from smir.prepare.own_lists import forget, remember
-from smir.prepare.parts import Source
-from smir.prepare.unpack import unpack_all
+from smir.prepare.published.download import fetch
+from smir.prepare.published.own_lists import forget, remember
+from smir.prepare.published.parts import Source
+from smir.prepare.published.unpack import unpack_all
 
 
 def fetch_missing(source: Source, root: Path, archives: Path | None) -> Path | None:

@@ -12,8 +12,8 @@ from smir.data.reading.decode import read_label
 from smir.data.reading.lists import stem
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
-from smir.prepare.field_images import TILE_PREFIX, link_images, recorded
-from smir.prepare.field_labels import FieldLabels, Sizes
+from smir.prepare.own.images import TILE_PREFIX, link_images, recorded
+from smir.prepare.own.labels import FieldLabels, Sizes
 from smir.prepare.records import write_png
 from smir.prepare.tiling import names_of_tiles, tile_image
 

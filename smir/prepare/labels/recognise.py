@@ -7,14 +7,14 @@ from typing import Any
 
 from smir.data.reading.decode import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
-from smir.labels.annotations import Annotations
-from smir.labels.coco import TITLE as COCO
-from smir.labels.coco import is_coco, read_coco
-from smir.labels.cvat import TITLE as CVAT
-from smir.labels.cvat import read_cvat
-from smir.labels.labelme import TITLE as LABELME
-from smir.labels.labelme import is_labelme, read_labelme
-from smir.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
+from smir.prepare.labels.annotations import Annotations
+from smir.prepare.labels.coco import TITLE as COCO
+from smir.prepare.labels.coco import is_coco, read_coco
+from smir.prepare.labels.cvat import TITLE as CVAT
+from smir.prepare.labels.cvat import read_cvat
+from smir.prepare.labels.labelme import TITLE as LABELME
+from smir.prepare.labels.labelme import is_labelme, read_labelme
+from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
 
 KNOWN = f"label images (PNG), {COCO}, {LABELME}, or {CVAT}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")

@@ -9,9 +9,9 @@ from smir.data.reading.choice import is_tiff
 from smir.data.reading.decode import IMAGE_SUFFIXES
 from smir.data.reading.opening import has_rasterio
 from smir.errors import ConfigError, DataError, first_few
-from smir.prepare.field_images import files_digest
+from smir.prepare.own.drawn_splits import SPLITS, TEST_ALONE
+from smir.prepare.own.images import files_digest
 from smir.prepare.records import has_record
-from smir.prepare.splits import SPLITS, TEST_ALONE
 
 RECORD = "prepared.json"
 MAP_TILE = 512
@@ -20,7 +20,7 @@ MAP_TILE = 512
 
 @dataclass(frozen=True)
 class Options:
-    """What the command was told; see `smir.commands.prepare.folder`."""
+    """What the command was told; see `smir.prepare.command.folder`."""
 
     images: Path
     labels: Path | None
@@ -94,7 +94,7 @@ def _check_place(options: Options) -> None:
     if label is None or not (label.is_file() and image.is_file()):
         return
     if has_rasterio() and is_tiff(label) and is_tiff(image):
-        from smir.windows.placement import check_same_place
+        from smir.prepare.own.placement import check_same_place
 
         check_same_place(label, image)
 

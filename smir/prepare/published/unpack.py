@@ -17,9 +17,9 @@ from typing import Any
 
 from smir.errors import DataError
 from smir.files.atomic import write_atomically
-from smir.prepare.archives import BROKEN, is_archive, read_archive
-from smir.prepare.parts import Source
-from smir.prepare.recognise import Plan, damaged, examine
+from smir.prepare.published.archives import BROKEN, is_archive, read_archive
+from smir.prepare.published.parts import Source
+from smir.prepare.published.recognise import Plan, damaged, examine
 from smir.terminal import progress
 
 STAGING = ".unpacking"

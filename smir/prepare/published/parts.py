@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smir.errors import DataError
-from smir.prepare.download import Download
+from smir.prepare.published.download import Download
 
 
 @dataclass(frozen=True)

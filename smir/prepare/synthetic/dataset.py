@@ -11,8 +11,8 @@ import pyvips
 from tqdm import tqdm
 
 from smir.errors import ConfigError, DataError, first_few
-from smir.prepare.field import Field
 from smir.prepare.records import close_record, has_record, open_record, write_atomic, write_png
+from smir.prepare.synthetic.field import Field
 
 # Changes whenever the same seed gives other pixels, so that no folder mixes two versions of the renderer.
 RENDERER_VERSION = 1

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from smir.classes import VOID
 from smir.errors import ConfigError
-from smir.labels.classes import BACKGROUND, ClassTable, entries, of_categories, table_of
-from smir.labels.masks import MaskFiles
+from smir.prepare.labels.classes import BACKGROUND, ClassTable, entries, of_categories, table_of
+from smir.prepare.labels.masks import MaskFiles
 
 _BLACK = "#000000"
 

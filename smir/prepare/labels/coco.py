@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from smir.errors import DataError, first_few
-from smir.labels.annotations import Annotated, Annotations, Drawn
-from smir.labels.shapes import Polygon, RunLengths, Shape, numbers
+from smir.prepare.labels.annotations import Annotated, Annotations, Drawn
+from smir.prepare.labels.shapes import Polygon, RunLengths, Shape, numbers
 
 TITLE = "COCO JSON"
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from smir.errors import DataError
-from smir.labels.annotations import Annotated, Annotations, Drawn
-from smir.labels.shapes import Bitmap, Polygon, Shape, box, ellipse, numbers
+from smir.prepare.labels.annotations import Annotated, Annotations, Drawn
+from smir.prepare.labels.shapes import Bitmap, Polygon, Shape, box, ellipse, numbers
 
 TITLE = "Labelme JSON"
 _CORNERS = ("rectangle", "rotation")

@@ -14,8 +14,8 @@ from smir.data.reading.choice import is_tiff
 from smir.data.reading.decode import read_label
 from smir.data.reading.raster import Bool
 from smir.errors import DataError
-from smir.prepare.field_labels import FieldLabels
-from smir.prepare.field_tiles import Tiles
+from smir.prepare.own.labels import FieldLabels
+from smir.prepare.own.tiles import Tiles
 from smir.prepare.records import write_png
 from smir.terminal import progress, quiet
 

@@ -14,7 +14,7 @@ from smir.classes import UInt8
 from smir.data.reading.decode import label_kind, read_image, read_label
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
-from smir.labels.classes import ClassTable
+from smir.prepare.labels.classes import ClassTable
 
 COLOR_LIST = "labelmap.txt"
 MOST_VALUES = 64

@@ -2,8 +2,8 @@
 
 import re
 
-from smir.prepare.download import Download
-from smir.prepare.parts import Part, Source
+from smir.prepare.published.download import Download
+from smir.prepare.published.parts import Part, Source
 
 _IMAGE = r"[^/]+\.(?i:png|jpe?g|tiff?)"
 _VOC = "pascal/VOCtrainvaltest/VOCdevkit"

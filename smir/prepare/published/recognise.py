@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smir.errors import DataError
-from smir.prepare.archives import BROKEN, UnsafeArchive, read_archive
-from smir.prepare.parts import Part, Source
+from smir.prepare.published.archives import BROKEN, UnsafeArchive, read_archive
+from smir.prepare.published.parts import Part, Source
 from smir.terminal import progress
 
 

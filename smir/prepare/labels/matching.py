@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from smir.data.reading.lists import stem
 from smir.errors import DataError, first_few
 from smir.files.names import same
-from smir.labels.renamed import before_upload, common_ending, uploaded
+from smir.prepare.labels.renamed import before_upload, common_ending, uploaded
 
 
 class ImageNames:
@@ -48,7 +48,7 @@ class ImageNames:
     def match(self, labels: Iterable[str], where: Path) -> dict[str, str]:
         """Finds the image of every label.
 
-        If none has the name of an image, names are taken without what tools add: see `smir.labels.renamed`.
+        If none has the name of an image, names are taken without what tools add: see `smir.prepare.labels.renamed`.
 
         Args:
             labels: Names or paths of the labels.

@@ -1,0 +1,1 @@
+"""`python -m smir prepare synthetic`: a field of crop and weeds, drawn by code."""
