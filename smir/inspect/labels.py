@@ -11,10 +11,10 @@ from torch import Tensor
 
 from smir.classes import VOID, UInt8
 from smir.errors import RunError
+from smir.inspect.batches import View, stacked
 from smir.inspect.crops import around, enlarged, outlined
 from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
-from smir.inspect.walk import View, stacked
 from smir.models.iou import iou_from_confusion
 from smir.pages.markup import data_uri
 from smir.pages.overlays import blend

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from smir.classes import UInt8
 from smir.errors import RunError
+from smir.inspect.batches import View, stacked
 from smir.inspect.crops import around, outlined
 from smir.inspect.ranking import Histogram, Top
-from smir.inspect.walk import View, stacked
 from smir.method.losses import patch_loss
 from smir.method.masking import MaskPolicy
 from smir.method.padding import padded_forward

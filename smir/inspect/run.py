@@ -3,6 +3,7 @@
 from collections import deque
 from pathlib import Path
 
+from smir.inspect.batches import Walk
 from smir.inspect.labels import REGION_COLUMNS, Predictions
 from smir.inspect.labels_page import labels_sections, predictions_sections
 from smir.inspect.labels_page import ranked as ranked_results
@@ -10,7 +11,6 @@ from smir.inspect.losses import PATCH_COLUMNS, PatchLosses
 from smir.inspect.losses_page import losses_sections
 from smir.inspect.losses_page import ranked as ranked_losses
 from smir.inspect.parts import Links
-from smir.inspect.walk import Walk
 from smir.inspect.written import PAGE, Written
 from smir.pages.csv_text import figure
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from smir.errors import RunError, first_few
 from smir.files.atomic import TEMPORARY, remove_unfinished, replacing, write_atomically
+from smir.inspect.batches import Walk
 from smir.inspect.look import SCRIPT, STYLE
 from smir.inspect.parts import left_out
-from smir.inspect.walk import Walk
 from smir.pages.csv_text import csv_text
 from smir.pages.folder import OwnFiles
 from smir.pages.markup import escaped

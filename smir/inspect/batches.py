@@ -13,7 +13,7 @@ from smir.classes import UInt8
 from smir.data.reading.decode import image_size
 from smir.data.reading.parallel import cores
 from smir.errors import DataError
-from smir.inspect.source import Source
+from smir.inspect.images import Source
 from smir.method.preprocessing import Preprocessing
 from smir.terminal import progress
 

@@ -86,12 +86,12 @@ def inspect(
     """
     if images is not None and (data is not None or split is not None):
         raise ConfigError("Give images or a dataset, not both: with images, --config, --data and --split mean nothing.")
+    from smir.inspect.batches import Walk
     from smir.inspect.checkpoint import load
+    from smir.inspect.images import from_paths, labelled_split, pool_or_split
     from smir.inspect.labels import Predictions
     from smir.inspect.losses import PatchLosses
     from smir.inspect.run import inspect_labels, inspect_losses, inspect_predictions
-    from smir.inspect.source import from_paths, labelled_split, pool_or_split
-    from smir.inspect.walk import Walk
     from smir.inspect.written import claim
     from smir.next_segment import after_pretraining
     from smir.training.reconstruction import ReconstructionModule
