@@ -24,8 +24,8 @@ from torch.nn import functional
 from benchmarks.models import onnx_speed
 from smir.__main__ import main
 from smir.classes import Classes
-from smir.commands import export as command
 from smir.export import build, pt2_file, scripts
+from smir.export import command as command
 from smir.export.scripts.run_onnx import resized
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4

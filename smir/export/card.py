@@ -10,7 +10,7 @@ import yaml
 
 from smir import __version__
 from smir.data.reading.choice import MUCH_LARGER
-from smir.export.source import Source
+from smir.export.trained import Source
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork
 from smir.runs.recipe import in_force

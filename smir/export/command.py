@@ -49,7 +49,7 @@ def export(
     from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
-    from smir.export.source import read_source
+    from smir.export.trained import read_source
     from smir.next_segment import after_pretraining
 
     source = read_source(ckpt)
