@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from smir.errors import SmirError
-from smir.few_images import care, rests_on
+from smir.report.few_images import care, rests_on
 from smir.trust import read_yaml
 
 _KEPT = (

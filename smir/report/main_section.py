@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from smir.few_images import care, rests_on
 from smir.report.cells import Benchmark, Results, estimate_of, of_the_paper
 from smir.report.document import Figure, Section
 from smir.report.estimates import Difference, averaged, paired
+from smir.report.few_images import care, rests_on
 from smir.report.row_plots import dots, forest
 from smir.report.tables import NOT_MEANT, Column, Entry, Table
 
