@@ -11,9 +11,9 @@ from smir import __version__
 from smir.errors import SmirError
 
 try:
-    from smir.includes import expand_includes
+    from smir.cli.includes import expand_includes
+    from smir.cli.trust import scan_words, take_allowed
     from smir.runs.signals import requeue_on_signal
-    from smir.trust import scan_words, take_allowed
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
     raise SystemExit(
         f"smir: error: {sys.executable} has no package {missing.name!r}. Activate the environment that smir is "
@@ -80,7 +80,7 @@ def plain_message(error: SmirError) -> str:
 def _run_plain(command: str, args: Sequence[str], packages: Sequence[str]) -> None:
     from jsonargparse import ArgumentParser, auto_cli
 
-    from smir.guarded import trust_only
+    from smir.cli.guarded import trust_only
 
     trust_only(packages)
     module = importlib.import_module(f"smir.commands.{command}")
@@ -146,13 +146,13 @@ def _user_error(error: BaseException | None) -> SmirError | None:
 
 def _run_training(args: list[str], packages: Sequence[str], given: Sequence[str]) -> None:
     """Runs one of Lightning's commands; `given` are its words before the files that they include were put in."""
+    from smir.cli.guarded import trust_only
     from smir.files.memory import keep_freed_memory
-    from smir.guarded import trust_only
 
     trust_only(packages)
     keep_freed_memory()
-    from smir.cli import run_cli
-    from smir.next_step import tell
+    from smir.cli.command_line import run_cli
+    from smir.cli.next_step import tell
     from smir.runs.launch import AlreadyDone, global_rank
     from smir.runs.wandb_logging import ending_the_wandb_run
 

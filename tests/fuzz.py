@@ -39,6 +39,8 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from smir.classes import Classes
+from smir.cli.provenance import checked, weights_fingerprint
+from smir.cli.trust import PACKAGES, scan_file
 from smir.data import Folder
 from smir.data.predict_options import PredictOptions
 from smir.data.reading.decode import image_size, read_image, read_label
@@ -55,10 +57,8 @@ from smir.predict.predictor import WindowPredictor
 from smir.prepare.labels.annotations import Annotations, draw
 from smir.prepare.labels.classes import of_categories
 from smir.prepare.labels.recognise import read_labels
-from smir.provenance import checked, weights_fingerprint
 from smir.runs.run_folder import read_record
 from smir.training.reconstruction import ReconstructionModule
-from smir.trust import PACKAGES, scan_file
 
 TIME_LIMIT = 5.0  # seconds for a case, of which all but a few take milliseconds
 HARD_LIMIT = 60.0  # after which the program stops with the place where it hangs

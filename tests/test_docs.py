@@ -15,8 +15,8 @@ from jsonargparse import capture_parser
 from PIL import Image
 
 from smir.__main__ import PLAIN, TRAINING, main
+from smir.cli.includes import expand_includes
 from smir.errors import ConfigError
-from smir.includes import expand_includes
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 

@@ -8,7 +8,7 @@ from conftest import EXPERIMENTS, QUIET
 from fakes import write_all
 
 from smir.__main__ import main
-from smir.planning import parsed
+from smir.cli.planning import parsed
 
 SISTERS = {
     "pascal_voc": "cityscapes",

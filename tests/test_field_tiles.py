@@ -6,9 +6,9 @@ import yaml
 from fakes import blocks, photo, save
 from PIL import Image
 
+from smir.cli.next_step import _photographs, _source, how_to_label
 from smir.data.reading.decode import read_image
 from smir.data.reading.lists import read_list
-from smir.next_step import _photographs, _source, how_to_label
 from smir.prepare import tiling
 
 TILE = 32

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from conftest import QUIET, TINY_NETWORK
 
+from smir.cli.includes import expand_includes
 from smir.errors import ConfigError
-from smir.includes import expand_includes
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 from conftest import EXPERIMENTS, segment_words
 from fakes import write_nassar
 
-from smir.devices import claim, visible_devices
+from smir.cli.devices import claim, visible_devices
+from smir.cli.planning import Speed, jobs, parsed, works
 from smir.errors import ConfigError
-from smir.planning import Speed, jobs, parsed, works
 
 HERE = Path(__file__).parent
 
@@ -55,7 +55,7 @@ def test_jobs_share_devices(tmp_path, monkeypatch):
     assert first.__enter__() == ["0"]
     # The locks are those of a process, so that the other job is one.
     code = (
-        "import sys; from pathlib import Path; from smir.devices import claim\n"
+        "import sys; from pathlib import Path; from smir.cli.devices import claim\n"
         "with claim(['0', '1', 'GPU-ab'], 2, Path(sys.argv[1]), print) as names:\n"
         "    print(names, flush=True); sys.stdin.read()"
     )
@@ -82,7 +82,7 @@ def test_more_devices_than_there_are_are_refused(tmp_path):
 
 
 def test_a_gpu_job_gets_its_device(tmp_path, monkeypatch):
-    import smir.commands.job as job
+    import smir.cli.job as job
 
     seen, threads = {}, []
 
@@ -138,7 +138,7 @@ def test_the_plan_counts_what_is_on_disk(tmp_path):
 def test_the_plan_in_words(smir, monkeypatch, capsys):
     import io
 
-    import smir.planning as planning
+    import smir.cli.planning as planning
 
     monkeypatch.setattr(planning, "MEASURED_SECONDS", 0.1)
     lines = [job_line(f"--config {EXPERIMENTS / 'nassar/selective.yaml'} --seed_everything {k}") for k in range(2)]

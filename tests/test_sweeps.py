@@ -13,7 +13,7 @@ from fakes import write_nassar
 from test_wandb import WANDB, no_wandb_from_outside, program, segments, upload  # noqa: F401  # a fixture of both
 from wandb_server import WandbServer
 
-from smir.planning import parsed
+from smir.cli.planning import parsed
 
 SWEEPS = sorted((EXPERIMENTS / "sweeps").glob("*.yaml"))
 

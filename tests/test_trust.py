@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import EXPERIMENTS, segment_words
 
-from smir.trust import PACKAGES, scan, scan_file, take_allowed
+from smir.cli.trust import PACKAGES, scan, scan_file, take_allowed
 
 EVIL = """
 from pathlib import Path

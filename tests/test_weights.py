@@ -5,11 +5,11 @@ import pytest
 import torch
 import torchvision
 
+from smir.cli.provenance import weights_fingerprint
 from smir.errors import CheckpointError
 from smir.models.networks import SmpNetwork, UNetStride4
 from smir.models.weight_files import read_checkpoint
 from smir.models.weights import load_imagenet, load_pretrained
-from smir.provenance import weights_fingerprint
 
 WIDTHS = (32, 24, 16)
 HEAD = "segmentation_head"

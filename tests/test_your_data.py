@@ -18,7 +18,7 @@ from documents import ROOT, lines, section, smir_words
 from fakes import blocks, photo, save
 from PIL import Image
 
-from smir import next_step
+from smir.cli import next_step
 
 PAGE = ROOT / "docs/your-data.md"
 TINY = {

@@ -46,11 +46,11 @@ def export(
             "Remove it, or give another: --out FOLDER."
         )
     _require_packages(formats)
+    from smir.cli.next_segment import after_pretraining
     from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
     from smir.export.trained import read_source
-    from smir.next_segment import after_pretraining
 
     source = read_source(ckpt)
     chosen = [formats] if isinstance(formats, str) else formats

@@ -48,9 +48,9 @@ def _of_run(run: Path | None) -> list[Path]:
 
 def _listed(config: Path) -> list[Path]:
     """The images of the test split of a config."""
-    from smir.commands.parsing import DataParser
+    from smir.cli.parsing import DataParser
+    from smir.cli.trust import PACKAGES, scan_file
     from smir.data import SmirDataModule
-    from smir.trust import PACKAGES, scan_file
 
     scan_file(config, PACKAGES)
     parser = DataParser(exit_on_error=False)

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval, PositiveInt, lazy_instance
 
-from smir.commands.parsing import DataParser, words_as
+from smir.cli.guarded import scan_config
+from smir.cli.next_step import label_errors, next_line
+from smir.cli.parsing import DataParser, words_as
 from smir.data import SmirDataModule
 from smir.errors import ConfigError
-from smir.guarded import scan_config
 from smir.method.masking import HardestMask, MaskPolicy
-from smir.next_step import label_errors, next_line
 
 
 class InspectParser(DataParser):
@@ -86,6 +86,7 @@ def inspect(
     """
     if images is not None and (data is not None or split is not None):
         raise ConfigError("Give images or a dataset, not both: with images, --config, --data and --split mean nothing.")
+    from smir.cli.next_segment import after_pretraining
     from smir.inspect.batches import Walk
     from smir.inspect.checkpoint import load
     from smir.inspect.images import from_paths, labelled_split, pool_or_split
@@ -93,7 +94,6 @@ def inspect(
     from smir.inspect.losses import PatchLosses
     from smir.inspect.run import inspect_labels, inspect_losses, inspect_predictions
     from smir.inspect.written import claim
-    from smir.next_segment import after_pretraining
     from smir.training.reconstruction import ReconstructionModule
 
     claim(out)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
-from smir.next_step import after_prepare, next_line, to_test
+from smir.cli.next_step import after_prepare, next_line, to_test
 
 
 def synthetic(

@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from smir.commands.parsing import words_as
+from smir.cli.parsing import words_as
 
 
 class ReportParser(ArgumentParser):

@@ -68,8 +68,8 @@ def experiments() -> dict[str, list[str]]:
 
 def recipe_hash(words: list[str]) -> str:
     """The hash of the recipe of a training, as its `run.json` would hold it."""
-    from smir.cli import SmirCLI, run_cli
-    from smir.includes import expand_includes
+    from smir.cli.command_line import SmirCLI, run_cli
+    from smir.cli.includes import expand_includes
     from smir.runs.recipe import digest, recipe_of
 
     class Parsed(SmirCLI):

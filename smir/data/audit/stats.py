@@ -6,7 +6,7 @@ from typing import Literal
 from jsonargparse.typing import PositiveInt
 
 from smir.classes import VOID
-from smir.commands.parsing import DataParser
+from smir.cli.parsing import DataParser
 from smir.data import SmirDataModule
 from smir.data.audit.facts import has_labels
 from smir.data.audit.statistics import ChannelStatistics, Counts, channel_statistics, class_counts

@@ -1,7 +1,7 @@
 """What a config may name: it is read before anything that it names is imported.
 
 Importing a class runs its module, so a config from someone else could run anything that Python can find. Three walls
-stand in the way: `scan_words` reads the words and config files of a command as plain text; `smir.guarded` lets the
+stand in the way: `scan_words` reads the words and config files of a command as plain text; `smir.cli.guarded` lets the
 parser import from trusted packages alone; and what it has imported must be classes, of the type that their place asks
 for.
 """

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from smir.cli.trust import read_yaml
 from smir.errors import SmirError
 from smir.report.few_images import care, rests_on
-from smir.trust import read_yaml
 
 _KEPT = (
     "--data",
@@ -81,7 +81,7 @@ def closing(words: Sequence[str], run: Path) -> list[str]:
     if not configs:
         return [inspect]
     if left_out and str(of_the_checkout(SEGMENT)) in configs:
-        from smir.next_segment import after_pretraining
+        from smir.cli.next_segment import after_pretraining
 
         if lines := after_pretraining(run / _BEST):  # what the other files say is in force in the run, if in no option
             return lines

@@ -12,16 +12,16 @@ from jsonargparse import Namespace
 from torch import Tensor
 from torch.optim import Adam
 
-from smir.cli import SmirCLI, run_cli
+from smir.cli.command_line import SmirCLI, run_cli
+from smir.cli.includes import expand_includes
+from smir.cli.run_options import RunOptions
 from smir.data.audit.expected import expected_counts
 from smir.data.base import SmirDataModule
 from smir.data.reading.samplers import TrainSampler
 from smir.errors import ConfigError, DataError
-from smir.includes import expand_includes
 from smir.method.losses import ReconstructionLoss
 from smir.method.stages import SingleStage, Stages
 from smir.models.networks import Network
-from smir.run_options import RunOptions
 
 MEASURED_SECONDS = 10.0
 MEASURED_BATCH = 8

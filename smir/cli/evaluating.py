@@ -6,16 +6,16 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from smir.configured import ConfiguredCLI
+from smir.cli.configured import ConfiguredCLI
+from smir.cli.next_step import figures
+from smir.cli.provenance import checked, find_checkpoint
+from smir.cli.run_options import RunOptions
 from smir.data.reading.file_list import FileList
 from smir.data.reading.predicted import refuse_bad_headers
 from smir.data.reading.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.method.preprocessing import Preprocessing
-from smir.next_step import figures
 from smir.predict.writer import PredictionWriter
-from smir.provenance import checked, find_checkpoint
-from smir.run_options import RunOptions
 from smir.runs.checkpoint_record import disagreements, normalised_as, preprocessing_in
 from smir.runs.launch import global_rank
 from smir.runs.recipe import digest, in_force, recipe_of

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 
-from smir.guarded import GuardedParser
+from smir.cli.guarded import GuardedParser
 
 
 class DataParser(GuardedParser):

@@ -16,7 +16,7 @@ from typing import IO, Any, Literal
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
-from smir.devices import VISIBLE, claim, lock_folder, visible_devices
+from smir.cli.devices import VISIBLE, claim, lock_folder, visible_devices
 from smir.errors import ConfigError
 from smir.runs.run_folder import DONE
 from smir.runs.signals import REQUEUE

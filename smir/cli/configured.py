@@ -15,11 +15,11 @@ from lightning.pytorch.strategies import DDPStrategy
 
 import smir.data
 import smir.training.selective_masking  # registers the callback for its short name
+from smir.cli.guarded import GuardedParser
+from smir.cli.run_options import RunOptions
+from smir.cli.trainer_settings import check_trainer
 from smir.errors import ConfigError
-from smir.guarded import GuardedParser
-from smir.run_options import RunOptions
 from smir.runs.wandb_options import in_sweep
-from smir.trainer_settings import check_trainer
 from smir.training.bad_numbers import FiniteNumbers
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.training.first_failure import FirstFailure

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from smir.cli.trust import refusal, scan_file
 from smir.errors import ConfigError
-from smir.trust import refusal, scan_file
 
 _allowed: set[str] = set()
 """Packages that were allowed in this process; the parser's settings are of the process, too."""
@@ -31,7 +31,7 @@ def trust_only(packages: Sequence[str]) -> None:
 
 
 def scan_config(path: Path) -> None:
-    """Looks through a config that a command takes of itself, as `smir.trust.scan_words` does those that are named."""
+    """Looks through a config that a command takes of itself, as `smir.cli.trust.scan_words` does those that are named."""
     scan_file(path, _trusted)
 
 

@@ -8,7 +8,7 @@ from smir.errors import ConfigError
 from smir.terminal import columns
 
 if TYPE_CHECKING:
-    from smir.planning import Speed, Work
+    from smir.cli.planning import Speed, Work
 
 
 def plan() -> None:
@@ -23,7 +23,7 @@ def plan() -> None:
     """
     if sys.stdin.isatty():
         raise ConfigError("The plan reads jobs from standard input: make --dry-run paper | python -m smir plan")
-    from smir.planning import jobs, measure, parsed, works
+    from smir.cli.planning import jobs, measure, parsed, works
 
     commands = jobs(sys.stdin)
     if not commands:

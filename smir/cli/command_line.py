@@ -12,12 +12,12 @@ from lightning.pytorch.cli import ArgsType
 from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
-from smir.configured import Parser
+from smir.cli.configured import Parser
+from smir.cli.evaluating import EvaluatingCLI
+from smir.cli.provenance import checked, origin_of, weights_fingerprint
+from smir.cli.run_options import RunOptions
 from smir.errors import ConfigError
-from smir.evaluating import EvaluatingCLI
 from smir.files.atomic import write_atomically
-from smir.provenance import checked, origin_of, weights_fingerprint
-from smir.run_options import RunOptions
 from smir.runs.environment import save_environment
 from smir.runs.launch import agree_on_run, global_rank
 from smir.runs.recipe import in_force, recipe_of

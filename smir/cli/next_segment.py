@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from smir.guarded import scan_config
-from smir.includes import expand_includes
-from smir.next_step import SEGMENT, how_to_label, is_folder, next_line, of_the_checkout
-from smir.trust import read_yaml
+from smir.cli.guarded import scan_config
+from smir.cli.includes import expand_includes
+from smir.cli.next_step import SEGMENT, how_to_label, is_folder, next_line, of_the_checkout
+from smir.cli.trust import read_yaml
 
 _TRAINER = ("accelerator", "devices", "precision")
 _NOT_ITS_OWN = {"task", "batch_size", "mask", "seed"}
@@ -94,7 +94,7 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
     """All settings that `fit` would have in force, read as it reads them."""
     from lightning.pytorch import Trainer
 
-    from smir.configured import Parser, add_options
+    from smir.cli.configured import Parser, add_options
     from smir.data import SmirDataModule
     from smir.training.task import SmirModule
 

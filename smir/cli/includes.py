@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from smir.cli.trust import read_yaml
 from smir.errors import ConfigError
-from smir.trust import read_yaml
 
 _CONFIG = ("--config", "-c")
 
