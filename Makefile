@@ -31,15 +31,16 @@ test: .venv/installed  ## the whole test suite
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
 fuzz: .venv/installed  ## 10,000 damaged files at everything that reads one
-	.venv/bin/python tests/fuzz.py --cases 10000
+	.venv/bin/python tests/tools/fuzz.py --cases 10000
 
 torture: .venv/installed  ## kill runs at random moments, compare them with their twins; 10 minutes on 2 cores
-	.venv/bin/python tests/torture.py --out docs/torture.md
+	.venv/bin/python tests/tools/torture.py --out docs/torture.md
 
-lint: .venv/installed  ## ruff, its formatter, and mypy (strict) on smir/
+lint: .venv/installed  ## ruff, its formatter, mypy (strict) on smir/, and the direction of imports
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 docs: .venv/installed  ## the documentation as a site in build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict

@@ -11,7 +11,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.measure import Row, Times, seconds, take_turns
 from benchmarks.plain import lean_ssim, score_image
 from smir.method.masking import RandomMask
-from smir.method.scoring import score_views
 from smir.models.networks import SmpNetwork
 from smir.seeding import generator_for
 from smir.training.reconstruction import ReconstructionModule
@@ -54,10 +53,10 @@ def _measure(device: str, batch: int) -> tuple[Times, int]:
     half = matrix.bfloat16()
 
     def score() -> None:
-        score_views(module, views, range(batch), num_samples=SAMPLES)
+        module.score_views(views, range(batch), num_samples=SAMPLES)
 
     def score_paired() -> None:
-        score_views(module, views, range(batch), num_samples=2, paired=True)
+        module.score_views(views, range(batch), num_samples=2, paired=True)
 
     @torch.no_grad()
     def forward() -> None:

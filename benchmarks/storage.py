@@ -10,6 +10,7 @@ from benchmarks.plain import write_masked_image
 from smir.method.mask_table import MaskTable
 from smir.method.masking import RandomMask
 from smir.method.patches import PatchGrid
+from smir.runs.mask_files import save_masks
 from smir.seeding import generator_for
 
 IMAGES = 2500  # a stage of Cityscapes
@@ -21,7 +22,7 @@ def rows() -> Iterator[Row]:
     masks = [RandomMask()(grid=grid, generator=generator_for(0, "policy", 1, index)) for index in range(IMAGES)]
     with tempfile.TemporaryDirectory(prefix="smir-bench-") as folder:
         file = Path(folder, "stage-01.npz")
-        MaskTable.pack(range(1, 10 * IMAGES, 10), [grid] * IMAGES, masks, 512).save(file)
+        save_masks(file, MaskTable.pack(range(1, 10 * IMAGES, 10), [grid] * IMAGES, masks, 512))
         plain = write_masked_image(photograph((256, 256), 0), grid, masks[0], Path(folder, "masked.png"))
         size = file.stat().st_size / IMAGES
     note = f"{IMAGES} images of {len(grid)} patches; a masked image as a PNG file takes {plain:,} bytes"

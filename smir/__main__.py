@@ -36,6 +36,17 @@ PLAIN = {
     "report": "make the paper's tables and figures from finished runs, as Markdown, CSV, LaTeX and one page",
     "export": "write a trained network as safetensors, ONNX and torch.export, with a model card; runs without smir",
 }
+MODULES = {
+    "prepare": "smir.prepare.command",
+    "check": "smir.data.audit.command",
+    "stats": "smir.data.audit.stats",
+    "job": "smir.cli.job",
+    "plan": "smir.cli.plan",
+    "inspect": "smir.inspect.command",
+    "report": "smir.report.command",
+    "export": "smir.export.command",
+}
+"""Where the plain commands are."""
 
 NOISE = (
     # Raised inside Lightning with current versions of torch.
@@ -83,7 +94,7 @@ def _run_plain(command: str, args: Sequence[str], packages: Sequence[str]) -> No
     from smir.cli.guarded import trust_only
 
     trust_only(packages)
-    module = importlib.import_module(f"smir.commands.{command}")
+    module = importlib.import_module(MODULES[command])
     parser = getattr(module, "PARSER", ArgumentParser)
     prog = f"python -m smir {command}"
     auto_cli(module.COMMANDS, args=list(args), parser_class=parser, prog=prog, as_positional=False)

@@ -9,7 +9,7 @@ from typing import Any
 import docstring_parser
 from jsonargparse import capture_parser
 
-from smir.__main__ import PLAIN, TRAINING, main
+from smir.__main__ import MODULES, PLAIN, TRAINING, main
 from website.options import definition_list, options
 
 _TRAINING_GROUPS = {
@@ -62,7 +62,7 @@ def _overview() -> Iterator[str]:
 
 def _plain(command: str) -> Iterator[str]:
     parser = parser_of(command)
-    functions = importlib.import_module(f"smir.commands.{command}").COMMANDS
+    functions = importlib.import_module(MODULES[command]).COMMANDS
     if callable(functions):
         yield from _function(f"python -m smir {command}", functions, parser)
         return

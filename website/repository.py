@@ -69,7 +69,7 @@ def _tests() -> dict[str, Lines]:
     """Every test by its name."""
     return {
         function.name: Lines(path.relative_to(ROOT).as_posix(), function.lineno, function.end_lineno or function.lineno)
-        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
         for function in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(function, ast.FunctionDef)
     }

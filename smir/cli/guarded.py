@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from smir.cli.trust import refusal, scan_file
 from smir.errors import ConfigError
+from smir.runs.moved_names import accept_old_names
 
 _allowed: set[str] = set()
 """Packages that were allowed in this process; the parser's settings are of the process, too."""
@@ -20,6 +21,7 @@ _trusted: list[str] = []
 
 def trust_only(packages: Sequence[str]) -> None:
     """Makes every parser of this process refuse to import by name from other packages, before it does."""
+    accept_old_names()
     set_parsing_settings(
         import_path_denylist=["*", *sorted(_allowed - set(packages))],
         import_path_allowlist=list(packages),
@@ -31,7 +33,7 @@ def trust_only(packages: Sequence[str]) -> None:
 
 
 def scan_config(path: Path) -> None:
-    """Looks through a config that a command takes of itself, as `smir.cli.trust.scan_words` does those that are named."""
+    """Looks through a config that a command reads by itself, as `scan_words` does those that are named."""
     scan_file(path, _trusted)
 
 

@@ -17,7 +17,7 @@ from smir.method.losses import patch_loss
 from smir.method.masking import MaskPolicy
 from smir.method.padding import padded_forward
 from smir.method.patches import PatchGrid
-from smir.method.scoring import Scored, score_views
+from smir.method.scoring import Scored
 from smir.pages.markup import data_uri
 from smir.seeding import generator_for
 from smir.training.reconstruction import ReconstructionModule
@@ -120,7 +120,7 @@ class PatchLosses:
             RunError: If a loss is not finite.
         """
         images, keys = stacked(views, self.module.device), [view.place for view in views]
-        scored = score_views(self.module, images, keys, num_samples=self.num_samples, seed=self.seed)
+        scored = self.module.score_views(images, keys, num_samples=self.num_samples, seed=self.seed)
         scores = scored.scores.cpu()
         _require_finite(scores, views)
         chosen = torch.stack([self._mask(scored.grid, score, key) for score, key in zip(scores, keys, strict=True)])

@@ -1,9 +1,6 @@
-"""One fixed patch mask per image: packed to bits in memory, on disk and in a checkpoint."""
+"""One fixed patch mask per image: packed to bits in memory and in a checkpoint."""
 
-import math
-import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,14 +9,8 @@ import torch
 from torch import BoolTensor, Tensor
 
 from smir.errors import CheckpointError, ConfigError
-from smir.files.atomic import replacing
 from smir.method.patches import PatchGrid
 
-FORMAT = 1
-"""Version of the mask and score files."""
-
-_SLACK, _MOST_INFLATION = 1 << 28, 20
-"""Bits and scores hardly shrink; an array above the slack that inflates more is a decompression bomb."""
 _MOST_PATCHES = 1 << 20
 """Patches of a view above which a mask is not believed: a view of 256 pixels has 441, or at most 7,225."""
 
@@ -126,89 +117,3 @@ class MaskTable:
             return cls(state["indices"].numpy(), shapes, int(state["num_patches"]), state["bits"].numpy())
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"The masks in the checkpoint cannot be read: {error!r}") from error
-
-    def save(self, path: Path) -> None:
-        """Writes the masks; about 60 bytes an image of 441 patches."""
-        _save(
-            path,
-            {
-                "index": self.indices.astype(np.uint32),
-                "shape": self.shapes,
-                "num_patches": np.array(self.num_patches),
-                "bits": self.bits,
-            },
-        )
-
-    @classmethod
-    def load(cls, path: Path) -> "MaskTable":
-        """Reads what `save` wrote.
-
-        Raises:
-            CheckpointError: If the file is missing, damaged or of another format.
-        """
-        arrays = load_arrays(path, ("index", "shape", "num_patches", "bits"))
-        try:
-            return cls(arrays["index"].astype(np.int64), arrays["shape"], int(arrays["num_patches"]), arrays["bits"])
-        except (CheckpointError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
-
-
-def save_scores(path: Path, indices: Sequence[int], scores: Sequence[Tensor]) -> None:
-    """Writes the patch scores of a stage: `values` of all images one after another, `length` patches each."""
-    _save(
-        path,
-        {
-            "index": np.array(indices, dtype=np.uint32),
-            "length": np.array([len(score) for score in scores], dtype=np.uint32),
-            "values": torch.cat(list(scores)).numpy(),
-        },
-    )
-
-
-def _save(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, array in {"format": np.array(FORMAT), **arrays}.items():
-            # Like np.savez_compressed, but without the time of day, so that equal masks are equal files.
-            entry = zipfile.ZipInfo(f"{name}.npy")
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(entry, "w") as member:
-                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-
-
-def load_arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    """Reads arrays of a mask or score file without executing anything in it.
-
-    Raises:
-        CheckpointError: If the file is missing, damaged, of another format, or lacks one of `names`.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            there = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            arrays = {name: _array(archive, there[name]) for name in ("format", *names) if name in there}
-    except FileNotFoundError:
-        raise CheckpointError(f"There is no file {path}.") from None
-    except Exception as error:  # zip, deflate and NumPy's headers: a damaged file raises all kinds of errors
-        raise CheckpointError(f"{path} is not a mask or score file of smir, or it is damaged: {error}") from error
-    found = arrays.pop("format", None)
-    if found is None or found.tolist() != FORMAT or not set(names) <= set(arrays):
-        raise CheckpointError(
-            f"{path} has format {found} with {sorted(set(there) - {'format'})}; this version of smir reads format "
-            f"{FORMAT} with {list(names)}."
-        )
-    return arrays
-
-
-def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    """Reads an array; before its memory is taken, the size in its header is compared to the bytes that are there."""
-    if entry.file_size > max(_SLACK, _MOST_INFLATION * entry.compress_size):
-        raise ValueError(f"{entry.filename} claims {entry.file_size:,} bytes in {entry.compress_size:,}")
-    with archive.open(entry) as member:
-        version = np.lib.format.read_magic(member)
-        if version != (1, 0):
-            raise ValueError(f"{entry.filename} has an array header of version {version}")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
-        content = member.read()  # at most `file_size` bytes, of which the checksum is verified
-    if dtype.hasobject or fortran or dtype.itemsize * math.prod(shape) != len(content):
-        raise ValueError(f"{entry.filename} claims to be {shape} of {dtype} in {len(content):,} bytes")
-    array: npt.NDArray[Any] = np.frombuffer(content, dtype=dtype).reshape(shape).copy()
-    return array

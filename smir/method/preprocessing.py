@@ -1,14 +1,14 @@
-"""How an image becomes the input of a network, and what the classes of a dataset are."""
+"""How an image becomes the input of a network: normalisation, the whole view, and its patch grid."""
 
 import functools
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from smir.classes import UInt8
 from smir.errors import ConfigError
 from smir.method.device_constants import constant
 from smir.method.patches import PatchGrid
@@ -64,14 +64,14 @@ class Preprocessing:
         scale = self.view_size / min(height, width)
         return max(self.view_size, round(height * scale)), max(self.view_size, round(width * scale))
 
-    def view(self, image: UInt8) -> UInt8:
+    def view(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Resizes an RGB image (H, W, 3) to its whole view, bilinear."""
         height, width = self.view_shape(*image.shape[:2])
         if (height, width) == image.shape[:2]:
             return image
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
-    def view_label(self, label: UInt8) -> UInt8:
+    def view_label(self, label: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Resizes a label (H, W) to the whole view, nearest."""
         height, width = self.view_shape(*label.shape)
         if (height, width) == label.shape:

@@ -1,21 +1,18 @@
 """Scoring: how badly a network reconstructs every patch of an image (METHOD.md section 3)."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from smir.method.losses import patch_loss
 from smir.method.masking import MaskPolicy, RandomMask
 from smir.method.padding import padded_forward
 from smir.method.patches import PatchGrid
 from smir.seeding import generator_for
-
-if TYPE_CHECKING:
-    from smir.training.reconstruction import ReconstructionModule
-
 
 ScoredPatches = Literal["all", "masked"]
 
@@ -56,12 +53,25 @@ class Scored:
         return torch.where(times > 0, where_masked, everywhere)
 
 
+@contextlib.contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Puts a network into eval mode for a block, and every part of it back into the mode that it had."""
+    training = [part for part in network.modules() if part.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+
+
 @torch.no_grad()
 def score_views(
-    module: "ReconstructionModule",
-    views: Tensor,
-    keys: Sequence[int],
+    network: nn.Module,
+    images: Tensor,
+    keys: Sequence[int] | None = None,
     *,
+    grid: PatchGrid | None = None,
     num_samples: int = 5,
     seed: int = 0,
     stage: int = 0,
@@ -69,35 +79,47 @@ def score_views(
     over: ScoredPatches = "all",
     paired: bool = False,
 ) -> Scored:
-    """Scores every patch, masked or visible, of a batch of whole views.
+    """Scores every patch, masked or visible, of a batch of images by how badly a network reconstructs it.
+
+    The network is in eval mode meanwhile. METHOD.md section 3 has the formula.
 
     Args:
-        module: The network with its normalisation, in eval mode.
-        views: (B, 3, h, w) uint8, on the device of the module.
-        keys: B stable numbers of the images; an image's masks depend on (seed, stage, its key) alone.
+        network: Maps (B, 3, H, W) to (B, 3, H, W) for sides that are multiples of 64, on the device of the images.
+        images: Normalised images (B, 3, h, w), float; 0 is the colour of a masked pixel.
+        keys: B stable numbers of the images; an image's masks depend on (seed, stage, its key) alone. Default: 0 to
+            B - 1.
+        grid: The patch grid of an h x w image. Default: one of about 512 patches.
         num_samples: Number S of random masks per image.
-        seed: Seed of the run.
+        seed: Seed of the masks.
         stage: Stage that the scores are for.
-        policy: Draws the masks; default: `RandomMask(0.5)`.
+        policy: Draws the masks. Default: `RandomMask(0.5)`.
         over: Whether a sample scores all patches, the paper's way, or the masked ones alone.
         paired: Whether every second mask is the complement of the one before, so that a pair masks each patch once.
 
     Returns:
         The scores, and the last sample for pictures.
+
+    Raises:
+        ValueError: If there are not as many keys as images, or the grid is of another size.
     """
     policy = policy or RandomMask()
-    image = module.preprocessing.normalize(views)
-    grid = module.preprocessing.grid(*views.shape[-2:])
+    keys = range(len(images)) if keys is None else keys
+    grid = grid or PatchGrid.cached(*images.shape[-2:], num_patches=512)
+    if len(keys) != len(images) or (grid.height, grid.width) != images.shape[-2:]:
+        raise ValueError(
+            f"Images {tuple(images.shape)} have {len(keys)} keys and a grid of {grid.height} x {grid.width} pixels."
+        )
     generators = [generator_for(seed, "score", stage, key) for key in keys]
     samples: list[Tensor] = []
     masked: list[Tensor] = []
-    for sample in range(num_samples):
-        if paired and sample % 2:
-            masked.append(~masked[-1])
-        else:
-            drawn: list[Tensor] = [policy(grid=grid, generator=generator, stage=stage) for generator in generators]
-            masked.append(torch.stack(drawn).to(views.device, non_blocking=True))
-        mask = grid.to_pixels(masked[-1])[:, None]
-        reconstruction = padded_forward(module.network, image * ~mask)
-        samples.append(patch_loss(reconstruction, image, grid))
-    return Scored(grid, torch.stack(samples), torch.stack(masked), over, image, mask, reconstruction)
+    with evaluating(network):
+        for sample in range(num_samples):
+            if paired and sample % 2:
+                masked.append(~masked[-1])
+            else:
+                drawn: list[Tensor] = [policy(grid=grid, generator=generator, stage=stage) for generator in generators]
+                masked.append(torch.stack(drawn).to(images.device, non_blocking=True))
+            mask = grid.to_pixels(masked[-1])[:, None]
+            reconstruction = padded_forward(network, images * ~mask)
+            samples.append(patch_loss(reconstruction, images, grid))
+    return Scored(grid, torch.stack(samples), torch.stack(masked), over, images, mask, reconstruction)

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from smir.classes import VOID, UInt8
 from smir.data.predict_options import BLOCK, PredictOptions, block_unit
-from smir.data.reading.raster import Source
+from smir.data.reading.raster import ArraySource, Source
 from smir.method.preprocessing import Preprocessing
 from smir.predict.context import TOLERANCE, Context, measure_context
 from smir.predict.layout import WINDOW, Side, usual_window
 from smir.predict.sweep import Forward, Sweep, Tile
 from smir.terminal import progress
+from smir.training.segmentation import SegmentationModule
 
 
 def plan(
@@ -43,6 +45,36 @@ def plan(
     rows, columns = (Side.of(side, unit, window, halo) for side in sides)
     batch_size = options.batch_size or (4 if torch.cuda.is_available() else 1)
     return Sweep(source, forward, rows, columns, fill, batch_size), context
+
+
+@torch.no_grad()
+def segment_in_windows(
+    module: SegmentationModule, image: UInt8, scale: float | None = None, window: int | None = None
+) -> Tensor:
+    """Segments one large image, such as an orthomosaic, at the scale of the training images.
+
+    Args:
+        module: The segmentation.
+        image: RGB (H, W, 3) uint8, or RGBA (H, W, 4): fully transparent pixels hold no data. A `numpy.memmap` is
+            read a window at a time.
+        scale: Pixels that the network sees per pixel of the image. Default: as in training, if the checkpoint tells.
+        window: Side of a window as the network sees it, a multiple of 64. Default: see `PredictOptions`.
+
+    Returns:
+        Class ids (H, W) uint8 on the CPU, void where there is no data.
+
+    Raises:
+        ConfigError: If the scale is not known.
+    """
+    options = PredictOptions(view="windows", scale=scale, window=window)
+    view_scale = options.scale_for(module.preprocessing.view_size, module.usual_side)
+    sweep, _ = plan(ArraySource(image), module.logits, module.preprocessing, view_scale, options)
+    labels = torch.empty(image.shape[:2], dtype=torch.uint8)
+    for tile in sweep:
+        height, width = tile.valid.shape
+        part = labels[tile.top : tile.top + height, tile.left : tile.left + width]
+        part.copy_(torch.from_numpy(labels_of(tile)))
+    return labels
 
 
 def labels_of(tile: Tile) -> UInt8:

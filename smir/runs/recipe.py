@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, cast
+
+from smir.runs.moved_names import in_recipes
 
 # What is skipped counts by the lists that remain.
 _DATA_NOT_RECIPE = (
@@ -49,12 +51,13 @@ def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
         for callback in trainer.get("callbacks") or []
         if not callback["class_path"].endswith(_NOT_RECIPE_CALLBACKS)
     ]
-    return {
+    recipe = {
         "model": without(config["model"], _MODEL_NOT_RECIPE),
         "data": without(config["data"], _DATA_NOT_RECIPE),
         "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
         "callbacks": callbacks,
     }
+    return cast("dict[str, Any]", in_recipes(recipe))
 
 
 def in_force(settings: Any) -> Any:

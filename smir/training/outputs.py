@@ -12,7 +12,6 @@ from torch import Tensor
 
 from smir.files.atomic import write_atomically
 from smir.method.masking import HardestMask
-from smir.method.scoring import score_views
 from smir.pages.panels import overlay_panel
 from smir.runs.results import RECORDS
 from smir.training.reconstruction import ReconstructionModule
@@ -48,7 +47,7 @@ class FinalPictures(Callback):
         shape = data.view_shapes(indices[:1])[0]
         alike = [i for i, s in zip(indices[:64], data.view_shapes(indices[:64]), strict=True) if s == shape]
         views = torch.stack([data.view(index) for index in alike[:NUM_PICTURES]]).to(module.device)
-        scored = score_views(module, views, alike[:NUM_PICTURES], seed=data.seed, stage=stages.current)
+        scored = module.score_views(views, alike[:NUM_PICTURES], seed=data.seed, stage=stages.current)
         chosen = HardestMask()(grid=scored.grid, scores=scored.scores)
         save_picture(trainer, "final", reconstruction_panel(data.preprocessing, scored, chosen))
 

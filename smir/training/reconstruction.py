@@ -1,5 +1,6 @@
 """Pretraining: masked image -> network -> reconstruction loss."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -10,7 +11,7 @@ from torchmetrics import MeanMetric
 from smir.classes import UInt8
 from smir.method.losses import ReconstructionLoss
 from smir.method.preprocessing import Preprocessing
-from smir.method.scoring import score_views
+from smir.method.scoring import Scored, score_views
 from smir.models.networks import build_network
 from smir.training.task import SmirModule
 
@@ -84,7 +85,17 @@ class ReconstructionModule(SmirModule):
         image = self.preprocessing.normalize(batch["image"])
         return image, self.loss.per_image(self(image, batch["mask"]), image)
 
-    @torch.no_grad()
+    def score_views(self, views: Tensor, keys: Sequence[int], **options: Any) -> Scored:
+        """Scores every patch of a batch of whole views; `SelectiveMasking` calls it.
+
+        Args:
+            views: (B, 3, h, w) uint8, on the device of the module.
+            keys: B stable numbers of the images.
+            options: Those of `smir.method.score_views`.
+        """
+        grid = self.preprocessing.grid(*views.shape[-2:])
+        return score_views(self.network, self.preprocessing.normalize(views), keys, grid=grid, **options)
+
     def score(self, image: UInt8, num_samples: int = 5, seed: int = 0) -> Tensor:
         """Scores the patches of one image by how badly they are reconstructed (METHOD.md section 3).
 
@@ -97,4 +108,4 @@ class ReconstructionModule(SmirModule):
             Tensor (P,): scores on the grid `self.preprocessing.grid(*self.preprocessing.view_shape(H, W))`.
         """
         view = torch.from_numpy(self.preprocessing.view(image)).permute(2, 0, 1)[None].to(self.device)
-        return score_views(self, view, [0], num_samples=num_samples, seed=seed).scores[0]
+        return self.score_views(view, [0], num_samples=num_samples, seed=seed).scores[0]

@@ -8,13 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from smir.classes import VOID, Classes, UInt8
-from smir.data.predict_options import PredictOptions
-from smir.data.reading.raster import ArraySource
 from smir.method.padding import padded_forward
 from smir.method.preprocessing import Preprocessing
 from smir.models.iou import ConfusionMatrix, iou_from_confusion
 from smir.models.networks import build_network
-from smir.predict.segment import labels_of, plan
 from smir.training.task import SmirModule
 
 
@@ -120,38 +117,6 @@ class SegmentationModule(SmirModule):
         """
         logits = self.logits(self.preprocessing.view(image)[None])
         return _resized(logits, image.shape[:2]).argmax(dim=1)[0].to(torch.uint8)
-
-    @torch.no_grad()
-    def segment_in_windows(self, image: UInt8, scale: float | None = None, window: int | None = None) -> Tensor:
-        """Segments one large image, such as an orthomosaic, at the scale of the training images.
-
-        Args:
-            image: RGB (H, W, 3) uint8, or RGBA (H, W, 4): fully transparent pixels hold no data. A `numpy.memmap` is
-                read a window at a time.
-            scale: Pixels that the network sees per pixel of the image; default: as in training, if the checkpoint
-                tells.
-            window: Side of a window as the network sees it, a multiple of 64; default: see `PredictOptions`.
-
-        Returns:
-            Class ids (H, W) uint8 on the CPU, void where there is no data.
-
-        Raises:
-            ConfigError: If the scale is not known.
-        """
-        options = PredictOptions(view="windows", scale=scale, window=window)
-        sweep, _ = plan(
-            ArraySource(image),
-            self.logits,
-            self.preprocessing,
-            options.scale_for(self.preprocessing.view_size, self.usual_side),
-            options,
-        )
-        labels = torch.empty(image.shape[:2], dtype=torch.uint8)
-        for tile in sweep:
-            height, width = tile.valid.shape
-            part = labels[tile.top : tile.top + height, tile.left : tile.left + width]
-            part.copy_(torch.from_numpy(labels_of(tile)))
-        return labels
 
     def logits(self, images: UInt8) -> Tensor:
         """Returns logits (B, C, H, W) of RGB images (B, H, W, 3)."""

@@ -16,10 +16,11 @@ from tqdm import tqdm
 
 from smir.data.reading.sizes import refuse_thin_patches
 from smir.errors import CheckpointError, ConfigError, RunError
-from smir.method.mask_table import MaskTable, save_scores
+from smir.method.mask_table import MaskTable
 from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
 from smir.method.patches import PatchGrid
-from smir.method.scoring import Scored, ScoredPatches, score_views
+from smir.method.scoring import Scored, ScoredPatches
+from smir.runs.mask_files import save_masks, save_scores
 from smir.runs.ranks import gather, sync_buffers
 from smir.seeding import generator_for
 from smir.terminal import say
@@ -169,7 +170,7 @@ class SelectiveMasking(Callback):
         table = MaskTable.pack(indices, grids, masks, data.preprocessing.num_patches)
         if trainer.is_global_zero:
             save_image_list(folder, data.images("pool"))
-            table.save(folder / f"stage-{stage:02d}.npz")
+            save_masks(folder / f"stage-{stage:02d}.npz", table)
         return table
 
     def _mask(self, grid: PatchGrid, scores: Tensor | None, seed: int, stage: int, index: int) -> Tensor:
@@ -193,8 +194,7 @@ class SelectiveMasking(Callback):
         for number, batch in enumerate(bar):
             keys = batch["index"].tolist()
             with trainer.precision_plugin.forward_context():
-                scored = score_views(
-                    module,
+                scored = module.score_views(
                     batch["image"].to(module.device, non_blocking=True),
                     keys,
                     num_samples=self.num_samples,

@@ -1,0 +1,235 @@
+"""What a user can get wrong: a message that names it and says what to do, a code other than 0, nothing half-written."""
+
+import json
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from words import EXPERIMENTS, QUIET, TINY_NETWORK
+
+SPLITS = "--data.split_files={train: train.txt, val: val.txt, test: test.txt}"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six photographs with labels in the layout of the README."""
+    root = tmp_path / "field"
+    rng = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    names = [f"photo {number}" for number in range(6)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (200, 256, 3), dtype=np.uint8)).save(root / f"images/{name}.jpg")
+        Image.fromarray(rng.integers(0, 3, (200, 256), dtype=np.uint8)).save(root / f"masks/{name}.png")
+    for split, part in (("train", names[:4]), ("val", names[4:5]), ("test", names[5:])):
+        (root / f"{split}.txt").write_text("\r\n".join(part))
+    return root
+
+
+def words(kind, root, *more):
+    shared = [f"--data.root={root}", "--data.num_workers=0", "--data.batch_size=2", *TINY_NETWORK, *QUIET]
+    segment = ["--data.labels=masks", "--data.classes=[soil, crop, weed]", SPLITS, "--data.crop_size=64"]
+    own = segment if kind == "segment" else ["--data.crop_size=192"]
+    config = f"--config={EXPERIMENTS / 'folder' / kind}.yaml"
+    return ["fit", config, *shared, *own, "--trainer.max_epochs=2", "--model.warmup_epochs=0", *more]
+
+
+def test_the_recipe_of_the_readme_runs(smir, photos, tmp_path):
+    smir(*words("pretrain", photos, "--data.labels=masks", SPLITS))
+    pool = json.loads((tmp_path / "runs/folder/selective/seed0/masks/images.json").read_text())
+    assert pool == [f"images/photo {number}.jpg" for number in range(4)]  # val and test are held out
+    weights = "runs/folder/selective/seed0/checkpoints/best.ckpt"
+    smir(*words("segment", photos, f"--model.weights={weights}"))
+    config = "runs/folder/segment/seed0/config.yaml"
+    smir("predict", f"--config={config}", "--ckpt_path=best", f"--data.predict_images={photos / 'images'}")
+    predicted = sorted((tmp_path / "runs/folder/segment/seed0/predict").glob("*.png"))
+    assert [path.name for path in predicted] == [*(f"photo {number}.png" for number in range(6)), "preview.png"]
+    with Image.open(predicted[0]) as image:
+        assert image.size == (256, 200)
+
+
+def test_missing_folder(fails, photos):
+    said = fails(*words("pretrain", photos / "nowhere"))
+    assert f"There is no folder {photos / 'nowhere' / 'images'}" in said
+    assert "images, masks, test.txt, train.txt, val.txt" in said
+
+
+def test_empty_folder(fails, photos):
+    shutil.rmtree(photos / "images")
+    (photos / "images").mkdir()
+    assert f"The folder {photos / 'images'} holds no image" in fails(*words("pretrain", photos))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_is_none(fails, photos, workers):
+    (photos / "images/photo 2.jpg").write_text("not an image")
+    said = fails(*words("pretrain", photos, f"--data.num_workers={workers}", "--data.hold_out=false"))
+    assert "photo 2.jpg (12 bytes) is not an image that can be read" in said
+    assert "Traceback" not in said
+
+
+def test_a_truncated_image(fails, photos):
+    path = photos / "images/photo 1.jpg"
+    path.write_bytes(path.read_bytes()[:2000])
+    assert "photo 1.jpg is damaged" in fails(*words("segment", photos))
+
+
+def test_a_label_of_another_size(fails, photos):
+    Image.fromarray(np.zeros((100, 256), dtype=np.uint8)).save(photos / "masks/photo 0.png")
+    said = fails(*words("segment", photos))
+    assert "photo 0.png is 256 x 100 pixels" in said
+    assert "photo 0.jpg is 256 x 200" in said
+
+
+def test_a_label_value_outside_the_classes(fails, photos):
+    label = np.zeros((200, 256), dtype=np.uint8)
+    label[:10, :10] = 7
+    Image.fromarray(label).save(photos / "masks/photo 4.png")
+    said = fails(*words("segment", photos))
+    assert "photo 4.png holds values outside the classes 0 to 2 and void 255: 7 (100 px)" in said
+    assert "data.label_map" in said
+
+
+def test_an_image_without_a_label(fails, photos):
+    (photos / "masks/photo 3.png").unlink()
+    assert "1 images of the train split have no label" in fails(*words("segment", photos))
+    said = fails(*words("segment", photos, "--data.split_files=null"))
+    assert "1 of 6 images" in said
+    assert "photo 3.jpg" in said
+
+
+def test_an_image_too_small_for_the_crop(fails, photos):
+    Image.fromarray(np.zeros((120, 300, 3), dtype=np.uint8)).save(photos / "images/photo 0.jpg")
+    said = fails(*words("pretrain", photos))
+    assert "photo 0.jpg is 300 x 120 pixels" in said
+    assert "data.min_side" in said
+
+
+def test_a_crop_too_small_for_ms_ssim(fails, photos):
+    assert "because of MS-SSIM, got 128" in fails(*words("pretrain", photos, "--data.crop_size=128"))
+
+
+def test_labels_and_classes_are_needed_to_segment(fails, photos):
+    said = fails(*words("segment", photos, "--data.labels=null"))
+    assert "needs data.labels" in said
+    assert "images, masks" in said
+
+
+def test_a_list_that_names_no_image(fails, photos):
+    (photos / "val.txt").write_text("photo 4\n\nphoto 77\n")
+    assert "val.txt lists 1 names that are not among the 6 images" in fails(*words("segment", photos))
+
+
+def test_two_images_of_one_name(fails, photos):
+    shutil.copy(photos / "images/photo 0.jpg", photos / "images/photo 0.JPEG")
+    said = fails(*words("segment", photos))
+    assert "photo 0.JPEG" in said
+    assert "photo 0.jpg" in said
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.write_text("hello"), "is not a checkpoint of plain weights, or it is damaged"),
+        (lambda path: torch.save({"fc.weight": torch.zeros(2, 2)}, path), "No weight in"),
+        (lambda path: None, "There is no checkpoint"),
+    ],
+)
+def test_a_wrong_weight_file(fails, photos, tmp_path, make, said):
+    make(tmp_path / "weights.pth")
+    assert said in fails(*words("segment", photos, f"--model.weights={tmp_path / 'weights.pth'}"))
+
+
+def test_a_mistyped_key(fails, photos, tmp_path):
+    (tmp_path / "typo.yaml").write_text("data: {init_args: {bach_size: 3}}")
+    assert "bach_size" in fails(*words("pretrain", photos, f"--config={tmp_path / 'typo.yaml'}"), code=2)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--model.warmup_epochs=2"], "model.warmup_epochs (2) must be less than the epochs of a stage"),
+        (["--trainer.max_epochs=3"], "must be a multiple of num_stages (2)"),
+        (["--trainer.callbacks.num_stages=4", "--trainer.max_epochs=4"], "The largest num_stages that works is 3"),
+        (["--data.num_patches=5000"], "a patch needs 3 pixels a side"),
+        (["--data.task=segment", "--data.labels=masks", "--data.classes=[a, b, c]"], "needs data.task: pretrain"),
+        (["--model.network.encoder=resnet99"], "has no encoder 'resnet99'"),
+        (["--data.batch_size=0"], "data.batch_size must be 1 or more"),
+        (["--trainer.callbacks.num_stages=0"], "must be 1 or more"),
+        (["--trainer.check_val_every_n_epoch=2"], "SelectiveMasking needs 1"),
+        (["--trainer.callbacks.scoring_mask=HardestMask"], "scoring_mask draws masks before there are patch scores"),
+        (["--data.mask=MixedMask"], "data.mask draws masks before there are patch scores, which MixedMask needs"),
+        (["--data.mean=[123.7, 116.3, 103.5]"], "Divide those of values up to 255 by 255"),
+        (["--data.std=[.nan, 0.2, 0.2]"], "data.mean and data.std are three numbers"),
+        (["--data.num_workers=-1"], "data.num_workers must be 0 (this process loads itself) or more, got -1"),
+        (["--data.crop_size=0"], "data.crop_size must be a multiple of 32"),
+        (["--data.cache=true", "--data.cache_gb=.nan"], "data.cache_gb must be positive and finite"),
+        (["--model.lr=0"], "model.lr must be positive and finite, got 0"),
+        (["--model.lr=-0.1"], "model.lr must be positive and finite, got -0.1"),
+        (["--model.lr=.nan"], "model.lr must be positive and finite, got nan"),
+        (["--model.warmup_epochs=-1"], "model.warmup_epochs must be 0 or more, got -1"),
+        (["--model.imagenet_file=nowhere.pth"], "is read where model.weights is imagenet, but that is None"),
+        (["--seed_everything=-1"], "seed_everything must lie between 0 and 4294967295, got -1"),
+        (["--seed_everything=4294967296"], "seed_everything must lie between 0 and 4294967295"),
+        (["--trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches must be 1 or more. Got 0"),
+        (["--trainer.accumulate_grad_batches=-1"], "trainer.accumulate_grad_batches must be 1 or more. Got -1"),
+        (["--trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch must be 1 or more. Got 0"),
+        (["--trainer.check_val_every_n_epoch=3"], "the run would never be validated"),
+        (["--trainer.val_check_interval=0"], "trainer.val_check_interval must be 1.0"),
+        (["--trainer.gradient_clip_val=.nan"], "trainer.gradient_clip_val must be 0 (no clipping) or more. Got nan"),
+        (["--trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val must be 0 (no clipping) or more. Got -1"),
+        (["--trainer.limit_train_batches=0"], "trainer.limit_train_batches must be more than 0. Got 0"),
+        (["--trainer.limit_train_batches=0.001"], "Lightning refuses its settings (trainer.*): You requested to check"),
+        (["--trainer.precision=64-true"], "trainer.precision must be 32-true, 16-mixed or bf16-mixed. Got 64-true"),
+        (["--trainer.overfit_batches=1"], "trainer.overfit_batches must be 0"),
+        (["--trainer.callbacks+=SelectiveMasking"], "The settings name SelectiveMasking twice"),
+        (["--model.network.encoder=tu-vit_tiny_patch16_224"], "does not go down to stride 32 in steps of 2"),
+        (["--model.network.dropout=2"], "dropout is a probability, at least 0 and below 1, got 2.0"),
+        (["--model.network.dropout=.nan"], "dropout is a probability, at least 0 and below 1, got nan"),
+        (["--model.network.decoder_channels=[0, 16, 16]"], "decoder_channels needs three widths"),
+        (["--trainer.max_epochs=0"], "trainer.max_epochs must be the number of epochs, 1 or more"),
+        (["--trainer.max_epochs=null"], "trainer.max_epochs must be the number of epochs, 1 or more"),
+        (["--trainer.max_steps=3"], "trainer.max_steps must be -1: how long a run is, trainer.max_epochs says"),
+        (["--trainer.use_distributed_sampler=true"], "the samplers of smir deal the images to the devices"),
+    ],
+)
+def test_settings_that_do_not_fit(fails, photos, more, said):
+    assert said in fails(*words("pretrain", photos, *more))
+
+
+def test_a_failed_run_leaves_its_name_to_the_mended_one(smir, fails, photos, tmp_path):
+    (photos / "images/photo 2.jpg").write_text("not an image")
+    fails(*words("pretrain", photos))
+    assert not list(tmp_path.rglob("*.tmp"))
+    (photos / "images/photo 2.jpg").unlink()
+    smir(*words("pretrain", photos, "--trainer.callbacks=null"))
+    assert [path.name for path in (tmp_path / "runs/folder/selective").iterdir()] == ["seed0"]
+
+
+def test_a_ramp_that_the_stages_cut_off_is_told(smir, photos):
+    ramp = ["--trainer.callbacks.policy=RampMask", "--trainer.callbacks.num_stages=2"]
+    with pytest.warns(UserWarning, match=r"there only 11% of the masked patches are the hardest.*policy\.last 1"):
+        smir(*words("pretrain", photos, *ramp))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        smir(*words("pretrain", photos, *ramp, "--trainer.callbacks.policy.last=1"))
+    assert not [w for w in caught if "RampMask" in str(w.message)]
+
+
+def test_patches_too_thin_on_a_whole_view_are_refused_before_training(fails, photos, tmp_path):
+    """5,000 patches fit the square crop, but not the view of a photograph, which is scored after the first stage."""
+    said = fails(*words("pretrain", photos, "--data.num_patches=5000"))
+    assert "num_patches = 5000 cuts an image of 192 x 246 pixels into patches only 2 pixels thin" in said
+    assert not list(tmp_path.rglob("metrics.csv"))
+
+
+def test_the_weights_of_another_encoder(fails, smir, photos, tmp_path):
+    smir(*words("pretrain", photos, "--trainer.callbacks=null"))
+    weights = f"--model.weights={tmp_path / 'runs/folder/selective/seed0/checkpoints/best.ckpt'}"
+    said = fails(*words("segment", photos, weights, "--model.network.encoder=tu-regnetx_002"))
+    assert "fits the encoder of the network (UNetStride4, encoder tu-regnetx_002)" in said
+    with pytest.warns(UserWarning, match="which begin at random: decoder.2"):
+        smir(*words("segment", photos, weights, "--model.network.decoder_channels=[16,16,8]"))

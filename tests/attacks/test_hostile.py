@@ -1,0 +1,264 @@
+"""Checkpoints and mask files of others execute nothing, write nowhere and take no memory; a short fuzz run."""
+
+import io
+import os
+import pickle
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from fuzz import Kind, fuzz, outcome, table
+from words import segment_words
+
+from smir.errors import CheckpointError, DataError, RunError
+from smir.method.mask_table import MaskTable
+from smir.models.networks import build_network
+from smir.models.weight_files import check_paths, read_checkpoint
+from smir.runs.mask_files import load_arrays, load_masks
+from smir.runs.run_folder import read_record
+from smir.training.reconstruction import ReconstructionModule
+
+
+class Exploit:
+    """Unpickling it runs a command."""
+
+    def __init__(self, proof):
+        self.proof = proof
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.proof}'",)
+
+
+@pytest.fixture
+def proof(tmp_path):
+    return tmp_path / "proof"
+
+
+# Checkpoints
+
+
+@pytest.fixture
+def checkpoint(smir, field, tmp_path):
+    """A checkpoint of a finished segmentation."""
+    smir(*segment_words(field, "--run.experiment=s", "--run.test=false"))
+    return tmp_path / "runs/s/seed0/checkpoints/last.ckpt"
+
+
+def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoint, proof):
+    content = torch.load(checkpoint, weights_only=True)
+    evil = tmp_path / "evil.ckpt"
+    torch.save({**content, "hook": Exploit(proof)}, evil)
+    for command in ("fit", "test", "predict"):
+        said = fails(command, *segment_words(field, f"--ckpt_path={evil}", "--run.experiment=e")[1:])
+        assert "evil.ckpt is not a checkpoint of plain weights" in said
+    said = fails(*segment_words(field, f"--model.weights={evil}", "--run.experiment=e"))
+    assert "evil.ckpt is not a checkpoint of plain weights" in said
+    checkpoint.write_bytes(evil.read_bytes())  # as the last one of a run
+    (checkpoint.parents[1] / "DONE").unlink()
+    checkpoint.with_name("previous.ckpt").unlink(missing_ok=True)
+    assert "not a checkpoint of plain weights" in fails(*segment_words(field, "--run.experiment=s", "--run.test=false"))
+    assert not proof.exists()
+    torch.load(evil, weights_only=False)  # it does work where code is allowed
+    assert proof.exists()
+
+    # Of another number of classes, and with what is no tensor.
+    for name, wrong in (("network.segmentation_head.bias", torch.zeros(5)), ("network.segmentation_head.bias", "x")):
+        torch.save({**content, "state_dict": {**content["state_dict"], name: wrong}}, tmp_path / "other.ckpt")
+        said = fails("test", *segment_words(field, "--ckpt_path=other.ckpt")[1:])
+        assert "other.ckpt does not fit the model: 1 of its" in said
+        assert name in said
+
+    # Lightning would make an object of what the hyperparameters name; smir never asks them.
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()")
+    named = {"_class_path": "evil.Model", "_instantiator": "evil.make", "class_path": "evil.Model", "lr": 1.0}
+    torch.save({**content, "hyper_parameters": named, "hparams_name": "kwargs"}, tmp_path / "named.ckpt")
+    smir("test", *segment_words(field, "--ckpt_path=named.ckpt")[1:])
+    assert not (tmp_path / "imported").exists()
+    assert "evil" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"network": {"class": "os.system", "arguments": {"command": "touch proof"}}},
+        {"network": {"class": ["SmpNetwork"], "arguments": {}}},
+        {"network": {"class": "UNetStride4", "arguments": {"encoder": "tu-hf_hub:evil/model"}}},
+        {"network": {"class": "SmpNetwork", "arguments": {"encoder": "tu-local-dir:/evil"}}},
+        {"network": {"class": "UNetStride4", "arguments": {"evil": 1}}},
+        {"network": {"class": "UNetStride4"}},
+        {"network": "UNetStride4"},
+        {"network": {"class": "UNetStride4", "arguments": {}}, "preprocessing": {"mean": "abc"}},
+        {"network": {"class": "UNetStride4", "arguments": {}}, "preprocessing": {"view_size": -1}},
+        {"origin": ["x"]},
+        {"task": 7},
+        {},
+    ],
+    ids=str,
+)
+def test_a_record_that_lies_is_an_error(tmp_path, record):
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {}, "smir": {"format": 1, "task": "pretrain", **record}}, path)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+        ReconstructionModule.from_checkpoint(path)
+
+
+def test_a_network_is_not_looked_up_by_name():
+    with pytest.raises(CheckpointError, match=r"network class is 'os\.system'; known are"):
+        build_network({"class": "os.system", "arguments": {}}, 3)
+
+
+def test_a_flipped_bit_is_found(tmp_path):
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {"encoder.conv1.weight": torch.ones(64, 64)}}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.ones(8).numpy().tobytes()) + 1000] ^= 1
+    path.write_bytes(content)
+    weight = torch.load(path, weights_only=True)["state_dict"]["encoder.conv1.weight"]
+    assert (weight != 1).sum() == 1  # torch itself does not notice
+    with pytest.raises(CheckpointError, match=r"last\.ckpt .* damaged \(the checksum of .* is wrong\)"):
+        read_checkpoint(path)
+
+
+def test_a_compressed_checkpoint_is_refused(tmp_path):
+    path, bomb = tmp_path / "last.ckpt", tmp_path / "bomb.ckpt"
+    torch.save({"state_dict": {"encoder.conv1.weight": torch.zeros(1 << 20)}}, path)
+    with zipfile.ZipFile(path) as stored, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed:
+        for entry in stored.infolist():
+            packed.writestr(entry.filename, stored.read(entry))
+    assert bomb.stat().st_size < path.stat().st_size / 100
+    with pytest.raises(CheckpointError, match="compressed, which torch never does"):
+        read_checkpoint(bomb)
+
+
+@pytest.mark.parametrize("which", ["best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"])
+def test_a_checkpoint_that_names_files_elsewhere_is_refused(tmp_path, which):
+    """Lightning deletes what a better checkpoint replaces."""
+    folder = str(tmp_path / "checkpoints")
+    for name, refused in (("best.ckpt", False), ("../precious.txt", True), (str(tmp_path / "precious"), True)):
+        path = os.path.join(folder, name)  # noqa: PTH118  # pathlib is not what writes such paths
+        state = {"dirpath": folder, which: {path: 0.1} if which == "best_k_models" else path}
+        content = {"callbacks": {"ModelCheckpoint": state, "Other": 3}}
+        if refused:
+            with pytest.raises(CheckpointError, match=r"evil\.ckpt names the file .* outside of its folder"):
+                check_paths(content, "evil.ckpt")
+        else:
+            check_paths(content, "evil.ckpt")
+
+
+# Mask files
+
+
+def zipped(path, arrays, compress=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", compress) as archive:
+        for name, content in arrays.items():
+            archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def npy(array, **header):
+    """Bytes of an array, or of one whose header says something else."""
+    buffer = io.BytesIO()
+    if header:
+        np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (1,), **header})
+        buffer.write(array.tobytes())
+    else:
+        np.lib.format.write_array(buffer, np.asarray(array))
+    return buffer.getvalue()
+
+
+GOOD = {
+    "format": np.array(1),
+    "index": np.array([4, 7], np.uint32),
+    "shape": np.array([[9, 9], [9, 9]], np.uint16),
+    "num_patches": np.array(9),
+    "bits": np.zeros(4, np.uint8),
+}
+EVIL_MASKS = {
+    "declares a terabyte": {"bits": npy(np.zeros(4, np.uint8), shape=(1 << 40,))},
+    "declares less than it has": {"bits": npy(np.zeros(400, np.uint8), shape=(4,))},
+    "declares a negative size": {"bits": npy(np.zeros(4, np.uint8), shape=(-4,))},
+    "huge views": {"shape": npy(np.full((2, 2), 65535, np.uint16)), "num_patches": npy(np.array(1 << 19))},
+    "countless patches": {"num_patches": npy(np.array(1 << 62))},
+    "no patches": {"num_patches": npy(np.array(0))},
+    "views without a pixel": {"shape": npy(np.zeros((2, 2), np.uint16))},
+    "more images than masks": {"index": npy(np.arange(9, dtype=np.uint32))},
+    "images out of order": {"index": npy(np.array([7, 4], np.uint32))},
+    "too few bits": {"bits": npy(np.zeros(3, np.uint8))},
+    "an array of arrays": {"num_patches": npy(np.array([9, 9]))},
+    "another format": {"format": npy(np.array(2))},
+    "a text as format": {"format": npy(np.array("1"))},
+}
+
+
+@pytest.mark.parametrize("changes", EVIL_MASKS.values(), ids=EVIL_MASKS)
+def test_a_mask_file_that_lies_is_an_error(tmp_path, changes):
+    good = {name: npy(array) for name, array in GOOD.items()}
+    assert len(load_masks(zipped(tmp_path / "good.npz", good)).indices) == 2
+    with pytest.raises(CheckpointError, match=r"evil\.npz"):
+        load_masks(zipped(tmp_path / "evil.npz", {**good, **changes}))
+
+
+def test_objects_in_a_mask_file_are_not_unpickled(tmp_path, proof):
+    objects = np.array([Exploit(proof)], dtype=object)
+    np.savez(tmp_path / "evil.npz", **{**GOOD, "bits": objects})
+    (tmp_path / "pickled.npz").write_bytes(pickle.dumps(Exploit(proof)))
+    for name in ("evil.npz", "pickled.npz"):
+        with pytest.raises(CheckpointError, match=name):
+            load_arrays(tmp_path / name, tuple(GOOD))
+    assert not proof.exists()
+    assert np.load(tmp_path / "evil.npz", allow_pickle=True)["bits"] is not None  # it does work where code is allowed
+    assert proof.exists()
+
+
+def test_a_mask_file_that_is_a_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("smir.method.mask_table._SLACK", 1 << 16)
+    good = {name: npy(array) for name, array in GOOD.items()}
+    bomb = zipped(tmp_path / "bomb.npz", {**good, "bits": npy(np.zeros(1 << 20, np.uint8))})
+    with pytest.raises(CheckpointError, match=r"bomb\.npz .*claims 1,048,704 bytes in"):
+        load_masks(bomb)
+
+
+@pytest.mark.parametrize("state", [{}, {"shapes": 3}, {"shapes": torch.zeros(1, 2), "indices": [1]}], ids=str)
+def test_masks_in_a_checkpoint_are_checked_too(state):
+    with pytest.raises(CheckpointError, match="masks in the checkpoint"):
+        MaskTable.from_state(state)
+
+
+# Records
+
+
+@pytest.mark.parametrize("content", ["[]", "7", "null", '{"format": 1}', '{"format": 2}', "[" * 10_000, "\udcff"])
+def test_a_damaged_record_of_a_run_is_an_error(tmp_path, content):
+    (tmp_path / "run.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(RunError, match=r"run\.json"):
+        read_record(tmp_path)
+
+
+# Fuzz
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_short_fuzz_run(tmp_path):
+    """`make fuzz` is the long one."""
+    results = list(fuzz(200, 0, tmp_path))
+    assert len(results) >= 200
+    assert {result for _, result in results} == {"read", "refused"}, table(results)
+
+
+def test_the_fuzz_run_notices_what_it_looks_for(tmp_path):
+    path = tmp_path / "file.png"
+    path.touch()
+
+    def raising(error):
+        def read(path):
+            raise error
+
+        return Kind(".png", [b""], read)
+
+    assert outcome(raising(KeyError("x")), path).startswith("KeyError")
+    assert outcome(raising(AssertionError()), path).startswith("AssertionError")
+    assert outcome(raising(DataError("something is wrong")), path).startswith("an error that names no file")
+    assert outcome(raising(DataError(f"{path} is wrong")), path) == "refused"
+    assert outcome(Kind(".png", [b""], lambda path: None), path) == "read"

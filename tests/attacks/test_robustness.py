@@ -1,0 +1,375 @@
+"""What a run survives: kills, full disks, damaged checkpoints, signals, numbers that are none, and other runs."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from compare_runs import content, difference
+from words import REPOSITORY, SUPPORT, pretrain_words, segment_words, selective_words
+
+from smir.errors import CheckpointError
+from smir.runs.resume import resume_point
+from smir.runs.signals import REQUEUE
+from smir.training.bad_numbers import FiniteNumbers, replay
+from smir.training.checkpoints import CheckpointFiles
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.segmentation import SegmentationModule
+from smir.training.task import SmirModule
+
+SELECTIVE = Path("demo/selective/seed0")
+
+
+@pytest.fixture(scope="module")
+def twin(field, tmp_path_factory):
+    """The selective run that nobody disturbs."""
+    from smir.__main__ import main
+
+    root = tmp_path_factory.mktemp("twin")
+    sys.argv = ["smir"]
+    main(selective_words(field, f"--run.root={root}"))
+    return content(root / SELECTIVE)
+
+
+def start(folder, words, **env):
+    """Starts a training in its own process group, with the moments of `tests/support/moments`."""
+    paths = os.pathsep.join([str(SUPPORT / "moments"), str(REPOSITORY)])
+    output = (folder / "output.txt").open("a")
+    return subprocess.Popen(
+        [sys.executable, "-m", "smir", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": paths, **env},
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+
+
+def at_step(monkeypatch, number, act):
+    """Does something at the n-th training step of this process."""
+    original, steps = SmirModule.on_train_batch_start, iter(range(1, 100))
+
+    def hook(self, *args):
+        if next(steps) == number:
+            act()
+        original(self, *args)
+
+    monkeypatch.setattr(SmirModule, "on_train_batch_start", hook)
+
+
+class Killed(RuntimeError):
+    pass
+
+
+def die():
+    raise Killed
+
+
+# kills, in short; `make torture` is the long form
+
+
+def test_a_kill_at_a_rare_moment_changes_nothing(smir, field, tmp_path, twin):
+    killed = start(tmp_path, selective_words(field), SMIR_MOMENT="previous.ckpt in place:2")
+    assert killed.wait(300) == -signal.SIGKILL, (tmp_path / "output.txt").read_text()[-3000:]
+    assert list((tmp_path / "runs").rglob(".*.tmp"))  # what was written beside
+    smir(*selective_words(field))
+    assert difference(content(tmp_path / "runs" / SELECTIVE), twin) is None
+
+
+def test_a_kill_between_the_last_epoch_and_the_end_keeps_the_pictures(smir, field, tmp_path, monkeypatch, twin):
+    from smir.training.outputs import FinalPictures
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FinalPictures, "on_train_end", lambda *args: die())
+        with pytest.raises(Killed):
+            smir_main(selective_words(field))
+    smir_main(selective_words(field))
+    run = tmp_path / "runs" / SELECTIVE
+    assert (run / "images/final.png").is_file()
+    assert difference(content(run), twin) is None
+
+
+def smir_main(words):
+    from smir.__main__ import main
+
+    main([str(word) for word in words])
+
+
+# epochs that were not kept
+
+
+SELDOM = "--run.keep_seconds=1000"
+
+
+def test_epochs_that_were_not_kept_are_repeated(smir, field, tmp_path, monkeypatch, twin):
+    with monkeypatch.context() as patch:
+        at_step(patch, 4, die)
+        with pytest.raises(Killed):
+            smir(*selective_words(field, SELDOM))
+    run = tmp_path / "runs" / SELECTIVE
+    assert epoch_of(run, "last") == 1 < epoch_of(run, "best")  # the end of a stage; and the best is always written
+    smir(*selective_words(field, SELDOM))
+    assert difference(content(run), twin) is None
+
+
+def test_a_signal_keeps_the_epochs_that_were_not_kept(smir, fails, field, tmp_path, monkeypatch):
+    words = selective_words(field, SELDOM, "--trainer.max_epochs=8")
+    smir(*words, "--run.experiment=whole")
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        fails(*words, "--run.experiment=stopped", code=REQUEUE)
+    run = tmp_path / "runs/stopped/seed0"
+    assert epoch_of(run, "last") == 2  # that of the signal
+    assert epoch_of(run, "previous") == 0
+    smir(*words, "--run.experiment=stopped")
+    stopped, whole = (without_previous(content(tmp_path / f"runs/{name}/seed0")) for name in ("stopped", "whole"))
+    assert difference(stopped, whole) is None
+
+
+def test_ranks_agree_on_what_is_kept(field, tmp_path):
+    words = selective_words(field, "--trainer.devices=2", "--trainer.max_epochs=8", SELDOM)
+    run = start(tmp_path, words, SMIR_ACT="step:3:1:USR1")
+    assert run.wait(300) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
+    assert epoch_of(tmp_path / "runs" / SELECTIVE, "last") == 2
+
+
+def epoch_of(run, name):
+    return torch.load(run / f"checkpoints/{name}.ckpt", weights_only=True)["epoch"]
+
+
+def without_previous(found):
+    """Which epoch was kept before the last one is a matter of time."""
+    return {name: value for name, value in found.items() if not name.startswith("previous")}
+
+
+# damaged and missing checkpoints
+
+
+@pytest.fixture
+def interrupted(smir, field, tmp_path, monkeypatch):
+    """A selective run that died in its last epoch; its folder."""
+    with monkeypatch.context() as patch:
+        at_step(patch, 4, die)
+        with pytest.raises(Killed):
+            smir(*selective_words(field))
+    return tmp_path / "runs" / SELECTIVE
+
+
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, interrupted, twin, damage):
+    """The best of epoch 2 was written after `previous`: from there the run must come to the same choice again."""
+    last = interrupted / "checkpoints/last.ckpt"
+    best = torch.load(interrupted / "checkpoints/best.ckpt", weights_only=True)["epoch"]
+    assert best == 2 > torch.load(last.with_name("previous.ckpt"), weights_only=True)["epoch"]
+    if damage == "missing":
+        last.unlink()
+    else:
+        os.truncate(last, last.stat().st_size // 2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        smir(*selective_words(field))
+    said = [str(w.message) for w in caught if "goes on from" in str(w.message)]
+    if damage != "missing":
+        assert str(last) in said[0]
+        assert str(last.with_name("previous.ckpt")) in said[0]
+        assert last.with_name("damaged.ckpt").is_file()
+    assert difference(content(interrupted), twin) is None
+
+
+def test_a_kill_after_a_damaged_checkpoint_leaves_the_good_one(tmp_path, monkeypatch):
+    """While `last` is written again, the damaged one must not have taken the place of `previous`."""
+    files, last, original = CheckpointFiles(), tmp_path / "last.ckpt", Path.replace
+    for epoch in (1, 2):
+        files.save_checkpoint({"epoch": epoch, "state_dict": {}}, last)
+    os.truncate(last, 100)
+    with pytest.warns(UserWarning, match=r"previous\.ckpt, which is of an earlier epoch"):
+        assert resume_point(tmp_path) == tmp_path / "previous.ckpt"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda path, to: die() if to == last else original(path, to))
+        with pytest.raises(Killed):
+            files.save_checkpoint({"epoch": 2, "state_dict": {}}, last)
+    assert torch.load(resume_point(tmp_path), weights_only=True)["epoch"] == 1
+
+
+def test_a_run_without_a_readable_checkpoint_says_so(fails, field, interrupted):
+    for name in ("last", "previous"):
+        (interrupted / f"checkpoints/{name}.ckpt").write_bytes(b"nothing")
+    said = fails(*selective_words(field))
+    assert "No checkpoint of this run can be read" in said
+    assert "last.ckpt" in said
+    assert "previous.ckpt" in said
+    with pytest.raises(CheckpointError, match=r"Move .* away to begin anew"):
+        resume_point(interrupted / "checkpoints")
+
+
+def test_a_full_disk_leaves_the_run_usable(smir, fails, field, tmp_path, monkeypatch, twin):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1])))
+        try:
+            said = fails(*selective_words(field))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    run = tmp_path / "runs" / SELECTIVE
+    assert f"smir: error: {run / 'checkpoints/best.ckpt'} could not be written: File too large" in said
+    assert "give the same command again" in said
+    assert not list(run.rglob(".*.tmp"))
+    smir(*selective_words(field))
+    assert difference(content(run), twin) is None
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(fails, field, tmp_path):
+    (tmp_path / "file").touch()
+    said = fails(*pretrain_words(field, f"--run.root={tmp_path / 'file'}"))
+    assert f"The run folder {tmp_path / 'file'}" in said
+    assert "cannot be written to: Not a directory" in said
+
+
+def test_early_stopping_is_not_forgotten(smir, field, tmp_path, monkeypatch):
+    """A run killed after its last epoch, before its end, must not train one epoch more."""
+    from smir.training.outputs import FinalPictures
+
+    stop = ["EarlyStopping", "monitor=val/miou", "patience=1", "mode=max", "min_delta=1.0"]
+    words = segment_words(field, "--trainer.max_epochs=6", f"--trainer.callbacks+={stop[0]}")
+    words += [f"--trainer.callbacks.{word}" for word in stop[1:]]
+    smir(*words, "--run.experiment=whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(FinalPictures, "on_train_end", lambda *args: die())
+        with pytest.raises(Killed):
+            smir(*words, "--run.experiment=killed")
+    smir(*words, "--run.experiment=killed")
+    whole, killed = (content(tmp_path / f"runs/{name}/seed0") for name in ("whole", "killed"))
+    assert len(whole["metrics"]) < 6
+    assert difference(killed, whole) is None
+
+
+# signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_stops_at_a_step_with_a_code_of_its_own(smir, fails, field, tmp_path, monkeypatch, twin, number):
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)}
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: os.kill(os.getpid(), number))
+        said = fails(*selective_words(field), code=REQUEUE)
+    run = tmp_path / "runs" / SELECTIVE
+    assert f"smir: stopped by {number.name}" in said
+    assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1  # what was begun is repeated
+    assert not (run / "DONE").exists()
+    assert {n: signal.getsignal(n) for n in handlers} == handlers
+    smir(*selective_words(field))
+    assert difference(content(run), twin) is None
+
+
+def test_a_signal_to_one_rank_stops_all(field, tmp_path):
+    words = selective_words(field, "--trainer.devices=2")
+    run = start(tmp_path, words, SMIR_ACT="step:2:1:USR1")
+    assert run.wait(300) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
+    said = (tmp_path / "output.txt").read_text()
+    assert said.count("smir: stopped by") == 1
+    assert "Traceback" not in said
+    assert not (tmp_path / "runs" / SELECTIVE / "DONE").exists()
+
+
+def test_a_dead_rank_takes_the_others_along(field, tmp_path):
+    run = start(tmp_path, selective_words(field, "--trainer.devices=2"), SMIR_ACT="step:1:1:raise")
+    assert run.wait(300) not in (0, REQUEUE)
+    said = (tmp_path / "output.txt").read_text()
+    assert "RuntimeError: the error of this rank" in said
+    assert "The process of rank 1" in said
+
+
+# bad numbers
+
+
+def test_bad_numbers_stop_with_the_batch(fails, field, tmp_path, monkeypatch):
+    original, losses = ReconstructionModule.training_step, []
+
+    def step(self, *args):
+        losses.append(original(self, *args))
+        return losses[-1] * (float("inf") if len(losses) == 3 else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ReconstructionModule, "training_step", step)
+        said = fails(*selective_words(field))
+    assert "not a finite number: step 2, epoch 2, batch 0 of it, stage 1 (all counted from 0)." in said
+    assert f"Rank 0 had {field / 'nassar/ortho_tiles/nassar_'}" in said
+    run = tmp_path / "runs" / SELECTIVE
+    (kept,) = (run / "bad-numbers").iterdir()
+    module, loss = replay(kept)
+    assert loss.item() == losses[2].item()
+    assert any(parameter.grad.abs().sum() > 0 for parameter in module.parameters())
+    weights = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    first = next(name for name in weights if name.endswith("weight"))
+    assert torch.equal(module.state_dict()[first], weights[first])  # they are those before the step
+    (run / "bad-numbers" / "none.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError):
+        replay(run / "bad-numbers/none.pt")
+
+
+def test_bad_numbers_that_are_seen_late_name_their_own_batch(fails, field, tmp_path, monkeypatch):
+    """As on a GPU, which nobody waits for: the steps after the bad one have been made, but nothing of it is kept."""
+    words = segment_words(field, "--run.experiment=late")
+    begin, step, losses = FiniteNumbers.on_train_epoch_start, SegmentationModule.training_step, []
+
+    def late(self, *args):
+        begin(self, *args)
+        self._every = 50
+
+    def bad(self, *args):
+        losses.append(step(self, *args))
+        return losses[-1] * (float("nan") if len(losses) == 3 else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FiniteNumbers, "on_train_epoch_start", late)
+        patch.setattr(SegmentationModule, "training_step", bad)
+        said = fails(*words)
+    assert len(losses) == 4
+    assert "step 2, epoch 1, batch 0 of it" in said
+    assert "the same command again also keeps the weights of that step" in said
+    run = tmp_path / "runs/late/seed0"
+    last = run / "checkpoints/last.ckpt"
+    assert torch.load(last, weights_only=True)["epoch"] == 0
+    (kept,) = (run / "bad-numbers").iterdir()
+    with pytest.raises(CheckpointError, match="name a checkpoint with weights="):
+        replay(kept)
+    assert replay(kept, weights=last)[1].item() == losses[2].item()  # the first step after that checkpoint
+
+
+def test_a_bad_gradient_is_found_though_the_loss_is_fine(fails, field, tmp_path, monkeypatch):
+    original = SmirModule.on_train_batch_start
+
+    def poisoned(self, *args):
+        original(self, *args)
+        if self.current_epoch == 1:
+            weight = next(self.network.parameters())
+            weight.register_hook(lambda gradient: gradient * float("nan"))
+
+    monkeypatch.setattr(SmirModule, "on_train_batch_start", poisoned)
+    said = fails(*segment_words(field, "--run.experiment=g"))
+    assert "step 2, epoch 1, batch 0 of it" in said
+    assert list((tmp_path / "runs/g/seed0/bad-numbers").iterdir())
+
+
+# runs beside each other
+
+
+def test_runs_beside_each_other(field, tmp_path):
+    """The same run twice and another one, at once: one of the two is refused and names the first."""
+    words = pretrain_words(field, "--trainer.max_epochs=3")
+    same = [start(tmp_path, words), start(tmp_path, words)]
+    other = start(tmp_path, [*words, "--model.lr=1e-3"])
+    codes = sorted(process.wait(300) for process in same)
+    assert codes == [0, 1]
+    assert other.wait(300) == 0
+    said = (tmp_path / "output.txt").read_text()
+    winner = next(process for process in same if process.returncode == 0)
+    assert "is in use by another process: pid" in said
+    assert f"pid {winner.pid} on " in said or f"pid {other.pid} on " in said
+    assert len(list((tmp_path / "runs").rglob("DONE"))) == 2
+    assert len({run.read_text() for run in (tmp_path / "runs").rglob("run.json")}) == 2

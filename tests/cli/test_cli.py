@@ -1,0 +1,275 @@
+"""Whole commands, through the same door as users."""
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+
+import fake_runs
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch._utils import ExceptionWrapper
+from words import EXPERIMENTS, REPOSITORY, pretrain_words, segment_words, selective_words
+
+from smir.__main__ import main, plain_message
+from smir.errors import DataError
+from smir.models.networks import UNetStride4
+from smir.runs.mask_files import load_arrays, load_masks
+from smir.training.segmentation import SegmentationModule
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_overview_names_every_command(capsys):
+    main(["--help"])
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("fit", "validate", "test", "predict", "prepare", "report"))
+
+
+def test_a_python_without_the_requirements_says_what_to_activate():
+    root = REPOSITORY
+    words = [sys.executable, "-S", "-m", "smir", "--help"]  # -S: without the installed packages
+    found = subprocess.run(words, cwd=root, env={}, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "has no package 'yaml'. Activate the environment" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_unknown_command_is_refused(fails):
+    assert "no command 'fitt'" in fails("fitt", code=2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        [f"--config={EXPERIMENTS / 'demo' / 'random.yaml'}"],
+        ["--model=ReconstructionModule"],
+        ["--model.lr=0.001", "--data=Folder"],
+        ["--model=ReconstructionModule", "--data.root=somewhere"],
+    ],
+)
+def test_settings_without_a_model_or_data_say_how_to_name_them(fails, words):
+    assert "do not say which model and which data. Add configs" in fails("fit", *words)
+
+
+def test_class_help_is_the_docstring(smir, capsys):
+    with pytest.raises(SystemExit):
+        smir("fit", "--data.help=Folder")
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("usage: python -m smir --data.root ROOT ")
+    assert "Folder of the labels, relative to the root" in said
+
+
+def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, capsys):
+    smir(*selective_words(field))
+    run = tmp_path / "runs/demo/selective/seed0"
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["data"]["init_args"]["batch_size"] == 4
+    environment = json.loads((run / "environment.json").read_text())
+    assert len(environment) == 1
+    rows = rows_of(run / "metrics.csv")
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert [float(row["stage"]) for row in rows] == [0, 0, 1, 1]
+    # warm-up and cosine begin anew in the second stage
+    assert [float(row["lr"]) for row in rows] == pytest.approx([3e-5, 3e-3] * 2)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
+    assert {"stage-01.png", "final.png"} == {path.name for path in (run / "images").iterdir()}
+    names = json.loads((run / "masks/images.json").read_text())
+    assert len(names) == 12
+    table = load_masks(run / "masks/stage-01.npz")
+    assert table.indices.tolist() == [1, 3, 5, 7, 9, 11]
+    scores = load_arrays(run / "masks/stage-01-scores.npz", ("index", "length", "values"))
+    first = torch.from_numpy(scores["values"][: scores["length"][0]])
+    mask = table.packed(1).unpack()[1]
+    assert mask.sum() == len(mask) // 2
+    assert first[mask].min() >= first[~mask].max()
+    assert json.loads((run / "DONE").read_text()) == {"epochs": 4, "image_visits": 4 * 4}
+    fake = fake_runs.pretraining(tmp_path / "fake", "Nassar", "selective").write()
+    assert fake_runs.unlike(fake.folder, run) == []
+
+    capsys.readouterr()
+    before = (run / "metrics.csv").read_bytes()
+    smir(*selective_words(field))
+    assert "has finished before" in capsys.readouterr().out
+    assert (run / "metrics.csv").read_bytes() == before
+
+
+def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplog):
+    smir(*pretrain_words(field, "--run.experiment=demo/random", "--trainer.max_epochs=2"))
+    weights = tmp_path / "runs/demo/random/seed0/checkpoints/best.ckpt"
+    with caplog.at_level("INFO"):
+        smir(*segment_words(field, "--run.experiment=demo/segment-random", f"--model.weights={weights}"))
+    assert "tensors loaded, 2 missing (segmentation_head.weight, segmentation_head.bias), 0 mismatched" in caplog.text
+    run = tmp_path / "runs/demo/segment-random/seed0"
+    record = json.loads((run / "run.json").read_text())
+    assert record["inputs"]["weights"]["experiment"] == "demo/random"
+    assert record["inputs"]["data"]["train"]["images"] == 8
+    test = json.loads((run / "test/metrics.json").read_text())
+    per_class = [test["metrics"][f"test/view/iou/{name}"] for name in test["classes"]]
+    known = [value for value in per_class if value is not None]
+    assert test["metrics"]["test/view/miou"] == pytest.approx(sum(known) / len(known), abs=1e-6)
+    counts = np.genfromtxt(run / "test/confusion-native.csv", delimiter=",", skip_header=1)[:, 1:]
+    assert counts.sum() == 3 * 256 * 256
+    assert (run / "test/overlay-0.png").is_file()
+
+    smir("predict", *segment_words(field, "--run.experiment=demo/segment-random")[1:], "--ckpt_path=best")
+    names = (field / "nassar/tiled_dataset/train/data_list/test.txt").read_text().split()
+    for name in names:
+        with Image.open(run / "predict/nassar/tiled_dataset/train/data" / f"{name}.png") as image:
+            assert image.mode == "P"
+            assert image.size == (256, 256)
+            assert set(np.unique(np.asarray(image))) <= {0, 1, 2}
+            assert image.getpalette()[3:9] == [60, 180, 75, 230, 25, 75]
+
+    smir("report", "runs", "--out=report")
+    rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-paper.csv")}
+    figure = "Nassar 2020, 8 labels: 64-pixel view"
+    assert float(rows["random"][figure]) == pytest.approx(100 * test["metrics"]["test/view/miou"], abs=1e-6)
+    assert rows["selective"][figure] == "NA"
+    assert "16 image visits" in (tmp_path / "report/report.md").read_text()  # two epochs of two batches of four
+    assert (tmp_path / "report/index.html").read_text().count("<img") == 2 + 1  # overlays, and final.png of demo/random
+    source = fake_runs.pretraining(tmp_path / "fake", "Nassar", "random").write()
+    fake = fake_runs.segmentation(tmp_path / "fake", "Nassar", "random", 0, source.weights(), budget=8).write()
+    assert fake_runs.unlike(fake.folder, run) == []
+
+
+def test_flag_beats_file_beats_default_also_with_a_checkpoint(smir, field, tmp_path):
+    smir(*segment_words(field, "--run.experiment=a", "--model.lr=0.25", "--run.test=false"))
+    config = yaml.safe_load((tmp_path / "runs/a/seed0/config.yaml").read_text())
+    assert config["model"]["init_args"]["lr"] == 0.25
+    checkpoint = tmp_path / "runs/a/seed0/checkpoints/last.ckpt"
+    words = segment_words(field, "--run.experiment=b", "--model.lr=0.125", "--trainer.max_epochs=3")
+    smir(*words, f"--ckpt_path={checkpoint}", "--run.test=false")
+    rows = rows_of(tmp_path / "runs/b/seed0/metrics.csv")
+    assert [row["epoch"] for row in rows] == ["2"]
+    assert float(rows[0]["lr"]) == pytest.approx(0.125 * (0.01 + 0.99 * 0.5))
+
+
+def test_a_run_s_config_shows_one_normalisation_and_is_the_same_run_when_read_again(smir, field, tmp_path, capsys):
+    smir(*segment_words(field, "--run.experiment=a", "--run.test=false", "--data.mean=[0.3, 0.4, 0.2]"))
+    config = tmp_path / "runs/a/seed0/config.yaml"
+    settings = yaml.safe_load(config.read_text())
+    assert "preprocessing" not in settings["model"]["init_args"]
+    assert settings["data"]["init_args"]["mean"] == [0.3, 0.4, 0.2]
+    module = SegmentationModule.from_checkpoint(config.parent / "checkpoints/best.ckpt")
+    assert module.preprocessing.mean == (0.3, 0.4, 0.2)
+    capsys.readouterr()
+    smir("fit", f"--config={config}")
+    assert "has finished before" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "runs/a").iterdir()] == ["seed0"]
+    smir("predict", f"--config={config}", "--ckpt_path=best")
+    assert (config.parent / "predict/preview.png").is_file()
+
+
+def test_another_recipe_under_the_same_name_gets_its_own_folder(smir, field, tmp_path):
+    smir(*segment_words(field, "--run.experiment=a", "--run.test=false"))
+    first = (tmp_path / "runs/a/seed0/metrics.csv").read_bytes()
+    smir(*segment_words(field, "--run.experiment=a", "--run.test=false", "--model.lr=0.001"))
+    folders = sorted(path.name for path in (tmp_path / "runs/a").iterdir())
+    assert len(folders) == 2
+    assert folders[1].startswith("seed0-")
+    assert (tmp_path / "runs/a/seed0/metrics.csv").read_bytes() == first
+
+
+@pytest.mark.parametrize("command", ["test", "predict", "validate"])
+def test_no_weights_are_refused(fails, field, command):
+    assert "needs trained weights: --ckpt_path" in fails(command, *segment_words(field)[1:])
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("accelerator=nonsense", "invalid accelerator name"),
+        ("devices=-4", "int > 0"),
+        ("strategy=nonsense", "invalid strategy name"),
+        ("profiler=nonsense", "profiler"),
+    ],
+)
+def test_what_lightning_refuses_is_an_error_and_no_traceback(fails, field, setting, words):
+    said = fails(*segment_words(field, f"--trainer.{setting}"))
+    assert "smir: error: Lightning's trainer refuses its settings" in said
+    assert words in said
+
+
+def test_a_pretraining_checkpoint_is_no_segmentation(smir, fails, field):
+    smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
+    checkpoint = "runs/p/seed0/checkpoints/last.ckpt"
+    said = fails("test", *segment_words(field)[1:], f"--ckpt_path={checkpoint}")
+    assert "checkpoint of the task 'pretrain'" in said
+    assert "--model.weights" in said
+
+
+def test_other_results_go_to_a_folder_of_their_own(smir, field, tmp_path):
+    """A second test or prediction with other settings or images leaves the first alone."""
+    words = segment_words(field, "--run.experiment=s")
+    smir(*words)
+    run = tmp_path / "runs/s/seed0"
+    first = (run / "test/metrics.json").read_bytes()
+    smir("test", *words[1:], "--ckpt_path=best", "--data.label_map={0: 1, 1: 0}")
+    assert (run / "test/metrics.json").read_bytes() == first
+    smir("predict", *words[1:], "--ckpt_path=best")
+    smir("predict", *words[1:], "--ckpt_path=best", f"--data.predict_images={field / 'nassar/ortho_tiles'}")
+    kinds = sorted(path.name.split("-")[0] for path in run.iterdir() if path.name.startswith(("test", "predict")))
+    assert kinds == ["predict", "predict", "test", "test"]
+
+
+def test_a_run_stopped_by_the_clock_is_not_done(smir, field, tmp_path):
+    words = pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=200")
+    smir(*words, "--trainer.max_time=00:00:00:01")
+    assert not (tmp_path / "runs/p/seed0/DONE").exists()
+    assert (tmp_path / "runs/p/seed0/checkpoints/last.ckpt").exists()
+
+
+def test_a_checkpoint_of_another_task_is_refused_before_anything_is_written(smir, fails, field, tmp_path):
+    smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
+    said = fails(*segment_words(field, "--run.experiment=s", "--ckpt_path=runs/p/seed0/checkpoints/last.ckpt"))
+    assert "checkpoint of the task 'pretrain'" in said
+    assert not (tmp_path / "runs/s").exists()
+
+
+def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path, monkeypatch):
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    smir(*selective_words(field, "--trainer.fast_dev_run=true"))
+    smir(*segment_words(field, "--trainer.fast_dev_run=true", "--model.warmup_epochs=3"))
+    assert not (tmp_path / "runs").exists()
+    assert not list(temporary.glob("smir-*"))
+
+
+def test_any_smp_architecture_by_name(smir, field, tmp_path):
+    smir(
+        *segment_words(field, "--run.experiment=fpn", "--trainer.fast_dev_run=1"),
+        "--model.network=smir.models.networks.SmpNetwork",
+        "--model.network.architecture=FPN",
+        "--model.network.encoder=mobilenet_v2",
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_weights_of_a_local_imagenet_file(smir, field, tmp_path, caplog):
+    network = UNetStride4(3, "tu-mobilenetv3_small_100", [16, 16, 16])
+    torch.save(network.encoder.state_dict(), tmp_path / "imagenet.pth")
+    with caplog.at_level("INFO"):
+        smir(
+            *segment_words(field, "--run.experiment=i", "--run.test=false"),
+            f"--model.weights={tmp_path / 'imagenet.pth'}",
+        )
+    assert f"imagenet.pth: {len(network.encoder.state_dict())} tensors loaded" in caplog.text
+
+
+def test_message_of_a_loader_worker_is_stripped():
+    try:
+        raise DataError("The image x.png is damaged.")
+    except DataError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
+    with pytest.raises(DataError) as raised:
+        wrapped.reraise()
+    assert plain_message(raised.value) == "The image x.png is damaged."

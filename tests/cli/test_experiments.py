@@ -1,0 +1,184 @@
+"""Every row of the paper through the real command line, on tiny fakes, and its settings against METHOD.md."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from fakes import write_all
+from words import EXPERIMENTS, QUIET
+
+from smir.__main__ import main
+from smir.cli.planning import parsed
+
+SISTERS = {
+    "pascal_voc": "cityscapes",
+    "cityscapes": "pascal_voc",
+    "nassar": "sugar_beets",
+    "sugar_beets": "nassar",
+}
+PRETRAININGS = ("random", "selective", "random-staged", "random-fixed")
+INITS = ("scratch", "imagenet", *PRETRAININGS, "selective-cross")
+BATCH_SIZES = {"pascal_voc": 128, "cityscapes": 128, "nassar": 256, "sugar_beets": 64}
+ABLATIONS = sorted(path.stem for path in (EXPERIMENTS / "ablations").glob("*.yaml"))
+BUDGETS = [name for name in ABLATIONS if name.startswith("labels-")]
+CHANGES = {
+    "local-loss": {"model.loss": "smir.method.losses.LocalReconstructionLoss"},
+    "masked-patches-only": {"score_patches": "masked"},
+    "patches-128": {"data.num_patches": 128},
+    "patches-1024": {"data.num_patches": 1024},
+    "samples-1": {"num_samples": 1},
+    "samples-10": {"num_samples": 10},
+    "stages-2": {"num_stages": 2, "max_epochs": 2000},
+    "stages-5": {"num_stages": 5, "max_epochs": 5000},
+    "stages-20": {"num_stages": 20, "max_epochs": 20000},
+    "mask-ratio-25": {"data.mask": 0.25, "policy": 0.25, "scoring_mask": 0.25},
+    "mask-ratio-75": {"data.mask": 0.75, "policy": 0.75, "scoring_mask": 0.75},
+    "policy-mixed": {"policy.class_path": "smir.method.masking.MixedMask", "policy.hardest": 0.5},
+    "policy-ramp": {"policy.class_path": "smir.method.masking.RampMask", "policy.last": 9},
+    "policy-proportional": {"policy.class_path": "smir.method.masking.ProportionalMask"},
+    "policy-blocks": {
+        "data.mask.class_path": "smir.method.masking.BlockMask",
+        "data.mask.smallest": 16,
+        "data.mask.aspect": 0.3,
+        "policy": None,
+    },
+    "labels-5": {"data.label_budget": 0.05},
+    "labels-10": {"data.label_budget": 0.1},
+    "labels-20": {"data.label_budget": 0.2},
+    "labels-50": {"data.label_budget": 0.5},
+    "labels-100": {"data.label_budget": 1.0},
+}
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory):
+    """Runs a row as `make paper-smoke` does, after what it rests on; returns its folder. Each is run once."""
+    root = tmp_path_factory.mktemp("paper")
+    write_all(root / "data")
+
+    def run(dataset, row, *more):
+        folder = root / "runs" / dataset / row / "seed0"
+        if not (folder / "DONE").is_file():
+            kind = "segment" if row.startswith("segment") else "pretrain"
+            words = [f"--config={EXPERIMENTS / 'smoke' / name}.yaml" for name in (kind, "all")]
+            words += ["--seed_everything=0", f"--data.root={root / 'data'}", f"--run.root={root / 'runs'}", *QUIET]
+            if row == "segment-imagenet":
+                words.append(f"--model.imagenet_file={root / 'data/imagenet.pth'}")
+            elif kind == "segment" and row != "segment-scratch":
+                cross = row.endswith("-cross")
+                start = run(SISTERS[dataset] if cross else dataset, row.removeprefix("segment-").removesuffix("-cross"))
+                words.append(f"--model.weights={start / 'checkpoints/best.ckpt'}")
+            main(["fit", f"--config={EXPERIMENTS / dataset / row}.yaml", *words, *more])
+            assert (folder / "DONE").is_file()
+        return folder
+
+    return run
+
+
+def test_these_are_all_rows():
+    for dataset in SISTERS:
+        rows = {path.stem for path in (EXPERIMENTS / dataset).glob("*.yaml")} - {"pretrain", "segment"}
+        assert rows == {*PRETRAININGS, *(f"segment-{init}" for init in INITS)}
+    assert sorted(CHANGES) == ABLATIONS
+
+
+@pytest.mark.parametrize("row", PRETRAININGS)
+@pytest.mark.parametrize("dataset", SISTERS)
+def test_a_pretraining_runs(paper, dataset, row):
+    folder = paper(dataset, row)
+    masks = sorted(path.name for path in (folder / "masks").glob("stage-*"))
+    kinds = {"random": [], "random-staged": [], "random-fixed": [""], "selective": ["", "-scores"]}[row]
+    assert masks == sorted(f"stage-{stage:02d}{kind}.npz" for stage in range(1, 10) for kind in kinds)
+
+
+@pytest.mark.parametrize("init", INITS)
+@pytest.mark.parametrize("dataset", SISTERS)
+def test_a_segmentation_runs(paper, dataset, init):
+    folder = paper(dataset, f"segment-{init}")
+    assert (folder / "test/metrics.json").is_file()
+    weights = yaml.safe_load((folder / "run.json").read_text())["inputs"]["weights"]
+    if init in ("scratch", "imagenet"):
+        assert weights["kind"] == init
+    else:
+        home = SISTERS[dataset] if init.endswith("-cross") else dataset
+        assert weights["experiment"] == f"{home}/{init.removesuffix('-cross')}"
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    row, kind, seed = ("segment-scratch", "segment", 0) if name in BUDGETS else ("selective", "pretrain", 3741)
+    data = paper("nassar", "random").parents[3] / "data"
+    files = (f"nassar/{row}", f"ablations/{name}", f"smoke/{kind}", "smoke/all")
+    words = [f"--config={EXPERIMENTS / file}.yaml" for file in files]
+    stages = 2
+    if kind == "pretrain":  # the rows of the paper have run all ten
+        stages = CHANGES[name].get("num_stages", stages)
+        words.append(f"--trainer.callbacks.num_stages={stages}")
+    main(["fit", *words, f"--trainer.max_epochs={stages}", f"--data.root={data}", *QUIET])
+    assert (tmp_path / f"runs/nassar/{row}-{name}/seed{seed}/DONE").is_file()
+
+
+@pytest.mark.parametrize("dataset", SISTERS)
+@pytest.mark.parametrize("row", PRETRAININGS)
+def test_pretraining_has_the_settings_of_the_paper(dataset, row):
+    (config,) = parsed([["fit", f"--config={EXPERIMENTS / dataset / row}.yaml"]])
+    model, data, trainer = config.model.init_args, config.data.init_args, config.trainer
+    network = model.network.init_args
+    assert (config.seed_everything, trainer.precision) == (3741, "32-true")
+    assert (network.encoder, list(network.decoder_channels), network.dropout) == ("resnet34", [256, 128, 64], 0.2)
+    assert (model.lr, model.warmup_epochs, model.loss.class_path) == (3e-3, 10, "smir.method.losses.ReconstructionLoss")
+    assert (data.task, data.crop_size, data.num_patches, data.mask.init_args.ratio) == ("pretrain", 256, 512, 0.5)
+    assert (data.batch_size, data.protocol, data.label_budget) == (BATCH_SIZES[dataset], "paper", None)
+    assert (data.mean, data.std) == ((0.4529, 0.4317, 0.3999), (0.444, 0.466, 0.489))
+    assert config.run.experiment == f"{dataset}/{row}"
+    if row == "random":
+        assert (trainer.max_epochs, trainer.callbacks) == (1000, None)
+        return
+    ((stages,), options) = trainer.callbacks, trainer.callbacks[0].init_args
+    assert stages.class_path == "smir.training.selective_masking.SelectiveMasking"
+    assert (trainer.max_epochs, options.num_stages, options.num_samples) == (10 * 1000, 10, 5)
+    assert (options.scoring_mask.init_args.ratio, options.score_patches) == (0.5, "all")
+    policies = {"selective": "smir.method.masking.HardestMask", "random-fixed": "smir.method.masking.RandomMask"}
+    assert (options.policy and options.policy.class_path) == policies.get(row)
+    assert options.policy is None or options.policy.init_args.ratio == 0.5
+
+
+@pytest.mark.parametrize("dataset", SISTERS)
+@pytest.mark.parametrize("init", INITS)
+def test_segmentation_has_the_settings_of_the_paper(dataset, init):
+    (config,) = parsed([["fit", f"--config={EXPERIMENTS / dataset / f'segment-{init}'}.yaml"]])
+    model, data, trainer = config.model.init_args, config.data.init_args, config.trainer
+    network = model.network.init_args
+    assert (network.encoder, list(network.decoder_channels), network.dropout) == ("resnet34", [256, 128, 64], 0.2)
+    assert (model.lr, model.warmup_epochs, trainer.max_epochs, trainer.precision) == (3e-3, 10, 500, "32-true")
+    assert (data.task, data.batch_size, data.crop_size, data.protocol) == ("segment", 8, 256, "paper")
+    assert (data.mean, data.std) == ((0.4529, 0.4317, 0.3999), (0.444, 0.466, 0.489))
+    assert (data.label_budget, data.get("labels", "paper"), trainer.callbacks) == (None, "paper", None)
+    home = SISTERS[dataset] if init == "selective-cross" else dataset
+    weights = Path(f"runs/{home}/{init.removesuffix('-cross')}/seed3741/checkpoints/best.ckpt")
+    assert model.weights == {"scratch": None, "imagenet": "imagenet"}.get(init, weights)
+    assert config.run.experiment == f"{dataset}/segment-{init}"
+
+
+def flat(value, name=""):
+    """The settings of a config, by the names that matter: without class_path, init_args and places in lists."""
+    if isinstance(value, (dict, list)):
+        items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+        return {k: v for key, item in items for k, v in flat(item, f"{name}.{key}" if key else name).items()}
+    name = name.replace(".init_args", "").replace("trainer.callbacks.", "").removeprefix(".")
+    name = name.removesuffix(".ratio" if "mask" in name or "policy" in name else ".class_path")
+    return {name: getattr(value, "value", value)}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_changes_what_it_says_and_nothing_else(name):
+    row = "segment-random" if name in BUDGETS else "selective"
+    words = ["fit", f"--config={EXPERIMENTS / 'nassar' / row}.yaml"]
+    configs = parsed([words, [*words, f"--config={EXPERIMENTS / 'ablations' / name}.yaml"]])
+    before, after = (flat(config.as_dict()) for config in configs)
+    found = {key: value for key, value in after.items() if value != before.get(key, "not there")}
+    found = {key: value for key, value in found.items() if key not in ("config", "include")}
+    assert all(key.removesuffix(".class_path") in found for key in before.keys() - after.keys())
+    assert found.pop("run.variant") == name
+    assert {key.removeprefix("trainer."): value for key, value in found.items()} == CHANGES[name]

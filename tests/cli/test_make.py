@@ -1,0 +1,129 @@
+"""The Makefile's runs: each exactly once, in order, and stopped as promised. `smir` itself is a stand-in here."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from words import REPOSITORY
+
+ROOT = REPOSITORY
+DATASETS = ("pascal_voc", "cityscapes", "nassar", "sugar_beets")
+STAND_IN = """
+import pathlib, sys
+words = sys.argv[1:]
+if words[0] == "job":
+    run = pathlib.Path(words[words.index("--run") + 1])
+    weights = [words[n + 1] for n, word in enumerate(words) if word == "--model.weights"]
+    missing = [w for w in weights if not (pathlib.Path(w).parents[1] / "DONE").is_file()]
+    with open("order.txt", "a") as file:
+        file.write(f"{run} {missing}\\n")
+    if pathlib.Path("broken").is_file() and str(run) == pathlib.Path("broken").read_text():
+        sys.exit(75)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "DONE").touch()
+"""
+
+
+def make(*words, cwd=ROOT):
+    env = {key: value for key, value in os.environ.items() if not key.startswith("MAKE") and key != "MFLAGS"}
+    return subprocess.run(["make", *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    """A copy of the Makefile with a stand-in for smir."""
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / ".venv/installed").touch()
+    (tmp_path / "smir.py").write_text(STAND_IN)
+
+    def run(*words):
+        return make(f"SMIR={sys.executable} smir.py", "SEEDS=0 1", *words, cwd=tmp_path)
+
+    return run
+
+
+def runs(output):
+    return re.findall(r" job --run (\S+)", output)
+
+
+def order(folder):
+    return (folder / "order.txt").read_text().splitlines()
+
+
+def test_the_plan_has_every_row_once():
+    planned = runs(make("-n", "paper", "SEEDS=0 1 2", "RUNS=r").stdout)
+    assert max(Counter(planned).values()) == 1
+    for dataset in DATASETS:
+        rows = sorted(path.stem for path in (ROOT / "experiments" / dataset).glob("*.yaml"))
+        for row in set(rows) - {"pretrain", "segment"}:
+            seeds = (0, 1, 2) if row.startswith("segment") else (3741,)
+            assert {f"r/{dataset}/{row}/seed{seed}" for seed in seeds} <= set(planned)
+    for ablation in (path.stem for path in (ROOT / "experiments/ablations").glob("*.yaml")):
+        assert any(f"-{ablation}/" in run for run in planned), ablation
+
+
+def test_pretraining_once_or_paired():
+    once, paired = (make("-n", "nassar", f"PRETRAIN={way}", "SEEDS=0 1", "RUNS=r").stdout for way in ("once", "paired"))
+    assert {run for run in runs(once) if "segment" not in run and "nassar" in run} == {
+        f"r/nassar/{row}/seed3741" for row in ("random", "selective", "random-staged", "random-fixed")
+    }
+    assert "r/nassar/selective/seed1" in runs(paired)
+    assert "--model.weights r/nassar/selective/seed1/checkpoints/best.ckpt" in paired
+    assert "3741" not in paired
+
+
+def test_the_sister_of_a_dataset_comes_along():
+    for target, sister in (("pascal", "cityscapes"), ("sugarbeets", "nassar")):
+        planned = runs(make("-n", target, "SEEDS=0", "RUNS=r", "ABLATE=").stdout)
+        assert len(planned) == 4 + 7 + 1
+        assert f"r/{sister}/selective/seed3741" in planned
+
+
+@pytest.mark.parametrize("jobs", ["-j1", "-j4"])
+def test_runs_wait_for_what_they_rest_on_and_are_not_repeated(sandbox, tmp_path, jobs):
+    assert sandbox(jobs, "paper").returncode == 0
+    first = order(tmp_path)
+    assert all(line.endswith("[]") for line in first)
+    assert len(first) == len(set(first)) == len(runs(sandbox("-n", "paper", "RUNS=other").stdout))
+    assert sandbox(jobs, "paper").returncode == 0
+    assert order(tmp_path) == first
+
+
+def test_a_failed_run_stops_its_dependants_alone_and_is_tried_again(sandbox, tmp_path):
+    (tmp_path / "broken").write_text("runs/nassar/selective/seed3741")
+    failed = sandbox("-k", "nassar")
+    assert failed.returncode != 0
+    assert "runs/nassar/selective/seed3741/DONE" in failed.stderr
+    tried = [line.split()[0] for line in order(tmp_path)]
+    assert "runs/nassar/segment-selective/seed0" not in tried
+    assert "runs/nassar/segment-random/seed1" in tried
+    (tmp_path / "broken").unlink()
+    assert sandbox("nassar").returncode == 0
+    again = [line.split()[0] for line in order(tmp_path)][len(tried) :]
+    assert again[0] == "runs/nassar/selective/seed3741"
+    assert set(again[1:]) == {f"runs/nassar/segment-selective/seed{seed}" for seed in (0, 1)}
+
+
+@pytest.mark.parametrize("words", [("PRETRAIN=twice",), ("PROTOCOL=dirty",), ("ABLATE=voc",)])
+def test_a_wrong_variable_is_refused(words):
+    failed = make("-n", "paper", *words)
+    assert failed.returncode != 0
+    assert words[0].split("=")[1] in failed.stderr
+
+
+def test_the_clean_protocol_has_folders_of_its_own():
+    planned = make("-n", "nassar", "PROTOCOL=clean", "SEEDS=0").stdout
+    assert all(run.startswith("runs/clean/") for run in runs(planned))
+    assert planned.count("--data.protocol clean") == len(runs(planned))
+
+
+def test_weights_and_biases_is_a_variable():
+    planned = make("-n", "nassar", "SEEDS=0", "WANDB=offline").stdout
+    assert planned.count("--run.wandb offline") == len(runs(planned))
+    assert "--run.wandb" not in make("-n", "nassar", "SEEDS=0").stdout

@@ -1,0 +1,443 @@
+"""Exported files against the checkpoint they come from, each run by the library that it is for."""
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from fakes import photo
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch.nn import functional
+from words import segment_words
+
+from benchmarks.models import onnx_speed
+from smir.__main__ import main
+from smir.classes import Classes
+from smir.export import build, pt2_file, scripts
+from smir.export import command as command
+from smir.export.scripts.run_onnx import resized
+from smir.method.preprocessing import Preprocessing
+from smir.models.networks import SmpNetwork, UNetStride4
+from smir.runs.run_folder import file_digest
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.segmentation import SegmentationModule
+
+EXPORTED_SCRIPTS = Path(scripts.__file__).parent
+TINY = "tu-mobilenetv3_small_100"
+
+
+@pytest.fixture(scope="module")
+def run(field, tmp_path_factory):
+    """A finished segmentation with its test; its head is changed so that it predicts all classes in one picture."""
+    root = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["smir"])
+        main(segment_words(field, f"--run.root={root}", "--run.experiment=a"))
+    run = root / "a/seed0"
+    best, record = run / "checkpoints/best.ckpt", json.loads((run / "test/metrics.json").read_text())
+    module, content = SegmentationModule.from_checkpoint(best), torch.load(best, weights_only=True)
+    Image.fromarray(smooth()).save(run / "photo.png")
+    views = torch.from_numpy(module.preprocessing.view(smooth())).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        found = module(module.preprocessing.normalize(views))
+    content["state_dict"]["network.segmentation_head.bias"] -= found.mean(dim=(0, 2, 3))
+    torch.save(content, best)
+    (run / "test/metrics.json").write_text(json.dumps({**record, "weights": file_digest(best)}))
+    return run
+
+
+@pytest.fixture(scope="module")
+def best(run):
+    return run / "checkpoints/best.ckpt"
+
+
+@pytest.fixture(scope="module")
+def exported(best, tmp_path_factory):
+    """All formats, checked on the images that the run's config names."""
+    out = tmp_path_factory.mktemp("export") / "exported"
+    main(["export", f"--ckpt={best}", f"--out={out}"])
+    return out
+
+
+def save(path, network, kind=SegmentationModule, seed=0):
+    """A checkpoint as training writes it, of a network that was never trained."""
+    torch.manual_seed(seed)
+    preprocessing = Preprocessing((0.4, 0.5, 0.3), (0.2, 0.25, 0.3), view_size=128)
+    arguments = {"network": network, "preprocessing": preprocessing}
+    classes = Classes(["soil", "crop", "weed"], [[0, 0, 0], [60, 180, 75], [230, 25, 75]])
+    module = kind(**arguments) if kind is ReconstructionModule else kind(classes, **arguments)
+    for (
+        name,
+        value,
+    ) in module.network.state_dict().items():  # offsets, statistics and counters that no fresh network has
+        if value.dim() < 2:
+            value.add_(torch.rand(value.shape) / 4 if value.is_floating_point() else len(name))
+    record = {"format": 1, "task": module.task, "network": module.network.spec, "out_channels": 3, "origin": {}}
+    record["preprocessing"] = {"mean": [0.4, 0.5, 0.3], "std": [0.2, 0.25, 0.3], "view_size": 128, "num_patches": 512}
+    record["classes"] = {"names": list(classes.names), "colors": [list(color) for color in classes.colors]}
+    torch.save({"state_dict": module.state_dict(), "smir": record}, path)
+    return module.eval()
+
+
+def tiny(channels):
+    return UNetStride4(channels, TINY, [16, 16, 16])
+
+
+def pictures(count, height, width):
+    values = np.stack([photo(f"picture {number}", (height, width)) for number in range(count)])
+    return torch.from_numpy(values).permute(0, 3, 1, 2).contiguous()
+
+
+def smooth(height=200, width=300):
+    """A picture without the hard edges at which two resizings differ most."""
+    return cv2.GaussianBlur(photo("smooth", (height, width)), (0, 0), 5)
+
+
+# What is there
+
+
+def test_everything_is_there_and_the_card_says_what_the_run_knows(run, exported):
+    scripts = {"run_onnx.py", "run_pt2.py"}
+    models = {"model.safetensors", "encoder.safetensors", "model.onnx", "model.pt2"}
+    assert {path.name for path in exported.iterdir()} == {"README.md"} | models | scripts
+    card = (exported / "README.md").read_text()
+    test = json.loads((run / "test/metrics.json").read_text())
+    miou = [f"{100 * test['metrics'][f'test/{at}/miou']:.1f}" for at in ("view", "native")]
+    record = json.loads((run / "run.json").read_text())
+    assert f"| miou | {miou[0]} | {miou[1]} |" in card
+    assert "| 2 | weed | #e6194b |" in card
+    assert "mean (0.485, 0.456, 0.406)" in card
+    assert "preprocessing:" not in card  # of the recipe: not what was in force, but what the data replaced
+    assert f"hash `{record['hash']}`" in card
+    assert "8 in train, 2 in val, 3 in test" in card
+    assert "on 3 images the largest difference" in card
+    assert str(run.parents[2]) not in card  # a card is passed on; the folders of this machine are not
+
+
+def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
+    other = run / "checkpoints/other.ckpt"
+    content = torch.load(best, weights_only=True)
+    other.write_bytes(best.read_bytes())
+    torch.save({**content, "epoch": 77}, other)
+    smir("export", f"--ckpt={other}", "--formats=weights", f"--out={tmp_path / 'x'}")
+    assert "holds no test of these weights" in (tmp_path / "x/README.md").read_text()
+
+
+def test_the_card_speaks_of_what_is_there_alone(smir, tmp_path):
+    save(tmp_path / "a.ckpt", tiny)
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    pretraining = {"kind": "file", "experiment": "p", "inputs": {"weights": {"kind": "imagenet"}}}
+    content["smir"]["origin"] = {"inputs": {"weights": pretraining}}
+    torch.save(content, tmp_path / "a.ckpt")
+    smir("export", "--ckpt=a.ckpt", "--formats=weights")
+    card = (tmp_path / "exported/README.md").read_text()
+    for absent in ("model.onnx", "model.pt2", "smir.json", "uint8 RGB, 0", "library_name"):  # smp has no such network
+        assert absent not in card
+    assert "normalised with mean (0.4, 0.5, 0.3)" in card
+    assert "started from ImageNet weights, whose terms" in card  # by way of a pretraining
+
+
+# Each format
+
+
+@pytest.fixture(scope="module")
+def module(best):
+    return SegmentationModule.from_checkpoint(best)
+
+
+@pytest.fixture(scope="module")
+def session(exported):
+    return onnxruntime.InferenceSession(exported / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+def logits(module, images):
+    with torch.no_grad():
+        return module.network((images / 255 - torch.tensor(MEAN)) / torch.tensor(STD))
+
+
+MEAN, STD = ([[[[value]] for value in values]] for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+SIZES = [(1, 64, 96), (3, 160, 256)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_onnx_computes_the_network_at_any_size_and_batch(module, session, size):
+    images = pictures(*size)
+    (found,) = session.run(None, {"image": images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), logits(module, images), atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def program(exported):
+    """The network of model.pt2, and what the file holds beside it."""
+    extra = {"smir.json": ""}
+    return torch.export.load(exported / "model.pt2", extra_files=extra).module(), extra["smir.json"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_program_computes_the_network_at_any_size_and_batch(module, program, size):
+    images = pictures(*size)
+    torch.testing.assert_close(program[0](images).detach(), logits(module, images), atol=1e-5, rtol=1e-4)
+
+
+def test_onnx_takes_bytes_alone_so_that_nothing_is_normalised_twice(session):
+    images = pictures(1, 64, 64)
+    for wrong in (images.float().numpy(), images.permute(0, 2, 3, 1).numpy()):
+        with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
+            session.run(None, {"image": wrong})
+    given, returned = session.get_inputs()[0], session.get_outputs()[0]
+    assert (given.name, given.shape, given.type) == ("image", ["batch", 3, "height", "width"], "tensor(uint8)")
+    assert (returned.name, returned.shape) == ("logits", ["batch", 3, "height", "width"])
+
+
+def test_every_file_carries_its_settings(module, exported, session, program):
+    texts = [session.get_modelmeta().custom_metadata_map["smir"], program[1]]
+    for name in ("model", "encoder"):
+        with safe_open(exported / f"{name}.safetensors", "pt") as file:
+            texts.append(file.metadata()["smir"])
+    assert len(set(texts)) == 1
+    settings = json.loads(texts[0])
+    assert settings["classes"] == ["background", "crop", "weed"]
+    assert (settings["view_size"], settings["multiple"]) == (64, 64)
+    assert (settings["usual_side"], settings["much_larger"]) == (module.usual_side, 4)
+
+
+def test_the_weights_have_our_names_where_smp_has_no_such_network(module, exported):
+    found = load_file(exported / "model.safetensors")
+    own = module.network.state_dict()
+    assert found.keys() == own.keys()
+    assert all(torch.equal(found[name], own[name]) for name in own)
+
+
+def test_smp_reads_a_network_of_its_own(smir, tmp_path, monkeypatch, capsys):
+    options = {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32}
+    module = save(tmp_path / "a.ckpt", lambda channels: SmpNetwork(channels, "FPN", TINY, options))
+    smir("export", "--ckpt=a.ckpt", "--formats=weights")
+    assert "Next: python exported/run_smp.py photo.jpg labels.png" in capsys.readouterr().out
+    model = smp.from_pretrained(str(tmp_path / "exported")).eval()
+    plain = smp.create_model("FPN", TINY, encoder_weights=None, classes=3, **options).eval()
+    plain.load_state_dict(load_file(tmp_path / "exported/model.safetensors"))
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        expected = module.network(image)
+        assert torch.equal(model(image), expected)
+        assert torch.equal(plain(image), expected)
+    assert "library_name: segmentation-models-pytorch" in (tmp_path / "exported/README.md").read_text()
+    Image.fromarray(smooth()).save(tmp_path / "photo.png")
+    run_here(tmp_path / "exported/run_smp.py", monkeypatch)
+    assert equal_share(tmp_path, module) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("encoder", "name"), [("resnet18", "resnet18"), (TINY, TINY[3:]), ("tu-convnext_atto", "convnext_atto")]
+)
+def test_timm_gives_the_features_of_the_encoder(smir, tmp_path, encoder, name):
+    module = save(tmp_path / "a.ckpt", lambda channels: UNetStride4(channels, encoder, [16, 16, 16]))
+    smir("export", "--ckpt=a.ckpt", "--formats=encoder")
+    theirs = timm.create_model(name, pretrained=False, features_only=True).eval()
+    theirs.load_state_dict(load_file(tmp_path / "exported/encoder.safetensors"))
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        found, own = theirs(image), module.network.encoder(image)
+    for feature, expected in zip(found, own[-len(found) :], strict=True):
+        torch.testing.assert_close(feature, expected, atol=1e-4, rtol=1e-4)
+    card = (tmp_path / "exported/README.md").read_text()
+    assert f"timm.create_model('{name}', features_only=True)" in card
+    assert ("num_classes=0" in card) == (name != "convnext_atto")  # whose first level timm renames
+
+
+def test_an_encoder_that_timm_has_not_keeps_the_names_of_smp(smir, tmp_path):
+    module = save(tmp_path / "a.ckpt", lambda channels: UNetStride4(channels, "mobilenet_v2", [16, 16, 16]))
+    smir("export", "--ckpt=a.ckpt", "--formats=encoder")
+    encoder = smp.encoders.get_encoder("mobilenet_v2", weights=None)
+    encoder.load_state_dict(load_file(tmp_path / "exported/encoder.safetensors"))
+    assert torch.equal(encoder.features[0][0].weight, module.network.encoder.features[0][0].weight)
+    assert "get_encoder('mobilenet_v2', depth=5, weights=None)" in (tmp_path / "exported/README.md").read_text()
+
+
+def test_a_pretraining_has_weights_alone(smir, fails, tmp_path, capsys):
+    module = save(tmp_path / "a.ckpt", tiny, ReconstructionModule)
+    assert "pretraining checkpoint has weights alone" in fails("export", "--ckpt=a.ckpt", "--formats=onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ckpt"]
+    smir("export", "--ckpt=a.ckpt")
+    names = {"README.md", "encoder.safetensors", "model.safetensors"}
+    assert {path.name for path in (tmp_path / "exported").iterdir()} == names
+    found = load_file(tmp_path / "exported/model.safetensors")
+    assert torch.equal(found["segmentation_head.weight"], module.network.segmentation_head.weight)
+    assert "Next:" not in capsys.readouterr().out  # it lies in no run, so nothing is known of its data
+
+
+def test_the_memory_of_a_file_is_that_of_its_own_process(exported):
+    milliseconds, megabytes = onnx_speed(exported / "model.onnx", threads=1)
+    assert milliseconds > 0
+    assert megabytes > (exported / "model.onnx").stat().st_size / 1e6  # at least its weights, and little beside them
+    assert megabytes < 500
+
+
+# The programs
+
+
+def run_here(script, monkeypatch, *words):
+    """Runs a program in this process, by itself on photo.png of the working folder."""
+    assert "smir" not in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.MULTILINE)
+    monkeypatch.setattr(sys, "argv", [str(script), *(words or ("photo.png", "labels.png"))])
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def equal_share(folder, module):
+    """Share of the pixels of labels.png that smir itself labels so in photo.png."""
+    labels, image = (np.asarray(Image.open(folder / name)) for name in ("labels.png", "photo.png"))
+    assert labels.shape == image.shape[:2]
+    assert len(np.unique(labels)) > 1
+    return (labels == module.segment(image).numpy()).mean()
+
+
+def test_the_program_for_onnx_gives_the_labels_of_smir_without_torch(module, run, exported, tmp_path):
+    (tmp_path / "photo.png").write_bytes((run / "photo.png").read_bytes())
+    blocked = (
+        "import sys, runpy; sys.modules.update(dict.fromkeys(['torch', 'smir', 'cv2'])); sys.argv = sys.argv[1:]; "
+    )
+    words = [sys.executable, "-c", blocked + "runpy.run_path(sys.argv[0], run_name='__main__')"]
+    subprocess.run([*words, exported / "run_onnx.py", "photo.png", "labels.png"], check=True, cwd=tmp_path)
+    assert equal_share(tmp_path, module) > 0.99
+    assert Image.open(tmp_path / "labels.png").getpalette()[3:6] == [60, 180, 75]
+
+
+def test_the_program_for_torch_gives_the_labels_of_smir(module, run, exported, tmp_path, monkeypatch):
+    (tmp_path / "photo.png").write_bytes((run / "photo.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    run_here(exported / "run_pt2.py", monkeypatch)
+    assert equal_share(tmp_path, module) > 0.99
+
+
+@pytest.mark.parametrize("script", ["run_onnx.py", "run_pt2.py"])
+def test_the_programs_take_several_photos_and_say_which_are_too_large(
+    module, exported, tmp_path, monkeypatch, capsys, script
+):
+    monkeypatch.chdir(tmp_path)
+    side = 4 * module.usual_side
+    for name, size in (("map", (side, side + 9)), ("photo", (side - 1, side))):
+        Image.fromarray(smooth(*size)).save(f"{name}.jpg")
+    run_here(exported / script, monkeypatch, "map.jpg", "photo.jpg", "labels")
+    assert [Image.open(f"labels/{name}.png").size for name in ("map", "photo")] == [(side + 9, side), (side, side - 1)]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"map.jpg: its shortest side of {side} pixels is resized to 64")
+    assert "`python -m smir predict`" in line
+
+
+@pytest.mark.parametrize("script", ["run_onnx.py", "run_pt2.py", "run_smp.py"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["no words"],
+        ["a.png"],
+        ["a.png", "b.jpg"],
+        ["a.png", "c/a.png", "labels"],
+        ["a.png", "b.jpg", "c.jpg"],
+        ["a.png", "."],
+    ],
+)
+def test_the_programs_say_how_they_are_called_before_a_photo_is_lost(tmp_path, monkeypatch, script, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [script, *(words if words != ["no words"] else [])])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(EXPORTED_SCRIPTS / script), run_name="__main__")
+    assert exit_.value.code == f"usage: python {script} photo.jpg labels.png, or PHOTO ... FOLDER"
+
+
+@pytest.mark.parametrize("size", [(64, 85), (200, 300), (333, 91)])
+def test_the_resizing_of_the_program_is_that_of_opencv_and_torch(size):
+    image = photo("resized", (120, 160))
+    found = resized(image.transpose(2, 0, 1).astype(np.float32), *size)
+    opencv = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
+    assert np.abs(found.round() - opencv).max() <= 1
+    torchs = functional.interpolate(torch.from_numpy(image).permute(2, 0, 1)[None].float(), size, mode="bilinear")
+    np.testing.assert_allclose(found, torchs[0].numpy(), atol=1e-2)
+
+
+# What is refused
+
+
+@pytest.fixture
+def computing(smir, tmp_path, monkeypatch, run):
+    """Exports a network to a model.pt2 that computes something else of images and the right logits."""
+    module = save(tmp_path / "a.ckpt", tiny)
+
+    def right(images):
+        with torch.no_grad():
+            return module(module.preprocessing.normalize(torch.from_numpy(images))).numpy()
+
+    def exporting(change):
+        monkeypatch.setattr(build, "export_program", lambda *_: None)
+        monkeypatch.setattr(pt2_file, "write_pt2", lambda folder, *_: (folder / "model.pt2").absolute())
+        monkeypatch.setattr(pt2_file, "exported_pt2", lambda path: lambda images: change(images, right(images)))
+        return ["export", "--ckpt=a.ckpt", "--formats=pt2", f"--images={run / 'photo.png'}"]
+
+    monkeypatch.setattr(build.ExportedFile, "size", "0 MB")
+    return exporting
+
+
+@pytest.mark.parametrize("change", [lambda _, logits: logits * 1.01, lambda _, logits: logits * np.nan])
+def test_a_file_that_computes_something_else_is_not_written(computing, fails, tmp_path, change):
+    assert "model.pt2 does not compute what PyTorch computes: on 1 images" in fails(*computing(change))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ckpt"]
+
+
+def test_a_difference_within_the_tolerance_is_reported(computing, smir, tmp_path):
+    smir(*computing(lambda _, logits: logits * 1.01), "--tolerance=0.02")
+    assert "100 % of the labels are equal" in (tmp_path / "exported/README.md").read_text()
+
+
+def test_a_network_of_one_size_alone_is_exported_for_that_of_the_images(computing, smir, tmp_path, monkeypatch):
+    sizes = []
+    words = computing(lambda images, logits: logits * (1 if images.shape[-2:] == (128, 192) else 2))
+    monkeypatch.setattr(build, "export_program", lambda _, size: sizes.append(size))
+    smir(*words)
+    assert sizes == [None, (128, 192)]
+    card = (tmp_path / "exported/README.md").read_text()
+    assert "for images of height 128 and width 192 alone**, because for any size: model.pt2 does not" in card
+
+
+def test_images_are_needed_and_the_error_says_how_to_give_them(fails, run, best, tmp_path):
+    save(tmp_path / "a.ckpt", tiny)
+    assert "does not lie in a run folder that would name some. Give a few" in fails("export", "--ckpt=a.ckpt")
+    moved = tmp_path / "moved/checkpoints"
+    moved.mkdir(parents=True)
+    for name in ("run.json", "config.yaml"):
+        text = (run / name).read_text()
+        (moved.parent / name).write_text(text.replace("root: /", "root: /gone/"))
+    (moved / "best.ckpt").write_bytes(best.read_bytes())
+    said = fails("export", f"--ckpt={moved / 'best.ckpt'}")
+    assert "/gone/" in said
+    assert "--images FOLDER" in said
+    assert "There is no folder" in fails("export", "--ckpt=a.ckpt", "--images=nothing/here")
+    assert not (tmp_path / "exported").exists()
+
+
+def test_a_folder_that_holds_something_is_left_alone(fails, tmp_path):
+    (tmp_path / "exported").mkdir()
+    (tmp_path / "exported/notes.txt").write_text("mine")
+    assert "is not empty: it holds notes.txt" in fails("export", "--ckpt=a.ckpt")
+
+
+def test_missing_packages_are_named_with_the_extra(fails, tmp_path, monkeypatch):
+    save(tmp_path / "a.ckpt", tiny)
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name.startswith("onnxs") else name)
+    assert "ONNX needs onnxscript: pip install 'smir[export]'" in fails("export", "--ckpt=a.ckpt")
+
+
+def test_what_is_no_checkpoint_of_smir_is_refused(fails, tmp_path):
+    assert "There is no checkpoint" in fails("export", "--ckpt=gone.ckpt")
+    torch.save({"state_dict": {}}, tmp_path / "plain.ckpt")
+    assert "holds no record of smir" in fails("export", "--ckpt=plain.ckpt")
+    fails("export", "--ckpt=plain.ckpt", "--formats=tflite", code=2)

@@ -1,0 +1,518 @@
+"""`predict` on images of any size, through its command line: what it writes, and what it refuses."""
+
+import csv
+import importlib.util
+import json
+import math
+import os
+import resource
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from fakes import photo, write_folder
+from networks import trained_like
+from PIL import Image, UnidentifiedImageError
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine, from_origin
+from words import EXPERIMENTS, QUIET
+
+from smir.__main__ import main
+from smir.classes import VOID, Classes
+from smir.data.reading.choice import Choice
+from smir.data.reading.ground import Ground
+from smir.errors import RunError
+from smir.predict.products import probability_tiff
+from smir.predict.segment import labels_of, segment_in_windows
+from smir.predict.sweep import Tile
+from smir.training.segmentation import SegmentationModule
+
+NETWORK = ["--model.network.encoder=tu-resnet10t", "--model.network.decoder_channels=[16,16,16]"]
+UTM = {"crs": "EPSG:32613", "transform": Affine(0.05, 0.01, 5e5, 0.01, -0.05, 5.77e6)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run that was trained on images of 96 x 128 pixels, at 64 x 85."""
+    root = tmp_path_factory.mktemp("trained")
+    write_folder(root / "field", size=(96, 128))
+    segment = [f"--config={EXPERIMENTS / 'folder' / 'segment.yaml'}", "--data.labels=labels", "--data.crop_size=64"]
+    segment += [f"--data.root={root / 'field'}", "--data.classes=[soil, crop, weed]", "--data.num_workers=0"]
+    short = ["--trainer.max_epochs=2", "--model.warmup_epochs=0", f"--run.root={root / 'runs'}", "--run.test=false"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["smir"])
+        main(["fit", *segment, *short, *NETWORK, *QUIET])
+    folder = root / "runs/folder/segment/seed0"
+    give_opinions(folder / "checkpoints/best.ckpt")
+    return folder
+
+
+def give_opinions(path):
+    """So short a training calls everything soil."""
+    module = trained_like(SegmentationModule.from_checkpoint(path))
+    torch.save({**torch.load(path, weights_only=True), "state_dict": module.state_dict()}, path)
+
+
+@pytest.fixture
+def words(run, tmp_path):
+    """The command, with its results in a folder of this test: beside a copy of the checkpoint."""
+    checkpoint = tmp_path / "best.ckpt"
+    checkpoint.write_bytes((run / "checkpoints/best.ckpt").read_bytes())
+    shared = ["predict", f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoint}", *QUIET]
+
+    def with_images(place, *more):
+        return [*shared, f"--data.predict_images={place}", "--data.predict.window=640", *more]
+
+    return with_images
+
+
+def write_tiff(path, image, **profile):
+    """A TIFF of bands (H, W, C)."""
+    height, width, count = image.shape
+    shape = {"height": height, "width": width, "count": count, "dtype": image.dtype}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **profile) as file:
+        file.write(np.moveaxis(image, -1, 0))
+    return path
+
+
+def areas(folder):
+    with (folder / "areas.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def expected_labels(run, image):
+    module = SegmentationModule.from_checkpoint(run / "checkpoints/best.ckpt")
+    assert module.usual_side == 96
+    labels = segment_in_windows(module, image, window=640).numpy()
+    assert (np.bincount(labels.ravel(), minlength=3)[:3] > 1000).all()
+    return labels
+
+
+def test_a_georeferenced_image_stays_in_its_place(smir, run, words, tmp_path, capsys):
+    image = np.dstack([photo("ortho", (700, 900)), np.full((700, 900), 255, np.uint8)])
+    image[:300, :200, 3] = 0
+    source = write_tiff(tmp_path / "ortho.tif", image, photometric="rgb", alpha="yes", **UTM)
+    smir(*words(source, "--data.predict.probabilities=true"))
+    with rasterio.open(tmp_path / "predict/ortho.tif") as file:
+        labels = file.read(1)
+        assert (file.crs, file.transform, file.nodata) == (rasterio.CRS.from_epsg(32613), UTM["transform"], VOID)
+        assert file.colormap(1)[1] == (230, 50, 50, 255)
+        assert file.tags(1)["class_2"] == "weed"
+    assert (labels == expected_labels(run, image)).all()
+    assert ((labels == VOID) == (image[..., 3] == 0)).all()
+    with rasterio.open(tmp_path / "predict/ortho.probabilities.tif") as file:
+        steps = file.read().astype(int)
+        assert (file.descriptions, file.transform) == (("soil", "crop", "weed"), UTM["transform"])
+    assert (steps.sum(axis=0) == np.where(labels == VOID, 0, 255)).all()
+    assert (steps.max(axis=0) == np.take_along_axis(steps, labels[None] % VOID, axis=0)[0]).mean() > 0.999
+    counts = np.bincount(labels.ravel(), minlength=256)
+    rows = areas(tmp_path / "predict")
+    assert [int(row["pixels"]) for row in rows] == counts[:3].tolist()
+    pixel = abs(UTM["transform"].determinant) / 0.9996**2  # UTM's scale at its central meridian, where this lies
+    assert [float(row["square_metres"]) for row in rows] == pytest.approx((counts[:3] * pixel).tolist(), rel=1e-4)
+    with Image.open(tmp_path / "predict/ortho.preview.png") as picture:
+        assert picture.size[0] == 900
+        assert picture.getpixel((100, 150)) == (255, 255, 255)
+    said = capsys.readouterr().out
+    assert f"{counts[2]:,}" in said
+    assert f"Predictions: {tmp_path / 'predict'}" in said
+    assert f"Look at {tmp_path / 'predict/ortho.preview.png'}: the image with its labels over it." in said
+    assert not list((tmp_path / "predict").glob(".*"))
+
+
+def test_no_data_values_in_degrees(smir, words, tmp_path):
+    image = photo("ortho", (400, 500))
+    image[:, :100] = 0
+    size, latitude = 1e-6, 52.0
+    place = from_origin(-106, latitude, size, size)
+    smir(*words(write_tiff(tmp_path / "deg.tif", image, nodata=0, photometric="rgb", crs="EPSG:4326", transform=place)))
+    with rasterio.open(tmp_path / "predict/deg.tif") as file:
+        labels = file.read(1)
+    assert ((labels == VOID) == (image == 0).all(axis=-1)).all()
+    pixel = ellipsoid_area(latitude, size)
+    counts = np.bincount(labels.ravel(), minlength=256)[:3]
+    found = [float(row["square_metres"]) for row in areas(tmp_path / "predict")]
+    assert found == pytest.approx((counts * pixel).tolist(), rel=1e-4, abs=1e-3)
+
+
+def ellipsoid_area(latitude, degrees):
+    """Area of a small square of WGS 84, from its radii of curvature."""
+    a, e2, phi = 6378137.0, 6.69437999014e-3, math.radians(latitude)
+    curve = 1 - e2 * math.sin(phi) ** 2
+    return math.radians(degrees) ** 2 * a**2 * (1 - e2) / curve**2 * math.cos(phi)
+
+
+@pytest.mark.parametrize(
+    ("epsg", "transform", "expected"),
+    [
+        (4326, from_origin(-106, 52, 1e-6, 1e-6), ellipsoid_area(52, 1e-6)),
+        (3857, from_origin(0, 6800125.454, 0.1, 0.1), 0.01 * math.cos(math.radians(52)) ** 2),  # Mercator of 52 N
+        (32601, from_origin(3.2e5, 100, 1, 1), 1.0),  # near the equator, over the date line
+        (2263, from_origin(980000, 200000, 1, 1), 0.3048006096**2),  # US survey feet
+    ],
+)
+def test_square_metres_on_the_ground(epsg, transform, expected):
+    ground = Ground.of(rasterio.CRS.from_epsg(epsg), transform)
+    cells, side = ground.cells(0, 0, (100, 130))
+    assert (cells.shape, side) == ((2, 3), 64)
+    assert cells == pytest.approx(np.full((2, 3), expected), rel=7e-3)
+
+
+def test_a_coordinate_system_without_a_place_on_earth_has_no_square_metres():
+    local = rasterio.CRS.from_wkt('LOCAL_CS["field",UNIT["metre",1]]')
+    assert Ground.of(local, from_origin(0, 0, 1, 1)) is None
+    assert Ground.of(None, from_origin(0, 0, 1, 1)) is None
+
+
+def test_a_folder_of_both_kinds(smir, run, words, tmp_path):
+    photos = tmp_path / "photos"
+    (photos / "deep").mkdir(parents=True)
+    big, turned = photo("big", (500, 700)), photo("turned", (600, 400))
+    Image.fromarray(big).save(photos / "deep/big.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.fromarray(turned).save(photos / "turned.jpg", exif=exif, quality=100)
+    Image.fromarray(photo("small", (96, 120))).save(photos / "small.png")
+    smir(*words(photos))
+    names = sorted(path.relative_to(tmp_path / "predict").as_posix() for path in (tmp_path / "predict").rglob("*.*"))
+    pictures = ["deep/big.png", "deep/big.preview.png", "small.png", "turned.png", "turned.preview.png"]
+    assert names == sorted(["areas.csv", "source.json", "preview.png", *pictures])
+    with Image.open(tmp_path / "predict/deep/big.png") as image:
+        assert image.mode == "P"
+        assert (np.asarray(image) == expected_labels(run, big)).all()
+    with Image.open(tmp_path / "predict/turned.png") as image:
+        assert image.size == (600, 400)
+    with Image.open(tmp_path / "predict/small.png") as image:
+        module = SegmentationModule.from_checkpoint(run / "checkpoints/best.ckpt")
+        assert (np.asarray(image) == module.segment(photo("small", (96, 120))).numpy()).all()
+    rows = areas(tmp_path / "predict")
+    assert sum(int(row["pixels"]) for row in rows) == 500 * 700 + 600 * 400 + 96 * 120
+    assert {row["square_metres"] for row in rows} == {""}
+
+
+def test_photographs_can_be_browsed_in_one_picture(smir, words, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(30):
+        Image.new("RGB", (120, 90 + number), (8 * number, 0, 0)).save(photos / f"{number:02}.png")
+    smir(*words(photos))
+    path = tmp_path / "predict/preview.png"
+    assert f"Look at {path}: 24 of the 30 photographs" in capsys.readouterr().out
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture)
+    rows, per_row, (height, width) = 6, 4, (270 + 20 + 6, 360 + 6)
+    below = len(pixels) - rows * height
+    assert (below > 0, pixels.shape[1]) == (True, per_row * width)
+    for place, number in enumerate(round(n) for n in np.linspace(0, 29, 24)):
+        top, left = below + place // per_row * height + 20, place % per_row * width
+        with Image.open(tmp_path / f"predict/{number:02}.png") as labels:
+            colors = np.asarray(labels.convert("RGB")).astype(float)
+        middle = 45, 60
+        expected = (
+            np.array([8 * number, 0, 0]) * 0.5 + colors[middle] * 0.5 if colors[middle].any() else [8 * number, 0, 0]
+        )
+        scale = min(360 / 120, 270 / (90 + number))
+        shown = pixels[top + int(45.5 * scale), left + int(60.5 * scale)]
+        assert np.abs(shown - np.asarray(expected)).max() <= 1
+
+
+def test_the_preview_overwrites_no_prediction(fails, words, tmp_path):
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(photo("small", (96, 120))).save(tmp_path / "photos/preview.jpg")
+    said = fails(*words(tmp_path / "photos"))
+    assert "the preview of all images and preview.jpg would both be predicted as preview" in said
+
+
+def test_the_bar_moves_when_an_image_is_done(smir, words, tmp_path, monkeypatch):
+    Image.fromarray(photo("big", (500, 700))).save(tmp_path / "big.png")
+    logits, done = SegmentationModule.logits, []
+
+    def looking(self, images):
+        done.append(self.trainer.progress_bar_callback.predict_progress_bar.n)
+        return logits(self, images)
+
+    monkeypatch.setattr(SegmentationModule, "logits", looking)
+    smir(*words(tmp_path / "big.png", "--trainer.enable_progress_bar=true"))
+    assert set(done) == {0}
+
+
+def test_whole_and_windows_by_wish(smir, words, tmp_path):
+    source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
+    smir(*words(source, "--data.predict.view=whole"))
+    written = {path.name for path in (tmp_path / "predict").iterdir()}
+    assert written == {"ortho.png", "areas.csv", "source.json", "preview.png"}
+    smir(*words(source, "--data.predict.view=windows", "--data.predict.scale=0.5"))
+    assert len(list(tmp_path.glob("predict-*/ortho.tif"))) == 1  # other settings, another folder
+
+
+def test_what_goes_through_windows(tmp_path):
+    for name, size in (("alike", (96, 500)), ("larger", (400, 390)), ("strip", (3, 400))):
+        Image.fromarray(photo(name, size)).save(tmp_path / f"{name}.png")
+    write_tiff(tmp_path / "geo.tif", photo("geo", (64, 64)), photometric="rgb", **UTM)
+    Image.fromarray(photo("plain", (64, 64))).save(tmp_path / "plain.tif")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    os.mkfifo(tmp_path / "pipe.png")
+    write_tiff(tmp_path / "bands.tif", np.zeros((64, 64, 5), np.uint8), photometric="minisblack", **UTM)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert [name for name in names if Choice("auto", 96).in_windows(tmp_path / name)] == [
+        "bands.tif",
+        "geo.tif",
+        "larger.png",
+        "strip.png",
+    ]
+    assert not Choice("auto", None).in_windows(tmp_path / "larger.png")
+    assert Choice("windows", None).in_windows(tmp_path / "plain.tif")
+
+
+def test_what_was_interrupted_leaves_nothing_half_written(smir, words, tmp_path, monkeypatch):
+    source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (1300, 1700)), photometric="rgb", **UTM)
+    logits, passes = SegmentationModule.logits, []
+
+    def interrupted(self, images):
+        passes.append(1)
+        if len(passes) == 4:  # two measure how far the network looks
+            raise KeyboardInterrupt
+        return logits(self, images)
+
+    monkeypatch.setattr(SegmentationModule, "logits", interrupted)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        smir(*words(source, "--data.predict.probabilities=true"))
+    assert [path.name for path in (tmp_path / "predict").iterdir()] == ["source.json"]
+    killed = tmp_path / "predict/.ortho.tif.1.tmp"
+    killed.write_bytes(b"half")
+    smir(*words(source, "--data.predict.probabilities=true"))
+    assert not killed.exists()
+    assert (tmp_path / "predict/ortho.tif").is_file()
+
+
+def test_a_full_disk_is_noticed_though_gdal_does_not_say_so(tmp_path):
+    chance = torch.Generator().manual_seed(0)
+    tile = Tile(0, 0, torch.randn(3, 400, 400, generator=chance), photo("tile", (400, 400)), np.ones((400, 400), bool))
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with (
+            pytest.raises(RunError, match="could not be written"),
+            probability_tiff(tmp_path / "full.tif", 400, 400, Classes.named(["a", "b", "c"]), {}) as product,
+        ):
+            product.write(tile, labels_of(tile))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
+
+
+def cut_short(path):
+    write_tiff(path, photo("ortho", (500, 700)), photometric="rgb", compress="deflate", **UTM)
+    path.write_bytes(path.read_bytes()[:-3000])
+
+
+def a_cut_png(path):
+    Image.fromarray(photo("ortho", (500, 700))).save(path, format="PNG")
+    path.write_bytes(path.read_bytes()[:-3000])
+
+
+def a_png_of_a_damaged_size(path):
+    Image.fromarray(photo("ortho", (50, 70))).save(path, format="PNG")
+    header = b"IHDR" + struct.pack(">II", 14_876_728, 80) + path.read_bytes()[24:29]
+    path.write_bytes(path.read_bytes()[:12] + header + struct.pack(">I", zlib.crc32(header)) + path.read_bytes()[33:])
+
+
+def sixteen_bits(path):
+    write_tiff(path, photo("ortho", (500, 700)).astype(np.uint16) * 100, photometric="rgb", **UTM)
+
+
+def unnamed_deep_bands(path):
+    write_tiff(path, np.zeros((500, 700, 4), np.uint16), photometric="minisblack", **UTM)
+
+
+def five_bands(path):
+    write_tiff(path, np.zeros((500, 700, 5), np.uint8), photometric="minisblack", **UTM)
+
+
+def floating_point(path):
+    write_tiff(path, np.zeros((500, 700, 3), np.float32), photometric="rgb", **UTM)
+
+
+def with_palette(path):
+    with rasterio.open(path, "w", driver="GTiff", height=50, width=70, count=1, dtype="uint8", **UTM) as file:
+        file.write_colormap(1, {0: (9, 9, 9, 255)})
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "says"),
+    [
+        ("ortho.tif", cut_short, "is damaged or cut short: rows"),
+        ("ortho.png", a_cut_png, "is damaged or cut short"),
+        ("ortho.png", a_png_of_a_damaged_size, "claims to be 14876728 x 80 pixels"),
+        (
+            "ortho.tif",
+            sixteen_bits,
+            "3 bands: red (uint16), green (uint16), blue (uint16). Red, green and blue",
+        ),
+        ("ortho.tif", sixteen_bits, "gdal_translate -ot Byte -scale 0 65535 0 255 ortho.tif rgb.tif"),
+        (
+            "rgb.tif",
+            unnamed_deep_bands,
+            "-b 3 -b 2 -b 1 -colorinterp red,green,blue -ot Byte -scale 0 65535 0 255 rgb.tif bytes.tif",
+        ),
+        ("ortho.tif", floating_point, "-scale LOWEST HIGHEST 0 255 ortho.tif"),
+        ("ortho.tif", five_bands, "has 5 bands: gray (uint8), undefined (uint8)"),
+        ("ortho.tif", with_palette, "gdal_translate -expand rgb ortho.tif rgb.tif"),
+        ("ortho.tif", lambda path: path.write_bytes(b"II*\0nonsense"), "cannot be read as a TIFF"),
+        ("ortho.tif", lambda path: path.write_bytes(b"no image"), "is no JPEG, PNG, WebP or TIFF"),
+    ],
+)
+def test_what_cannot_be_read(fails, words, tmp_path, name, write, says):
+    write(tmp_path / name)
+    said = fails(*words(tmp_path / name, "--data.predict.view=windows"))
+    assert f"The image {tmp_path / name} " in said
+    assert says in said
+    assert {path.name for path in (tmp_path / "predict").glob("*")} <= {"source.json"}
+
+
+def tiny(path):
+    Image.new("RGB", (40, 30)).save(path, format="JPEG")
+
+
+def test_all_bad_headers_are_told_before_the_first_prediction(smir, fails, run, words, tmp_path, monkeypatch):
+    photos, passes, logits = tmp_path / "photos", [], SegmentationModule.logits
+    photos.mkdir()
+    for number in range(3):
+        write_tiff(photos / f"a{number}.tif", photo("good", (300, 400)), photometric="rgb", **UTM)
+    Image.new("RGB", (500, 700)).save(photos / "large.png")
+    bad = {"x-tiny.jpg": tiny, "y-deep.tif": sixteen_bits, "z-cmyk.jpg": cmyk}
+    for name, write in bad.items():
+        write(photos / name)
+    (photos / "z-gone.png").symlink_to("nowhere")
+    monkeypatch.setattr(SegmentationModule, "logits", lambda self, images: passes.append(1) or logits(self, images))
+    said = fails(*words(photos))
+    assert "4 of 8 images cannot be predicted, so none is. The image" in said
+    assert "x-tiny.jpg is 40 x 30 pixels" in said
+    assert "y-deep.tif has 3 bands: red (uint16)" in said
+    assert "And 2 more. Or leave such images out: --data.on_bad_image skip --data.max_bad_share 0.51." in said
+    assert not passes
+    assert not (tmp_path / "predict").exists()
+    with pytest.warns(UserWarning, match="Skipped 4 of 8 images"):
+        smir(*words(photos, "--data.on_bad_image=skip", "--data.max_bad_share=0.51"))
+    assert {row["image"] for row in areas(tmp_path / "predict")} == {"a0.tif", "a1.tif", "a2.tif", "large.png"}
+
+
+def test_what_is_seen_whole_passes_by_its_header_without_being_decoded(fails, words, tmp_path, monkeypatch):
+    photos, decoded = tmp_path / "photos", []
+    photos.mkdir()
+    Image.new("RGB", (120, 96)).save(photos / "good.png")
+    Image.new("RGB", (6500, 100)).save(photos / "strip.png")
+    tiny(photos / "tiny.jpg")
+    monkeypatch.setattr("smir.data.reading.pairs.read_image", decoded.append)
+    said = fails(*words(photos, "--data.predict.view=whole"))
+    assert "2 of 3 images cannot be predicted" in said
+    assert "strip.png is 6500 x 100 pixels; one side is more than 64 times the other" in said
+    assert "tiny.jpg is 40 x 30 pixels" in said
+    assert not decoded
+
+
+def test_a_small_image_is_enlarged_as_the_error_says(smir, fails, run, words, tmp_path):
+    tiny(tmp_path / "tiny.jpg")
+    said = fails(*words(tmp_path / "tiny.jpg"))
+    assert "its shortest side is below data.min_side = 64" in said
+    assert "MS-SSIM" not in said
+    assert "enlarged: --data.min_side 1 with the path of the checkpoint" in said
+    smir(*words(tmp_path / "tiny.jpg", "--data.min_side=1"))
+    with Image.open(tmp_path / "predict/tiny.png") as labels:
+        assert labels.size == (40, 30)
+
+
+def test_bad_images_among_those_read_in_windows_are_skipped_and_told(smir, fails, words, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    damage = {"cut.tif": cut_short, "cut.png": a_cut_png, "deep.tif": sixteen_bits, "five.tif": five_bands}
+    for name, write in damage.items():
+        write(photos / name)
+    write_tiff(photos / "good.tif", photo("good", (300, 400)), photometric="rgb", **UTM)
+    Image.fromarray(photo("small", (96, 120))).save(photos / "small.png")
+    command = words(photos, "--data.on_bad_image=skip")
+    assert "4 of 6 images of the predict list cannot be used" in fails(*command)
+    with pytest.warns(UserWarning, match="Skipped 4 of 6 images of the predict list"):
+        smir(*command, "--data.max_bad_share=0.7")
+    reasons = json.loads((tmp_path / "predict/skipped.json").read_text())["lists"]["predict"]["skipped"]
+    assert {name: str(photos / name) in reason for name, reason in reasons.items()} == dict.fromkeys(damage, True)
+    assert "rows" in reasons["cut.tif"]
+    assert [row["image"] for row in areas(tmp_path / "predict")][::3] == ["good.tif", "small.png"]
+
+
+def test_a_pipe_is_not_waited_for(fails, words, tmp_path):
+    (tmp_path / "photos").mkdir()
+    os.mkfifo(tmp_path / "photos/a.png")
+    assert "a.png is not a file but" in fails(*words(tmp_path / "photos", "--data.predict.view=windows"))
+
+
+def cmyk(path):
+    Image.fromarray(photo("ortho", (500, 700))).convert("CMYK").save(path, format="JPEG")
+
+
+def deep(path):
+    Image.fromarray(photo("ortho", (500, 700))[..., 0].astype(np.uint16) * 256).save(path, format="PNG")
+
+
+@pytest.mark.parametrize("write", [cmyk, deep, lambda path: Image.new("RGB", (700, 500)).save(path, format="BMP")])
+def test_the_command_that_converts_a_picture_makes_one_that_is_read(smir, fails, words, tmp_path, write):
+    write(tmp_path / "big one.png")
+    said = fails(*words(tmp_path / "big one.png", "--data.predict.view=windows"))
+    command = shlex.split(said.rpartition("Convert it: ")[2])
+    subprocess.run([sys.executable, *command[1:]], check=True, cwd=tmp_path)
+    smir(*words(tmp_path / "big one-rgb.png", "--data.predict.view=windows"))
+    assert list(tmp_path.glob("predict*/big one-rgb.png"))
+
+
+def test_bands_are_found_by_their_meaning(smir, run, words, tmp_path):
+    """Pillow knows no such TIFF, so that its header does not tell what it is."""
+    image = photo("ortho", (500, 700))
+    write_tiff(tmp_path / "bgr.tif", image[..., ::-1], photometric="minisblack", **UTM)
+    with rasterio.open(tmp_path / "bgr.tif", "r+") as file:
+        file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(tmp_path / "bgr.tif")
+    smir(*words(tmp_path / "bgr.tif"))
+    with rasterio.open(tmp_path / "predict/bgr.tif") as file:
+        assert (file.read(1) == expected_labels(run, image)).all()
+
+
+def test_without_the_extra(smir, fails, words, tmp_path, monkeypatch):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "rasterio" else there(name))
+    source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
+    assert "needs rasterio: pip install 'smir[geo]'" in fails(*words(source))
+    Image.fromarray(photo("plain", (400, 500))).save(tmp_path / "plain.tif")
+    said = fails(*words(tmp_path / "plain.tif", "--data.predict.probabilities=true"))
+    assert "not installed: pip install 'smir[geo]'" in said
+    smir(*words(tmp_path / "plain.tif"))
+    assert list(tmp_path.glob("predict*/plain.png"))
+
+
+def test_a_checkpoint_that_does_not_know_its_images(fails, words, tmp_path):
+    content = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert content["smir"].pop("usual_side") == 96
+    torch.save(content, tmp_path / "best.ckpt")
+    source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
+    said = fails(*words(source, f"--data.root={tmp_path / 'gone'}"))
+    assert "Set the scale (data.predict.scale) to 64 over" in said
+
+
+def test_a_place_that_is_not_there(fails, words, tmp_path):
+    assert "no folder" in fails(*words(tmp_path / "nowhere"))
+
+
+def test_names_that_would_meet(fails, words, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "a.preview.png"):
+        Image.fromarray(photo(name, (100, 100))).save(Path(tmp_path / "photos" / name))
+    assert "would both be predicted as" in fails(*words(tmp_path / "photos"))

@@ -1,0 +1,234 @@
+"""Images in windows: the logits of one pass, wherever the windows lie and whatever the size."""
+
+import io
+import itertools
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from fakes import photo
+from networks import trained_like
+from PIL import Image
+from torch.nn import functional
+
+from smir.classes import VOID, Classes
+from smir.data.predict_options import PredictOptions
+from smir.data.reading.raster import ArraySource
+from smir.errors import CheckpointError, ConfigError
+from smir.models.networks import UNetStride4
+from smir.predict.areas import Areas
+from smir.predict.context import TOLERANCE, measure_context
+from smir.predict.layout import OVERLAP, Side
+from smir.predict.png import PalettePng
+from smir.predict.preview import Preview
+from smir.predict.segment import describe, plan, probabilities_of, segment_in_windows
+from smir.predict.sweep import Sweep, Tile
+from smir.training.segmentation import SegmentationModule
+
+
+def network_with_statistics(encoder):
+    torch.manual_seed(3)
+    classes = Classes.named(["soil", "crop", "weed"])
+    module = SegmentationModule(classes, network=lambda channels: UNetStride4(channels, encoder, [16, 16, 16])).eval()
+    return trained_like(module)
+
+
+@pytest.fixture(scope="module")
+def module():
+    return network_with_statistics("tu-resnet10t")
+
+
+def assembled(sweep):
+    """All tiles beside each other: logits (C, H, W) and pixels (H, W, 3)."""
+    source = sweep.source
+    logits = torch.full((3, source.height, source.width), float("nan"))
+    pixels = np.zeros((source.height, source.width, 3), np.uint8)
+    for tile in sweep:
+        height, width = tile.valid.shape
+        place = np.s_[tile.top : tile.top + height, tile.left : tile.left + width]
+        assert logits[0][place].isnan().all(), "two tiles overlap"
+        logits[(slice(None), *place)], pixels[place] = tile.logits, tile.pixels
+    return logits, pixels
+
+
+@torch.no_grad()
+def one_pass(module, image, scale):
+    """The logits of the whole image at once, resized as a whole, at the image's size."""
+    size = tuple(round(side * scale) for side in image.shape[:2])
+    view = image if scale == 1 else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+    logits = module(module.preprocessing.normalize(torch.from_numpy(view).permute(2, 0, 1)[None]))
+    return functional.interpolate(logits, size=image.shape[:2], mode="bilinear")[0]
+
+
+# At other scales than 1 the sizes are whole blocks, so that resizing as a whole has the same scale exactly.
+@pytest.mark.parametrize(("scale", "size"), [(1, (701, 835)), (64 / 90, (1170, 1350)), (64 / 40, (520, 600))])
+def test_windows_give_the_logits_of_one_pass(module, scale, size):
+    image = photo("field", size)
+    options = PredictOptions(window=640)
+    with torch.no_grad():
+        sweep, context = plan(ArraySource(image), module.logits, module.preprocessing, scale, options)
+        logits, pixels = assembled(sweep)
+    assert len(sweep) > 3
+    assert context.is_bounded
+    assert (pixels == image).all()
+    expected = one_pass(module, image, scale)
+    assert expected.std() > 0.05
+    assert (logits - expected).abs().max() < TOLERANCE
+
+
+def test_without_a_halo_they_do_not(module):
+    """Else the test above would show nothing."""
+    image = photo("field", (512, 640))
+    rows, columns = (Side.of(side, 64, 4, 0) for side in image.shape[:2])
+    sweep = Sweep(ArraySource(image), module.logits, rows, columns, np.zeros(3, np.uint8), 1)
+    with torch.no_grad():
+        logits, _ = assembled(sweep)
+    assert (logits - one_pass(module, image, 1)).abs().max() > 20 * TOLERANCE
+
+
+def test_the_batch_changes_nothing(module):
+    image = photo("field", (450, 700))
+    rows, columns = (Side.of(side, 64, 6, 1) for side in image.shape[:2])
+    fill = np.zeros(3, np.uint8)
+    with torch.no_grad():
+        one, three = (
+            assembled(Sweep(ArraySource(image), module.logits, rows, columns, fill, batch))[0] for batch in (1, 3)
+        )
+    assert (one - three).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 53), (64, 65), (200, 1)])
+def test_an_image_smaller_than_a_window(module, size):
+    image = photo("small", size)
+    labels = segment_in_windows(module, image, scale=1.0)
+    assert labels.shape == size
+    if min(size) > 32:  # below, one reflection does not fill the 64 pixels that a pass needs
+        assert (labels == one_pass(module, image, 1).argmax(dim=0)).all()
+
+
+def test_a_network_that_sees_everything_is_told(module):
+    squeezing = network_with_statistics("tu-mobilenetv3_small_100")
+    source = ArraySource(photo("field", (600, 1100)))
+    for window, halo in ((512, 2), (None, 4)):  # a small window is what such a network wants
+        with torch.no_grad():
+            options = PredictOptions(window=window)
+            sweep, context = plan(source, squeezing.logits, squeezing.preprocessing, 1.0, options)
+        assert not context.is_bounded
+        assert sweep.rows.halo <= halo
+        assert "squeeze-excitation" in describe(sweep, context)
+
+
+def test_a_network_that_gives_no_numbers_is_refused(module):
+    source = ArraySource(photo("field", (300, 1100)))
+    with torch.no_grad(), pytest.raises(CheckpointError, match="not finite"):
+        plan(source, lambda images: module.logits(images) * float("nan"), module.preprocessing, 1.0, PredictOptions())
+
+
+def test_the_halo_is_what_the_network_needs():
+    """A blur that looks exactly 70 pixels far needs two blocks, one that looks 60 far needs one."""
+
+    def box(radius):
+        def forward(images):
+            pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()[:, :1]
+            rows = functional.avg_pool2d(pixels, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+            return functional.avg_pool2d(rows, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+
+        return forward
+
+    source, fill = ArraySource(photo("noise", (1024, 1024))), np.zeros(3, np.uint8)
+    for radius, halo in ((60, 1), (70, 2), (130, 3)):
+        assert measure_context(source, box(radius), 64, fill).halo == halo
+
+
+def test_windows_share_a_side_among_them():
+    for length, window, halo in itertools.product(range(1, 3000, 77), (8, 16), (0, 1, 2)):
+        side = Side.of(length, 48, window, halo)
+        spans = [side.span(place) for place in range(len(side.starts))]
+        assert (spans[0].begin, spans[-1].end) == (0, side.blocks)
+        for span, start, last in zip(spans, side.starts, [False] * (len(spans) - 1) + [True], strict=True):
+            assert span.begin < span.end
+            assert span.begin >= start + halo * (start > 0)
+            assert span.end <= start + side.window - halo * (not last)
+        for span, following in itertools.pairwise(spans):
+            assert (following.begin, span.end - span.finish) == (span.finish, OVERLAP)
+            assert following.begin + OVERLAP <= following.finish
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: PredictOptions(window=300), "data.predict.window must be a multiple of 64, 256 or more, got 300"),
+        (lambda: PredictOptions(scale=100.0), "The scale at which windows are read, 100"),
+        (lambda: PredictOptions(batch_size=0), "data.predict.batch_size must be 1 or more, got 0"),
+        (lambda: PredictOptions().scale_for(256, None), "Set the scale (data.predict.scale) to 256 over"),
+        (lambda: Side.of(5000, 64, 8, 4), "data.predict.window = 512 is too small: the network looks 256 pixels far"),
+    ],
+)
+def test_impossible_settings(make, says):
+    with pytest.raises(ConfigError) as raised:
+        make()
+    assert says in str(raised.value)
+
+
+def test_pixels_without_data_are_void_and_mean_nothing(module):
+    image = np.dstack([photo("field", (500, 700)), np.full((500, 700), 255, np.uint8)])
+    image[100:, :420, 3] = 0
+    other = image.copy()
+    other[image[..., 3] == 0] = (255, 0, 0, 0)
+    labels, same = (segment_in_windows(module, picture, scale=1.0, window=640) for picture in (image, other))
+    assert ((labels == VOID).numpy() == (image[..., 3] == 0)).all()
+    assert (labels == same).all()
+
+
+def test_probabilities_add_up():
+    torch.manual_seed(0)
+    logits = torch.randn(21, 40, 50) * 3
+    valid = np.ones((40, 50), bool)
+    valid[:5] = False
+    steps = probabilities_of(Tile(0, 0, logits, np.zeros((40, 50, 3), np.uint8), valid), 21).astype(int)
+    assert (steps.sum(axis=0) == np.where(valid, 255, 0)).all()
+    assert np.abs(steps / 255 - logits.softmax(dim=0).numpy())[:, valid].max() < 1 / 255
+
+
+def test_the_legend_of_a_narrow_image_can_be_read():
+    classes = Classes.named(["soil", "crop", "weed"])
+    narrow, wide = (Preview(50, width, classes).picture(Areas.none_yet("a", 3)) for width in (3, 200))
+    assert (narrow[:50] == 255).all()  # no tile came
+    assert (narrow[50:] == wide[50:, : narrow.shape[1]]).all()
+    assert narrow.shape[1] > 9 * len("soil: 0.0%")
+
+
+def test_a_png_written_row_by_row_is_read_by_others():
+    labels = np.random.default_rng(0).integers(0, 256, (37, 300), dtype=np.uint8)
+    palette = Classes.named(["soil", "crop"]).palette()
+    file = io.BytesIO()
+    png = PalettePng(file, *labels.shape, palette)
+    png.write(labels[:20])
+    png.write(labels[20:])
+    png.close()
+    with Image.open(file) as image:
+        assert image.mode == "P"
+        assert (np.asarray(image) == labels).all()
+        assert (np.asarray(image.convert("RGB")) == palette[labels]).all()
+
+
+READ_TWICE = """
+import sys
+from pathlib import Path
+from smir.data.reading.decoded_raster import PictureSource
+for _ in range(2):
+    print(PictureSource(Path(sys.argv[1]), Path(sys.argv[2])).width)
+"""
+
+
+def test_a_picture_can_be_read_twice(tmp_path):
+    """In a process of its own: libvips once called the progress bar of the first time, and the process was aborted."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # on its side, so that it is not read row by row
+    Image.fromarray(photo("twice", (300, 200))).save(tmp_path / "photo.jpg", exif=exif)
+    words = [sys.executable, "-c", READ_TWICE, str(tmp_path / "photo.jpg"), str(tmp_path)]
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert (found.returncode, found.stdout.split()) == (0, ["300", "300"]), found.stderr

@@ -1,0 +1,186 @@
+"""The documentation is true: its links lead somewhere, its commands parse, its Python runs, its messages exist."""
+
+import ast
+import itertools
+import re
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import yaml
+from documents import PAGES, ROOT, anchors, blocks, lines, links, make_targets, name_of, prose, section, smir_words
+from jsonargparse import capture_parser
+from PIL import Image
+from words import EXPERIMENTS, QUIET, TINY_NETWORK, pretrain_words, segment_words
+
+from smir.__main__ import PLAIN, TRAINING, main
+from smir.cli.includes import expand_includes
+from smir.errors import ConfigError
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
+
+
+@every_page
+def test_links_lead_somewhere(page):
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"{name_of(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{name_of(page)} links to {target}"
+
+
+# Commands.
+
+
+@lru_cache
+def parser_of(command):
+    """The parser that `main` gives the words of a command."""
+    return capture_parser(lambda: main([command]))
+
+
+@pytest.fixture
+def parses(tmp_path, monkeypatch):
+    """Parses a command of a page as `main` would, with stand-ins for the configs that earlier commands write."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").symlink_to(EXPERIMENTS)
+    data = {"class_path": "Folder", "init_args": {"root": "field", "labels": "masks", "classes": ["soil", "weed"]}}
+
+    def parse(words):
+        words = list(itertools.chain.from_iterable(map(_without_placeholders, words)))
+        for flag, value in itertools.pairwise(words):
+            path = Path(value)
+            if flag in ("--config", "--data") and path.suffix == ".yaml" and not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                run = {"include": [str(EXPERIMENTS / "folder/segment.yaml")]} if path.name == "config.yaml" else {}
+                path.write_text(yaml.safe_dump({**run, "data": data}))
+        words = expand_includes(words)
+        parser_of("fit" if words[0] in TRAINING else words[0]).parse_args(words if words[0] in TRAINING else words[1:])
+
+    return parse
+
+
+def _without_placeholders(word):
+    """`...` and `<experiment>.yaml` stand for any experiment, other names in angles for anything."""
+    if word == "...":
+        return ["--config", "experiments/folder/segment.yaml"]
+    return [word.replace("<experiment>.yaml", "experiments/folder/segment.yaml")]
+
+
+@every_page
+def test_commands_parse(page, parses):
+    """A block that continues a line with `...` has its options checked with a config in its place."""
+    for block in blocks(page):
+        if block.language not in ("sh", ""):
+            continue
+        for line in lines(block.text):
+            if line.startswith(("python", "sbatch", "torchrun", "NODES")) and (words := smir_words(line)) is not None:
+                try:
+                    parses(words)
+                except (SystemExit, ConfigError) as error:
+                    stopped = error.code if isinstance(error, SystemExit) else error
+                    assert stopped == 0, f"{name_of(page)}, below line {block.line}: {line}"
+
+
+def test_a_wrong_option_does_not_parse(parses):
+    """The test above can fail."""
+    for words in (["fit", "--config", "experiments/folder/pretrain.yaml", "--data.rot", "x"], ["report", "--to", "x"]):
+        with pytest.raises(SystemExit) as exit_:
+            parses(words)
+        assert exit_.value.code == 2
+
+
+@every_page
+def test_commands_in_a_sentence_exist(page):
+    for command in re.findall(r"`(?:python -m )?smir ([a-z]\w*)", prose(page)):
+        assert command in {**TRAINING, **PLAIN}, f"{name_of(page)} speaks of smir {command}"
+
+
+@lru_cache
+def _targets():
+    printed = subprocess.run(["make", "-pn", "help"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    return set(re.findall(r"^([a-z][\w-]*):(?!=)", printed, re.MULTILINE))
+
+
+@every_page
+def test_targets_of_make_exist(page):
+    shell = "\n".join(block.text for block in blocks(page) if block.language == "sh")
+    inline = "\n".join(code for code in re.findall(r"`([^`\n]+)`", prose(page)) if code.startswith("make "))
+    for target in make_targets(f"{shell}\n{inline}"):
+        assert target in _targets(), f"{name_of(page)} speaks of make {target}"
+
+
+# Other code.
+
+
+@every_page
+def test_python_compiles_and_imports(page):
+    for block in blocks(page):
+        if block.language == "python":
+            tree = ast.parse(block.text)
+            imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+            exec(compile(ast.Module(imports, []), f"{name_of(page)}:{block.line}", "exec"), {})
+
+
+@every_page
+def test_yaml_is_yaml(page):
+    for block in blocks(page):
+        if block.language == "yaml":
+            assert yaml.safe_load(block.text) is not None, f"{name_of(page)}:{block.line}"
+
+
+def test_the_python_of_the_readme_runs(smir, field, tmp_path):
+    smir(*pretrain_words(field, "--run.experiment=folder/selective", "--trainer.max_epochs=2"))
+    smir(*segment_words(field, "--run.experiment=folder/segment", "--run.test=false"))
+    Image.open(next((field / "nassar/ortho_tiles").glob("*.png"))).save(tmp_path / "photo.jpg")
+    names = {}
+    exec(section(ROOT / "README.md", "From Python")[0].text, names)
+    assert names["scores"].shape == names["mask"].shape == (len(names["grid"]),)
+    assert names["mask"].sum() == len(names["grid"]) // 2
+    assert names["labels"].shape == names["image"].shape[:2]
+
+
+def test_the_commands_of_the_readme_for_own_images_run(smir, field, tmp_path):
+    """As they stand there, but for options that make them small."""
+    (tmp_path / "experiments").symlink_to(EXPERIMENTS)
+    labelled = field / "nassar/tiled_dataset/train"
+    for name, source in (("photos", "data"), ("annotations", "mask")):
+        (tmp_path / name).symlink_to(labelled / source)
+    small = ["--data.num_workers=0", "--model.warmup_epochs=1", *TINY_NETWORK, *QUIET]
+    extra = {
+        "pretrain.yaml": [*small, "--data.batch_size=2", "--data.crop_size=192", "--trainer.max_epochs=4"],
+        "segment.yaml": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
+        "config.yaml": QUIET,
+    }
+    for block in section(ROOT / "README.md", "Your own images")[:2]:
+        for words in filter(None, map(smir_words, lines(block.text))):  # `make setup` is for whoever reads it
+            config = Path(words[words.index("--config") + 1]).name if "--config" in words else None
+            smir(*words, *extra.get(config, []))
+    assert list((tmp_path / "runs/folder/segment/seed0/predict").glob("*.png"))
+    assert (tmp_path / "inspect/index.html").is_file()
+    assert (tmp_path / "exported/run_onnx.py").is_file()
+
+
+# Messages.
+
+
+def _templates(folder):
+    """Every text of the source, with … for what is filled in."""
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                yield "".join(map(str, parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_quoted_messages_exist():
+    templates = list(_templates(ROOT / "smir"))
+    page = ROOT / "docs/errors.md"
+    quoted = re.findall(r"^### (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(quoted) >= 20
+    for message in quoted:
+        beginning = re.compile(re.escape(message.removesuffix("…").rstrip()).replace("…", "…(?: …)*"))
+        assert any(beginning.match(text) for text in templates), f"docs/errors.md quotes {message!r}"

@@ -1,0 +1,367 @@
+"""The walk of docs/your-data.md: every command runs as it stands there, and each says the next one."""
+
+import csv
+import itertools
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import exports
+import numpy as np
+import pytest
+import yaml
+from documents import ROOT, lines, section, smir_words
+from fakes import blocks, photo, save
+from PIL import Image
+from words import EXPERIMENTS, QUIET
+
+from smir.cli import next_step
+
+PAGE = ROOT / "docs/your-data.md"
+TINY = {
+    "model": {
+        "init_args": {
+            "network": {"init_args": {"encoder": "tu-mobilenetv3_small_100", "decoder_channels": [16, 16, 16]}},
+            "warmup_epochs": 0,
+        }
+    },
+    "data": {"init_args": {"crop_size": 192, "num_workers": 0}},
+    "trainer": {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False},
+}
+
+
+OF_TINY = (
+    "--model.network.encoder tu-mobilenetv3_small_100 --model.network.decoder_channels '[16, 16, 16]' "
+    "--data.crop_size 192 --data.num_workers 0 --trainer.accelerator cpu"
+)
+"""What a segmentation needs of it, as options."""
+
+
+def commands(title):
+    return [line for block in section(PAGE, title) if block.language == "sh" for line in lines(block.text)]
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A working folder with the experiments, ten photographs, and four of them labelled."""
+    monkeypatch.delenv("MAKELEVEL", raising=False)  # as under `make test`
+    (tmp_path / "experiments").symlink_to(EXPERIMENTS)
+    for number in range(10):
+        save(tmp_path / f"photos/{number}.jpg", photo(f"image {number}", (200, 264)))
+    exports.labelme(tmp_path / "annotations", {str(n): blocks(f"{n}", (0, 1, 2), (200, 264)) for n in range(4)})
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    return tmp_path
+
+
+def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
+    walk = commands("The walk")
+    assert [smir_words(line)[0] for line in walk] == ["prepare", "fit", "fit", "predict", "inspect", "export"]
+    for line, following in itertools.pairwise(walk):
+        words = smir_words(line)
+        more = ["--config=tiny.yaml"] if words[0] == "fit" else QUIET[:1] if words[0] == "predict" else []
+        smir(*words, *more)
+        said = capsys.readouterr().out.splitlines()
+        if "pretrain.yaml" in line:
+            following = following.replace("--model.weights", f"{OF_TINY} --model.weights")
+        assert said[-1] == f"Next: {following}"
+        assert sum(text.startswith("Next:") for text in said) == 1
+        if words[0] == "inspect":
+            smir(*shlex.split(said[-2].partition(": python -m smir ")[2]))  # the likely label errors
+            assert capsys.readouterr().out.splitlines()[-1] == f"Next: {following}"
+        if "segment.yaml" in line:
+            assert said[-2].startswith("Test on 1 image: mIoU ")
+            assert "fewer than 20" in said[-2]
+    assert (desk / "inspect/index.html").is_file()
+    assert (desk / "inspect-train/regions.csv").is_file()
+    predicted = desk / "runs/folder/segment/seed0/predict"
+    assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
+    smir(*smir_words(walk[2]), "--config=tiny.yaml")  # finished; says it again
+    assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[3]}"
+
+    scratch = smir_words(commands("Was the pretraining worth it?")[0])
+    smir(*scratch, "--config=tiny.yaml")
+    smir(*smir_words(commands("Was the pretraining worth it?")[-1]))
+    with next((desk / "report/tables").glob("main*.csv")).open(newline="") as file:
+        figures = {row["init"]: list(row.values())[-1] for row in csv.DictReader(file)}
+    assert {init for init, figure in figures.items() if figure != "NA"} == {"scratch", "selective"}
+
+
+def run_folder(root, task, run="runs/folder/selective/seed0", **options):
+    """A run as far as the next step looks at it."""
+    folder = root / run
+    folder.mkdir(parents=True)
+    arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
+    data = {"class_path": "smir.data.Folder", "init_args": arguments}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    return folder.relative_to(root)
+
+
+def pretrain(smir, *words):
+    """A pretraining with settings of its own; the file of them is not there any more when it is looked at."""
+    smir("fit", "--config=experiments/folder/pretrain.yaml", "--config=tiny.yaml", *words)
+    checkpoints = list(Path().glob("**/selective/seed*/checkpoints/best.ckpt"))
+    assert len(checkpoints) == 1
+    return checkpoints[0]
+
+
+def said_next(capsys):
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("Next: ")]
+
+
+def segments(smir, line):
+    """Runs what a line says, for one epoch."""
+    smir(*shlex.split(line)[4:], "--trainer.max_epochs=1", "--model.warmup_epochs=0", *QUIET[:2])
+
+
+def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
+    smir(*smir_words(commands("The walk")[0]))
+    capsys.readouterr()
+    best = pretrain(smir, "--config=field/data.yaml", "--seed_everything=3", "--run.root=my runs")
+    (desk / "tiny.yaml").unlink()
+    of_fit = said_next(capsys)
+    expected = (
+        "Next: python -m smir fit --config experiments/folder/segment.yaml --config field/data.yaml "
+        "--model.network.encoder tu-mobilenetv3_small_100 --model.network.decoder_channels '[16, 16, 16]' "
+        "--data.crop_size 192 --data.num_workers 0 --run.root 'my runs' --trainer.accelerator cpu --seed_everything 3 "
+        "--model.weights 'my runs/folder/selective/seed3/checkpoints/best.ckpt'"
+    )
+    assert of_fit == [expected]
+    for words in (["inspect"], ["inspect", "photos"], ["export"]):
+        smir(words[0], f"--ckpt={best}", *words[1:])
+        assert said_next(capsys) == [expected]
+    segments(smir, expected)
+    assert (desk / "my runs/folder/segment/seed3/DONE").is_file()
+
+
+def test_a_look_at_a_pretraining_without_a_field_s_file_says_its_data_and_network(smir, desk, capsys):
+    smir(*smir_words(commands("The walk")[0]), "--root=a field")
+    (desk / "a field/data.yaml").unlink()
+    network = {"class_path": "SmpNetwork", "init_args": {"encoder": "tu-mobilenetv3_small_100"}}
+    network["init_args"]["options"] = {"decoder_channels": [32, 16, 16, 8, 8]}
+    data = {
+        "root": "a field",
+        "labels": "masks",
+        "classes": ["soil", "a", "b"],
+        "partial_labels": True,
+        "fractions": [0.5, 0.25, 0.25],
+    }
+    both = {"model": {"init_args": {"network": network}}, "data": {"init_args": data}}
+    (desk / "both.yaml").write_text(yaml.safe_dump(both))
+    best = pretrain(smir, "--config=both.yaml")
+    capsys.readouterr()
+    smir("export", f"--ckpt={best}")
+    (line,) = said_next(capsys)
+    assert "--data.root 'a field' --data.labels masks" in line
+    segments(smir, line)
+    assert (desk / "runs/folder/segment/seed0/DONE").is_file()
+
+
+def test_labels_that_came_after_the_pretraining_count(smir, desk, capsys):
+    smir("prepare", "folder", "--images=photos")
+    best = pretrain(smir, "--config=field/data.yaml")
+    capsys.readouterr()
+    smir("inspect", f"--ckpt={best}")
+    assert said_next(capsys) == ["Next: python -m smir prepare folder --images photos --labels LABELS --root field"]
+    smir(*smir_words(commands("The walk")[0]))
+    capsys.readouterr()
+    smir("export", f"--ckpt={best}")
+    (line,) = said_next(capsys)
+    segments(smir, line)
+    assert (desk / "runs/folder/segment/seed0/DONE").is_file()
+    shutil.move(desk / "field", desk / "elsewhere")
+    capsys.readouterr()
+    smir("export", f"--ckpt={best}", "--out=again")
+    assert said_next(capsys) == []
+
+
+def test_options_that_the_segmentation_needs_come_along(smir, desk):
+    words = ["fit", "--config=experiments/folder/pretrain.yaml", "--data.root", "my field", "--data.labels=masks"]
+    words += ["--data.batch_size=4", "--trainer.max_epochs", "3", "--model.network.encoder=resnet18", "--run.root", "r"]
+    run = run_folder(desk, "pretrain")
+    assert next_step.closing(words, run) == [
+        "Next: python -m smir fit --config experiments/folder/segment.yaml --data.root 'my field' --data.labels=masks "
+        f"--model.network.encoder=resnet18 --run.root r --model.weights {run}/checkpoints/best.ckpt"
+    ]
+
+
+def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk):
+    words = ["fit", "--config", "experiments/nassar/selective.yaml", "--data.root=data"]
+    run = run_folder(desk, "pretrain")
+    (said,) = next_step.closing(words, run)
+    assert said.startswith(
+        "Next: python -m smir fit --config experiments/nassar/segment-selective.yaml --data.root=data"
+    )
+
+
+def test_without_labels_it_says_how_to_add_them(smir, desk):
+    smir("prepare", "folder", "--images=photos")
+    words = ["fit", "--config=experiments/folder/pretrain.yaml", "--config=field/data.yaml"]
+    how, said = next_step.closing(words, run_folder(desk, "pretrain", labels=None))
+    assert "no labels yet" in how
+    assert said == "Next: python -m smir prepare folder --images photos --labels LABELS --root field"
+    # And that command works once there are labels, in the same field.
+    smir(*said.split()[4:-3], "annotations", *said.split()[-2:])
+    assert len(list((desk / "field/masks").iterdir())) == 4
+
+
+def test_a_config_of_ones_own_leads_to_looking(smir, desk):
+    (desk / "own.yaml").write_text("model: {}\n")
+    (said,) = next_step.closing(["fit", "--config=own.yaml"], run_folder(desk, "pretrain"))
+    assert said.startswith(
+        "Next: python -m smir inspect --ckpt runs/folder/selective/seed0/checkpoints/best.ckpt field/images"
+    )
+
+
+def test_an_orthomosaic_is_predicted_as_a_whole_and_inspected_in_tiles(smir, desk):
+    save(desk / "map.png", np.concatenate([photo("map", (64, 64))] * 3, axis=1))
+    smir("prepare", "folder", "--images=map.png", "--tile=32")
+    run = run_folder(desk, "segment")
+    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images map.png")
+    assert " field/images --out inspect" in next_step.closing(["predict"], run)[-1]
+
+
+def test_what_follows_a_prediction_rests_on_what_was_predicted(smir, desk):
+    smir("prepare", "folder", "--images=photos")
+    run = run_folder(desk, "segment")
+    (desk / "others").mkdir()
+    save(desk / "map.png", photo("map", (64, 64)))
+
+    def after(place):
+        return next_step.closing(["predict", f"--config={run}/config.yaml", "--data.predict_images", place], run)
+
+    checkpoint = f"--ckpt {run}/checkpoints/best.ckpt"
+    assert after("others") == [f"Next: python -m smir inspect {checkpoint} others --out inspect"]
+    assert after("./photos") == [f"Next: python -m smir inspect {checkpoint} photos --out inspect"]
+    assert after("map.png") == [f"Next: python -m smir export {checkpoint} --out exported"]
+
+
+def test_label_errors_are_looked_for_where_the_labels_are(smir, desk):
+    run = run_folder(desk, "segment")
+    assert next_step.label_errors(run / "checkpoints/best.ckpt") is None  # the field is elsewhere
+    smir("prepare", "folder", "--images=photos")
+    assert next_step.label_errors(run / "checkpoints/best.ckpt") == (
+        "Likely label errors of the training images: "
+        f"python -m smir inspect --ckpt {run}/checkpoints/best.ckpt --split train --out inspect-train"
+    )
+
+
+def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys):
+    save(tmp_path / "photos/0.jpg", photo("image", (200, 264)))
+    smir("prepare", "folder", "--images=photos", "--root=my field")
+    config = EXPERIMENTS / "folder/pretrain.yaml"
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        f"Next: python -m smir fit --config {shlex.quote(str(config))} --config 'my field/data.yaml'"
+    )
+
+
+def test_labels_among_the_photographs_are_not_predicted(smir, desk):
+    smir("prepare", "folder", "--images=photos")
+    run = run_folder(desk, "segment")
+    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images photos")
+    save(desk / "photos/masks/a.png", np.zeros((64, 64), np.uint8))
+    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images field/images")
+
+
+def test_nothing_is_proposed_that_needs_images_that_are_elsewhere(smir, desk, capsys):
+    run = run_folder(desk, "segment")
+    next_step.tell(["predict"], run)
+    assert capsys.readouterr().out == ""
+    smir("prepare", "folder", "--images=photos")
+    capsys.readouterr()
+    next_step.tell(["predict"], run)
+    assert capsys.readouterr().out.rstrip().endswith(" photos --out inspect")
+
+
+def test_make_says_nothing(smir, desk, capsys, monkeypatch):
+    run = run_folder(desk, "segment")
+    next_step.tell(["fit"], run)
+    assert "Next:" in capsys.readouterr().out
+    monkeypatch.setenv("MAKELEVEL", "1")
+    next_step.tell(["fit"], run)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
+    run = run_folder(desk, "segment")
+    (run / "test").mkdir()
+    (run / "test/metrics.json").write_text(json.dumps({"classes": ["soil"], "metrics": {}}))
+    next_step.tell(["fit"], run)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def trained(smir, desk):
+    """A run that has been trained and tested, by the docs' own commands but the pretraining."""
+    smir(*smir_words(commands("The walk")[0]))
+    words = smir_words(commands("The walk")[2])
+    smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/segment")
+    return desk / "runs/folder/segment/seed0"
+
+
+def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained, desk, capsys):
+    smir(*smir_words(commands("The walk")[-1])[:-1], "my export", "--formats=onnx")
+    photograph = "field/images/" + (desk / "field/test.txt").read_text().split()[0]
+    (line,) = said_next(capsys)
+    assert line == f"Next: python 'my export/run_onnx.py' {photograph} labels.png"
+    subprocess.run([sys.executable, *shlex.split(line)[2:]], check=True)
+    assert Image.open(desk / "labels.png").size == Image.open(desk / photograph).size
+
+
+def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
+    """The two commands, on photographs that show no weed: every image tests, and nothing of the run changes."""
+    for number in range(3):
+        save(desk / f"new/other-{number}.jpg", photo(f"other {number}", (200, 264)))
+    exports.labelme(desk / "new_labels", {f"other-{n}": blocks(f"o{n}", (0, 1), (200, 264)) for n in range(2)})
+    prepare, test = map(smir_words, commands("Test on other photographs"))
+    before = (trained / "test/metrics.json").read_bytes()
+    capsys.readouterr()
+
+    smir(*prepare)
+    said = capsys.readouterr().out
+    assert "2 of them are labelled (Labelme JSON); 1 are not, and not tested on" in said
+    assert "train" not in said.replace("a trained run", "")
+    run = test[2].removesuffix("/config.yaml")
+    assert said.splitlines()[-1].replace("RUN", run) == f"Next: python -m smir {shlex.join(test)}"
+    assert sorted(path.name for path in (desk / "held").glob("*.txt")) == ["test.txt"]
+    assert "The checkpoint's classes are" in fails(*test, *QUIET)  # no new photograph shows weed
+
+    order = yaml.safe_load((desk / "field/data.yaml").read_text())["data"]["init_args"]["classes"]
+    smir(*prepare, f"--classes=[{', '.join(order)}]")
+    capsys.readouterr()
+    smir(*test, *QUIET)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Test on 2 images: mIoU ")
+    held = json.loads(next(trained.glob("test-*/metrics.json")).read_text())
+    assert held["images"]["number"] == 2
+    assert held["metrics"]["test/view/iou/weed"] in (None, 0)
+    trained_with = yaml.safe_load((trained / "config.yaml").read_text())["data"]["init_args"]
+    assert held["settings"]["data"]["init_args"]["mean"] == trained_with["mean"]
+    assert (trained / "test/metrics.json").read_bytes() == before
+
+    smir("check", "--config=held/data.yaml")
+    assert "All is well." in capsys.readouterr().out
+    said = fails("fit", "--config=experiments/folder/segment.yaml", "--config=held/data.yaml", "--config=tiny.yaml")
+    assert "These images are to test on" in said
+
+
+def test_a_field_to_test_on_stays_one(smir, fails, desk):
+    prepare = smir_words(commands("The walk")[0])
+    smir(*prepare)
+    alone = "--shares=[0, 0, 1]"
+    assert "The images in field train, validate and test" in fails(*prepare, alone)
+    assert "give --labels" in fails("prepare", "folder", "--images=photos", "--root=held", alone)
+    words = [*prepare[:-1], "held"]
+    smir(*words, alone)
+    assert "are to test on alone" in fails(*words)
+    smir(*words, alone, "--classes=[background, weed, crop]")
+    assert (desk / "held/test.txt").read_text().split() == [f"{number}.jpg" for number in range(4)]
+
+
+def test_lists_that_are_missing_are_named(fails, desk):
+    (desk / "lists").mkdir()
+    (desk / "lists/test.txt").write_text("1\n")
+    said = fails(*smir_words(commands("The walk")[0]), "--splits=lists")
+    assert "needs train.txt, val.txt and test.txt; there is no train.txt and no val.txt" in said
+    assert "--shares '[0, 0, 1]'" in said

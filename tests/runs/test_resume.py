@@ -1,0 +1,177 @@
+"""A run that was interrupted ends as the run that was not: bit for bit, but for the times."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from interruptions import Killed, die_at_epoch, die_while_scoring
+from words import REPOSITORY, pretrain_words, segment_words, selective_words
+
+from smir.errors import RunError
+from smir.runs.run_folder import Identity, Run, open_run
+
+
+def result_of(run: Path):
+    """What must be equal: weights and optimiser state, the epoch of the best, metrics, masks and scores."""
+    last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+    masks = {path.name: path.read_bytes() for path in sorted(run.glob("masks/*"))}
+    return last["state_dict"], last["optimizer_states"], best["state_dict"], best["epoch"], rows, masks
+
+
+def assert_equal(a, b):
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for left, right in zip(a, b, strict=True):
+            assert_equal(left, right)
+    else:
+        assert a == b
+
+
+@pytest.fixture(scope="module")
+def untouched(field, tmp_path_factory):
+    """The selective run that nobody interrupts."""
+    from smir.__main__ import main
+
+    root = tmp_path_factory.mktemp("untouched")
+    sys.argv = ["smir"]
+    main(selective_words(field, f"--run.root={root}"))
+    return result_of(root / "demo/selective/seed0")
+
+
+@pytest.mark.parametrize("moment", ["epoch 1", "epoch 2", "epoch 3", "scoring"])
+def test_pretraining_resumes_in_any_stage(smir, field, tmp_path, monkeypatch, untouched, moment):
+    with monkeypatch.context() as patch:
+        if moment == "scoring":
+            die_while_scoring(patch)
+        else:
+            die_at_epoch(patch, int(moment.split()[1]))
+        with pytest.raises(Killed):
+            smir(*selective_words(field))
+    run = tmp_path / "runs/demo/selective/seed0"
+    assert not (run / "DONE").exists()
+    smir(*selective_words(field, "--data.num_workers=1"))  # workers are not part of the recipe
+    assert_equal(result_of(run), untouched)
+
+
+def test_a_moved_run_keeps_its_best(smir, field, tmp_path, monkeypatch, untouched):
+    with monkeypatch.context() as patch:
+        die_at_epoch(patch, 3)
+        with pytest.raises(Killed):
+            smir(*selective_words(field))
+    shutil.move(tmp_path / "runs", tmp_path / "elsewhere")
+    smir(*selective_words(field, f"--run.root={tmp_path / 'elsewhere'}"))
+    assert_equal(result_of(tmp_path / "elsewhere/demo/selective/seed0"), untouched)
+
+
+def test_segmentation_resumes(smir, field, tmp_path, monkeypatch):
+    words = segment_words(field, "--trainer.max_epochs=4", "--run.test=false")
+    smir(*words, "--run.experiment=whole")
+    with monkeypatch.context() as patch:
+        die_at_epoch(patch, 2)
+        with pytest.raises(Killed):
+            smir(*words, "--run.experiment=broken")
+    smir(*words, "--run.experiment=broken")
+    assert_equal(result_of(tmp_path / "runs/broken/seed0"), result_of(tmp_path / "runs/whole/seed0"))
+
+
+def test_two_processes_resume_after_sigkill(field, tmp_path):
+    """The real thing: a job of two processes is killed once its first checkpoint is there, and started again."""
+    words = selective_words(field, "--trainer.devices=2", "--trainer.strategy=ddp")
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+
+    def start(folder, **kwargs):
+        folder.mkdir(exist_ok=True)
+        log = (folder / "log").open("a")
+        return subprocess.Popen(
+            [sys.executable, "-m", "smir", *words], cwd=folder, env=env, stdout=log, stderr=log, **kwargs
+        )
+
+    whole = start(tmp_path / "whole")
+    assert whole.wait(timeout=300) == 0, (tmp_path / "whole/log").read_text()[-3000:]
+    broken = start(tmp_path / "broken", start_new_session=True)
+    checkpoint = tmp_path / "broken/runs/demo/selective/seed0/checkpoints/last.ckpt"
+    while not checkpoint.exists():
+        assert broken.poll() is None, (tmp_path / "broken/log").read_text()[-3000:]
+    os.killpg(broken.pid, 9)
+    broken.wait()
+    again = start(tmp_path / "broken")
+    assert again.wait(timeout=300) == 0, (tmp_path / "broken/log").read_text()[-3000:]
+    run = Path("runs/demo/selective/seed0")
+    assert_equal(result_of(tmp_path / "broken" / run), result_of(tmp_path / "whole" / run))
+
+
+def test_a_run_in_use_is_refused(tmp_path):
+    identity = Identity("a", 0, {"lr": 1}, {})
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import time, pathlib; from smir.runs.run_folder import *; "
+            f"run = open_run(pathlib.Path({str(tmp_path)!r}), "
+            "Identity('a', 0, {'lr': 1}, {})); print('held', flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    try:
+        assert holder.stdout.readline().strip() == b"held"
+        with pytest.raises(RunError, match=f"in use by another process: pid {holder.pid} "):
+            open_run(tmp_path, identity)
+        other = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
+        assert other.path.name == f"seed0-{other_hash()}"
+    finally:
+        holder.kill()
+        holder.wait()
+    assert open_run(tmp_path, identity).path == tmp_path / "a/seed0"  # the kernel let the lock go
+
+
+def other_hash():
+    return Identity("a", 0, {"lr": 2}, {}).hash
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_gives_its_name_to_the_next(tmp_path):
+    open_run(tmp_path, Identity("a", 0, {"lr": 1}, {})).unlock()
+    (tmp_path / "a/seed0/config.yaml").write_text("lr: 1")
+    run = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
+    assert run.path == tmp_path / "a/seed0"
+    assert not (run.path / "config.yaml").exists()
+    (run.path / "checkpoints").mkdir()
+    (run.path / "checkpoints/last.ckpt").touch()
+    run.unlock()
+    assert open_run(tmp_path, Identity("a", 0, {"lr": 3}, {})).path != run.path
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    run = open_run(tmp_path, Identity("a", 0, {}, {}))
+    run.unlock()
+    (run.path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        open_run(tmp_path, Identity("a", 0, {}, {}))
+
+
+def test_a_finished_run_needs_no_lock(tmp_path):
+    run = open_run(tmp_path, Identity("a", 0, {}, {}))
+    run.finish({})
+    run.unlock()
+    assert open_run(tmp_path, Identity("a", 0, {}, {})).done
+    shutil.rmtree(run.path)
+    assert not Run(run.path).done
+
+
+def test_random_pretraining_has_one_stage(smir, field, tmp_path):
+    smir(*pretrain_words(field, "--run.experiment=r", "--trainer.max_epochs=2"))
+    assert not (tmp_path / "runs/r/seed0/masks").exists()

@@ -1,0 +1,58 @@
+"""The words of small trainings, and where things lie."""
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+SUPPORT = Path(__file__).parent
+TOOLS = REPOSITORY / "tests" / "tools"
+EXPERIMENTS = REPOSITORY / "experiments"
+TINY_NETWORK = [
+    "--model.network=smir.models.networks.UNetStride4",
+    "--model.network.encoder=tu-mobilenetv3_small_100",
+    "--model.network.decoder_channels=[16,16,16]",
+]
+QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
+EVERY_EPOCH = "--run.keep_seconds=0"
+"""Kills of tests count on a checkpoint of every epoch, whose time is theirs to choose."""
+
+
+def pretrain_words(root, *more):
+    return [
+        "fit",
+        f"--config={EXPERIMENTS / 'demo' / 'pretrain.yaml'}",
+        f"--data.root={root}",
+        "--data.batch_size=4",
+        "--data.num_workers=0",
+        "--model.warmup_epochs=1",
+        *TINY_NETWORK,
+        *QUIET,
+        EVERY_EPOCH,
+        *more,
+    ]
+
+
+def segment_words(root, *more):
+    return [
+        "fit",
+        f"--config={EXPERIMENTS / 'demo' / 'segment.yaml'}",
+        f"--data.root={root}",
+        "--data.batch_size=4",
+        "--data.num_workers=0",
+        "--data.crop_size=64",
+        "--data.label_budget=8",
+        "--model.warmup_epochs=1",
+        "--trainer.max_epochs=2",
+        *TINY_NETWORK,
+        *QUIET,
+        EVERY_EPOCH,
+        *more,
+    ]
+
+
+def selective_words(root, *more):
+    return pretrain_words(
+        root,
+        f"--config={EXPERIMENTS / 'demo' / 'selective.yaml'}",
+        "--trainer.max_epochs=4",
+        *more,
+    )

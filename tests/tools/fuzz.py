@@ -1,0 +1,525 @@
+"""Throws damaged files at everything that reads one: `python tests/tools/fuzz.py --cases 10000 --seed 0`.
+
+Every case is a good file with a few changes: bytes flipped, cut out, repeated or overwritten with numbers that parsers
+trip over, also inside PNG chunks and zip members whose checksums are then made right again. The file must either be
+read, and what was read must keep its promises, or be refused by a `SmirError` that names it. Anything else (another
+exception, a case that takes seconds, an entry that is silently dropped) is a failure; the program keeps the file and
+exits with 1.
+"""
+
+import argparse
+import copy
+import faulthandler
+import io
+import json
+import os
+import random
+import resource
+import shutil
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import exports
+import numpy as np
+import rasterio
+import torch
+from fakes import SIZE, blocks
+from PIL import Image
+from rasterio.transform import from_origin
+
+from smir.classes import Classes
+from smir.cli.provenance import checked, weights_fingerprint
+from smir.cli.trust import PACKAGES, scan_file
+from smir.data import Folder
+from smir.data.predict_options import PredictOptions
+from smir.data.reading.decode import image_size, read_image, read_label
+from smir.data.reading.label_values import class_ids
+from smir.data.reading.lists import read_list
+from smir.data.reading.opening import look_through
+from smir.errors import SmirError
+from smir.method.mask_table import MaskTable
+from smir.method.patches import PatchGrid
+from smir.method.preprocessing import Preprocessing
+from smir.models.networks import UNetStride4
+from smir.models.weights import load_pretrained
+from smir.predict.predictor import WindowPredictor
+from smir.prepare.labels.annotations import Annotations, draw
+from smir.prepare.labels.classes import of_categories
+from smir.prepare.labels.recognise import read_labels
+from smir.runs.mask_files import load_arrays, load_masks, save_masks, save_scores
+from smir.runs.run_folder import read_record
+from smir.training.reconstruction import ReconstructionModule
+
+TIME_LIMIT = 5.0  # seconds for a case, of which all but a few take milliseconds
+HARD_LIMIT = 60.0  # after which the program stops with the place where it hangs
+EDGES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x10000000)
+
+
+@dataclass
+class Kind:
+    """A kind of file.
+
+    Attributes:
+        suffix: End of its name.
+        seeds: Good files.
+        read: Reads one, and checks what it read.
+    """
+
+    suffix: str
+    seeds: list[bytes]
+    read: Callable[[Path], None]
+
+
+# Damage
+
+
+def damage(content: bytes, chance: random.Random, others: list[bytes]) -> bytes:
+    """Changes a file in one to four places, or inside its container."""
+    if content.startswith(b"\x89PNG") and chance.random() < 0.4:
+        return _inside_png(content, chance)
+    if content.startswith(b"PK") and chance.random() < 0.7:
+        return _inside_zip(content, chance)
+    if content.startswith(b'{"images"') or content.startswith(b'{"version"'):
+        return _inside_json(content, chance) if chance.random() < 0.8 else _bytes(content, chance, others)
+    if "rübe".encode() in content and chance.random() < 0.5:
+        return _lines(content, chance)
+    return _bytes(content, chance, others)
+
+
+def _lines(content: bytes, chance: random.Random) -> bytes:
+    lines = content.split(b"\n")
+    ends = (b"\n", b"\r\n", b"\r", b" \n\n", b"\n\t")
+    chosen = [chance.choice(lines).strip(b"\r") for _ in range(chance.randint(0, 2 * len(lines)))]
+    return b"".join(line + chance.choice(ends) for line in chosen)
+
+
+def _bytes(content: bytes, chance: random.Random, others: list[bytes]) -> bytes:
+    data = bytearray(content)
+    for _ in range(chance.choice([1, 1, 1, 2, 4])):
+        if not data:
+            break
+        # Headers are at the beginning, and zip directories at the end.
+        spread = chance.choice([min(len(data), 64), min(len(data), 512), len(data)])
+        at = chance.randrange(spread) if chance.random() < 0.8 else len(data) - 1 - chance.randrange(spread)
+        length = min(chance.choice([1, 2, 4, 8, 100]), len(data) - at)
+        match chance.randrange(8):
+            case 0:
+                data[at] ^= 1 << chance.randrange(8)
+            case 1:
+                data[at] = chance.randrange(256)
+            case 2:
+                number = struct.pack(chance.choice(["<I", ">I"]), chance.choice(EDGES))
+                data[at : at + len(number)] = number
+            case 3:
+                del data[at : at + length]
+            case 4:
+                data[at:at] = data[at : at + length] * chance.randint(1, 3)
+            case 5:
+                data[at:at] = chance.randbytes(length)
+            case 6:
+                del data[at:]
+            case 7:
+                other = chance.choice(others)
+                data[at:] = other[chance.randrange(len(other)) :]
+    return bytes(data)
+
+
+def _inside_png(content: bytes, chance: random.Random) -> bytes:
+    chunks, at = [], 8
+    while at + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, at)
+        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + length]))
+        at += 12 + length
+    place = chance.randrange(len(chunks))
+    kind, body = chunks[place]
+    if chance.random() < 0.2:
+        chunks[place : place + 1] = chance.choice([[], [chunks[place]] * 2, [(chance.randbytes(4), body)]])
+    elif kind == b"IDAT" and chance.random() < 0.5:
+        chunks[place] = (kind, zlib.compress(_bytes(zlib.decompress(body), chance, [body])))
+    else:
+        chunks[place] = (kind, _bytes(body or b"\0", chance, [body or b"\0"]))
+    packed = (struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in chunks)
+    return content[:8] + b"".join(packed)
+
+
+def _inside_json(content: bytes, chance: random.Random) -> bytes:
+    """Changes one value: a branch is walked down to where chance stops."""
+    whole = json.loads(content)
+    parent, key = {"": whole}, ""
+    while (node := parent[key]) and isinstance(node, dict | list) and chance.random() < 0.85:
+        parent, key = node, chance.choice(list(node) if isinstance(node, dict) else range(len(node)))
+    old = parent[key]
+    values = [None, True, -1, 0, 1e9, 1e308, float("nan"), "", "a", [], {}, [[]], [old], chance.choice(EDGES)]
+    if isinstance(old, str):
+        values += [_bytes(old.encode(), chance, [b"~~~~~~~"]).decode(errors="replace")] * 12
+    parent[key] = chance.choice(values)
+    return json.dumps(whole).encode()
+
+
+def _inside_zip(content: bytes, chance: random.Random) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(made, "w") as changed:
+        entries = archive.infolist()
+        chosen = chance.choice(entries)
+        for entry in entries:
+            body = archive.read(entry)
+            if entry is chosen and chance.random() < 0.1:
+                continue
+            changed.writestr(entry, _bytes(body, chance, [body or b"\0"]) if entry is chosen else body)
+    return made.getvalue()
+
+
+# Good files, and what their readers promise
+
+
+def images(folder: Path) -> Kind:
+    """Photographs of all formats and modes."""
+    chance = np.random.default_rng(0)
+    rgb = Image.fromarray(chance.integers(0, 256, (40, 56, 3), np.uint8).repeat(2, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    saves = [
+        *((rgb, form, {}) for form in ("JPEG", "PNG", "TIFF", "BMP", "WEBP")),
+        *((rgb.convert(mode), "PNG", {}) for mode in ("L", "LA", "P", "RGBA", "1")),
+        *((rgb.convert(mode), "TIFF", {"compression": "tiff_lzw"}) for mode in ("L", "CMYK", "RGB")),
+        *((rgb, form, {"exif": exif}) for form in ("JPEG", "PNG", "TIFF", "WEBP")),
+        (rgb.convert("CMYK"), "JPEG", {}),
+        (rgb, "JPEG", {"progressive": True}),
+        (rgb, "WEBP", {"save_all": True, "append_images": [rgb.rotate(180)]}),
+        (rgb, "PNG", {"save_all": True, "append_images": [rgb.rotate(180)]}),
+        (Image.fromarray(chance.integers(0, 65536, (40, 56), np.uint16)), "PNG", {}),
+        (Image.fromarray(chance.integers(0, 65536, (40, 56), np.uint16)), "TIFF", {"compression": "tiff_deflate"}),
+        (Image.fromarray(chance.random((40, 56), np.float32)), "TIFF", {}),
+    ]
+
+    def read(path: Path) -> None:
+        image = read_image(path)
+        assert image.dtype == np.uint8
+        assert image.ndim == 3
+        assert image.shape[2] == 3
+        assert min(image.shape) > 0
+        assert image_size(path) == image.shape[:2]
+
+    return Kind(".png", [_saved(*save) for save in saves], read)
+
+
+def labels(folder: Path) -> Kind:
+    """Label images of 8 and 16 bits."""
+    ids = np.random.default_rng(1).integers(0, 3, (40, 56), np.uint8)
+    palette = Image.fromarray(ids)
+    palette.putpalette([0, 0, 0, 9, 9, 9, 200, 0, 0])
+    saves = [
+        (Image.fromarray(ids), "PNG", {}),
+        (palette, "PNG", {}),
+        (palette, "PNG", {"bits": 2}),
+        (Image.fromarray(ids.astype(np.uint16)), "PNG", {}),
+        (Image.fromarray(ids.astype(np.int32)), "TIFF", {"compression": "tiff_deflate"}),
+        (Image.fromarray(ids > 1), "PNG", {}),
+        (Image.fromarray(ids), "BMP", {}),
+    ]
+
+    def read(path: Path) -> None:
+        stored = read_label(path)
+        assert stored.dtype == np.int32
+        assert stored.ndim == 2
+        assert set(np.unique(class_ids(stored, path, 3)).tolist()) <= {0, 1, 2, 255}
+
+    return Kind(".png", [_saved(*save) for save in saves], read)
+
+
+def windows(folder: Path) -> Kind:
+    """GeoTIFFs and pictures that `predict` reads in windows, from the file to what it writes."""
+    chance = np.random.default_rng(2)
+    pixels = chance.integers(0, 256, (40, 56, 3), np.uint8).repeat(2, 0)
+    rgb, holes = Image.fromarray(pixels), np.full((80, 56, 1), 255, np.uint8)
+    holes[:9] = 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pictures = [
+        *((rgb, form, {}) for form in ("JPEG", "PNG", "WEBP", "TIFF")),
+        *((rgb.convert(mode), "PNG", {}) for mode in ("L", "P", "RGBA", "1")),
+        (rgb, "JPEG", {"exif": exif}),
+        (rgb, "JPEG", {"progressive": True}),
+    ]
+    alpha = {"photometric": "rgb", "alpha": "yes"}
+    maps = [
+        _geotiff(pixels, photometric="rgb", nodata=0),
+        _geotiff(pixels, photometric="rgb", crs="EPSG:4326", transform=from_origin(8, 52, 1e-6, 1e-6)),
+        _geotiff(pixels, photometric="ycbcr", compress="jpeg", tiled=True, blockxsize=32, blockysize=32),
+        _geotiff(pixels[..., :1], compress="lzw", blockysize=16, BIGTIFF="YES"),
+        _geotiff(np.concatenate([pixels, holes], axis=2), compress="deflate", interleave="band", **alpha),
+        _geotiff(np.concatenate([pixels, holes], axis=2), compress="deflate", predictor=2, tiled=True, **alpha),
+    ]
+
+    def forward(images: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(images).permute(0, 3, 1, 2).float()
+
+    preprocessing, options = Preprocessing((0.5,) * 3, (0.2,) * 3, 256), PredictOptions(view="windows")
+    predictor = WindowPredictor(forward, preprocessing, Classes.named(["a", "b", "c"]), 2.0, options, progress=False)
+
+    def read(path: Path) -> None:
+        look_through(path)
+        try:
+            areas = predictor.predict(path, path.name, folder / "predicted" / path.stem)
+        except SmirError as error:  # then it would not have been skipped
+            raise AssertionError(f"looked through, and yet refused: {error}") from error
+        (labels,) = (file for file in (folder / "predicted").glob("*.*") if ".preview" not in file.name)
+        with rasterio.open(labels) as file:
+            counts = np.bincount(file.read(1).ravel(), minlength=256)
+        assert counts[:3].tolist() == areas.pixels.tolist()
+        assert (counts[255], counts.sum()) == (areas.void, areas.void + areas.pixels.sum())
+        shutil.rmtree(folder / "predicted")
+
+    return Kind(".tif", [*(_saved(*save) for save in pictures), *maps, *maps], read)
+
+
+def _geotiff(image: np.ndarray, **profile: Any) -> bytes:
+    """A GeoTIFF of bands (H, W, C), in UTM unless it is said otherwise."""
+    height, width, count = image.shape
+    profile = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5.7e6, 0.05, 0.05), **profile}
+    shape = {"height": height, "width": width, "count": count, "dtype": "uint8"}
+    with rasterio.MemoryFile() as memory:
+        with memory.open(driver="GTiff", **shape, **profile) as file:
+            file.write(np.moveaxis(image, -1, 0))
+        return memory.read()
+
+
+def _saved(image: Image.Image, form: str, options: dict[str, object]) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=form, **options)
+    return buffer.getvalue()
+
+
+def lists(folder: Path) -> Kind:
+    """List files over a folder of images, with entries that would like to lead out of it."""
+    root = folder / "listed"
+    for kind in ("images", "masks"):
+        (root / kind).mkdir(parents=True)
+        for number in range(8):
+            (root / kind / f"rübe {number}.png").touch()
+    (folder / "outside.png").touch()
+    good = [f"rübe {number}" for number in range(6)]
+    evil = ["../outside", str(folder / "outside.png"), "images/../../outside", "rübe 1\0", "", "a" * 5000]
+    texts = ["\n".join(good), "\r\n".join(good) + "\r\n", "\ufeff" + "\n".join(good), "\n".join(good[:2] + evil)]
+    texts += ["\n".join([*good, entry]) for entry in evil]
+
+    def read(path: Path) -> None:
+        splits = dict.fromkeys(("train", "val", "test"), str(path))
+        data = Folder(root, "images", labels="masks", classes=["a", "b"], split_files=splits)
+        used = data.images("train")
+        assert len(used) == len(read_list(path))
+        assert all(used.path(place).resolve().parent == (root / "images").resolve() for place in range(len(used)))
+
+    return Kind(".txt", [text.encode() for text in texts], read)
+
+
+def checkpoints(folder: Path) -> Kind:
+    """Weights as smir, torch and older versions of it write them."""
+    network = UNetStride4(3, "tu-mobilenetv3_small_050", (8, 8, 8))
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    record = {
+        "format": 1,
+        "task": "pretrain",
+        "network": network.spec,
+        "out_channels": 3,
+        "preprocessing": {"mean": [0.5] * 3, "std": [0.2] * 3, "view_size": 256, "num_patches": 512},
+        "origin": {"experiment": "x", "seed": 0, "image_visits": 12},
+    }
+    small = {"encoder.conv1.weight": torch.ones(2, 2), "encoder.model.conv_stem.weight": torch.ones(16, 3, 3, 3)}
+    contents = [{"state_dict": state, "smir": record, "epoch": 3}, {"state_dict": small, "smir": record}, small]
+    seeds = []
+    for content, zipped in [(content, True) for content in contents] + [(contents[1], False)]:
+        buffer = io.BytesIO()
+        torch.save(content, buffer, _use_new_zipfile_serialization=zipped)
+        seeds.append(buffer.getvalue())
+    seeds += seeds[1:] * 3  # the smallest shows most of the formats
+    before = copy.deepcopy(network.state_dict())
+    module = ReconstructionModule(network=lambda channels: network)
+
+    def read(path: Path) -> None:
+        network.load_state_dict(before)
+        report = load_pretrained(network, path)
+        assert report.loaded
+        assert len(report.loaded) + len(report.missing) + len(report.mismatched) == len(before)
+        module.weights = path
+        assert weights_fingerprint(module)["kind"] == "file"
+        assert checked(path, module)["smir"]["task"] == "pretrain"
+        ReconstructionModule.from_checkpoint(path)
+
+    return Kind(".ckpt", seeds, read)
+
+
+def masks(folder: Path) -> Kind:
+    """Mask and score files of a run."""
+    grids = [PatchGrid(256, 256), PatchGrid(256, 341), PatchGrid(384, 256)]
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.rand(len(grid), generator=generator) for grid in grids]
+    save_masks(folder / "masks.npz", MaskTable.pack([2, 5, 9], grids, [scores > 0.5 for scores in drawn], 512))
+    save_scores(folder / "scores.npz", [2, 5, 9], drawn)
+
+    def read(path: Path) -> None:
+        if b"values.npy" in path.read_bytes():
+            load_arrays(path, ("index", "length", "values"))
+            return
+        table = load_masks(path)
+        for index in table.indices.tolist():
+            grid, mask = table.packed(index).unpack()
+            assert len(grid) == len(mask)
+
+    return Kind(".npz", [(folder / f"{name}.npz").read_bytes() for name in ("masks", "scores")], read)
+
+
+def configs(folder: Path) -> Kind:
+    """Config files."""
+    seeds = [
+        "model: {class_path: SegmentationModule, init_args: {lr: 1e-3}}\ntrainer: {callbacks+: [torch.nn.Module]}\n",
+        "a: &a [1, 2]\nb: [*a, *a]\nc: {<<: {x: '{class_path: torch.nn.Module}'}}\nd: !!binary aGFsbG8=\n",
+        "model: {class_path: evil.Module}\n",
+    ]
+    return Kind(".yaml", [seed.encode() for seed in seeds], lambda path: scan_file(path, PACKAGES))
+
+
+_LABELS = {f"{number}": blocks(f"{number}", (0, 1, 2)) for number in range(2)}
+
+
+def _draw(path: Path) -> None:
+    found = read_labels(path)
+    assert isinstance(found, Annotations)
+    table = of_categories(None, found.declared, found.used(), str(path))
+    for annotated in found.images:
+        if annotated.size in (SIZE, None):  # of another one the images would not be
+            assert draw(annotated, SIZE, table).shape == SIZE
+
+
+def annotations(folder: Path) -> Kind:
+    """Shapes of COCO and Labelme."""
+    writers = (exports.coco_polygons, exports.coco_runs, exports.coco_text, exports.labelme)
+    return Kind(".json", [seed for writer in writers for seed in _exported(folder, writer, "json")], _draw)
+
+
+def cvat(folder: Path) -> Kind:
+    """Shapes of CVAT."""
+    return Kind(".xml", list(_exported(folder, exports.cvat, "xml")), _draw)
+
+
+def _exported(folder: Path, write: Callable[[Path, dict[str, np.ndarray]], None], suffix: str) -> Iterator[bytes]:
+    target = folder / write.__name__
+    write(target, _LABELS)
+    for path in sorted(target.rglob(f"*.{suffix}")):
+        yield path.read_bytes()
+
+
+def records(folder: Path) -> Kind:
+    """The record of a run."""
+    record = {"format": 1, "experiment": "a", "seed": 0, "recipe_hash": "x", "hash": "y", "recipe": {}, "inputs": {}}
+
+    def read(path: Path) -> None:
+        path.replace(folder / "run.json")
+        path.touch()
+        found = read_record(folder)
+        assert found is not None
+        assert {"hash", "recipe_hash"} <= found.keys()
+
+    return Kind(".json", [json.dumps(record).encode()], read)
+
+
+KINDS = {
+    "image": (images, 0.2),
+    "window": (windows, 0.1),
+    "label": (labels, 0.1),
+    "annotation": (annotations, 0.12),
+    "cvat": (cvat, 0.03),
+    "list": (lists, 0.12),
+    "checkpoint": (checkpoints, 0.18),
+    "masks": (masks, 0.1),
+    "config": (configs, 0.03),
+    "record": (records, 0.02),
+}
+"""Every kind, with its share of the cases."""
+
+
+def outcome(kind: Kind, path: Path) -> str:
+    """Reads a file: `read`, `refused`, or what went wrong."""
+    faulthandler.dump_traceback_later(HARD_LIMIT, exit=True, file=sys.__stdout__)
+    size, started = path.stat().st_size, time.perf_counter()
+    try:
+        kind.read(path)
+        result = "read"
+    except SmirError as error:
+        named = path.name in str(error) or str(path.parent / "run.json") in str(error)
+        result = "refused" if named else f"an error that names no file: {error}"
+    except Exception as error:
+        result = f"{type(error).__name__} at {traceback.extract_tb(error.__traceback__)[-1]}: {error}"
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    took = time.perf_counter() - started
+    return f"{took:.1f} s for a file of {size} bytes" if took > TIME_LIMIT else result
+
+
+def fuzz(cases: int, seed: int, keep: Path) -> Iterator[tuple[str, str]]:
+    """Yields kind and outcome of every case; keeps the files of those that failed."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for title, (make, share) in KINDS.items():
+            chance = random.Random(f"{seed} {title}")
+            kind = make(folder)
+            for number, seed_file in enumerate(dict.fromkeys(kind.seeds)):
+                good = folder / f"good-{title}-{number}{kind.suffix}"
+                good.write_bytes(seed_file)
+                outcome(kind, good)  # caches are filled, before time and memory are measured
+            for number in range(round(cases * share)):
+                path = folder / f"{title}-{number}{kind.suffix}"
+                path.write_bytes(damage(chance.choice(kind.seeds), chance, kind.seeds))
+                content = path.read_bytes()
+                result = outcome(kind, path)
+                if result not in ("read", "refused"):
+                    keep.mkdir(parents=True, exist_ok=True)
+                    (keep / path.name).write_bytes(content)
+                path.unlink(missing_ok=True)
+                yield title, result
+
+
+def table(results: list[tuple[str, str]]) -> str:
+    """The outcomes by kind, and every failure once."""
+    counts = Counter((kind, result if result in ("read", "refused") else "failed") for kind, result in results)
+    rows = [
+        f"| {'kind':<10} |  cases |   read | refused | failed |",
+        f"|{'-' * 12}|{'-:|'.join(['-' * 7, '-' * 7, '-' * 8, '-' * 7, ''])}",
+    ]
+    for kind in KINDS:
+        read, refused, failed = (counts[kind, result] for result in ("read", "refused", "failed"))
+        rows.append(f"| {kind:<10} | {read + refused + failed:6,} | {read:6,} | {refused:7,} | {failed:6,} |")
+    bad = Counter(f"{kind}: {result}" for kind, result in results if result not in ("read", "refused"))
+    return "\n".join([*rows, *(f"{count} x {text}" for text, count in bad.most_common(40))])
+
+
+def main() -> None:
+    """Runs so many cases and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--cases", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"), help="folder for the files that failed")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stderr__.fileno())  # libtiff writes there what it thinks of a file
+    started = time.perf_counter()
+    results = list(fuzz(options.cases, options.seed, options.keep))
+    print(table(results))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    print(f"seed {options.seed}, {time.perf_counter() - started:.0f} s, peak memory {peak:.1f} GiB")
+    sys.exit(any(result not in ("read", "refused") for _, result in results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What a training says while it runs: epoch, stage, time left, and where it is kept."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+from words import selective_words
+
+from smir import terminal
+from smir.terminal import Pulse
+from smir.training import progress_bar as run_progress
+from smir.training.progress_bar import Pace, duration
+from smir.training.run_record import RunRecord
+
+
+def loud(field, *more):
+    return [word for word in selective_words(field, *more) if "enable_progress_bar" not in word]
+
+
+def test_the_bar_tells_epoch_stage_and_time_left(smir, field, capsys, monkeypatch):
+    clock = iter(range(0, 60 * 60, 60))  # one epoch a minute
+    monkeypatch.setattr(run_progress, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    smir(*loud(field))
+    told = dict.fromkeys(re.findall(r"Epoch \d[^:]*", capsys.readouterr().out))
+    assert list(told) == [
+        "Epoch 1/4, stage 1 of 2",
+        "Epoch 2/4, stage 1 of 2, 3 min left",
+        "Epoch 3/4, stage 2 of 2, 2 min left",
+        "Epoch 4/4, stage 2 of 2, 1 min left",
+    ]
+
+
+def test_the_bar_moves_now_and_then_and_at_the_end(monkeypatch):
+    clock = iter([0.0, 4.0, 10.0, 12.0, 21.0])
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    pulse = Pulse(10)
+    assert [pulse.due() for _ in range(4)] == [False, True, False, True]
+
+
+def test_a_log_has_no_line_for_every_batch(smir, field, capsys):
+    smir(*loud(field, "--data.batch_size=1"))
+    batches = re.findall(r"Epoch 1/4[^\r\n]*?(\d+)/(\d+) \[", capsys.readouterr().out)
+    assert len({total for _, total in batches}) == 1
+    assert int(batches[0][1]) == 5
+    assert {now for now, _ in batches} <= {"0", batches[0][1]}  # an epoch of the test takes no ten seconds
+
+
+def test_a_users_own_bar_stays(smir, field, capsys):
+    smir(*loud(field, "--trainer.callbacks+=TQDMProgressBar", "--trainer.fast_dev_run=true"))
+    assert "Epoch 1/" not in capsys.readouterr().out
+
+
+def test_the_start_names_the_folder_and_a_resume_the_epoch(smir, field, caplog, monkeypatch):
+    def die(self, trainer, pl_module):
+        if trainer.current_epoch == 3:
+            raise KeyError
+
+    with caplog.at_level("INFO"), monkeypatch.context() as patch:
+        patch.setattr(RunRecord, "on_train_epoch_start", die)
+        patch.setattr(RunRecord, "on_train_epoch_end", lambda *args: None)
+        with pytest.raises(KeyError):
+            smir(*selective_words(field))
+    assert "This run is kept in runs/demo/selective/seed0." in caplog.messages
+    assert "Stage 2 of 2 begins (stage 1 in files and metrics, which count from 0): " in caplog.text
+    with caplog.at_level("INFO"):
+        smir(*selective_words(field))
+    assert "Resuming runs/demo/selective/seed0 from epoch 4 of 4 (last.ckpt)." in caplog.messages
+
+
+def test_scoring_counts_where_it_comes(monkeypatch):
+    clock = iter([0.0, 10.0, 20.0, 130.0])  # two epochs of 10 s, then one of 10 s with 100 s of scoring
+    monkeypatch.setattr(run_progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    pace = Pace()
+    for ends_stage in (False, False, True, False):
+        pace.begin(ends_stage)
+    assert pace.left(6, scorings=1) == 5 * 10 + 110
+    assert Pace().left(6, scorings=1) is None
+
+
+def test_durations():
+    said = [duration(seconds) for seconds in (20, 90, 3570, 3600, 12000, 172800 + 5 * 3600)]
+    assert said == ["under 1 min", "2 min", "1 h 0 min", "1 h 0 min", "3 h 20 min", "2 days 5 h"]
