@@ -22,7 +22,7 @@ BATCH_SIZES = {"pascal_voc": 128, "cityscapes": 128, "nassar": 256, "sugar_beets
 ABLATIONS = sorted(path.stem for path in (EXPERIMENTS / "ablations").glob("*.yaml"))
 BUDGETS = [name for name in ABLATIONS if name.startswith("labels-")]
 CHANGES = {
-    "local-loss": {"model.loss": "smir.method.losses.LocalReconstructionLoss"},
+    "local-loss": {"model.loss": "smir.method.LocalReconstructionLoss"},
     "masked-patches-only": {"score_patches": "masked"},
     "patches-128": {"data.num_patches": 128},
     "patches-1024": {"data.num_patches": 1024},
@@ -33,11 +33,11 @@ CHANGES = {
     "stages-20": {"num_stages": 20, "max_epochs": 20000},
     "mask-ratio-25": {"data.mask": 0.25, "policy": 0.25, "scoring_mask": 0.25},
     "mask-ratio-75": {"data.mask": 0.75, "policy": 0.75, "scoring_mask": 0.75},
-    "policy-mixed": {"policy.class_path": "smir.method.masking.MixedMask", "policy.hardest": 0.5},
-    "policy-ramp": {"policy.class_path": "smir.method.masking.RampMask", "policy.last": 9},
-    "policy-proportional": {"policy.class_path": "smir.method.masking.ProportionalMask"},
+    "policy-mixed": {"policy.class_path": "smir.method.MixedMask", "policy.hardest": 0.5},
+    "policy-ramp": {"policy.class_path": "smir.method.RampMask", "policy.last": 9},
+    "policy-proportional": {"policy.class_path": "smir.method.ProportionalMask"},
     "policy-blocks": {
-        "data.mask.class_path": "smir.method.masking.BlockMask",
+        "data.mask.class_path": "smir.method.BlockMask",
         "data.mask.smallest": 16,
         "data.mask.aspect": 0.3,
         "policy": None,
@@ -127,7 +127,7 @@ def test_pretraining_has_the_settings_of_the_paper(dataset, row):
     network = model.network.init_args
     assert (config.seed_everything, trainer.precision) == (3741, "32-true")
     assert (network.encoder, list(network.decoder_channels), network.dropout) == ("resnet34", [256, 128, 64], 0.2)
-    assert (model.lr, model.warmup_epochs, model.loss.class_path) == (3e-3, 10, "smir.method.losses.ReconstructionLoss")
+    assert (model.lr, model.warmup_epochs, model.loss.class_path) == (3e-3, 10, "smir.method.ReconstructionLoss")
     assert (data.task, data.crop_size, data.num_patches, data.mask.init_args.ratio) == ("pretrain", 256, 512, 0.5)
     assert (data.batch_size, data.protocol, data.label_budget) == (BATCH_SIZES[dataset], "paper", None)
     assert (data.mean, data.std) == ((0.4529, 0.4317, 0.3999), (0.444, 0.466, 0.489))
@@ -136,10 +136,10 @@ def test_pretraining_has_the_settings_of_the_paper(dataset, row):
         assert (trainer.max_epochs, trainer.callbacks) == (1000, None)
         return
     ((stages,), options) = trainer.callbacks, trainer.callbacks[0].init_args
-    assert stages.class_path == "smir.training.selective_masking.SelectiveMasking"
+    assert stages.class_path == "smir.training.SelectiveMasking"
     assert (trainer.max_epochs, options.num_stages, options.num_samples) == (10 * 1000, 10, 5)
     assert (options.scoring_mask.init_args.ratio, options.score_patches) == (0.5, "all")
-    policies = {"selective": "smir.method.masking.HardestMask", "random-fixed": "smir.method.masking.RandomMask"}
+    policies = {"selective": "smir.method.HardestMask", "random-fixed": "smir.method.RandomMask"}
     assert (options.policy and options.policy.class_path) == policies.get(row)
     assert options.policy is None or options.policy.init_args.ratio == 0.5
 

@@ -277,7 +277,7 @@ def test_an_interrupted_run_is_continued(tmp_path, fails, archives, root, monkey
 
 def test_a_killed_run_is_continued(tmp_path, archives, root):
     kill = (
-        "import os, sys; from pathlib import Path; from smir.prepare import unpack, sources\n"
+        "import os, sys; from pathlib import Path; from smir.prepare.published import unpack, sources\n"
         "unpack._move = lambda *_: os.kill(os.getpid(), 9)\n"
         "unpack.unpack_all(sources.PASCAL_VOC, Path(sys.argv[1]), Path(sys.argv[2]))"
     )
