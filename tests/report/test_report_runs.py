@@ -235,7 +235,7 @@ def test_stages_of_another_random_mask_are_no_control_but_a_variant_of_it(smir, 
 
     def blocks(variant):
         run = pretraining(tmp_path / "runs", "Nassar", "random-staged", variant=variant)
-        run.recipe["data"]["init_args"]["mask"]["class_path"] = "smir.method.BlockMask"
+        run.recipe["data"]["init_args"]["mask"]["class_path"] = "smir.masking.BlockMask"
         return run.write().weights()
 
     root = tmp_path / "runs"

@@ -38,14 +38,14 @@ MEAN, STD = [0.4529, 0.4317, 0.3999], [0.444, 0.466, 0.489]
 
 
 def mask(ratio=0.5, name="RandomMask"):
-    return {"class_path": f"smir.method.masking.{name}", "init_args": {"ratio": ratio}}
+    return {"class_path": f"smir.masking.{name}", "init_args": {"ratio": ratio}}
 
 
 def staged(masking, num_stages=10, policy="HardestMask"):
     policy = {"random-staged": None, "random-fixed": mask(), "selective": mask(name=policy)}[masking]
     arguments = {"num_stages": num_stages, "num_samples": 5, "policy": policy, "scoring_mask": mask()}
     return {
-        "class_path": "smir.training.SelectiveMasking",
+        "class_path": "smir.selective.SelectiveMasking",
         "init_args": {**arguments, "score_patches": "all"},
     }
 
@@ -54,15 +54,15 @@ def recipe(task, dataset, protocol="paper", label_budget=None, callbacks=(), max
     network = {"encoder": "resnet34", "decoder_channels": [256, 128, 64], "dropout": 0.2}
     preprocessing = {"mean": MEAN, "std": STD, "view_size": 256, "num_patches": 512}
     module = "segmentation.SegmentationModule" if task == "segment" else "reconstruction.ReconstructionModule"
-    own = {"classes": None} if task == "segment" else {"loss": {"class_path": "smir.method.ReconstructionLoss"}}
+    own = {"classes": None} if task == "segment" else {"loss": {"class_path": "smir.losses.ReconstructionLoss"}}
     part = {"Cityscapes": {"train_share": 0.8}, "Nassar": {"label_map": None}}.get(dataset, {})
     return {
         "model": {
             "class_path": f"smir.{module}",
             "init_args": {
                 **own,
-                "network": {"class_path": "smir.models.UNetStride4", "init_args": network},
-                "preprocessing": {"class_path": "smir.method.preprocessing.Preprocessing", "init_args": preprocessing},
+                "network": {"class_path": "smir.network.UNetStride4", "init_args": network},
+                "preprocessing": {"class_path": "smir.preprocessing.Preprocessing", "init_args": preprocessing},
                 "lr": 0.003,
                 "warmup_epochs": 10,
             },
