@@ -28,7 +28,7 @@ from smir.export.images import images_to_check
 from smir.export.onnx_file import exported_onnx, open_session, write_onnx
 from smir.export.program import export_program
 from smir.export.trained import read_source
-from smir.runs.run_folder import read_json
+from smir.files.json_record import read_json
 from smir.training.segmentation import SegmentationModule
 
 HERE = Path(__file__).parent

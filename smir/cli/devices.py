@@ -1,15 +1,14 @@
 """Devices for jobs that run beside each other on one machine: each claims free ones, the others wait."""
 
 import contextlib
-import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 from smir.errors import ConfigError
+from smir.files.locks import FileLock
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 POLL_SECONDS = 2.0
@@ -31,8 +30,6 @@ def visible_devices() -> list[str]:
 @contextlib.contextmanager
 def claim(devices: Sequence[str], count: int, folder: Path, on_wait: Callable[[], None]) -> Iterator[list[str]]:
     """Holds some of the devices while the block runs; waits until enough are free.
-
-    The locks are the kernel's: they go with the process, however that ends.
 
     Args:
         devices: Names to choose from.
@@ -58,30 +55,28 @@ def claim(devices: Sequence[str], count: int, folder: Path, on_wait: Callable[[]
     try:
         yield list(held)
     finally:
-        for file in held.values():
-            file.close()
+        for lock in held.values():
+            lock.release()
 
 
 def lock_folder() -> Path:
     """Folder of the device locks: one for all jobs of a user on this machine."""
-    return Path(tempfile.gettempdir()) / f"smir-devices-{os.getuid()}"
+    user = os.getuid() if hasattr(os, "getuid") else "user"  # Windows has a folder for temporary files for every user
+    return Path(tempfile.gettempdir()) / f"smir-devices-{user}"
 
 
-def _try(devices: Sequence[str], count: int, folder: Path) -> dict[str, IO[str]]:
+def _try(devices: Sequence[str], count: int, folder: Path) -> dict[str, FileLock]:
     """Locks so many free devices, or none, so that two jobs never wait for each other's."""
-    held: dict[str, IO[str]] = {}
+    held: dict[str, FileLock] = {}
     for name in devices:
         if len(held) == count:
             break
-        file: IO[str] = (folder / name.replace("/", "_")).open("a", encoding="utf-8")
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-        else:
-            held[name] = file
+        lock = FileLock(folder / name.replace("/", "_"))
+        if lock.acquire():
+            lock.sign()
+            held[name] = lock
     if len(held) == count:
         return held
-    for file in held.values():
-        file.close()
+    for lock in held.values():
+        lock.release()
     return {}

@@ -1,6 +1,5 @@
 """The last line of a command says the next one, ready to be run: from a folder of images to predictions and beyond."""
 
-import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ import yaml
 
 from smir.cli.trust import read_yaml
 from smir.errors import SmirError
+from smir.files.json_record import dict_or_empty, read_json
 from smir.report.few_images import care, rests_on
 
 _KEPT = (
@@ -155,10 +155,7 @@ def _images(data: dict[str, Any]) -> Path:
 
 def _prepared(data: dict[str, Any]) -> dict[str, Any]:
     """The record of `prepare folder`; empty where there is none that can be read."""
-    with suppress(OSError, ValueError):
-        record = json.loads((Path(data["init_args"]["root"]) / "prepared.json").read_text(encoding="utf-8"))
-        return record if isinstance(record, dict) else {}
-    return {}
+    return dict_or_empty(Path(data["init_args"]["root"]) / "prepared.json")
 
 
 def _made_of(images: Path) -> set[str]:
@@ -188,7 +185,7 @@ def figures(folder: Path) -> list[str]:
     """Figures of the test in a folder in one line; none where there is no test, or one of a pretraining."""
     if not (folder / "metrics.json").is_file():
         return []
-    test = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    test = read_json(folder / "metrics.json")
     if "classes" not in test:
         return []
     metrics, number = test["metrics"], test["images"]["number"]

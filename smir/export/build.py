@@ -17,6 +17,7 @@ from smir.export.agreement import compare, padded_shape, share_of_equal_labels
 from smir.export.card import ExportedFile
 from smir.export.program import Size, export_program
 from smir.export.trained import Source
+from smir.files.atomic import write_atomically
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork
 from smir.training.segmentation import SegmentationModule
@@ -59,7 +60,7 @@ class Export:
         for file in files:
             if file.script:
                 shutil.copyfile(Path(scripts.__file__).with_name(file.script), self.folder / file.script)
-        (self.folder / card.NAME).write_text(card.card(self.source, files), encoding="utf-8")
+        write_atomically(self.folder / card.NAME, card.card(self.source, files))
         return files
 
     @functools.cached_property

@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 
 from smir.errors import CheckpointError
 from smir.export.agreement import Exported
+from smir.files.atomic import write_atomically
 from smir.terminal import quiet
 
 NAME, SCRIPT = "model.onnx", "run_onnx.py"
@@ -42,9 +43,10 @@ def write_onnx(folder: Path, program: ExportedProgram, settings: str) -> Path:
         _name_dimensions(model)
         onnx.helper.set_model_props(model, {"smir": settings})
         onnx.checker.check_model(model)
-        path.write_bytes(model.SerializeToString())
+        content = model.SerializeToString()
     except Exception as error:  # the converter has an error of its own for each of its steps
         raise CheckpointError(f"The network cannot be converted to ONNX: {str(error)[:300]}") from error
+    write_atomically(path, content)
     return path
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
+from smir.files.atomic import write_atomically
 from smir.models.networks import Network, SmpNetwork
 
 NAME, CONFIG, SCRIPT = "model.safetensors", "config.json", "run_smp.py"
@@ -37,7 +38,7 @@ def write_weights(folder: Path, network: Network, settings: str) -> Path:
     if isinstance(network, SmpNetwork):
         model = network.model
         config = {**network.model.config, "_model_class": type(network.model).__name__}
-        (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_atomically(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
     save_tensors(folder / NAME, model.state_dict(), settings)
     if isinstance(network, SmpNetwork):
         with contextlib.redirect_stdout(io.StringIO()):  # the hub's client prints where it reads from
@@ -53,4 +54,5 @@ def write_weights(folder: Path, network: Network, settings: str) -> Path:
 def save_tensors(path: Path, tensors: dict[str, Tensor], settings: str) -> None:
     """Writes tensors as safetensors, with the settings as metadata under the name `smir`."""
     plain = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-    path.write_bytes(save(plain, metadata={"format": "pt", "smir": settings}))  # `save_file` hides it from other users
+    # `save_file` hides it from other users.
+    write_atomically(path, save(plain, metadata={"format": "pt", "smir": settings}))

@@ -8,9 +8,10 @@ from typing import Any
 
 from smir import __version__
 from smir.data.reading.choice import MUCH_LARGER
+from smir.files.json_record import read_json
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.weight_files import read_checkpoint
-from smir.runs.run_folder import file_digest, read_json, run_of_checkpoint
+from smir.runs.run_folder import file_digest, run_of_checkpoint
 from smir.training.reconstruction import ReconstructionModule
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule

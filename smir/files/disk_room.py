@@ -1,20 +1,20 @@
 """Room on disk for caches: one limit for all that lie in a folder, whoever writes to them."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import get_worker_info
 
 from smir.errors import ConfigError
+from smir.files.atomic import unfinished
+from smir.files.locks import FileLock
 
 _HELD, _USED = "held", "used"
 _DIGITS = 20
@@ -37,11 +37,7 @@ class Room:
     def __init__(self, root: Path, name: str, limit: int) -> None:
         self.root, self.folder, self.limit = root, root / name, limit
         self._full = False
-        self._lock: IO[str] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A loader worker writes to the room, but the process that started it holds it."""
-        return self.__dict__ | {"_lock": None}
+        self.lock = FileLock(self.folder / _HELD)
 
     def hold(self) -> None:
         """Keeps other processes from clearing this cache while this one lives, and counts what is there.
@@ -49,14 +45,13 @@ class Room:
         Raises:
             ConfigError: If nothing can be written there.
         """
-        if self._lock is not None:
+        if self.lock.held:
             return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with self._counter() as counter:  # while we have it, nobody clears this cache
                 self.folder.mkdir(exist_ok=True)
-                self._lock = (self.folder / _HELD).open("a", encoding="utf-8")
-                fcntl.flock(self._lock, fcntl.LOCK_SH)
+                self.lock.acquire(shared=True, wait=True)
                 os.utime(self.folder / _HELD)
                 _write(counter, sum(_size(folder) for folder in self._caches()))
         except OSError as error:
@@ -69,16 +64,13 @@ class Room:
         """Keeps a file of this cache, if there is room for it."""
         if self._full:
             return
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
         try:
             if not self._take(words.nbytes - (file.stat().st_size if file.exists() else 0)):
                 self._stop(f"data.cache_gb = {self.limit / 1e9:g} is used up")
                 return
-            file.parent.mkdir(parents=True, exist_ok=True)
-            words.tofile(temporary)
-            temporary.replace(file)
+            with unfinished(file, sync=False) as temporary:
+                words.tofile(temporary)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             self._stop(str(error))
 
     def _stop(self, reason: str) -> None:
@@ -107,32 +99,33 @@ class Room:
         for folder in sorted(others, key=lambda folder: (folder / _HELD).stat().st_mtime):
             if needed <= 0:
                 return
-            with (folder / _HELD).open("a", encoding="utf-8") as lock, contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = FileLock(folder / _HELD)
+            if lock.acquire():
                 needed -= _size(folder)
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=os.name == "nt")  # Windows keeps the lock file, which is open
+                lock.release()
 
     def _caches(self) -> list[Path]:
         return [path.parent for path in self.root.glob(f"*/{_HELD}")]
 
     @contextlib.contextmanager
-    def _counter(self) -> Iterator[int]:
-        """The file with the bytes used, locked: its descriptor."""
-        counter = os.open(self.root / _USED, os.O_RDWR | os.O_CREAT, 0o644)
+    def _counter(self) -> Iterator[FileLock]:
+        """The file with the bytes used, locked."""
+        counter = FileLock(self.root / _USED)
+        counter.acquire(wait=True)
         try:
-            fcntl.flock(counter, fcntl.LOCK_EX)
             yield counter
         finally:
-            os.close(counter)
+            counter.release()
 
 
-def _read(counter: int) -> int:
-    text = os.pread(counter, _DIGITS, 0)
+def _read(counter: FileLock) -> int:
+    text = counter.read()
     return int(text) if text.isdigit() else 0
 
 
-def _write(counter: int, used: int) -> None:
-    os.pwrite(counter, b"%0*d" % (_DIGITS, used), 0)
+def _write(counter: FileLock, used: int) -> None:
+    counter.write(f"{used:0{_DIGITS}d}")  # all of one length, so that a kill leaves a number
 
 
 def _size(folder: Path) -> int:

@@ -2,12 +2,34 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from smir.files.atomic import replacing
+from smir.errors import DataError
+from smir.files.atomic import replacing, write_atomically
 
 
-def write_image(path: Path, image: Image.Image) -> None:
-    """Writes a PNG so that a kill leaves no part of it."""
-    with replacing(path) as file:
-        image.save(file, format="PNG")
+def write_png(path: Path, picture: NDArray[np.uint8] | Image.Image, sync: bool = True) -> None:
+    """Writes a PNG.
+
+    Args:
+        path: The file.
+        picture: (H, W, 3) uint8 RGB, (H, W) uint8 as mode L, or what Pillow can write.
+        sync: See `unfinished`.
+
+    Raises:
+        RunError: If it cannot be written, as on a full disk.
+        DataError: If it cannot be encoded.
+    """
+    if isinstance(picture, Image.Image):
+        with replacing(path, sync=sync) as file:
+            picture.save(file, format="PNG")
+        return
+    ordered = np.ascontiguousarray(picture[..., ::-1]) if picture.ndim == 3 else picture
+    # Level 1 is an eighth larger than level 9 and eight times as fast.
+    done, encoded = cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise DataError(f"OpenCV could not encode an image of shape {picture.shape} as {path.resolve()}.")
+    write_atomically(path, encoded.tobytes(), sync)

@@ -67,7 +67,7 @@ class Written:
     def table(self, name: str, rows: Iterable[Sequence[object]]) -> None:
         """Writes a CSV file."""
         self.own.begin(self.names)
-        write_atomically(self.out / name, _printable(csv_text(rows)).decode())
+        write_atomically(self.out / name, _printable(csv_text(rows)))
 
     def page(self, title: str, checkpoint: Path, walk: Walk, sections: Iterator[tuple[str, str]]) -> Path:
         """Writes the page, and deletes what an earlier inspection has written and this one has not.
@@ -85,7 +85,7 @@ class Written:
         summary = escaped(f"{checkpoint} on {len(walk.source) - len(walk.skipped):,} images: {walk.source.title}")
         body = left_out(walk.skipped) + "\n".join(bodies)
         text = frame(f"smir: {title}", summary, "".join(links), body, style=STYLE, script=SCRIPT)
-        write_atomically(self.out / PAGE, _printable(text).decode())
+        write_atomically(self.out / PAGE, _printable(text))
         self.own.finish(self.names)
         return self.out / PAGE
 

@@ -1,11 +1,11 @@
 """A folder that a command writes to again and again: it knows which files are its own."""
 
-import json
 import re
 from collections.abc import Collection
 from pathlib import Path
 
-from smir.files.atomic import write_atomically
+from smir.errors import RunError
+from smir.files.json_record import read_json, write_json
 
 _OWN = re.compile(r"((tables|figures)/)?\w[\w.-]*")
 
@@ -24,8 +24,8 @@ class OwnFiles:
     def earlier(self) -> set[str]:
         """Names of the files that an earlier call has written, relative to the folder."""
         try:
-            names = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            names = read_json(self.record)
+        except RunError:
             return set()
         named = names if isinstance(names, list) else []
         return {name for name in named if isinstance(name, str) and _OWN.fullmatch(name)}
@@ -42,4 +42,4 @@ class OwnFiles:
         self._write(names)
 
     def _write(self, names: Collection[str]) -> None:
-        write_atomically(self.record, json.dumps(sorted(names), indent=1) + "\n")
+        write_json(self.record, sorted(names))

@@ -5,14 +5,13 @@ import glob
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
-from PIL import Image
 
 from smir.classes import Classes
 from smir.data.predict_options import PredictOptions
 from smir.data.reading.opening import has_rasterio, open_source
 from smir.data.reading.raster import Source
 from smir.errors import ConfigError
-from smir.files.atomic import replacing
+from smir.files.pictures import write_png
 from smir.method.preprocessing import Preprocessing
 from smir.predict.areas import Areas
 from smir.predict.preview import Preview
@@ -80,8 +79,7 @@ class WindowPredictor:
                     product.write(tile, labels)
                 areas.add(labels, *(() if ground is None else ground.cells(tile.top, tile.left, labels.shape)))
                 preview.add(tile, labels)
-            with replacing(target.with_name(f"{target.name}.preview.png")) as file:
-                Image.fromarray(preview.picture(areas)).save(file, format="PNG")
+            write_png(target.with_name(f"{target.name}.preview.png"), preview.picture(areas))
         return areas
 
     def _products(self, stack: contextlib.ExitStack, source: Source, target: Path) -> list[Product]:

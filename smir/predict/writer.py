@@ -1,6 +1,5 @@
 """The callback that writes what `predict` is for: labels, probabilities, areas."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from smir.classes import UInt8
 from smir.data.reading.decode import read_image, read_label
 from smir.errors import DataError
 from smir.files.atomic import write_atomically
-from smir.files.pictures import write_image
+from smir.files.json_record import write_json
+from smir.files.pictures import write_png
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.predict.areas import HEADER, Areas, areas_csv, total
 from smir.predict.predictor import WindowPredictor, check_extras
@@ -64,7 +64,7 @@ class PredictionWriter(Callback):
                     )
         check_extras(pl_module.data.predict)
         if trainer.is_global_zero:
-            write_atomically(self.folder / RECORDS["predict"], json.dumps(self.source, indent=1) + "\n")
+            write_json(self.folder / RECORDS["predict"], self.source)
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
 
     def on_predict_batch_start(
@@ -110,7 +110,7 @@ class PredictionWriter(Callback):
                 product.write(tile, labels)
         image = Image.fromarray(labels)
         image.putpalette(module.classes.palette().tobytes())
-        write_image(target.with_name(f"{target.name}.png"), image)
+        write_png(target.with_name(f"{target.name}.png"), image)
         areas = Areas.none_yet(name, len(module.classes))
         areas.add(labels)
         return areas
@@ -141,7 +141,7 @@ class PredictionWriter(Callback):
         print(f"Predictions: {self.folder} (labels; {AREAS}; {RECORDS['predict']})")
         if whole:
             picture = sheet(self._overlays(pl_module, evenly(whole, _SHOWN)), _PER_ROW, entries(classes))
-            write_image(self.folder / PREVIEW, Image.fromarray(picture))
+            write_png(self.folder / PREVIEW, picture)
             of_all = f"{_SHOWN} of the {len(whole):,} photographs" if len(whole) > _SHOWN else "the photographs"
             print(f"Look at {self.folder / PREVIEW}: {of_all} with their labels over them.")
         if in_windows := [by_index[index].image for index in sorted(by_index.keys() - set(whole))]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from smir.errors import ConfigError, DataError, first_few
-from smir.prepare.records import close_record, has_record, open_record, write_png
+from smir.files.pictures import write_png
+from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.tile_source import line_of, open_source
 
 RECORD_NAME = "tiles.json"
@@ -177,7 +178,8 @@ def tile_image(
                         skipped += 1
                         continue
                     if name not in present:
-                        write_png(target / name, pixels[..., 0] if image.bands == 1 else pixels[..., :3])
+                        shown = pixels[..., 0] if image.bands == 1 else pixels[..., :3]
+                        write_png(target / name, shown, sync=False)
                     written += 1
                 progress.update(len(lefts))
     except pyvips.Error as error:

@@ -1,7 +1,6 @@
 """Every run below some folders: tested, pretrained, unfinished, or left out with the reason."""
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from smir.errors import RunError
+from smir.files.json_record import read_json
 from smir.report.stored import StoredRun
 from smir.runs.recipe import differences
 from smir.runs.run_folder import DONE, RECORD, read_record
@@ -75,10 +75,10 @@ def _run_folders(root: Path) -> Iterator[Path]:
 
 def _read(folder: Path) -> StoredRun:
     done, config, environment = folder / DONE, folder / "config.yaml", folder / "environment.json"
-    starts = _json(environment) if environment.is_file() else []
+    starts = read_json(environment) if environment.is_file() else []
     if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
         raise RunError(f"{environment} is damaged: it is no list of starts.")
-    summary = _json(done) if done.is_file() else None
+    summary = read_json(done) if done.is_file() else None
     try:
         run = StoredRun(folder, read_record(folder) or {}, _variant(config), starts, summary)
         run.check()
@@ -118,7 +118,7 @@ def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
     """Finds the test that rests on the run's best checkpoint and its own settings, or says why there is none."""
     objections = []
     for path in sorted(run.folder.glob("test*/metrics.json")):
-        content = _json(path)
+        content = read_json(path)
         try:
             objection = _objection(run, content)
             tested = dataclasses.replace(run, test=content["metrics"], tested_in=path.parent)
@@ -152,10 +152,3 @@ def _nothing(roots: Sequence[Path], tree: Tree) -> str:
         f"{where} holds {runs or 'no'} runs, and none that is finished and tested as a segmentation. Run "
         f"`python -m smir fit` with a SegmentationModule to its end. {' '.join(reasons)}"
     ).rstrip()
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error

@@ -1,6 +1,5 @@
 """The environment of a run: versions, commit, device and command of every start."""
 
-import json
 import platform
 import shlex
 import subprocess
@@ -12,8 +11,7 @@ from typing import Any
 
 import torch
 
-from smir.files.atomic import write_atomically
-from smir.runs.run_folder import read_json
+from smir.files.json_record import read_json, write_json
 
 PACKAGES = (
     "torch",
@@ -72,4 +70,4 @@ def save_environment(folder: Path) -> None:
     """Adds this start to `environment.json`, which keeps one entry per start of the run."""
     path = folder / "environment.json"
     starts = read_json(path) if path.is_file() else []
-    write_atomically(path, json.dumps([*starts, environment()], indent=1) + "\n")
+    write_json(path, [*starts, environment()])

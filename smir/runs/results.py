@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from smir.runs.run_folder import read_json
+from smir.files.json_record import read_json
 
 RECORDS = {"test": "metrics.json", "predict": "source.json"}
 """What says where the results in a folder come from."""

@@ -6,19 +6,15 @@ lists of files, the pretrained weights) counts by its content, not by its path.
 
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import hashlib
-import json
-import os
 import shutil
-import socket
-import sys
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from smir.errors import RunError, first_few
-from smir.files.atomic import remove_unfinished, write_atomically
+from smir.files.atomic import remove_unfinished
+from smir.files.json_record import read_dict, write_json
+from smir.files.locks import FileLock
 from smir.runs.recipe import differences, digest
 
 RECORD = "run.json"
@@ -31,6 +27,9 @@ FORMAT = 1
 _CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "recipe": dict, "inputs": dict}
 
 IfTaken = Literal["rename", "refuse"]
+
+_LOCKS: dict[Path, FileLock] = {}
+"""The run folders that this process holds."""
 
 
 def file_digest(path: Path) -> str:
@@ -90,7 +89,6 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: IO[str] | None = None
 
     @property
     def done(self) -> bool:
@@ -109,45 +107,35 @@ class Run:
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Marks the run as done; written last."""
-        write_atomically(self.path / DONE, json.dumps(summary, indent=1) + "\n")
+        write_json(self.path / DONE, summary)
 
     def lock(self) -> None:
         """Holds the folder until this process ends.
 
-        The lock is the kernel's: it goes with the process, however that ends, and loader workers do not inherit it.
+        A process that has held it since a command that failed may hold it again.
 
         Raises:
             RunError: If another process holds it, with what that process says of itself.
         """
+        self.unlock()
+        lock = FileLock(self.path / "lock")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / "lock").open("a+", encoding="utf-8")
+            free = lock.acquire()
         except OSError as error:
             raise RunError(f"The run folder {self.path.absolute()} cannot be written to: {error.strerror}.") from error
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise RunError(f"{file.name} cannot be locked: {error}. Does the file system know locks?") from error
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            file.close()
+        if not free:
             raise RunError(
-                f"The run {self.path.absolute()} is in use by another process: {holder}. Wait for it, stop it, or "
-                "give this run another name (--run.experiment) or seed."
-            ) from None
-        self._lock = file
-        with contextlib.suppress(OSError):  # on a full disk the lock holds, but cannot say whose it is
-            file.seek(0)
-            file.truncate()
-            file.write(f"pid {os.getpid()} on {socket.gethostname()}: {' '.join(sys.argv)}\n")
-            file.flush()
+                f"The run {self.path.absolute()} is in use by another process: {lock.holder()}. Wait for it, stop it, "
+                "or give this run another name (--run.experiment) or seed."
+            )
+        lock.sign()
+        _LOCKS[self.path.absolute()] = lock
 
     def unlock(self) -> None:
         """Lets the folder go."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        if (lock := _LOCKS.pop(self.path.absolute(), None)) is not None:
+            lock.release()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
@@ -156,33 +144,14 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises:
         RunError: If it is damaged or of another format.
     """
-    try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    record = read_dict(folder / RECORD, f"Move the folder {folder} away to begin anew.")
+    if record is None:
         return None
-    except (ValueError, RecursionError) as error:
-        raise RunError(
-            f"{folder / RECORD} is damaged: {error}. Move the folder {folder} away to begin anew."
-        ) from error
-    if not isinstance(record, dict):
-        raise RunError(f"{folder / RECORD} is damaged: it holds no record. Move the folder {folder} away.")
     if record.get("format") != FORMAT:
         raise RunError(f"{folder / RECORD} has format {record.get('format')}; this version of smir reads {FORMAT}.")
     if wrong := [key for key, kind in _CONTENT.items() if not isinstance(record.get(key), kind)]:
         raise RunError(f"{folder / RECORD} is damaged: it lacks {', '.join(wrong)}. Move the folder {folder} away.")
     return record
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file of a run.
-
-    Raises:
-        RunError: If it is damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{path} cannot be read: {error}. Move it away.") from error
 
 
 def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Run:
@@ -221,7 +190,7 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
             for name in ("config.yaml", "environment.json", "metrics.csv"):
                 (path / name).unlink(missing_ok=True)
         if other or read_record(path) is None:
-            write_atomically(path / RECORD, json.dumps(identity.record(), indent=1) + "\n")
+            write_json(path / RECORD, identity.record())
         return run
     raise RunError(f"{plain} and its neighbour with {identity.hash} hold other recipes; move them away.")
 

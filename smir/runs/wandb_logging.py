@@ -6,7 +6,6 @@ of their start. `wandb.json` in the run folder has the id and that command.
 
 import contextlib
 import dataclasses
-import json
 import os
 import shlex
 import shutil
@@ -22,7 +21,7 @@ from lightning.pytorch.loggers.wandb import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from smir.errors import ConfigError, RunError
-from smir.files.atomic import write_atomically
+from smir.files.json_record import read_dict, write_json
 from smir.runs.launch import global_rank
 from smir.runs.signals import Stopped
 from smir.runs.wandb_options import WandbOptions, sweep_run
@@ -186,12 +185,9 @@ def _record(job: Job) -> dict[str, Any]:
         RunError: If it is damaged or of another format.
     """
     path = job.folder / RECORD
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    record = read_dict(path, "Delete it to log under a new W&B run id.")
+    if record is None:
         return {}
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} is damaged: {error}. Delete it to log under a new W&B run id.") from error
     if record.get("format") != FORMAT:
         raise RunError(f"{path} has format {record.get('format')}; this version of smir reads {FORMAT}.")
     return record if record["hash"] == job.hash else {}
@@ -204,6 +200,6 @@ def _save_record(mode: str, job: Job, run_id: str, project: str) -> None:
             shutil.rmtree(segment)
     command = f"wandb sync {shlex.quote(str(segments))}/offline-run-*-{run_id}"
     record = {"format": FORMAT, "id": run_id, "project": project, "hash": job.hash, "sync": command}
-    write_atomically(job.folder / RECORD, json.dumps(record, indent=1) + "\n")
+    write_json(job.folder / RECORD, record)
     if mode == "offline":
         rank_zero_info(f"W&B is offline. This uploads the run, all its segments in order: {command}")

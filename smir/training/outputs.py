@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from smir.files.atomic import write_atomically
+from smir.files.json_record import write_json
 from smir.method.masking import HardestMask
 from smir.pages.panels import overlay_panel
 from smir.runs.results import RECORDS
@@ -102,7 +102,7 @@ class TestRecord(Callback):
             result["classes"] = list(pl_module.classes.names)
             for at, counts in pl_module.test_counts.items():
                 write_atomically(self.folder / f"confusion-{at}.csv", _table(result["classes"], counts))
-        write_atomically(self.folder / RECORDS["test"], json.dumps(result, indent=1) + "\n")
+        write_json(self.folder / RECORDS["test"], result)
 
 
 def _table(names: list[str], counts: Tensor) -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from PIL import Image
 from torch import Tensor
 
 from smir.classes import UInt8
 from smir.files.atomic import write_atomically
-from smir.files.pictures import write_image
+from smir.files.json_record import write_json
+from smir.files.pictures import write_png
 
 
 class RunRecord(Callback):
@@ -91,7 +90,7 @@ def save_picture(trainer: Trainer, name: str, picture: UInt8) -> None:
 
 def save_picture_as(trainer: Trainer, path: Path, picture: UInt8) -> None:
     """Writes a picture (H, W, 3) to a file, and to every logger that takes images."""
-    write_image(path, Image.fromarray(picture))
+    write_png(path, picture)
     for logger in trainer.loggers:
         if hasattr(logger, "log_image"):
             name = f"{path.parent.name}/{path.stem}"
@@ -102,7 +101,7 @@ def save_image_list(folder: Path, names: Iterable[str]) -> None:
     """Writes once which image each index of the mask files is: a JSON list of relative paths."""
     path = folder / "images.json"
     if not path.exists():
-        write_atomically(path, json.dumps(list(names), indent=0) + "\n")
+        write_json(path, list(names))
 
 
 def plain(metrics: dict[str, Tensor]) -> dict[str, float | None]:

@@ -126,7 +126,7 @@ def test_the_limit_holds_over_all_caches_and_the_oldest_that_nobody_holds_makes_
     for cache in (held, old, older):
         write(cache)
     for seconds, cache in enumerate((old, older), start=1):
-        cache.room._lock.close()
+        cache.room.lock.release()
         os.utime(cache.room.folder / "held", (time.time() - 100 * seconds,) * 2)
     one = sum(path.stat().st_size for path in kept(held))
     new = cache_of(source, gigabytes=3.4 * one / 1e9, view=63)

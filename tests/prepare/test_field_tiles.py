@@ -127,11 +127,11 @@ def test_next_commands_predict_photographs_and_inspect_tiles(prepare, photos, tm
 def test_what_is_broken_off_is_completed(prepare, fails, tmp_path, monkeypatch):
     write, calls = tiling.write_png, []
 
-    def failing(path, image):
+    def failing(path, image, **how):
         calls.append(path)
         if len(calls) == 40:
             raise KeyboardInterrupt
-        write(path, image)
+        write(path, image, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(tiling, "write_png", failing)

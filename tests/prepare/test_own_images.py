@@ -602,7 +602,7 @@ def spoil(tmp_path, labels, how):
         ("text cut short", "its run lengths add up to 1056 of 3072 pixels"),
         ("text cut within", "its run lengths end in the middle of a number"),
         ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as it is shown"),
-        ("half a file", "instances_default.json cannot be read as JSON"),
+        ("half a file", "instances_default.json is damaged"),
         ("nothing common", "Labels look like: label_000.png, label_001.png, label_002.png and 5 more. Images in"),
         ("two formats", "holds labels in 2 formats: COCO JSON, Labelme JSON"),
         ("video", "Export the task again as 'CVAT for images 1.1'"),

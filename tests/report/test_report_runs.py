@@ -179,7 +179,7 @@ def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_
         ("run.json", '{"format": 1, "seed": 0, "recipe": {}}', "run.json is damaged"),
         ("run.json", '{"format": 2}', "run.json has format 2"),
         ("environment.json", "{}", "environment.json is damaged"),
-        ("environment.json", "[{", "environment.json cannot be read"),
+        ("environment.json", "[{", "environment.json is damaged"),
         ("config.yaml", "run: [", "config.yaml cannot be read"),
         ("config.yaml", "- 1", "config.yaml cannot be read"),
         ("DONE", "3", "run.json is damaged"),

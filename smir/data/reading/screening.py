@@ -5,20 +5,19 @@ nothing while training runs: all ranks and workers have the same, shorter list, 
 folder. A file that turns bad afterwards is an error.
 """
 
+import contextlib
 import dataclasses
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.data.reading.file_list import FileList
 from smir.data.reading.parallel import in_parallel
 from smir.errors import ConfigError, DataError, first_few, first_messages
-from smir.files.atomic import write_atomically
+from smir.files.json_record import dict_or_empty, write_json
 
 RECORD = "skipped.json"
 FORMAT = 1
@@ -103,19 +102,17 @@ class Screening:
             settings: Hash of all settings that decide whether an image can be used.
         """
         lists = {name: dataclasses.asdict(verdict) for name, verdict in self.verdicts.items()}
-        write_atomically(path, json.dumps({"format": FORMAT, "settings": settings, "lists": lists}, indent=1) + "\n")
+        write_json(path, {"format": FORMAT, "settings": settings, "lists": lists})
 
     def load(self, path: Path, settings: str) -> None:
         """Takes over the verdicts of a file of the same settings, so that nothing need be decoded again.
 
         A file that is missing, damaged or of another format tells nothing; then the images themselves do.
         """
-        try:
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record = dict_or_empty(path)
+        with contextlib.suppress(LookupError, TypeError, AttributeError):
             if (record["format"], record["settings"]) == (FORMAT, settings):
                 self._known += [Verdict(**verdict) for verdict in record["lists"].values()]
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return
 
 
 def unusable(title: str, images: FileList, look: Callable[[int], object]) -> dict[str, str]:

@@ -1,12 +1,11 @@
 """Tells by content what a file or folder of labels is, and reads it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from smir.data.reading.decode import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
+from smir.files.json_record import read_json
 from smir.prepare.labels.annotations import Annotations
 from smir.prepare.labels.coco import TITLE as COCO
 from smir.prepare.labels.coco import is_coco, read_coco
@@ -20,6 +19,8 @@ KNOWN = f"label images (PNG), {COCO}, {LABELME}, or {CVAT}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 _CVAT_MASKS = "SegmentationClass"
+_LARGEST = 1 << 32
+"""Bytes of the largest annotation file that is read: COCO holds a whole dataset in one."""
 
 
 def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations | MaskFiles:
@@ -113,14 +114,7 @@ def _read_annotations(path: Path, folder: Path) -> Annotations | None:
     """Reads an annotation file; None if it is of another format."""
     if path.suffix.lower() == ".xml":
         return read_cvat(path)
-    content = _json(path)
+    content = read_json(path, "Export it again.", DataError, largest=_LARGEST)
     if is_coco(content):
         return read_coco(path, content)
     return read_labelme(path, content, folder) if is_labelme(content) else None
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}. Export it again.") from error

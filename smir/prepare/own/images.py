@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ from smir.data.reading.decode import image_size, list_images
 from smir.data.reading.lists import stem
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
+from smir.files.json_record import read_json
 from smir.prepare.tiling import RECORD_NAME, tile_image
 from smir.terminal import progress
 
@@ -124,7 +124,7 @@ def cut_label_map(source: Path, target: Path, images: Path, tile: int) -> None:
 
 def recorded(tiles: Path) -> dict[str, Any]:
     """What `tile_image` recorded in a folder: `width` and `height` of its source, and its settings."""
-    grid: dict[str, Any] = json.loads((tiles / RECORD_NAME).read_text(encoding="utf-8"))
+    grid: dict[str, Any] = read_json(tiles / RECORD_NAME)
     return grid
 
 

@@ -10,12 +10,12 @@ import numpy.typing as npt
 from smir.classes import VOID, UInt8
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
+from smir.files.pictures import write_png
 from smir.prepare.labels.annotations import Annotated, Annotations, draw
 from smir.prepare.labels.classes import ClassTable, of_categories
 from smir.prepare.labels.mask_classes import of_masks
 from smir.prepare.labels.masks import MaskFiles
 from smir.prepare.labels.matching import ImageNames, told_apart
-from smir.prepare.records import write_png
 from smir.terminal import percent
 
 Sizes = Mapping[str, tuple[int, int]]
@@ -104,7 +104,7 @@ def _write(found: Mapping[str, str], make: Callable[[str, str], UInt8], target: 
     def write(image: str) -> npt.NDArray[np.int64]:
         label = make(image, found[image])
         wanted[image].parent.mkdir(parents=True, exist_ok=True)
-        write_png(wanted[image], label)
+        write_png(wanted[image], label, sync=False)
         return np.bincount(label.ravel(), minlength=256)
 
     return dict(zip(found, in_parallel(write, list(found), "Labels"), strict=True))

@@ -14,9 +14,9 @@ from smir.data.reading.choice import is_tiff
 from smir.data.reading.decode import read_label
 from smir.data.reading.raster import Bool
 from smir.errors import DataError
+from smir.files.pictures import write_png
 from smir.prepare.own.labels import FieldLabels
 from smir.prepare.own.tiles import Tiles
-from smir.prepare.records import write_png
 from smir.terminal import progress, quiet
 
 
@@ -44,7 +44,7 @@ def without_no_data(labels: FieldLabels, folder: Path, tiles: Tiles, sources: Pa
             path = folder / PurePosixPath(name).with_suffix(".png")
             label = np.where(valid, read_label(path), VOID).astype(np.uint8)
             pixels[name] = np.bincount(label.ravel(), minlength=256)
-            write_png(path, label)
+            write_png(path, label, sync=False)
     return dataclasses.replace(labels, pixels={name: count for name, count in pixels.items() if count[:VOID].any()})
 
 

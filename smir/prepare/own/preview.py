@@ -7,8 +7,8 @@ import numpy as np
 
 from smir.classes import VOID, Classes, UInt8
 from smir.data.reading.decode import read_image, read_label
+from smir.files.pictures import write_png
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
-from smir.prepare.records import write_png
 
 MOST = 6
 

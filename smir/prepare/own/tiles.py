@@ -12,9 +12,9 @@ from smir.data.reading.decode import read_label
 from smir.data.reading.lists import stem
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
+from smir.files.pictures import write_png
 from smir.prepare.own.images import TILE_PREFIX, link_images, recorded
 from smir.prepare.own.labels import FieldLabels, Sizes
-from smir.prepare.records import write_png
 from smir.prepare.tiling import names_of_tiles, tile_image
 
 
@@ -118,8 +118,7 @@ def cut_labels(labels: FieldLabels, folder: Path, tiles: Tiles) -> FieldLabels:
             count = np.bincount(part.ravel(), minlength=256)
             if count[:VOID].any():
                 path = folder / PurePosixPath(name).with_suffix(".png")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_png(path, part)
+                write_png(path, part, sync=False)
                 counts[name] = count
         whole.unlink()
         return counts

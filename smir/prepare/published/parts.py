@@ -1,13 +1,12 @@
 """What a published dataset is made of, and what of it is in place."""
 
-import json
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smir.errors import DataError
+from smir.files.json_record import dict_or_empty
 from smir.prepare.published.download import Download
 
 
@@ -41,8 +40,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A dataset.
+class PublishedDataset:
+    """A dataset as its site hands it out, in archives.
 
     Attributes:
         name: As the `prepare` command has it.
@@ -64,11 +63,8 @@ class Source:
 
     def read_record(self, root: Path) -> dict[str, Any]:
         """Reads it; without a readable one all archives are unpacked again, which does no harm."""
-        with suppress(OSError, ValueError):
-            record = json.loads(self.record(root).read_text(encoding="utf-8"))
-            if isinstance(record, dict) and all(isinstance(entry, dict) for entry in record.values()):
-                return record
-        return {}
+        record = dict_or_empty(self.record(root))
+        return record if all(isinstance(entry, dict) for entry in record.values()) else {}
 
     def missing(self, root: Path) -> list[Part]:
         """Returns the parts of which no file is in place, or of which an archive was unpacked in part."""

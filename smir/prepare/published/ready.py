@@ -3,17 +3,18 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from smir.files.json_record import dict_or_empty, write_json
 from smir.prepare.published.download import fetch
-from smir.prepare.published.own_lists import forget, remember
-from smir.prepare.published.parts import Source
+from smir.prepare.published.parts import PublishedDataset
 from smir.prepare.published.unpack import unpack_all
+from smir.runs.run_folder import file_digest
 
 
-def fetch_missing(source: Source, root: Path, archives: Path | None) -> Path | None:
+def fetch_missing(dataset: PublishedDataset, root: Path, archives: Path | None) -> Path | None:
     """Fetches the archives of the parts that are not in place.
 
     Args:
-        source: The dataset.
+        dataset: The dataset.
         root: Data root.
         archives: Folder to fetch into; default: `archives` below the root.
 
@@ -23,26 +24,40 @@ def fetch_missing(source: Source, root: Path, archives: Path | None) -> Path | N
     Raises:
         DataError: If a file cannot be fetched or is not what its site promises.
     """
-    for part in source.missing(root):
+    for part in dataset.missing(root):
         if part.download:
             archives = archives or root / "archives"
             print(f"{fetch(part.download, archives)}: fetched")
     return archives
 
 
-def unpack(source: Source, root: Path, archives: Path | None) -> None:
-    """Unpacks what the archives hold of a dataset; lists that an earlier run made of fewer files are deleted.
+def unpack(dataset: PublishedDataset, root: Path, archives: Path | None) -> None:
+    """Unpacks what the archives hold of a dataset.
+
+    If any was new, the list files that `prepare` wrote before are deleted, to be made of all files; those that somebody
+    has changed since stay.
 
     Raises:
         DataError: See `unpack_all`.
     """
-    if archives is not None and unpack_all(source, root, archives):
-        forget(source, root)
+    if archives is None or not unpack_all(dataset, root, archives):
+        return
+    for name, digest in dict_or_empty(_lists(dataset, root)).items():
+        path = root / name
+        if path.is_file() and file_digest(path) == digest:
+            path.unlink()
 
 
-def finish(source: Source, root: Path, lists: Iterable[Path]) -> None:
+def finish(dataset: PublishedDataset, root: Path, lists: Iterable[Path]) -> None:
     """Records and tells which list files were written."""
-    remember(source, root, lists := list(lists))
+    lists = list(lists)
+    if written := {str(path.relative_to(root)): file_digest(path) for path in lists}:
+        write_json(_lists(dataset, root), {**dict_or_empty(_lists(dataset, root)), **written})
     for path in lists:
         print(f"{path}: list written")
-    print(f"{source.title} is ready in {root / source.folder}.")
+    print(f"{dataset.title} is ready in {root / dataset.folder}.")
+
+
+def _lists(dataset: PublishedDataset, root: Path) -> Path:
+    """The record of the list files that `prepare` has written."""
+    return root / dataset.folder / "lists.json"

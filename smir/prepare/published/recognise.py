@@ -6,8 +6,10 @@ from pathlib import Path
 
 from smir.errors import DataError
 from smir.prepare.published.archives import BROKEN, UnsafeArchive, read_archive
-from smir.prepare.published.parts import Part, Source
+from smir.prepare.published.parts import Part, PublishedDataset
 from smir.terminal import progress
+
+_DISK_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Plan:
     """What is to be done with an archive.
 
     Attributes:
-        parts: Parts of the dataset that it holds; none: it is left alone, for the `reason`.
+        parts: Parts of the dataset that it holds; if there are none, it is left alone, for the `reason`.
         targets: Place below the data root of every member that the layout needs.
         size: Their size in bytes.
         disk: What they take on a disk, in bytes.
@@ -31,23 +33,14 @@ class Plan:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """A member that the layout needs, if the archive is of one of these parts; with its place below the root."""
-
-    name: str
-    size: int
-    places: tuple[tuple[Part, str], ...]
-
-
-def examine(path: Path, source: Source) -> Plan:
+def examine(path: Path, dataset: PublishedDataset) -> Plan:
     """Recognises an archive, and checks all of its members.
 
     Raises:
         DataError: If it is a part of the dataset, and damaged, unsafe, or with two files for one place.
     """
-    parts: set[Part] = set()
-    candidates: list[_Candidate] = []
+    marked: set[Part] = set()
+    wanted: list[tuple[str, int, dict[Part, str]]] = []  # with the place below the root, by the part it would be of
     count, problem = 0, None
     try:
         with closing(read_archive(path)) as reading:
@@ -55,21 +48,33 @@ def examine(path: Path, source: Source) -> Plan:
                 count += 1
                 if _is_of_macos(member.name):
                     continue
-                parts.update(part for part in source.parts if part.mark.match(member.name))
-                matches = [(part, match[1]) for part in source.parts if (match := part.takes.match(member.name))]
-                if matches:
-                    places = tuple((part, f"{part.target}/{below}") for part, below in matches)
-                    candidates.append(_Candidate(member.name, member.size, places))
+                marked.update(part for part in dataset.parts if part.mark.match(member.name))
+                matches = ((part, part.takes.match(member.name)) for part in dataset.parts)
+                if places := {part: f"{part.target}/{match[1]}" for part, match in matches if match}:
+                    wanted.append((member.name, member.size, places))
     except (UnsafeArchive, OSError, *BROKEN) as error:
         problem = error
-    if not parts:
-        reason = f"cannot be read: {problem}" if problem else f"not recognised as a part of {source.title}"
+    if not marked:
+        reason = f"cannot be read: {problem}" if problem else f"not recognised as a part of {dataset.title}"
         return Plan((), {}, 0, 0, count, str(problem) if isinstance(problem, UnsafeArchive) else reason)
-    if isinstance(problem, UnsafeArchive):
-        raise problem
     if problem:
-        raise damaged(path, problem) from problem
-    return _plan(path, tuple(part for part in source.parts if part in parts), candidates, count)
+        raise problem if isinstance(problem, UnsafeArchive) else damaged(path, problem) from problem
+    members: dict[str, str] = {}
+    size = disk = 0
+    for name, bytes_of_member, places in wanted:
+        place = next((place for part, place in places.items() if part in marked), None)
+        if place is None:
+            continue
+        if other := members.get(place):
+            raise DataError(
+                f"{path.absolute()} holds two files for {place}: {other!r} and {name!r}. Nothing was unpacked from it; "
+                "pack it anew with one of them."
+            )
+        members[place] = name
+        size += bytes_of_member
+        disk += -(-bytes_of_member // _DISK_BLOCK) * _DISK_BLOCK
+    parts = tuple(part for part in dataset.parts if part in marked)
+    return Plan(parts, {name: place for place, name in members.items()}, size, disk, count - len(members))
 
 
 def damaged(path: Path, error: Exception) -> DataError:
@@ -82,22 +87,3 @@ def damaged(path: Path, error: Exception) -> DataError:
 
 def _is_of_macos(name: str) -> bool:
     return name.startswith("__MACOSX/") or name.rsplit("/", 1)[-1].startswith("._")
-
-
-def _plan(path: Path, parts: tuple[Part, ...], candidates: list[_Candidate], count: int) -> Plan:
-    """Gives every candidate its place."""
-    members: dict[str, str] = {}
-    size = disk = 0
-    for candidate in candidates:
-        place = next((place for part, place in candidate.places if part in parts), None)
-        if place is None:
-            continue
-        if other := members.get(place):
-            raise DataError(
-                f"{path.absolute()} holds two files for {place}: {other!r} and {candidate.name!r}. Nothing was "
-                "unpacked from it; pack it anew with one of them."
-            )
-        members[place] = candidate.name
-        size += candidate.size
-        disk += -(-candidate.size // 4096) * 4096
-    return Plan(parts, {name: place for place, name in members.items()}, size, disk, count - len(members))

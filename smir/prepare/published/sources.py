@@ -3,7 +3,7 @@
 import re
 
 from smir.prepare.published.download import Download
-from smir.prepare.published.parts import Part, Source
+from smir.prepare.published.parts import Part, PublishedDataset
 
 _IMAGE = r"[^/]+\.(?i:png|jpe?g|tiff?)"
 _VOC = "pascal/VOCtrainvaltest/VOCdevkit"
@@ -27,7 +27,7 @@ def _part(
 
 _VOC_SITE = "https://thor.robots.ox.ac.uk/pascal/VOC"
 _VOC_TAKES = rf"({{}}/(?:JPEGImages|SegmentationClass)/{_IMAGE}|{{}}/ImageSets/Segmentation/[^/]+\.txt)"
-PASCAL_VOC = Source(
+PASCAL_VOC = PublishedDataset(
     "pascal_voc",
     "Pascal VOC",
     "pascal",
@@ -60,7 +60,7 @@ _EXTRA, _FINE, _GT = (
     f"cityscapes/{name}" for name in ("leftImg8bit_trainextra", "leftImg8bit_trainvaltest", "gtFine_trainvaltest")
 )
 _FRAME, _LABEL = r"[^/]+/[^/]+_leftImg8bit\.png", r"[^/]+/[^/]+_gtFine_labelIds\.png"
-CITYSCAPES = Source(
+CITYSCAPES = PublishedDataset(
     "cityscapes",
     "Cityscapes",
     "cityscapes",
@@ -96,7 +96,7 @@ CITYSCAPES = Source(
     "https://www.cityscapes-dataset.com (needs a registration; the dataset has a licence of its own, see there).",
 )
 
-NASSAR = Source(
+NASSAR = PublishedDataset(
     "nassar",
     "Nassar 2020",
     "nassar",
@@ -132,7 +132,7 @@ NASSAR = Source(
     "the place that the paper's reference for Nassar 2020 names (arXiv 2512.06981); for its licence see there.",
 )
 
-SUGAR_BEETS = Source(
+SUGAR_BEETS = PublishedDataset(
     "sugar_beets",
     "Sugar Beets 2016",
     "sugarbeets",

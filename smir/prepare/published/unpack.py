@@ -4,11 +4,7 @@ An archive is read twice: first all names, by which it is recognised and judged;
 the dataset, and from there into place. So a file is either whole or not there, and a bad archive leaves nothing behind.
 """
 
-import errno
-import fcntl
 import filecmp
-import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -16,21 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from smir.errors import DataError
-from smir.files.atomic import write_atomically
+from smir.files.atomic import placing
+from smir.files.json_record import write_json
+from smir.files.locks import FileLock
 from smir.prepare.published.archives import BROKEN, is_archive, read_archive
-from smir.prepare.published.parts import Source
+from smir.prepare.published.parts import PublishedDataset
 from smir.prepare.published.recognise import Plan, damaged, examine
 from smir.terminal import progress
 
 STAGING = ".unpacking"
-_BLOCK = 1 << 20
 
 
-def unpack_all(source: Source, root: Path, archives: Path) -> bool:
+def unpack_all(dataset: PublishedDataset, root: Path, archives: Path) -> bool:
     """Unpacks what a folder of downloads holds of a dataset; archives unpacked before are passed over.
 
     Args:
-        source: The dataset.
+        dataset: The dataset.
         root: Data root.
         archives: Folder of the downloads, or one archive.
 
@@ -45,20 +42,20 @@ def unpack_all(source: Source, root: Path, archives: Path) -> bool:
         raise DataError(f"There is no folder {archives.absolute()}; --archives is where the downloads lie.")
     try:
         found = sorted(path for path in (archives.iterdir() if archives.is_dir() else [archives]) if is_archive(path))
-        with _alone(root / source.folder) as staging:
-            before = source.read_record(root)
-            left = {path: reason for path in found if (reason := _unpack_one(path, source, root, staging))}
+        with _alone(root / dataset.folder) as staging:
+            before = dataset.read_record(root)
+            left = {path: reason for path in found if (reason := _unpack_one(path, dataset, root, staging))}
     except OSError as error:
         raise DataError(f"{archives.absolute()} could not be unpacked into {root.absolute()}: {error}.") from error
     if len(left) == len(found):
-        wanted = "\n".join(f"  {part.name}: holds .../{part.like}" for part in source.parts)
+        wanted = "\n".join(f"  {part.name}: holds .../{part.like}" for part in dataset.parts)
         there = "\n".join(f"  {path.name}: {reason}" for path, reason in left.items())
         raise DataError(
-            f"No archive of {source.title} in {archives.absolute()} (folders in it are not searched). Looked for:\n"
+            f"No archive of {dataset.title} in {archives.absolute()} (folders in it are not searched). Looked for:\n"
             f"{wanted}\nFound {len(found)} archives (tar, tar.gz, tar.bz2, tar.xz, zip):\n{there or '  none'}\n"
-            f"Get it from {source.site}"
+            f"Get it from {dataset.site}"
         )
-    return source.read_record(root) != before
+    return dataset.read_record(root) != before
 
 
 @contextmanager
@@ -66,33 +63,30 @@ def _alone(folder: Path) -> Iterator[Path]:
     """Keeps other processes out of a dataset's folder; yields the name of a folder in it that is emptied in the end."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
-    staging = folder / STAGING
+    lock, staging = FileLock(folder / f"{STAGING}.lock"), folder / STAGING
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"Another `prepare` works in {folder.absolute()}; wait until it is done.") from None
+        if not lock.acquire():
+            raise DataError(f"Another `prepare` works in {folder.absolute()}; wait until it is done.")
         shutil.rmtree(staging, ignore_errors=True)  # left there by a process that was killed
         try:
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     finally:
-        os.close(lock)
+        lock.release(remove=True)
         for path in made:
             with suppress(OSError):  # raised where it is not empty
                 path.rmdir()
 
 
-def _unpack_one(path: Path, source: Source, root: Path, staging: Path) -> str:
+def _unpack_one(path: Path, dataset: PublishedDataset, root: Path, staging: Path) -> str:
     """Unpacks an archive unless that was done before, and returns why it was left alone, if it was."""
-    stat, record = path.stat(), source.read_record(root)
+    stat, record = path.stat(), dataset.read_record(root)
     identity = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    if _is_done(identity, record.get(path.name, {}), source, root):
+    if _is_done(identity, record.get(path.name, {}), dataset, root):
         print(f"{path.name}: {', '.join(record[path.name]['parts'])}; unpacked before")
         return ""
-    plan = examine(path, source)
+    plan = examine(path, dataset)
     if not plan.parts:
         print(f"{path.name}: left alone, {plan.reason}")
         return plan.reason
@@ -104,23 +98,19 @@ def _unpack_one(path: Path, source: Source, root: Path, staging: Path) -> str:
         raise damaged(path, error) from error
     new = _without_those_there(path, plan, staging, root)
     entry = {**identity, "parts": names, "files": len(plan.targets)}
-    _write(source.record(root), {**record, path.name: {**entry, "unfinished": True}})
+    write_json(dataset.record(root), {**record, path.name: {**entry, "unfinished": True}})
     for target in new:
         _move(staging / target, root / target)
     shutil.rmtree(staging)
-    _write(source.record(root), {**record, path.name: entry})
+    write_json(dataset.record(root), {**record, path.name: entry})
     return ""
 
 
-def _is_done(identity: dict[str, int], before: dict[str, Any], source: Source, root: Path) -> bool:
+def _is_done(identity: dict[str, int], before: dict[str, Any], dataset: PublishedDataset, root: Path) -> bool:
     """Returns whether a record is of this archive, and its files were not deleted since."""
-    parts = [part for part in source.parts if part.name in before.get("parts", ())]
+    parts = [part for part in dataset.parts if part.name in before.get("parts", ())]
     whole = bool(parts) and all(part.is_there(root) for part in parts)
     return whole and identity.items() <= before.items() and "unfinished" not in before
-
-
-def _write(record: Path, entries: dict[str, Any]) -> None:
-    write_atomically(record, json.dumps(entries, indent=1))
 
 
 def _stage(path: Path, plan: Plan, staging: Path) -> None:
@@ -140,9 +130,8 @@ def _stage(path: Path, plan: Plan, staging: Path) -> None:
             file = staging / plan.targets[member.name]
             file.parent.mkdir(parents=True, exist_ok=True)
             with member.open() as stream, file.open("xb") as out:
-                while block := stream.read(_BLOCK):
-                    out.write(block)
-                    bar.update(len(block))
+                shutil.copyfileobj(stream, out)
+            bar.update(member.size)
 
 
 def _without_those_there(path: Path, plan: Plan, staging: Path, root: Path) -> list[str]:
@@ -164,9 +153,6 @@ def _move(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         source.replace(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:  # a folder of the layout may be a link to another disk
-            raise
-        temporary = target.with_name(f"{target.name}.tmp")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+    except OSError:  # a folder of the layout may be a link to another disk
+        with placing(target, sync=False) as temporary:
+            shutil.copyfile(source, temporary)

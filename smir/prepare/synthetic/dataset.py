@@ -11,7 +11,9 @@ import pyvips
 from tqdm import tqdm
 
 from smir.errors import ConfigError, DataError, first_few
-from smir.prepare.records import close_record, has_record, open_record, write_atomic, write_png
+from smir.files.atomic import placing, write_atomically
+from smir.files.pictures import write_png
+from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.synthetic.field import Field
 
 # Changes whenever the same seed gives other pixels, so that no folder mixes two versions of the renderer.
@@ -103,11 +105,11 @@ def write_dataset(
                 files = labelled / "data" / f"{name}.png", labelled / "mask" / f"{name}.png"
                 if not all(file.is_file() for file in files):
                     for file, pixels in zip(files, field.render(row * tile, column * tile, tile, tile), strict=True):
-                        write_png(file, pixels)
+                        write_png(file, pixels, sync=False)
                 progress.update()
     for split, numbers in {"train": (5, 4, 3), "val": (1,), "test": (2,)}.items():
         lines = [f"{name}\n" for number in numbers for name in names[number]]
-        write_atomic(labelled / "data_list" / f"{split}.txt", "".join(lines).encode())
+        write_atomically(labelled / "data_list" / f"{split}.txt", "".join(lines))
     if not orthomosaic.is_file():
         _write_orthomosaic(Field(seed, _ORTHOMOSAIC_FIELD), orthomosaic, width, height)
     close_record(record_path, settings)
@@ -138,9 +140,8 @@ def _write_orthomosaic(field: Field, path: Path, width: int, height: int) -> Non
             stream.write(strip.data)
             done += rows
             progress.update(rows)
-    temporary = path.with_suffix(".png.tmp")
     print("Compressing the orthomosaic ...", flush=True)
     image = pyvips.Image.rawload(str(raw), width, height, 3, access="sequential", interpretation="srgb")
-    image.pngsave(str(temporary), compression=3)
-    temporary.replace(path)
+    with placing(path) as temporary:
+        image.pngsave(str(temporary), compression=3)
     raw.unlink()

@@ -1,0 +1,66 @@
+"""Small records in JSON: written whole, and read with a message that says which file is damaged and what to do."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+from smir.errors import RunError, SmirError
+from smir.files.atomic import write_atomically
+
+LARGEST = 1 << 28
+"""Bytes of the largest record that is read; Python needs many times that."""
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a record so that it is never half there.
+
+    Raises:
+        RunError: If it cannot be written, as on a full disk.
+    """
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_json(
+    path: Path, remedy: str = "Move it away.", error: type[SmirError] = RunError, largest: int = LARGEST
+) -> Any:
+    """Reads a record.
+
+    Args:
+        path: The file.
+        remedy: What to do if it is damaged, in a sentence.
+        error: Class of the error.
+        largest: Bytes of the largest file that is read.
+
+    Raises:
+        SmirError: Of the class `error`, if the file is missing, unreadable, too large or not JSON.
+    """
+    try:
+        if (size := path.stat().st_size) > largest:
+            raise error(f"{path} is too large to be a record: {size:,} bytes, at most {largest:,} are read. {remedy}")
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as problem:
+        raise error(f"{path} cannot be read: {problem.strerror or problem}. {remedy}") from problem
+    except (ValueError, RecursionError) as problem:
+        raise error(f"{path} is damaged: {problem}. {remedy}") from problem
+
+
+def read_dict(path: Path, remedy: str = "Move it away.", error: type[SmirError] = RunError) -> dict[str, Any] | None:
+    """Reads a record that is a JSON object, if there is one.
+
+    Raises:
+        SmirError: See `read_json`; also if it is no object.
+    """
+    if not path.is_file():
+        return None
+    content = read_json(path, remedy, error)
+    if not isinstance(content, dict):
+        raise error(f"{path} is damaged: it holds no record. {remedy}")
+    return content
+
+
+def dict_or_empty(path: Path) -> dict[str, Any]:
+    """Reads a record that one can do without: empty if there is none, or none that can be read."""
+    with contextlib.suppress(SmirError):
+        return read_dict(path) or {}
+    return {}
