@@ -20,71 +20,23 @@ SEGMENT_FLAGS ?=
 RUNS ?= runs$(if $(filter clean,$(PROTOCOL)),/clean)
 REPORT ?= report$(if $(filter clean,$(PROTOCOL)),/clean)
 
-DATASETS := pascal_voc cityscapes nassar sugar_beets
-SISTER_pascal_voc := cityscapes
-SISTER_cityscapes := pascal_voc
-SISTER_nassar := sugar_beets
-SISTER_sugar_beets := nassar
-PRETRAININGS := random selective random-staged random-fixed
-VARIANTS := $(basename $(notdir $(wildcard experiments/ablations/*.yaml)))
-BUDGETS := $(filter labels-%,$(VARIANTS))
-BUDGET_INITS := scratch imagenet random selective
+# The table of the runs is smir/cli/paper.py: it prints a rule for each, and says which of these words is wrong. $(shell)
+# takes line ends for blanks, so that they come as ~. Where `experiments` is a link, smir lies beside what it points to.
+TABLE = --seeds=$(call quoted,$(SEEDS)) --pretrain=$(call quoted,$(PRETRAIN)) --protocol=$(call quoted,$(PROTOCOL)) \
+	--ablate=$(call quoted,$(ABLATE))
+JOB = $(SMIR) job --run $(@D) --devices $(DEVICES) --
+quoted = '$(subst ','\'',$1)'
+define newline
 
-$(foreach word,$(filter-out once paired,$(PRETRAIN)),$(error PRETRAIN is once or paired, not $(word)))
-$(foreach word,$(filter-out paper clean,$(PROTOCOL)),$(error PROTOCOL is paper or clean, not $(word)))
-$(foreach word,$(filter-out $(DATASETS),$(ABLATE)),$(error ABLATE names datasets ($(DATASETS)), not $(word)))
 
-# $(call pretraining_of,dataset/row,seed): folder of the pretraining that a downstream run of that seed starts from
-pretraining_of = $(RUNS)/$1/seed$(if $(filter paired,$(PRETRAIN)),$2,3741)
-pretraining_seeds = $(if $(filter paired,$(PRETRAIN)),$(SEEDS),3741)
-JOB = $(SMIR) job --run $(@D) --devices $(DEVICES) -- fit
-WHERE = --run.root $(RUNS) --run.if_taken refuse --data.root $(DATA) --data.protocol $(PROTOCOL) \
-	$(WANDB:%=--run.wandb %)
-
-# $(call pretrain,dataset,row,seed,variant or nothing)
-define pretrain
-RUNS_OF_$1 += $(RUNS)/$1/$2$(4:%=-%)/seed$3/DONE
-$(RUNS)/$1/$2$(4:%=-%)/seed$3/DONE: | .venv/installed
-	@$$(JOB) --config experiments/$1/$2.yaml $(4:%=--config experiments/ablations/%.yaml) --seed_everything $3 \
-		$$(WHERE) $$(PRETRAIN_FLAGS) $$(FLAGS)
 endef
-
-# $(call segment,dataset,init,seed,variant or nothing,folder of its pretraining or nothing,further words)
-define segment
-RUNS_OF_$1 += $(RUNS)/$1/segment-$2$(4:%=-%)/seed$3/DONE
-$(RUNS)/$1/segment-$2$(4:%=-%)/seed$3/DONE: $(5:%=%/DONE) | .venv/installed
-	@$$(JOB) --config experiments/$1/segment-$2.yaml $6 --seed_everything $3 \
-		$(5:%=--model.weights %/checkpoints/best.ckpt) $$(WHERE) $$(SEGMENT_FLAGS) $$(FLAGS)
-endef
-
-imagenet_file = $(IMAGENET:%=--model.imagenet_file %)
-
-# $(call main_table,dataset): the rows of the main table, by seed
-define main_table
-$(foreach row,$(PRETRAININGS),$(foreach seed,$(pretraining_seeds),$(eval $(call pretrain,$1,$(row),$(seed)))))
-$(foreach seed,$(SEEDS),
-$(eval $(call segment,$1,scratch,$(seed)))
-$(eval $(call segment,$1,imagenet,$(seed),,,$(imagenet_file)))
-$(foreach row,$(PRETRAININGS),$(eval $(call segment,$1,$(row),$(seed),,$(call pretraining_of,$1/$(row),$(seed)))))
-$(eval $(call segment,$1,selective-cross,$(seed),,$(call pretraining_of,$(SISTER_$1)/selective,$(seed)))))
-endef
-
-# $(call ablations,dataset): other settings of selective masking, each with its downstream runs; and label budgets
-define ablations
-$(foreach word,$(filter-out labels-%,$(VARIANTS)),
-$(foreach seed,$(pretraining_seeds),$(eval $(call pretrain,$1,selective,$(seed),$(word))))
-$(foreach seed,$(SEEDS),$(eval $(call segment,$1,selective,$(seed),$(word),$(call \
-	pretraining_of,$1/selective-$(word),$(seed)),--run.variant $(word)))))
-$(foreach word,$(BUDGETS),$(foreach seed,$(SEEDS),$(foreach init,$(BUDGET_INITS),$(eval $(call \
-	segment,$1,$(init),$(seed),$(word),$(if $(filter $(init),$(PRETRAININGS)),$(call \
-	pretraining_of,$1/$(init),$(seed))),--config experiments/ablations/$(word).yaml $(if \
-	$(filter imagenet,$(init)),$(imagenet_file)))))))
-endef
-
-$(foreach dataset,$(DATASETS),$(call main_table,$(dataset)))
-MAIN_RUNS := $(foreach dataset,$(DATASETS),$(RUNS_OF_$(dataset)))
-$(foreach dataset,$(ABLATE),$(call ablations,$(dataset)))
-PAPER_RUNS := $(foreach dataset,$(DATASETS),$(RUNS_OF_$(dataset)))
+$(eval $(subst ~,$(newline),$(shell cd -P experiments/.. && $(firstword $(wildcard .venv/bin/python) $(PYTHON)) \
+	-m smir.cli.paper $(TABLE) | tr '\n' '~')))
+ifndef PAPER_RUNS
+PAPER_RUNS := no-runs
+MAIN_RUNS := no-runs
+no-runs: ; $(error smir/cli/paper.py printed no runs. Look for its message above, and at SEEDS=$(SEEDS))
+endif
 
 .PHONY: paper plan report paper-smoke smoke-report pascal sugarbeets $(DATASETS)
 # An interrupted make must not delete the mark of a finished run.
@@ -99,7 +51,8 @@ pascal: pascal_voc
 sugarbeets: sugar_beets
 
 plan: | .venv/installed  ## runs, image visits and hours that `make paper`, with the same variables, still needs
-	@$(MAKE) --no-print-directory --dry-run paper | $(SMIR) plan
+	@$(SMIR) plan $(TABLE) --data $(DATA) --runs $(RUNS) --flags=$(call quoted,$(FLAGS)) \
+		--pretrain_flags=$(call quoted,$(PRETRAIN_FLAGS)) --segment_flags=$(call quoted,$(SEGMENT_FLAGS))
 
 report: | .venv/installed  ## the report of the finished runs
 	$(SMIR) report $(wildcard $(DATASETS:%=$(RUNS)/%)) --out $(REPORT)
@@ -112,7 +65,7 @@ paper-smoke: $(SMOKE)/data/READY  ## the rows of the main table on tiny fakes, o
 		PRETRAIN_FLAGS='--config experiments/smoke/pretrain.yaml' SEGMENT_FLAGS='--config experiments/smoke/segment.yaml'
 
 $(SMOKE)/data/READY: | .venv/installed
-	.venv/bin/python tests/fakes.py $(SMOKE)/data
+	.venv/bin/python tests/support/fakes.py $(SMOKE)/data
 
 smoke-report: $(MAIN_RUNS)
 	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --out $(RUNS)/report

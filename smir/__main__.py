@@ -31,7 +31,7 @@ PLAIN = {
     "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all that is wrong",
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
     "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
-    "plan": "say how many runs, image visits and hours a list of commands will take",
+    "plan": "say how many runs, image visits and hours the paper still needs",
     "inspect": "show what a network finds hard or gets wrong on images, as one page with pictures",
     "report": "make the paper's tables and figures from finished runs, as Markdown, CSV, LaTeX and one page",
     "export": "write a trained network as safetensors, ONNX and torch.export, with a model card; runs without smir",

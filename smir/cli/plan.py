@@ -1,35 +1,65 @@
-"""`python -m smir plan`: what a list of trainings will cost."""
+"""`python -m smir plan`: what the runs of the paper will cost."""
 
+import shlex
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from smir.cli.paper import ABLATED, SEEDS, paper_runs
 from smir.errors import ConfigError
+from smir.runs.run_folder import DONE
 from smir.terminal import columns
 
 if TYPE_CHECKING:
     from smir.cli.planning import Speed, Work
 
 
-def plan() -> None:
-    """Says how many runs, image visits and hours a list of jobs takes.
+def plan(
+    data: Path = Path("data"),
+    seeds: str = SEEDS,
+    pretrain: Literal["once", "paired"] = "once",
+    protocol: Literal["paper", "clean"] = "paper",
+    ablate: str = ABLATED,
+    runs: Path | None = None,
+    flags: str = "",
+    pretrain_flags: str = "",
+    segment_flags: str = "",
+) -> None:
+    """Says how many runs, image visits and hours the paper still needs, as `make plan` does.
 
-    Reads lines with `smir job ... -- fit ...` from standard input, as in `make --dry-run paper | python -m smir plan`,
-    and measures the network on this machine for some seconds. Images are counted where the data are on disk, else the
-    published counts are taken.
+    Counts the runs of `make paper` that are not done, and measures the network on this machine for some seconds. Images
+    are counted where the data are on disk, else the published counts are taken.
+
+    Args:
+        data: Data root.
+        seeds: Downstream seeds, such as "0 1 2".
+        pretrain: `once`: one pretraining for all downstream seeds, as in the paper; `paired`: one for each of them.
+        protocol: `paper`, or `clean` without the overlaps of pool, training and test.
+        ablate: Datasets that the ablations are made on, such as "nassar sugar_beets"; "" leaves the ablations out.
+        runs: Folder of the runs; default: `runs`, and `runs/clean` for the clean protocol.
+        flags: Further options of every training.
+        pretrain_flags: The same, of the pretrainings alone.
+        segment_flags: The same, of the segmentations alone.
 
     Raises:
-        SmirError: If standard input is a terminal, or a line cannot be parsed.
+        SmirError: If this is no checkout of smir, a dataset is unknown, or the settings of a run are wrong.
     """
-    if sys.stdin.isatty():
-        raise ConfigError("The plan reads jobs from standard input: make --dry-run paper | python -m smir plan")
-    from smir.cli.planning import jobs, measure, parsed, works
-
-    commands = jobs(sys.stdin)
+    if not Path("experiments").is_dir():
+        raise ConfigError(f"{Path.cwd()} has no folder experiments. Plan the paper in a checkout of smir.")
+    root = runs or Path("runs/clean" if protocol == "clean" else "runs")
+    places = {"runs": shlex.quote(str(root)), "data": shlex.quote(str(data)), "protocol": protocol}
+    commands = [
+        run.command(**places, flags=f"{segment_flags if run.row.segments else pretrain_flags} {flags}")
+        for run in paper_runs(seeds, pretrain, protocol, ablate)
+        if not (root / run.folder / DONE).is_file()
+    ]
     if not commands:
         print("Nothing is left to do.")
         return
-    configs = list(parsed(commands))
+    from smir.cli.planning import measure, parsed, works
+
+    configs = list(parsed(map(shlex.split, commands)))
     print(f"{len(configs)} runs; measuring the network on this machine ...", file=sys.stderr, flush=True)
     print("\n".join(report(list(works(configs)), measure(configs[0]))))
 

@@ -1,4 +1,4 @@
-"""What a list of trainings will cost: image visits from their configs, and time from a measurement on this machine."""
+"""What trainings cost: image visits from their configs, and time from a measurement on this machine."""
 
 import dataclasses
 import shlex
@@ -72,13 +72,6 @@ class _Parsed(SmirCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Runs nothing."""
-
-
-def jobs(lines: Iterable[str]) -> list[list[str]]:
-    """Returns the words after `--` of every `smir job` among lines such as `make --dry-run` prints."""
-    text = "".join(lines).replace("\\\n", " ")
-    commands = [shlex.split(line) for line in text.splitlines() if " -m smir job " in line and " -- " in line]
-    return [words[words.index("--") + 1 :] for words in commands]
 
 
 def parsed(commands: Iterable[list[str]]) -> Iterator[Namespace]:

@@ -1,4 +1,4 @@
-"""`smir job` and `smir plan`, and the launch scripts."""
+"""`smir job` and the launch scripts."""
 
 import json
 import os
@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes import write_nassar
 from words import EXPERIMENTS, REPOSITORY, SUPPORT, segment_words
 
 from smir.cli.devices import claim, visible_devices
-from smir.cli.planning import Speed, jobs, parsed, works
 from smir.errors import ConfigError
 
 
@@ -103,53 +101,6 @@ def test_a_gpu_job_gets_its_device(tmp_path, monkeypatch):
     assert seen == {"words": ["fit", "--trainer.devices", "3"], "visible": "4,5,6"}
     job.job(tmp_path, ["fit"], devices=2)
     assert seen == {"words": ["fit", "--trainer.devices", "2"], "visible": "4,5"}
-
-
-# plan
-
-
-def job_line(*words):
-    return f".venv/bin/python -m smir job --run r -- fit {' '.join(words)}\n"
-
-
-def test_the_plan_counts_the_visits_of_the_paper():
-    nassar = EXPERIMENTS / "nassar"
-    rows = ("selective", "random", "segment-scratch")
-    lines = [job_line(f"--config {nassar / row}.yaml \\\n", "--data.root nowhere") for row in rows]
-    selective, random, segment = works(parsed(jobs([*lines, "python -m smir report\n"])))
-    # 4,071 images a stage, 3,663 of them to train on: 14 batches of 256; 408 validate, nine stages are scored 5 times.
-    assert selective.train_visits == 10 * 1000 * 14 * 256
-    assert selective.forward_visits == 10 * 1000 * 408 + 5 * 9 * 4071
-    assert random.train_visits == 1000 * (40_710 * 9 // 10 // 256) * 256
-    assert (segment.experiment, segment.train_visits) == ("nassar/segment-scratch", 500 * 44 * 8)
-    assert segment.forward_visits == 500 * 33 + 266
-    assert not segment.on_disk
-    assert Speed(train=10.0, forward=100.0).hours(segment) == pytest.approx((176_000 / 10 + 16_766 / 100) / 3600)
-
-
-def test_the_plan_counts_what_is_on_disk(tmp_path):
-    write_nassar(tmp_path, tiles=20)
-    (work,) = works(parsed([["fit", f"--config={EXPERIMENTS / 'nassar/random.yaml'}", f"--data.root={tmp_path}"]]))
-    assert (work.train_visits, work.on_disk) == (1000 * 18, True)
-
-
-def test_the_plan_in_words(smir, monkeypatch, capsys):
-    import io
-
-    import smir.cli.planning as planning
-
-    monkeypatch.setattr(planning, "MEASURED_SECONDS", 0.1)
-    lines = [job_line(f"--config {EXPERIMENTS / 'nassar/selective.yaml'} --seed_everything {k}") for k in range(2)]
-    tiny = f"--config {EXPERIMENTS / 'smoke/all.yaml'}\n"
-    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(line.replace("\n", f" {tiny}") for line in lines)))
-    smir("plan")
-    table = capsys.readouterr().out.splitlines()
-    assert table[1].split()[:4] == ["nassar,", "pretrain", "2", "71,680,000"]
-    assert "published counts" in table[1]
-    assert table[2].split()[:3] == ["all", "2", "71,680,000"]
-    monkeypatch.setattr(sys, "stdin", io.StringIO("nothing\n"))
-    smir("plan")
-    assert capsys.readouterr().out == "Nothing is left to do.\n"
 
 
 # launch scripts

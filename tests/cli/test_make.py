@@ -2,12 +2,15 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
 
 import pytest
 from words import REPOSITORY
+
+from smir.cli.paper import paper_runs
 
 ROOT = REPOSITORY
 DATASETS = ("pascal_voc", "cityscapes", "nassar", "sugar_beets")
@@ -43,7 +46,7 @@ def sandbox(tmp_path):
     (tmp_path / "smir.py").write_text(STAND_IN)
 
     def run(*words):
-        return make(f"SMIR={sys.executable} smir.py", "SEEDS=0 1", *words, cwd=tmp_path)
+        return make(f"SMIR={sys.executable} -SE smir.py", "SEEDS=0 1", *words, cwd=tmp_path)
 
     return run
 
@@ -66,6 +69,31 @@ def test_the_plan_has_every_row_once():
             assert {f"r/{dataset}/{row}/seed{seed}" for seed in seeds} <= set(planned)
     for ablation in (path.stem for path in (ROOT / "experiments/ablations").glob("*.yaml")):
         assert any(f"-{ablation}/" in run for run in planned), ablation
+
+
+def test_make_has_the_commands_of_the_table():
+    words = ("DATA=/d", "SEEDS=4", "PRETRAIN=paired", "PROTOCOL=clean", "RUNS=r", "FLAGS=--a 'b c'", "SEGMENT_FLAGS=-s")
+    made = re.findall(r" job --run r/(\S+) --devices auto -- (.*)", make("-n", "paper", *words).stdout)
+    runs = paper_runs(seeds="4", pretrain="paired", protocol="clean")
+    flags = {run: f"{'-s' if run.row.segments else ''} --a 'b c'" for run in runs}
+    assert {folder: shlex.split(command) for folder, command in made} == {
+        run.folder: shlex.split(run.command("r", "/d", "clean", more)) for run, more in flags.items()
+    }
+
+
+def test_the_plan_has_the_variables_of_make():
+    printed = make("-n", "plan", "SEEDS=4 5", "PROTOCOL=clean", "ABLATE=", "FLAGS=--a 'b c'").stdout.replace("\\\n", "")
+    assert shlex.split(printed.splitlines()[-1])[3:] == [
+        *("plan", "--seeds=4 5", "--pretrain=once", "--protocol=clean", "--ablate=", "--data", "data"),
+        *("--runs", "runs/clean", "--flags=--a 'b c'", "--pretrain_flags=", "--segment_flags="),
+    ]
+
+
+def test_without_python_make_says_why_there_are_no_runs(sandbox):
+    failed = sandbox("paper", "PYTHON=no-such-python")
+    assert failed.returncode != 0
+    assert "smir/cli/paper.py printed no runs" in failed.stderr
+    assert sandbox("help", "PYTHON=no-such-python").returncode == 0
 
 
 def test_pretraining_once_or_paired():
@@ -110,7 +138,7 @@ def test_a_failed_run_stops_its_dependants_alone_and_is_tried_again(sandbox, tmp
     assert set(again[1:]) == {f"runs/nassar/segment-selective/seed{seed}" for seed in (0, 1)}
 
 
-@pytest.mark.parametrize("words", [("PRETRAIN=twice",), ("PROTOCOL=dirty",), ("ABLATE=voc",)])
+@pytest.mark.parametrize("words", [("PRETRAIN=twice",), ("PROTOCOL=dirty",), ("ABLATE=voc",), ("SEEDS=one",)])
 def test_a_wrong_variable_is_refused(words):
     failed = make("-n", "paper", *words)
     assert failed.returncode != 0
