@@ -17,7 +17,7 @@ from smir.data import Folder
 from smir.data.reading.lists import read_list
 from smir.errors import DataError
 from smir.prepare.labels.shapes import RunLengths
-from smir.prepare.own.drawn_splits import draw_splits
+from smir.prepare.own.stratification import draw_splits
 
 COUNT, LABELLED = 12, 8
 UTM = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)

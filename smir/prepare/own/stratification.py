@@ -142,25 +142,3 @@ class _Dealer:
         self.left -= counts
         for class_id, count in counts.items():
             self.lacks[split][class_id] -= count
-
-
-def follow_splits(classes: Mapping[str, frozenset[int]], lists: Mapping[Split, Sequence[str]]) -> Members:
-    """Keeps every labelled image in the split whose list has it; those on no list train.
-
-    Raises:
-        DataError: If an image is on two lists, or a split is left without an image.
-    """
-    where: dict[str, Split] = {}
-    for split in SPLITS:
-        for name in lists[split]:
-            if (other := where.setdefault(name, split)) != split:
-                raise DataError(f"{name} is on the list of {other} and on that of {split}; take it off one of them.")
-    members: Members = {split: [] for split in SPLITS}
-    for name in sorted(classes):
-        members[where.get(name, "train")].append(name)
-    if empty := [split for split in SPLITS if not members[split]]:
-        raise DataError(
-            f"No labelled image is on the list of {' and '.join(empty)}, out of {len(classes)}. Label some of those "
-            "that are, or draw new splits in another --root, without --splits."
-        )
-    return members
