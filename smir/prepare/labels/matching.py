@@ -1,7 +1,7 @@
 """Which image a label belongs to: both come with paths, of which the ends agree."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -30,17 +30,19 @@ class ImageNames:
         for name in self.names:
             self._by_stem.setdefault(_parts(name)[-1], []).append(name)
 
-    def find(self, label: str) -> str | None:
+    def find(self, label: str, parts: Sequence[str] = ()) -> str | None:
         """The image of that name, without regard to the suffix, or None.
 
         Of several in different folders it is the one that shares the most folders with the label's own path.
 
+        Args:
+            label: Name or path of the label.
+            parts: Folders and name to look for, if they are not those of the label.
+
         Raises:
             DataError: If several share equally many.
         """
-        return self._find(label, _parts(label))
-
-    def _find(self, label: str, parts: list[str]) -> str | None:
+        parts = parts or _parts(label)
         shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
         best = [name for name, count in shared.items() if count == max(shared.values())]
         if len(best) > 1:
@@ -86,7 +88,7 @@ class ImageNames:
         parts = {label: _parts(label) for label in labels}
         ending = _common_ending([names[-1] for names in parts.values()], self._by_stem)
         change = (lambda stem: stem.removesuffix(ending)) if ending else self._original
-        return {label: self._find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
+        return {label: self.find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
 
     def _original(self, stem: str) -> str:
         """What a tool took in under that name; of two images that it would call alike neither."""
@@ -130,7 +132,7 @@ def _parts(name: str) -> list[str]:
     return [*path.parts[:-1], stem(path.name)]
 
 
-def _common_end(one: list[str], other: list[str]) -> int:
+def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
     count = 0
     for mine, theirs in zip(reversed(one), reversed(other), strict=False):
         if mine != theirs:

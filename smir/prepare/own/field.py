@@ -1,7 +1,7 @@
 """The value that the stages of `prepare folder` hand on."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -115,12 +115,14 @@ class Field:
 
     def parts(self) -> dict[str, list[str]]:
         """The images of the field by what labels are drawn on: the tiles of a photograph, or the image itself."""
-        if not self.options.cuts_photographs:
-            return {name: [name] for name in self.sizes}
-        parts: dict[str, list[str]] = {}
-        for name, tile in self.tiles.items():
-            parts.setdefault(tile.image, []).append(name)
-        return parts
+        return self.by_image(self.tiles) if self.options.cuts_photographs else {name: [name] for name in self.sizes}
+
+    def by_image(self, tiles: Iterable[str]) -> dict[str, list[str]]:
+        """Groups tiles by the image that they were cut from."""
+        groups: dict[str, list[str]] = {}
+        for name in tiles:
+            groups.setdefault(self.tiles[name].image, []).append(name)
+        return groups
 
 
 def mask_path(folder: Path, image: str) -> Path:

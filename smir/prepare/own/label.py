@@ -65,11 +65,8 @@ def _without_no_data(field: Field, labels: Labels) -> Labels:
     """Pixels flagged by alpha, mask or no-data value of a TIFF count as not labelled, as in `predict`."""
     from smir.prepare.own.geotiff import tiles_with_gaps
 
-    names_of: dict[str, list[str]] = {}
-    for name in labels.pixels:
-        names_of.setdefault(field.tiles[name].image, []).append(name)
     pixels = dict(labels.pixels)
-    for image, names in names_of.items():
+    for image, names in field.by_image(labels.pixels).items():
         windows = {name: field.tiles[name].window for name in names}
         for name, valid in tiles_with_gaps(field.options.folder / image, windows):
             path = mask_path(field.root / NEW_MASKS, name)

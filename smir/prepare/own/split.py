@@ -60,16 +60,13 @@ def split(field: Field) -> Field:
 def _listed(field: Field, labels: Labels, lists: Path) -> Members:
     """Images that each list names; an entry may also name a photograph and mean its labelled tiles."""
     images = field.names
-    of_photograph: dict[str, list[str]] = {tile.image: [] for tile in field.tiles.values()}
-    for name in labels.pixels if field.tiles else ():
-        of_photograph[field.tiles[name].image].append(name)
-    photographs = ImageNames(of_photograph, field.options.images)
+    labelled = field.by_image(labels.pixels) if field.tiles else {}
+    photographs = ImageNames(dict.fromkeys(tile.image for tile in field.tiles.values()), field.options.images)
 
     def meant(entry: str) -> list[str]:
         if (name := images.find(entry)) is not None:
             return [name]
-        photograph = photographs.find(entry)
-        return [] if photograph is None else of_photograph[photograph]
+        return labelled.get(photographs.find(entry) or "", [])
 
     return {split: [name for entry in read_list(lists / f"{split}.txt") for name in meant(entry)] for split in SPLITS}
 
