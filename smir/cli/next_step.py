@@ -162,7 +162,7 @@ def _made_of(images: Path) -> set[str]:
     """Names, without suffix, of the images that those of a field are, or are tiles of."""
     from smir.data.reading.decode import list_images
     from smir.data.reading.lists import stem
-    from smir.prepare.own.images import TILE_PREFIX
+    from smir.prepare.own.tile import TILE_PREFIX
 
     parts = [(name, *name.rpartition("/")) for name in list_images(images)]
     return {folder if file.startswith(TILE_PREFIX) else stem(name) for name, folder, _, file in parts}

@@ -12,8 +12,7 @@ from PIL import Image
 from smir.data.reading.decode import read_image
 from smir.errors import ConfigError, DataError
 from smir.prepare import tiling
-from smir.prepare.tile_source import shown_size
-from smir.prepare.tiling import TileReport, tile_image
+from smir.prepare.tiling import TileReport, shown_size, tile_image
 
 
 def write_bands(path: Path, count: int) -> None:

@@ -56,7 +56,7 @@ from smir.models.weights import load_pretrained
 from smir.predict.predictor import WindowPredictor
 from smir.prepare.labels.annotations import Annotations, draw
 from smir.prepare.labels.classes import of_categories
-from smir.prepare.labels.recognise import read_labels
+from smir.prepare.labels.formats import read_labels
 from smir.runs.mask_files import load_arrays, load_masks, save_masks, save_scores
 from smir.runs.run_folder import read_record
 from smir.training.reconstruction import ReconstructionModule

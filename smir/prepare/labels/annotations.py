@@ -66,6 +66,10 @@ class Annotations:
         self.declared += [name for name in other.declared if name not in self.declared]
         self.left_out += other.left_out
 
+    def kinds_left_out(self) -> str:
+        """Names the kinds of shapes without an area, with their numbers."""
+        return ", ".join(f"{count} {kind}" for kind, count in sorted(self.left_out.items()))
+
     def used(self) -> Counter[str]:
         """Number of shapes of each category that has any."""
         return Counter(drawn.category for image in self.images for drawn in image.shapes)

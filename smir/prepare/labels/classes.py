@@ -31,6 +31,11 @@ class ClassTable:
         """Id of what no shape covers: that of the source `background`; 255 where it is not labelled."""
         return next((class_id for source, class_id in self.ids.items() if is_background(source)), 0)
 
+    def notes(self) -> list[str]:
+        """What the user should know about categories that are in no class."""
+        left_out = ", ".join(self.left_out)
+        return [f"Not in --classes, so counted as background: {left_out}."] if left_out else []
+
 
 def is_background(name: str) -> bool:
     """Whether a category is what lies behind all shapes; Labelme's own word is `_background_`."""

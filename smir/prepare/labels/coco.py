@@ -11,17 +11,14 @@ from smir.prepare.labels.shapes import Polygon, RunLengths, Shape, numbers
 TITLE = "COCO JSON"
 
 
-def is_coco(content: Any) -> bool:
-    """Whether the content of a JSON file is of this format."""
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
-
-
-def read_coco(path: Path, content: dict[str, Any]) -> Annotations:
-    """Reads images, categories and shapes.
+def read_coco(path: Path, content: Any) -> Annotations | None:
+    """Reads images, categories and shapes; None if the JSON is of another format.
 
     Raises:
         DataError: If ids clash or lead nowhere, or a shape is not what the format says.
     """
+    if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
+        return None
     categories = _by_id(path, content, "categories")
     images = _by_id(path, content, "images")
     names = {key: _name(path, category) for key, category in categories.items()}

@@ -20,13 +20,8 @@ _CORNERS = ("rectangle", "rotation")
 """Shapes that X-AnyLabeling, which writes this format too, gives four points."""
 
 
-def is_labelme(content: Any) -> bool:
-    """Whether the content of a JSON file is of this format."""
-    return isinstance(content, dict) and isinstance(content.get("shapes"), list) and "imagePath" in content
-
-
-def read_labelme(path: Path, content: dict[str, Any], folder: Path) -> Annotations:
-    """Reads the shapes of an image.
+def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
+    """Reads the shapes of an image; None if the JSON is of another format.
 
     Args:
         path: The file; it is called like its image, whose stored path may be of another machine.
@@ -36,6 +31,8 @@ def read_labelme(path: Path, content: dict[str, Any], folder: Path) -> Annotatio
     Raises:
         DataError: If something is not what the format says.
     """
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list) or "imagePath" not in content:
+        return None
     name, height, width = (content.get(key) for key in ("imagePath", "imageHeight", "imageWidth"))
     if not isinstance(name, str) or not all(isinstance(side, int | None) for side in (height, width)):
         raise DataError(f"{path} needs imagePath, imageHeight and imageWidth, got {name}, {height}, {width}.")

@@ -10,15 +10,17 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from smir.classes import UInt8
+from smir.classes import VOID, UInt8
 from smir.data.reading.decode import label_kind, read_image, read_label
 from smir.data.reading.parallel import in_parallel
-from smir.errors import DataError, first_few
-from smir.prepare.labels.classes import ClassTable
+from smir.errors import ConfigError, DataError, first_few
+from smir.prepare.labels.classes import BACKGROUND, ClassTable, entries, of_categories, table_of
 
 COLOR_LIST = "labelmap.txt"
 MOST_VALUES = 64
 """Values or colours of one file above which it is a picture, or was resized smoothly; VOC has 22."""
+
+_BLACK = "#000000"
 
 Coding = Literal["ids", "colors", "grey colors"]
 
@@ -50,9 +52,9 @@ class MaskFiles:
 
     def label(self, name: str, table: ClassTable) -> UInt8:
         """Class ids and void (H, W) of a file."""
-        pixels = stored(self.folder / name, self.coding)
+        pixels = _stored(self.folder / name, self.coding)
         values, places = np.unique(pixels, return_inverse=True)
-        ids = np.array([table.ids[key_of(value, self.coding, self.colors)] for value in values.tolist()], np.uint8)
+        ids = np.array([table.ids[_key_of(value, self.coding, self.colors)] for value in values.tolist()], np.uint8)
         label: UInt8 = ids[places].reshape(pixels.shape)
         return label
 
@@ -87,7 +89,7 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     return MaskFiles(folder, names, colors, coding, values)
 
 
-def stored(path: Path, coding: Coding) -> npt.NDArray[np.int32]:
+def _stored(path: Path, coding: Coding) -> npt.NDArray[np.int32]:
     """What a file holds (H, W): stored values, or colours as 0xRRGGBB."""
     if coding == "ids":
         return read_label(path)
@@ -97,7 +99,7 @@ def stored(path: Path, coding: Coding) -> npt.NDArray[np.int32]:
     return image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
-def key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
+def _key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
     """The name, colour or number that a stored value stands for."""
     if coding != "colors":
         return str(value)
@@ -106,7 +108,7 @@ def key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
 
 
 def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> Counter[str]:
-    values, counts = np.unique(stored(path, coding), return_counts=True)
+    values, counts = np.unique(_stored(path, coding), return_counts=True)
     if len(values) > MOST_VALUES:
         raise DataError(
             f"The label {path} holds {len(values)} different {'values' if coding == 'ids' else 'colours'}; a label "
@@ -115,7 +117,7 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> Counter[str
         )
     found: Counter[str] = Counter()
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-        key = key_of(value, coding, colors)
+        key = _key_of(value, coding, colors)
         if colors and key.startswith("#"):
             raise DataError(
                 f"The label {path} has {count} pixels of the colour {key}, which {COLOR_LIST} does not name. It names: "
@@ -152,3 +154,72 @@ def read_color_list(path: Path) -> dict[str, str]:
     if not colors:
         raise DataError(f"{path} names no colour.")
     return colors
+
+
+def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = False) -> ClassTable:
+    """Classes of label images.
+
+    Without `--classes` every value or colour is a class of its own, but 255, which is not labelled. Where the values
+    are 0 and 255 alone, 255 is a class: masks of one are of no use. `may_lack` is that of `of_categories`.
+
+    Raises:
+        ConfigError: If `--classes` does not fit what the files hold, with the entries that would.
+    """
+    if masks.colors:
+        return of_categories(given, list(masks.colors.values()), masks.values, str(masks.folder.absolute()), may_lack)
+    keys = _in_order(masks)
+    chosen = _named(keys) if given is None else _given(given, keys, masks)
+    table = table_of(chosen, str(masks.folder.absolute()))
+    table.ids.setdefault(str(VOID), VOID)
+    if unknown := [key for key in keys if key not in table.ids]:
+        found = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in unknown[:5])
+        raise ConfigError(
+            f"The masks in {masks.folder.absolute()} also hold {found}, which --classes does not name. Add it, such as "
+            f"void={unknown[0]} for pixels that are not labelled or {BACKGROUND}={unknown[0]}, or correct the masks."
+        )
+    return table
+
+
+def _in_order(masks: MaskFiles) -> list[str]:
+    """Values by size, colours from dark to bright: black, the usual background, comes first."""
+    if masks.coding == "colors":
+        return sorted(masks.values)
+    return sorted(masks.values, key=int)
+
+
+def _named(keys: list[str]) -> list[tuple[str, str]]:
+    classes = [key for key in keys if key != str(VOID)]
+    if classes == ["0"]:
+        classes = keys
+    names = {"0": BACKGROUND, _BLACK: BACKGROUND}
+    return [(names.get(key, f"class_{key.removeprefix('#')}"), key) for key in classes]
+
+
+def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tuple[str, str]]:
+    pairs = entries(given)
+    if all("=" in entry for entry in given):
+        return [(name, source.lower()) for name, source in pairs]
+    names = [name for name, _ in pairs]
+    classes = [key for key in keys if key != str(VOID)]
+    if masks.coding != "colors" and not any("=" in entry for entry in given):
+        if keys == ["0", str(VOID)] and len(names) == 2:
+            return list(zip(names, keys, strict=True))
+        if all(int(key) < len(names) for key in classes):
+            return [(name, str(place)) for place, name in enumerate(names)]
+    raise ConfigError(
+        f"--classes names {', '.join(names)}, which does not tell which is which in {masks.folder.absolute()}. "
+        f"{_listing(masks.values, keys)} Say it for each: --classes '[{_suggestion(names, keys, classes)}]'"
+    )
+
+
+def _listing(values: Mapping[str, int], keys: Sequence[str]) -> str:
+    total = sum(values.values())
+    shares = ", ".join(f"{key} ({100 * values[key] / total:.1f} % of the pixels)" for key in keys[:8])
+    return f"The masks hold: {shares}{' and more' if len(keys) > 8 else ''}."
+
+
+def _suggestion(names: Sequence[str], keys: Sequence[str], classes: Sequence[str]) -> str:
+    fitting = next((found for found in (keys, classes) if len(found) == len(names)), None)
+    if fitting is None:
+        return ", ".join(f"NAME={key}" for key in keys[:8])
+    return ", ".join(f"{name}={key}" for name, key in zip(names, fitting, strict=True))

@@ -1,13 +1,18 @@
 """Which image a label belongs to: both come with paths, of which the ends agree."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from smir.data.reading.lists import stem
 from smir.errors import DataError, first_few
 from smir.files.names import same
-from smir.prepare.labels.renamed import before_upload, common_ending, uploaded
+
+_ROBOFLOW = re.compile(r"(.+?)(?:_(?:jpe?g|png|tiff?|bmp|webp))+\.rf\.\w+", re.IGNORECASE)
+"""`IMG_1.JPG` becomes `IMG_1_JPG.rf.<hash>.jpg`."""
+_LABEL_STUDIO = re.compile(r"[0-9a-f]{8}-(.+)")
+"""`IMG_1.JPG` becomes `<8 hex digits>-IMG_1.JPG`, and `a (1).JPG` `<8 hex digits>-a_1.JPG`."""
 
 
 class ImageNames:
@@ -25,17 +30,19 @@ class ImageNames:
         for name in self.names:
             self._by_stem.setdefault(_parts(name)[-1], []).append(name)
 
-    def find(self, label: str) -> str | None:
+    def find(self, label: str, parts: Sequence[str] = ()) -> str | None:
         """The image of that name, without regard to the suffix, or None.
 
         Of several in different folders it is the one that shares the most folders with the label's own path.
 
+        Args:
+            label: Name or path of the label.
+            parts: Folders and name to look for, if they are not those of the label.
+
         Raises:
             DataError: If several share equally many.
         """
-        return self._find(label, _parts(label))
-
-    def _find(self, label: str, parts: list[str]) -> str | None:
+        parts = parts or _parts(label)
         shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
         best = [name for name, count in shared.items() if count == max(shared.values())]
         if len(best) > 1:
@@ -48,7 +55,7 @@ class ImageNames:
     def match(self, labels: Iterable[str], where: Path) -> dict[str, str]:
         """Finds the image of every label.
 
-        If none has the name of an image, names are taken without what tools add: see `smir.prepare.labels.renamed`.
+        If none has the name of an image, names are taken without what annotation tools add.
 
         Args:
             labels: Names or paths of the labels.
@@ -79,21 +86,21 @@ class ImageNames:
 
     def _renamed(self, labels: list[str]) -> dict[str, str | None]:
         parts = {label: _parts(label) for label in labels}
-        ending = common_ending([names[-1] for names in parts.values()], self._by_stem)
-        change = (lambda stem: stem.removesuffix(ending)) if ending else self._before_upload
-        return {label: self._find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
+        ending = _common_ending([names[-1] for names in parts.values()], self._by_stem)
+        change = (lambda stem: stem.removesuffix(ending)) if ending else self._original
+        return {label: self.find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
 
-    def _before_upload(self, stem: str) -> str:
+    def _original(self, stem: str) -> str:
         """What a tool took in under that name; of two images that it would call alike neither."""
-        name = before_upload(stem)
-        alike = self._uploaded.get(name, ())
+        name = _before_upload(stem)
+        alike = self._by_upload.get(name, ())
         return alike[0] if name not in self._by_stem and len(alike) == 1 else name
 
     @cached_property
-    def _uploaded(self) -> dict[str, list[str]]:
+    def _by_upload(self) -> dict[str, list[str]]:
         names: dict[str, list[str]] = {}
         for image in self._by_stem:
-            names.setdefault(uploaded(image), []).append(image)
+            names.setdefault(_uploaded(image), []).append(image)
         return names
 
     def _no_image(self, missing: list[str], count: int, where: Path) -> str:
@@ -125,10 +132,39 @@ def _parts(name: str) -> list[str]:
     return [*path.parts[:-1], stem(path.name)]
 
 
-def _common_end(one: list[str], other: list[str]) -> int:
+def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
     count = 0
     for mine, theirs in zip(reversed(one), reversed(other), strict=False):
         if mine != theirs:
             break
         count += 1
     return count
+
+
+def _before_upload(stem: str) -> str:
+    """The name without suffix that an image had before Roboflow or Label Studio took it in."""
+    match = _ROBOFLOW.fullmatch(stem) or _LABEL_STUDIO.fullmatch(stem)
+    return match[1] if match else stem
+
+
+def _uploaded(stem: str) -> str:
+    """The name as Label Studio keeps it: blanks become `_`, and other signs go (Django's `get_valid_filename`)."""
+    return re.sub(r"[^-\w.]", "", same(stem).strip().replace(" ", "_"))
+
+
+def _common_ending(stems: Collection[str], images: Iterable[str]) -> str:
+    """What all labels have behind the name of an image, such as `_mask`; empty if there is no such thing.
+
+    Args:
+        stems: Names of labels without suffix, at least one.
+        images: Names of images without suffix.
+    """
+    images = set(images)
+    first = next(iter(stems))
+    for length in range(len(first) - 1, 0, -1):
+        ending = first[length:]
+        if ending[0].isdigit():  # else 10, 20 would be taken for 1, 2
+            continue
+        if all(stem.endswith(ending) and stem.removesuffix(ending) in images for stem in stems):
+            return ending
+    return ""

@@ -1,16 +1,14 @@
-"""What `python -m smir prepare folder` was told: whether it can be, and what a field depends on."""
+"""The options of `python -m smir prepare folder`, and whether they go together."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from smir.data.reading.choice import is_tiff
 from smir.data.reading.decode import IMAGE_SUFFIXES
 from smir.data.reading.opening import has_rasterio
 from smir.errors import ConfigError, DataError, first_few
-from smir.prepare.own.drawn_splits import SPLITS, TEST_ALONE
-from smir.prepare.own.images import files_digest
+from smir.prepare.own.stratification import SPLITS, TEST_ALONE
 from smir.prepare.records import has_record
 
 RECORD = "prepared.json"
@@ -54,6 +52,13 @@ class Options:
         return bool(self.side) and not self.is_map
 
     @property
+    def has_label_map(self) -> bool:
+        """Whether the labels are one label image of a whole orthomosaic."""
+        if self.labels is None or not self.is_map:
+            return False
+        return self.labels.is_file() and self.labels.suffix.lower() in IMAGE_SUFFIXES
+
+    @property
     def side(self) -> int:
         """Side of the tiles in pixels; 0 where images stay whole."""
         return self.tile if self.tile is not None else MAP_TILE if self.is_map else 0
@@ -94,7 +99,7 @@ def _check_place(options: Options) -> None:
     if label is None or not (label.is_file() and image.is_file()):
         return
     if has_rasterio() and is_tiff(label) and is_tiff(image):
-        from smir.prepare.own.placement import check_same_place
+        from smir.prepare.own.geotiff import check_same_place
 
         check_same_place(label, image)
 
@@ -113,27 +118,3 @@ def _check_splits(options: Options) -> None:
             f"{' and no '.join(missing)}. To test on all labelled images, leave --splits out and give --shares '[0, 0, "
             "1]'."
         )
-
-
-def images_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
-    """What the images of a field depend on; a field of other images is another field."""
-    settings: dict[str, Any] = {"images": options.images.name}
-    if not options.is_map:
-        settings["files"] = files_digest(options.images, names)
-    return settings | ({"tile": options.side, "min_valid": options.min_valid} if options.side else {})
-
-
-def labels_settings(options: Options) -> dict[str, Any] | None:
-    """What masks and splits depend on; with other labels they are made anew."""
-    if options.labels is None:
-        return None
-    where = options.labels
-    files = sorted(f.relative_to(where).as_posix() for f in where.rglob("*") if f.is_file()) if where.is_dir() else []
-    return {
-        "files": files_digest(where, files) if files else files_digest(where.parent, [where.name]),
-        "classes": options.classes,
-        "shares": list(options.shares),
-        "splits": None if options.splits is None else files_digest(options.splits, [f"{s}.txt" for s in SPLITS]),
-        "empty": options.empty,
-        "seed": options.seed,
-    }

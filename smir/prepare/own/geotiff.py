@@ -1,12 +1,17 @@
-"""Whether two rasters lie on the same ground. Needs rasterio, the extra `geo`."""
+"""What a GeoTIFF says besides its colours: where it lies and where it has data. Needs rasterio, the extra `geo`."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import rasterio
+from rasterio.enums import MaskFlags
+from rasterio.windows import Window
 
+from smir.data.reading.choice import is_tiff
+from smir.data.reading.raster import Bool
 from smir.errors import DataError
-from smir.terminal import quiet
+from smir.terminal import progress, quiet
 
 _TOLERANCE = 0.5
 """Pixels by which two grids may lie apart: programs round, or mean the middle of a pixel."""
@@ -48,3 +53,31 @@ def _differences(own: Any, other: Any) -> list[str]:
 
 def _far(pixels: float, there: str, back: str) -> str:
     return f"{abs(pixels):,.4g} pixels to the {there if pixels >= 0 else back}"
+
+
+def tiles_with_gaps(path: Path, windows: Mapping[str, tuple[slice, slice]]) -> Iterator[tuple[str, Bool]]:
+    """Yields the tiles of a TIFF that lack data somewhere, and which of their pixels have it (h, w).
+
+    Args:
+        path: An image; no tile of one that is no TIFF lacks data.
+        windows: Rows and columns of each tile.
+
+    Raises:
+        DataError: If the TIFF cannot be read.
+    """
+    if not is_tiff(path):
+        return
+    try:
+        with quiet(rasterio.errors.NotGeoreferencedWarning):
+            opened = rasterio.open(path)
+        with opened as file:
+            if all(flags == [MaskFlags.all_valid] for flags in file.mask_flag_enums):
+                return
+            for name, (rows, columns) in progress(windows.items(), f"No data of {path.name}", unit="tile"):
+                valid = file.dataset_mask(window=Window.from_slices(rows, columns, file.height, file.width)) > 0
+                if not valid.all():
+                    yield name, valid
+    except rasterio.errors.RasterioError as error:
+        raise DataError(
+            f"The image {path.absolute()} does not say where it has data: {error.__cause__ or error}. Copy it again."
+        ) from error

@@ -6,16 +6,11 @@ from pathlib import Path, PurePosixPath
 from smir.data.reading.decode import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
+from smir.prepare.labels import coco, cvat, labelme
 from smir.prepare.labels.annotations import Annotations
-from smir.prepare.labels.coco import TITLE as COCO
-from smir.prepare.labels.coco import is_coco, read_coco
-from smir.prepare.labels.cvat import TITLE as CVAT
-from smir.prepare.labels.cvat import read_cvat
-from smir.prepare.labels.labelme import TITLE as LABELME
-from smir.prepare.labels.labelme import is_labelme, read_labelme
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
 
-KNOWN = f"label images (PNG), {COCO}, {LABELME}, or {CVAT}"
+KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 _CVAT_MASKS = "SegmentationClass"
@@ -113,8 +108,6 @@ def _annotation_files(folder: Path) -> list[Path]:
 def _read_annotations(path: Path, folder: Path) -> Annotations | None:
     """Reads an annotation file; None if it is of another format."""
     if path.suffix.lower() == ".xml":
-        return read_cvat(path)
+        return cvat.read_cvat(path)
     content = read_json(path, "Export it again.", DataError, largest=_LARGEST)
-    if is_coco(content):
-        return read_coco(path, content)
-    return read_labelme(path, content, folder) if is_labelme(content) else None
+    return coco.read_coco(path, content) or labelme.read_labelme(path, content, folder)

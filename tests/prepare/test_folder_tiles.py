@@ -147,6 +147,16 @@ def test_what_is_broken_off_is_completed(prepare, fails, tmp_path, monkeypatch):
     assert len(list((root / "masks").rglob("*.png"))) == 7 * len(PLACES) + 1
 
 
+def test_a_wrong_label_comes_to_light_before_anything_is_cut(prepare, fails, tmp_path):
+    save(tmp_path / "labels/3.png", blocks("label 3", (0, 1, 2), (80, 90)))
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", f"--tile={TILE}")
+    assert "3.png is for an image of 90 x 80 pixels, but day 1/3.png is 100 x 80" in said
+    assert not (tmp_path / "field/images").exists()
+    save(tmp_path / "labels/3.png", blocks("label 3", (0, 1, 2), SIZE))
+    prepare("--labels=labels", "--tile=40")  # so the tile may still be changed
+    assert (tmp_path / "field/data.yaml").exists()
+
+
 def test_a_damaged_photograph_is_named(prepare, fails, photos, tmp_path):
     path = photos / "day 1/5.png"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

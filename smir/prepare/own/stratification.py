@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import get_args
 
 import numpy as np
@@ -73,30 +73,27 @@ def draw_splits(
 def _exchange(dealt: dict[Split, list[list[str]]], classes: Mapping[str, frozenset[int]]) -> None:
     """Exchanges units of two splits while more classes come to be in train, else in test, else in val."""
 
-    def shows(unit: list[str]) -> frozenset[int]:
-        return frozenset().union(*(classes[name] for name in unit))
+    def shown(units: Iterable[list[str]]) -> frozenset[int]:
+        return frozenset().union(*(classes[name] for unit in units for name in unit))
 
     def covered() -> tuple[int, ...]:
-        return tuple(len(frozenset().union(*map(shows, dealt[split]))) for split in _NEEDS_FIRST)
+        return tuple(len(shown(dealt[split])) for split in _NEEDS_FIRST)
 
-    def improves(one: Split, other: Split, lacks: frozenset[int]) -> bool:
+    def improve() -> bool:
         before = covered()
-        for here, there in itertools.product(range(len(dealt[one])), range(len(dealt[other]))):
-            if not lacks & shows(dealt[other][there]) or len(dealt[one][here]) != len(dealt[other][there]):
-                continue
-            dealt[one][here], dealt[other][there] = dealt[other][there], dealt[one][here]
-            if covered() > before:
-                return True
-            dealt[one][here], dealt[other][there] = dealt[other][there], dealt[one][here]
+        for mine, theirs in itertools.permutations((dealt[split] for split in _NEEDS_FIRST), 2):
+            lacks = everything - shown(mine)
+            for here, there in itertools.product(range(len(mine)), range(len(theirs))):
+                if lacks & shown([theirs[there]]) and len(mine[here]) == len(theirs[there]):
+                    mine[here], theirs[there] = theirs[there], mine[here]
+                    if covered() > before:
+                        return True
+                    mine[here], theirs[there] = theirs[there], mine[here]
         return False
 
     everything = frozenset().union(*classes.values())
-    improved = True
-    while improved:
-        improved = False
-        for one, other in itertools.permutations(_NEEDS_FIRST, 2):
-            lacks = everything - frozenset().union(*map(shows, dealt[one]))
-            improved = improved or (bool(lacks) and improves(one, other, lacks))
+    while improve():
+        pass
 
 
 class _Dealer:
@@ -142,25 +139,3 @@ class _Dealer:
         self.left -= counts
         for class_id, count in counts.items():
             self.lacks[split][class_id] -= count
-
-
-def follow_splits(classes: Mapping[str, frozenset[int]], lists: Mapping[Split, Sequence[str]]) -> Members:
-    """Keeps every labelled image in the split whose list has it; those on no list train.
-
-    Raises:
-        DataError: If an image is on two lists, or a split is left without an image.
-    """
-    where: dict[str, Split] = {}
-    for split in SPLITS:
-        for name in lists[split]:
-            if (other := where.setdefault(name, split)) != split:
-                raise DataError(f"{name} is on the list of {other} and on that of {split}; take it off one of them.")
-    members: Members = {split: [] for split in SPLITS}
-    for name in sorted(classes):
-        members[where.get(name, "train")].append(name)
-    if empty := [split for split in SPLITS if not members[split]]:
-        raise DataError(
-            f"No labelled image is on the list of {' and '.join(empty)}, out of {len(classes)}. Label some of those "
-            "that are, or draw new splits in another --root, without --splits."
-        )
-    return members

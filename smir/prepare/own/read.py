@@ -1,0 +1,110 @@
+"""The first stage: the images, the labels, and what an earlier command made of them."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from smir.data.reading.decode import image_size, list_images
+from smir.data.reading.lists import stem
+from smir.data.reading.parallel import in_parallel
+from smir.errors import DataError
+from smir.prepare.own.field import IMAGES, Field
+from smir.prepare.own.found_labels import find_labels
+from smir.prepare.own.options import RECORD, Options, check
+from smir.prepare.own.stratification import SPLITS
+from smir.prepare.records import open_record
+from smir.prepare.tiling import shown_size
+
+
+def read(options: Options) -> Field:
+    """Reads photographs and their labels; an orthomosaic is read when it is cut.
+
+    Raises:
+        SmirError: If options do not go together, the root holds other things, or images and labels cannot be used.
+    """
+    check(options)
+    names = [] if options.is_map else _photographs(options.images, options.labels)
+    settings = _image_settings(options, names)
+    field = Field(options, settings, _label_settings(options), _open_record(options.root, settings))
+    if options.is_map or field.is_complete:
+        return field
+    size = shown_size if options.cuts_photographs else image_size
+    sizes = in_parallel(lambda name: size(options.images / name), names, "Sizes")
+    field = dataclasses.replace(field, sizes=dict(zip(names, sizes, strict=True)))
+    if options.labels is None:
+        return field
+    labels = find_labels(field)
+    if options.cuts_photographs:  # a wrong label must come to light before an hour of cutting
+        for _ in in_parallel(lambda image: labels.draw(image).shape, labels.images, "Labels"):
+            pass
+    return dataclasses.replace(field, labels=labels)
+
+
+def _photographs(folder: Path, labels: Path | None) -> list[str]:
+    """Lists the images of a folder, excluding those of a label folder inside it.
+
+    Raises:
+        DataError: If there is none, or two differ in their suffix alone.
+    """
+    names = list_images(folder)
+    if labels is not None and labels.is_dir() and folder.resolve() in labels.resolve().parents:
+        names = [name for name in names if not (folder / name).resolve().is_relative_to(labels.resolve())]
+    if not names:
+        raise DataError(f"All images in {folder.absolute()} lie in the folder of the labels, {labels}.")
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(stem(name), name)) != name:
+            raise DataError(
+                f"{folder.absolute()} holds both {other} and {name}. Names must differ without their suffix; rename or "
+                "move one. If one of them is a label, keep labels in a folder of their own."
+            )
+    return names
+
+
+def _image_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {"images": options.images.name}
+    if not options.is_map:
+        settings["files"] = _digest(options.images, names)
+    return settings | ({"tile": options.side, "min_valid": options.min_valid} if options.side else {})
+
+
+def _label_settings(options: Options) -> dict[str, Any] | None:
+    if options.labels is None:
+        return None
+    where = options.labels
+    files = sorted(f.relative_to(where).as_posix() for f in where.rglob("*") if f.is_file()) if where.is_dir() else []
+    return {
+        "files": _digest(where, files) if files else _digest(where.parent, [where.name]),
+        "classes": options.classes,
+        "shares": list(options.shares),
+        "splits": None if options.splits is None else _digest(options.splits, [f"{s}.txt" for s in SPLITS]),
+        "empty": options.empty,
+        "seed": options.seed,
+    }
+
+
+def _digest(folder: Path, names: Iterable[str]) -> str:
+    """Number of files, and a hash of their names, sizes and times."""
+    sha256 = hashlib.sha256()
+    names = list(names)
+    for name in names:
+        status = (folder / name).stat()
+        sha256.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return f"{len(names)} files, {sha256.hexdigest()[:12]}"
+
+
+def _open_record(root: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """What an earlier command made of the same images."""
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / IMAGES).exists():  # an earlier command failed before it had done anything
+        (root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
+    try:
+        return open_record(root / RECORD, settings)
+    except DataError as error:
+        if not (root / f"{SPLITS[0]}.txt").is_file():
+            raise
+        raise DataError(
+            f"{error} Other images are another field: give a new --root, and --splits {root} to test on the same ones."
+        ) from error

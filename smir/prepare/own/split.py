@@ -1,0 +1,105 @@
+"""The fourth stage: which labelled images train, which validate and which test."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from smir.data.reading.listing import Split
+from smir.data.reading.lists import read_list
+from smir.errors import DataError, first_few
+from smir.prepare.labels.matching import ImageNames
+from smir.prepare.own.field import Field, Labels, Tile
+from smir.prepare.own.stratification import SPLITS, TEST_ALONE, Members, draw_splits
+
+
+def split(field: Field) -> Field:
+    """Follows splits that are given, keeps those of a field with fewer labels, or draws new ones.
+
+    Raises:
+        DataError: If the splits that are given do not fit, or labels of before are missing.
+    """
+    options, labels = field.options, field.labels
+    if labels is None:
+        return field
+    earlier = field.record if field.record is not None and field.record["labels"] is not None else None
+    if earlier is not None and options.tests_alone != (tuple(earlier["labels"]["shares"]) == TEST_ALONE):
+        kind = "train, validate and test" if options.tests_alone else "are to test on alone"
+        how = "" if options.tests_alone else ", or --shares '[0, 0, 1]' as before"
+        raise DataError(f"The images in {options.root} {kind}. Give another --root{how}.")
+    lists = options.splits or (None if earlier is None or options.tests_alone else options.root)
+    if lists is None:
+        shown = labels.shown()
+        groups = _groups(field.tiles, shown, 2 * len(SPLITS)) if field.tiles else None
+        return dataclasses.replace(field, members=draw_splits(shown, options.shares, options.seed, groups))
+    listed = _listed(field, labels, lists)
+    names = {name for split in SPLITS for name in listed[split]}
+    new = sum(name not in names for name in labels.pixels)
+    bare = sorted(names - labels.pixels.keys())
+    if options.splits is None and bare:
+        raise DataError(
+            f"{len(bare)} images that are labelled in {options.root} have no label in {options.labels}: "
+            f"{first_few(bare)}. --labels is all labels, those of before and new ones: put the exports into one "
+            f"folder and give that. If labels are to go, add --splits {options.root}."
+        )
+    members = _follow(labels.pixels, listed)
+    if options.splits is not None:
+        parts = [f"{new} labelled images that are on none of its lists train"] if new else []
+        parts += [f"{len(bare)} names on them have no label"] if bare else []
+        notes = [f"Splits as in {lists}{': ' if parts else ''}{'; '.join(parts)}."]
+    else:
+        more = f"; {new} images that were not labelled before train" if new else ""
+        notes = [f"The splits stay as they were{more}."]
+        if earlier is not None and (classes := earlier.get("classes")) not in (None, labels.classes):
+            notes.append(
+                f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: what was trained to "
+                "segment before does not fit."
+            )
+    return dataclasses.replace(field, members=members, notes=tuple(notes))
+
+
+def _listed(field: Field, labels: Labels, lists: Path) -> Members:
+    """Images that each list names; an entry may also name a photograph and mean its labelled tiles."""
+    images = field.names
+    labelled = field.by_image(labels.pixels) if field.tiles else {}
+    photographs = ImageNames(dict.fromkeys(tile.image for tile in field.tiles.values()), field.options.images)
+
+    def meant(entry: str) -> list[str]:
+        if (name := images.find(entry)) is not None:
+            return [name]
+        return labelled.get(photographs.find(entry) or "", [])
+
+    return {split: [name for entry in read_list(lists / f"{split}.txt") for name in meant(entry)] for split in SPLITS}
+
+
+def _follow(labelled: Iterable[str], lists: Mapping[Split, Sequence[str]]) -> Members:
+    """Keeps every labelled image in the split whose list has it; those on no list train."""
+    where: dict[str, Split] = {}
+    for split in SPLITS:
+        for name in lists[split]:
+            if (other := where.setdefault(name, split)) != split:
+                raise DataError(f"{name} is on the list of {other} and on that of {split}; take it off one of them.")
+    members: Members = {split: [] for split in SPLITS}
+    for name in sorted(labelled):
+        members[where.get(name, "train")].append(name)
+    if empty := [split for split in SPLITS if not members[split]]:
+        count = sum(map(len, members.values()))
+        raise DataError(
+            f"No labelled image is on the list of {' and '.join(empty)}, out of {count}. Label some of those "
+            "that are, or draw new splits in another --root, without --splits."
+        )
+    return members
+
+
+def _groups(tiles: Mapping[str, Tile], names: Iterable[str], enough: int) -> dict[str, str]:
+    """Groups tiles that show the same or lie side by side, so that those that train do not surround those that test.
+
+    A group is a whole image where there are `enough` of them, else a block of its tiles, as large as that allows and at
+    most 4 x 4.
+    """
+    places = {name: tiles[name] for name in names}
+    groups = {name: tile.image for name, tile in places.items()}
+    for side in (4, 2, 1):
+        if len(set(groups.values())) >= enough:
+            break
+        groups = {name: f"{tile.image} {tile.row // side} {tile.column // side}" for name, tile in places.items()}
+    return groups

@@ -1,0 +1,104 @@
+"""The second stage: an orthomosaic, or each photograph if so told, is cut into tiles."""
+
+import dataclasses
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from smir.data.reading.lists import stem
+from smir.data.reading.parallel import in_parallel
+from smir.errors import DataError
+from smir.files.json_record import read_json
+from smir.prepare.own.field import IMAGES, LABEL_TILES, Field, Tile
+from smir.prepare.own.links import link_images
+from smir.prepare.own.options import Options
+from smir.prepare.tiling import RECORD_NAME, names_of_tiles, tile_image
+
+TILE_PREFIX = "tile_"
+_REMEDY = "Lower --min_valid, or use smaller tiles (--tile)."
+
+
+def tile(field: Field) -> Field:
+    """Cuts what is to be cut, so that small things stay large enough to be seen.
+
+    An interrupted cutting is completed. Photographs that stay whole are linked when the field is written.
+
+    Raises:
+        DataError: If an image cannot be cut or linked, no tile is left, or a label image does not fit its orthomosaic.
+    """
+    if not field.options.side:
+        return field
+    tiles, source = _cut_map(field.options) if field.options.is_map else _cut_photographs(field)
+    return dataclasses.replace(field, tiles=tiles, source=source, sizes={name: t.size for name, t in tiles.items()})
+
+
+def _cut_map(options: Options) -> tuple[dict[str, Tile], str]:
+    source, target, side = options.images, options.root / IMAGES, options.side
+    report = tile_image(source, target, side, min_valid=options.min_valid, prefix=TILE_PREFIX)
+    if not report.written:
+        raise DataError(
+            f"None of the {report.skipped} tiles of {source.absolute()} has {100 * options.min_valid:g} % valid "
+            f"pixels. {_REMEDY}"
+        )
+    if options.has_label_map:
+        _cut_label_map(options)
+    left_out = f"; {report.skipped} at its border are mostly empty and left out" if report.skipped else ""
+    tiles = _tiles_in(target, PurePosixPath(), source.name, _size(target), side)
+    return tiles, f"cut into {report.written} tiles of {side} x {side} pixels{left_out}"
+
+
+def _cut_label_map(options: Options) -> None:
+    """Cuts a label image of a whole orthomosaic into the same tiles."""
+    assert options.labels is not None
+    target = options.root / LABEL_TILES
+    shutil.rmtree(target, ignore_errors=True)  # of an earlier command, maybe of other labels
+    tile_image(options.labels, target, options.side, prefix=TILE_PREFIX, grey=True)
+    (height, width), (high, wide) = _size(target), _size(options.root / IMAGES)
+    if (height, width) != (high, wide):
+        raise DataError(
+            f"The label image {options.labels.absolute()} is {width} x {height} pixels, its orthomosaic {wide} x "
+            f"{high}. Export it on the same grid: same extent, same pixel size."
+        )
+
+
+def _size(tiles: Path) -> tuple[int, int]:
+    """Height and width of the image that `tile_image` cut."""
+    grid: dict[str, Any] = read_json(tiles / RECORD_NAME)
+    return grid["height"], grid["width"]
+
+
+def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
+    """Cuts each photograph in which a tile has room, and links the others; tiles of `a/b.jpg` lie in a folder `a/b`."""
+    options, sizes = field.options, field.sizes
+    source, target, side = options.images, options.root / IMAGES, options.side
+    large = [name for name, size in sizes.items() if min(size) >= side]
+    whole = [name for name, size in sizes.items() if min(size) < side]
+
+    def cut(name: str) -> dict[str, Tile]:
+        folder = PurePosixPath(stem(name))
+        min_valid = options.min_valid
+        tile_image(source / name, target / folder, side, min_valid=min_valid, prefix=TILE_PREFIX, bar=False)
+        return _tiles_in(target, folder, name, sizes[name], side)
+
+    tiles: dict[str, Tile] = {}
+    for part in in_parallel(cut, large, "Tiling"):
+        tiles |= part
+    how = [f"{len(large)} cut into {len(tiles):,} tiles of {side} x {side} pixels"] if large else []
+    if whole:
+        how.append(f"{len(whole)} in which no tile has room, {link_images(source, whole, target)}")
+        tiles |= {name: Tile(name, 0, 0, np.s_[:, :], sizes[name]) for name in whole}
+    if not tiles:
+        raise DataError(
+            f"No tile of the images in {source.absolute()} has {100 * options.min_valid:g} % valid pixels. {_REMEDY}"
+        )
+    return tiles, f"{len(sizes)} images, {'; '.join(how)}"
+
+
+def _tiles_in(target: Path, folder: PurePosixPath, image: str, size: tuple[int, int], side: int) -> dict[str, Tile]:
+    return {
+        (folder / file).as_posix(): Tile(image, row, column, np.s_[top : top + side, left : left + side], (side, side))
+        for file, (row, column, top, left) in names_of_tiles(*size, side, TILE_PREFIX).items()
+        if (target / folder / file).is_file()
+    }
