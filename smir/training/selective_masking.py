@@ -23,13 +23,13 @@ from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scor
 from smir.method.patches import MIN_PATCH_SIDE, PatchGrid
 from smir.method.scoring import Scored, ScoredPatches, evaluating
 from smir.method.stages import Stages
-from smir.runs.mask_files import save_masks, save_scores
+from smir.runs.mask_files import save_image_list, save_masks, save_scores
 from smir.runs.ranks import gather, sync_buffers
 from smir.seeding import generator_for
 from smir.terminal import say
 from smir.training.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
-from smir.training.reconstruction_panel import reconstruction_panel
-from smir.training.run_record import run_folder, save_image_list, save_picture
+from smir.training.pictures import reconstruction_panel, save_picture
+from smir.training.run_record import run_folder
 from smir.training.staged import ScoringModule, StagedData, refuse_incomplete
 
 
