@@ -1,12 +1,18 @@
 """SelectiveMasking: stages inside one fit, beside modules and datamodules of smir and of others."""
 
+import csv
+import json
+
+import fake_runs
 import lightning
 import pytest
 import torch
+import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
+from words import pretrain_words, selective_words
 
 from smir.errors import CheckpointError, ConfigError
 from smir.method import HardestMask, Preprocessing, RandomMask, Stages, score_views
@@ -207,3 +213,46 @@ def test_what_is_complete_is_accepted(owner, protocol):
 def test_epochs_must_divide_into_stages(tmp_path, max_epochs):
     with pytest.raises(ConfigError, match=rf"\({max_epochs}\) is the total over all stages and must be a multiple"):
         train(tmp_path, ForeignData(), max_epochs=max_epochs)
+
+
+# Through the command line
+
+
+def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, capsys):
+    smir(*selective_words(field))
+    run = tmp_path / "runs/demo/selective/seed0"
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["data"]["init_args"]["batch_size"] == 4
+    environment = json.loads((run / "environment.json").read_text())
+    assert len(environment) == 1
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert [float(row["stage"]) for row in rows] == [0, 0, 1, 1]
+    # warm-up and cosine begin anew in the second stage
+    assert [float(row["lr"]) for row in rows] == pytest.approx([3e-5, 3e-3] * 2)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
+    assert {"stage-01.png", "final.png"} == {path.name for path in (run / "images").iterdir()}
+    names = json.loads((run / "masks/images.json").read_text())
+    assert len(names) == 12
+    table = load_masks(run / "masks/stage-01.npz")
+    assert table.indices.tolist() == [1, 3, 5, 7, 9, 11]
+    scores = load_arrays(run / "masks/stage-01-scores.npz", ("index", "length", "values"))
+    first = torch.from_numpy(scores["values"][: scores["length"][0]])
+    mask = table.packed(1).unpack()[1]
+    assert mask.sum() == len(mask) // 2
+    assert first[mask].min() >= first[~mask].max()
+    assert json.loads((run / "DONE").read_text()) == {"epochs": 4, "image_visits": 4 * 4}
+    fake = fake_runs.pretraining(tmp_path / "fake", "Nassar", "selective").write()
+    assert fake_runs.unlike(fake.folder, run) == []
+
+    capsys.readouterr()
+    before = (run / "metrics.csv").read_bytes()
+    smir(*selective_words(field))
+    assert "has finished before" in capsys.readouterr().out
+    assert (run / "metrics.csv").read_bytes() == before
+
+
+def test_random_pretraining_has_one_stage(smir, field, tmp_path):
+    smir(*pretrain_words(field, "--run.experiment=r", "--trainer.max_epochs=2"))
+    assert not (tmp_path / "runs/r/seed0/masks").exists()
