@@ -24,7 +24,7 @@ from smir.training.bad_numbers import FiniteNumbers
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.training.first_failure import FirstFailure
 from smir.training.health import LearningHealth
-from smir.training.outputs import FinalPictures
+from smir.training.pictures import FinalPictures
 from smir.training.progress_bar import RunProgress
 from smir.training.run_record import RunRecord
 from smir.training.stopping import StopTogether

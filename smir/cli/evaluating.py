@@ -22,8 +22,8 @@ from smir.runs.recipe import digest, in_force, recipe_of
 from smir.runs.results import result_folder
 from smir.runs.run_folder import file_digest, run_of_checkpoint
 from smir.runs.wandb_logging import Job, log_to_wandb
-from smir.training.outputs import TestRecord
 from smir.training.segmentation import SegmentationModule, usual_side_in
+from smir.training.test_record import TestRecord
 
 
 class EvaluatingCLI(ConfiguredCLI):

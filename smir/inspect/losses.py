@@ -20,8 +20,8 @@ from smir.method.patches import PatchGrid
 from smir.method.scoring import Scored
 from smir.pages.markup import data_uri
 from smir.seeding import generator_for
+from smir.training.pictures import colors
 from smir.training.reconstruction import ReconstructionModule
-from smir.training.reconstruction_panel import colors
 
 PATCHES_OF_AN_IMAGE = 3
 """Patches of one image among the hardest shown, at most: else a single odd image would fill the sheet."""

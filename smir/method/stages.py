@@ -1,4 +1,4 @@
-"""The stage clock: which images a stage visits, with which masks (METHOD.md section 4)."""
+"""Stages of pretraining: the clock that says which part of the pool is visited now, and with which masks."""
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,13 @@ class Stages:
         num_images: Images of the pretraining pool.
         num_stages: Number K of stages; 1 is the whole pool at once.
 
-    Attributes:
-        current: The stage that loaders visit now, from 0.
-        masks: Fixed masks of the current stage; without them every visit draws a random one.
-
     Raises:
+        ConfigError: If `num_stages` is less than 1.
         DataError: If a partition would lack an image to train or to validate on.
     """
+
+    _current = 0
+    _masks: MaskTable | None = None
 
     def __init__(self, num_images: int, num_stages: int = 1) -> None:
         if num_stages < 1:
@@ -35,36 +35,58 @@ class Stages:
                 f"validation image. The largest num_stages that works is {num_images // 2}; or add images."
             )
         self.num_images, self.num_stages = num_images, num_stages
-        self.current = 0
-        self.masks: MaskTable | None = None
+
+    @property
+    def current(self) -> int:
+        """The stage that loaders visit now, from 0."""
+        return self._current
+
+    @property
+    def masks(self) -> MaskTable | None:
+        """The fixed masks of the current stage; without them every visit draws a random one."""
+        return self._masks
+
+    def advance(self, stage: int, masks: MaskTable | None = None) -> None:
+        """Begins a stage: from now on, loaders visit its images with these masks.
+
+        Args:
+            stage: The stage, from 0. A resumed run may begin with any of them.
+            masks: One fixed mask for every image of the stage's partition; `None`: every visit draws a random one.
+
+        Raises:
+            ValueError: If there is no such stage, or the masks are not those of its images.
+        """
+        if not 0 <= stage < self.num_stages:
+            raise ValueError(f"There is no stage {stage}: the stages are 0 to {self.num_stages - 1}.")
+        if masks is not None and not np.array_equal(masks.indices, self.partition(stage)):
+            raise ValueError(f"The masks are of other images than those of stage {stage}.")
+        self._current, self._masks = stage, masks
 
     def partition(self, stage: int) -> Indices:
-        """Indices of all images of a partition."""
+        """Returns the indices of all images of a partition."""
         return np.arange(stage, self.num_images, self.num_stages)
 
     def train(self, stage: int) -> Indices:
-        """Indices that a stage trains on."""
+        """Returns the indices that a stage trains on."""
         partition = self.partition(stage)
         return partition[: int(0.9 * len(partition))]
 
     def val(self, stage: int) -> Indices:
-        """Indices that a stage validates on."""
+        """Returns the indices that a stage validates on."""
         partition = self.partition(stage)
         return partition[int(0.9 * len(partition)) :]
 
     def mask_of(self, index: int) -> PackedMask | None:
-        """The fixed mask of an image in the current stage."""
-        return None if self.masks is None else self.masks.packed(index)
+        """Returns the fixed mask of an image in the current stage, if the stage has masks."""
+        return None if self._masks is None else self._masks.packed(index)
 
 
 class SingleStage(Stages):
-    """One stage that trains on every image of a list; what is validated on is another list."""
+    """A single stage that trains on every image of a list; validation uses another list."""
 
     def __init__(self, num_images: int) -> None:
         self.num_images, self.num_stages = num_images, 1
-        self.current = 0
-        self.masks = None
 
     def train(self, stage: int) -> Indices:
-        """Indices of all images."""
+        """Returns the indices of all images."""
         return np.arange(self.num_images)

@@ -1,7 +1,13 @@
-"""How the processes of a run agree on its folder, whoever started them."""
+"""How the processes of a run agree on its folder, whoever started them, and end together.
+
+A further rank ends soon after rank 0 does, so that it does not wait in a collective until its time-out.
+"""
 
 import json
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +18,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from smir.errors import RunError, SmirError
 from smir.runs.resume import resume_point
 from smir.runs.run_folder import Run
-from smir.runs.watch import end_with
 
 RUN_VARIABLE = "SMIR_RUN"
 """Tells the processes that Lightning starts for further devices which run the first one has opened."""
+
+POLL_SECONDS = 1.0
+GRACE_SECONDS = 10.0
+"""Time for a process to end by itself, and to say why, once the one that started it is gone."""
 
 
 class AlreadyDone(Exception):
@@ -53,7 +62,7 @@ def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Path 
     """
     if started_by_rank_zero():
         decision = json.loads(os.environ[RUN_VARIABLE])
-        end_with(decision["pid"])
+        threading.Thread(target=_end_with, args=(decision["pid"],), name="smir-watch", daemon=True).start()
         return _follow(decision, None)
     run, decision = _open(opens) if global_rank() == 0 else (None, {})
     if _started_from_outside(trainer):
@@ -96,3 +105,12 @@ def _started_from_outside(trainer: Trainer) -> bool:
     """Whether something other than Lightning started the processes of this run."""
     cluster = getattr(trainer.strategy, "cluster_environment", None)
     return trainer.world_size > 1 and cluster is not None and cluster.creates_processes_externally
+
+
+def _end_with(starter: int) -> None:
+    """Ends this process soon after the one that started it."""
+    while os.getppid() == starter:
+        time.sleep(POLL_SECONDS)
+    time.sleep(GRACE_SECONDS)
+    print("smir: error: rank 0 has ended; this process ends with it.", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -1,8 +1,9 @@
 """The mask and score files of a run: `masks/stage-01.npz` and `masks/stage-01-scores.npz`."""
 
+import json
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from smir.errors import CheckpointError
-from smir.files.atomic import replacing
+from smir.files.atomic import replacing, write_atomically
 from smir.method.mask_table import MaskTable
 
 FORMAT = 1
@@ -59,6 +60,13 @@ def save_scores(path: Path, indices: Sequence[int], scores: Sequence[Tensor]) ->
             "values": torch.cat(list(scores)).numpy(),
         },
     )
+
+
+def save_image_list(folder: Path, names: Iterable[str]) -> None:
+    """Writes once which image each index of the mask files is: a JSON list of relative paths."""
+    path = folder / "images.json"
+    if not path.exists():
+        write_atomically(path, json.dumps(list(names), indent=0) + "\n")
 
 
 def _save(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:

@@ -3,18 +3,12 @@
 import csv
 import io
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from torch import Tensor
 
-from smir.classes import UInt8
 from smir.files.atomic import write_atomically
-from smir.files.json_record import write_json
-from smir.files.pictures import write_png
 
 
 class RunRecord(Callback):
@@ -81,29 +75,3 @@ def run_folder(trainer: Trainer) -> Path:
         if isinstance(callback, RunRecord):
             return callback.folder
     return Path(trainer.default_root_dir)
-
-
-def save_picture(trainer: Trainer, name: str, picture: UInt8) -> None:
-    """Writes a picture (H, W, 3) as `<run>/images/<name>.png`, and to every logger that takes images."""
-    save_picture_as(trainer, run_folder(trainer) / "images" / f"{name}.png", picture)
-
-
-def save_picture_as(trainer: Trainer, path: Path, picture: UInt8) -> None:
-    """Writes a picture (H, W, 3) to a file, and to every logger that takes images."""
-    write_png(path, picture)
-    for logger in trainer.loggers:
-        if hasattr(logger, "log_image"):
-            name = f"{path.parent.name}/{path.stem}"
-            logger.log_image(key=name, images=[str(path)], step=trainer.global_step)
-
-
-def save_image_list(folder: Path, names: Iterable[str]) -> None:
-    """Writes once which image each index of the mask files is: a JSON list of relative paths."""
-    path = folder / "images.json"
-    if not path.exists():
-        write_json(path, list(names))
-
-
-def plain(metrics: dict[str, Tensor]) -> dict[str, float | None]:
-    """Metrics as JSON knows them: NaN, a class that occurs nowhere, becomes null."""
-    return {name: None if torch.isnan(value) else float(value) for name, value in metrics.items()}

@@ -2,9 +2,12 @@
 
 The last epoch of a stage ends with scoring the next partition, choosing its masks and forgetting Adam's moments, all
 before the checkpoint of that epoch is written. So a checkpoint always holds what the next epoch needs.
+
+It works with any LightningModule and datamodule that have what `smir.training.staged` describes.
 """
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,24 +17,20 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from tqdm import tqdm
 
-from smir.data.reading.sizes import refuse_thin_patches
 from smir.errors import CheckpointError, ConfigError, RunError
 from smir.method.mask_table import MaskTable
 from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
-from smir.method.patches import PatchGrid
-from smir.method.scoring import Scored, ScoredPatches
-from smir.runs.mask_files import save_masks, save_scores
+from smir.method.patches import MIN_PATCH_SIDE, PatchGrid
+from smir.method.scoring import Scored, ScoredPatches, evaluating
+from smir.method.stages import Stages
+from smir.runs.mask_files import save_image_list, save_masks, save_scores
 from smir.runs.ranks import gather, sync_buffers
 from smir.seeding import generator_for
 from smir.terminal import say
 from smir.training.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
-from smir.training.reconstruction import ReconstructionModule
-from smir.training.reconstruction_panel import reconstruction_panel
-from smir.training.run_record import run_folder, save_image_list, save_picture
-
-if TYPE_CHECKING:
-    from smir.data.base import SmirDataModule
-    from smir.method.stages import Stages
+from smir.training.pictures import reconstruction_panel, save_picture
+from smir.training.run_record import run_folder
+from smir.training.staged import ScoringModule, StagedData, refuse_incomplete
 
 
 class SelectiveMasking(Callback):
@@ -51,8 +50,8 @@ class SelectiveMasking(Callback):
         batch_size: Views scored at once on one device; changes the speed alone.
 
     Raises:
-        ConfigError: If `trainer.max_epochs` is not a multiple of `num_stages`, not every epoch is validated, or
-            `scoring_mask` needs scores itself.
+        ConfigError: If `trainer.max_epochs` is not a multiple of `num_stages`, not every epoch is validated,
+            `scoring_mask` needs scores itself, or the module or datamodule lacks what `smir.training.staged` asks.
     """
 
     def __init__(
@@ -75,17 +74,20 @@ class SelectiveMasking(Callback):
         self.policy, self.scoring_mask, self.score_patches = policy, scoring_mask, score_patches
         self.paired_samples = paired_samples
         self._restored: dict[str, Any] | None = None
-        self._stages: Stages  # of the datamodule, known from `setup` on
+        self._stages: Stages  # these three are known from `setup` on
+        self._data: StagedData
+        self._stage_epochs: int
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Splits the pool into partitions."""
         if stage != "fit":
             return
-        if not isinstance(pl_module, ReconstructionModule):
-            raise ConfigError(f"SelectiveMasking pretrains a ReconstructionModule, got {type(pl_module).__name__}.")
+        self._data = getattr(trainer, "datamodule", None)  # type: ignore[assignment]  # what it lacks is named next
+        refuse_incomplete(pl_module, ScoringModule, "ReconstructionModule")
+        refuse_incomplete(self._data, StagedData, "a datamodule of smir.data")
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # a single batch, without stages
             self.num_stages = 1
-        if not trainer.max_epochs or trainer.max_epochs % self.num_stages:
+        if not trainer.max_epochs or trainer.max_epochs < 1 or trainer.max_epochs % self.num_stages:
             raise ConfigError(
                 f"trainer.max_epochs ({trainer.max_epochs}) is the total over all stages and must be a multiple of "
                 f"num_stages ({self.num_stages})."
@@ -96,9 +98,10 @@ class SelectiveMasking(Callback):
                 "the best checkpoint of a stage would be chosen by a loss of the one before."
             )
         warn_of_a_cut_ramp(self.policy, self.num_stages)
-        self._stages = pl_module.data.use_stages(self.num_stages)
+        self._stage_epochs = trainer.max_epochs // self.num_stages
+        self._stages = self._data.use_stages(self.num_stages)
         if self.policy is not None and self.num_stages > 1:
-            refuse_thin_patches(pl_module.data.images("pool"), pl_module.data.preprocessing)
+            _refuse_thin_patches(self._data, self._stages.num_images)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Goes on in the stage of the checkpoint, with its masks.
@@ -110,18 +113,16 @@ class SelectiveMasking(Callback):
             return
         stage, masks = self._restored.get("stage"), self._restored.get("masks")
         table = None if masks is None else MaskTable.from_state(masks)
-        if not isinstance(stage, int) or not 0 <= stage < self.num_stages:
-            raise CheckpointError(f"The checkpoint is of stage {stage!r}; this run has {self.num_stages}.")
-        if table is not None and table.indices.tolist() != self._stages.partition(stage).tolist():
-            raise CheckpointError(
-                f"The checkpoint's masks are of other images than those of stage {stage} of this run."
-            )
-        self._stages.current, self._stages.masks = stage, table
+        if not isinstance(stage, int):
+            raise CheckpointError(f"The checkpoint is of stage {stage!r}, which is not a whole number.")
+        try:
+            self._stages.advance(stage, table)
+        except ValueError as error:
+            raise CheckpointError(f"The checkpoint is not one of the {self.num_stages} stages here: {error}") from error
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lets the best checkpoint start afresh in every stage: losses of different stages do not compare."""
-        assert isinstance(pl_module, ReconstructionModule)
-        if trainer.current_epoch % pl_module.stage_epochs == 0:
+        if trainer.current_epoch % self._stage_epochs == 0:
             for callback in trainer.checkpoint_callbacks:
                 if isinstance(callback, ModelCheckpoint) and callback.monitor:
                     callback.best_k_models, callback.best_model_path, callback.kth_best_model_path = {}, "", ""
@@ -129,13 +130,11 @@ class SelectiveMasking(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """At the end of a stage but the last, prepares the next one."""
-        assert isinstance(pl_module, ReconstructionModule)
         done = trainer.current_epoch + 1
-        if done % pl_module.stage_epochs or done == trainer.max_epochs:
+        if done % self._stage_epochs or done == trainer.max_epochs:
             return
         stage = self._stages.current + 1
-        masks = self.choose_masks(trainer, pl_module, stage) if self.policy is not None else None
-        self._stages.current, self._stages.masks = stage, masks
+        self._stages.advance(stage, None if self.policy is None else self.choose_masks(trainer, pl_module, stage))
         for optimizer in trainer.optimizers:
             optimizer.state.clear()
         say(
@@ -152,10 +151,10 @@ class SelectiveMasking(Callback):
         """Keeps the state for `on_fit_start`."""
         self._restored = state_dict
 
-    def choose_masks(self, trainer: Trainer, module: ReconstructionModule, stage: int) -> MaskTable:
+    def choose_masks(self, trainer: Trainer, module: LightningModule, stage: int) -> MaskTable:
         """Fixes one mask for every image of a partition, and records masks and scores."""
         assert self.policy is not None
-        data, folder = module.data, run_folder(trainer) / "masks"
+        data, folder = self._data, run_folder(trainer) / "masks"
         indices = self._stages.partition(stage).tolist()
         scores: dict[int, Tensor] = {}
         if self.policy.needs_scores:
@@ -163,73 +162,84 @@ class SelectiveMasking(Callback):
             if trainer.is_global_zero:
                 save_scores(folder / f"stage-{stage:02d}-scores.npz", indices, [scores[index] for index in indices])
         grids = [data.preprocessing.grid(*shape) for shape in data.view_shapes(indices)]
-        masks = [
-            self._mask(grid, scores.get(index), data.seed, stage, index)
-            for grid, index in zip(grids, indices, strict=True)
-        ]
+        masks = [self._mask(grid, scores.get(index), stage, index) for grid, index in zip(grids, indices, strict=True)]
         table = MaskTable.pack(indices, grids, masks, data.preprocessing.num_patches)
         if trainer.is_global_zero:
             save_image_list(folder, data.images("pool"))
             save_masks(folder / f"stage-{stage:02d}.npz", table)
         return table
 
-    def _mask(self, grid: PatchGrid, scores: Tensor | None, seed: int, stage: int, index: int) -> Tensor:
+    def _mask(self, grid: PatchGrid, scores: Tensor | None, stage: int, index: int) -> Tensor:
         assert self.policy is not None
-        generator = generator_for(seed, "policy", stage, index)
+        generator = generator_for(self._data.seed, "policy", stage, index)
         return self.policy(grid=grid, scores=scores, generator=generator, stage=stage)
 
-    def _score(
-        self, trainer: Trainer, module: ReconstructionModule, stage: int, indices: list[int]
-    ) -> dict[int, Tensor]:
+    def _score(self, trainer: Trainer, module: LightningModule, stage: int, indices: list[int]) -> dict[int, Tensor]:
         """Scores a partition over all ranks; returns the scores (P,) of every image on every rank."""
         sync_buffers(module)
-        data = module.data
-        batches = data.scoring_dataloader(indices, self.batch_size)
         own: dict[int, np.ndarray[Any, Any]] = {}
-        agreements: list[Tensor] = []
-        was_training = module.training
-        module.eval()
-        title = f"Scoring for stage {stage + 1} of {self.num_stages}"
-        bar = tqdm(batches, title, disable=not trainer.is_global_zero, leave=False, unit="batch")
-        for number, batch in enumerate(bar):
-            keys = batch["index"].tolist()
-            with trainer.precision_plugin.forward_context():
-                scored = module.score_views(
-                    batch["image"].to(module.device, non_blocking=True),
-                    keys,
-                    num_samples=self.num_samples,
-                    seed=data.seed,
-                    stage=stage,
-                    policy=self.scoring_mask,
-                    over=self.score_patches,
-                    paired=self.paired_samples,
-                )
-            own |= dict(zip(keys, scored.scores.cpu().numpy(), strict=True))
-            agreements.append(mask_agreement(scored.samples, ratio=0.5).cpu())
-            if number == 0 and trainer.is_global_zero:
-                self._picture(trainer, data, scored, stage, keys)
-        module.train(was_training)
+        agreements = [torch.empty(0)]
+        bar = tqdm(
+            self._data.scoring_dataloader(indices, self.batch_size),
+            f"Scoring for stage {stage + 1} of {self.num_stages}",
+            disable=not trainer.is_global_zero,
+            leave=False,
+            unit="batch",
+        )
+        with evaluating(module):
+            for number, batch in enumerate(bar):
+                keys = batch["index"].tolist()
+                views = batch["image"].to(module.device, non_blocking=True)
+                with trainer.precision_plugin.forward_context():
+                    scored = self._score_batch(module, views, keys, stage)
+                own |= dict(zip(keys, scored.scores.cpu().numpy(), strict=True))
+                agreements.append(mask_agreement(scored.samples, ratio=0.5).cpu())
+                if number == 0 and trainer.is_global_zero:
+                    self._picture(trainer, scored, stage, keys)
         everyone = {index: score for part in gather(own) for index, score in part.items()}
-        scores = _complete(everyone, indices, stage, data)
-        warn_if_like_random(torch.cat(gather(torch.cat([torch.empty(0), *agreements]))), stage)
+        scores = _complete(everyone, indices, stage, self._data)
+        warn_if_like_random(torch.cat(gather(torch.cat(agreements))), stage)
         return scores
 
-    def _picture(
-        self, trainer: Trainer, data: "SmirDataModule", scored: Scored, stage: int, keys: list[int], limit: int = 4
-    ) -> None:
+    def _score_batch(self, module: LightningModule, views: Tensor, keys: list[int], stage: int) -> Scored:
+        return cast(ScoringModule, module).score_views(
+            views,
+            keys,
+            num_samples=self.num_samples,
+            seed=self._data.seed,
+            stage=stage,
+            policy=self.scoring_mask,
+            over=self.score_patches,
+            paired=self.paired_samples,
+        )
+
+    def _picture(self, trainer: Trainer, scored: Scored, stage: int, keys: list[int], limit: int = 4) -> None:
         """Shows what the next stage hides, on its first images."""
         chosen = [
-            self._mask(scored.grid, score.cpu(), data.seed, stage, key)
+            self._mask(scored.grid, score.cpu(), stage, key)
             for key, score in zip(keys[:limit], scored.scores[:limit], strict=True)
         ]
-        panel = reconstruction_panel(data.preprocessing, scored, torch.stack(chosen))
+        panel = reconstruction_panel(self._data.preprocessing, scored, torch.stack(chosen))
         save_picture(trainer, f"stage-{stage:02d}", panel)
 
 
+def _refuse_thin_patches(data: StagedData, num_images: int) -> None:
+    """Finds images whose views have patches too thin to be scored, before a stage is trained and not after it.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    preprocessing = data.preprocessing
+    if preprocessing.view_size >= 2 * MIN_PATCH_SIDE * math.sqrt(preprocessing.num_patches):
+        return  # no strip is thinner than half of the unrounded size, so there is no need to read all headers
+    for shape in sorted(set(data.view_shapes(range(num_images)))):
+        preprocessing.grid(*shape)
+
+
 def _complete(
-    scores: dict[int, np.ndarray[Any, Any]], indices: list[int], stage: int, data: "SmirDataModule"
+    scores: dict[int, np.ndarray[Any, Any]], indices: list[int], stage: int, data: StagedData
 ) -> dict[int, Tensor]:
-    """The scores of a partition, once it is certain that all are there and are numbers."""
+    """Returns the scores of a partition once it is certain that all are there and are numbers."""
     missing = set(indices) - set(scores)
     if missing:
         raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug: never drop samples

@@ -257,7 +257,7 @@ def test_a_list_is_read_as_it_was_written_or_not_written(tmp_path_factory, entri
 def test_training_visits_do_not_depend_on_the_ranks(num_images, num_stages, world_size, per_rank, epoch, data):
     assume(num_images // num_stages >= 2)
     stages = Stages(num_images, num_stages)
-    stages.current = data.draw(st.integers(0, num_stages - 1))
+    stages.advance(data.draw(st.integers(0, num_stages - 1)))
     batch_size = world_size * per_rank
     assume(min(len(stages.train(stage)) for stage in range(num_stages)) >= world_size)
 

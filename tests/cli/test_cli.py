@@ -18,7 +18,6 @@ from words import EXPERIMENTS, REPOSITORY, pretrain_words, segment_words, select
 from smir.__main__ import main, plain_message
 from smir.errors import DataError
 from smir.models.networks import UNetStride4
-from smir.runs.mask_files import load_arrays, load_masks
 from smir.training.segmentation import SegmentationModule
 
 
@@ -66,40 +65,6 @@ def test_class_help_is_the_docstring(smir, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith("usage: python -m smir --data.root ROOT ")
     assert "Folder of the labels, relative to the root" in said
-
-
-def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, capsys):
-    smir(*selective_words(field))
-    run = tmp_path / "runs/demo/selective/seed0"
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["data"]["init_args"]["batch_size"] == 4
-    environment = json.loads((run / "environment.json").read_text())
-    assert len(environment) == 1
-    rows = rows_of(run / "metrics.csv")
-    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
-    assert [float(row["stage"]) for row in rows] == [0, 0, 1, 1]
-    # warm-up and cosine begin anew in the second stage
-    assert [float(row["lr"]) for row in rows] == pytest.approx([3e-5, 3e-3] * 2)
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
-    assert {"stage-01.png", "final.png"} == {path.name for path in (run / "images").iterdir()}
-    names = json.loads((run / "masks/images.json").read_text())
-    assert len(names) == 12
-    table = load_masks(run / "masks/stage-01.npz")
-    assert table.indices.tolist() == [1, 3, 5, 7, 9, 11]
-    scores = load_arrays(run / "masks/stage-01-scores.npz", ("index", "length", "values"))
-    first = torch.from_numpy(scores["values"][: scores["length"][0]])
-    mask = table.packed(1).unpack()[1]
-    assert mask.sum() == len(mask) // 2
-    assert first[mask].min() >= first[~mask].max()
-    assert json.loads((run / "DONE").read_text()) == {"epochs": 4, "image_visits": 4 * 4}
-    fake = fake_runs.pretraining(tmp_path / "fake", "Nassar", "selective").write()
-    assert fake_runs.unlike(fake.folder, run) == []
-
-    capsys.readouterr()
-    before = (run / "metrics.csv").read_bytes()
-    smir(*selective_words(field))
-    assert "has finished before" in capsys.readouterr().out
-    assert (run / "metrics.csv").read_bytes() == before
 
 
 def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplog):
@@ -169,16 +134,6 @@ def test_a_run_s_config_shows_one_normalisation_and_is_the_same_run_when_read_ag
     assert (config.parent / "predict/preview.png").is_file()
 
 
-def test_another_recipe_under_the_same_name_gets_its_own_folder(smir, field, tmp_path):
-    smir(*segment_words(field, "--run.experiment=a", "--run.test=false"))
-    first = (tmp_path / "runs/a/seed0/metrics.csv").read_bytes()
-    smir(*segment_words(field, "--run.experiment=a", "--run.test=false", "--model.lr=0.001"))
-    folders = sorted(path.name for path in (tmp_path / "runs/a").iterdir())
-    assert len(folders) == 2
-    assert folders[1].startswith("seed0-")
-    assert (tmp_path / "runs/a/seed0/metrics.csv").read_bytes() == first
-
-
 @pytest.mark.parametrize("command", ["test", "predict", "validate"])
 def test_no_weights_are_refused(fails, field, command):
     assert "needs trained weights: --ckpt_path" in fails(command, *segment_words(field)[1:])
@@ -219,13 +174,6 @@ def test_other_results_go_to_a_folder_of_their_own(smir, field, tmp_path):
     smir("predict", *words[1:], "--ckpt_path=best", f"--data.predict_images={field / 'nassar/ortho_tiles'}")
     kinds = sorted(path.name.split("-")[0] for path in run.iterdir() if path.name.startswith(("test", "predict")))
     assert kinds == ["predict", "predict", "test", "test"]
-
-
-def test_a_run_stopped_by_the_clock_is_not_done(smir, field, tmp_path):
-    words = pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=200")
-    smir(*words, "--trainer.max_time=00:00:00:01")
-    assert not (tmp_path / "runs/p/seed0/DONE").exists()
-    assert (tmp_path / "runs/p/seed0/checkpoints/last.ckpt").exists()
 
 
 def test_a_checkpoint_of_another_task_is_refused_before_anything_is_written(smir, fails, field, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from smir.data.reading.samplers import EvalSampler, ListSampler, TrainSampler
-from smir.errors import ConfigError, DataError
+from smir.errors import DataError
 from smir.method.mask_table import MaskTable
 from smir.method.patches import PatchGrid
 from smir.method.stages import SingleStage, Stages
@@ -34,42 +34,8 @@ def masked(stages, stage, seed=0):
     generator = torch.Generator().manual_seed(1000 * seed + stage)
     indices = stages.partition(stage).tolist()
     masks = [torch.rand(len(grid), generator=generator) < 0.5 for _ in indices]
-    stages.current, stages.masks = stage, MaskTable.pack(indices, [grid] * len(indices), masks, 16)
+    stages.advance(stage, MaskTable.pack(indices, [grid] * len(indices), masks, 16))
     return dict(zip(indices, masks, strict=True))
-
-
-# Partitions
-
-
-@pytest.mark.parametrize(("num_images", "num_stages"), [*POOLS, (20, 10), (2, 1), (1000, 7)])
-def test_partitions_cover_the_pool_without_overlap(num_images, num_stages):
-    stages = Stages(num_images, num_stages)
-    seen = []
-    for stage in range(num_stages):
-        partition = list(range(num_images))[stage::num_stages]
-        first_tenths = len(partition) * 9 // 10
-        assert stages.partition(stage).tolist() == partition
-        assert stages.train(stage).tolist() == partition[:first_tenths]
-        assert stages.val(stage).tolist() == partition[first_tenths:]
-        assert len(stages.train(stage)) > 0
-        assert len(stages.val(stage)) > 0
-        seen += partition
-    assert sorted(seen) == list(range(num_images))
-
-
-@pytest.mark.parametrize(("num_images", "num_stages", "largest"), [(19, 10, 9), (7, 5, 3), (10, 100, 5)])
-def test_too_many_stages_are_refused_with_a_number_that_works(num_images, num_stages, largest):
-    with pytest.raises(DataError, match=f"{num_images} images in num_stages = {num_stages} .* works is {largest};"):
-        Stages(num_images, num_stages)
-    Stages(num_images, largest)
-    with pytest.raises(DataError):
-        Stages(num_images, largest + 1)
-
-
-@pytest.mark.parametrize("num_stages", [0, -1])
-def test_there_is_at_least_one_stage(num_stages):
-    with pytest.raises(ConfigError, match="num_stages"):
-        Stages(100, num_stages)
 
 
 # Training visits
@@ -83,7 +49,7 @@ def test_nothing_is_visited_twice_and_at_most_a_batch_is_left_out():
             continue  # refused, see below
         counts = set()
         for stage in range(num_stages):
-            stages.current = stage
+            stages.advance(stage)
             samplers = train_samplers(stages, world, batch_size, epoch=stage)
             by_rank = batches(samplers, per_rank)
             counts |= {len(own) for own in by_rank} | {-(-len(sampler) // per_rank) for sampler in samplers}
@@ -121,7 +87,7 @@ def test_fewer_images_than_processes_are_refused():
 def test_global_batches_do_not_depend_on_the_number_of_ranks(num_images, num_stages, batch_size):
     def global_batches(world, stage):
         stages = Stages(num_images, num_stages)
-        stages.current = stage
+        stages.advance(stage)
         by_rank = batches(train_samplers(stages, world, batch_size, seed=5, epoch=7), batch_size // world)
         return [sorted(itertools.chain(*parts)) for parts in zip(*by_rank, strict=True)]
 
@@ -175,7 +141,7 @@ def test_every_validation_image_counts_exactly_once(num_images, num_stages, worl
     stages = Stages(num_images, num_stages)
     lengths = set()
     for stage in range(num_stages):
-        stages.current = stage
+        stages.advance(stage)
         samplers = [EvalSampler(stages, 0, rank, world) for rank in range(world)]
         visits = [list(sampler) for sampler in samplers]
         lengths |= {len(own) for own in visits} | {len(sampler) for sampler in samplers}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from documents import PAGES, ROOT, anchors, blocks, lines, links, make_targets, name_of, prose, section, smir_words
+from fakes import photo, save
 from jsonargparse import capture_parser
 from PIL import Image
 from words import EXPERIMENTS, QUIET, TINY_NETWORK, pretrain_words, segment_words
@@ -17,6 +18,7 @@ from words import EXPERIMENTS, QUIET, TINY_NETWORK, pretrain_words, segment_word
 from smir.__main__ import PLAIN, TRAINING, main
 from smir.cli.includes import expand_includes
 from smir.errors import ConfigError
+from smir.runs.mask_files import load_masks
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
@@ -139,6 +141,27 @@ def test_the_python_of_the_readme_runs(smir, field, tmp_path):
     assert names["scores"].shape == names["mask"].shape == (len(names["grid"]),)
     assert names["mask"].sum() == len(names["grid"]) // 2
     assert names["labels"].shape == names["image"].shape[:2]
+
+
+def test_the_method_of_the_library_page_runs_in_under_40_lines():
+    (block,) = section(ROOT / "docs/library.md", "Patches, scores, masks and the loss")
+    assert len([line for line in block.text.splitlines() if line.strip()]) < 40
+    names = {}
+    exec(block.text, names)
+    count = len(names["grid"]) // 2
+    assert (names["hardest"].sum(dim=1) == count).all()
+    assert names["random"].sum() == count
+    assert names["loss"].isfinite()
+
+
+def test_the_stages_of_the_library_page_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(8):
+        save(tmp_path / f"photos/{number}.png", photo(f"library {number}", (192, 224)))
+    (block,) = (b for b in section(ROOT / "docs/library.md", "Stages in your own LightningModule") if b.language)
+    exec(block.text.replace("crop_size=192", "crop_size=192, num_workers=0"), {})
+    assert load_masks(tmp_path / "my-run/masks/stage-01.npz").indices.tolist() == [1, 3, 5, 7]
+    assert (tmp_path / "my-run/images/stage-01.png").is_file()
 
 
 def test_the_commands_of_the_readme_for_own_images_run(smir, field, tmp_path):

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from interruptions import Killed, die_at_epoch, die_while_scoring
-from words import REPOSITORY, pretrain_words, segment_words, selective_words
-
-from smir.errors import RunError
-from smir.runs.run_folder import Identity, Run, open_run
+from words import REPOSITORY, segment_words, selective_words
 
 
 def result_of(run: Path):
@@ -112,66 +109,3 @@ def test_two_processes_resume_after_sigkill(field, tmp_path):
     assert again.wait(timeout=300) == 0, (tmp_path / "broken/log").read_text()[-3000:]
     run = Path("runs/demo/selective/seed0")
     assert_equal(result_of(tmp_path / "broken" / run), result_of(tmp_path / "whole" / run))
-
-
-def test_a_run_in_use_is_refused(tmp_path):
-    identity = Identity("a", 0, {"lr": 1}, {})
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import time, pathlib; from smir.runs.run_folder import *; "
-            f"run = open_run(pathlib.Path({str(tmp_path)!r}), "
-            "Identity('a', 0, {'lr': 1}, {})); print('held', flush=True); time.sleep(60)",
-        ],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-    try:
-        assert holder.stdout.readline().strip() == b"held"
-        with pytest.raises(RunError, match=f"in use by another process: pid {holder.pid} "):
-            open_run(tmp_path, identity)
-        other = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
-        assert other.path.name == f"seed0-{other_hash()}"
-    finally:
-        holder.kill()
-        holder.wait()
-    assert open_run(tmp_path, identity).path == tmp_path / "a/seed0"  # the kernel let the lock go
-
-
-def other_hash():
-    return Identity("a", 0, {"lr": 2}, {}).hash
-
-
-def test_a_run_that_failed_before_its_first_checkpoint_gives_its_name_to_the_next(tmp_path):
-    open_run(tmp_path, Identity("a", 0, {"lr": 1}, {})).unlock()
-    (tmp_path / "a/seed0/config.yaml").write_text("lr: 1")
-    run = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
-    assert run.path == tmp_path / "a/seed0"
-    assert not (run.path / "config.yaml").exists()
-    (run.path / "checkpoints").mkdir()
-    (run.path / "checkpoints/last.ckpt").touch()
-    run.unlock()
-    assert open_run(tmp_path, Identity("a", 0, {"lr": 3}, {})).path != run.path
-
-
-def test_a_damaged_record_is_named(tmp_path):
-    run = open_run(tmp_path, Identity("a", 0, {}, {}))
-    run.unlock()
-    (run.path / "run.json").write_text("{")
-    with pytest.raises(RunError, match=r"run\.json is damaged"):
-        open_run(tmp_path, Identity("a", 0, {}, {}))
-
-
-def test_a_finished_run_needs_no_lock(tmp_path):
-    run = open_run(tmp_path, Identity("a", 0, {}, {}))
-    run.finish({})
-    run.unlock()
-    assert open_run(tmp_path, Identity("a", 0, {}, {})).done
-    shutil.rmtree(run.path)
-    assert not Run(run.path).done
-
-
-def test_random_pretraining_has_one_stage(smir, field, tmp_path):
-    smir(*pretrain_words(field, "--run.experiment=r", "--trainer.max_epochs=2"))
-    assert not (tmp_path / "runs/r/seed0/masks").exists()

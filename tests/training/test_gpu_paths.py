@@ -13,8 +13,8 @@ from smir.method.ms_ssim import _MeanContrast, _ProductOverScales
 from smir.models.networks import UNetStride4
 from smir.training.bad_numbers import FiniteNumbers
 from smir.training.health import mask_agreement
+from smir.training.pictures import reconstruction_panel
 from smir.training.reconstruction import ReconstructionModule
-from smir.training.reconstruction_panel import reconstruction_panel
 from smir.training.segmentation import SegmentationModule
 
 SIDE = 192

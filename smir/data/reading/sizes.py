@@ -1,6 +1,5 @@
 """What the headers of images tell about their sizes, before any is decoded."""
 
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +7,6 @@ import numpy as np
 
 from smir.data.reading.decode import image_size
 from smir.data.reading.file_list import FileList
-from smir.method.patches import MIN_PATCH_SIDE
 from smir.method.preprocessing import Preprocessing
 
 _SAMPLED = 64  # images whose headers tell the usual size
@@ -37,15 +35,3 @@ def batches_of_one_shape(indices: Sequence[int], shapes: Sequence[tuple[int, int
         for _, group in sorted(by_shape.items())
         for start in range(0, len(group), batch_size)
     ]
-
-
-def refuse_thin_patches(files: FileList, preprocessing: Preprocessing) -> None:
-    """Finds the images on whose views patches are too thin to be scored, before a stage is trained and not after it.
-
-    Raises:
-        ConfigError: If there is one.
-    """
-    if preprocessing.view_size >= 2 * MIN_PATCH_SIDE * math.sqrt(preprocessing.num_patches):
-        return  # no strip is thinner than half of the unrounded size, so there is no need to read all headers
-    for shape in sorted(set(view_shapes(files, range(len(files)), preprocessing))):
-        preprocessing.grid(*shape)

@@ -1,4 +1,4 @@
-"""Callbacks that write what a user takes away: pictures of training, test results, predicted labels."""
+"""The record of a test: metrics, confusion matrices and overlays of the first images."""
 
 import csv
 import io
@@ -11,53 +11,10 @@ from torch import Tensor
 
 from smir.files.atomic import write_atomically
 from smir.files.json_record import write_json
-from smir.method.masking import HardestMask
 from smir.pages.panels import overlay_panel
 from smir.runs.results import RECORDS
-from smir.training.reconstruction import ReconstructionModule
-from smir.training.reconstruction_panel import reconstruction_panel
-from smir.training.run_record import plain, save_picture, save_picture_as
+from smir.training.pictures import NUM_PICTURES, save_picture_as
 from smir.training.segmentation import SegmentationModule
-
-NUM_PICTURES = 4
-
-
-class FinalPictures(Callback):
-    """Pictures of the last weights on validation images, at the end of training."""
-
-    def __init__(self) -> None:
-        self.written = False
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes `images/final.png`, or one overlay per validation image."""
-        self.written = True
-        if not trainer.is_global_zero:
-            return
-        was_training = pl_module.training
-        pl_module.eval()
-        if isinstance(pl_module, ReconstructionModule):
-            self._reconstructions(trainer, pl_module)
-        elif isinstance(pl_module, SegmentationModule):
-            self._overlays(trainer, pl_module)
-        pl_module.train(was_training)
-
-    def _reconstructions(self, trainer: Trainer, module: ReconstructionModule) -> None:
-        data, stages = module.data, module.data.stages
-        indices = stages.val(stages.current).tolist()
-        shape = data.view_shapes(indices[:1])[0]
-        alike = [i for i, s in zip(indices[:64], data.view_shapes(indices[:64]), strict=True) if s == shape]
-        views = torch.stack([data.view(index) for index in alike[:NUM_PICTURES]]).to(module.device)
-        scored = module.score_views(views, alike[:NUM_PICTURES], seed=data.seed, stage=stages.current)
-        chosen = HardestMask()(grid=scored.grid, scores=scored.scores)
-        save_picture(trainer, "final", reconstruction_panel(data.preprocessing, scored, chosen))
-
-    def _overlays(self, trainer: Trainer, module: SegmentationModule) -> None:
-        data = module.data
-        for index in range(min(NUM_PICTURES, len(data.images("val")))):
-            image, label = data.labelled("val").read_pair(index)
-            prediction = module.segment(image).cpu().numpy()
-            picture = overlay_panel(data.images("val")[index], image, label, prediction, module.classes)
-            save_picture(trainer, f"val-{index}", picture)
 
 
 class TestRecord(Callback):
@@ -94,7 +51,7 @@ class TestRecord(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `metrics.json`, last, and the confusion matrices."""
-        metrics = plain(trainer.callback_metrics)  # a collective: it reduces over all ranks
+        metrics = _as_json(trainer.callback_metrics)  # a collective: it reduces over all ranks
         if not trainer.is_global_zero:
             return
         result: dict[str, Any] = {**self.source, "metrics": metrics}
@@ -111,3 +68,8 @@ def _table(names: list[str], counts: Tensor) -> str:
     writer.writerow(["label \\ prediction (pixels)", *names])
     writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
     return text.getvalue()
+
+
+def _as_json(metrics: dict[str, Tensor]) -> dict[str, float | None]:
+    """Metrics as JSON knows them: NaN, a class that occurs nowhere, becomes null."""
+    return {name: None if torch.isnan(value) else float(value) for name, value in metrics.items()}

@@ -1,0 +1,102 @@
+"""Pictures of a training: reconstructions with their scores and masks, and predicted labels over images."""
+
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from smir.classes import UInt8
+from smir.files.pictures import write_png
+from smir.method.masking import HardestMask
+from smir.method.preprocessing import Preprocessing
+from smir.method.scoring import Scored, evaluating
+from smir.pages.panels import heat_map, overlay_panel, panel
+from smir.training.reconstruction import ReconstructionModule
+from smir.training.run_record import run_folder
+from smir.training.segmentation import SegmentationModule
+
+NUM_PICTURES = 4
+
+
+class FinalPictures(Callback):
+    """Pictures of the last weights on validation images, at the end of training."""
+
+    def __init__(self) -> None:
+        self.written = False
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes `images/final.png`, or one overlay per validation image."""
+        self.written = True
+        if not trainer.is_global_zero:
+            return
+        with evaluating(pl_module):
+            if isinstance(pl_module, ReconstructionModule):
+                self._reconstructions(trainer, pl_module)
+            elif isinstance(pl_module, SegmentationModule):
+                self._overlays(trainer, pl_module)
+
+    def _reconstructions(self, trainer: Trainer, module: ReconstructionModule) -> None:
+        data, stages = module.data, module.data.stages
+        indices = stages.val(stages.current).tolist()
+        shape = data.view_shapes(indices[:1])[0]
+        alike = [i for i, s in zip(indices[:64], data.view_shapes(indices[:64]), strict=True) if s == shape]
+        views = torch.stack([data.view(index) for index in alike[:NUM_PICTURES]]).to(module.device)
+        scored = module.score_views(views, alike[:NUM_PICTURES], seed=data.seed, stage=stages.current)
+        chosen = HardestMask()(grid=scored.grid, scores=scored.scores)
+        save_picture(trainer, "final", reconstruction_panel(data.preprocessing, scored, chosen))
+
+    def _overlays(self, trainer: Trainer, module: SegmentationModule) -> None:
+        data = module.data
+        for index in range(min(NUM_PICTURES, len(data.images("val")))):
+            image, label = data.labelled("val").read_pair(index)
+            prediction = module.segment(image).cpu().numpy()
+            picture = overlay_panel(data.images("val")[index], image, label, prediction, module.classes)
+            save_picture(trainer, f"val-{index}", picture)
+
+
+def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, chosen: Tensor) -> UInt8:
+    """Shows input, masked input, reconstruction, patch loss as a heat map, and the chosen mask, side by side.
+
+    Args:
+        preprocessing: Turns normalised images back into colours.
+        scored: Scores of B or more views.
+        chosen: BoolTensor (B, P), the mask that each image gets.
+
+    Returns:
+        RGB (H, W, 3) uint8, one row per image.
+    """
+    count = len(chosen)
+    image = scored.image[:count]
+    hidden = scored.grid.to_pixels(chosen.to(image.device))[:, None]
+    heat = [
+        heat_map(scored.grid.to_pixels(score.cpu()).numpy(), *map(float, score.aminmax()))
+        for score in scored.scores[:count]
+    ]
+    columns = {
+        "input": colors(preprocessing, image),
+        "masked input": colors(preprocessing, image * ~scored.mask[:count]),
+        "reconstruction": colors(preprocessing, scored.reconstruction[:count]),
+        "patch loss (bright = high)": heat,
+        "chosen mask": colors(preprocessing, image * ~hidden),
+    }
+    return panel(columns)
+
+
+def colors(preprocessing: Preprocessing, image: Tensor) -> list[UInt8]:
+    """Turns normalised images (B, 3, H, W) back into RGB pictures (H, W, 3)."""
+    return list(preprocessing.denormalize(image.float()).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def save_picture(trainer: Trainer, name: str, picture: UInt8) -> None:
+    """Writes a picture (H, W, 3) as `<run>/images/<name>.png`, and to every logger that takes images."""
+    save_picture_as(trainer, run_folder(trainer) / "images" / f"{name}.png", picture)
+
+
+def save_picture_as(trainer: Trainer, path: Path, picture: UInt8) -> None:
+    """Writes a picture (H, W, 3) to a file, and to every logger that takes images."""
+    write_png(path, picture)
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_image"):
+            name = f"{path.parent.name}/{path.stem}"
+            logger.log_image(key=name, images=[str(path)], step=trainer.global_step)

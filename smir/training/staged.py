@@ -1,0 +1,86 @@
+"""What `SelectiveMasking` asks of a module and of a datamodule, which need not be those of smir."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Protocol
+
+from torch import Tensor
+from typing_extensions import get_protocol_members
+
+from smir.errors import ConfigError
+from smir.method.masking import MaskPolicy
+from smir.method.preprocessing import Preprocessing
+from smir.method.scoring import Scored, ScoredPatches
+from smir.method.stages import Stages
+
+
+class ScoringModule(Protocol):
+    """A LightningModule that scores the patches of a batch of views."""
+
+    def score_views(
+        self,
+        views: Tensor,
+        keys: Sequence[int],
+        *,
+        num_samples: int,
+        seed: int,
+        stage: int,
+        policy: MaskPolicy,
+        over: ScoredPatches,
+        paired: bool,
+    ) -> Scored:
+        """Scores every patch of a batch of whole views; `smir.method.score_views` does it for any network.
+
+        Args:
+            views: What `scoring_dataloader` gives as `image` (B, ...), on the device of the module.
+            keys: B stable numbers of the images.
+            num_samples: Random masks per image.
+            seed: Seed of the masks.
+            stage: Stage that the scores are for.
+            policy: Draws the masks.
+            over: Patches that a sample scores.
+            paired: Whether masks come in complementary pairs.
+        """
+
+
+class StagedData(Protocol):
+    """A LightningDataModule whose pool of unlabelled images is visited in stages.
+
+    Its training loader visits `stages.train(stages.current)`, with the mask `stages.mask_of(index)` of each image, and
+    asks anew in every epoch: `stages` is what `use_stages` returned.
+    """
+
+    seed: int
+    """Seed of the run."""
+    preprocessing: Preprocessing
+    """Cuts a whole view into patches, and turns normalised images back into colours."""
+
+    def use_stages(self, num_stages: int) -> Stages:
+        """Splits the pool into that many stages; returns the clock that the loaders follow."""
+
+    def images(self, name: Literal["pool"]) -> Sequence[str]:
+        """Returns the names of the images of the pool, by index."""
+
+    def view_shapes(self, indices: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """Returns height and width of the whole view of images of the pool."""
+
+    def scoring_dataloader(self, indices: Sequence[int], batch_size: int) -> Iterable[dict[str, Tensor]]:
+        """Returns this rank's batches of whole views of one size: `image` (B, ...) and `index` (B,)."""
+
+
+def refuse_incomplete(owner: object, protocol: type[Any], ours: str) -> None:
+    """Refuses a module or datamodule that lacks something of what is asked of it.
+
+    Args:
+        owner: The module or datamodule.
+        protocol: `ScoringModule` or `StagedData`.
+        ours: Who has it all, for the message.
+
+    Raises:
+        ConfigError: If something is missing; the message names it.
+    """
+    missing = sorted(name for name in get_protocol_members(protocol) if not hasattr(owner, name))
+    if missing:
+        raise ConfigError(
+            f"SelectiveMasking needs {', '.join(missing)}, which {type(owner).__name__} does not have. Use {ours}, or "
+            f"add what smir.training.staged.{protocol.__name__} describes."
+        )

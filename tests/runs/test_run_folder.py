@@ -1,0 +1,87 @@
+"""The folder of a run: who holds it, which run it belongs to, and when it is done."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from words import REPOSITORY, pretrain_words, segment_words
+
+from smir.errors import RunError
+from smir.runs.run_folder import Identity, Run, open_run
+
+
+def test_a_run_in_use_is_refused(tmp_path):
+    identity = Identity("a", 0, {"lr": 1}, {})
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import time, pathlib; from smir.runs.run_folder import *; "
+            f"run = open_run(pathlib.Path({str(tmp_path)!r}), "
+            "Identity('a', 0, {'lr': 1}, {})); print('held', flush=True); time.sleep(60)",
+        ],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    try:
+        assert holder.stdout.readline().strip() == b"held"
+        with pytest.raises(RunError, match=f"in use by another process: pid {holder.pid} "):
+            open_run(tmp_path, identity)
+        other = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
+        assert other.path.name == f"seed0-{other_hash()}"
+    finally:
+        holder.kill()
+        holder.wait()
+    assert open_run(tmp_path, identity).path == tmp_path / "a/seed0"  # the kernel let the lock go
+
+
+def other_hash():
+    return Identity("a", 0, {"lr": 2}, {}).hash
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_gives_its_name_to_the_next(tmp_path):
+    open_run(tmp_path, Identity("a", 0, {"lr": 1}, {})).unlock()
+    (tmp_path / "a/seed0/config.yaml").write_text("lr: 1")
+    run = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
+    assert run.path == tmp_path / "a/seed0"
+    assert not (run.path / "config.yaml").exists()
+    (run.path / "checkpoints").mkdir()
+    (run.path / "checkpoints/last.ckpt").touch()
+    run.unlock()
+    assert open_run(tmp_path, Identity("a", 0, {"lr": 3}, {})).path != run.path
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    run = open_run(tmp_path, Identity("a", 0, {}, {}))
+    run.unlock()
+    (run.path / "run.json").write_text("{")
+    with pytest.raises(RunError, match=r"run\.json is damaged"):
+        open_run(tmp_path, Identity("a", 0, {}, {}))
+
+
+def test_a_finished_run_needs_no_lock(tmp_path):
+    run = open_run(tmp_path, Identity("a", 0, {}, {}))
+    run.finish({})
+    run.unlock()
+    assert open_run(tmp_path, Identity("a", 0, {}, {})).done
+    shutil.rmtree(run.path)
+    assert not Run(run.path).done
+
+
+def test_another_recipe_under_the_same_name_gets_its_own_folder(smir, field, tmp_path):
+    smir(*segment_words(field, "--run.experiment=a", "--run.test=false"))
+    first = (tmp_path / "runs/a/seed0/metrics.csv").read_bytes()
+    smir(*segment_words(field, "--run.experiment=a", "--run.test=false", "--model.lr=0.001"))
+    folders = sorted(path.name for path in (tmp_path / "runs/a").iterdir())
+    assert len(folders) == 2
+    assert folders[1].startswith("seed0-")
+    assert (tmp_path / "runs/a/seed0/metrics.csv").read_bytes() == first
+
+
+def test_a_run_stopped_by_the_clock_is_not_done(smir, field, tmp_path):
+    words = pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=200")
+    smir(*words, "--trainer.max_time=00:00:00:01")
+    assert not (tmp_path / "runs/p/seed0/DONE").exists()
+    assert (tmp_path / "runs/p/seed0/checkpoints/last.ckpt").exists()

@@ -1,0 +1,258 @@
+"""SelectiveMasking: stages inside one fit, beside modules and datamodules of smir and of others."""
+
+import csv
+import json
+
+import fake_runs
+import lightning
+import pytest
+import torch
+import yaml
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.demos.boring_classes import BoringModel
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
+from words import pretrain_words, selective_words
+
+from smir.errors import CheckpointError, ConfigError
+from smir.method import HardestMask, Preprocessing, RandomMask, Stages, score_views
+from smir.runs.mask_files import load_arrays, load_masks
+from smir.training import SelectiveMasking
+from smir.training.staged import ScoringModule, StagedData, refuse_incomplete
+
+SIDE, COUNT = 48, 12
+
+
+class ForeignModule(lightning.LightningModule):
+    """Has nothing of smir but `score_views`."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 3, padding=1))
+        self.scored = []
+
+    def training_step(self, batch, batch_idx):
+        return (self.layers(batch["image"] * ~batch["mask"]) - batch["image"]).abs().mean()
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+    def score_views(self, views, keys, **options):
+        self.scored.append((keys, options, self.training))
+        return score_views(self.layers, views, keys, grid=grid_of(SIDE), **options)
+
+
+def grid_of(side):
+    return Preprocessing(view_size=SIDE, num_patches=16).grid(side, side)
+
+
+class Visits(IterableDataset):
+    """One image after the other, as the clock of the stages says at the beginning of an epoch."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __iter__(self):
+        stages = self.data.stages
+        for index in stages.train(stages.current).tolist():
+            packed = stages.mask_of(index)
+            mask = RandomMask()(grid=grid_of(SIDE)) if packed is None else packed.unpack()[1]
+            self.data.visited.append((stages.current, index, None if packed is None else mask.tolist()))
+            yield {"image": self.data.pool[index], "mask": grid_of(SIDE).to_pixels(mask)[None]}
+
+
+class ForeignData(lightning.LightningDataModule):
+    """Float images in memory."""
+
+    seed = 5
+
+    def __init__(self):
+        super().__init__()
+        self.preprocessing = Preprocessing(view_size=SIDE, num_patches=16)
+        self.pool = torch.randn(COUNT, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+        self.visited = []
+
+    def use_stages(self, num_stages):
+        self.stages = Stages(COUNT, num_stages)
+        return self.stages
+
+    def images(self, name):
+        assert name == "pool"
+        return [f"image {index}" for index in range(COUNT)]
+
+    def view_shapes(self, indices):
+        return [(SIDE, SIDE) for _ in indices]
+
+    def scoring_dataloader(self, indices, batch_size):
+        samples = [{"image": self.pool[index], "index": index} for index in indices]
+        return DataLoader(samples, batch_size=batch_size)
+
+    def train_dataloader(self):
+        return DataLoader(Visits(self), batch_size=2)
+
+
+def train(folder, data, *callbacks, module=None, max_epochs=6, ckpt_path=None, **options):
+    options = {"num_stages": 3, "num_samples": 2, "batch_size": 2, **options}
+    trainer = lightning.Trainer(
+        max_epochs=max_epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=[SelectiveMasking(**options), *callbacks],
+    )
+    module = module or ForeignModule()
+    trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
+    return module
+
+
+def keep_all(folder):
+    return ModelCheckpoint(dirpath=folder, filename="{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """A whole training of a module and datamodule that are not ours: folder, module and data."""
+    folder, data = tmp_path_factory.mktemp("foreign"), ForeignData()
+    return folder, train(folder, data, keep_all(folder)), data
+
+
+def test_each_stage_visits_its_own_partition_with_its_masks(foreign):
+    folder, _, data = foreign
+    assert [stage for stage, _, _ in data.visited] == sorted(stage for stage, _, _ in data.visited)
+    for stage in range(3):
+        visits = [(index, mask) for s, index, mask in data.visited if s == stage]
+        assert [index for index, _ in visits] == 2 * data.stages.train(stage).tolist()  # two epochs
+        table = load_masks(folder / f"masks/stage-{stage:02d}.npz") if stage else None
+        expected = [table.packed(index).unpack()[1].tolist() if stage else None for index, _ in visits]
+        assert [mask for _, mask in visits] == expected
+
+
+def test_masks_are_those_of_the_scores(foreign):
+    folder, _, _ = foreign
+    scores = load_arrays(folder / "masks/stage-02-scores.npz", ("index", "length", "values"))
+    table = load_masks(folder / "masks/stage-02.npz")
+    for index, values in zip(scores["index"].tolist(), scores["values"].reshape(4, -1), strict=True):
+        assert torch.equal(
+            table.packed(index).unpack()[1], HardestMask()(grid=grid_of(SIDE), scores=torch.tensor(values))
+        )
+
+
+def test_every_image_of_a_partition_is_scored_once_in_eval_mode(foreign):
+    folder, module, _ = foreign
+    keys = [key for keys, _, _ in module.scored for key in keys]
+    assert keys == [1, 4, 7, 10, 2, 5, 8, 11]
+    assert not any(training for _, _, training in module.scored)
+    assert {(o["stage"], o["seed"], o["num_samples"], o["over"], o["paired"]) for _, o, _ in module.scored} == {
+        (1, 5, 2, "all", False),
+        (2, 5, 2, "all", False),
+    }
+    assert (folder / "images/stage-01.png").is_file()
+    assert (folder / "masks/images.json").is_file()
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_resumed_training_ends_as_the_whole_one(foreign, tmp_path, epoch):
+    """From the checkpoint that ends stage 0, and from one within stage 1."""
+    folder, module, whole = foreign
+    data = ForeignData()
+    again = train(tmp_path, data, ckpt_path=folder / f"epoch={epoch}.ckpt")
+    assert data.visited == whole.visited[-len(data.visited) :]
+    assert {stage for stage, _, _ in data.visited} == {1, 2}
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), again.parameters(), strict=True))
+
+
+def test_a_checkpoint_of_more_stages_is_refused(foreign, tmp_path):
+    with pytest.raises(CheckpointError, match="no stage 2: the stages are 0 to 1"):
+        train(tmp_path, ForeignData(), num_stages=2, ckpt_path=foreign[0] / "epoch=4.ckpt")
+
+
+def test_a_checkpoint_of_other_images_is_refused(foreign, tmp_path):
+    with pytest.raises(CheckpointError, match="other images than those of stage 1"):
+        train(tmp_path, ForeignData(), num_stages=2, ckpt_path=foreign[0] / "epoch=2.ckpt")
+
+
+def test_without_a_policy_only_the_stages_remain(tmp_path):
+    data = ForeignData()
+    module = train(tmp_path, data, policy=None)
+    assert {stage for stage, _, _ in data.visited} == {0, 1, 2}
+    assert {mask for _, _, mask in data.visited} == {None}
+    assert module.scored == []
+    assert not (tmp_path / "masks").exists()
+
+
+# What is asked of others
+
+
+def test_a_module_without_scores_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"needs score_views, which BoringModel does not have. Use ReconstructionM"):
+        train(tmp_path, ForeignData(), module=BoringModel())
+
+
+@pytest.mark.parametrize("name", ["images", "scoring_dataloader", "use_stages", "view_shapes"])
+def test_what_a_datamodule_lacks_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.delattr(ForeignData, name)
+    with pytest.raises(ConfigError, match=f"needs {name}, which ForeignData does not have. Use a datamodule of smir"):
+        train(tmp_path, ForeignData())
+
+
+def test_a_training_without_a_datamodule_is_told_all_that_it_needs(tmp_path):
+    trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", callbacks=[SelectiveMasking(2)], logger=False)
+    with pytest.raises(ConfigError, match="images, preprocessing, scoring_dataloader, seed, use_stages, view_shapes"):
+        trainer.fit(ForeignModule(), DataLoader([torch.zeros(1)]))
+
+
+@pytest.mark.parametrize(("owner", "protocol"), [(ForeignModule, ScoringModule), (ForeignData, StagedData)])
+def test_what_is_complete_is_accepted(owner, protocol):
+    refuse_incomplete(owner(), protocol, "nothing")
+
+
+@pytest.mark.parametrize("max_epochs", [4, -1])
+def test_epochs_must_divide_into_stages(tmp_path, max_epochs):
+    with pytest.raises(ConfigError, match=rf"\({max_epochs}\) is the total over all stages and must be a multiple"):
+        train(tmp_path, ForeignData(), max_epochs=max_epochs)
+
+
+# Through the command line
+
+
+def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, capsys):
+    smir(*selective_words(field))
+    run = tmp_path / "runs/demo/selective/seed0"
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["data"]["init_args"]["batch_size"] == 4
+    environment = json.loads((run / "environment.json").read_text())
+    assert len(environment) == 1
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert [float(row["stage"]) for row in rows] == [0, 0, 1, 1]
+    # warm-up and cosine begin anew in the second stage
+    assert [float(row["lr"]) for row in rows] == pytest.approx([3e-5, 3e-3] * 2)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
+    assert {"stage-01.png", "final.png"} == {path.name for path in (run / "images").iterdir()}
+    names = json.loads((run / "masks/images.json").read_text())
+    assert len(names) == 12
+    table = load_masks(run / "masks/stage-01.npz")
+    assert table.indices.tolist() == [1, 3, 5, 7, 9, 11]
+    scores = load_arrays(run / "masks/stage-01-scores.npz", ("index", "length", "values"))
+    first = torch.from_numpy(scores["values"][: scores["length"][0]])
+    mask = table.packed(1).unpack()[1]
+    assert mask.sum() == len(mask) // 2
+    assert first[mask].min() >= first[~mask].max()
+    assert json.loads((run / "DONE").read_text()) == {"epochs": 4, "image_visits": 4 * 4}
+    fake = fake_runs.pretraining(tmp_path / "fake", "Nassar", "selective").write()
+    assert fake_runs.unlike(fake.folder, run) == []
+
+    capsys.readouterr()
+    before = (run / "metrics.csv").read_bytes()
+    smir(*selective_words(field))
+    assert "has finished before" in capsys.readouterr().out
+    assert (run / "metrics.csv").read_bytes() == before
+
+
+def test_random_pretraining_has_one_stage(smir, field, tmp_path):
+    smir(*pretrain_words(field, "--run.experiment=r", "--trainer.max_epochs=2"))
+    assert not (tmp_path / "runs/r/seed0/masks").exists()
