@@ -12,7 +12,7 @@ A function with an argument `data` reads it from any config that is given with `
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,7 +83,7 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
         words = words_as(option, words)
     if option := getattr(module, "DATA_OF", None):
         words = _with_own_config(option, words)
-    return list(_with_true(words, _switches(module.COMMANDS)))
+    return _with_true(words, _switches(module.COMMANDS))
 
 
 def words_as(name: str, args: Sequence[str]) -> list[str]:
@@ -132,7 +132,10 @@ def _switches(functions: Any) -> set[str]:
     return {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
 
 
-def _with_true(words: Sequence[str], switches: set[str]) -> Iterator[str]:
+def _with_true(words: list[str], switches: set[str]) -> list[str]:
     """Takes `--download` for `--download true`."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        yield f"{word}=true" if word in switches and following not in ("true", "false") else word
+    followed_by = [*words[1:], ""][: len(words)]
+    return [
+        f"{word}=true" if word in switches and following not in ("true", "false") else word
+        for word, following in zip(words, followed_by, strict=True)
+    ]

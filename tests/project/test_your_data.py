@@ -192,7 +192,7 @@ def test_options_that_the_segmentation_needs_come_along(smir, desk):
     run = run_of(desk, _settings([Path("experiments/folder/pretrain.yaml")], words), "r/folder/selective/seed0")
     assert hints.after_fit(run) == [
         "Next: python -m smir fit --config experiments/folder/segment.yaml --model.network.encoder resnet18 "
-        f"--data.root 'my field' --data.labels masks --run.root r --model.weights {run}/checkpoints/best.ckpt"
+        f"--data.labels masks --data.root 'my field' --run.root r --model.weights {run}/checkpoints/best.ckpt"
     ]
 
 
