@@ -1,7 +1,7 @@
 """`python -m smir`: the front door. It imports only what the command at hand needs."""
 
-import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -88,18 +88,6 @@ def plain_message(error: SmirError) -> str:
     return text.rsplit(name, 1)[-1].strip()
 
 
-def _run_plain(command: str, args: Sequence[str], packages: Sequence[str]) -> None:
-    from jsonargparse import ArgumentParser, auto_cli
-
-    from smir.cli.guarded import trust_only
-
-    trust_only(packages)
-    module = importlib.import_module(MODULES[command])
-    parser = getattr(module, "PARSER", ArgumentParser)
-    prog = f"python -m smir {command}"
-    auto_cli(module.COMMANDS, args=list(args), parser_class=parser, prog=prog, as_positional=False)
-
-
 def main(args: Sequence[str] | None = None) -> None:
     """Runs one command.
 
@@ -129,15 +117,20 @@ def main(args: Sequence[str] | None = None) -> None:
     for message in NOISE:
         warnings.filterwarnings("ignore", message=message)
     try:
-        given, words = words, expand_includes(words)
+        words = expand_includes(words)
         scan_words(words, packages)
+        from smir.cli.guarded import trust_only
+
+        trust_only(packages)
         if words[0] in PLAIN:
-            _run_plain(words[0], words[1:], packages)
+            from smir.cli.plain import run_plain
+
+            run_plain(words[0], MODULES[words[0]], words[1:])
         elif words[0] == "fit":
             with requeue_on_signal():
-                _run_training(words, packages, given)
+                _run_training(words)
         else:
-            _run_training(words, packages, given)
+            _run_training(words)
     except KeyboardInterrupt:
         print(f"smir: {words[0]} was interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
@@ -155,27 +148,27 @@ def _user_error(error: BaseException | None) -> SmirError | None:
     return error
 
 
-def _run_training(args: list[str], packages: Sequence[str], given: Sequence[str]) -> None:
-    """Runs one of Lightning's commands; `given` are its words before the files that they include were put in."""
-    from smir.cli.guarded import trust_only
+def _run_training(words: list[str]) -> None:
+    """Runs one of Lightning's commands, and says what comes next, unless `make` runs one after another."""
     from smir.files.memory import keep_freed_memory
 
-    trust_only(packages)
     keep_freed_memory()
+    from smir.cli import hints
     from smir.cli.command_line import run_cli
-    from smir.cli.next_step import tell
     from smir.runs.launch import AlreadyDone, global_rank
     from smir.runs.wandb_logging import ending_the_wandb_run
 
+    images = None
     try:
         with ending_the_wandb_run():
-            finished = run_cli(args).finished
+            cli = run_cli(words)
+        finished, images = cli.finished, cli.datamodule.predict_images
     except AlreadyDone as done:
         finished = Path(str(done))
         if done.is_rank_zero:
             print(f"{done} has finished before; delete the folder to run it again.")
-    if finished is not None and global_rank() == 0:
-        tell(given, finished)
+    if (run := finished) is not None and global_rank() == 0 and "MAKELEVEL" not in os.environ:
+        hints.tell(lambda: hints.after_predict(run, images) if words[0] == "predict" else hints.after_fit(run))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 
 from smir.cli.configured import ConfiguredCLI
-from smir.cli.next_step import figures
+from smir.cli.hints import figures
 from smir.cli.provenance import checked, find_checkpoint
 from smir.cli.run_options import RunOptions
 from smir.data.reading.file_list import FileList

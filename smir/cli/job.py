@@ -1,7 +1,6 @@
 """`python -m smir job`: one training among many, for `make` and for lists of commands."""
 
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -11,9 +10,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import PositiveInt
 
 from smir.cli.devices import VISIBLE, claim, lock_folder, visible_devices
@@ -24,20 +22,6 @@ from smir.runs.signals import REQUEUE
 LAST_LINES = 20
 _OVERWRITTEN = re.compile(rb"[^\n]*\r(?!\n)|\x1b\[[0-9;]*[A-Za-z]")
 """What a terminal does not show in the end: a line before its carriage return, and commands to the cursor."""
-
-
-class JobParser(ArgumentParser):
-    """Takes what follows `--` as the words of the command to run."""
-
-    def parse_args(  # type: ignore[override]  # argparse declares overloads that jsonargparse has not either
-        self, args: Sequence[str] | None = None, *rest: Any, **options: Any
-    ) -> Any:
-        """Parses the command line."""
-        words = list(sys.argv[1:] if args is None else args)
-        if "--" in words:
-            place = words.index("--")
-            words[place:] = [f"--words={json.dumps(words[place + 1 :])}"]
-        return super().parse_args(words, *rest, **options)
 
 
 def job(run: Path, words: list[str], devices: PositiveInt | Literal["auto"] = "auto") -> None:
@@ -132,4 +116,4 @@ def _failure(run: Path, code: int) -> str:
 
 
 COMMANDS = job
-PARSER = JobParser
+AFTER_DASHES = "words"

@@ -41,8 +41,9 @@ _CLASS_KEYS = {
     "accelerator",
     "help",
     "class_path",
+    "trainer",
 }
-"""Settings whose value may be the bare name of a class."""
+"""Settings whose value may be the bare name of a class, or a file of settings."""
 _YAML = (".yaml", ".yml", ".json")
 _LONGEST = 1 << 24  # bytes of a config file
 _LARGEST, _DEEPEST = 1_000_000, 100  # values with all aliases written out, and levels

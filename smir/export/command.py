@@ -1,19 +1,33 @@
 """`python -m smir export`: a checkpoint as files that run without smir."""
 
 import contextlib
-import shlex
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from jsonargparse.typing import PositiveFloat
 
+from smir.data import SmirDataModule
 from smir.errors import ConfigError, RunError, first_few
 from smir.terminal import columns
 
 Format = Literal["weights", "encoder", "onnx", "pt2"]
+
+
+class Exported(NamedTuple):
+    """What was exported.
+
+    Attributes:
+        checkpoint: The checkpoint.
+        folder: The folder of the files.
+        photo: One of the images that the files were compared on, if they were.
+    """
+
+    checkpoint: Path
+    folder: Path
+    photo: Path | None
 
 
 def export(
@@ -21,8 +35,9 @@ def export(
     out: Path = Path("exported"),
     formats: list[Format] | Format | None = None,
     images: list[Path] | Path | None = None,
+    data: SmirDataModule | None = None,
     tolerance: PositiveFloat = 1e-3,
-) -> None:
+) -> Exported:
     """Writes a trained network as safetensors, for timm, as ONNX and for torch.export, with a model card and programs.
 
     `python -m smir export --ckpt runs/field/segment/seed0/checkpoints/best.ckpt --out exported`. ONNX and torch.export
@@ -33,8 +48,13 @@ def export(
         out: Folder for the files; a new or an empty one.
         formats: Some of weights, encoder, onnx, pt2: `--formats onnx`, `--formats '[onnx, pt2]'`. Default: all, and of
             a pretraining checkpoint weights and encoder.
-        images: Images to compare on, files or folders: `--images photos`. Default: the test split of the run's config.
+        images: Images to compare on, files or folders: `--images photos`. Default: the test split of the data.
+        data: The dataset, where no images are given; `--config` takes it from an experiment. Default: that of the
+            checkpoint's own run.
         tolerance: Largest difference of a logit that is accepted, as a share of the largest logit.
+
+    Returns:
+        What was exported.
 
     Raises:
         SmirError: If the checkpoint cannot be read, the folder is taken, a package is missing, or a file does not
@@ -45,8 +65,9 @@ def export(
             f"The folder {out.absolute()} is not empty: it holds {first_few(sorted(p.name for p in out.iterdir()))}. "
             "Remove it, or give another: --out FOLDER."
         )
+    if images is not None and data is not None:
+        raise ConfigError("Give images or a dataset, not both: with --images, --config and --data mean nothing.")
     _require_packages(formats)
-    from smir.cli.next_segment import after_pretraining
     from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
@@ -58,20 +79,14 @@ def export(
         chosen = [*WEIGHTS, *(PROGRAMS if source.module.task == "segment" else ())]
     given = images if isinstance(images, list) else [] if images is None else [images]
     needs_images = source.module.task == "segment" and any(name in PROGRAMS for name in chosen)
-    photos = images_to_check(given, source.run) if needs_images else []
+    photos = images_to_check(given, data, source.run) if needs_images else []
     checked = [read_image(photo) for photo in photos]
     with _arriving(out) as folder:
         files = Export(source, checked, tolerance, folder).write(chosen)
         rows = [[file.path.name, file.size, file.check] for file in files]
     print("\n".join(columns(rows)))
     print(f"Exported: {out.absolute()}, with a model card, README.md")
-    scripts = [file.script for file in files if file.script]
-    if scripts:
-        first = "run_onnx.py" if "run_onnx.py" in scripts else scripts[0]  # it needs the least
-        photo = str(photos[0]) if photos else "photo.jpg"  # weights are checked without any
-        print(f"Next: python {shlex.join([str(out / first), photo, 'labels.png'])}")
-    for line in after_pretraining(ckpt) if source.module.task == "pretrain" else ():
-        print(line)
+    return Exported(ckpt, out, photos[0] if photos else None)  # weights are checked without any
 
 
 @contextlib.contextmanager
@@ -105,3 +120,4 @@ def _require_packages(formats: list[Format] | Format | None) -> None:
 
 
 COMMANDS = export
+DATA_OF = "ckpt"

@@ -1,45 +1,27 @@
 """`python -m smir inspect`: what a network finds hard, or gets wrong, as one page."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
-from jsonargparse import Namespace
 from jsonargparse.typing import ClosedUnitInterval, PositiveInt, lazy_instance
 
-from smir.cli.guarded import scan_config
-from smir.cli.next_step import label_errors, next_line
-from smir.cli.parsing import DataParser, words_as
 from smir.data import SmirDataModule
 from smir.errors import ConfigError
 from smir.method.masking import HardestMask, MaskPolicy
 
 
-class InspectParser(DataParser):
-    """Takes words without an option for the images; without any, the data of the checkpoint's own run."""
+class Inspected(NamedTuple):
+    """What was looked at.
 
-    def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Namespace:  # type: ignore[override]  # the overloads of argparse
-        """Parses the command line."""
-        return super().parse_args(_with_own_config(words_as("images", args)), *rest, **more)
+    Attributes:
+        checkpoint: The checkpoint.
+        task: Its task.
+        split: The split that was asked for.
+    """
 
-
-def _with_own_config(words: list[str]) -> list[str]:
-    """Puts the config of the checkpoint's run first, unless the words name images, a config or data."""
-    names = [word.partition("=")[0] for word in words]
-    if "--ckpt" not in names or {"--images", "--config", "--data", "-h", "--help"} & set(names):
-        return words
-    place = names.index("--ckpt")
-    checkpoint = Path(words[place].partition("=")[2] or next(iter(words[place + 1 : place + 2]), ""))
-    config = checkpoint.parent.parent / "config.yaml"
-    if checkpoint.parent.name != "checkpoints" or not config.is_file():
-        if option := next((name for name in names if name.startswith("--data.")), None):
-            raise ConfigError(  # the parser would say that it knows no dataset
-                f"{option} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "
-                "folder with a config.yaml. Correct --ckpt, or give the config of the data: --config FILE"
-            )
-        return words
-    scan_config(config)
-    return [f"--config={config}", *words]
+    checkpoint: Path
+    task: Literal["pretrain", "segment"]
+    split: str | None
 
 
 def inspect(
@@ -56,7 +38,7 @@ def inspect(
     on_bad_image: Literal["error", "skip"] = "error",
     batch_size: PositiveInt = 16,
     device: str = "auto",
-) -> None:
+) -> Inspected:
     """Shows what a network finds hard or gets wrong: python -m smir inspect --ckpt FILE [IMAGES ...].
 
     Of a pretraining: the loss of every patch, the hardest patches and images, their reconstructions, and the masks they
@@ -81,12 +63,14 @@ def inspect(
         batch_size: Images at a time.
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one.
 
+    Returns:
+        What was looked at.
+
     Raises:
         SmirError: If the checkpoint, an image or a label cannot be read, or the folder holds other things.
     """
     if images is not None and (data is not None or split is not None):
         raise ConfigError("Give images or a dataset, not both: with images, --config, --data and --split mean nothing.")
-    from smir.cli.next_segment import after_pretraining
     from smir.inspect.batches import Walk
     from smir.inspect.checkpoint import load
     from smir.inspect.images import from_paths, labelled_split, pool_or_split
@@ -119,16 +103,9 @@ def inspect(
     if walk.skipped:
         print(f"{len(walk.skipped):,} of {len(source):,} images were left out, because of errors; the page says why.")
     print(page.absolute())
-    if module.task == "segment" and split != "train" and (line := label_errors(ckpt)):
-        print(line)
-    following = after_pretraining(ckpt) if module.task == "pretrain" else [_to_export(ckpt)]
-    for line in following:
-        print(line)
-
-
-def _to_export(checkpoint: Path) -> str:
-    return next_line("export", "--ckpt", checkpoint, "--out", "exported")
+    return Inspected(ckpt, module.task, split)
 
 
 COMMANDS = inspect
-PARSER = InspectParser
+WORDS = "images"
+DATA_OF = "ckpt"

@@ -3,13 +3,8 @@
 Nothing else writes into a dataset's folder.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-from jsonargparse import ArgumentParser, Namespace
-
-from smir.cli.next_step import after_prepare, next_line, to_test
+from typing import Literal
 
 
 def synthetic(
@@ -21,7 +16,7 @@ def synthetic(
     train_tiles: int = 120,
     val_tiles: int = 12,
     test_tiles: int = 24,
-) -> None:
+) -> Path:
     """Writes an artificial crop field in the layout of Nassar 2020, to try everything without fetching data.
 
     A second run with the same settings changes nothing; an interrupted one is completed.
@@ -36,6 +31,9 @@ def synthetic(
         val_tiles: Number of labelled tiles for validation.
         test_tiles: Number of labelled tiles to test on.
 
+    Returns:
+        The folder of the data set.
+
     Raises:
         SmirError: If a setting is out of range, or the folder holds other data.
     """
@@ -44,7 +42,7 @@ def synthetic(
     report = write_dataset(root, seed, width, height, tile, train_tiles, val_tiles, test_tiles)
     print(f"{report.orthomosaic}: {width} x {height} pixels to pretrain on")
     print(f"{root / 'nassar' / 'tiled_dataset'}: {report.train} train, {report.val} val, {report.test} test tiles")
-    print(next_line("prepare", "nassar", "--root", root))
+    return root / "nassar"
 
 
 def pascal_voc(root: Path = Path("data"), archives: Path | None = None, download: bool = False) -> None:
@@ -180,7 +178,7 @@ def folder(
     splits: Path | None = None,
     empty: Literal["unlabelled", "background"] = "unlabelled",
     seed: int = 0,
-) -> None:
+) -> Path:
     """Makes your own images ready: a folder of photographs or an orthomosaic, and labels from an annotation tool.
 
     The format of the labels is recognised. Your files are never written to. A second run changes nothing, an
@@ -206,6 +204,9 @@ def folder(
         empty: What an image without any shape in the annotations is.
         seed: Seed of the splits.
 
+    Returns:
+        The root.
+
     Raises:
         SmirError: If the root holds other things, or images and labels cannot be used, with the file and what to do.
     """
@@ -213,24 +214,10 @@ def folder(
     from smir.prepare.own.options import Options
 
     options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed)
-    print("\n".join([*prepare(options), *(to_test(root) if options.tests_alone else [after_prepare(root)])]))
+    print("\n".join(prepare(options)))
+    return root
 
 
-class _Parser(ArgumentParser):
-    """Takes `--download` for `--download true`."""
-
-    def parse_args(  # type: ignore[override]  # the overloads of argparse
-        self, args: Sequence[str] | None = None, *more: Any, **options: Any
-    ) -> Namespace:
-        """Parses the words after `prepare`."""
-        words = list(args or ())
-        for place, word in enumerate(words):
-            if word == "--download" and words[place + 1 : place + 2] not in (["true"], ["false"]):
-                words[place] = "--download=true"
-        return super().parse_args(words, *more, **options)
-
-
-PARSER = _Parser
 COMMANDS = {
     "folder": folder,
     "pascal_voc": pascal_voc,

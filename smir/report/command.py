@@ -1,22 +1,6 @@
 """`python -m smir report`: the tables and figures of the paper from finished runs."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from jsonargparse import ArgumentParser
-
-from smir.cli.parsing import words_as
-
-
-class ReportParser(ArgumentParser):
-    """Takes words without an option for the folders: `report runs/nassar runs/sugar_beets --out report`."""
-
-    def parse_args(  # type: ignore[override]  # argparse declares overloads that jsonargparse has not either
-        self, args: Sequence[str] | None = None, *rest: Any, **more: Any
-    ) -> Any:
-        """Parses the command line."""
-        return super().parse_args(words_as("runs", args), *rest, **more)
 
 
 def report(runs: list[Path] | Path = Path("runs"), out: Path = Path("report")) -> None:
@@ -45,4 +29,4 @@ def report(runs: list[Path] | Path = Path("runs"), out: Path = Path("report")) -
 
 
 COMMANDS = report
-PARSER = ReportParser
+WORDS = "runs"

@@ -118,6 +118,12 @@ def test_the_other_commands_run_nothing_either(fails, tmp_path, proof, command):
     assert not proof.exists()
 
 
+def test_a_file_of_settings_of_the_trainer_runs_nothing(fails, tmp_path, proof):
+    (tmp_path / "trainer.yaml").write_text("callbacks: [{class_path: evil.Spy}]")
+    assert "trainer.yaml: class_path names evil.Spy, which was not imported" in fails("fit", "--trainer=trainer.yaml")
+    assert not proof.exists()
+
+
 def test_what_was_allowed_once_is_not_allowed_for_ever(smir, fails, field, proof):
     more = ["--trainer.callbacks={class_path: LambdaCallback, init_args: {on_fit_start: evil.Spy}}"]
     with pytest.raises(SystemExit):

@@ -6,7 +6,7 @@ import yaml
 from fakes import blocks, photo, save
 from PIL import Image
 
-from smir.cli.next_step import _photographs, _source, how_to_label
+from smir.cli.hints import _photographs, _source, how_to_label
 from smir.data.reading.decode import read_image
 from smir.data.reading.lists import read_list
 from smir.prepare import tiling

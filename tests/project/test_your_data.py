@@ -18,7 +18,8 @@ from fakes import blocks, photo, save
 from PIL import Image
 from words import EXPERIMENTS, QUIET
 
-from smir.cli import next_step
+from smir.cli import hints
+from smir.cli.segment_hint import _settings
 
 PAGE = ROOT / "docs/your-data.md"
 TINY = {
@@ -56,7 +57,7 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
+def test_each_command_of_the_walk_says_the_next(smir, desk, capsys, monkeypatch):
     walk = commands("The walk")
     assert [smir_words(line)[0] for line in walk] == ["prepare", "fit", "fit", "predict", "inspect", "export"]
     for line, following in itertools.pairwise(walk):
@@ -80,6 +81,9 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
     assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
     smir(*smir_words(walk[2]), "--config=tiny.yaml")  # finished; says it again
     assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[3]}"
+    monkeypatch.setenv("MAKELEVEL", "1")  # `make` runs one command after another by itself
+    smir(*smir_words(walk[2]), "--config=tiny.yaml")
+    assert "Next:" not in capsys.readouterr().out
 
     scratch = smir_words(commands("Was the pretraining worth it?")[0])
     smir(*scratch, "--config=tiny.yaml")
@@ -91,11 +95,15 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys):
 
 def run_folder(root, task, run="runs/folder/selective/seed0", **options):
     """A run as far as the next step looks at it."""
+    arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
+    return run_of(root, {"data": {"class_path": "smir.data.Folder", "init_args": arguments}}, run)
+
+
+def run_of(root, settings, run="runs/folder/selective/seed0"):
+    """A run with a config of these settings."""
     folder = root / run
     folder.mkdir(parents=True)
-    arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
-    data = {"class_path": "smir.data.Folder", "init_args": arguments}
-    (folder / "config.yaml").write_text(yaml.safe_dump({"data": data}))
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     return folder.relative_to(root)
 
 
@@ -178,28 +186,30 @@ def test_labels_that_came_after_the_pretraining_count(smir, desk, capsys):
 
 
 def test_options_that_the_segmentation_needs_come_along(smir, desk):
-    words = ["fit", "--config=experiments/folder/pretrain.yaml", "--data.root", "my field", "--data.labels=masks"]
-    words += ["--data.batch_size=4", "--trainer.max_epochs", "3", "--model.network.encoder=resnet18", "--run.root", "r"]
-    run = run_folder(desk, "pretrain")
-    assert next_step.closing(words, run) == [
-        "Next: python -m smir fit --config experiments/folder/segment.yaml --data.root 'my field' --data.labels=masks "
-        f"--model.network.encoder=resnet18 --run.root r --model.weights {run}/checkpoints/best.ckpt"
+    (desk / "my field").mkdir()
+    words = ["--data.root=my field", "--data.labels=masks", "--data.batch_size=4", "--trainer.max_epochs=3"]
+    words += ["--model.network.encoder=resnet18", "--run.root=r"]
+    run = run_of(desk, _settings([Path("experiments/folder/pretrain.yaml")], words), "r/folder/selective/seed0")
+    assert hints.after_fit(run) == [
+        "Next: python -m smir fit --config experiments/folder/segment.yaml --model.network.encoder resnet18 "
+        f"--data.labels masks --data.root 'my field' --run.root r --model.weights {run}/checkpoints/best.ckpt"
     ]
 
 
-def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk):
-    words = ["fit", "--config", "experiments/nassar/selective.yaml", "--data.root=data"]
-    run = run_folder(desk, "pretrain")
-    (said,) = next_step.closing(words, run)
-    assert said.startswith(
-        "Next: python -m smir fit --config experiments/nassar/segment-selective.yaml --data.root=data"
-    )
+@pytest.mark.parametrize(("words", "said"), [([], ""), (["--seed_everything=5"], " --seed_everything 5")])
+def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk, words, said):
+    (desk / "elsewhere").mkdir()
+    settings = _settings([Path("experiments/nassar/selective.yaml")], ["--data.root=elsewhere", *words])
+    run = run_of(desk, settings, "runs/nassar/selective/seed5")
+    assert hints.after_fit(run) == [
+        "Next: python -m smir fit --config experiments/nassar/segment-selective.yaml --data.root elsewhere"
+        f"{said} --model.weights {run}/checkpoints/best.ckpt"
+    ]
 
 
 def test_without_labels_it_says_how_to_add_them(smir, desk):
     smir("prepare", "folder", "--images=photos")
-    words = ["fit", "--config=experiments/folder/pretrain.yaml", "--config=field/data.yaml"]
-    how, said = next_step.closing(words, run_folder(desk, "pretrain", labels=None))
+    how, said = hints.after_fit(run_folder(desk, "pretrain", labels=None))
     assert "no labels yet" in how
     assert said == "Next: python -m smir prepare folder --images photos --labels LABELS --root field"
     # And that command works once there are labels, in the same field.
@@ -207,20 +217,25 @@ def test_without_labels_it_says_how_to_add_them(smir, desk):
     assert len(list((desk / "field/masks").iterdir())) == 4
 
 
-def test_a_config_of_ones_own_leads_to_looking(smir, desk):
-    (desk / "own.yaml").write_text("model: {}\n")
-    (said,) = next_step.closing(["fit", "--config=own.yaml"], run_folder(desk, "pretrain"))
+def test_a_pretraining_that_no_experiment_follows_leads_to_looking(smir, desk):
+    (desk / "field").mkdir()
+    settings = _settings([Path("experiments/folder/pretrain.yaml")], ["--data.labels=masks"])
+    settings["model"]["init_args"]["network"]["class_path"] = "own.Network"
+    (said,) = hints.after_fit(run_of(desk, settings))
     assert said.startswith(
         "Next: python -m smir inspect --ckpt runs/folder/selective/seed0/checkpoints/best.ckpt field/images"
     )
+    settings = _settings([Path("experiments/nassar/selective.yaml")], ["--data.root=field", "--run.experiment=own"])
+    (said,) = hints.after_fit(run := run_of(desk, settings, "runs/own/seed0"))
+    assert said == f"Next: python -m smir inspect --ckpt {run}/checkpoints/best.ckpt --out inspect"
 
 
 def test_an_orthomosaic_is_predicted_as_a_whole_and_inspected_in_tiles(smir, desk):
     save(desk / "map.png", np.concatenate([photo("map", (64, 64))] * 3, axis=1))
     smir("prepare", "folder", "--images=map.png", "--tile=32")
     run = run_folder(desk, "segment")
-    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images map.png")
-    assert " field/images --out inspect" in next_step.closing(["predict"], run)[-1]
+    assert hints.after_fit(run)[-1].endswith("--data.predict_images map.png")
+    assert " field/images --out inspect" in hints.after_predict(run, None)[-1]
 
 
 def test_what_follows_a_prediction_rests_on_what_was_predicted(smir, desk):
@@ -230,7 +245,7 @@ def test_what_follows_a_prediction_rests_on_what_was_predicted(smir, desk):
     save(desk / "map.png", photo("map", (64, 64)))
 
     def after(place):
-        return next_step.closing(["predict", f"--config={run}/config.yaml", "--data.predict_images", place], run)
+        return hints.after_predict(run, Path(place))
 
     checkpoint = f"--ckpt {run}/checkpoints/best.ckpt"
     assert after("others") == [f"Next: python -m smir inspect {checkpoint} others --out inspect"]
@@ -240,12 +255,12 @@ def test_what_follows_a_prediction_rests_on_what_was_predicted(smir, desk):
 
 def test_label_errors_are_looked_for_where_the_labels_are(smir, desk):
     run = run_folder(desk, "segment")
-    assert next_step.label_errors(run / "checkpoints/best.ckpt") is None  # the field is elsewhere
+    assert hints.label_errors(run / "checkpoints/best.ckpt") == []  # the field is elsewhere
     smir("prepare", "folder", "--images=photos")
-    assert next_step.label_errors(run / "checkpoints/best.ckpt") == (
+    assert hints.label_errors(run / "checkpoints/best.ckpt") == [
         "Likely label errors of the training images: "
         f"python -m smir inspect --ckpt {run}/checkpoints/best.ckpt --split train --out inspect-train"
-    )
+    ]
 
 
 def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys):
@@ -260,35 +275,26 @@ def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys
 def test_labels_among_the_photographs_are_not_predicted(smir, desk):
     smir("prepare", "folder", "--images=photos")
     run = run_folder(desk, "segment")
-    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images photos")
+    assert hints.after_fit(run)[-1].endswith("--data.predict_images photos")
     save(desk / "photos/masks/a.png", np.zeros((64, 64), np.uint8))
-    assert next_step.closing(["fit"], run)[-1].endswith("--data.predict_images field/images")
+    assert hints.after_fit(run)[-1].endswith("--data.predict_images field/images")
 
 
 def test_nothing_is_proposed_that_needs_images_that_are_elsewhere(smir, desk, capsys):
     run = run_folder(desk, "segment")
-    next_step.tell(["predict"], run)
+    hints.tell(lambda: hints.after_predict(run, None))
     assert capsys.readouterr().out == ""
     smir("prepare", "folder", "--images=photos")
     capsys.readouterr()
-    next_step.tell(["predict"], run)
+    hints.tell(lambda: hints.after_predict(run, None))
     assert capsys.readouterr().out.rstrip().endswith(" photos --out inspect")
-
-
-def test_make_says_nothing(smir, desk, capsys, monkeypatch):
-    run = run_folder(desk, "segment")
-    next_step.tell(["fit"], run)
-    assert "Next:" in capsys.readouterr().out
-    monkeypatch.setenv("MAKELEVEL", "1")
-    next_step.tell(["fit"], run)
-    assert capsys.readouterr().out == ""
 
 
 def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
     run = run_folder(desk, "segment")
     (run / "test").mkdir()
     (run / "test/metrics.json").write_text(json.dumps({"classes": ["soil"], "metrics": {}}))
-    next_step.tell(["fit"], run)
+    hints.tell(lambda: hints.after_fit(run))
     assert capsys.readouterr().out == ""
 
 

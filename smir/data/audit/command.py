@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from smir.classes import VOID
-from smir.cli.parsing import DataParser
 from smir.data import SmirDataModule
 from smir.data.audit.audit import LISTS, SPLITS, Audit, audit
 from smir.data.audit.facts import Problem, legal
@@ -163,4 +162,3 @@ def _differences(found: Audit) -> Iterator[str]:
 
 
 COMMANDS = check
-PARSER = DataParser

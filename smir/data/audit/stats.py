@@ -6,7 +6,6 @@ from typing import Literal
 from jsonargparse.typing import PositiveInt
 
 from smir.classes import VOID
-from smir.cli.parsing import DataParser
 from smir.data import SmirDataModule
 from smir.data.audit.facts import has_labels
 from smir.data.audit.statistics import ChannelStatistics, Counts, channel_statistics, class_counts
@@ -64,4 +63,3 @@ def class_lines(data: SmirDataModule, threads: int | None) -> Iterator[str]:
 
 
 COMMANDS = stats
-PARSER = DataParser

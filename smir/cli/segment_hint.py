@@ -1,61 +1,68 @@
-"""The segmentation after a pretraining as a command, from the run folder alone: nobody knows the words it had."""
+"""The segmentation after a pretraining as the words of a command, from all settings of the pretraining."""
 
 import json
 from collections.abc import Iterator, Set
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from smir.cli.guarded import scan_config
 from smir.cli.includes import expand_includes
-from smir.cli.next_step import SEGMENT, how_to_label, is_folder, next_line, of_the_checkout
 from smir.cli.trust import read_yaml
 
+_SEGMENT = "experiments/folder/segment.yaml"
 _TRAINER = ("accelerator", "devices", "precision")
-_NOT_ITS_OWN = {"task", "batch_size", "mask", "seed"}
+_NOT_ITS_OWN = {"task", "batch_size", "mask", "seed", "label_budget"}
 """Arguments of the data that a segmentation has values of its own for; the seed is that of the run."""
 
 
-def after_pretraining(checkpoint: Path) -> list[str]:
-    """The lines after a look at a pretraining on a folder of images.
+def segmentation_words(settings: dict[str, Any]) -> list[str]:
+    """The words of the command that segments with the network of a pretraining and its settings of the data.
 
     Args:
-        checkpoint: Its checkpoint.
+        settings: The config of the pretraining: all settings in force.
 
     Returns:
-        The command that segments with its network and its settings of the data; how to label, where there are no
-        labels; nothing if it does not lie in the run folder of such a pretraining, or its images are elsewhere.
+        The words after `python -m smir fit`, without the weights; nothing if no experiment follows the pretraining.
     """
-    if checkpoint.parent.name != "checkpoints":
+    data = settings["data"]
+    config = _experiment(settings)
+    if config is None:
         return []
-    with suppress(Exception):  # a hint is not worth an error, and a parser that does not exit raises all kinds
-        return _lines(checkpoint, read_yaml(checkpoint.parent.parent / "config.yaml"))
-    return []
-
-
-def _lines(checkpoint: Path, run: dict[str, Any]) -> list[str]:
-    data = run["data"]
-    if not is_folder(data) or not Path(data["init_args"]["root"]).is_dir():
-        return []
-    configs = [of_the_checkout(SEGMENT)]
-    file = Path(data["init_args"]["root"], "data.yaml")
-    field = _field(file)
-    if field:
-        configs.append(file)
-    if not (field.get("labels") or data["init_args"].get("labels")):  # they may have come after the pretraining
-        return how_to_label(data)
-    words = [word for config in configs for word in ("--config", str(config))]
-    for name, value in _changes(run, configs, set(field) - {"root"}):
+    configs, field = [config], set[str]()
+    if is_folder(data) and (given := field_settings(Path(data["init_args"]["root"]))):
+        configs.append(Path(data["init_args"]["root"], "data.yaml"))
+        field = set(given) - {"root"}
+    words = [word for file in configs for word in ("--config", str(file))]
+    for name, value in _changes(settings, configs, field):
         words += [name, value if isinstance(value, str) else json.dumps(value)]
-    return [next_line("fit", *words, "--model.weights", checkpoint)]
+    return words
 
 
-def _field(file: Path) -> dict[str, Any]:
+def is_folder(data: dict[str, Any]) -> bool:
+    """Whether the data of a config are a folder of images."""
+    return str(data["class_path"]).rpartition(".")[2] == "Folder"
+
+
+def field_settings(root: Path) -> dict[str, Any]:
     """What `data.yaml` of a field says; nothing if there is none, or one that says more than the data."""
+    file = root / "data.yaml"
     settings = read_yaml(file) if file.is_file() else {}
     return dict(settings["data"]["init_args"]) if set(settings) == {"data"} else {}
+
+
+def of_the_checkout(name: str) -> Path:
+    """A file of the checkout, by the path that it has from here."""
+    beside = Path(__file__).parents[2] / name
+    return beside if beside.is_file() and not Path(name).is_file() else Path(name)
+
+
+def _experiment(settings: dict[str, Any]) -> Path | None:
+    """The config of the segmentation: that of folders, or the one that belongs to the pretraining by its name."""
+    group, _, name = str(settings["run"]["experiment"]).rpartition("/")
+    names = [f"experiments/{group}/segment-{name}.yaml", f"experiments/{group}/segment.yaml"]
+    found = map(of_the_checkout, [_SEGMENT] if is_folder(settings["data"]) else names)
+    return next((file for file in found if file.is_file()), None)
 
 
 def _changes(run: dict[str, Any], configs: list[Path], field: set[str]) -> Iterator[tuple[str, Any]]:
@@ -77,8 +84,16 @@ def _changes(run: dict[str, Any], configs: list[Path], field: set[str]) -> Itera
         for name in names:
             if run[section][name] != settings[section].get(name):
                 yield f"--{section}.{name}", run[section][name]
-    if run["seed_everything"] != settings["seed_everything"]:
+    if run["seed_everything"] not in (settings["seed_everything"], _seed_of_experiment(run)):
         yield "--seed_everything", run["seed_everything"]
+
+
+def _seed_of_experiment(run: dict[str, Any]) -> int | None:
+    """The seed that the experiment itself gives a pretraining: it is not one that its segmentation should take over."""
+    config = of_the_checkout(f"experiments/{run['run']['experiment']}.yaml")
+    files = expand_includes([f"--config={config}"])[1::2] if config.is_file() else []
+    seeds = [read_yaml(Path(file)).get("seed_everything") for file in files]
+    return next((seed for seed in reversed(seeds) if seed is not None), None)
 
 
 def _unlike(
@@ -95,6 +110,7 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
     from lightning.pytorch import Trainer
 
     from smir.cli.configured import Parser, add_options
+    from smir.cli.guarded import scan_config
     from smir.data import SmirDataModule
     from smir.training.task import SmirModule
 

@@ -1,0 +1,141 @@
+"""How the plain commands run: typed functions in a `command.py`, whose options are read from their words here.
+
+Beside its functions, `COMMANDS`, a module may say how its words are read:
+
+- `WORDS` names the option that takes words without an option: `report a b` is `report --runs '[a, b]'`;
+- `AFTER_DASHES` names the option that takes all that follows `--`;
+- `DATA_OF` names the option with the checkpoint whose run's config is read for the data where no other data are given.
+
+A function with an argument `data` reads it from any config that is given with `--config`.
+"""
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace, auto_cli
+
+from smir.cli import hints
+from smir.cli.guarded import GuardedParser, scan_config
+from smir.errors import ConfigError
+
+_HINTS: Mapping[str, Callable[[Any], list[str]]] = {
+    "prepare": hints.after_prepare,
+    "inspect": hints.after_inspect,
+    "export": hints.after_export,
+}
+
+
+class DataParser(GuardedParser):
+    """Reads `data` from `--config` files and passes over what they say about model, trainer and run.
+
+    A file that holds the data alone, such as `experiments/data/nassar.yaml`, serves with `--config` too. Several files,
+    `--data FILE` and flags such as `--data.root` merge from left to right, as in training.
+    """
+
+    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
+        """Parses the text of a config file, of which only `data` is kept."""
+        try:
+            sections = yaml.safe_load(content)
+        except yaml.YAMLError:
+            sections = None  # the parser itself says what is wrong with it
+        if isinstance(sections, dict):
+            data = sections if "class_path" in sections else sections.get("data")
+            content = yaml.safe_dump({} if data is None else {"data": data})
+        parsed: Namespace = super().parse_string(content, *args, **kwargs)
+        return parsed
+
+
+def run_plain(command: str, module_name: str, args: Sequence[str]) -> None:
+    """Runs a plain command, and says what comes next.
+
+    Args:
+        command: Its name.
+        module_name: The module with its functions.
+        args: The words after its name.
+    """
+    module = importlib.import_module(module_name)
+    functions = module.COMMANDS
+    takes_data = callable(functions) and "data" in inspect.signature(functions).parameters
+    result = auto_cli(
+        functions,
+        args=_words(module, args),
+        parser_class=DataParser if takes_data else GuardedParser,
+        prog=f"python -m smir {command}",
+        as_positional=False,
+    )
+    if result is not None:
+        hints.tell(lambda: _HINTS[command](result))
+
+
+def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
+    """The words of a command as the parser takes them, by what its module says of them."""
+    words = list(args)
+    if (option := getattr(module, "AFTER_DASHES", None)) and "--" in words:
+        place = words.index("--")
+        words[place:] = [f"--{option}={json.dumps(words[place + 1 :])}"]
+    if option := getattr(module, "WORDS", None):
+        words = words_as(option, words)
+    if option := getattr(module, "DATA_OF", None):
+        words = _with_own_config(option, words)
+    return _with_true(words, _switches(module.COMMANDS))
+
+
+def words_as(name: str, args: Sequence[str]) -> list[str]:
+    """Turns words without an option into a list for one: `report a b --out c` into `report --runs=["a","b"] --out c`.
+
+    Args:
+        name: The option.
+        args: The words.
+    """
+    plain: list[str] = []
+    options: list[str] = []
+    words = iter(args)
+    for word in words:
+        if not word.startswith("-"):
+            plain.append(word)
+        elif "=" in word or word in ("-h", "--help"):
+            options.append(word)
+        else:
+            options += [word, *(value for value in [next(words, None)] if value is not None)]
+    return [*([f"--{name}={json.dumps(plain)}"] if plain else []), *options]
+
+
+def _with_own_config(option: str, words: list[str]) -> list[str]:
+    """Puts the config of the checkpoint's run first, unless the words name images, a config or data."""
+    names = [word.partition("=")[0] for word in words]
+    if f"--{option}" not in names or {"--images", "--config", "--data", "-h", "--help"} & set(names):
+        return words
+    place = names.index(f"--{option}")
+    checkpoint = Path(words[place].partition("=")[2] or next(iter(words[place + 1 : place + 2]), ""))
+    config = checkpoint.parent.parent / "config.yaml"
+    if checkpoint.parent.name != "checkpoints" or not config.is_file():
+        if changed := next((name for name in names if name.startswith("--data.")), None):
+            raise ConfigError(  # the parser would say that it knows no dataset
+                f"{changed} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "
+                f"folder with a config.yaml. Correct --{option}, or give the config of the data: --config FILE"
+            )
+        return words
+    scan_config(config)
+    return [f"--config={config}", *words]
+
+
+def _switches(functions: Any) -> set[str]:
+    """The options that are true or false."""
+    every = [functions] if callable(functions) else functions.values()
+    arguments = [argument for function in every for argument in inspect.signature(function).parameters.values()]
+    return {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
+
+
+def _with_true(words: list[str], switches: set[str]) -> list[str]:
+    """Takes `--download` for `--download true`."""
+    followed_by = [*words[1:], ""][: len(words)]
+    return [
+        f"{word}=true" if word in switches and following not in ("true", "false") else word
+        for word, following in zip(words, followed_by, strict=True)
+    ]
