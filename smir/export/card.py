@@ -10,7 +10,7 @@ import yaml
 
 from smir import __version__
 from smir.data.reading.choice import MUCH_LARGER
-from smir.export.trained import Source
+from smir.export.trained import TrainedNetwork
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork
 from smir.runs.recipe import in_force
@@ -41,7 +41,7 @@ class ExportedFile:
         return f"{self.path.stat().st_size / 1e6:.1f} MB"
 
 
-def card(source: Source, files: Sequence[ExportedFile]) -> str:
+def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
     """Returns the model card as Markdown."""
     name = source.origin.get("experiment") or source.path.stem
     sections = [_front_matter(source), f"# {name}\n", *_introduction(source), _files(files), _input(source, files)]
@@ -50,7 +50,7 @@ def card(source: Source, files: Sequence[ExportedFile]) -> str:
     return "\n".join([*sections, _data(source), _licence(source)])
 
 
-def _front_matter(source: Source) -> str:
+def _front_matter(source: TrainedNetwork) -> str:
     """What model hubs read; they show how to load a model with the library that is named."""
     library = {"library_name": "segmentation-models-pytorch"} if isinstance(source.module.network, SmpNetwork) else {}
     task = {"pipeline_tag": "image-segmentation"} if source.module.task == "segment" else {}
@@ -58,7 +58,7 @@ def _front_matter(source: Source) -> str:
     return f"---\n{yaml.safe_dump(fields, sort_keys=False)}---\n"
 
 
-def _introduction(source: Source) -> Iterator[str]:
+def _introduction(source: TrainedNetwork) -> Iterator[str]:
     network = source.module.network
     spec = json.dumps(network.spec["arguments"])
     parameters = sum(value.numel() for value in network.parameters())
@@ -80,7 +80,7 @@ def _files(files: Sequence[ExportedFile]) -> str:
     return "\n".join(lines)
 
 
-def _input(source: Source, files: Sequence[ExportedFile]) -> str:
+def _input(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
     preprocessing = source.module.preprocessing
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocessing.mean, preprocessing.std))
     names = [file.path.name for file in files]
@@ -129,7 +129,7 @@ def _classes(module: SegmentationModule) -> str:
     return "\n".join(["## Classes", "", *_table(["id", "class", "colour"], rows), ""])
 
 
-def _metrics(source: Source) -> str:
+def _metrics(source: TrainedNetwork) -> str:
     lines = ["## Metrics", ""]
     if not source.tests:
         return "\n".join(
@@ -153,7 +153,7 @@ def _percent(value: Any) -> str:
     return f"{100 * value:.1f}" if isinstance(value, int | float) else "-"
 
 
-def _data(source: Source) -> str:
+def _data(source: TrainedNetwork) -> str:
     origin = source.origin
     lines = ["## Training", ""]
     if not origin:
@@ -196,7 +196,7 @@ def _from_imagenet(origin: dict[str, Any]) -> bool:
     return weights.get("kind") == "imagenet" or (bool(weights) and _from_imagenet(weights))
 
 
-def _licence(source: Source) -> str:
+def _licence(source: TrainedNetwork) -> str:
     started = _from_imagenet(source.origin)
     imagenet = " They started from ImageNet weights, whose terms apply too." if started else ""
     return "\n".join(
