@@ -12,7 +12,7 @@ import yaml
 
 from smir.cli.trust import read_yaml
 from smir.errors import SmirError
-from smir.report.few_images import care, rests_on
+from smir.report.estimates import care, rests_on
 
 _KEPT = (
     "--data",

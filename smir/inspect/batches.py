@@ -53,7 +53,11 @@ class Walk:
     """
 
     def __init__(
-        self, source: ImagesToInspect, preprocessing: Preprocessing, batch_size: int, on_bad_image: Literal["error", "skip"]
+        self,
+        source: ImagesToInspect,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        on_bad_image: Literal["error", "skip"],
     ) -> None:
         self.source, self.preprocessing = source, preprocessing
         self.batch_size, self.on_bad_image = batch_size, on_bad_image
