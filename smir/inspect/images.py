@@ -62,9 +62,8 @@ def from_paths(paths: Sequence[Path]) -> ImagesToInspect:
         else:
             raise DataError(f"There is no image or folder {path.absolute()}. Give files, folders, or both.")
     files = FileList(Path(), list(dict.fromkeys(names)))
-    return ImagesToInspect(
-        ", ".join(map(str, paths[:3])) + (" ..." if len(paths) > 3 else ""), Images(files, min_side=1)
-    )
+    title = ", ".join(map(str, paths[:3])) + (" ..." if len(paths) > 3 else "")
+    return ImagesToInspect(title, Images(files, min_side=1))
 
 
 def pool_or_split(data: SmirDataModule, split: Split | None) -> ImagesToInspect:

@@ -40,8 +40,8 @@ def markdown(sections: Sequence[Section]) -> str:
         lines += [f"> **Warning:** {text}\n" for text in section.warnings]
         for table in section.tables:
             lines += [f"### {table.title}", "", *table_lines(table), "", table.caption, ""]
-        for figure in section.figures:
-            lines += [f"![{figure.caption}](figures/{figure.name}.svg)", "", f"*{figure.caption}*", ""]
+        for plot in section.figures:
+            lines += [f"![{plot.caption}](figures/{plot.name}.svg)", "", f"*{plot.caption}*", ""]
         for name, entries in section.lists.items():
             lines += [f"### {name}", ""] if name else []
             for text, commands in entries:
@@ -52,8 +52,8 @@ def markdown(sections: Sequence[Section]) -> str:
 
 def table_lines(table: Table) -> list[str]:
     """Returns a table as aligned lines; a name over several columns goes in front of each."""
-    lines = [[column.name for column in table.columns], *table.cells]
-    grid = [[str(cell).replace("|", "\\|") for cell in line] for line in lines]
+    lines = [[column.name for column in table.columns], *([str(cell) for cell in row] for row in table.cells)]
+    grid = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
     first, *rows = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in grid]
     return [first, "|" + "|".join("-" * (width + 2) for width in widths) + "|", *rows]
@@ -71,19 +71,8 @@ def csv_of(table: Table) -> str:
 
 def runs_csv(runs: Sequence[StoredRun]) -> str:
     """Returns one line for every tested run and metric, with the commit and the command behind it."""
-    head = [
-        "dataset",
-        "protocol",
-        "init",
-        "variant",
-        "labels",
-        "seed",
-        "metric",
-        "percent",
-        "folder",
-        "commit",
-        "command",
-    ]
+    head = ["dataset", "protocol", "init", "variant", "labels", "seed", "metric", "percent"]
+    head += ["folder", "commit", "command"]
     rows = []
     for run in runs:
         place = [run.dataset, run.protocol or MISSING, run.init, run.variant or "", str(run.labels), str(run.seed)]
