@@ -14,7 +14,7 @@ from smir.cli.segment_hint import field_settings, is_folder, of_the_checkout, se
 from smir.cli.trust import read_yaml
 from smir.errors import SmirError
 from smir.files.json_record import dict_or_empty, read_json
-from smir.report.few_images import care, rests_on
+from smir.report.estimates import care, rests_on
 
 if TYPE_CHECKING:
     from smir.export.command import Exported

@@ -16,7 +16,7 @@ from smir.export import card, pt2_file, scripts, smp_files, timm_file
 from smir.export.agreement import compare, padded_shape, share_of_equal_labels
 from smir.export.card import ExportedFile
 from smir.export.program import Size, export_program
-from smir.export.trained import Source
+from smir.export.trained import TrainedNetwork
 from smir.files.atomic import write_atomically
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork
@@ -38,7 +38,7 @@ class Export:
         folder: Where to; it exists.
     """
 
-    source: Source
+    source: TrainedNetwork
     images: Sequence[UInt8]
     tolerance: float
     folder: Path

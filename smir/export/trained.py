@@ -18,7 +18,7 @@ from smir.training.task import SmirModule
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class TrainedNetwork:
     """What is exported.
 
     Attributes:
@@ -80,7 +80,7 @@ class Source:
         return json.dumps(self.settings())
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> TrainedNetwork:
     """Reads a checkpoint of either task.
 
     Raises:
@@ -88,4 +88,4 @@ def read_source(path: Path) -> Source:
     """
     record = read_checkpoint(path).get("smir", {})
     kind = ReconstructionModule if record.get("task") == "pretrain" else SegmentationModule
-    return Source(path, kind.from_checkpoint(path), record.get("origin", {}))
+    return TrainedNetwork(path, kind.from_checkpoint(path), record.get("origin", {}))

@@ -13,7 +13,7 @@ from smir.classes import UInt8
 from smir.data.reading.decode import image_size
 from smir.data.reading.parallel import cores
 from smir.errors import DataError
-from smir.inspect.images import Source
+from smir.inspect.images import ImagesToInspect
 from smir.method.preprocessing import Preprocessing
 from smir.terminal import progress
 
@@ -53,7 +53,11 @@ class Walk:
     """
 
     def __init__(
-        self, source: Source, preprocessing: Preprocessing, batch_size: int, on_bad_image: Literal["error", "skip"]
+        self,
+        source: ImagesToInspect,
+        preprocessing: Preprocessing,
+        batch_size: int,
+        on_bad_image: Literal["error", "skip"],
     ) -> None:
         self.source, self.preprocessing = source, preprocessing
         self.batch_size, self.on_bad_image = batch_size, on_bad_image

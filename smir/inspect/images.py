@@ -17,7 +17,7 @@ Split = Literal["pool", "train", "val", "test"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class ImagesToInspect:
     """Images to look at.
 
     Attributes:
@@ -47,7 +47,7 @@ class Source:
         return (self.images.read(index), None) if self.labels is None else self.labels.read_pair(index)
 
 
-def from_paths(paths: Sequence[Path]) -> Source:
+def from_paths(paths: Sequence[Path]) -> ImagesToInspect:
     """Takes files and folders, those of folders in the order of their names, each once.
 
     Raises:
@@ -62,16 +62,17 @@ def from_paths(paths: Sequence[Path]) -> Source:
         else:
             raise DataError(f"There is no image or folder {path.absolute()}. Give files, folders, or both.")
     files = FileList(Path(), list(dict.fromkeys(names)))
-    return Source(", ".join(map(str, paths[:3])) + (" ..." if len(paths) > 3 else ""), Images(files, min_side=1))
+    title = ", ".join(map(str, paths[:3])) + (" ..." if len(paths) > 3 else "")
+    return ImagesToInspect(title, Images(files, min_side=1))
 
 
-def pool_or_split(data: SmirDataModule, split: Split | None) -> Source:
+def pool_or_split(data: SmirDataModule, split: Split | None) -> ImagesToInspect:
     """Takes the images of a dataset for a pretraining: its pool, or those of a split."""
     name: Split = split or "pool"
-    return Source(_title(data, name), Images(data.images(name), data.min_side))
+    return ImagesToInspect(_title(data, name), Images(data.images(name), data.min_side))
 
 
-def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) -> Source:
+def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) -> ImagesToInspect:
     """Takes the labelled images of a split, by default those of `val`.
 
     Raises:
@@ -82,7 +83,7 @@ def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) 
     where = f"{type(data).__name__} in {data.root.absolute()}"
     same_classes(classes.names, data.classes.names, where)
     labels = data.labelled(split or "val")
-    return Source(_title(data, split or "val"), labels.images, labels)
+    return ImagesToInspect(_title(data, split or "val"), labels.images, labels)
 
 
 def _title(data: SmirDataModule, name: str) -> str:

@@ -16,7 +16,7 @@ from smir.inspect.crops import around, enlarged, outlined
 from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
 from smir.models.iou import iou_from_confusion
-from smir.pages.markup import data_uri
+from smir.pages.html import data_uri
 from smir.pages.overlays import blend
 from smir.pages.panels import heat_map
 from smir.training.segmentation import SegmentationModule

@@ -18,7 +18,7 @@ from smir.method.masking import MaskPolicy
 from smir.method.padding import padded_forward
 from smir.method.patches import PatchGrid
 from smir.method.scoring import Scored
-from smir.pages.markup import data_uri
+from smir.pages.html import data_uri
 from smir.seeding import generator_for
 from smir.training.pictures import colors
 from smir.training.reconstruction import ReconstructionModule

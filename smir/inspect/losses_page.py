@@ -1,13 +1,14 @@
 """The page of a pretraining: hardest patches, distribution of their losses, hardest and easiest images, ranking."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from smir.inspect.losses import PATCHES_OF_AN_IMAGE, ImageLoss, PatchLosses, ShownImage
-from smir.inspect.parts import Cell, Links, facts, number, pictures, scale, section, table, tile
+from smir.inspect.parts import Cell, Links, heat_colors, number
 from smir.inspect.ranking import Histogram
-from smir.pages.markup import data_uri, escaped, plot
+from smir.pages.html import data_uri
 from smir.pages.panels import heat_map
 from smir.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, tick_text
 
@@ -20,61 +21,53 @@ def ranked(images: Sequence[ImageLoss]) -> list[ImageLoss]:
     return sorted(images, key=lambda image: (-image.mean, image.index))
 
 
-def losses_sections(found: PatchLosses, link: Links) -> Iterator[tuple[str, str]]:
-    """Yields links to the sections, and the sections."""
+def losses_page(found: PatchLosses, links: Links) -> dict[str, Any]:
+    """Returns what `losses.html` shows."""
     images = ranked(found.images)
     low, high = found.losses.quantile(0.01), found.losses.quantile(0.99)
     mean = sum(image.mean for image in images) / len(images)
     fill = sum(image.mean_fill for image in images) / len(images)
-    yield section(
-        "losses",
-        "Patch losses",
-        facts(
-            {
-                "images": f"{len(images):,}",
-                "patches": f"{found.losses.bins.total():,}",
-                "mean loss": f"{mean:.3f}",
-                "of answering the mean colour everywhere": f"{fill:.3f}",
-            }
-        ),
-        _useful(mean, fill),
-        '<div class="figures">',
-        plot(_distribution(found.losses), "losses", "How many patches have which loss; the last bar has all above."),
-        "</div>",
-    )
-    tiles = [
-        tile(
-            {"what is there": patch.truth, "what the network makes of it": patch.answer},
-            [f"<b>{patch.loss:.3f}</b> row {patch.row}, column {patch.column}", link(patch.index, patch.name)],
-        )
-        for patch in found.patches.ranked()
-    ]
-    yield section(
-        "patches",
-        "Hardest patches",
-        "<p>Left what is there, right what the network makes of it when the chosen mask hides it. At most "
-        f"{PATCHES_OF_AN_IMAGE} patches of an image are shown; <code>patches.csv</code> has all.</p>",
-        f'<div class="sheet">{"".join(tiles)}</div>',
-    )
     places = {image.index: place for place, image in enumerate(images, start=1)}
     hardest = found.hardest.ranked()
     shown = {image.loss.index for image in hardest}
     easiest = [image for image in found.easiest.ranked() if image.loss.index not in shown]
-    explained = f"<p>{escaped(_explained(found))}</p>"
-    for place, title, members in (("hardest", "Hardest images", hardest), ("easiest", "Easiest images", easiest)):
-        if members:
-            articles = (_article(member, places[member.loss.index], low, high, link) for member in members)
-            yield section(place, title, explained, *articles)
-    yield section("images", "All images", _ranking(images, link))
-
-
-def _useful(mean: float, fill: float) -> str:
-    if mean < fill:
-        return ""
-    return (
-        '<p class="warning"><b>Warning.</b> The network is no better than the mean colour: it has not learnt to '
-        "reconstruct these images, and what it finds hard says nothing of them.</p>"
-    )
+    columns = ("mean loss", "lowest patch", "highest patch", "mean colour")
+    groups = {"hardest": ("Hardest images", hardest), "easiest": ("Easiest images", easiest)}
+    groups = {name: group for name, group in groups.items() if group[1]}
+    return {
+        "sections": {
+            "losses": "Patch losses",
+            "patches": "Hardest patches",
+            **{name: title for name, (title, _) in groups.items()},
+            "images": "All images",
+        },
+        "links": links,
+        "figures": {
+            "images": f"{len(images):,}",
+            "patches": f"{found.losses.bins.total():,}",
+            "mean loss": f"{mean:.3f}",
+            "of answering the mean colour everywhere": f"{fill:.3f}",
+        },
+        "useless": mean >= fill,
+        "distribution": _distribution(found.losses),
+        "most": PATCHES_OF_AN_IMAGE,
+        "patches": found.patches.ranked(),
+        "images": {
+            name: [_article(image, places[image.loss.index], low, high) for image in members]
+            for name, (_, members) in groups.items()
+        },
+        "explained": _explained(found),
+        **{"colors": heat_colors(), "low": low, "high": high},
+        "heads": [("place", "number"), ("image", "text"), *((name, "number") for name in columns)],
+        "rows": [
+            [
+                Cell(str(place), place),
+                links.cell(image.index, image.name),
+                *map(number, (image.mean, image.lowest, image.highest, image.mean_fill)),
+            ]
+            for place, image in enumerate(images, start=1)
+        ],
+    }
 
 
 def _explained(found: PatchLosses) -> str:
@@ -86,32 +79,12 @@ def _explained(found: PatchLosses) -> str:
     )
 
 
-def _article(shown: ShownImage, place: int, low: float, high: float, link: Links) -> str:
-    loss = shown.loss
-    row, column = divmod(int(shown.scores.argmax()), shown.grid.cols)
+def _article(shown: ShownImage, place: int, low: float, high: float) -> tuple[object, ...]:
+    """Its place in the ranking, the image, row and column of its hardest patch, and all pictures."""
     heat = heat_map(shown.grid.to_pixels(torch.from_numpy(shown.scores)).numpy(), low, high)
     first, *others = shown.pictures.items()
-    ordered = dict([first, *others[:2], ("loss of every patch", data_uri(heat)), *others[2:]])
-    return (
-        f'<article id="image-{loss.index}"><h3>{place}. {link.file(loss.name)}</h3><p class="note">Mean loss '
-        f"{loss.mean:.3f} (mean colour: {loss.mean_fill:.3f}); patches from {loss.lowest:.3f} to {loss.highest:.3f}, "
-        f"the highest in row {row}, column {column}.</p>{pictures(ordered, loss.name)}"
-        f"{scale(low, high, 'loss of a patch')}</article>"
-    )
-
-
-def _ranking(images: Sequence[ImageLoss], link: Links) -> str:
-    figures = ("mean loss", "lowest patch", "highest patch", "mean colour")
-    heads = [("place", "number"), ("image", "text"), *((name, "number") for name in figures)]
-    rows = [
-        [
-            Cell(str(place), place),
-            Cell(link(image.index, image.name), image.name),
-            *map(number, (image.mean, image.lowest, image.highest, image.mean_fill)),
-        ]
-        for place, image in enumerate(images, start=1)
-    ]
-    return f"<p>A click on a head sorts. <code>images.csv</code> has all.</p>{table(heads, rows)}"
+    pictures = dict([first, *others[:2], ("loss of every patch", data_uri(heat)), *others[2:]])
+    return place, shown, divmod(int(shown.scores.argmax()), shown.grid.cols), pictures
 
 
 def _distribution(losses: Histogram) -> str:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from smir.inspect.batches import Walk
 from smir.inspect.labels import REGION_COLUMNS, Predictions
-from smir.inspect.labels_page import labels_sections, predictions_sections
+from smir.inspect.labels_page import labels_page, predictions_page
 from smir.inspect.labels_page import ranked as ranked_results
 from smir.inspect.losses import PATCH_COLUMNS, PatchLosses
-from smir.inspect.losses_page import losses_sections
+from smir.inspect.losses_page import losses_page
 from smir.inspect.losses_page import ranked as ranked_losses
 from smir.inspect.parts import Links
 from smir.inspect.written import PAGE, Written
@@ -24,8 +24,8 @@ def inspect_losses(found: PatchLosses, walk: Walk, checkpoint: Path, out: Path) 
     rows = ((i.name, *map(figure, (i.mean, i.lowest, i.highest, i.mean_fill))) for i in ranked_losses(found.images))
     written.table(IMAGES, [("image", "mean", "lowest", "highest", "mean_fill"), *rows])
     shown = [image.loss.index for top in (found.hardest, found.easiest) for image in top.ranked()]
-    sections = losses_sections(found, Links(out, walk.source.files.root, shown))
-    return written.page("what the pretraining finds hard", checkpoint, walk, sections)
+    values = losses_page(found, Links(out, walk.source.files.root, shown))
+    return written.page("losses.html", "what the pretraining finds hard", checkpoint, walk, values)
 
 
 def inspect_labels(found: Predictions, walk: Walk, checkpoint: Path, out: Path) -> Path:
@@ -41,8 +41,8 @@ def inspect_labels(found: Predictions, walk: Walk, checkpoint: Path, out: Path) 
     written.table(IMAGES, [columns, *rows])
     counts = ((name, *row) for name, row in zip(names, found.confusion.tolist(), strict=True))
     written.table(CONFUSION, [("label \\ prediction (pixels)", *names), *counts])
-    sections = labels_sections(found, _links(found, walk, out))
-    return written.page("what the network gets wrong", checkpoint, walk, sections)
+    values = labels_page(found, _links(found, walk, out))
+    return written.page("labels.html", "what the network gets wrong", checkpoint, walk, values)
 
 
 def inspect_predictions(found: Predictions, walk: Walk, checkpoint: Path, out: Path) -> Path:
@@ -53,8 +53,8 @@ def inspect_predictions(found: Predictions, walk: Walk, checkpoint: Path, out: P
     rows = ((i.name, *map(figure, (i.confidence, *i.shares))) for i in ranked_results(found))
     columns = ("image", "confidence", *(f"share {name}" for name in found.module.classes.names))
     written.table(IMAGES, [columns, *rows])
-    sections = predictions_sections(found, _links(found, walk, out))
-    return written.page("what the network predicts", checkpoint, walk, sections)
+    values = predictions_page(found, _links(found, walk, out))
+    return written.page("labels.html", "what the network predicts", checkpoint, walk, values)
 
 
 def _links(found: Predictions, walk: Walk, out: Path) -> Links:

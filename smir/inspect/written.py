@@ -1,18 +1,16 @@
 """The files of an inspection: CSV files as they grow, and the page last."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from smir.errors import RunError, first_few
 from smir.files.atomic import TEMPORARY, remove_unfinished, replacing, write_atomically
 from smir.inspect.batches import Walk
-from smir.inspect.look import SCRIPT, STYLE
-from smir.inspect.parts import left_out
 from smir.pages.csv_text import csv_text
 from smir.pages.folder import OwnFiles
-from smir.pages.markup import escaped
-from smir.pages.style import frame
+from smir.pages.html import render
 
 PAGE = "index.html"
 RECORD = "inspect.json"
@@ -69,23 +67,22 @@ class Written:
         self.own.begin(self.names)
         write_atomically(self.out / name, _printable(csv_text(rows)))
 
-    def page(self, title: str, checkpoint: Path, walk: Walk, sections: Iterator[tuple[str, str]]) -> Path:
+    def page(self, template: str, title: str, checkpoint: Path, walk: Walk, values: dict[str, Any]) -> Path:
         """Writes the page, and deletes what an earlier inspection has written and this one has not.
 
         Args:
+            template: Template of the page.
             title: Heading, after the name of the program.
             checkpoint: The weights.
             walk: The images, after they were looked at.
-            sections: Links to the sections, and the sections.
+            values: What the template shows.
 
         Returns:
             The page.
         """
-        links, bodies = zip(*sections, strict=True)
-        summary = escaped(f"{checkpoint} on {len(walk.source) - len(walk.skipped):,} images: {walk.source.title}")
-        body = left_out(walk.skipped) + "\n".join(bodies)
-        text = frame(f"smir: {title}", summary, "".join(links), body, style=STYLE, script=SCRIPT)
-        write_atomically(self.out / PAGE, _printable(text))
+        summary = f"{checkpoint} on {len(walk.source) - len(walk.skipped):,} images: {walk.source.title}"
+        head = {"title": f"smir: {title}", "summary": summary, "skipped": walk.skipped}
+        write_atomically(self.out / PAGE, _printable(render("smir.inspect", template, **head, **values)))
         self.own.finish(self.names)
         return self.out / PAGE
 

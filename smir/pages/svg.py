@@ -1,8 +1,9 @@
 """SVG by hand: the few shapes and the axis that the plots are made of."""
 
-import html
 import math
 from collections.abc import Sequence
+
+from markupsafe import Markup
 
 INK, SOFT, GRID = "#222222", "#5f5f5f", "#dcdcdc"
 WIDTH = 420
@@ -19,51 +20,47 @@ class Drawing:
 
     def __init__(self, height: float, title: str) -> None:
         self.height, self.title = height, title
-        self.parts: list[str] = []
+        self.parts: list[Markup] = []
         self.text(0, 14, title, weight=600, size=14)
+
+    def _add(self, shape: str, *values: float | str) -> None:
+        self.parts.append(Markup(shape).format(*values))  # which escapes the values
 
     def line(self, x1: float, y1: float, x2: float, y2: float, stroke: str = GRID, width: float = 1) -> None:
         """Draws a straight line."""
-        self.parts.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{stroke}" stroke-width="{width}"/>'
-        )
+        shape = '<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" stroke="{}" stroke-width="{}"/>'
+        self._add(shape, x1, y1, x2, y2, stroke, width)
 
     def bar(self, left: float, top: float, right: float, bottom: float, fill: str) -> None:
         """Draws a filled rectangle."""
-        self.parts.append(
-            f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" fill="{fill}"/>'
-        )
+        shape = '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"/>'
+        self._add(shape, left, top, right - left, bottom - top, fill)
 
     def dot(self, x: float, y: float, radius: float, fill: str, opacity: float = 1) -> None:
         """Draws a disc."""
-        faint = f' fill-opacity="{opacity}"' if opacity < 1 else ""
-        self.parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{fill}"{faint}/>')
+        shape = '<circle cx="{:.1f}" cy="{:.1f}" r="{}" fill="{}"' + (' fill-opacity="{}"/>' if opacity < 1 else "/>")
+        self._add(shape, x, y, radius, fill, opacity)
 
     def path(self, points: Sequence[tuple[float, float]], stroke: str, width: float = 1.5, dashes: str = "") -> None:
         """Draws a line through points."""
         places = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
-        self.parts.append(
-            f'<polyline points="{places}" fill="none" stroke="{stroke}" stroke-width="{width}"'
-            f' stroke-linejoin="round"{dashed}/>'
-        )
+        shape = '<polyline points="{}" fill="none" stroke="{}" stroke-width="{}" stroke-linejoin="round"'
+        self._add(shape + (' stroke-dasharray="{}"/>' if dashes else "/>"), places, stroke, width, dashes)
 
     def text(
         self, x: float, y: float, text: str, fill: str = INK, anchor: str = "start", size: float = 12, weight: int = 400
     ) -> None:
         """Writes a text; `y` is its base line."""
-        self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" fill="{fill}" text-anchor="{anchor}" font-size="{size}"'
-            f' font-weight="{weight}">{html.escape(text)}</text>'
-        )
+        shape = '<text x="{:.1f}" y="{:.1f}" fill="{}" text-anchor="{}" font-size="{}" font-weight="{}">{}</text>'
+        self._add(shape, x, y, fill, anchor, size, weight, text)
 
     def svg(self) -> str:
         """Returns the whole file."""
-        name = html.escape(self.title, quote=True)
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.height:.0f}" role="img"'
-            f' aria-label="{name}" font-family="system-ui, sans-serif">\n' + "\n".join(self.parts) + "\n</svg>\n"
-        )
+        head = Markup(
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {:.0f}" role="img" aria-label="{}"'
+            ' font-family="system-ui, sans-serif">'
+        ).format(WIDTH, self.height, self.title)
+        return str("\n".join([head, *self.parts, Markup("</svg>\n")]))
 
 
 class Axis:

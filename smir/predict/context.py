@@ -10,7 +10,7 @@ import numpy as np
 
 from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
-from smir.data.reading.raster import Source, read_blocks
+from smir.data.reading.raster import Raster, read_blocks
 from smir.errors import CheckpointError
 from smir.predict.sweep import Forward
 
@@ -49,7 +49,7 @@ class Context(NamedTuple):
         return self.differences[self.halo - 1] <= TOLERANCE
 
 
-def measure_context(source: Source, forward: Forward, unit: int, fill: UInt8) -> Context:
+def measure_context(source: Raster, forward: Forward, unit: int, fill: UInt8) -> Context:
     """Compares the logits of a part of the image with those of the same part when its surroundings are cut off.
 
     Args:
@@ -77,7 +77,7 @@ def _compare(whole: UInt8, forward: Forward) -> Context:
     return Context(tuple(float(difference[cut:, cut:].max()) for cut in range(BLOCK, half, BLOCK)))
 
 
-def _sample(source: Source, unit: int, fill: UInt8, side: int) -> UInt8:
+def _sample(source: Raster, unit: int, fill: UInt8, side: int) -> UInt8:
     """The most filled of five squares of so many blocks of the image, as the network sees it."""
     free = [max(0, -(-length // unit) - side) for length in (source.height, source.width)]
     best, seen = -1.0, fill

@@ -8,8 +8,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from smir.classes import Classes
 from smir.data.predict_options import PredictOptions
-from smir.data.reading.opening import has_rasterio, open_source
-from smir.data.reading.raster import Source
+from smir.data.reading.opening import has_rasterio, open_raster
+from smir.data.reading.raster import Raster
 from smir.errors import ConfigError
 from smir.files.pictures import write_png
 from smir.method.preprocessing import Preprocessing
@@ -64,7 +64,7 @@ class WindowPredictor:
         check_extras(self.options)
         for left_behind in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):  # by a kill
             left_behind.unlink(missing_ok=True)
-        source = open_source(path, target.parent, self.progress)
+        source = open_raster(path, target.parent, self.progress)
         sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
         rank_zero_info(f"{name}: {describe(sweep, context)}")
         ground = source.ground
@@ -82,7 +82,7 @@ class WindowPredictor:
             write_png(target.with_name(f"{target.name}.preview.png"), preview.picture(areas))
         return areas
 
-    def _products(self, stack: contextlib.ExitStack, source: Source, target: Path) -> list[Product]:
+    def _products(self, stack: contextlib.ExitStack, source: Raster, target: Path) -> list[Product]:
         size = source.height, source.width, self.classes
         if source.georeference:
             products = [label_tiff(target.with_name(f"{target.name}.tif"), *size, source.georeference)]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from smir.classes import VOID, UInt8
 from smir.data.predict_options import BLOCK, PredictOptions, block_unit
-from smir.data.reading.raster import ArraySource, Source
+from smir.data.reading.raster import ArrayRaster, Raster
 from smir.method.preprocessing import Preprocessing
 from smir.predict.context import TOLERANCE, Context, measure_context
 from smir.predict.layout import WINDOW, Side, usual_window
@@ -18,7 +18,7 @@ from smir.training.segmentation import SegmentationModule
 
 
 def plan(
-    source: Source, forward: Forward, preprocessing: Preprocessing, scale: float, options: PredictOptions
+    source: Raster, forward: Forward, preprocessing: Preprocessing, scale: float, options: PredictOptions
 ) -> tuple[Sweep, Context | None]:
     """Chooses the windows of an image.
 
@@ -68,7 +68,7 @@ def segment_in_windows(
     """
     options = PredictOptions(view="windows", scale=scale, window=window)
     view_scale = options.scale_for(module.preprocessing.view_size, module.usual_side)
-    sweep, _ = plan(ArraySource(image), module.logits, module.preprocessing, view_scale, options)
+    sweep, _ = plan(ArrayRaster(image), module.logits, module.preprocessing, view_scale, options)
     labels = torch.empty(image.shape[:2], dtype=torch.uint8)
     for tile in sweep:
         height, width = tile.valid.shape

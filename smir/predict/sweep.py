@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
-from smir.data.reading.raster import Bool, Source, read_blocks
+from smir.data.reading.raster import Bool, Raster, read_blocks
 from smir.predict.layout import Side
 
 Forward = Callable[[UInt8], Tensor]
@@ -51,7 +51,7 @@ class Sweep:
     """
 
     def __init__(
-        self, source: Source, forward: Forward, rows: Side, columns: Side, fill: UInt8, batch_size: int
+        self, source: Raster, forward: Forward, rows: Side, columns: Side, fill: UInt8, batch_size: int
     ) -> None:
         self.source, self.forward, self.rows, self.columns = source, forward, rows, columns
         self.fill, self.batch_size = fill, batch_size

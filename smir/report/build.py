@@ -6,21 +6,15 @@ from pathlib import Path
 
 from smir.files.atomic import write_atomically
 from smir.pages.folder import OwnFiles
-from smir.report.ablation_section import ablation_section
-from smir.report.budget_section import budget_section
-from smir.report.cells import Results, title_of
+from smir.report.cells import cells_of, protocols_of, title_of
 from smir.report.class_section import class_section
-from smir.report.cross_section import cross_section
-from smir.report.csv_files import csv_of, runs_csv
 from smir.report.document import Section
-from smir.report.latex import latex
-from smir.report.main_section import main_section
-from smir.report.markdown import markdown
+from smir.report.formats import csv_of, latex, markdown, runs_csv
+from smir.report.main_section import cross_section, main_section
 from smir.report.page import page
-from smir.report.picture_section import picture_section
-from smir.report.pretraining_section import pretraining_section
-from smir.report.provenance_section import provenance_section, unused_section
+from smir.report.run_sections import picture_section, pretraining_section, provenance_section, unused_section
 from smir.report.tree import Tree, read_tree
+from smir.report.variant_sections import ablation_section, budget_section
 
 CONTENTS = "contents.json"
 """The list of what a report consists of, by which the next one knows what may go."""
@@ -69,28 +63,22 @@ def build(roots: Sequence[Path]) -> Report:
         RunError: If there is no tested run, a record is damaged, or runs of one cell must not be averaged.
     """
     tree = read_tree(roots)
-    results = Results(tree.tested)
+    cells = cells_of(tree.tested)
+    protocols = protocols_of(cells)
     sections = [
-        make(results, protocol)
-        for protocol in results.protocols
+        make(protocol)
+        for protocol in protocols
         for make in (main_section, class_section, cross_section, budget_section, ablation_section)
     ]
     sections += [
         pretraining_section(tree.pretrained),
-        picture_section(results, tree.pretrained),
+        picture_section(protocols, tree.pretrained),
         unused_section(tree),
-        provenance_section(results.cells, tree.pretrained),
+        provenance_section(cells, tree.pretrained),
     ]
-    found = dict.fromkeys(
-        benchmark.dataset for protocol in results.protocols for benchmark in results.benchmarks(protocol)
-    )
-    datasets = ", ".join(title_of(dataset) for dataset in found)
+    datasets = dict.fromkeys(title_of(dataset) for protocol in protocols for dataset in protocol.datasets)
     summary = (
-        f"{len(tree.tested)} tested segmentations of {datasets}, {len(tree.pretrained)} pretrainings, "
+        f"{len(tree.tested)} tested segmentations of {', '.join(datasets)}, {len(tree.pretrained)} pretrainings, "
         f"{len(tree.unfinished)} unfinished runs below {', '.join(map(str, roots))}."
     )
-    return Report(tree, summary, [section for section in sections if _has_content(section)])
-
-
-def _has_content(section: Section) -> bool:
-    return bool(section.tables or section.figures or section.pictures or section.lists)
+    return Report(tree, summary, [section for section in sections if not section.is_empty])

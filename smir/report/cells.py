@@ -1,11 +1,12 @@
 """Groups runs that differ in nothing but the seed, and refuses to average any others."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from smir.errors import RunError, first_few
-from smir.report.estimates import Estimate
+from smir.report.estimates import Difference, Estimate, paired
 from smir.report.starts import INITS, lineage
 from smir.report.stored import StoredRun
 from smir.runs.recipe import differences, digest
@@ -17,11 +18,18 @@ TITLES = {
     "SugarBeets": "Sugar Beets 2016",
 }
 """The datasets of the paper, in its order; others follow under their own names."""
+MIOU = "view/miou"
+"""The paper's figure."""
 
 
 def title_of(dataset: str) -> str:
     """Name of a dataset in tables."""
     return TITLES.get(dataset, dataset)
+
+
+def order_of(dataset: str) -> tuple[int, str]:
+    """Sorts the datasets of the paper first, in its order."""
+    return list(TITLES).index(dataset) if dataset in TITLES else len(TITLES), dataset
 
 
 class Benchmark(NamedTuple):
@@ -67,64 +75,52 @@ class Cell:
         """The run of the lowest seed: what all of them share can be asked of it."""
         return self.runs[0]
 
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds."""
-        return [run.seed for run in self.runs]
-
-    def estimate(self, metric: str = "view/miou") -> Estimate | None:
+    def estimate(self, metric: str = MIOU) -> Estimate | None:
         """A test metric in percent over the seeds; nothing where no seed has it."""
         values = {run.seed: value for run in self.runs if (value := run.metric(metric)) is not None}
         return Estimate(values, len(self.runs)) if values else None
 
 
-def estimate_of(cells: Mapping[str, Cell], init: str, metric: str = "view/miou") -> Estimate | None:
-    """Returns a figure of one row; nothing where the row is missing."""
-    return cells[init].estimate(metric) if init in cells else None
+def protocol_words(protocol: str | None) -> str:
+    """Names a protocol in a caption."""
+    return f"protocol: {protocol}" if protocol else "no protocol"
 
 
-class Results:
-    """All cells, and where in the tables they belong.
+class Protocol:
+    """The cells of one protocol, which have tables of their own.
 
     Args:
-        runs: Tested runs.
-
-    Raises:
-        RunError: If runs that belong in one cell differ in more than the seed.
+        name: The protocol; nothing for datasets that have none.
+        cells: Its cells.
     """
 
-    def __init__(self, runs: Sequence[StoredRun]) -> None:
-        groups: dict[tuple[Any, ...], list[StoredRun]] = {}
-        for run in sorted(runs, key=lambda run: (run.seed, run.folder)):
-            # A variant says itself which budget it has; plain runs of several budgets are several benchmarks.
-            budget = run.budget if run.variant is None else None
-            groups.setdefault((run.dataset, run.protocol, budget, run.init, run.variant), []).append(run)
-        problems = [problem for group in groups.values() for problem in _problems(group)]
-        if problems:
-            raise RunError(
-                f"Runs that belong in one cell of the tables must not be averaged, {len(problems)} in all.\n"
-                f"{chr(10).join(problems[:3])}\n"
-                "Give `report` the folders of the runs that belong together, or move the others away."
-            )
-        self.cells = [Cell(group) for group in groups.values()]
+    def __init__(self, name: str | None, cells: Sequence[Cell]) -> None:
+        self.name = name
+        self._plain = [cell for cell in cells if cell.first.variant is None]
+        self._variants = [cell for cell in cells if cell.first.variant is not None]
 
     @property
-    def protocols(self) -> list[str | None]:
-        """The protocols, each with tables of its own: `paper` first, datasets without one last."""
-        found = {cell.first.protocol for cell in self.cells}
-        return sorted(found, key=lambda protocol: (protocol is None, protocol != "paper", protocol or ""))
+    def words(self) -> str:
+        """Names the protocol in a caption."""
+        return protocol_words(self.name)
 
-    def benchmarks(self, protocol: str | None) -> list[Benchmark]:
-        """The columns of a protocol's main table, in the paper's order."""
-        plain = {_benchmark(cell) for cell in self._of(protocol) if cell.first.variant is None}
-        known = {benchmark.dataset for benchmark in plain}
-        others = {cell.first.dataset for cell in self._of(protocol)} - known
-        every = plain | {Benchmark(dataset, protocol, None) for dataset in others}
-        order = list(TITLES)
-        return sorted(
-            every,
-            key=lambda b: (order.index(b.dataset) if b.dataset in order else len(order), b.dataset, b.budget or 0),
-        )
+    @property
+    def file_word(self) -> str:
+        """The protocol in a file name."""
+        return self.name or "none"
+
+    @functools.cached_property
+    def benchmarks(self) -> list[Benchmark]:
+        """The columns of the main table, in the paper's order."""
+        plain = {_benchmark(cell) for cell in self._plain}
+        others = {cell.first.dataset for cell in self._variants} - {benchmark.dataset for benchmark in plain}
+        every = plain | {Benchmark(dataset, self.name, None) for dataset in others}
+        return sorted(every, key=lambda benchmark: (*order_of(benchmark.dataset), benchmark.budget or 0))
+
+    @property
+    def datasets(self) -> list[str]:
+        """The datasets, in the paper's order."""
+        return list(dict.fromkeys(benchmark.dataset for benchmark in self.benchmarks))
 
     def inits(self, benchmarks: Sequence[Benchmark]) -> list[str]:
         """The rows: all of the paper's whether there are runs or not, then whatever else was started from.
@@ -137,13 +133,20 @@ class Results:
 
     def plain(self, benchmark: Benchmark) -> dict[str, Cell]:
         """The cells without a variant, by what they started from."""
-        cells = [cell for cell in self._of(benchmark.protocol) if cell.first.variant is None]
-        return {cell.first.init: cell for cell in cells if _benchmark(cell) == benchmark}
+        return {cell.first.init: cell for cell in self._plain if _benchmark(cell) == benchmark}
 
-    def variants(self, dataset: str, protocol: str | None) -> list[Cell]:
+    def variants(self, dataset: str) -> list[Cell]:
         """The cells with a variant."""
-        cells = [cell for cell in self._of(protocol) if cell.first.variant is not None]
-        return [cell for cell in cells if cell.first.dataset == dataset]
+        return [cell for cell in self._variants if cell.first.dataset == dataset]
+
+    def figure(self, benchmark: Benchmark, init: str, metric: str = MIOU) -> Estimate | None:
+        """A test metric of one row of a benchmark in percent; nothing where the row is missing."""
+        cell = self.plain(benchmark).get(init)
+        return cell.estimate(metric) if cell is not None else None
+
+    def difference(self, benchmark: Benchmark, init: str, baseline: str, metric: str = MIOU) -> Difference | None:
+        """A test metric of one row of a benchmark minus that of another."""
+        return paired(self.figure(benchmark, init, metric), self.figure(benchmark, baseline, metric))
 
     def unequal(self, benchmark: Benchmark) -> list[str]:
         """Says which rows of a benchmark, which are compared, differ from most others in more than their start."""
@@ -159,8 +162,33 @@ class Results:
             if differ
         ]
 
-    def _of(self, protocol: str | None) -> list[Cell]:
-        return [cell for cell in self.cells if cell.first.protocol == protocol]
+
+def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
+    """Groups tested runs.
+
+    Raises:
+        RunError: If runs that belong in one cell differ in more than the seed.
+    """
+    groups: dict[tuple[Any, ...], list[StoredRun]] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.folder)):
+        # A variant says itself which budget it has; plain runs of several budgets are several benchmarks.
+        budget = run.budget if run.variant is None else None
+        groups.setdefault((run.dataset, run.protocol, budget, run.init, run.variant), []).append(run)
+    problems = [problem for group in groups.values() for problem in _problems(group)]
+    if problems:
+        raise RunError(
+            f"Runs that belong in one cell of the tables must not be averaged, {len(problems)} in all.\n"
+            f"{chr(10).join(problems[:3])}\n"
+            "Give `report` the folders of the runs that belong together, or move the others away."
+        )
+    return [Cell(group) for group in groups.values()]
+
+
+def protocols_of(cells: Sequence[Cell]) -> list[Protocol]:
+    """The protocols: `paper` first, datasets without one last."""
+    found = {cell.first.protocol for cell in cells}
+    names = sorted(found, key=lambda name: (name is None, name != "paper", name or ""))
+    return [Protocol(name, [cell for cell in cells if cell.first.protocol == name]) for name in names]
 
 
 def _benchmark(cell: Cell) -> Benchmark:

@@ -17,7 +17,7 @@ def report(runs: list[Path] | Path = Path("runs"), out: Path = Path("report")) -
         SmirError: If there is no finished and tested run, or if runs that belong in one cell differ.
     """
     from smir.report.build import build
-    from smir.report.markdown import table_lines
+    from smir.report.formats import table_lines
 
     made = build(runs if isinstance(runs, list) else [runs])
     index = made.write(out)

@@ -1,9 +1,137 @@
-"""What a report consists of, before it is written as any format."""
+"""What a report consists of, before it is written in any format: sections of tables, figures, pictures and lists."""
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
 
-from smir.report.tables import Table
+from smir.report.estimates import Difference, Estimate
+
+Entry: TypeAlias = str | Estimate | Difference | None
+"""A cell of a table; nothing is a figure that is missing."""
+
+MISSING = "missing"
+NOT_MEANT = "-"
+"""Where no figure can be, such as the difference of a row to itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """The head of a column.
+
+    Attributes:
+        head: Its name.
+        group: Name over several columns side by side.
+        kind: What its cells hold.
+    """
+
+    head: str
+    group: str = ""
+    kind: Literal["text", "number", "estimate", "difference"] = "text"
+
+    @property
+    def name(self) -> str:
+        """The head with its group in front, where both go in one line."""
+        return f"{self.group}: {self.head}" if self.group else self.head
+
+
+class Shown(NamedTuple):
+    """A cell as text.
+
+    Attributes:
+        figure: Such as `56.2 ± 1.1` or `+1.3`; with one seed there is no deviation.
+        interval: Such as `[+0.2, +2.4]`; with one seed there is none.
+        seeds: How many seeds the figure rests on: `3`, or `2 of 3` where the others do not have it.
+    """
+
+    figure: str
+    interval: str = ""
+    seeds: str = ""
+
+    @property
+    def basis(self) -> str:
+        """What stands in small print below the figure."""
+        plural = "" if self.seeds in ("1", "no common") else "s"
+        return " ".join(part for part in (self.interval, self.seeds and f"{self.seeds} seed{plural}") if part)
+
+    def __str__(self) -> str:
+        """The cell in one line: `56.2 ± 1.1 (3)`, `+1.3 [+0.2, +2.4] (3)`, the number of seeds in brackets."""
+        return " ".join(part for part in (self.figure, self.interval, self.seeds and f"({self.seeds})") if part)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        name: File name without ending.
+        title: What it shows.
+        note: How to read it, with protocol and seeds.
+        columns: The heads, at least one.
+        rows: The cells of every row, one for each column.
+        typeset: Whether it is for a paper too, and goes to LaTeX.
+    """
+
+    name: str
+    title: str
+    note: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Entry]]
+    typeset: bool = True
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Names over the columns and how many each spans; nothing where no column has one."""
+        if not any(column.group for column in self.columns):
+            return []
+        groups = [list(members) for _, members in itertools.groupby(self.columns, lambda column: column.group)]
+        return [(members[0].group, len(members)) for members in groups]
+
+    @property
+    def cells(self) -> list[list[Shown]]:
+        """The cells as text; the number of seeds is left to the caption where it is the same everywhere."""
+        rows = [[shown(entry) for entry in row] for row in self.rows]
+        if len(self._seeds) > 1:
+            return rows
+        return [[cell._replace(seeds="") for cell in row] for row in rows]
+
+    @property
+    def caption(self) -> str:
+        """The note, and how many seeds the figures rest on."""
+        if not self._seeds:
+            return self.note
+        if len(self._seeds) > 1:
+            return f"{self.note} The number of seeds stands beside each figure."
+        (seeds,) = self._seeds
+        return f"{self.note} Every figure rests on {'a single seed' if seeds == '1' else f'{seeds} seeds'}."
+
+    @property
+    def _seeds(self) -> set[str]:
+        return {cell.seeds for row in self.rows for cell in map(shown, row) if cell.seeds}
+
+
+def shown(entry: Entry) -> Shown:
+    """Returns a cell as text, rounded to a tenth of a point."""
+    if entry is None:
+        return Shown(MISSING)
+    if isinstance(entry, str):
+        return Shown(entry)
+    known = len(entry.by_seed)
+    if isinstance(entry, Estimate):
+        deviation = "" if entry.deviation is None else f" ± {entry.deviation:.1f}"
+        seeds = f"{known}" if known == entry.seeds else f"{known} of {entry.seeds}"
+        return Shown(f"{entry.mean:.1f}{deviation}", seeds=seeds)
+    if not known:
+        return Shown(NOT_MEANT, seeds="no common")
+    interval = f"[{signed(entry.interval[0])}, {signed(entry.interval[1])}]" if entry.interval else ""
+    return Shown(signed(entry.mean), interval, f"{known}")
+
+
+def signed(value: float) -> str:
+    """Returns a difference with its sign, which zero has not."""
+    text = f"{value:+.1f}"
+    return text[1:] if float(text) == 0 else text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,3 +183,8 @@ class Section:
     figures: list[Figure] = dataclasses.field(default_factory=list)
     pictures: list[Picture] = dataclasses.field(default_factory=list)
     lists: dict[str, list[tuple[str, list[str]]]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing but words in it."""
+        return not (self.tables or self.figures or self.pictures or self.lists)

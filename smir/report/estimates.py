@@ -1,4 +1,4 @@
-"""Means over seeds, differences paired by seed, and their bootstrap intervals."""
+"""Means over seeds, differences paired by seed, their bootstrap intervals, and a word of care where images are few."""
 
 import dataclasses
 import functools
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RESAMPLES = 10_000
+FEW = 20
+"""Test images below which it is said: of so few, one that goes well or badly moves mIoU by points."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,3 +113,15 @@ def _resamples(count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
     import numpy as np
 
     return np.random.default_rng(seed_for("bootstrap", count)).integers(count, size=(RESAMPLES, count))
+
+
+def rests_on(images: int) -> str:
+    """Says how many images: `4 images`, `1 image`."""
+    return f"{images:,} image{'' if images == 1 else 's'}"
+
+
+def care(images: int) -> str:
+    """A sentence to put behind figures of so many test images; empty where they are enough."""
+    if images >= FEW:
+        return ""
+    return f" So few test images (fewer than {FEW}) make rough figures: differences of a few points are chance."

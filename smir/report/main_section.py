@@ -1,13 +1,12 @@
-"""The paper's main table, and what it claims: the differences to random masking and to ImageNet."""
+"""The paper's main table, and what it claims: the differences to random masking, to ImageNet, and to another pool."""
 
 from collections.abc import Iterable, Sequence
 
-from smir.report.cells import Benchmark, Results, estimate_of, of_the_paper
-from smir.report.document import Figure, Section
-from smir.report.estimates import Difference, averaged, paired
-from smir.report.few_images import care, rests_on
-from smir.report.row_plots import dots, forest
-from smir.report.tables import NOT_MEANT, Column, Entry, Table
+from smir.report.cells import Benchmark, Protocol, of_the_paper, title_of
+from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table
+from smir.report.estimates import averaged, care, rests_on
+from smir.report.plots import dots, forest
+from smir.report.starts import last_word
 
 BASELINES = ("random", "imagenet")
 BASELINE_WORDS = {"scratch": "random weights", "random": "random masking", "imagenet": "ImageNet"}
@@ -30,14 +29,9 @@ def baselines(benchmarks: Sequence[Benchmark], inits: Sequence[str]) -> list[str
     return [init for init in BASELINE_WORDS if init in inits and len(inits) > 1]
 
 
-def protocol_words(protocol: str | None) -> str:
-    """Names the protocol in a caption."""
-    return f"protocol: {protocol}" if protocol else "no protocol"
-
-
-def file_word(protocol: str | None) -> str:
-    """The protocol in a file name."""
-    return protocol or "none"
+def miou_note(protocol: Protocol) -> str:
+    """How to read a table of figures and differences."""
+    return f"mIoU in percent at the view, {protocol.words}. {READING} {INTERVAL}"
 
 
 def seed_words(counts: Iterable[int]) -> str:
@@ -48,12 +42,12 @@ def seed_words(counts: Iterable[int]) -> str:
     return f"{found[0]} to {found[-1]} seeds" if found else "no seeds"
 
 
-def test_words(results: Results, benchmarks: Sequence[Benchmark]) -> str:
+def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:
     """Says in a note how many test images its figures rest on, with a word of care where they are few."""
     found = {
         benchmark: min(cell.first.test_images for cell in cells.values())
         for benchmark in benchmarks
-        if (cells := results.plain(benchmark))
+        if (cells := protocol.plain(benchmark))
     }
     if not found:
         return ""
@@ -61,113 +55,132 @@ def test_words(results: Results, benchmarks: Sequence[Benchmark]) -> str:
     return f" Tested on {', '.join(parts)}.{care(min(found.values()))}"
 
 
-def main_section(results: Results, protocol: str | None) -> Section:
+def main_section(protocol: Protocol) -> Section:
     """Returns the tables of one protocol over all its datasets."""
-    benchmarks = results.benchmarks(protocol)
-    inits = results.inits(benchmarks)
-    words, compared = protocol_words(protocol), baselines(benchmarks, inits)
-    figures = []
-    for number, benchmark in enumerate(benchmarks):
-        cells = results.plain(benchmark)
-        rows = {init: estimate_of(cells, init) for init in inits}
-        seeds = seed_words(len(estimate.by_seed) for estimate in rows.values() if estimate)
-        caption = f"{benchmark.title} ({words}): mIoU at the view of every seed (discs) and their mean (bars); {seeds}."
-        figures.append(Figure(f"miou-{file_word(protocol)}-{number}", caption, dots(rows, benchmark.title)))
-    for number, benchmark in enumerate(benchmarks):
-        others = [name for name in ("scratch", *BASELINES, *CONTROLS) if name in inits]
-        gains = {name: difference(results, benchmark, "selective", name) for name in others}
-        if any(gain and gain.by_seed for gain in gains.values()):
-            seeds = seed_words(len(gain.by_seed) for gain in gains.values() if gain)
-            caption = f"{benchmark.title} ({words}): selective masking minus each other row, paired by seed; {seeds}."
-            plot = forest(gains, f"{benchmark.title}: selective minus ...")
-            figures.append(Figure(f"gains-{file_word(protocol)}-{number}", caption, plot))
-    averages = _averages(results, benchmarks, words, file_word(protocol))
+    benchmarks, inits = protocol.benchmarks, protocol.inits(protocol.benchmarks)
+    figures = [_every_seed(protocol, benchmark, inits, number) for number, benchmark in enumerate(benchmarks)]
+    figures += [
+        figure
+        for number, benchmark in enumerate(benchmarks)
+        if (figure := _gains(protocol, benchmark, inits, number)) is not None
+    ]
+    tables = [_miou(protocol, inits), _differences(protocol, inits), _averages(protocol)]
     return Section(
-        f"Main table, {words}",
+        f"Main table, {protocol.words}",
         warnings=[
             f"Rows that are compared differ in more than what they start from. {text}."
             for benchmark in benchmarks
-            for text in results.unequal(benchmark)
+            for text in protocol.unequal(benchmark)
         ],
-        tables=[
-            _miou(results, benchmarks, inits, words, file_word(protocol)),
-            *([_differences(results, benchmarks, inits, compared, words, file_word(protocol))] if compared else []),
-            *([averages] if averages.rows else []),
-        ],
+        tables=[table for table in tables if table is not None],
         figures=figures,
     )
 
 
-def _miou(results: Results, benchmarks: Sequence[Benchmark], inits: Sequence[str], words: str, name: str) -> Table:
-    columns = [Column("init")]
-    for benchmark in benchmarks:
-        columns += [Column(head, benchmark.title, "estimate") for head in (_view(results, benchmark), "label size")]
-    rows: list[list[Entry]] = []
-    for init in inits:
-        sizes = ("view/miou", "native/miou")
-        rows.append(
-            [init, *(estimate_of(results.plain(benchmark), init, size) for benchmark in benchmarks for size in sizes)]
-        )
-    note = (
-        f"mIoU in percent on the test split, {words}: counted at the network's view, the paper's figure, and at the "
-        f"labels' own size.{test_words(results, benchmarks)} {READING}"
+def _every_seed(protocol: Protocol, benchmark: Benchmark, inits: Sequence[str], number: int) -> Figure:
+    rows = {init: protocol.figure(benchmark, init) for init in inits}
+    seeds = seed_words(len(estimate.by_seed) for estimate in rows.values() if estimate)
+    caption = (
+        f"{benchmark.title} ({protocol.words}): mIoU at the view of every seed (discs) and their mean (bars); {seeds}."
     )
-    return Table(f"main-{name}", "mIoU by dataset and init", note, columns, rows)
+    return Figure(f"miou-{protocol.file_word}-{number}", caption, dots(rows, benchmark.title))
 
 
-def _view(results: Results, benchmark: Benchmark) -> str:
+def _gains(protocol: Protocol, benchmark: Benchmark, inits: Sequence[str], number: int) -> Figure | None:
+    others = [name for name in ("scratch", *BASELINES, *CONTROLS) if name in inits]
+    gains = {name: protocol.difference(benchmark, "selective", name) for name in others}
+    if not any(gain and gain.by_seed for gain in gains.values()):
+        return None
+    seeds = seed_words(len(gain.by_seed) for gain in gains.values() if gain)
+    caption = f"{benchmark.title} ({protocol.words}): selective masking minus each other row, paired by seed; {seeds}."
+    plot = forest(gains, f"{benchmark.title}: selective minus ...")
+    return Figure(f"gains-{protocol.file_word}-{number}", caption, plot)
+
+
+def _miou(protocol: Protocol, inits: Sequence[str]) -> Table:
+    columns = [Column("init")]
+    rows: list[list[Entry]] = [[init] for init in inits]
+    for benchmark in protocol.benchmarks:
+        for head, metric in ((_view(protocol, benchmark), "view/miou"), ("label size", "native/miou")):
+            columns.append(Column(head, benchmark.title, "estimate"))
+            for row, init in zip(rows, inits, strict=True):
+                row.append(protocol.figure(benchmark, init, metric))
+    note = (
+        f"mIoU in percent on the test split, {protocol.words}: counted at the network's view, the paper's figure, and "
+        f"at the labels' own size.{test_words(protocol, protocol.benchmarks)} {READING}"
+    )
+    return Table(f"main-{protocol.file_word}", "mIoU by dataset and init", note, columns, rows)
+
+
+def _view(protocol: Protocol, benchmark: Benchmark) -> str:
     """Names the column by the size of the view, which is that of the data; runs of several sizes leave it out."""
-    cells = results.plain(benchmark).values()
+    cells = protocol.plain(benchmark).values()
     sizes = {cell.first.recipe["data"]["init_args"].get("crop_size", 256) for cell in cells} or {256}
     return f"{sizes.pop()}-pixel view" if len(sizes) == 1 else "view"
 
 
-def difference(results: Results, benchmark: Benchmark, init: str, baseline: str) -> Difference | None:
-    """Returns the mIoU of one row of a benchmark minus that of another, at the view."""
-    cells = results.plain(benchmark)
-    return paired(estimate_of(cells, init), estimate_of(cells, baseline))
-
-
-def _differences(
-    results: Results,
-    benchmarks: Sequence[Benchmark],
-    inits: Sequence[str],
-    compared: Sequence[str],
-    words: str,
-    name: str,
-) -> Table:
+def _differences(protocol: Protocol, inits: Sequence[str]) -> Table | None:
+    compared = baselines(protocol.benchmarks, inits)
     columns = [Column("init")]
     rows: list[list[Entry]] = [[init] for init in inits]
-    for benchmark in benchmarks:
+    for benchmark in protocol.benchmarks:
         for baseline in compared:
             columns.append(Column(f"- {baseline}", benchmark.title, "difference"))
             for row, init in zip(rows, inits, strict=True):
-                row.append(NOT_MEANT if init == baseline else difference(results, benchmark, init, baseline))
-    note = f"{INTERVAL} {words.capitalize()}."
+                row.append(NOT_MEANT if init == baseline else protocol.difference(benchmark, init, baseline))
+    note = f"{INTERVAL} {protocol.words.capitalize()}."
     title = f"Difference to {' and to '.join(BASELINE_WORDS[baseline] for baseline in compared)}"
-    return Table(f"differences-{name}", title, note, columns, rows)
+    return Table(f"differences-{protocol.file_word}", title, note, columns, rows) if compared else None
 
 
-def _averages(results: Results, benchmarks: Sequence[Benchmark], words: str, name: str) -> Table:
+def _averages(protocol: Protocol) -> Table | None:
     """The paper's claim in its own form, and the same against the controls."""
     others = (*BASELINES, *CONTROLS)
     rows: list[list[Entry]] = []
     for pair in PAIRS:
-        chosen = [benchmark for benchmark in benchmarks if benchmark.dataset in pair]
+        chosen = [benchmark for benchmark in protocol.benchmarks if benchmark.dataset in pair]
         if not chosen:
             continue
         complete = {benchmark.dataset for benchmark in chosen} == set(pair) and len(chosen) == len(pair)
         parts = [
-            averaged(difference(results, benchmark, "selective", baseline) for benchmark in chosen)
+            averaged(protocol.difference(benchmark, "selective", baseline) for benchmark in chosen)
             if complete
             else None
             for baseline in others
         ]
-        rows.append([" and ".join(Benchmark(dataset, None, None).title for dataset in pair), *parts])
+        rows.append([" and ".join(map(title_of, pair)), *parts])
     columns = [Column("mean over"), *(Column(f"selective - {baseline}", kind="difference") for baseline in others)]
     note = (
-        f"{INTERVAL} {words.capitalize()}. The paper reports 2.9 points over the first pair and 2.5 over the second, "
-        "against random masking and ImageNet. random-staged and random-fixed share the stages and restarts of "
+        f"{INTERVAL} {protocol.words.capitalize()}. The paper reports 2.9 points over the first pair and 2.5 over the "
+        "second, against random masking and ImageNet. random-staged and random-fixed share the stages and restarts of "
         "selective: only a gain over them is one of selection."
     )
-    return Table(f"averages-{name}", "Gain of selective masking, averaged over datasets", note, columns, rows)
+    title = "Gain of selective masking, averaged over datasets"
+    return Table(f"averages-{protocol.file_word}", title, note, columns, rows) if rows else None
+
+
+def cross_section(protocol: Protocol) -> Section:
+    """Compares pretraining on the downstream dataset itself with pretraining on its sister.
+
+    There is one row for every dataset and masking that has a `-cross` row, and always for `selective`.
+    """
+    crossed = [init for init in protocol.inits(protocol.benchmarks) if init.endswith("-cross")]
+    rows: list[list[Entry]] = []
+    for benchmark in protocol.benchmarks:
+        cells = protocol.plain(benchmark)
+        for cross in crossed:
+            own = cross.removesuffix("-cross")
+            if cross != "selective-cross" and cross not in cells:
+                continue
+            pool = cells[cross].first.weights["recipe"]["data"]["class_path"] if cross in cells else None
+            figures = [protocol.figure(benchmark, init) for init in (own, cross)]
+            gain = protocol.difference(benchmark, own, cross)
+            rows.append([benchmark.title, own, pool and title_of(last_word(pool)), *figures, gain])
+    columns = [
+        *map(Column, ("dataset", "masking", "other pool")),
+        *(Column(head, kind="estimate") for head in ("same set", "cross set")),
+        Column("same - cross", kind="difference"),
+    ]
+    title, name = "Pretraining on the same set and on another", f"cross-{protocol.file_word}"
+    table = Table(name, title, miou_note(protocol), columns, rows)
+    return Section(f"Same set against cross set, {protocol.words}", tables=[table] if rows else [])

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from smir.classes import VOID, Classes
 from smir.data.predict_options import PredictOptions
-from smir.data.reading.raster import ArraySource
+from smir.data.reading.raster import ArrayRaster
 from smir.errors import CheckpointError, ConfigError
 from smir.models.networks import UNetStride4
 from smir.predict.areas import Areas
@@ -69,7 +69,7 @@ def test_windows_give_the_logits_of_one_pass(module, scale, size):
     image = photo("field", size)
     options = PredictOptions(window=640)
     with torch.no_grad():
-        sweep, context = plan(ArraySource(image), module.logits, module.preprocessing, scale, options)
+        sweep, context = plan(ArrayRaster(image), module.logits, module.preprocessing, scale, options)
         logits, pixels = assembled(sweep)
     assert len(sweep) > 3
     assert context.is_bounded
@@ -83,7 +83,7 @@ def test_without_a_halo_they_do_not(module):
     """Else the test above would show nothing."""
     image = photo("field", (512, 640))
     rows, columns = (Side.of(side, 64, 4, 0) for side in image.shape[:2])
-    sweep = Sweep(ArraySource(image), module.logits, rows, columns, np.zeros(3, np.uint8), 1)
+    sweep = Sweep(ArrayRaster(image), module.logits, rows, columns, np.zeros(3, np.uint8), 1)
     with torch.no_grad():
         logits, _ = assembled(sweep)
     assert (logits - one_pass(module, image, 1)).abs().max() > 20 * TOLERANCE
@@ -95,7 +95,7 @@ def test_the_batch_changes_nothing(module):
     fill = np.zeros(3, np.uint8)
     with torch.no_grad():
         one, three = (
-            assembled(Sweep(ArraySource(image), module.logits, rows, columns, fill, batch))[0] for batch in (1, 3)
+            assembled(Sweep(ArrayRaster(image), module.logits, rows, columns, fill, batch))[0] for batch in (1, 3)
         )
     assert (one - three).abs().max() < 1e-5
 
@@ -111,7 +111,7 @@ def test_an_image_smaller_than_a_window(module, size):
 
 def test_a_network_that_sees_everything_is_told(module):
     squeezing = network_with_statistics("tu-mobilenetv3_small_100")
-    source = ArraySource(photo("field", (600, 1100)))
+    source = ArrayRaster(photo("field", (600, 1100)))
     for window, halo in ((512, 2), (None, 4)):  # a small window is what such a network wants
         with torch.no_grad():
             options = PredictOptions(window=window)
@@ -122,7 +122,7 @@ def test_a_network_that_sees_everything_is_told(module):
 
 
 def test_a_network_that_gives_no_numbers_is_refused(module):
-    source = ArraySource(photo("field", (300, 1100)))
+    source = ArrayRaster(photo("field", (300, 1100)))
     with torch.no_grad(), pytest.raises(CheckpointError, match="not finite"):
         plan(source, lambda images: module.logits(images) * float("nan"), module.preprocessing, 1.0, PredictOptions())
 
@@ -138,7 +138,7 @@ def test_the_halo_is_what_the_network_needs():
 
         return forward
 
-    source, fill = ArraySource(photo("noise", (1024, 1024))), np.zeros(3, np.uint8)
+    source, fill = ArrayRaster(photo("noise", (1024, 1024))), np.zeros(3, np.uint8)
     for radius, halo in ((60, 1), (70, 2), (130, 3)):
         assert measure_context(source, box(radius), 64, fill).halo == halo
 
@@ -218,9 +218,9 @@ def test_a_png_written_row_by_row_is_read_by_others():
 READ_TWICE = """
 import sys
 from pathlib import Path
-from smir.data.reading.decoded_raster import PictureSource
+from smir.data.reading.decoded_raster import DecodedRaster
 for _ in range(2):
-    print(PictureSource(Path(sys.argv[1]), Path(sys.argv[2])).width)
+    print(DecodedRaster(Path(sys.argv[1]), Path(sys.argv[2])).width)
 """
 
 

@@ -7,8 +7,8 @@ import pytest
 from fake_runs import exact_interval
 
 from smir.pages.svg import Axis, spread
-from smir.report.curve_plots import POINTS, thinned
 from smir.report.estimates import Estimate, averaged, bootstrap_interval, on_common_seeds, paired
+from smir.report.plots import POINTS, thinned
 from smir.report.stored import Point
 
 

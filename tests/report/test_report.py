@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from fake_runs import CLASSES, INITS, SISTER, exact_interval, rows_of, segmentation, write_paper
 
-from smir.report.latex import escaped
+from smir.report.formats import escaped_latex
 
 TITLES = {"PascalVOC": "Pascal VOC", "Cityscapes": "Cityscapes", "Nassar": "Nassar 2020"}
 TITLES |= {"SugarBeets": "Sugar Beets 2016"}
@@ -132,8 +132,8 @@ def test_latex_has_as_many_cells_in_every_row_as_columns(paper):
                 assert len(re.findall(r"(?<!\\)&", line)) + 1 + spans == len(columns)
     bare = re.sub(r"\\[%&_#$]|\\label\{.*?\}|\$[^$]*\$", "", text.split("\n", 1)[1])
     assert not set(re.sub(r"[&]", "", bare)) & set("%_#$^~|<>")
-    assert escaped("50 % of a_b & {c} -0.3") == r"50 \% of a\_b \& \{c\} $-$0.3"
-    assert escaped("mask-ratio-25, selective - random") == "mask-ratio-25, selective $-$ random"
+    assert escaped_latex("50 % of a_b & {c} -0.3") == r"50 \% of a\_b \& \{c\} $-$0.3"
+    assert escaped_latex("mask-ratio-25, selective - random") == "mask-ratio-25, selective $-$ random"
 
 
 class Page(HTMLParser):

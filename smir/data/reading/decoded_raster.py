@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from smir.classes import UInt8
 from smir.data.reading.decode import can_hold
-from smir.data.reading.raster import Bool, Source
+from smir.data.reading.raster import Bool, Raster
 from smir.errors import DataError, RunError
 
 _LOADERS = {
@@ -35,7 +35,7 @@ _BANDS = {"b-w": (1, 2), "rgb": (3, 4), "srgb": (3, 4)}
 """Without and with alpha."""
 
 
-class PictureSource(Source):
+class DecodedRaster(Raster):
     """A JPEG, PNG, WebP or TIFF of any size, upright, without its georeference.
 
     Args:

@@ -12,14 +12,14 @@ from rasterio.windows import Window
 
 from smir.classes import UInt8
 from smir.data.reading.ground import Ground
-from smir.data.reading.raster import Bool, Source
+from smir.data.reading.raster import Bool, Raster
 from smir.errors import DataError
 from smir.terminal import quiet
 
 _COLORS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 
-class RasterSource(Source):
+class GeoTiffRaster(Raster):
     """A TIFF of any size, read in place. What its alpha, mask or no-data value says is no data is none.
 
     Args:

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from smir.data.reading.choice import is_georeferenced, is_tiff
-from smir.data.reading.raster import Source
+from smir.data.reading.raster import Raster
 from smir.errors import ConfigError, DataError
 from smir.terminal import quiet
 
@@ -16,7 +16,7 @@ def has_rasterio() -> bool:
     return importlib.util.find_spec("rasterio") is not None
 
 
-def open_source(path: Path, folder: Path, progress: bool = True) -> Source:
+def open_raster(path: Path, folder: Path, progress: bool = True) -> Raster:
     """Opens an image.
 
     Args:
@@ -29,12 +29,12 @@ def open_source(path: Path, folder: Path, progress: bool = True) -> Source:
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
     if _is_for_rasterio(path):
-        from smir.data.reading.geotiff import RasterSource
+        from smir.data.reading.geotiff import GeoTiffRaster
 
-        return RasterSource(path)
-    from smir.data.reading.decoded_raster import PictureSource
+        return GeoTiffRaster(path)
+    from smir.data.reading.decoded_raster import DecodedRaster
 
-    return PictureSource(path, folder, progress)
+    return DecodedRaster(path, folder, progress)
 
 
 def look_at_header(path: Path) -> None:
@@ -45,9 +45,9 @@ def look_at_header(path: Path) -> None:
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
     if _is_for_rasterio(path):
-        from smir.data.reading.geotiff import RasterSource
+        from smir.data.reading.geotiff import GeoTiffRaster
 
-        RasterSource(path)
+        GeoTiffRaster(path)
     else:
         from smir.data.reading import decoded_raster as scratch
 
@@ -62,9 +62,9 @@ def look_through(path: Path) -> None:
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
     if _is_for_rasterio(path):
-        from smir.data.reading.geotiff import RasterSource
+        from smir.data.reading.geotiff import GeoTiffRaster
 
-        RasterSource(path).look_through()
+        GeoTiffRaster(path).look_through()
     else:
         from smir.data.reading import decoded_raster as scratch
 
@@ -72,7 +72,7 @@ def look_through(path: Path) -> None:
 
 
 def _is_for_rasterio(path: Path) -> bool:
-    """Whether an image is a TIFF that rasterio reads; `open_source` tells of the errors."""
+    """Whether an image is a TIFF that rasterio reads; `open_raster` tells of the errors."""
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise DataError(f"The image {path} is not a file but a folder, a pipe or a device. Remove it.")
     try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Bool = npt.NDArray[np.bool_]
 
 
-class Source(abc.ABC):
+class Raster(abc.ABC):
     """An image that is read in rectangles.
 
     Attributes:
@@ -47,7 +47,7 @@ class Source(abc.ABC):
         """
 
 
-class ArraySource(Source):
+class ArrayRaster(Raster):
     """An image in memory, or mapped into it.
 
     Args:
@@ -66,7 +66,7 @@ class ArraySource(Source):
 
 
 def read_blocks(
-    source: Source, unit: int, place: tuple[int, int], shape: tuple[int, int], fill: UInt8
+    source: Raster, unit: int, place: tuple[int, int], shape: tuple[int, int], fill: UInt8
 ) -> tuple[UInt8, UInt8, Bool]:
     """Reads blocks, for the network and as they are.
 

@@ -1,0 +1,149 @@
+"""Sections about runs, not figures: pretraining curves, example pictures, and where every number comes from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from smir.report.cells import MIOU, Cell, Protocol, order_of, protocol_words, title_of
+from smir.report.document import Column, Entry, Figure, Picture, Section, Table
+from smir.report.plots import CURVES, stages
+from smir.report.stored import StoredRun
+from smir.report.tree import Tree
+
+TEST_IMAGES = 2
+"""Test images that are shown of every row; a run keeps more."""
+
+Line = tuple[str, list[str]]
+
+
+def pretraining_section(runs: Sequence[StoredRun]) -> Section:
+    """Returns one figure for every pretraining, its seeds in one, and a table of where each ended."""
+    runs = sorted(runs, key=lambda run: (*_order(run), run.seed))
+    groups: dict[tuple[object, ...], list[StoredRun]] = {}
+    for run in runs:
+        groups.setdefault((*_order(run), run.record["hash"]), []).append(run)
+    figures = []
+    for number, members in enumerate(groups.values()):
+        first = members[0]
+        title = f"{title_of(first.dataset)}, {_name(first)}"
+        seeds = ", ".join(str(run.seed) for run in members)
+        caption = f"{title} ({protocol_words(first.protocol)}); seed {seeds}."
+        curves = [{name: run.curve(name) for name in CURVES} for run in members]
+        figures.append(Figure(f"pretraining-{number}", caption, stages(curves, title)))
+    text = (
+        "The curves show the loss on the validation part (thick) and on the training part (thin) over epochs; dotted "
+        "is the loss of filling masked patches with the mean. A stage, numbered above, has images and masks of its "
+        "own: losses compare within a stage alone."
+    )
+    return Section("Pretraining", text=[text], tables=[_pretraining_table(runs)] if runs else [], figures=figures)
+
+
+def _order(run: StoredRun) -> tuple[int, str, str, str, str]:
+    return *order_of(run.dataset), run.protocol or "", run.init, run.variant or ""
+
+
+def _name(run: StoredRun) -> str:
+    return f"{run.init}, {run.variant}" if run.variant else run.init
+
+
+def _pretraining_table(runs: Sequence[StoredRun]) -> Table:
+    rows: list[Sequence[Entry]] = []
+    for run in runs:
+        losses, summary = run.curve("val/loss"), run.summary or {}
+        last = [value for _, stage, value in losses if value is not None and stage == losses[-1][1]]
+        fill = [value for _, _, value in run.curve("val/mean_fill_loss") if value is not None]
+        place = (title_of(run.dataset), run.protocol or "-", _name(run), str(run.seed))
+        counts = (len({stage for _, stage, _ in losses}), summary.get("epochs", 0), summary.get("image_visits", 0))
+        ends = (f"{min(last):.4f}" if last else None, f"{fill[-1]:.4f}" if fill else None)
+        rows.append([*place, *(f"{count:,}" for count in counts), *ends])
+    names = ("dataset", "protocol", "masking")
+    numbers = ("seed", "stages", "epochs", "image visits", "best loss, last stage", "loss of the mean fill")
+    note = (
+        "Loss on the validation part in the last stage, where downstream runs take their weights from, beside the "
+        "loss of filling masked patches with the mean. "
+        "Losses of different maskings do not compare: hard masks mean a high loss."
+    )
+    columns = [*map(Column, names), *(Column(head, kind="number") for head in numbers)]
+    return Table("pretraining", "Pretraining runs", note, columns, rows)
+
+
+def picture_section(protocols: Sequence[Protocol], pretrained: Sequence[StoredRun]) -> Section:
+    """Returns the same test images by every row, and what pretraining reconstructs; the first seed stands for a row."""
+    pictures = [picture for protocol in protocols for picture in _test_pictures(protocol)]
+    pictures += _pretraining_pictures(pretrained)
+    return Section("Example pictures", pictures=[picture for picture in pictures if picture.path.is_file()])
+
+
+def _test_pictures(protocol: Protocol) -> list[Picture]:
+    """The first test images by the rows of every dataset, those of one image together."""
+    pictures = []
+    for benchmark in protocol.benchmarks:
+        cells = protocol.plain(benchmark)
+        for number in range(TEST_IMAGES):
+            for init in (init for init in protocol.inits([benchmark]) if init in cells):
+                run = cells[init].first
+                words = f"{init} (seed {run.seed}, {protocol.name or 'no'} protocol)"
+                path = (run.tested_in or run.folder) / f"overlay-{number}.png"
+                pictures.append(Picture(path, f"{benchmark.title}, test image {number}, {words}"))
+    return pictures
+
+
+def _pretraining_pictures(runs: Sequence[StoredRun]) -> list[Picture]:
+    """What the last stage of every pretraining hides, and how its last weights reconstruct."""
+    first: dict[tuple[object, ...], StoredRun] = {}
+    for run in sorted(runs, key=lambda run: (run.dataset, run.protocol or "", run.init, run.seed)):
+        if not run.variant:
+            first.setdefault((run.dataset, run.protocol, run.init), run)
+    paths: list[tuple[StoredRun, Path]] = []
+    for run in first.values():
+        images = run.folder / "images"
+        paths += [(run, path) for path in (*sorted(images.glob("stage-*.png"))[-1:], images / "final.png")]
+    return [Picture(path, f"{title_of(run.dataset)}, {run.init}, seed {run.seed}: {path.stem}") for run, path in paths]
+
+
+def unused_section(tree: Tree) -> Section:
+    """Returns the runs that are in no table: unfinished ones, and those that cannot be used."""
+    lists: dict[str, list[Line]] = {}
+    if tree.unfinished:
+        lists["Unfinished"] = [(f"{run.folder}: {run.progress}", []) for run in tree.unfinished]
+    if tree.left_out:
+        lists["Finished, but left out"] = [(f"{run.folder}: {reason}", []) for run, reason in tree.left_out]
+    return Section("Runs that are in no table", lists=lists)
+
+
+def provenance_section(cells: Sequence[Cell], pretrained: Sequence[StoredRun]) -> Section:
+    """Returns the runs of every cell, then those of pretraining, each with commit and commands."""
+    lists: dict[str, list[Line]] = {}
+    for cell in sorted(cells, key=lambda cell: _order(cell.first)):
+        first = cell.first
+        labels = f"{first.protocol}; {first.labels:,} labelled images" if first.protocol else f"{first.labels:,}"
+        lists[f"{title_of(first.dataset)}, {_name(first)} ({labels})"] = [_tested(run) for run in cell.runs]
+    if pretrained:
+        lists["Pretraining"] = [
+            (_words(run), _commands(run)) for run in sorted(pretrained, key=lambda run: str(run.folder))
+        ]
+    text = (
+        "Every run with its mIoU at the view, its commit and the commands of all its starts; `+` marks a commit "
+        "with changes that were not committed."
+    )
+    return Section("Where every number comes from", text=[text], lists=lists)
+
+
+def _tested(run: StoredRun) -> Line:
+    miou, weights = run.metric(MIOU), run.weights
+    figure = "no mIoU" if miou is None else f"mIoU {miou:.2f}"
+    behind = ""
+    if "experiment" in weights:
+        behind = (
+            f"; weights of {weights['experiment']}, seed {weights['seed']}, {weights.get('image_visits', 0):,} image "
+            f"visits, commit {weights.get('commit', 'unknown')}"
+        )
+    return f"{figure}: {_words(run)}{behind}", _commands(run)
+
+
+def _words(run: StoredRun) -> str:
+    commits = " then ".join(dict.fromkeys(start.get("commit", "unknown") for start in run.starts)) or "unknown"
+    return f"{run.folder}, seed {run.seed}, commit {commits}"
+
+
+def _commands(run: StoredRun) -> list[str]:
+    return list(dict.fromkeys(start.get("command", "unknown") for start in run.starts))
