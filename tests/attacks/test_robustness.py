@@ -14,6 +14,8 @@ from compare_runs import content, difference
 from words import REPOSITORY, SUPPORT, pretrain_words, segment_words, selective_words
 
 from smir.errors import CheckpointError
+from smir.method.preprocessing import Preprocessing
+from smir.runs.checkpoint_record import CheckpointRecord
 from smir.runs.resume import resume_point
 from smir.runs.signals import REQUEUE
 from smir.training.bad_numbers import FiniteNumbers, replay
@@ -184,16 +186,18 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, in
 def test_a_kill_after_a_damaged_checkpoint_leaves_the_good_one(tmp_path, monkeypatch):
     """While `last` is written again, the damaged one must not have taken the place of `previous`."""
     files, last, original = CheckpointFiles(), tmp_path / "last.ckpt", Path.replace
+    content = {"state_dict": {}}
+    CheckpointRecord("pretrain", {}, 3, Preprocessing(), None, {}).write(content)
     for epoch in (1, 2):
-        files.save_checkpoint({"epoch": epoch, "state_dict": {}}, last)
+        files.save_checkpoint({"epoch": epoch, **content}, last)
     os.truncate(last, 100)
     with pytest.warns(UserWarning, match=r"previous\.ckpt, which is of an earlier epoch"):
-        assert resume_point(tmp_path) == tmp_path / "previous.ckpt"
+        assert resume_point(tmp_path).path == tmp_path / "previous.ckpt"
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda path, to: die() if to == last else original(path, to))
         with pytest.raises(Killed):
-            files.save_checkpoint({"epoch": 2, "state_dict": {}}, last)
-    assert torch.load(resume_point(tmp_path), weights_only=True)["epoch"] == 1
+            files.save_checkpoint({"epoch": 2, **content}, last)
+    assert resume_point(tmp_path).epoch == 1
 
 
 def test_a_run_without_a_readable_checkpoint_says_so(fails, field, interrupted):
