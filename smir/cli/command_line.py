@@ -15,14 +15,14 @@ from lightning.pytorch.utilities import rank_zero_info
 import smir.data
 import smir.training.selective_masking  # registers the callback for its short name
 from smir.cli.callbacks import callback_of, training_arguments, write_to
-from smir.cli.evaluation import Results, find_weights, keep_predictions, keep_test, normalise_as
+from smir.cli.evaluation import find_weights, keep_predictions, keep_test, normalise_as
 from smir.cli.next_step import figures
 from smir.cli.provenance import origin_of
 from smir.cli.run_options import RunOptions
 from smir.cli.settings import Parser, add_options, as_list, check_seed, refuse_two_of_a_kind
 from smir.cli.skipped import know_skipped
 from smir.cli.trainer_settings import check_trainer
-from smir.cli.training_run import Start, describe_run, finished_epochs, identity_of, start_run
+from smir.cli.training_run import describe_run, finished_epochs, identity_of, start_run
 from smir.errors import ConfigError
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, share_gradient_memory
@@ -51,7 +51,7 @@ class SmirCLI(SettingsCLI):
     datamodule: smir.data.SmirDataModule
     finished: Path | None = None
     _run: Run
-    _tested: Results | None = None
+    _tested: Path | None = None
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
@@ -88,23 +88,27 @@ class SmirCLI(SettingsCLI):
 
     def before_fit(self) -> None:
         """Opens the run: begins it, resumes it, or finds it done."""
-        given, trial = self._arguments.ckpt_path, bool(self.trainer.fast_dev_run)
+        given = self._arguments.ckpt_path
         if given is not None:
             self._load(Checkpoint.read(given))
-        start = self._start_trial() if trial else start_run(self.trainer, *self._what_is_run)
-        self._run = start.run
-        write_to(self.trainer, start.run.path)
-        self.model.origin = origin_of(start.identity, self._options.variant)
-        if given is None and start.checkpoint is not None:
-            self._load(start.checkpoint)
-        if not trial:
-            describe_run(start.run.path, self.settings, start.checkpoint if given is None else None)
-            self._log_to_wandb(Results(start.run.path, start.identity.hash), self.model.task, self.settings)
+        what = (self._options, self.model, self.datamodule, self.settings)
+        if self._is_trial:
+            self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")
+            self._run, identity, checkpoint = Run(Path(self._trial.name)), identity_of(*what), None
+        else:
+            self._run, identity, checkpoint = start_run(self.trainer, *what)
+        write_to(self.trainer, self._run.path)
+        self.model.origin = origin_of(identity, self._options.variant)
+        if given is None and checkpoint is not None:
+            self._load(checkpoint)
+        if not self._is_trial:
+            describe_run(self._run.path, self.settings, checkpoint if given is None else None)
+            self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
     def after_fit(self) -> None:
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
         run, trainer = self._run, self.trainer
-        if trainer.fast_dev_run:
+        if self._is_trial:
             self._trial.cleanup()
             return
         epochs = finished_epochs(trainer)  # before the test, which takes the state of `best`
@@ -112,7 +116,8 @@ class SmirCLI(SettingsCLI):
             ended = f"stopped after epoch {trainer.current_epoch} of {trainer.max_epochs}"
             rank_zero_info(f"{run.path} {ended}; the same command goes on.")
             return
-        callback_of(trainer, FinalPictures).complete(trainer, self.model)
+        if not (pictures := callback_of(trainer, FinalPictures)).written:  # the run was killed after its last epoch
+            pictures.on_train_end(trainer, self.model)
         best = run.checkpoints / "best.ckpt"
         if self._options.test and isinstance(self.model, SegmentationModule) and best.is_file():
             keep_test(trainer, best, self.datamodule, self.settings)
@@ -130,14 +135,14 @@ class SmirCLI(SettingsCLI):
     def before_test(self) -> None:
         """Needs weights; writes to the run they come from."""
         checkpoint, settings = self._use_weights()
-        if not self.trainer.fast_dev_run:
-            self._tested = keep_test(self.trainer, checkpoint.path, self.datamodule, settings)
-            self._log_to_wandb(self._tested, "test", settings)
+        if not self._is_trial:
+            self._tested, hash_ = keep_test(self.trainer, checkpoint.path, self.datamodule, settings)
+            self._log_to_wandb(self._tested, hash_, "test", settings)
 
     def after_test(self) -> None:
         """Says the figures as a training does at its end."""
         if self._tested is not None and self.trainer.is_global_zero:
-            for line in figures(self._tested.folder):
+            for line in figures(self._tested):
                 print(line, flush=True)
 
     def before_predict(self) -> None:
@@ -161,13 +166,8 @@ class SmirCLI(SettingsCLI):
         return options
 
     @property
-    def _what_is_run(self) -> tuple[RunOptions, SmirModule, smir.data.SmirDataModule, dict[str, Any]]:
-        return self._options, self.model, self.datamodule, self.settings
-
-    def _start_trial(self) -> Start:
-        """Begins a `fast_dev_run`, which keeps nothing."""
-        self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")
-        return Start(Run(Path(self._trial.name)), identity_of(*self._what_is_run))
+    def _is_trial(self) -> bool:
+        return bool(self._arguments.trainer.fast_dev_run)
 
     def _load(self, checkpoint: Checkpoint) -> None:
         """Has the trainer load a checkpoint, once it fits the model."""
@@ -186,10 +186,10 @@ class SmirCLI(SettingsCLI):
             know_skipped(self.datamodule, settings, run)
         return checkpoint, settings
 
-    def _log_to_wandb(self, results: Results, phase: str, settings: dict[str, Any]) -> None:
+    def _log_to_wandb(self, folder: Path, hash_: str, phase: str, settings: dict[str, Any]) -> None:
         name, dataset = self._options.name(), type(self.datamodule).__name__
         config = {**in_force(settings), "origin": self.model.origin}
-        log_to_wandb(self.trainer, self._options, Job(results.folder, results.hash, phase, name, dataset, config))
+        log_to_wandb(self.trainer, self._options, Job(folder, hash_, phase, name, dataset, config))
 
 
 class ParsedCLI(ParsingCLI, SmirCLI):

@@ -99,26 +99,17 @@ def _channels(of: Preprocessing) -> str:
     return f"mean {mean}, std {std}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """Where the results of a command go.
+def keep_test(trainer: Trainer, weights: Path, data: SmirDataModule, settings: dict[str, Any]) -> tuple[Path, str]:
+    """Has the trainer write the figures and pictures of a test into the run that its weights come from.
 
-    Attributes:
-        folder: The folder, in the run whose weights are used.
-        hash: Hash of all that the results rest on.
+    Returns:
+        The folder, and a hash of all that the results rest on.
     """
-
-    folder: Path
-    hash: str
-
-
-def keep_test(trainer: Trainer, weights: Path, data: SmirDataModule, settings: dict[str, Any]) -> Results:
-    """Has the trainer write the figures and pictures of a test into the run that its weights come from."""
     source = _source(weights, data, data.images("pool" if data.task == "pretrain" else "test"), settings)
     folder = result_folder(run_of_checkpoint(weights) or weights.parent, "test", source)
     all_callbacks(trainer).append(TestRecord(folder, source))
     rank_zero_info(f"Test results go to {folder}.")
-    return Results(folder, source["hash"])
+    return folder, source["hash"]
 
 
 def keep_predictions(trainer: Trainer, checkpoint: Checkpoint, data: SmirDataModule, settings: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """A training opens its run folder, or finds it done, and says there what it is and when it has finished."""
 
-import dataclasses
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,25 +22,13 @@ from smir.training.run_record import stopped_after
 from smir.training.task import SmirModule
 
 
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """How a training begins.
-
-    Attributes:
-        run: Its folder, which rank 0 holds.
-        identity: What the run is.
-        checkpoint: The checkpoint to resume from, if an epoch was kept.
-    """
-
-    run: Run
-    identity: Identity
-    checkpoint: Checkpoint | None = None
-
-
 def start_run(
     trainer: Trainer, options: RunOptions, model: SmirModule, data: SmirDataModule, settings: dict[str, Any]
-) -> Start:
+) -> tuple[Run, Identity, Checkpoint | None]:
     """Opens the run of these settings: begins it or resumes it.
+
+    Returns:
+        Its folder, which rank 0 holds, what the run is, and the checkpoint to resume from if an epoch was kept.
 
     Raises:
         AlreadyDone: If it has finished before.
@@ -60,7 +47,7 @@ def start_run(
     know_skipped(data, settings, plain, *plain.parent.glob(f"{plain.name}-*"))
     run, checkpoint = agree_on_run(trainer, opens)
     know_skipped(data, settings, run.path)
-    return Start(run, identify(), checkpoint)
+    return run, identify(), checkpoint
 
 
 def identity_of(options: RunOptions, model: SmirModule, data: SmirDataModule, settings: dict[str, Any]) -> Identity:

@@ -26,16 +26,11 @@ class FinalPictures(Callback):
     """Pictures of the last weights on validation images, at the end of training."""
 
     def __init__(self) -> None:
-        self._written = False
-
-    def complete(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the pictures of a run that was killed after its last epoch, before it wrote them."""
-        if not self._written:
-            self.on_train_end(trainer, pl_module)
+        self.written = False
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `images/final.png`, or one overlay per validation image."""
-        self._written = True
+        self.written = True
         if not trainer.is_global_zero:
             return
         was_training = pl_module.training

@@ -222,7 +222,7 @@ def test_objects_in_a_mask_file_are_not_unpickled(tmp_path, proof):
 
 
 def test_a_mask_file_that_is_a_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("smir.method.mask_table._SLACK", 1 << 16)
+    monkeypatch.setattr("smir.runs.mask_files._SLACK", 1 << 16)
     good = {name: npy(array) for name, array in GOOD.items()}
     bomb = zipped(tmp_path / "bomb.npz", {**good, "bits": npy(np.zeros(1 << 20, np.uint8))})
     with pytest.raises(CheckpointError, match=r"bomb\.npz .*claims 1,048,704 bytes in"):
