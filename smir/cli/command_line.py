@@ -1,112 +1,199 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
+import logging
 import tempfile
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
-import yaml
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import ArgsType
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
-from smir.cli.configured import Parser
-from smir.cli.evaluating import EvaluatingCLI
-from smir.cli.provenance import checked, origin_of, weights_fingerprint
+import smir.training.selective_masking  # registers the callback for its short name
+from smir.cli.callbacks import callback_of, training_arguments, write_to
+from smir.cli.evaluation import find_weights, keep_predictions, keep_test, normalise_as
+from smir.cli.hints import figures
+from smir.cli.provenance import origin_of
 from smir.cli.run_options import RunOptions
+from smir.cli.settings import Parser, add_options, as_list, check_seed, refuse_two_of_a_kind
+from smir.cli.skipped import know_skipped
+from smir.cli.trainer_settings import check_trainer
+from smir.cli.training_run import describe_run, finished_epochs, identity_of, start_run
 from smir.errors import ConfigError
-from smir.files.atomic import write_atomically
-from smir.runs.environment import save_environment
-from smir.runs.launch import agree_on_run, global_rank
-from smir.runs.recipe import in_force, recipe_of
-from smir.runs.run_folder import Identity, Run, open_run
-from smir.training.run_record import stopped_after
+from smir.runs.checkpoint_record import Checkpoint
+from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, share_gradient_memory
+from smir.runs.recipe import in_force
+from smir.runs.run_folder import Run, run_of_checkpoint
+from smir.runs.wandb_logging import Job, log_to_wandb
+from smir.runs.wandb_options import in_sweep
+from smir.training.from_checkpoint import check_fits
+from smir.training.pictures import FinalPictures
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule
 
+# Lightning advertises packages of its own at every start.
+_LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+_LOG.addFilter(lambda record: "installing [lit" not in str(record.msg))
 
-class SmirCLI(EvaluatingCLI):
-    """Gives every run its folder, and resumes it where it was interrupted."""
+
+class SmirCLI(SettingsCLI):
+    """Builds the objects of a command from its settings; gives every run its folder, and results a place there.
+
+    Attributes:
+        finished: Folder of the run that the command has finished, or whose weights have predicted.
+    """
+
+    model: SmirModule
+    datamodule: smir.data.SmirDataModule
+    finished: Path | None = None
+    _run: Run
+    _tested: Path | None = None
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
+        add_options(parser)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Refuses a seed that the generators do not take."""
+        super().parse_arguments(parser, args)
+        check_seed(self.config[self.config.subcommand].seed_everything)
+
+    def before_instantiate_classes(self) -> None:
+        """Checks the settings of the trainer, names the run, and gives the datamodule its seed."""
+        config = self.config[self.subcommand]
+        check_trainer(config.trainer, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
+        task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
+        config.run.experiment = in_sweep(config.run.experiment or task)
+        config.trainer.callbacks = as_list(config.trainer.callbacks)
+        refuse_two_of_a_kind(config.trainer.callbacks)
+        config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the callbacks that keep the record of a run."""
+        config = self._arguments.trainer
+        if self.subcommand == "fit":
+            kwargs |= training_arguments(config, self.model, self._options.keep_seconds)
+        if config.accelerator == "cpu":
+            kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
+        try:
+            trainer = super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
+            raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
+        share_gradient_memory(trainer.strategy)
+        return trainer
 
     def before_fit(self) -> None:
         """Opens the run: begins it, resumes it, or finds it done."""
-        config, arguments = self.config[self.subcommand], self.config_init[self.subcommand]
-        options: RunOptions = arguments.run
-        self._dump_config()
-        if arguments.ckpt_path is not None:
-            checked(Path(arguments.ckpt_path), self.model)
-        if config.trainer.fast_dev_run:
+        given = self._arguments.ckpt_path
+        if given is not None:
+            self._load(Checkpoint.read(given))
+        what = (self._options, self.model, self.datamodule, self.settings)
+        if self._is_trial:
             self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")
-            folder, checkpoint = Path(self._trial.name), None
+            self._run, identity, checkpoint = Run(Path(self._trial.name)), identity_of(*what), None
         else:
-            plain = options.root / self._experiment() / f"seed{int(arguments.seed_everything)}"
-            self._know_skipped(plain, *plain.parent.glob(f"{plain.name}-*"))
-            self._run, checkpoint = agree_on_run(self.trainer, self._open)
-            folder = self._run.path
-            self._know_skipped(folder)  # by which the other ranks skip what the first one does
-        identity = self._identity
-        self.record.folder = folder
-        for callback in self.trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-                callback.dirpath = str(folder / "checkpoints")
-        self.model.origin = origin_of(identity, options.variant)
-        if arguments.ckpt_path is None and checkpoint is not None:
-            arguments.ckpt_path = str(checkpoint)
-            first = checked(checkpoint, self.model).get("epoch", -1) + 2  # it holds the last one done, counted from 0
-            rank_zero_info(f"Resuming {folder} from epoch {first} of {config.trainer.max_epochs} ({checkpoint.name}).")
-        elif not config.trainer.fast_dev_run:
-            rank_zero_info(f"This run is kept in {folder}.")
-        if "weights_only" in arguments:
-            arguments.weights_only = True
-        if global_rank() == 0 and not config.trainer.fast_dev_run:
-            if not (path := folder / "config.yaml").exists():
-                write_atomically(path, yaml.safe_dump(in_force(self.config_dump), sort_keys=False))
-            save_environment(folder)
-        self._log_to_wandb(folder, identity.hash, self.model.task)
+            self._run, identity, checkpoint = start_run(self.trainer, *what)
+        write_to(self.trainer, self._run.path)
+        self.model.origin = origin_of(identity, self._options.variant)
+        if given is None and checkpoint is not None:
+            self._load(checkpoint)
+        if not self._is_trial:
+            describe_run(self._run.path, self.settings, checkpoint if given is None else None)
+            self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
     def after_fit(self) -> None:
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
-        config = self.config_init[self.subcommand]
-        if config.trainer.fast_dev_run:
+        run, trainer = self._run, self.trainer
+        if self._is_trial:
             self._trial.cleanup()
             return
-        if not self._is_complete():
-            rank_zero_info(
-                f"{self.record.folder} stopped after epoch {self.trainer.current_epoch} of {self.trainer.max_epochs}; "
-                "the same command goes on."
-            )
+        epochs = finished_epochs(trainer)  # before the test, which takes the state of `best`
+        if epochs is None:
+            ended = f"stopped after epoch {trainer.current_epoch} of {trainer.max_epochs}"
+            rank_zero_info(f"{run.path} {ended}; the same command goes on.")
             return
-        epochs = stopped_after(self.trainer) or self.trainer.current_epoch  # the test takes the state of `best`
-        if not self.pictures.written:  # the run was killed after its last epoch
-            self.pictures.on_train_end(self.trainer, self.model)
-        best = self.record.folder / "checkpoints" / "best.ckpt"
-        if config.run.test and isinstance(self.model, SegmentationModule) and best.is_file():
-            self._record_test(best)
-            self.trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
-        if self.trainer.is_global_zero:
-            self._run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
-            self._run.unlock()
-            rank_zero_info(f"Done: {self.record.folder}")
-            self.finished = self.record.folder
+        if not (pictures := callback_of(trainer, FinalPictures)).written:  # the run was killed after its last epoch
+            pictures.on_train_end(trainer, self.model)
+        best = run.checkpoints / "best.ckpt"
+        if self._options.test and isinstance(self.model, SegmentationModule) and best.is_file():
+            keep_test(trainer, best, self.datamodule, self.settings)
+            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
+        if trainer.is_global_zero:
+            run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
+            run.unlock()
+            rank_zero_info(f"Done: {run.path}")
+            self.finished = run.path
 
-    def _is_complete(self) -> bool:
-        """Whether training came to its own end, not to that of its time."""
-        return stopped_after(self.trainer) is not None or self.trainer.current_epoch >= (self.trainer.max_epochs or 0)
+    def before_validate(self) -> None:
+        """Needs weights."""
+        self._use_weights()
 
-    def _open(self) -> Run:
-        options: RunOptions = self.config_init[self.subcommand].run
-        run = open_run(options.root, self._identity, options.if_taken)
-        if not run.done:
-            self._record_skipped(run.path)  # before the other ranks are told of the folder
-        return run
+    def before_test(self) -> None:
+        """Needs weights; writes to the run they come from."""
+        checkpoint, settings = self._use_weights()
+        if not self._is_trial:
+            self._tested, hash_ = keep_test(self.trainer, checkpoint.path, self.datamodule, settings)
+            self._log_to_wandb(self._tested, hash_, "test", settings)
 
-    @cached_property
-    def _identity(self) -> Identity:
-        inputs = {"data": self.datamodule.fingerprint(), "weights": weights_fingerprint(self.model)}
-        seed = int(self.config_dump["seed_everything"])
-        return Identity(self._experiment(), seed, recipe_of(self.config_dump), inputs)
+    def after_test(self) -> None:
+        """Says the figures as a training does at its end."""
+        if self._tested is not None and self.trainer.is_global_zero:
+            for line in figures(self._tested):
+                print(line, flush=True)
+
+    def before_predict(self) -> None:
+        """Needs weights; writes to the run they come from."""
+        checkpoint, settings = self._use_weights()
+        if not isinstance(self.model, SegmentationModule):
+            raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
+        keep_predictions(self.trainer, checkpoint, self.datamodule, settings)
+        self.finished = run_of_checkpoint(checkpoint.path)
+        self._arguments.return_predictions = False
+
+    @property
+    def _arguments(self) -> Namespace:
+        """Arguments of the subcommand; those that name classes are the objects built from them."""
+        arguments: Namespace = self.config_init[self.subcommand]
+        return arguments
+
+    @property
+    def _options(self) -> RunOptions:
+        options: RunOptions = self._arguments.run
+        return options
+
+    @property
+    def _is_trial(self) -> bool:
+        return bool(self._arguments.trainer.fast_dev_run)
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        """Has the trainer load a checkpoint, once it fits the model."""
+        check_fits(checkpoint, self.model)
+        self._arguments.ckpt_path = str(checkpoint.path)
+        if "weights_only" in self._arguments:
+            self._arguments.weights_only = True
+
+    def _use_weights(self) -> tuple[Checkpoint, dict[str, Any]]:
+        """Takes trained weights, and returns them with the settings by which they are used."""
+        given, folder = self._arguments.ckpt_path, self._options.folder(int(self._arguments.seed_everything))
+        checkpoint = find_weights(str(self.subcommand), given, folder, self.settings)
+        self._load(checkpoint)
+        settings = normalise_as(checkpoint.record.preprocessing, self.model, self.datamodule, self.settings)
+        if (run := run_of_checkpoint(checkpoint.path)) is not None:
+            know_skipped(self.datamodule, settings, run)
+        return checkpoint, settings
+
+    def _log_to_wandb(self, folder: Path, hash_: str, phase: str, settings: dict[str, Any]) -> None:
+        name, dataset = self._options.name(), type(self.datamodule).__name__
+        config = {**in_force(settings), "origin": self.model.origin}
+        log_to_wandb(self.trainer, self._options, Job(folder, hash_, phase, name, dataset, config))
+
+
+class ParsedCLI(ParsingCLI, SmirCLI):
+    """Parses a command of smir; nothing is built or run."""
 
 
 def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:

@@ -12,7 +12,7 @@ from jsonargparse import Namespace
 from torch import Tensor
 from torch.optim import Adam
 
-from smir.cli.command_line import SmirCLI, run_cli
+from smir.cli.command_line import ParsedCLI, run_cli
 from smir.cli.includes import expand_includes
 from smir.cli.run_options import RunOptions
 from smir.data.audit.expected import expected_counts
@@ -64,16 +64,6 @@ class Speed:
         return (work.train_visits / self.train + work.forward_visits / self.forward) / 3600
 
 
-class _Parsed(SmirCLI):
-    """Parses; nothing is built or run."""
-
-    def instantiate_classes(self) -> None:
-        """Builds nothing."""
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Runs nothing."""
-
-
 def parsed(commands: Iterable[list[str]]) -> Iterator[Namespace]:
     """Parses trainings as `fit` itself would.
 
@@ -86,7 +76,7 @@ def parsed(commands: Iterable[list[str]]) -> Iterator[Namespace]:
         if words[:1] != ["fit"]:
             raise ConfigError(f"Only trainings can be planned, not: {shlex.join(words)}")
         expanded = expand_includes(words)
-        parser = parser or run_cli(expanded, _Parsed).parser
+        parser = parser or run_cli(expanded, ParsedCLI).parser
         yield parser.parse_args(expanded).fit
 
 

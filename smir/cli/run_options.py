@@ -32,3 +32,7 @@ class RunOptions(WandbOptions):
         """Name of the experiment, with the variant; `default` is that of one without a name."""
         experiment = self.experiment or default
         return f"{experiment}-{self.variant}" if self.variant else experiment
+
+    def folder(self, seed: int) -> Path:
+        """Folder of the run of a seed, should no run of other settings have taken it."""
+        return self.root / self.name() / f"seed{seed}"

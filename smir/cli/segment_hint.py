@@ -109,8 +109,8 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
     """All settings that `fit` would have in force, read as it reads them."""
     from lightning.pytorch import Trainer
 
-    from smir.cli.configured import Parser, add_options
     from smir.cli.guarded import scan_config
+    from smir.cli.settings import Parser, add_options
     from smir.data import SmirDataModule
     from smir.training.task import SmirModule
 

@@ -10,9 +10,9 @@ from smir import __version__
 from smir.data.reading.choice import MUCH_LARGER
 from smir.files.json_record import read_json
 from smir.method.padding import PAD_MULTIPLE
-from smir.models.weight_files import read_checkpoint
+from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.run_folder import file_digest, run_of_checkpoint
-from smir.training.reconstruction import ReconstructionModule
+from smir.training.from_checkpoint import trained_module
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule
 
@@ -86,6 +86,5 @@ def read_source(path: Path) -> TrainedNetwork:
     Raises:
         CheckpointError: If it is missing, damaged, or was not written by smir.
     """
-    record = read_checkpoint(path).get("smir", {})
-    kind = ReconstructionModule if record.get("task") == "pretrain" else SegmentationModule
-    return TrainedNetwork(path, kind.from_checkpoint(path), record.get("origin", {}))
+    checkpoint = Checkpoint.read(path)
+    return TrainedNetwork(path, trained_module(checkpoint), checkpoint.record.origin)

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import torch
 
-from smir.errors import CheckpointError, ConfigError
-from smir.models.weight_files import read_checkpoint
-from smir.training.reconstruction import ReconstructionModule
-from smir.training.segmentation import SegmentationModule
+from smir.errors import ConfigError
+from smir.runs.checkpoint_record import Checkpoint
+from smir.training.from_checkpoint import Trained, trained_module
 
 
-def load(path: Path, device: str) -> tuple[ReconstructionModule | SegmentationModule, int]:
+def load(path: Path, device: str) -> tuple[Trained, int]:
     """Rebuilds the network of a checkpoint, whichever task it is of, in eval mode on a device.
 
     Returns:
@@ -20,18 +19,9 @@ def load(path: Path, device: str) -> tuple[ReconstructionModule | SegmentationMo
         CheckpointError: If it is no readable checkpoint of smir.
         ConfigError: If there is no such device.
     """
-    record = read_checkpoint(path).get("smir", {})
-    kinds: dict[str, type[ReconstructionModule] | type[SegmentationModule]] = {
-        kind.task: kind for kind in (ReconstructionModule, SegmentationModule)
-    }
-    kind = kinds.get(record.get("task"))
-    if kind is None:
-        raise CheckpointError(
-            f"{path} holds no record of smir, so it does not say which network its weights are of. Give the best.ckpt "
-            "or last.ckpt of a run."
-        )
-    seed = record.get("origin", {}).get("seed", 0)
-    return kind.from_checkpoint(path).to(_device(device)), seed if isinstance(seed, int) else 0
+    checkpoint = Checkpoint.read(path)
+    seed = checkpoint.record.origin.get("seed", 0)
+    return trained_module(checkpoint).to(_device(device)), seed if isinstance(seed, int) else 0
 
 
 def _device(name: str) -> torch.device:

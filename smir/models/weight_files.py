@@ -2,21 +2,14 @@
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from smir.errors import CheckpointError, first_few
 
-if TYPE_CHECKING:
-    pass
-
-
 FORMAT = 1
-"""Version of what smir adds to a checkpoint under the key `smir`."""
-
-_RECORD: dict[str, type] = {"task": str, "network": dict, "out_channels": int, "preprocessing": dict, "origin": dict}
-"""What is recorded there, as plain values; none of it names anything that would be imported."""
+"""Version of the record that smir adds to a checkpoint under the key `smir`."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -74,9 +67,6 @@ def check_format(content: dict[str, Any], path: str | Path) -> None:
             f"{path} has smir checkpoint format {found}; this version reads format {FORMAT}. "
             "Use the version of smir that wrote it."
         )
-    wrong = [key for key, kind in _RECORD.items() if not isinstance(record.get(key, kind()), kind)]
-    if wrong:
-        raise CheckpointError(f"{path} has a damaged record: its {', '.join(wrong)} cannot be read.")
 
 
 def check_paths(content: dict[str, Any], path: str | Path) -> None:

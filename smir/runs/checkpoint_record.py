@@ -1,53 +1,150 @@
-"""What a network was trained with: it holds wherever the network is used, whatever a config of data says."""
+"""Checkpoints of smir: the record in each says which network its weights are of and how that was trained."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+from smir.classes import Classes
 from smir.errors import CheckpointError, ConfigError
 from smir.method.preprocessing import Preprocessing
+from smir.models.weight_files import FORMAT, check_format, read_checkpoint
+
+Task = Literal["pretrain", "segment"]
+_KEY = "smir"
+_FIELDS: dict[str, type] = {"task": str, "network": dict, "out_channels": int, "preprocessing": dict, "origin": dict}
+_WRONG = (ConfigError, LookupError, TypeError, ValueError, RuntimeError)
+"""What constructors raise when their arguments come from a damaged or foreign record."""
 
 
-def preprocessing_in(record: dict[str, Any], path: Path) -> Preprocessing:
-    """The preprocessing that a checkpoint's record tells.
+@dataclasses.dataclass(frozen=True)
+class CheckpointRecord:
+    """The record that smir adds to a checkpoint. It is checked once, where a file is read.
 
-    Args:
-        record: What smir recorded in the checkpoint.
-        path: The checkpoint, for the message.
-
-    Raises:
-        CheckpointError: If it tells none that can be.
+    Attributes:
+        task: `pretrain` or `segment`.
+        network: Class and arguments of the network, for `build_network`.
+        out_channels: Output channels of the network.
+        preprocessing: How the network sees an image.
+        usual_side: Usual shortest side of the training images in pixels. Early checkpoints do not record it.
+        origin: The run that wrote the checkpoint, as plain values: experiment, seed, commit, recipe, inputs, ...
+        classes: The classes of a segmentation.
     """
+
+    task: Task
+    network: dict[str, Any]
+    out_channels: int
+    preprocessing: Preprocessing
+    usual_side: int | None
+    origin: dict[str, Any]
+    classes: Classes | None = None
+
+    def write(self, content: dict[str, Any]) -> None:
+        """Adds the record to a checkpoint's content, as plain values that name nothing to be imported."""
+        seen = self.preprocessing
+        content[_KEY] = {
+            "format": FORMAT,
+            "task": self.task,
+            "network": self.network,
+            "out_channels": self.out_channels,
+            "preprocessing": {
+                "mean": list(seen.mean),
+                "std": list(seen.std),
+                "view_size": seen.view_size,
+                "num_patches": seen.num_patches,
+            },
+            "usual_side": self.usual_side,
+            "origin": self.origin,
+        }
+        if self.classes is not None:
+            colors = [list(color) for color in self.classes.colors]
+            content[_KEY]["classes"] = {"names": list(self.classes.names), "colors": colors}
+
+    @classmethod
+    def find(cls, content: dict[str, Any], path: str | Path) -> "CheckpointRecord | None":
+        """Returns the record in a checkpoint's content, or None if smir did not write the checkpoint.
+
+        Args:
+            content: What `read_checkpoint` returned.
+            path: The checkpoint, for messages.
+
+        Raises:
+            CheckpointError: If the record is damaged, incomplete or of another format.
+        """
+        check_format(content, path)
+        if _KEY not in content:
+            return None
+        found = content[_KEY]
+        wrong = [key for key, kind in _FIELDS.items() if not isinstance(found.get(key), kind)]
+        if wrong or found["task"] not in get_args(Task):
+            raise CheckpointError(f"{path} has a damaged record: its {', '.join(wrong) or 'task'} cannot be read.")
+        try:
+            preprocessing = Preprocessing(**found["preprocessing"])
+        except _WRONG as error:
+            raise CheckpointError(f"{path} does not say how its network sees an image: {error}") from error
+        side = found.get("usual_side")
+        return cls(
+            task=found["task"],
+            network=found["network"],
+            out_channels=found["out_channels"],
+            preprocessing=preprocessing,
+            usual_side=side if isinstance(side, int) and side > 0 else None,
+            origin={str(key): value for key, value in found["origin"].items() if _is_plain(value)},
+            classes=_classes(found.get("classes"), path) if found["task"] == "segment" else None,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of smir that was read.
+
+    Attributes:
+        path: The file.
+        record: Its record.
+        state: Its tensors by name.
+        epoch: The last epoch that was finished, counted from 0; -1 if the file does not say.
+    """
+
+    path: Path
+    record: CheckpointRecord
+    state: dict[str, Any]
+    epoch: int
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Checkpoint":
+        """Reads a checkpoint of either task, without executing anything in it.
+
+        Raises:
+            CheckpointError: If it is missing, damaged, or was not written by smir.
+        """
+        content = read_checkpoint(path)
+        record = CheckpointRecord.find(content, path)
+        if record is None:
+            raise CheckpointError(
+                f"{path} holds no record of smir, so it does not say which network its weights are of. Give the "
+                "best.ckpt or last.ckpt of a run."
+            )
+        state, epoch = content.get("state_dict"), content.get("epoch")
+        if not isinstance(state, dict):
+            raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
+        return cls(Path(path), record, state, epoch if isinstance(epoch, int) else -1)
+
+
+def _classes(found: Any, path: str | Path) -> Classes:
     try:
-        return Preprocessing(**record["preprocessing"])
-    except (ConfigError, LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} does not say how its network sees an image: {error}") from error
+        colors = [[int(value) for value in color] for color in found["colors"]]
+        return Classes([str(name) for name in found["names"]], colors)
+    except _WRONG as error:
+        raise CheckpointError(f"{path} does not say which classes its network tells apart.") from error
 
 
-def normalised_as(trained: Preprocessing, own: Preprocessing) -> Preprocessing:
-    """The normalisation of the training, with view and grid of the data: those belong to how a test is done."""
-    return Preprocessing(trained.mean, trained.std, own.view_size, own.num_patches)
-
-
-def disagreements(trained: Preprocessing, own: Preprocessing) -> list[str]:
-    """What to say where data are to be seen otherwise than in training, a line each."""
-    lines = []
-    if (trained.mean, trained.std) != (own.mean, own.std):
-        lines.append(
-            f"Images are normalised as in the training of the checkpoint ({_channels(trained)}); the data's own "
-            f"({_channels(own)}) are not used."
-        )
-    if trained.view_size != own.view_size:
-        lines.append(
-            f"The checkpoint was trained at {trained.view_size} pixels, images are seen at {own.view_size} here "
-            f"(data.crop_size); for figures that compare give --data.crop_size {trained.view_size}."
-        )
-    return lines
-
-
-def _channels(of: Preprocessing) -> str:
-    mean, std = (", ".join(f"{value:.5g}" for value in values) for values in (of.mean, of.std))
-    return f"mean {mean}, std {std}"
+def _is_plain(value: Any, depth: int = 16) -> bool:
+    """Whether a value of a checkpoint, which may be anyone's, can be written to a record as it is."""
+    if isinstance(value, dict | list):
+        inside = value.values() if isinstance(value, dict) else value
+        names = list(value) if isinstance(value, dict) else []
+        return depth > 0 and all(isinstance(n, str) for n in names) and all(_is_plain(v, depth - 1) for v in inside)
+    return value is None or isinstance(value, str | int | float)
 
 
 def same_classes(trained: Sequence[str], own: Sequence[str], where: str) -> None:

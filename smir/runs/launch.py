@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from smir.errors import RunError, SmirError
+from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.resume import resume_point
 from smir.runs.run_folder import Run
 
@@ -46,7 +47,7 @@ def started_by_rank_zero() -> bool:
     return global_rank() != 0 and RUN_VARIABLE in os.environ
 
 
-def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Path | None]:
+def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Checkpoint | None]:
     """Lets rank 0 open the run, and tells the other ranks.
 
     Args:
@@ -63,31 +64,30 @@ def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Path 
     if started_by_rank_zero():
         decision = json.loads(os.environ[RUN_VARIABLE])
         threading.Thread(target=_end_with, args=(decision["pid"],), name="smir-watch", daemon=True).start()
-        return _follow(decision, None)
-    run, decision = _open(opens) if global_rank() == 0 else (None, {})
+        return _follow(decision)
+    run, checkpoint, decision = _open(opens) if global_rank() == 0 else (None, None, {})
     if _started_from_outside(trainer):
         # torchrun or SLURM has started all ranks; Lightning keeps this process group.
         trainer.strategy.setup_environment()
         decision = trainer.strategy.broadcast(decision)
     else:
         os.environ[RUN_VARIABLE] = json.dumps({**decision, "pid": os.getpid()})
-    return _follow(decision, run)
+    return _follow(decision, run, checkpoint)
 
 
-def _open(opens: Callable[[], Run]) -> tuple[Run | None, dict[str, Any]]:
+def _open(opens: Callable[[], Run]) -> tuple[Run | None, Checkpoint | None, dict[str, Any]]:
     try:
         run = opens()
         checkpoint = None if run.done else resume_point(run.checkpoints)
     except SmirError as error:
-        return None, {"error": str(error)}  # the other ranks wait for an answer
-    return run, {
-        "folder": str(run.path),
-        "checkpoint": None if checkpoint is None else str(checkpoint),
-        "done": run.done,
-    }
+        return None, None, {"error": str(error)}  # the other ranks wait for an answer
+    path = None if checkpoint is None else str(checkpoint.path)
+    return run, checkpoint, {"folder": str(run.path), "checkpoint": path, "done": run.done}
 
 
-def _follow(decision: dict[str, Any], run: Run | None) -> tuple[Run, Path | None]:
+def _follow(
+    decision: dict[str, Any], run: Run | None = None, checkpoint: Checkpoint | None = None
+) -> tuple[Run, Checkpoint | None]:
     if not decision:
         raise RunError(
             f"This process has rank {global_rank()}, but rank 0 told it nothing about the run. Start the processes of "
@@ -97,8 +97,9 @@ def _follow(decision: dict[str, Any], run: Run | None) -> tuple[Run, Path | None
         raise RunError(decision["error"])
     if decision["done"]:
         raise AlreadyDone(decision["folder"])
-    checkpoint = decision["checkpoint"]
-    return run or Run(Path(decision["folder"])), None if checkpoint is None else Path(checkpoint)
+    if checkpoint is None and decision["checkpoint"] is not None:
+        checkpoint = Checkpoint.read(decision["checkpoint"])
+    return run or Run(Path(decision["folder"])), checkpoint
 
 
 def _started_from_outside(trainer: Trainer) -> bool:

@@ -21,7 +21,7 @@ _DATA_NOT_RECIPE = (
     "max_bad_share",
 )
 _MODEL_NOT_RECIPE = ("weights", "imagenet_file")
-_LINKED = ("preprocessing", "classes")  # see ConfiguredCLI
+_LINKED = ("preprocessing", "classes")  # see smir.cli.settings.add_options
 _CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes the speed alone
 _TRAINER_RECIPE = (
     "max_epochs",

@@ -5,12 +5,12 @@ from pathlib import Path
 from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.errors import CheckpointError
-from smir.models.weight_files import read_checkpoint
+from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.run_folder import DAMAGED, LAST, PREVIOUS
 
 
-def resume_point(folder: Path) -> Path | None:
-    """Chooses the checkpoint to go on from: `last`, or `previous` where `last` is damaged.
+def resume_point(folder: Path) -> Checkpoint | None:
+    """Reads the checkpoint to go on from: `last`, or `previous` where `last` is damaged.
 
     A damaged `last` is moved out of the way: the next epoch would put it in the place of the good `previous`, and a
     kill before the new `last` is there would leave nothing to read.
@@ -19,7 +19,7 @@ def resume_point(folder: Path) -> Path | None:
         folder: The folder of the checkpoints, held by this process.
 
     Returns:
-        Its path, or nothing if no epoch was kept.
+        The checkpoint, or nothing if no epoch was kept.
 
     Raises:
         CheckpointError: If all that are there are damaged.
@@ -28,7 +28,7 @@ def resume_point(folder: Path) -> Path | None:
     reasons: list[str] = []
     for path in there:
         try:
-            read_checkpoint(path)
+            checkpoint = Checkpoint.read(path)
         except CheckpointError as error:
             reasons.append(str(error))
             continue
@@ -38,7 +38,7 @@ def resume_point(folder: Path) -> Path | None:
                 f"{reasons[0]} The run goes on from {path.absolute()}, which is of an earlier epoch; the damaged file "
                 f"is now {DAMAGED} beside it."
             )
-        return path
+        return checkpoint
     if reasons:
         raise CheckpointError(
             f"No checkpoint of this run can be read: {' '.join(reasons)} Move {folder.absolute()} away to begin anew."

@@ -15,8 +15,10 @@ from smir.data.reading.samplers import Visit
 from smir.errors import CheckpointError, RunError, first_few
 from smir.files.atomic import replacing
 from smir.models.weight_files import read_checkpoint
+from smir.runs.checkpoint_record import CheckpointRecord
 from smir.runs.ranks import gather, ranks
 from smir.seeding import seed_for
+from smir.training.from_checkpoint import module_class
 from smir.training.run_record import run_folder
 from smir.training.task import SmirModule
 
@@ -135,16 +137,13 @@ def replay(path: Path, weights: Path | None = None) -> tuple[SmirModule, Tensor]
     Raises:
         CheckpointError: If one of the files cannot be read.
     """
-    from smir.training.reconstruction import ReconstructionModule
-    from smir.training.segmentation import SegmentationModule
-
     content = read_checkpoint(path)
-    if "batch" not in content or ("state_dict" not in content and weights is None):
+    record = CheckpointRecord.find(content, path)
+    if record is None or "batch" not in content or ("state_dict" not in content and weights is None):
         raise CheckpointError(
             f"{path} holds no batch with weights; name a checkpoint with weights=, such as last.ckpt."
         )
-    kind = ReconstructionModule if content["smir"]["task"] == "pretrain" else SegmentationModule
-    module = kind.from_checkpoint(weights or path).train()
+    module = module_class(record.task).from_checkpoint(weights or path).train()
     module.network.to(memory_format=torch.channels_last)  # as in training: else other kernels, other last bits
     torch.manual_seed(content["seed"])
     loss = module.training_step(content["batch"], 0)

@@ -1,5 +1,6 @@
 """Pretraining: masked image -> network -> reconstruction loss."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, cast
 
@@ -10,9 +11,9 @@ from torchmetrics import MeanMetric
 
 from smir.classes import UInt8
 from smir.method.losses import ReconstructionLoss
-from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import Scored, score_views
 from smir.models.networks import build_network
+from smir.runs.checkpoint_record import CheckpointRecord, Task
 from smir.training.task import SmirModule
 
 RGB = 3
@@ -28,7 +29,7 @@ class ReconstructionModule(SmirModule):
         kwargs: Arguments of every task.
     """
 
-    task: ClassVar[Literal["pretrain", "segment"]] = "pretrain"
+    task: ClassVar[Task] = "pretrain"
     monitor: ClassVar[str] = "val/loss"
     monitor_mode: ClassVar[Literal["min", "max"]] = "min"
 
@@ -40,12 +41,10 @@ class ReconstructionModule(SmirModule):
         self.test_loss = MeanMetric()
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "ReconstructionModule":
+    def from_record(cls, record: CheckpointRecord) -> "ReconstructionModule":
         """Builds the module that a checkpoint's record describes."""
-        return cls(
-            network=lambda channels: build_network(record["network"], channels),
-            preprocessing=Preprocessing(**record["preprocessing"]),
-        )
+        network = functools.partial(build_network, record.network)
+        return cls(network=network, preprocessing=record.preprocessing)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Reconstructs images.

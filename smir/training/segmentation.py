@@ -1,5 +1,7 @@
 """Downstream: image -> network -> soft Jaccard loss -> IoU per class."""
 
+import dataclasses
+import functools
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -9,9 +11,9 @@ from torch.nn import functional
 
 from smir.classes import VOID, Classes, UInt8
 from smir.method.padding import padded_forward
-from smir.method.preprocessing import Preprocessing
 from smir.models.iou import ConfusionMatrix, iou_from_confusion
 from smir.models.networks import build_network
+from smir.runs.checkpoint_record import CheckpointRecord, Task
 from smir.training.task import SmirModule
 
 
@@ -23,7 +25,7 @@ class SegmentationModule(SmirModule):
         kwargs: Arguments of every task.
     """
 
-    task: ClassVar[Literal["pretrain", "segment"]] = "segment"
+    task: ClassVar[Task] = "segment"
     monitor: ClassVar[str] = "val/miou"
     monitor_mode: ClassVar[Literal["min", "max"]] = "max"
 
@@ -39,21 +41,20 @@ class SegmentationModule(SmirModule):
         self.test_confusion = nn.ModuleDict({at: ConfusionMatrix(len(classes)) for at in ("view", "native")})
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "SegmentationModule":
+    def from_record(cls, record: CheckpointRecord) -> "SegmentationModule":
         """Builds the module that a checkpoint's record describes."""
+        assert record.classes is not None  # checked with the task where the record was read
         module = cls(
-            Classes(**record["classes"]),
-            network=lambda channels: build_network(record["network"], channels),
-            preprocessing=Preprocessing(**record["preprocessing"]),
+            record.classes,
+            network=functools.partial(build_network, record.network),
+            preprocessing=record.preprocessing,
         )
-        module.usual_side = usual_side_in(record)
+        module.usual_side = record.usual_side
         return module
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def checkpoint_record(self) -> CheckpointRecord:
         """Adds the classes to what every checkpoint records."""
-        super().on_save_checkpoint(checkpoint)
-        colors = [list(color) for color in self.classes.colors]
-        checkpoint["smir"]["classes"] = {"names": list(self.classes.names), "colors": colors}
+        return dataclasses.replace(super().checkpoint_record(), classes=self.classes)
 
     def forward(self, image: Tensor) -> Tensor:
         """Returns logits (B, C, H, W) in float32 of normalised images (B, 3, H, W) of any size."""
@@ -134,12 +135,6 @@ class SegmentationModule(SmirModule):
             # Equal on all ranks already; sync_dist only tells Lightning so.
             self.log(f"{prefix}/{name}", value.float(), prog_bar=prog_bar and name == "miou", sync_dist=True)
         return counts
-
-
-def usual_side_in(record: dict[str, Any]) -> int | None:
-    """Usual shortest side of the training images by a checkpoint's record, which older ones do not have."""
-    side = record.get("usual_side")
-    return side if isinstance(side, int) and side > 0 else None
 
 
 def _resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:

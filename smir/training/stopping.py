@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from smir.runs.lightning_doors import keep_own_signal_handlers
 from smir.runs.ranks import ranks
 from smir.runs.signals import REQUEUE, Stopped, asked_by, handle
 from smir.training.checkpoints import LastCheckpoint
@@ -24,8 +25,7 @@ class StopTogether(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Replaces Lightning's handlers: they talk to other ranks in the middle of a step, and requeue on their own."""
-        # After this hook it would put them in place again.
-        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        keep_own_signal_handlers(trainer)
         handle(wait_for_step=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -16,8 +16,9 @@ from smir.errors import CheckpointError, ConfigError, first_few
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
 from smir.models.networks import Network, UNetStride4
-from smir.models.weight_files import FORMAT, check_format, check_paths, read_checkpoint
+from smir.models.weight_files import check_format, check_paths
 from smir.models.weights import LoadReport, load_imagenet, load_pretrained
+from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord, Task
 from smir.runs.ranks import sync_buffers
 from smir.seeding import seed_for
 
@@ -46,7 +47,7 @@ class SmirModule(pl.LightningModule):
         ConfigError: If the learning rate is not positive, the warm-up is negative, or `imagenet_file` has no use.
     """
 
-    task: ClassVar[Literal["pretrain", "segment"]]
+    task: ClassVar[Task]
     monitor: ClassVar[str]
     """Validation metric that chooses the best checkpoint."""
     monitor_mode: ClassVar[Literal["min", "max"]]
@@ -150,22 +151,21 @@ class SmirModule(pl.LightningModule):
         """Makes batch-norm statistics equal over the ranks before they are saved."""
         sync_buffers(self)
 
+    def checkpoint_record(self) -> CheckpointRecord:
+        """Says what rebuilds the network, and where its weights come from."""
+        visits = self.data.image_visits(self.trainer.max_epochs or 0)
+        return CheckpointRecord(
+            task=self.task,
+            network=self.network.spec,
+            out_channels=self.out_channels,
+            preprocessing=self.preprocessing,
+            usual_side=self.data.usual_side,
+            origin={**self.origin, "image_visits": visits},
+        )
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what rebuilds the network and says where it comes from, as plain values."""
-        checkpoint["smir"] = {
-            "format": FORMAT,
-            "task": self.task,
-            "network": self.network.spec,
-            "out_channels": self.out_channels,
-            "preprocessing": {
-                "mean": list(self.preprocessing.mean),
-                "std": list(self.preprocessing.std),
-                "view_size": self.preprocessing.view_size,
-                "num_patches": self.preprocessing.num_patches,
-            },
-            "usual_side": self.data.usual_side,
-            "origin": {**self.origin, "image_visits": self.data.image_visits(self.trainer.max_epochs or 0)},
-        }
+        """Adds the record."""
+        self.checkpoint_record().write(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuses to resume from what another version wrote, and from what would delete files elsewhere.
@@ -178,20 +178,17 @@ class SmirModule(pl.LightningModule):
         check_paths(checkpoint, path)
 
     @classmethod
-    def read_record(cls, path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Reads a checkpoint of this task: what smir recorded in it, and its state dict.
+    def require_task(cls, checkpoint: Checkpoint) -> None:
+        """Refuses a checkpoint of the other task.
 
         Raises:
-            CheckpointError: If it was not written by smir for this task.
+            CheckpointError: For such a checkpoint.
         """
-        content = read_checkpoint(path)
-        record, state = content.get("smir"), content.get("state_dict")
-        if record is None or record.get("task") != cls.task:
-            found = "no record of smir" if record is None else f"a checkpoint of the task {record.get('task')!r}"
-            raise CheckpointError(f"{path} holds {found}; {cls.__name__} needs one of the task {cls.task!r}.")
-        if not isinstance(state, dict):
-            raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
-        return record, state
+        if checkpoint.record.task != cls.task:
+            raise CheckpointError(
+                f"{checkpoint.path} is a checkpoint of the task {checkpoint.record.task!r}, the model is a "
+                f"{cls.__name__} for {cls.task!r}. Pretrained weights start a model through --model.weights instead."
+            )
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Self:
@@ -200,15 +197,26 @@ class SmirModule(pl.LightningModule):
         Raises:
             CheckpointError: If the file is not a readable checkpoint of this task.
         """
-        record, state = cls.read_record(path)
+        return cls.rebuild(Checkpoint.read(path))
+
+    @classmethod
+    def rebuild(cls, checkpoint: Checkpoint) -> Self:
+        """Rebuilds the trained module of a checkpoint that was read.
+
+        Raises:
+            CheckpointError: If it is of the other task, or its record does not describe a network that its weights fit.
+        """
+        cls.require_task(checkpoint)
         try:
-            module = cls.from_record(record)
-            module.load_state_dict(state)
+            module = cls.from_record(checkpoint.record)
+            module.load_state_dict(checkpoint.state)
         except (CheckpointError, ConfigError, LookupError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{path} does not describe a network that its weights fit: {error}") from error
+            raise CheckpointError(
+                f"{checkpoint.path} does not describe a network that its weights fit: {error}"
+            ) from error
         return module.eval()
 
     @classmethod
     @abc.abstractmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
+    def from_record(cls, record: CheckpointRecord) -> Self:
         """Builds the module that a checkpoint's record describes."""

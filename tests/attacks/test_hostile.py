@@ -14,8 +14,10 @@ from words import segment_words
 
 from smir.errors import CheckpointError, DataError, RunError
 from smir.method.mask_table import MaskTable
+from smir.method.preprocessing import Preprocessing
 from smir.models.networks import build_network
 from smir.models.weight_files import check_paths, read_checkpoint
+from smir.runs.checkpoint_record import CheckpointRecord
 from smir.runs.mask_files import load_arrays, load_masks
 from smir.runs.run_folder import read_record
 from smir.training.reconstruction import ReconstructionModule
@@ -80,27 +82,34 @@ def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoi
 
 
 @pytest.mark.parametrize(
-    "record",
+    ("lies", "words"),
     [
-        {"network": {"class": "os.system", "arguments": {"command": "touch proof"}}},
-        {"network": {"class": ["SmpNetwork"], "arguments": {}}},
-        {"network": {"class": "UNetStride4", "arguments": {"encoder": "tu-hf_hub:evil/model"}}},
-        {"network": {"class": "SmpNetwork", "arguments": {"encoder": "tu-local-dir:/evil"}}},
-        {"network": {"class": "UNetStride4", "arguments": {"evil": 1}}},
-        {"network": {"class": "UNetStride4"}},
-        {"network": "UNetStride4"},
-        {"network": {"class": "UNetStride4", "arguments": {}}, "preprocessing": {"mean": "abc"}},
-        {"network": {"class": "UNetStride4", "arguments": {}}, "preprocessing": {"view_size": -1}},
-        {"origin": ["x"]},
-        {"task": 7},
-        {},
+        ({"network": {"class": "os.system", "arguments": {"command": "touch proof"}}}, "class is 'os.system'"),
+        ({"network": {"class": ["SmpNetwork"], "arguments": {}}}, r"class is \['SmpNetwork'\]"),
+        ({"network": {"class": "UNetStride4", "arguments": {"encoder": "tu-hf_hub:evil/model"}}}, "evil"),
+        ({"network": {"class": "SmpNetwork", "arguments": {"encoder": "tu-local-dir:/evil"}}}, "evil"),
+        ({"network": {"class": "UNetStride4", "arguments": {"evil": 1}}}, "unexpected keyword argument 'evil'"),
+        ({"network": {"class": "UNetStride4"}}, "does not describe a network"),
+        ({"network": "UNetStride4"}, "its network cannot be read"),
+        ({"preprocessing": {"mean": "abc"}}, "does not say how its network sees an image"),
+        ({"preprocessing": {"view_size": -1}}, "does not say how its network sees an image"),
+        ({"preprocessing": {"mean": torch.ones(3, 2)}}, "does not say how its network sees an image"),
+        ({"origin": ["x"]}, "its origin cannot be read"),
+        ({"task": 7}, "its task cannot be read"),
+        ({"task": "paint"}, "its task cannot be read"),
+        ({"task": "segment"}, "does not say which classes"),
+        ({"task": "segment", "classes": {"names": ["a"], "colors": [torch.ones(2, 2)]}}, "does not say which classes"),
+        ({"preprocessing": None, "out_channels": "3"}, "its out_channels, preprocessing cannot be read"),
+        ({}, "does not describe a network that its weights fit"),
     ],
     ids=str,
 )
-def test_a_record_that_lies_is_an_error(tmp_path, record):
-    path = tmp_path / "last.ckpt"
-    torch.save({"state_dict": {}, "smir": {"format": 1, "task": "pretrain", **record}}, path)
-    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+def test_a_record_that_lies_is_an_error(tmp_path, lies, words):
+    path, content = tmp_path / "last.ckpt", {"state_dict": {}}
+    network = {"class": "UNetStride4", "arguments": {"encoder": "tu-mobilenetv3_small_050"}}
+    CheckpointRecord("pretrain", network, 3, Preprocessing(), None, {}).write(content)
+    torch.save({**content, "smir": {**content["smir"], **lies}}, path)
+    with pytest.raises(CheckpointError, match=rf"last\.ckpt.*{words}"):
         ReconstructionModule.from_checkpoint(path)
 
 

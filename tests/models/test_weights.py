@@ -7,9 +7,11 @@ import torchvision
 
 from smir.cli.provenance import weights_fingerprint
 from smir.errors import CheckpointError
+from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
 from smir.models.weight_files import read_checkpoint
 from smir.models.weights import load_imagenet, load_pretrained
+from smir.runs.checkpoint_record import CheckpointRecord
 
 WIDTHS = (32, 24, 16)
 HEAD = "segmentation_head"
@@ -268,7 +270,9 @@ def test_a_run_records_of_its_weights_what_can_be_written_down(tmp_path):
     circle.append(circle)
     origin = {"experiment": "a", "seed": 1, "variant": None, "recipe": {"model": [1, None, {"lr": 0.1}]}}
     odd = {"tensor": torch.ones(2), "inputs": {"data": torch.ones(2)}, "circle": circle, "numbers": {1: 2}, 7: [()]}
-    save(tmp_path / "x.ckpt", {"smir": {"format": 1, "origin": {**origin, **odd}}})
+    content = {}
+    CheckpointRecord("pretrain", {}, 3, Preprocessing(), None, {**origin, **odd}).write(content)
+    save(tmp_path / "x.ckpt", content)
     model = SimpleNamespace(weights=tmp_path / "x.ckpt")
     fingerprint = weights_fingerprint(model)
     assert {name: fingerprint[name] for name in origin} == origin

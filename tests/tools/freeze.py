@@ -68,18 +68,11 @@ def experiments() -> dict[str, list[str]]:
 
 def recipe_hash(words: list[str]) -> str:
     """The hash of the recipe of a training, as its `run.json` would hold it."""
-    from smir.cli.command_line import SmirCLI, run_cli
+    from smir.cli.command_line import ParsedCLI, run_cli
     from smir.cli.includes import expand_includes
     from smir.runs.recipe import digest, recipe_of
 
-    class Parsed(SmirCLI):
-        def instantiate_classes(self) -> None:
-            self._dump_config()
-
-        def _run_subcommand(self, subcommand: str) -> None:
-            pass
-
-    return digest(recipe_of(run_cli(expand_includes(words), Parsed).config_dump))
+    return digest(recipe_of(run_cli(expand_includes(words), ParsedCLI).settings))
 
 
 def with_zeros(value):

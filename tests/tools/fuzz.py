@@ -39,7 +39,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from smir.classes import Classes
-from smir.cli.provenance import checked, weights_fingerprint
+from smir.cli.provenance import weights_fingerprint
 from smir.cli.trust import PACKAGES, scan_file
 from smir.data import Folder
 from smir.data.predict_options import PredictOptions
@@ -57,8 +57,10 @@ from smir.predict.predictor import WindowPredictor
 from smir.prepare.labels.annotations import Annotations, draw
 from smir.prepare.labels.classes import of_categories
 from smir.prepare.labels.formats import read_labels
+from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.mask_files import load_arrays, load_masks, save_masks, save_scores
 from smir.runs.run_folder import read_record
+from smir.training.from_checkpoint import check_fits
 from smir.training.reconstruction import ReconstructionModule
 
 TIME_LIMIT = 5.0  # seconds for a case, of which all but a few take milliseconds
@@ -354,8 +356,10 @@ def checkpoints(folder: Path) -> Kind:
         assert len(report.loaded) + len(report.missing) + len(report.mismatched) == len(before)
         module.weights = path
         assert weights_fingerprint(module)["kind"] == "file"
-        assert checked(path, module)["smir"]["task"] == "pretrain"
-        ReconstructionModule.from_checkpoint(path)
+        checkpoint = Checkpoint.read(path)
+        assert checkpoint.record.task == "pretrain"
+        check_fits(checkpoint, module)
+        ReconstructionModule.rebuild(checkpoint)
 
     return Kind(".ckpt", seeds, read)
 

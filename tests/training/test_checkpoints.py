@@ -9,6 +9,8 @@ import torch
 from interruptions import Killed
 
 from smir.errors import RunError
+from smir.method.preprocessing import Preprocessing
+from smir.runs.checkpoint_record import CheckpointRecord
 from smir.runs.resume import resume_point
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.training.reconstruction import ReconstructionModule
@@ -41,16 +43,18 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_ones(tmp_path, monke
 def test_a_kill_after_a_damaged_checkpoint_leaves_the_good_one(tmp_path, monkeypatch):
     """While `last` is written again, the damaged one must not have taken the place of `previous`."""
     files, last, original = CheckpointFiles(), tmp_path / "last.ckpt", Path.replace
+    content = {"state_dict": {}}
+    CheckpointRecord("pretrain", {}, 3, Preprocessing(), None, {}).write(content)
     for epoch in (1, 2):
-        files.save_checkpoint({"epoch": epoch, "state_dict": {}}, last)
+        files.save_checkpoint({"epoch": epoch, **content}, last)
     os.truncate(last, 100)
     with pytest.warns(UserWarning, match=r"previous\.ckpt, which is of an earlier epoch"):
-        assert resume_point(tmp_path) == tmp_path / "previous.ckpt"
+        assert resume_point(tmp_path).path == tmp_path / "previous.ckpt"
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda path, to: die() if to == last else original(path, to))
         with pytest.raises(Killed):
-            files.save_checkpoint({"epoch": 2, "state_dict": {}}, last)
-    assert torch.load(resume_point(tmp_path), weights_only=True)["epoch"] == 1
+            files.save_checkpoint({"epoch": 2, **content}, last)
+    assert resume_point(tmp_path).epoch == 1
 
 
 def die():

@@ -1,0 +1,68 @@
+"""Private names of Lightning that smir has to use, each with its reason.
+
+Nothing promises that they stay. Each says which test of `tests/runs/test_lightning_doors.py` fails once it has moved.
+"""
+
+from functools import cached_property
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.strategies import DDPStrategy, Strategy
+
+
+def keep_own_signal_handlers(trainer: Trainer) -> None:
+    """Keeps Lightning from putting its signal handlers in the place of smir's.
+
+    Lightning's talk to other ranks in the middle of a step, and requeue a SLURM job on their own. Lightning has no
+    option against them, and registers them when a fit has called every `setup` hook.
+
+    Test: `test_a_fit_leaves_signal_handlers_alone`.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # no option for it
+
+
+def share_gradient_memory(strategy: Strategy) -> None:
+    """Makes DDP compute gradients where it sends them from, which spares copying them.
+
+    `DDPStrategy` takes this as an argument, but only the trainer knows which strategy `auto` stands for.
+
+    Test: `test_ddp_shares_gradient_memory`.
+    """
+    if isinstance(strategy, DDPStrategy):
+        strategy._ddp_kwargs.setdefault("gradient_as_bucket_view", True)
+
+
+class SettingsCLI(LightningCLI):
+    """A LightningCLI whose settings come from configs and flags alone, and can be had as plain values."""
+
+    def _parse_ckpt_path(self) -> None:
+        """Takes no settings from a checkpoint. Since 2.5.5 Lightning lets its hyperparameters override files and flags.
+
+        Test: `test_a_checkpoint_sets_nothing`.
+        """
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All settings of the subcommand, as plain values.
+
+        `include` is left out, because the settings hold all that included files say. Lightning dumps only to its own
+        callback, which writes a file.
+
+        Test: `test_settings_are_plain_values`.
+        """
+        self._dump_config()
+        return {name: value for name, value in self.config_dump.items() if name != "include"}
+
+
+class ParsingCLI(SettingsCLI):
+    """Parses a command; nothing is built or run.
+
+    Test: `test_parsing_builds_and_runs_nothing`.
+    """
+
+    def instantiate_classes(self) -> None:
+        """Builds nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Runs nothing."""
