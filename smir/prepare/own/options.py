@@ -54,9 +54,8 @@ class Options:
     @property
     def has_label_map(self) -> bool:
         """Whether the labels are one label image of a whole orthomosaic."""
-        if self.labels is None or not self.is_map:
-            return False
-        return self.labels.is_file() and self.labels.suffix.lower() in IMAGE_SUFFIXES
+        labels = self.labels
+        return self.is_map and labels is not None and labels.is_file() and labels.suffix.lower() in IMAGE_SUFFIXES
 
     @property
     def side(self) -> int:

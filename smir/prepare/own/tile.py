@@ -28,9 +28,12 @@ def tile(field: Field) -> Field:
     Raises:
         DataError: If an image cannot be cut or linked, no tile is left, or a label image does not fit its orthomosaic.
     """
-    if not field.options.side:
+    if field.options.is_map:
+        tiles, source = _cut_map(field.options)
+    elif field.options.cuts_photographs:
+        tiles, source = _cut_photographs(field)
+    else:
         return field
-    tiles, source = _cut_map(field.options) if field.options.is_map else _cut_photographs(field)
     return dataclasses.replace(field, tiles=tiles, source=source, sizes={name: t.size for name, t in tiles.items()})
 
 
