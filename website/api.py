@@ -5,24 +5,18 @@ from collections.abc import Sequence
 from website.repository import ROOT
 
 GROUPS = {
-    "method": ("The method", "patches masking losses ssim scoring selective mask_table schedules seeding health"),
-    "networks": ("Networks and tasks", "network weights training reconstruction segmentation iou"),
-    "data": ("Data", "preprocessing data"),
-    "labels": ("Labels of annotation tools", "labels"),
-    "predict": ("Images of any size", "windows predictions overlays"),
-    "export": ("Export and inspection", "export inspect"),
-    "runs": (
-        "Runs",
-        "runs run_options recipes launch tracking outputs pictures provenance checkpoints atomic signals stopping "
-        "finite ranks distributed wandb_logging wandb_options run_progress progress messages trained",
-    ),
-    "command-line": (
-        "Command line",
-        "cli configured evaluating trainer_settings includes guarded trust errors devices planning next_step "
-        "few_images quiet allocator commands",
-    ),
+    "method": ("The method", "method"),
+    "models": ("Networks", "models"),
+    "training": ("Training", "training"),
+    "data": ("Data", "data"),
     "prepare": ("Preparing data", "prepare"),
-    "report": ("Reports", "report pages"),
+    "predict": ("Images of any size", "predict"),
+    "inspect": ("Inspection", "inspect"),
+    "export": ("Export", "export"),
+    "report": ("Reports", "report"),
+    "runs": ("Runs", "runs"),
+    "cli": ("Command line", "cli"),
+    "root": ("Pages, files and errors", "pages files terminal classes seeding errors"),
 }
 """Page, title, and modules or packages below `smir`. What stands nowhere gets a page of its own name."""
 

@@ -1,11 +1,12 @@
 """The callbacks of every training: they keep its record, watch over it, and write its checkpoints."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 
 from smir.cli.settings import as_list
 from smir.training.bad_numbers import FiniteNumbers
@@ -32,12 +33,23 @@ def training_arguments(trainer: Namespace, model: SmirModule, keep_seconds: floa
     # The first three before those of the config: before a partition is scored, bad numbers are found.
     callbacks: list[Callback] = [StopTogether(), FirstFailure(), FiniteNumbers(), *trainer.callbacks]
     callbacks += [LearningHealth(), RunRecord(Path(trainer.default_root_dir or ".")), FinalPictures()]
-    if trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in callbacks):
-        callbacks.append(RunProgress())
+    callbacks = _with_bar(trainer, callbacks, RunProgress)
     if trainer.enable_checkpointing is False or trainer.fast_dev_run:
         return {"callbacks": callbacks}
     plugins = [*as_list(trainer.plugins), CheckpointFiles()]
     return {"callbacks": [*callbacks, *_checkpoints(model, keep_seconds)], "plugins": plugins}
+
+
+def evaluation_arguments(trainer: Namespace) -> dict[str, Any]:
+    """Returns the callbacks with which the trainer of a validate, test or predict is built."""
+    return {"callbacks": _with_bar(trainer, list(trainer.callbacks), TQDMProgressBar)}
+
+
+def _with_bar(trainer: Namespace, callbacks: list[Callback], bar: Callable[[], ProgressBar]) -> list[Callback]:
+    """Adds a progress bar; Lightning would take another one wherever the package rich happens to be installed."""
+    if trainer.enable_progress_bar is False or any(isinstance(callback, ProgressBar) for callback in callbacks):
+        return callbacks
+    return [*callbacks, bar()]
 
 
 def _checkpoints(model: SmirModule, keep_seconds: float) -> list[ModelCheckpoint]:

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
 import smir.training.selective_masking  # registers the callback for its short name
-from smir.cli.callbacks import callback_of, training_arguments, write_to
+from smir.cli.callbacks import callback_of, evaluation_arguments, training_arguments, write_to
 from smir.cli.evaluation import find_weights, keep_predictions, keep_test, normalise_as
 from smir.cli.hints import figures
 from smir.cli.provenance import origin_of
@@ -77,6 +77,8 @@ class SmirCLI(SettingsCLI):
         config = self._arguments.trainer
         if self.subcommand == "fit":
             kwargs |= training_arguments(config, self.model, self._options.keep_seconds)
+        else:
+            kwargs |= evaluation_arguments(config)
         if config.accelerator == "cpu":
             kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
         try:
