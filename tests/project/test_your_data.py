@@ -19,7 +19,9 @@ from PIL import Image
 from words import EXPERIMENTS, QUIET
 
 from smir.cli import hints
+from smir.cli.guarded import trust_only
 from smir.cli.segment_hint import _settings
+from smir.cli.trust import PACKAGES
 
 PAGE = ROOT / "docs/your-data.md"
 TINY = {
@@ -49,6 +51,7 @@ def commands(title):
 def desk(tmp_path, monkeypatch):
     """A working folder with the experiments, ten photographs, and four of them labelled."""
     monkeypatch.delenv("MAKELEVEL", raising=False)  # as under `make test`
+    trust_only(PACKAGES)  # tests that run no command read configs, too
     (tmp_path / "experiments").symlink_to(EXPERIMENTS)
     for number in range(10):
         save(tmp_path / f"photos/{number}.jpg", photo(f"image {number}", (200, 264)))
