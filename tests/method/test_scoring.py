@@ -2,38 +2,35 @@
 
 import pytest
 import torch
+from torch import nn
 
-from smir.method.losses import patch_loss
-from smir.method.masking import RandomMask
-from smir.method.padding import padded_forward
-from smir.method.preprocessing import Preprocessing
-from smir.models.networks import UNetStride4
+from smir.method import PatchGrid, RandomMask, padded_forward, patch_loss, score_views
 from smir.seeding import generator_for
-from smir.training.reconstruction import ReconstructionModule
+
+GRID = PatchGrid(64, 96, num_patches=128)
 
 
 @pytest.fixture(scope="module")
-def module():
+def network():
     torch.manual_seed(0)
-
-    def network(channels):
-        return UNetStride4(channels, "tu-mobilenetv3_small_100", [16, 16, 16])
-
-    return ReconstructionModule(network=network, preprocessing=Preprocessing(view_size=64)).eval()
+    return nn.Sequential(nn.Conv2d(3, 8, 5, padding=2), nn.SiLU(), nn.Dropout2d(0.2), nn.Conv2d(8, 3, 3, padding=1))
 
 
-def plain_scores(module, view, key, num_samples, over):
-    """Scores (P,) of one view, patch by patch and sample by sample."""
-    image = module.preprocessing.normalize(view[None])
-    grid = module.preprocessing.grid(*view.shape[-2:])
+@pytest.fixture
+def images():
+    return torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+
+
+def plain_scores(network, image, key, num_samples, over):
+    """Scores (P,) of one image, patch by patch and sample by sample."""
     generator = generator_for(0, "score", 0, key)
-    seen = [[] for _ in range(len(grid))]
-    everywhere = [[] for _ in range(len(grid))]
+    seen = [[] for _ in range(len(GRID))]
+    everywhere = [[] for _ in range(len(GRID))]
     for _ in range(num_samples):
-        masked = RandomMask()(grid=grid, generator=generator)
+        masked = RandomMask()(grid=GRID, generator=generator)
         with torch.no_grad():
-            answer = padded_forward(module.network, image * ~grid.to_pixels(masked))
-        for patch, loss in enumerate(patch_loss(answer, image, grid)[0].tolist()):
+            answer = padded_forward(network.eval(), image[None] * ~GRID.to_pixels(masked))
+        for patch, loss in enumerate(patch_loss(answer, image[None], GRID)[0].tolist()):
             everywhere[patch].append(loss)
             if masked[patch]:
                 seen[patch].append(loss)
@@ -44,30 +41,38 @@ def plain_scores(module, view, key, num_samples, over):
 
 @pytest.mark.parametrize("over", ["all", "masked"])
 @pytest.mark.parametrize("num_samples", [1, 3])
-def test_scores_equal_a_plain_loop(module, over, num_samples):
+def test_scores_equal_a_plain_loop(network, images, over, num_samples):
     """With one sample, half of the patches are never masked."""
-    views = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8)
-    scores = module.score_views(views, [7, 8], num_samples=num_samples, over=over).scores
-    for view, key, found in zip(views, [7, 8], scores, strict=True):
-        torch.testing.assert_close(found, plain_scores(module, view, key, num_samples, over), atol=1e-5, rtol=0)
+    scores = score_views(network.train(), images, [7, 8], grid=GRID, num_samples=num_samples, over=over).scores
+    for image, key, found in zip(images, [7, 8], scores, strict=True):
+        torch.testing.assert_close(found, plain_scores(network, image, key, num_samples, over), atol=1e-5, rtol=0)
 
 
-def test_the_two_ways_of_scoring_differ(module):
-    views = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8)
-    ways = [module.score_views(views, [0], num_samples=5, over=over).scores for over in ("all", "masked")]
+def test_the_two_ways_of_scoring_differ(network, images):
+    ways = [score_views(network, images, grid=GRID, over=over).scores for over in ("all", "masked")]
     assert not torch.allclose(*ways, atol=1e-3)
 
 
-def test_a_pair_of_masks_covers_every_patch_once(module):
-    views = torch.randint(256, (2, 3, 64, 96), dtype=torch.uint8)
-    paired = module.score_views(views, [7, 8], num_samples=5, paired=True)
-    plain = module.score_views(views, [7, 8], num_samples=3)
+def test_a_pair_of_masks_covers_every_patch_once(network, images):
+    paired = score_views(network, images, [7, 8], grid=GRID, num_samples=5, paired=True)
+    plain = score_views(network, images, [7, 8], grid=GRID, num_samples=3)
     assert torch.equal(paired.masked[::2], plain.masked)
     assert torch.equal(paired.masked[1::2], ~plain.masked[:2])
     torch.testing.assert_close(paired.samples[::2], plain.samples)
 
 
-def test_a_pair_scores_each_patch_where_it_is_masked(module):
-    views = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8)
-    pair = module.score_views(views, [0], num_samples=2, over="masked", paired=True)
+def test_a_pair_scores_each_patch_where_it_is_masked(network, images):
+    pair = score_views(network, images, grid=GRID, num_samples=2, over="masked", paired=True)
     torch.testing.assert_close(pair.scores, torch.where(pair.masked[0], *pair.samples))
+
+
+def test_an_image_has_the_same_scores_in_any_batch(network, images):
+    both = score_views(network, images, [7, 8], grid=GRID).scores
+    alone = score_views(network, images[1:], [8], grid=GRID).scores
+    torch.testing.assert_close(alone[0], both[1])
+
+
+@pytest.mark.parametrize(("keys", "grid"), [([0], GRID), ([0, 1], PatchGrid(96, 64, 128))])
+def test_keys_and_grid_must_fit_the_images(network, images, keys, grid):
+    with pytest.raises(ValueError, match=f"have {len(keys)} keys and a grid of {grid.height} x {grid.width} pixels"):
+        score_views(network, images, keys, grid=grid)

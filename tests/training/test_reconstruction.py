@@ -1,0 +1,77 @@
+"""The pretraining module: what its network sees, and what its losses and scores are."""
+
+import numpy as np
+import pytest
+import torch
+
+from smir.method import LocalReconstructionLoss, Preprocessing, ReconstructionLoss, score_views
+from smir.models import UNetStride4
+from smir.training import ReconstructionModule
+
+SIDE = 192
+
+
+def small(out_channels):
+    return UNetStride4(out_channels, "tu-mobilenetv3_small_100", [16, 16, 16])
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(0)
+    made = ReconstructionModule(network=small, preprocessing=Preprocessing(view_size=SIDE)).eval()
+    made.log = lambda *args, **kwargs: None
+    return made
+
+
+@pytest.fixture(scope="module")
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "image": torch.randint(256, (2, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator),
+        "mask": torch.rand(2, 1, SIDE, SIDE, generator=generator) < 0.5,
+        "weight": torch.tensor([1.0, 0.0]),
+    }
+
+
+def test_the_network_does_not_see_masked_pixels(module, batch):
+    image, mask = module.preprocessing.normalize(batch["image"]), batch["mask"]
+    changed = torch.where(mask, torch.randn_like(image), image)
+    assert torch.equal(module(image, mask), module(changed, mask))
+    assert not torch.equal(module(image, mask), module(changed, ~mask))
+
+
+@pytest.mark.parametrize("loss", [ReconstructionLoss(), LocalReconstructionLoss()])
+def test_the_training_loss_is_that_of_the_whole_image(module, batch, loss):
+    module.loss = loss
+    image = module.preprocessing.normalize(batch["image"])
+    expected = loss(module.network(image * ~batch["mask"]), image)
+    torch.testing.assert_close(module.training_step(batch, 0), expected)
+
+
+@pytest.mark.parametrize("step", ["validation_step", "test_step"])
+def test_images_without_weight_count_in_no_metric(module, batch, step):
+    getattr(module, step)(batch, 0)
+    first = {name: values[:1] for name, values in batch.items()}
+    expected = module.training_step(first, 0)
+    metric = module.val_loss if step == "validation_step" else module.test_loss
+    torch.testing.assert_close(metric.compute(), expected.detach())
+
+
+def test_the_mean_fill_loss_is_that_of_an_empty_answer(module, batch):
+    module.validation_step(batch, 0)
+    image = module.preprocessing.normalize(batch["image"][:1])
+    torch.testing.assert_close(module.val_mean_fill.compute(), ReconstructionLoss()(torch.zeros_like(image), image))
+
+
+def test_scores_are_those_of_the_method(module, batch):
+    image = module.preprocessing.normalize(batch["image"])
+    found = module.score_views(batch["image"], [3, 4], num_samples=2, seed=9).scores
+    expected = score_views(module.network, image, [3, 4], num_samples=2, seed=9).scores
+    assert torch.equal(found, expected)
+
+
+def test_one_image_of_any_size_is_scored_as_its_whole_view(module):
+    image = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
+    view = torch.from_numpy(module.preprocessing.view(image)).permute(2, 0, 1)[None]
+    assert view.shape[-2:] == (SIDE, 240)
+    assert torch.equal(module.score(image, num_samples=2), module.score_views(view, [0], num_samples=2).scores[0])
