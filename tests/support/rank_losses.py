@@ -64,8 +64,8 @@ def run(rank, ranks, out):
 
 if __name__ == "__main__":
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    for number in SHARES:
+    for number in SHARES:  # forked, so that torch is loaded once
         arguments = (number, Path(sys.argv[1]))
         torch.multiprocessing.start_processes(
             run, arguments, nprocs=number, start_method="fork"
-        )  # torch is loaded once
+        )
