@@ -6,17 +6,14 @@ from typing import Any, TypeVar
 import torch.distributed as dist
 from torch import nn
 
+from smir.method.all_ranks import num_ranks
+
 T = TypeVar("T")
-
-
-def ranks() -> int:
-    """Number of processes."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def sync_buffers(module: nn.Module) -> None:
     """Gives every rank the buffers (batch-norm statistics) of rank 0, the ones that are saved."""
-    if ranks() == 1:
+    if num_ranks() == 1:
         return
     for buffer in module.buffers():
         dist.broadcast(buffer, src=0)
@@ -24,13 +21,13 @@ def sync_buffers(module: nn.Module) -> None:
 
 def patient_group() -> Any:
     """A group of all ranks that wait a week for each other; every rank must ask for it at the same time."""
-    return dist.new_group(backend="gloo", timeout=timedelta(days=7)) if ranks() > 1 else None
+    return dist.new_group(backend="gloo", timeout=timedelta(days=7)) if num_ranks() > 1 else None
 
 
 def gather(value: T, group: Any = None) -> list[T]:
     """Collects one picklable value of every rank, in the order of the ranks, on all of them."""
-    if ranks() == 1:
+    if num_ranks() == 1:
         return [value]
-    values: list[T | None] = [None] * ranks()
+    values: list[T | None] = [None] * num_ranks()
     dist.all_gather_object(values, value, group)
     return values  # type: ignore[return-value]  # all_gather_object has filled every place

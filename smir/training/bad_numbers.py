@@ -14,9 +14,10 @@ from torch.optim import Optimizer
 from smir.data.reading.samplers import Visit
 from smir.errors import CheckpointError, RunError, first_few
 from smir.files.atomic import replacing
+from smir.method.all_ranks import num_ranks
 from smir.models.weight_files import read_checkpoint
 from smir.runs.checkpoint_record import CheckpointRecord
-from smir.runs.ranks import gather, ranks
+from smir.runs.ranks import gather
 from smir.seeding import seed_for
 from smir.training.from_checkpoint import module_class
 from smir.training.run_record import run_folder
@@ -83,7 +84,7 @@ class FiniteNumbers(Callback):
 
     def _look(self, trainer: Trainer, module: LightningModule, before_step: bool) -> None:
         first = self._first.clone()
-        if ranks() > 1:
+        if num_ranks() > 1:
             dist.all_reduce(first, op=dist.ReduceOp.MIN)
         place = int(first)
         if place == _NEVER:

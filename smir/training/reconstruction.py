@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from smir.classes import UInt8
+from smir.method.all_ranks import mean_over_ranks
 from smir.method.losses import ReconstructionLoss
 from smir.method.scoring import Scored, score_views
 from smir.models.networks import build_network
@@ -61,7 +62,7 @@ class ReconstructionModule(SmirModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of masked crops."""
         image = self.preprocessing.normalize(batch["image"])
-        loss: Tensor = self.loss(self(image, batch["mask"]), image)
+        loss = mean_over_ranks(self.loss.per_image(self(image, batch["mask"]), image))
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
         return loss

@@ -5,11 +5,12 @@ import functools
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from segmentation_models_pytorch.losses import JaccardLoss
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional
 
 from smir.classes import VOID, Classes, UInt8
+from smir.method.jaccard import SoftJaccardLoss
 from smir.method.padding import padded_forward
 from smir.models.iou import ConfusionMatrix, iou_from_confusion
 from smir.models.networks import build_network
@@ -34,7 +35,7 @@ class SegmentationModule(SmirModule):
         self.classes = classes
         self.usual_side: int | None = None
         """Usual shortest side of the training images, if a checkpoint has told it."""
-        self.loss = JaccardLoss(mode="multiclass", smooth=1e-3, ignore_index=VOID)
+        self.loss = SoftJaccardLoss(smooth=1e-3, void=VOID)
         self.val_confusion = ConfusionMatrix(len(classes))
         self.test_counts: dict[str, Tensor] = {}
         """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""
@@ -52,6 +53,15 @@ class SegmentationModule(SmirModule):
         module.usual_side = record.usual_side
         return module
 
+    def on_fit_start(self) -> None:
+        """Says what gradient accumulation means for a loss that is a ratio of sums."""
+        if (parts := self.trainer.accumulate_grad_batches) > 1:
+            rank_zero_warn(
+                f"trainer.accumulate_grad_batches = {parts}: the Jaccard sums of the loss run over each batch of "
+                f"data.batch_size images alone, and the gradients of {parts} such batches are averaged. That is not "
+                f"the loss of one batch {parts} times as large; data.batch_size makes that one."
+            )
+
     def checkpoint_record(self) -> CheckpointRecord:
         """Adds the classes to what every checkpoint records."""
         return dataclasses.replace(super().checkpoint_record(), classes=self.classes)
@@ -63,7 +73,7 @@ class SegmentationModule(SmirModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of crops."""
         logits = self.network(self.preprocessing.normalize(batch["image"])).float()
-        loss = cast(Tensor, self.loss(logits, batch["label"].long()))
+        loss: Tensor = self.loss(logits, batch["label"])
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         size = len(batch["image"])
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=size)

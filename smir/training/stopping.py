@@ -6,8 +6,8 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from smir.method.all_ranks import num_ranks
 from smir.runs.lightning_doors import keep_own_signal_handlers
-from smir.runs.ranks import ranks
 from smir.runs.signals import REQUEUE, Stopped, asked_by, handle
 from smir.training.checkpoints import LastCheckpoint
 
@@ -50,7 +50,7 @@ class StopTogether(Callback):
 
     def _ask(self, trainer: Trainer, device: torch.device, batch_idx: int) -> None:
         asked = asked_by() is not None
-        if ranks() > 1:
+        if num_ranks() > 1:
             if device.type != "cpu" and batch_idx % STEPS_ON_GPU:
                 return
             anyone = torch.tensor(int(asked), device=device)
