@@ -41,4 +41,5 @@ def mean_over_ranks(values: Tensor) -> Tensor:
     if num_ranks() == 1:
         return values.mean()
     total, count = sum_over_ranks(torch.stack([values.sum(), values.new_full((), len(values))]))
-    return total / count.detach()
+    mean: Tensor = total / count.detach()
+    return mean

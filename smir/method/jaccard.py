@@ -39,4 +39,5 @@ class SoftJaccardLoss(nn.Module):
         intersection, predicted, present = sum_over_ranks(sums)
         union = predicted + present - intersection
         loss = 1 - (intersection + self.smooth) / (union + self.smooth)
-        return (loss * (present > 0)).mean()
+        mean: Tensor = (loss * (present > 0)).mean()
+        return mean
