@@ -7,7 +7,6 @@ from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
 import torch
-from jsonargparse.typing import lazy_instance
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -28,6 +27,7 @@ from smir.method.losses import MIN_SIDE_FIVE_SCALES
 from smir.method.masking import MaskPolicy, RandomMask, refuse_scores
 from smir.method.preprocessing import Preprocessing
 from smir.method.stages import SingleStage, Stages
+from smir.runs.lazy_defaults import lazy_instance
 
 STRIDE = 32
 

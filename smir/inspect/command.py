@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jsonargparse.typing import ClosedUnitInterval, PositiveInt, lazy_instance
+from jsonargparse.typing import ClosedUnitInterval, PositiveInt
 
 from smir.data import SmirDataModule
 from smir.errors import ConfigError
 from smir.method.masking import HardestMask, MaskPolicy
+from smir.runs.lazy_defaults import lazy_instance
 
 
 class Inspected(NamedTuple):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from jsonargparse.typing import lazy_instance
 from torch import Tensor
 from torchmetrics import MeanMetric
 
@@ -15,6 +14,7 @@ from smir.method.losses import ReconstructionLoss
 from smir.method.scoring import Scored, score_views
 from smir.models.networks import build_network
 from smir.runs.checkpoint_record import CheckpointRecord, Task
+from smir.runs.lazy_defaults import lazy_instance
 from smir.training.task import SmirModule
 
 RGB = 3

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jsonargparse.typing import lazy_instance
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
@@ -23,6 +22,7 @@ from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scor
 from smir.method.patches import MIN_PATCH_SIDE, PatchGrid
 from smir.method.scoring import Scored, ScoredPatches, evaluating
 from smir.method.stages import Stages
+from smir.runs.lazy_defaults import lazy_instance
 from smir.runs.mask_files import save_image_list, save_masks, save_scores
 from smir.runs.ranks import gather, sync_buffers
 from smir.seeding import generator_for
