@@ -171,7 +171,7 @@ def write_all(root, size=(192, 256)):
     write_cityscapes(root, size=size)
     write_nassar(root, train=20, tiles=40, size=size)
     write_sugar_beets(root, plain=12, size=size)
-    write_imagenet(root / "imagenet.pth", "test_efficientnet")
+    write_imagenet(root / "imagenet.pth", "mobilenetv3_small_100")
     (root / "READY").touch()
 
 

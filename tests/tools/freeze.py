@@ -66,13 +66,21 @@ def experiments() -> dict[str, list[str]]:
     return found
 
 
-def recipe_hash(words: list[str]) -> str:
-    """The hash of the recipe of a training, as its `run.json` would hold it."""
+def recipe_hashes(commands: dict[str, list[str]]) -> dict[str, str]:
+    """The hash of the recipe of each training, as its `run.json` would hold it."""
+    import yaml
+
     from smir.cli.command_line import ParsedCLI, run_cli
     from smir.cli.includes import expand_includes
     from smir.runs.recipe import digest, recipe_of
 
-    return digest(recipe_of(run_cli(expand_includes(words), ParsedCLI).settings))
+    parser, hashes = None, {}
+    for name, words in commands.items():
+        expanded = expand_includes(words)
+        parser = parser or run_cli(expanded, ParsedCLI).parser  # building it takes longer than all parsing
+        text = parser.dump(parser.parse_args(expanded), skip_link_targets=False, skip_unset=False)
+        hashes[name] = digest(recipe_of(yaml.safe_load(text)["fit"]))
+    return hashes
 
 
 def with_zeros(value):
@@ -112,7 +120,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(REPOSITORY)
     sys.argv = ["smir"]
-    recipes = {name: recipe_hash(words) for name, words in experiments().items()}
+    recipes = recipe_hashes(experiments())
     (out / "recipes.json").write_text(json.dumps(recipes, indent=1) + "\n")
     with tempfile.TemporaryDirectory() as folder, tarfile.open(out / "runs.tar.xz", "w:xz") as archive:
         work = Path(folder)
