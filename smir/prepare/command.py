@@ -1,6 +1,7 @@
-"""Commands that make a dataset ready: the published ones from their archives, artificial data, an orthomosaic's tiles.
+"""Commands that prepare datasets: from published archives, from your own images, or from an artificial field.
 
-Nothing else writes into a dataset's folder.
+Nothing else writes into a dataset's folder. Every command raises a `SmirError` if it cannot finish, such
+as when files are missing, damaged, or conflict with existing ones.
 """
 
 from pathlib import Path
@@ -17,13 +18,13 @@ def synthetic(
     val_tiles: int = 12,
     test_tiles: int = 24,
 ) -> Path:
-    """Writes an artificial crop field in the layout of Nassar 2020, to try everything without fetching data.
+    """Writes an artificial crop field in the layout of Nassar 2020, to try everything without a download.
 
     A second run with the same settings changes nothing; an interrupted one is completed.
 
     Args:
-        root: Data root; the data set becomes its folder `nassar`.
-        seed: Seed of everything; the same seed gives the same pixels.
+        root: Data root; the dataset becomes its folder `nassar`.
+        seed: The same seed gives the same pixels.
         width: Width of the orthomosaic in pixels.
         height: Height of the orthomosaic in pixels.
         tile: Side of the labelled tiles in pixels.
@@ -32,36 +33,29 @@ def synthetic(
         test_tiles: Number of labelled tiles to test on.
 
     Returns:
-        The folder of the data set.
-
-    Raises:
-        SmirError: If a setting is out of range, or the folder holds other data.
+        The folder of the dataset.
     """
     from smir.prepare.synthetic.dataset import write_dataset
 
-    report = write_dataset(root, seed, width, height, tile, train_tiles, val_tiles, test_tiles)
-    print(f"{report.orthomosaic}: {width} x {height} pixels to pretrain on")
-    print(f"{root / 'nassar' / 'tiled_dataset'}: {report.train} train, {report.val} val, {report.test} test tiles")
+    orthomosaic = write_dataset(root, seed, width, height, tile, train_tiles, val_tiles, test_tiles)
+    print(f"{orthomosaic}: {width} x {height} pixels to pretrain on")
+    print(f"{root / 'nassar' / 'tiled_dataset'}: {train_tiles} train, {val_tiles} val, {test_tiles} test tiles")
     return root / "nassar"
 
 
 def pascal_voc(root: Path = Path("data"), archives: Path | None = None, download: bool = False) -> None:
-    """Makes Pascal VOC ready: trains on VOC 2012 train and val, tests on VOC 2007 test.
+    """Prepares Pascal VOC: VOC 2012 train and val to train on, VOC 2007 test to test on.
 
-    A second run changes nothing; an interrupted one is continued by the next. Without archives it says what is missing
-    and where to get it.
+    A second run changes nothing and an interrupted one is completed. Without archives it says where to get them.
 
     Args:
         root: Data root; the dataset becomes its folder `pascal`.
-        archives: Folder of the downloaded archives, recognised by their content, or one of them. Archives stay.
-        download: Fetch what is missing into that folder, or into `archives` below the root; a download that was
-            interrupted is continued. `--download` alone means true.
-
-    Raises:
-        SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
+        archives: Folder of the downloaded archives, whatever their names, or one of them. Archives are kept.
+        download: Fetch missing archives into that folder, or into `archives` below the root. `--download` alone means
+            true.
     """
-    from smir.prepare.published.ready import fetch_missing, finish, unpack
     from smir.prepare.published.sources import PASCAL_VOC
+    from smir.prepare.published.unpack import fetch_missing, finish, unpack
 
     if download:
         archives = fetch_missing(PASCAL_VOC, root, archives)
@@ -73,20 +67,16 @@ def pascal_voc(root: Path = Path("data"), archives: Path | None = None, download
 
 
 def cityscapes(root: Path = Path("data"), archives: Path | None = None) -> None:
-    """Makes Cityscapes ready: unpacks its three archives and writes its list files.
+    """Prepares Cityscapes: unpacks its three archives and writes its list files.
 
-    A second run changes nothing; an interrupted one is continued by the next. Without archives it says what is missing
-    and where to get it.
+    A second run changes nothing and an interrupted one is completed. Without archives it says where to get them.
 
     Args:
         root: Data root; the dataset becomes its folder `cityscapes`.
-        archives: Folder of the downloaded archives, recognised by their content, or one of them. Archives stay.
-
-    Raises:
-        SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
+        archives: Folder of the downloaded archives, whatever their names, or one of them. Archives are kept.
     """
-    from smir.prepare.published.ready import finish, unpack
     from smir.prepare.published.sources import CITYSCAPES
+    from smir.prepare.published.unpack import finish, unpack
 
     unpack(CITYSCAPES, root, archives)
     CITYSCAPES.require_all(root)
@@ -96,20 +86,17 @@ def cityscapes(root: Path = Path("data"), archives: Path | None = None) -> None:
 
 
 def sugar_beets(root: Path = Path("data"), archives: Path | None = None) -> None:
-    """Makes Sugar Beets 2016 ready: unpacks its archives, finds the frames that hold weeds, writes its list files.
+    """Prepares Sugar Beets 2016: unpacks its archives, finds the frames that show weeds, writes its list files.
 
-    A second run changes nothing; an interrupted one is continued by the next. Without archives it says what is missing
-    and where to get it. When more archives arrive, the lists that it wrote are made anew.
+    A second run changes nothing and an interrupted one is completed. Without archives it says where to get them. New
+    archives update the lists that it wrote.
 
     Args:
         root: Data root; the dataset becomes its folder `sugarbeets`.
-        archives: Folder of the downloaded archives, recognised by their content, or one of them. Archives stay.
-
-    Raises:
-        SmirError: If files are missing, an archive is damaged, unsafe, or differs from files that are there.
+        archives: Folder of the downloaded archives, whatever their names, or one of them. Archives are kept.
     """
-    from smir.prepare.published.ready import finish, unpack
     from smir.prepare.published.sources import SUGAR_BEETS
+    from smir.prepare.published.unpack import finish, unpack
 
     unpack(SUGAR_BEETS, root, archives)
     SUGAR_BEETS.require_all(root)
@@ -125,26 +112,22 @@ def nassar(
     overlap: int = 0,
     min_valid: float = 0.0,
 ) -> None:
-    """Makes Nassar 2020 ready: unpacks its archives, cuts the orthomosaic into tiles to pretrain on.
+    """Prepares Nassar 2020: unpacks its archives, cuts the orthomosaic into tiles to pretrain on.
 
-    A second run changes nothing; an interrupted one is continued by the next. Without files or archives it says what
-    is missing and where to get it. List files are not written: the splits follow from the files' names, and importing
-    the datasets would take more memory than the tiling.
+    A second run changes nothing and an interrupted one is completed. Without archives it says where to get them. It
+    writes no list files: the splits follow from the files' names, and importing the datasets would take more memory
+    than the tiling.
 
     Args:
-        root: Data root, which holds `nassar/orthomosaic/data/RGB_reference_png.png`, or will from the archives.
-        archives: Folder of the downloaded archives, recognised by their content, or one of them. Archives stay.
+        root: Data root; the orthomosaic is its file `nassar/orthomosaic/data/RGB_reference_png.png`.
+        archives: Folder of the downloaded archives, whatever their names, or one of them. Archives are kept.
         tile: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share.
         min_valid: Smallest share of valid pixels of a tile, 0 to 1; 0 keeps all, as the paper does. Pixels are valid
             unless transparent or, in a file without transparency, pure black or pure white.
-
-    Raises:
-        SmirError: If files are missing, an archive or the orthomosaic is damaged, or the tiles there were made with
-            other settings.
     """
-    from smir.prepare.published.ready import finish, unpack
     from smir.prepare.published.sources import NASSAR
+    from smir.prepare.published.unpack import finish, unpack
 
     unpack(NASSAR, root, archives)
     source = root / "nassar" / "orthomosaic" / "data" / "RGB_reference_png.png"
@@ -154,7 +137,7 @@ def nassar(
 
         target = root / "nassar" / "ortho_tiles"
         if any(target.glob("nassar_*.png")) and not has_record(target / RECORD_NAME):
-            print(f"{target}: tiles made elsewhere, which stay; delete the folder to cut the orthomosaic")
+            print(f"{target}: keeping tiles that were made elsewhere; delete the folder to cut the orthomosaic")
         else:
             report = tile_image(source, target, tile, overlap, min_valid)
             print(f"{target}: {report.written} tiles, {report.skipped} left out for too few valid pixels")
@@ -179,36 +162,30 @@ def folder(
     empty: Literal["unlabelled", "background"] = "unlabelled",
     seed: int = 0,
 ) -> Path:
-    """Makes your own images ready: a folder of photographs or an orthomosaic, and labels from an annotation tool.
+    """Prepares your own images: a folder of photographs or an orthomosaic, and labels from an annotation tool.
 
-    The format of the labels is recognised. Your files are never written to. A second run changes nothing, an
-    interrupted one is completed; with more labels it adds them, and what validates and tests stays the same.
-    docs/your-data.md walks through it.
+    The format of the labels is recognised, and your files are never changed. A second run changes nothing, an
+    interrupted one is completed, and new labels are added without changing val and test. See docs/your-data.md.
 
     Args:
         images: Folder of photographs, or an orthomosaic (TIFF, PNG, ...), which is cut into tiles.
-        labels: File or folder of all labels, also those of before: PNG masks (class ids, palette or colours), COCO
-            JSON, Labelme JSON, or CVAT's exports "CVAT for images" and "Segmentation mask". Without it the images serve
-            pretraining alone.
+        labels: File or folder of all labels, earlier ones included: PNG masks (class ids, palette or colours), COCO
+            JSON, Labelme JSON, or CVAT's exports "CVAT for images" and "Segmentation mask". Without labels the images
+            are for pretraining only.
         classes: Classes in the order of their ids, each `NAME` or `NAME=SOURCE`, where the source is a category, a
-            value or a colour: `[soil=0, crop=#00ff00, void=255]`. Two of one name are joined; `void` is not labelled.
-            Default: what is found.
+            value or a colour: `[soil=0, crop=#00ff00, void=255]`. Equal names are one class; `void` is not labelled.
+            Default: all that are found.
         root: Folder to write to.
-        tile: Side of tiles in pixels, 512 for an orthomosaic unless another is given. Photographs stay whole unless one
-            is given; then they are cut, with their labels. Choose it so that what matters is still seen when a tile is
-            made 256 pixels wide.
+        tile: Side of tiles in pixels; default for an orthomosaic: 512. Photographs and their labels are cut only if it
+            is given. Choose it so that details are still visible when a tile is shrunk to 256 pixels.
         min_valid: Smallest share of valid pixels of a tile, 0 to 1.
-        shares: Shares of the labelled images for train, val and test; `[0, 0, 1]` to test a trained network on all of
-            them.
-        splits: Folder of a train.txt, val.txt and test.txt to follow in place of drawing splits.
-        empty: What an image without any shape in the annotations is.
+        shares: Shares of the labelled images for train, val and test; `[0, 0, 1]` to test a trained network on all.
+        splits: Folder with train.txt, val.txt and test.txt to use instead of drawing splits.
+        empty: How to treat images without any shape in the annotations.
         seed: Seed of the splits.
 
     Returns:
         The root.
-
-    Raises:
-        SmirError: If the root holds other things, or images and labels cannot be used, with the file and what to do.
     """
     from smir.prepare.own.folder import prepare
     from smir.prepare.own.options import Options

@@ -1,7 +1,7 @@
-"""The record that lets work of many files be resumed.
+"""A record of a long job that writes many files, so that it can be resumed.
 
-A `<name>.partial.json` beside the output holds the settings while the work goes on; `<name>.json` takes its place when
-all is done. Files appear under their final name only when complete, so a file that is there need not be written again.
+`<name>.partial.json` beside the output holds the settings while the job runs; `<name>.json` replaces it at the end. An
+output file gets its final name only when it is complete, so existing files need not be written again.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from smir.files.json_record import read_dict, write_json
 
 
 def open_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Opens the record of a long job, so that nothing is mixed with the output of other settings.
+    """Opens the record of a job, and checks that its folder holds no output of other settings.
 
     Args:
-        path: of the finished record; the folder must exist.
-        settings: all that the output depends on, of JSON types.
+        path: Path of the finished record, in an existing folder.
+        settings: All settings that the output depends on, of JSON types.
 
     Returns:
-        The finished record, or None where the job is new or was interrupted.
+        The finished record, or None if the job is new or was interrupted.
 
     Raises:
-        DataError: if the folder holds the output of other settings, or the record cannot be read.
+        DataError: If the folder holds the output of other settings, or the record cannot be read.
     """
     partial = path.with_suffix(".partial.json")
     remedy = f"Delete {path.parent.resolve()} to start anew, or choose another folder."
@@ -51,11 +51,11 @@ def open_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | Non
 
 
 def close_record(path: Path, settings: Mapping[str, Any], **found: Any) -> None:
-    """Marks the job of `open_record` as finished and records what it made, of JSON types."""
+    """Marks the job of `open_record` as finished, and adds values of JSON types to its record."""
     write_json(path, {"settings": dict(settings), **found})
     path.with_suffix(".partial.json").unlink(missing_ok=True)
 
 
 def has_record(path: Path) -> bool:
-    """Returns whether a job was begun or finished under this record."""
+    """Returns whether a job with this record was started or finished."""
     return path.is_file() or path.with_suffix(".partial.json").is_file()

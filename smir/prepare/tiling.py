@@ -20,24 +20,19 @@ from smir.prepare.records import close_record, has_record, open_record
 
 RECORD_NAME = "tiles.json"
 _SIDEWAYS = 5
-"""Orientation from which on height and width are swapped."""
+"""First EXIF orientation that swaps height and width."""
 
 
 @dataclass(frozen=True)
 class TileReport:
-    """What `tile_image` left on disk.
-
-    Attributes:
-        written: tiles in the target folder, those of an earlier, interrupted run included.
-        skipped: tiles left out for holding too few valid pixels.
-    """
+    """The numbers of tiles in the target folder, and of tiles that were left out for too few valid pixels."""
 
     written: int
     skipped: int
 
 
 def starts(size: int, tile: int, stride: int) -> list[int]:
-    """Returns where tiles begin along a side, in pixels; the last one ends at the border."""
+    """Returns the start of each tile along a side, in pixels; the last one ends at the border."""
     starts = list(range(0, size - tile + 1, stride))
     return starts if starts[-1] + tile == size else [*starts, size - tile]
 
@@ -45,7 +40,7 @@ def starts(size: int, tile: int, stride: int) -> list[int]:
 def names_of_tiles(
     height: int, width: int, tile: int, prefix: str, overlap: int = 0
 ) -> dict[str, tuple[int, int, int, int]]:
-    """Returns row and column in the grid, and top and left in pixels, of every tile of an image by its file's name."""
+    """Returns row and column in the grid, and top and left in pixels, of every tile of an image by its file name."""
     tops, lefts = (starts(side, tile, tile - overlap) for side in (height, width))
     digits = max(5, len(str(len(tops) * len(lefts) - 1)))
     places = itertools.product(enumerate(tops), enumerate(lefts))
@@ -58,8 +53,8 @@ def names_of_tiles(
 def _strips(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDArray[np.uint8], None, None]:
     """Yields rows [top, top + tile) of a sequential image as one reused (tile, width, bands) uint8 array.
 
-    libvips decodes in a thread of its own and sends the rows through a pipe. (pyvips.Region would be simpler, but its
-    cache takes 0.5 GB at a width of 90,600 pixels, and single crops lose rows that do not fit the decoder's blocks.)
+    libvips decodes in a thread and sends the rows through a pipe. (pyvips.Region would be simpler, but its cache takes
+    0.5 GB at a width of 90,600 pixels, and single crops lose rows that do not fit the decoder's blocks.)
     """
     reading, writing = os.pipe()
     errors: list[pyvips.Error] = []
@@ -67,7 +62,7 @@ def _strips(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDArra
     def send(chunk: bytes) -> int:
         try:
             return os.write(writing, chunk)
-        except BrokenPipeError:  # nobody reads on; -1 ends the decoding
+        except BrokenPipeError:  # the reader has stopped; -1 ends the decoding
             return -1
 
     def decode() -> None:
@@ -87,9 +82,8 @@ def _strips(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDArra
     try:
         with os.fdopen(reading, "rb") as pipe:
             for top in tops:
-                # Each row comes once, so rows shared with the strip before are moved, not read.
-                kept = end - top
-                if kept:
+                # Each row comes once, so rows shared with the previous strip are moved, not read.
+                if kept := end - top:
                     strip[:kept] = strip[tile - kept :]
                 if pipe.readinto(strip[kept:].data.cast("B")) < strip[kept:].nbytes:
                     thread.join()
@@ -101,10 +95,10 @@ def _strips(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDArra
 
 
 def _valid_share(pixels: NDArray[np.uint8]) -> float:
-    """Returns the share of pixels (H, W, 3 or 4) that hold data.
+    """Returns the share of valid pixels (H, W, 3 or 4).
 
-    With an alpha channel those are the pixels that are not fully transparent. Without one, no-data is what mosaicking
-    programs fill with: pure black (0, 0, 0) or pure white (255, 255, 255).
+    Fully transparent pixels are nodata. Without an alpha channel, pure black and pure white are, with which mosaicking
+    programs fill gaps.
     """
     if pixels.shape[2] == 4:
         return float((pixels[..., 3] > 0).mean())
@@ -121,26 +115,26 @@ def tile_image(
     grey: bool = False,
     bar: bool = True,
 ) -> TileReport:
-    """Cuts an image of any size, as it is shown, into square PNG tiles (RGB uint8), reading it once from top to bottom.
+    """Cuts an image of any size, as displayed, into square PNG tiles (RGB uint8), reading it once from top to bottom.
 
     The grid has a stride of `tile - overlap`; its last row and column are aligned to the border, so every tile is full.
-    Tiles are numbered row by row by their place in the grid (`nassar_00000.png`), so leaving some out renumbers none.
+    Tiles are numbered by their place in the grid (`nassar_00000.png`), row by row, whether or not some are left out.
     Memory holds a few strips of `tile` rows. A finished target returns at once, an interrupted one is completed.
 
     Args:
-        source: an 8-bit RGB or RGBA image in any format that libvips reads.
-        target: folder of the tiles; made if it is not there.
-        tile: side of a tile in pixels.
-        overlap: pixels that neighbouring tiles share, 0 to tile - 1.
-        min_valid: tiles with a smaller share of valid pixels (0 to 1) are left out. Valid is what is not fully
-            transparent, or, in an image without alpha, neither pure black nor pure white. 0 keeps every tile.
-        prefix: beginning of the tiles' names.
-        grey: whether an image of one band is taken, too; its tiles are grey.
-        bar: whether to show a progress bar.
+        source: An 8-bit RGB or RGBA image in any format that libvips reads.
+        target: Folder of the tiles; made if needed.
+        tile: Side of a tile in pixels.
+        overlap: Pixels that neighbouring tiles share, 0 to tile - 1.
+        min_valid: Smallest share of valid pixels of a tile, 0 to 1. Pixels are valid unless fully transparent or, in
+            an image without alpha, pure black or pure white.
+        prefix: Start of the tiles' names.
+        grey: Whether to accept an image of one band, too; its tiles are grey.
+        bar: Whether to show a progress bar.
 
     Raises:
-        ConfigError: if tile, overlap or min_valid is out of range.
-        DataError: if the source cannot be tiled, or the target holds tiles of another source or other settings.
+        ConfigError: If tile, overlap or min_valid is out of range.
+        DataError: If the source cannot be tiled, or the target holds tiles of another source or other settings.
     """
     if tile < 1 or not 0 <= overlap < tile or not 0 <= min_valid <= 1:
         raise ConfigError(
@@ -157,7 +151,7 @@ def tile_image(
     if present and not has_record(record_path):
         raise DataError(
             f"{target.resolve()} holds {len(present)} tiles ({first_few(sorted(present))}) but no {RECORD_NAME}, so "
-            "they come from elsewhere. Delete the folder to make them anew, or choose another folder."
+            "they were made elsewhere. Delete the folder to make them anew, or choose another folder."
         )
     record = open_record(record_path, settings)
     if record is not None and len(present) == record["written"]:
@@ -165,7 +159,7 @@ def tile_image(
 
     tops, lefts = starts(image.height, tile, tile - overlap), starts(image.width, tile, tile - overlap)
     names = list(names_of_tiles(image.height, image.width, tile, prefix, overlap))
-    written = skipped = number = 0
+    written = skipped = 0
     try:
         with (
             tqdm(total=len(tops) * len(lefts), desc=f"Tiling {source.name}", unit="tile", disable=not bar) as progress,
@@ -173,9 +167,7 @@ def tile_image(
         ):
             for strip in strips:
                 for left in lefts:
-                    pixels = strip[:, left : left + tile]
-                    name = names[number]
-                    number += 1
+                    pixels, name = strip[:, left : left + tile], names[written + skipped]
                     if min_valid > 0 and _valid_share(pixels) < min_valid:
                         skipped += 1
                         continue
@@ -186,19 +178,15 @@ def tile_image(
                 progress.update(len(lefts))
     except pyvips.Error as error:
         raise DataError(
-            f"{source.resolve()} cannot be decoded below row {tops[number // len(lefts)]}: {_line_of(error)}. The file "
-            f"is damaged or cut short; fetch it again and delete {target.resolve()}."
+            f"{source.resolve()} cannot be decoded below row {tops[(written + skipped) // len(lefts)]}: "
+            f"{_line_of(error)}. The file is damaged or cut short; fetch it again and delete {target.resolve()}."
         ) from error
     close_record(record_path, settings, width=image.width, height=image.height, written=written, skipped=skipped)
     return TileReport(written, skipped)
 
 
 def shown_size(source: Path) -> tuple[int, int]:
-    """Returns height and width of an image of any size as it is shown, from its header.
-
-    Raises:
-        DataError: If it cannot be read.
-    """
+    """Returns height and width of an image of any size, as displayed, from its header."""
     image = _header(source)
     return (image.width, image.height) if _orientation(image) >= _SIDEWAYS else (image.height, image.width)
 
@@ -206,14 +194,12 @@ def shown_size(source: Path) -> tuple[int, int]:
 def _header(source: Path, access: str = "sequential") -> pyvips.Image:
     where = source.resolve()
     if not source.is_file():
-        raise DataError(f"The image to tile, {where}, is not there.")
+        raise DataError(f"The image to tile, {where}, does not exist.")
     try:
-        # By default libvips fills what it cannot decode with black and carries on.
+        # By default libvips fills parts that it cannot decode with black.
         return pyvips.Image.new_from_file(str(source), access=access, fail_on="error")
     except pyvips.Error as error:
-        raise DataError(
-            f"{where} cannot be read as an image: {_line_of(error)}. Check or fetch the file again."
-        ) from error
+        raise DataError(f"{where} cannot be read as an image: {_line_of(error)}. Check or replace the file.") from error
 
 
 def _orientation(image: pyvips.Image) -> int:
@@ -221,19 +207,10 @@ def _orientation(image: pyvips.Image) -> int:
 
 
 def _open_source(source: Path, tile: int, grey: bool) -> pyvips.Image:
-    """Opens an image, as it is shown, for reading once from top to bottom, and checks that it can be tiled.
-
-    Args:
-        source: The image.
-        tile: Side of the tiles in pixels.
-        grey: Whether an image of one band is taken, too.
-
-    Raises:
-        DataError: If it cannot be read, is smaller than a tile, or is not of 8-bit colours; with how to convert it.
-    """
+    """Opens an image, as displayed, for reading once from top to bottom, and checks that it can be tiled."""
     where = source.resolve()
     image = _header(source)
-    if _orientation(image) > 1:  # turning needs all of it at once
+    if _orientation(image) > 1:  # rotation needs the whole image at once
         image = _header(source, "random").autorot()
     colored = image.interpretation in ("srgb", "rgb") and image.bands in (3, 4)
     if image.format != "uchar" or not (colored or (grey and image.bands == 1)):
@@ -251,14 +228,14 @@ def _open_source(source: Path, tile: int, grey: bool) -> pyvips.Image:
 
 
 def _conversion(image: pyvips.Image, name: str, grey: bool) -> str:
-    """The command that makes an image one that can be tiled; of class ids it must not change any."""
+    """Returns a command that converts an image so that it can be tiled; it must not change class ids."""
     if image.interpretation == "cmyk":
         return f"vips colourspace {shlex.quote(name)} converted.png srgb"
-    named = image.interpretation in ("srgb", "rgb", "rgb16")  # else libvips does not tell which number a colour has
+    named = image.interpretation in ("srgb", "rgb", "rgb16")  # otherwise the order of the bands is unknown
     bands = "" if image.bands < 3 else "-b 1 -b 2 -b 3 " if named else "-b RED -b GREEN -b BLUE "
     if not bands and not grey:
         bands = "-b 1 -b 1 -b 1 "
-    span = "0 65535" if image.format == "ushort" else "LOWEST HIGHEST"  # else each band is stretched by itself
+    span = "0 65535" if image.format == "ushort" else "LOWEST HIGHEST"  # otherwise each band is stretched separately
     scale = "" if (grey and image.bands == 1) or image.format == "uchar" else f"-scale {span} 0 255 "
     return f"gdal_translate {bands}-ot Byte {scale}{shlex.quote(name)} converted.tif"
 

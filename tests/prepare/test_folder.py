@@ -76,7 +76,7 @@ def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, caps
     assert len(list((root / "masks").iterdir())) == LABELLED
     said = capsys.readouterr().out
     assert f"{LABELLED} of them are labelled" in said
-    assert f"{COUNT - LABELLED} are for pretraining alone" in said
+    assert f"{COUNT - LABELLED} are for pretraining only" in said
     lines = said.splitlines()
     assert lines[-1].startswith("Next: python -m smir fit --config ")
     assert lines[-1].endswith("experiments/folder/pretrain.yaml --config field/data.yaml")
@@ -105,7 +105,7 @@ def test_the_field_is_what_the_datamodule_reads(prepare, photos, labels, tmp_pat
 
 def test_images_alone_serve_pretraining(prepare, tmp_path, capsys):
     prepare()
-    assert "serves pretraining" in capsys.readouterr().out
+    assert "is for pretraining only" in capsys.readouterr().out
     assert len(data(tmp_path / "field", task="pretrain").pool()) == COUNT
 
 
@@ -326,7 +326,7 @@ def test_two_exports_of_masks_in_one_folder(prepare, fails, labels, tmp_path):
     assert all(np.array_equal(stored(tmp_path / "field", name), label) for name, label in labels.items())
     (tmp_path / "labels/task_2/labelmap.txt").write_text("weed:51,221,255::\n")
     said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--root=new")
-    assert "gives the colour #33ddff to 'weed', another export beside it to 'crop'" in said
+    assert "gives the colour #33ddff to 'weed', but another export gives it to 'crop'" in said
 
 
 def test_pictures_that_are_not_read_are_counted(prepare, photos, capsys):
@@ -380,7 +380,7 @@ def test_labelme_of_other_versions(prepare, labels, tmp_path):
 def test_boxes_alone_are_no_labels(fails, photos, labels, tmp_path):
     exports.write_coco(tmp_path / "labels", labels, lambda label: [(c, []) for c, _, _ in exports.squares(label)])
     said = fails("prepare", "folder", "--images=photos", "--labels=labels")
-    assert "holds no shape with an area, which a label of pixels needs. It holds " in said
+    assert "holds no shape with an area, which pixel labels need. It holds " in said
     assert " boxes without an outline. Draw polygons or masks" in said
 
 
@@ -388,14 +388,14 @@ def test_photographs_among_the_labels(fails, photos, labels, tmp_path):
     for name, label in labels.items():
         save(photos / f"{name}_mask.png", label)
     said = fails("prepare", "folder", "--images=photos", "--labels=photos")
-    assert "Label images need a folder of their own, without photographs such as 000.jpg" in said
+    assert "Label images need a separate folder, without photographs such as 000.jpg" in said
 
 
 def test_annotations_of_another_format_are_named(fails, photos, labels, tmp_path):
     for name in labels:
         (photos / f"{name}.xml").write_text("<annotation><filename/></annotation>")
     said = fails("prepare", "folder", "--images=photos", "--labels=photos")
-    assert "000.xml, 001.xml, 002.xml and 5 more there are in no format that is known" in said
+    assert "000.xml, 001.xml, 002.xml and 5 more have no known format" in said
 
 
 def test_names_for_colours_may_be_copied(prepare, labels, tmp_path, capsys):
@@ -564,14 +564,14 @@ def spoil(tmp_path, labels, how):
         ("unknown image", "1 of 8 labels in {0}/labels have no image: elsewhere.jpg. Images in {0}/photos look like"),
         ("two labels", "The image images/000.jpg is labelled twice"),
         ("same id", "'images' has the id 0"),
-        ("category", "annotation 1 has category_id 99, which is no category of the file"),
+        ("category", "annotation 1 has category_id 99, but the file has no such category"),
         ("outside", "does not fit its image images/000.jpg of 64 x 48 pixels: its points go from (70, 10) to (80, 20)"),
         ("far outside", "to (1e+09, 20), far out of the image"),
         ("not numbers", "the outline of annotation 1 should be a list of numbers, got ['a', 0,"),
         ("runs", "its run lengths add up to 104 of 3072 pixels"),
         ("text cut short", "its run lengths add up to 1056 of 3072 pixels"),
         ("text cut within", "its run lengths end in the middle of a number"),
-        ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as it is shown"),
+        ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as displayed"),
         ("half a file", "instances_default.json is damaged"),
         ("nothing common", "Labels look like: label_000.png, label_001.png, label_002.png and 5 more. Images in"),
         ("two formats", "holds labels in 2 formats: COCO JSON, Labelme JSON"),

@@ -184,7 +184,7 @@ def test_nassar_ready_made_tiles_beside_the_orthomosaic_stay(tmp_path, smir, cap
     fakes.save(tmp_path / "nassar/orthomosaic/data/RGB_reference_png.png", fakes.photo("field", (300, 300)))
     before = files(tmp_path)
     smir("prepare", "nassar", "--root", tmp_path)
-    assert "tiles made elsewhere, which stay" in capsys.readouterr().out
+    assert "keeping tiles that were made elsewhere" in capsys.readouterr().out
     assert files(tmp_path) == before
 
 

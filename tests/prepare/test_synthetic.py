@@ -176,7 +176,7 @@ def test_other_settings_and_other_data_are_refused(dataset, tmp_path):
     real = tmp_path / "nassar" / "orthomosaic" / "data" / "RGB_reference_png.png"
     real.parent.mkdir(parents=True)
     real.write_bytes(b"years of work")
-    with pytest.raises(DataError, match=r"RGB_reference_png\.png: there already"):
+    with pytest.raises(DataError, match=r"RGB_reference_png\.png exists without"):
         write_dataset(tmp_path, **SMALL)
     assert files(tmp_path) == {"nassar/orthomosaic/data/RGB_reference_png.png": b"years of work"}
     with pytest.raises(ConfigError, match="val_tiles 0"):

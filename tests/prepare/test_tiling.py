@@ -205,7 +205,7 @@ def test_a_source_cut_short_is_an_error_and_not_black_tiles(tmp_path, pixels):
             r"gdal_translate -b RED -b GREEN -b BLUE -ot Byte",
         ),
         ("text.png", lambda p: p.write_text("not an image"), r"cannot be read as an image"),
-        ("none.png", lambda p: None, r"is not there"),
+        ("none.png", lambda p: None, r"does not exist"),
     ],
 )
 def test_sources_that_cannot_be_tiled(tmp_path, name, make, message):

@@ -330,7 +330,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
 
     smir(*prepare)
     said = capsys.readouterr().out
-    assert "2 of them are labelled (Labelme JSON); 1 are not, and not tested on" in said
+    assert "2 of them are labelled (Labelme JSON); 1 are not, and are not tested on" in said
     assert "train" not in said.replace("a trained run", "")
     run = test[2].removesuffix("/config.yaml")
     assert said.splitlines()[-1].replace("RUN", run) == f"Next: python -m smir {shlex.join(test)}"
@@ -363,7 +363,7 @@ def test_a_field_to_test_on_stays_one(smir, fails, desk):
     assert "give --labels" in fails("prepare", "folder", "--images=photos", "--root=held", alone)
     words = [*prepare[:-1], "held"]
     smir(*words, alone)
-    assert "are to test on alone" in fails(*words)
+    assert "are only for testing" in fails(*words)
     smir(*words, alone, "--classes=[background, weed, crop]")
     assert (desk / "held/test.txt").read_text().split() == [f"{number}.jpg" for number in range(4)]
 

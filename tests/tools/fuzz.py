@@ -54,9 +54,9 @@ from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.models.weights import load_pretrained
 from smir.predict.predictor import WindowPredictor
-from smir.prepare.labels.annotations import Annotations, draw
 from smir.prepare.labels.classes import of_categories
 from smir.prepare.labels.formats import read_labels
+from smir.prepare.labels.shapes import Annotations, draw
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.mask_files import load_arrays, load_masks, save_masks, save_scores
 from smir.runs.run_folder import read_record

@@ -1,4 +1,4 @@
-"""From what labels are called in their files to class ids: the option `--classes`."""
+"""Maps the categories, values or colours of label files to class ids: the option `--classes`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from smir.errors import ConfigError, DataError, first_few
 
 BACKGROUND = "background"
 NOT_LABELLED = ("void", "ignore", "unlabelled", "unlabeled")
-"""Names that stand for pixels which are not labelled."""
+"""Names for pixels that are not labelled."""
 MOST_CLASSES = 254
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Classes, and which of them each source belongs to.
+    """Classes and their sources.
 
     Attributes:
         names: Class names by id.
         ids: Class id, or 255 for not labelled, of every source: a category, a stored value or a colour.
-        left_out: Categories that are in no class and count as background.
+        left_out: Categories that belong to no class and count as background.
     """
 
     names: list[str]
@@ -28,31 +28,27 @@ class ClassTable:
 
     @property
     def background(self) -> int:
-        """Id of what no shape covers: that of the source `background`; 255 where it is not labelled."""
+        """Class id of pixels that no shape covers; 255 if they are not labelled."""
         return next((class_id for source, class_id in self.ids.items() if is_background(source)), 0)
 
     def notes(self) -> list[str]:
-        """What the user should know about categories that are in no class."""
+        """Returns a note about categories that belong to no class."""
         left_out = ", ".join(self.left_out)
         return [f"Not in --classes, so counted as background: {left_out}."] if left_out else []
 
 
 def is_background(name: str) -> bool:
-    """Whether a category is what lies behind all shapes; Labelme's own word is `_background_`."""
+    """Returns whether a category is the background; Labelme calls it `_background_`."""
     return name.strip(" _").lower() == BACKGROUND
 
 
 def is_void(name: str) -> bool:
-    """Whether a name says that pixels are not labelled; Labelme's own word is `__ignore__`."""
+    """Returns whether a category means not labelled; Labelme calls it `__ignore__`."""
     return name.strip(" _").lower() in NOT_LABELLED
 
 
 def entries(given: Sequence[str]) -> list[tuple[str, str]]:
-    """Splits entries `name` or `name=source` of `--classes`; a name alone is its own source.
-
-    Raises:
-        ConfigError: If a part is empty, or a source stands there twice.
-    """
+    """Splits entries `name` or `name=source` of `--classes`; without `=`, name and source are the same."""
     pairs: list[tuple[str, str]] = []
     for entry in given:
         name, equals, source = (part.strip() for part in entry.partition("="))
@@ -66,15 +62,15 @@ def entries(given: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def table_of(pairs: Iterable[tuple[str, str]], where: str, left_out: Iterable[str] = ()) -> ClassTable:
-    """Numbers class names in their order of appearance; several sources of one name are one class.
+    """Numbers classes in order of appearance; sources with the same class name form one class.
 
     Args:
         pairs: Class names and sources.
         where: The files, for messages.
-        left_out: Categories that are in no class.
+        left_out: Categories that belong to no class.
 
     Raises:
-        ConfigError: If there are fewer than two classes, or more than fit beside 255.
+        ConfigError: If there are fewer than two classes, or more than 254.
     """
     names: list[str] = []
     ids: dict[str, int] = {}
@@ -87,8 +83,8 @@ def table_of(pairs: Iterable[tuple[str, str]], where: str, left_out: Iterable[st
         ids[source] = names.index(name)
     if not 2 <= len(names) <= MOST_CLASSES:
         raise ConfigError(
-            f"The labels in {where} make {len(names)} classes ({first_few(names) or 'none'}); 2 to {MOST_CLASSES} can "
-            "be told apart. Look at --classes and at the labels."
+            f"The labels in {where} make {len(names)} classes ({first_few(names) or 'none'}); 2 to {MOST_CLASSES} are "
+            "possible. Check --classes and the labels."
         )
     table = ClassTable(names, ids, tuple(left_out))
     if table.left_out:
@@ -99,18 +95,18 @@ def table_of(pairs: Iterable[tuple[str, str]], where: str, left_out: Iterable[st
 def of_categories(
     given: Sequence[str] | None, declared: Sequence[str], used: Iterable[str], where: str, may_lack: bool = False
 ) -> ClassTable:
-    """Classes of drawn shapes: the categories that have any, after a background for what no shape covers.
+    """Returns the classes of drawn shapes: a background, and the categories with at least one shape.
 
     Args:
         given: `--classes`, or None for all categories.
         declared: Categories in the order of their file.
         used: Categories that have a shape.
         where: The files, for messages.
-        may_lack: Whether `--classes` may name categories that do not exist: those of a network to be tested.
+        may_lack: Whether `--classes` may name missing categories, because a trained network has them.
 
     Raises:
-        ConfigError: If `--classes` names a category that does not exist, unless it may.
-        DataError: If categories differ in capitals and spaces alone.
+        ConfigError: If `--classes` names a missing category.
+        DataError: If categories differ only in capitals and spaces.
     """
     used = set(used)
     known = [*declared, *sorted(used - set(declared))]
@@ -140,6 +136,6 @@ def _refuse_lookalikes(names: list[str], where: str) -> None:
         other = seen.setdefault(" ".join(name.lower().split()), name)
         if other != name:
             raise DataError(
-                f"The categories {other!r} and {name!r} in {where} differ in capitals or spaces alone. Rename one "
+                f"The categories {other!r} and {name!r} in {where} differ only in capitals or spaces. Rename one "
                 f"in the tool, or join them: --classes '[{other}, {other}={name}, ...]'."
             )

@@ -1,21 +1,20 @@
-"""COCO's JSON: one file for many images; shapes are polygons or run lengths."""
+"""Reads COCO JSON: one file for many images, with polygons or run lengths."""
 
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from smir.errors import DataError, first_few
-from smir.prepare.labels.annotations import Annotated, Annotations, Drawn
-from smir.prepare.labels.shapes import Polygon, RunLengths, Shape, numbers
+from smir.prepare.labels.shapes import Annotated, Annotations, Drawn, Polygon, RunLengths, Shape, numbers
 
 TITLE = "COCO JSON"
 
 
 def read_coco(path: Path, content: Any) -> Annotations | None:
-    """Reads images, categories and shapes; None if the JSON is of another format.
+    """Reads images, categories and shapes; returns None if the JSON has another format.
 
     Raises:
-        DataError: If ids clash or lead nowhere, or a shape is not what the format says.
+        DataError: If ids clash or do not exist, or a shape is malformed.
     """
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
         return None
@@ -28,7 +27,7 @@ def read_coco(path: Path, content: Any) -> Annotations | None:
         where = f"annotation {entry.get('id', f'number {place}')}"
         for key, known in (("image_id", images), ("category_id", categories)):
             if not isinstance(entry.get(key), int | str) or entry[key] not in known:
-                raise DataError(f"{path}: {where} has {key} {entry.get(key)!r}, which is no {key[:-3]} of the file.")
+                raise DataError(f"{path}: {where} has {key} {entry.get(key)!r}, but the file has no such {key[:-3]}.")
         category = names[entry["category_id"]]
         shape = _shape(path, entry.get("segmentation"), where)
         if isinstance(shape, str):
@@ -42,7 +41,7 @@ def read_coco(path: Path, content: Any) -> Annotations | None:
 def _list(path: Path, content: dict[str, Any], key: str) -> list[dict[str, Any]]:
     entries = content[key]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(f"{path}: {key!r} should be a list of records, as COCO has it.")
+        raise DataError(f"{path}: {key!r} should be a list of records, as in COCO.")
     return entries
 
 
@@ -50,14 +49,10 @@ def _by_id(path: Path, content: dict[str, Any], key: str) -> dict[Any, dict[str,
     entries = _list(path, content, key)
     if strange := [entry.get("id") for entry in entries if not isinstance(entry.get("id"), int | str)]:
         raise DataError(f"{path}: {key!r} holds the id {strange[0]!r}; an id is a number or a word.")
-    by_id = {entry["id"]: entry for entry in entries}
-    if len(by_id) < len(entries):
-        counts = Counter(entry["id"] for entry in entries)
-        twice = [value for value, count in counts.items() if count > 1]
-        raise DataError(
-            f"{path}: {key!r} has the id {first_few(twice)} more than once, so shapes cannot be told apart."
-        )
-    return by_id
+    counts = Counter(entry["id"] for entry in entries)
+    if twice := [value for value, count in counts.items() if count > 1]:
+        raise DataError(f"{path}: {key!r} has the id {first_few(twice)} more than once, so shapes cannot be assigned.")
+    return {entry["id"]: entry for entry in entries}
 
 
 def _name(path: Path, category: dict[str, Any]) -> str:
@@ -76,7 +71,7 @@ def _image(path: Path, image: dict[str, Any]) -> tuple[str, tuple[int, int]]:
 
 
 def _shape(path: Path, stored: Any, where: str) -> Shape | str:
-    """The shape, or what kind of shape without an area it is."""
+    """Returns the shape, or its kind if it has no area."""
     if not stored:
         return "boxes without an outline"
     if isinstance(stored, dict):

@@ -1,23 +1,33 @@
-"""CVAT's XML of the export "CVAT for images 1.1": one file for many images."""
+"""Reads the XML of CVAT's export "CVAT for images 1.1": one file for many images."""
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from smir.errors import DataError
-from smir.prepare.labels.annotations import Annotated, Annotations, Drawn
-from smir.prepare.labels.shapes import Bitmap, Polygon, Shape, box, ellipse, from_row_runs, turned
+from smir.prepare.labels.shapes import (
+    Annotated,
+    Annotations,
+    Bitmap,
+    Drawn,
+    Polygon,
+    Shape,
+    box,
+    ellipse,
+    from_row_runs,
+    turned,
+)
 
 TITLE = "CVAT for images XML"
-_NO_SHAPE = ("tag",)
 _WITHOUT_AREA = ("polyline", "points", "cuboid", "skeleton")
 
 
 def read_cvat(path: Path) -> Annotations | None:
-    """Reads images, labels and shapes; None if it is an XML file of something else.
+    """Reads images, labels and shapes; returns None if the XML has another format.
 
     Raises:
-        DataError: If it is CVAT's export of a video, cannot be parsed, or something is not what the format says.
+        DataError: If the file is CVAT's export of a video, cannot be parsed, or is malformed.
     """
     try:
         root = ElementTree.parse(path).getroot()
@@ -29,8 +39,7 @@ def read_cvat(path: Path) -> Annotations | None:
         raise DataError(f"{path} is CVAT's export for videos. Export the task again as 'CVAT for images 1.1'.")
     names = [label.findtext("name", "") for label in root.findall("./meta/*/labels/label")]
     found = Annotations(TITLE, declared=list(dict.fromkeys(names)))
-    for image in root.iter("image"):
-        found.images.append(_image(path, image, found))
+    found.images = [_image(path, image, found) for image in root.iter("image")]
     return found
 
 
@@ -42,7 +51,7 @@ def _image(path: Path, image: ElementTree.Element, found: Annotations) -> Annota
     layers: list[tuple[int, Drawn]] = []
     for place, element in enumerate(image):
         where = f"{element.tag} number {place} of {name}"
-        if element.tag in _NO_SHAPE:
+        if element.tag == "tag":
             continue
         if element.tag in _WITHOUT_AREA:
             found.left_out[f"shapes of the kind {element.tag}"] += 1
@@ -56,10 +65,8 @@ def _image(path: Path, image: ElementTree.Element, found: Annotations) -> Annota
 
 
 def _number(path: Path, element: ElementTree.Element, key: str, where: str, default: float | None = None) -> float:
-    stored = element.get(key)
-    if stored is None and default is not None:
-        return default
-    return _numbers(path, [stored or ""], f"{key} of {where}")[0]
+    stored = element.get(key, "" if default is None else str(default))
+    return _numbers(path, [stored], f"{key} of {where}")[0]
 
 
 def _numbers(path: Path, words: Sequence[str], where: str) -> list[float]:
@@ -70,18 +77,16 @@ def _numbers(path: Path, words: Sequence[str], where: str) -> list[float]:
 
 
 def _shape(path: Path, element: ElementTree.Element, where: str) -> Shape:
-    def value(key: str, default: float | None = None) -> float:
-        return _number(path, element, key, where, default)
-
+    value = partial(_number, path, element, where=where)
     if element.tag == "polygon":
         points = element.get("points", "").replace(";", ",").split(",")
         if len(points) < 6 or len(points) % 2:
             raise DataError(f"{path}: {where} has {len(points)} numbers; three or more pairs of x and y are needed.")
         return Polygon([_numbers(path, points, f"points of {where}")])
     if element.tag == "box":
-        return turned(box(value("xtl"), value("ytl"), value("xbr"), value("ybr")), value("rotation", 0))
+        return turned(box(value("xtl"), value("ytl"), value("xbr"), value("ybr")), value("rotation", default=0))
     if element.tag == "ellipse":
-        return turned(ellipse(value("cx"), value("cy"), value("rx"), value("ry")), value("rotation", 0))
+        return turned(ellipse(value("cx"), value("cy"), value("rx"), value("ry")), value("rotation", default=0))
     if element.tag == "mask":
         runs = [int(run) for run in _numbers(path, element.get("rle", "").split(","), f"rle of {where}")]
         try:
@@ -89,4 +94,4 @@ def _shape(path: Path, element: ElementTree.Element, where: str) -> Shape:
         except ValueError as error:
             raise DataError(f"{path}: {where} is damaged: {error}.") from error
         return Bitmap(int(value("left")), int(value("top")), inside)
-    raise DataError(f"{path}: {where} is of a kind that smir does not know.")
+    raise DataError(f"{path}: {where} is a kind of shape that smir does not know.")

@@ -1,4 +1,4 @@
-"""Tells by content what a file or folder of labels is, and reads it."""
+"""Recognises the format of labels by their content, and reads them."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -7,26 +7,26 @@ from smir.data.reading.decode import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
 from smir.prepare.labels import coco, cvat, labelme
-from smir.prepare.labels.annotations import Annotations
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
+from smir.prepare.labels.shapes import Annotations
 
 KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 _CVAT_MASKS = "SegmentationClass"
 _LARGEST = 1 << 32
-"""Bytes of the largest annotation file that is read: COCO holds a whole dataset in one."""
+"""Largest annotation file in bytes: a COCO file holds a whole dataset."""
 
 
 def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations | MaskFiles:
-    """Reads labels in whichever format they are.
+    """Reads labels of any known format.
 
     Args:
         path: A file, or a folder of files.
-        given: `--classes`: where it names colours, palettes are read as colours.
+        given: `--classes`; if it names colours, palettes are read as colours.
 
     Raises:
-        DataError: If the format is none of those that are known, or two of them; if a file is damaged.
+        DataError: If the format is unknown, there are two formats, or a file is damaged.
     """
     if path.is_file():
         return _read_file(path)
@@ -38,7 +38,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
     titles = list(dict.fromkeys(found.title for found in read))
     if len(titles) > 1:
         raise DataError(
-            f"{path.absolute()} holds labels in {len(titles)} formats: {', '.join(titles)}. Give one of them."
+            f"{path.absolute()} holds labels in {len(titles)} formats: {', '.join(titles)}. Use only one of them."
         )
     if titles:
         whole = Annotations(titles[0])
@@ -48,7 +48,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
     if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
         return _read_masks(path, given)
     there = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
-    raise DataError(f"{path.absolute()} holds no labels that are known: {KNOWN}. It holds {there}.")
+    raise DataError(f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {there}.")
 
 
 def _read_file(path: Path) -> Annotations | MaskFiles:
@@ -56,11 +56,11 @@ def _read_file(path: Path) -> Annotations | MaskFiles:
         raise DataError(f"{path.absolute()} is an archive. Unpack it, and give the folder.")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(
-            f"{path.absolute()} is one label image. It serves with an orthomosaic of its size; for a folder of images "
-            "give the folder of their label images."
+            f"{path.absolute()} is one label image, which fits an orthomosaic of its size. For a folder of images give "
+            "the folder of their label images."
         )
     if (found := _read_annotations(path, path.parent)) is None:
-        raise DataError(f"{path.absolute()} is in no format that is known: {KNOWN}.")
+        raise DataError(f"{path.absolute()} has no known format: {KNOWN}.")
     return found
 
 
@@ -71,16 +71,16 @@ def _read_masks(folder: Path, given: Sequence[str] | None) -> MaskFiles:
     except DataError as error:
         hints = ""
         if len(photographs := [name for name in names if name.lower().endswith(_PHOTOGRAPHS)]) in range(1, len(names)):
-            hints += f" Label images need a folder of their own, without photographs such as {photographs[0]}."
+            hints += f" Label images need a separate folder, without photographs such as {photographs[0]}."
         if others := _annotation_files(folder):
-            hints += f" {first_few(file.name for file in others)} there are in no format that is known: {KNOWN}."
+            hints += f" {first_few(file.name for file in others)} have no known format: {KNOWN}."
         if not hints:
             raise
         raise DataError(f"{error}{hints}") from error
 
 
 def _color_lists(folder: Path) -> list[Path]:
-    """CVAT's lists of colours, one of each export in the folder."""
+    """Returns CVAT's lists of colours, one for each export in the folder."""
     beside = folder.parent / COLOR_LIST
     return [beside] if folder.name == _CVAT_MASKS and beside.is_file() else sorted(folder.rglob(COLOR_LIST))
 
@@ -91,7 +91,7 @@ def _joined(color_lists: Sequence[Path]) -> dict[str, str]:
         for color, name in read_color_list(path).items():
             if colors.setdefault(color, name) != name:
                 raise DataError(
-                    f"{path} gives the colour {color} to {name!r}, another export beside it to {colors[color]!r}. "
+                    f"{path} gives the colour {color} to {name!r}, but another export gives it to {colors[color]!r}. "
                     "Export both tasks with the same labels and colours."
                 )
     return colors
@@ -106,7 +106,7 @@ def _annotation_files(folder: Path) -> list[Path]:
 
 
 def _read_annotations(path: Path, folder: Path) -> Annotations | None:
-    """Reads an annotation file; None if it is of another format."""
+    """Reads an annotation file; returns None if it has another format."""
     if path.suffix.lower() == ".xml":
         return cvat.read_cvat(path)
     content = read_json(path, "Export it again.", DataError, largest=_LARGEST)

@@ -1,4 +1,4 @@
-"""Labelme's JSON: one file for each image; shapes are polygons, boxes, circles and small masks."""
+"""Reads Labelme JSON: one file for each image, with polygons, boxes, circles and small masks."""
 
 import base64
 import binascii
@@ -12,31 +12,27 @@ import numpy as np
 from PIL import Image
 
 from smir.errors import DataError
-from smir.prepare.labels.annotations import Annotated, Annotations, Drawn
-from smir.prepare.labels.shapes import Bitmap, Polygon, Shape, box, ellipse, numbers
+from smir.prepare.labels.shapes import Annotated, Annotations, Bitmap, Drawn, Polygon, Shape, box, ellipse, numbers
 
 TITLE = "Labelme JSON"
 _CORNERS = ("rectangle", "rotation")
-"""Shapes that X-AnyLabeling, which writes this format too, gives four points."""
+"""Shapes to which X-AnyLabeling, which also writes this format, gives four points."""
 
 
 def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
-    """Reads the shapes of an image; None if the JSON is of another format.
+    """Reads the shapes of an image; returns None if the JSON has another format.
 
-    Args:
-        path: The file; it is called like its image, whose stored path may be of another machine.
-        content: What it holds.
-        folder: Folder of all such files, to which the image's name is relative.
+    The image is named after the file, relative to `folder`, since the stored path may come from another machine.
 
     Raises:
-        DataError: If something is not what the format says.
+        DataError: If the file is malformed.
     """
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list) or "imagePath" not in content:
         return None
     name, height, width = (content.get(key) for key in ("imagePath", "imageHeight", "imageWidth"))
     if not isinstance(name, str) or not all(isinstance(side, int | None) for side in (height, width)):
         raise DataError(f"{path} needs imagePath, imageHeight and imageWidth, got {name}, {height}, {width}.")
-    size = None if height is None or width is None else (height, width)  # versions before 3.5 do not say
+    size = None if height is None or width is None else (height, width)  # missing before version 3.5
     found = Annotations(TITLE)
     shapes: list[Drawn] = []
     for place, stored in enumerate(content["shapes"]):
@@ -54,7 +50,7 @@ def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
 
 
 def _shape(path: Path, stored: dict[str, Any], where: str) -> Shape | str:
-    """The shape, or what kind of shape without an area it is."""
+    """Returns the shape, or its kind if it has no area."""
     points = stored.get("points")
     if not isinstance(points, list):
         raise DataError(f"{path}: {where} has no points.")

@@ -1,4 +1,4 @@
-"""Label images: class ids in grey, palette indices, or colours, alone or with CVAT's list of colours."""
+"""Reads label images: class ids in grey, palette indices, or colours, with or without CVAT's list of colours."""
 
 import re
 from collections import Counter
@@ -18,9 +18,7 @@ from smir.prepare.labels.classes import BACKGROUND, ClassTable, entries, of_cate
 
 COLOR_LIST = "labelmap.txt"
 MOST_VALUES = 64
-"""Values or colours of one file above which it is a picture, or was resized smoothly; VOC has 22."""
-
-_BLACK = "#000000"
+"""Largest number of values in a label image; photographs and smoothly resized masks have more. VOC has 22."""
 
 Coding = Literal["ids", "colors", "grey colors"]
 
@@ -32,9 +30,9 @@ class MaskFiles:
     Attributes:
         folder: Their folder.
         names: Their paths below it.
-        colors: Name of every colour `#rrggbb`, where CVAT's list of them is there.
-        coding: What tells pixels apart: the stored value, the colour, or a colour that is always grey.
-        values: Pixels of each value (`7`), colour (`#00ff00`) or, with `colors`, name.
+        colors: Name of every colour `#rrggbb` in CVAT's list, if there is one.
+        coding: What distinguishes classes: stored values, colours, or colours that are all grey.
+        values: Number of pixels of each value (`7`), colour (`#00ff00`) or, with `colors`, name.
     """
 
     folder: Path
@@ -45,31 +43,24 @@ class MaskFiles:
 
     @property
     def title(self) -> str:
-        """Name of the format."""
+        """The name of the format."""
         if self.colors:
             return f"masks in the colours of {COLOR_LIST} (CVAT, segmentation mask)"
         return "masks in colours" if self.coding == "colors" else "masks of class ids"
 
     def label(self, name: str, table: ClassTable) -> UInt8:
-        """Class ids and void (H, W) of a file."""
+        """Returns class ids and void (H, W) of a file."""
         pixels = _stored(self.folder / name, self.coding)
         values, places = np.unique(pixels, return_inverse=True)
         ids = np.array([table.ids[_key_of(value, self.coding, self.colors)] for value in values.tolist()], np.uint8)
-        label: UInt8 = ids[places].reshape(pixels.shape)
-        return label
+        return np.asarray(ids[places].reshape(pixels.shape), np.uint8)
 
 
 def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given: Sequence[str] | None) -> MaskFiles:
-    """Finds out what label images hold; palette indices are ids unless colours have names.
-
-    Args:
-        folder: Their folder.
-        names: Their paths below it.
-        colors: Name of every colour `#rrggbb`, or nothing.
-        given: `--classes`, which may name colours.
+    """Counts the values of label images; palette indices are ids unless `colors` or `--classes` name colours.
 
     Raises:
-        DataError: If a file is no label image, or files are of two kinds.
+        DataError: If a file is not a label image, or the files are of two kinds.
     """
     by_color = bool(colors) or any("=#" in entry.replace(" ", "") for entry in given or ())
     kinds = list(in_parallel(lambda name: label_kind(folder / name), names, "Labels"))
@@ -78,7 +69,7 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     if "colors" in of_kind and grey:
         raise DataError(
             f"{folder.absolute()} holds {len(of_kind['colors'])} masks in colours ({first_few(of_kind['colors'])}) and "
-            f"{len(grey)} of class ids ({first_few(grey)}). Export all of them in one way."
+            f"{len(grey)} of class ids ({first_few(grey)}). Export all of them in the same format."
         )
     coding: Coding = "colors" if "colors" in of_kind or (by_color and "palette" in of_kind) else "ids"
     values: Counter[str] = Counter()
@@ -90,7 +81,7 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
 
 
 def _stored(path: Path, coding: Coding) -> npt.NDArray[np.int32]:
-    """What a file holds (H, W): stored values, or colours as 0xRRGGBB."""
+    """Returns the stored values of a file (H, W), or its colours as 0xRRGGBB."""
     if coding == "ids":
         return read_label(path)
     image = read_image(path)
@@ -100,7 +91,7 @@ def _stored(path: Path, coding: Coding) -> npt.NDArray[np.int32]:
 
 
 def _key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
-    """The name, colour or number that a stored value stands for."""
+    """Returns the name, colour or number for a stored value."""
     if coding != "colors":
         return str(value)
     color = f"#{value:06x}"
@@ -112,8 +103,8 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> Counter[str
     if len(values) > MOST_VALUES:
         raise DataError(
             f"The label {path} holds {len(values)} different {'values' if coding == 'ids' else 'colours'}; a label "
-            "image has one for each class. It is a photograph, a picture that shows labels over it, or was resized "
-            "with smooth borders. Export the masks again, as PNG and at full size."
+            "image has one for each class. It is a photograph, shows labels over a photograph, or was resized with "
+            "smooth borders. Export the masks again, as PNG and at full size."
         )
     found: Counter[str] = Counter()
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
@@ -131,10 +122,10 @@ def read_color_list(path: Path) -> dict[str, str]:
     """Reads CVAT's list of colours, lines of `name:red,green,blue:parts:actions`.
 
     Returns:
-        Name of every colour `#rrggbb`.
+        The name of every colour `#rrggbb`.
 
     Raises:
-        DataError: If the file is no such list, or a colour has two names.
+        DataError: If a line is malformed, or a colour has two names.
     """
     colors: dict[str, str] = {}
     try:
@@ -157,17 +148,18 @@ def read_color_list(path: Path) -> dict[str, str]:
 
 
 def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = False) -> ClassTable:
-    """Classes of label images.
+    """Returns the classes of label images; for `may_lack` see `of_categories`.
 
-    Without `--classes` every value or colour is a class of its own, but 255, which is not labelled. Where the values
-    are 0 and 255 alone, 255 is a class: masks of one are of no use. `may_lack` is that of `of_categories`.
+    Without `--classes` every value or colour is a class, except 255, which is not labelled. If all values are 0 or 255,
+    255 is a class, too, since a single class is useless.
 
     Raises:
-        ConfigError: If `--classes` does not fit what the files hold, with the entries that would.
+        ConfigError: If `--classes` does not fit the files; the message suggests entries that do.
     """
     if masks.colors:
         return of_categories(given, list(masks.colors.values()), masks.values, str(masks.folder.absolute()), may_lack)
-    keys = _in_order(masks)
+    # Black, the usual background, comes first.
+    keys = sorted(masks.values) if masks.coding == "colors" else sorted(masks.values, key=int)
     chosen = _named(keys) if given is None else _given(given, keys, masks)
     table = table_of(chosen, str(masks.folder.absolute()))
     table.ids.setdefault(str(VOID), VOID)
@@ -180,18 +172,11 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
     return table
 
 
-def _in_order(masks: MaskFiles) -> list[str]:
-    """Values by size, colours from dark to bright: black, the usual background, comes first."""
-    if masks.coding == "colors":
-        return sorted(masks.values)
-    return sorted(masks.values, key=int)
-
-
 def _named(keys: list[str]) -> list[tuple[str, str]]:
     classes = [key for key in keys if key != str(VOID)]
     if classes == ["0"]:
         classes = keys
-    names = {"0": BACKGROUND, _BLACK: BACKGROUND}
+    names = {"0": BACKGROUND, "#000000": BACKGROUND}
     return [(names.get(key, f"class_{key.removeprefix('#')}"), key) for key in classes]
 
 
@@ -206,20 +191,12 @@ def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tupl
             return list(zip(names, keys, strict=True))
         if all(int(key) < len(names) for key in classes):
             return [(name, str(place)) for place, name in enumerate(names)]
-    raise ConfigError(
-        f"--classes names {', '.join(names)}, which does not tell which is which in {masks.folder.absolute()}. "
-        f"{_listing(masks.values, keys)} Say it for each: --classes '[{_suggestion(names, keys, classes)}]'"
-    )
-
-
-def _listing(values: Mapping[str, int], keys: Sequence[str]) -> str:
-    total = sum(values.values())
-    shares = ", ".join(f"{key} ({100 * values[key] / total:.1f} % of the pixels)" for key in keys[:8])
-    return f"The masks hold: {shares}{' and more' if len(keys) > 8 else ''}."
-
-
-def _suggestion(names: Sequence[str], keys: Sequence[str], classes: Sequence[str]) -> str:
+    total = sum(masks.values.values())
+    shares = ", ".join(f"{key} ({100 * masks.values[key] / total:.1f} % of the pixels)" for key in keys[:8])
     fitting = next((found for found in (keys, classes) if len(found) == len(names)), None)
-    if fitting is None:
-        return ", ".join(f"NAME={key}" for key in keys[:8])
-    return ", ".join(f"{name}={key}" for name, key in zip(names, fitting, strict=True))
+    suggested = zip(names, fitting, strict=True) if fitting else (("NAME", key) for key in keys[:8])
+    suggestion = ", ".join(f"{name}={key}" for name, key in suggested)
+    raise ConfigError(
+        f"--classes names {', '.join(names)}, but not the value of each in {masks.folder.absolute()}. The masks hold: "
+        f"{shares}{' and more' if len(keys) > 8 else ''}. Give each a value: --classes '[{suggestion}]'"
+    )

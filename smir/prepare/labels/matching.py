@@ -1,5 +1,6 @@
-"""Which image a label belongs to: both come with paths, of which the ends agree."""
+"""Finds the image of each label by its name; folders and suffixes are ignored unless names clash."""
 
+import itertools
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -16,12 +17,7 @@ _LABEL_STUDIO = re.compile(r"[0-9a-f]{8}-(.+)")
 
 
 class ImageNames:
-    """The images that labels may belong to.
-
-    Args:
-        names: Paths relative to their folder, with forward slashes.
-        folder: The folder, for messages.
-    """
+    """Images to match with labels: their paths, with forward slashes, and their folder, for messages."""
 
     def __init__(self, names: Iterable[str], folder: Path) -> None:
         self.folder = folder
@@ -31,16 +27,12 @@ class ImageNames:
             self._by_stem.setdefault(_parts(name)[-1], []).append(name)
 
     def find(self, label: str, parts: Sequence[str] = ()) -> str | None:
-        """The image of that name, without regard to the suffix, or None.
+        """Returns the image with the name of a label, or with `parts` as its folders and name; None if there is none.
 
-        Of several in different folders it is the one that shares the most folders with the label's own path.
-
-        Args:
-            label: Name or path of the label.
-            parts: Folders and name to look for, if they are not those of the label.
+        If there are several, the one that shares the most folders with the label's path is chosen.
 
         Raises:
-            DataError: If several share equally many.
+            DataError: If several images fit equally well.
         """
         parts = parts or _parts(label)
         shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
@@ -48,21 +40,19 @@ class ImageNames:
         if len(best) > 1:
             raise DataError(
                 f"The label {label} may belong to {first_few(best)} in {self.folder.absolute()}. Keep the folders in "
-                "the labels' names, or give each image a name of its own."
+                "the labels' names, or give each image a different name."
             )
         return best[0] if best else None
 
     def match(self, labels: Iterable[str], where: Path) -> dict[str, str]:
-        """Finds the image of every label.
-
-        If none has the name of an image, names are taken without what annotation tools add.
+        """Finds the image of every label; if no name fits, ignores what annotation tools add to names.
 
         Args:
             labels: Names or paths of the labels.
-            where: Where they come from, for messages.
+            where: The source of the labels, for messages.
 
         Returns:
-            The label of every image that has one, in the order of the labels.
+            The label of every labelled image, in the order of the labels.
 
         Raises:
             DataError: If a label has no image, or an image has two labels.
@@ -91,7 +81,7 @@ class ImageNames:
         return {label: self.find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
 
     def _original(self, stem: str) -> str:
-        """What a tool took in under that name; of two images that it would call alike neither."""
+        """Returns the original name of an image that a tool renamed, if it is unique."""
         name = _before_upload(stem)
         alike = self._by_upload.get(name, ())
         return alike[0] if name not in self._by_stem and len(alike) == 1 else name
@@ -108,7 +98,7 @@ class ImageNames:
         if len(missing) == count:
             return (
                 f"None of the {count} labels in {where.absolute()} has the name of an image. Labels look like: "
-                f"{first_few(missing)}. {there} Names must be the same but for folders and suffix: rename one side, "
+                f"{first_few(missing)}. {there} Names must be equal, apart from folders and suffix: rename one side, "
                 "or check that the two folders belong together."
             )
         return (
@@ -117,12 +107,8 @@ class ImageNames:
         )
 
 
-def told_apart(found: Mapping[str, str]) -> list[str]:
-    """What to say where labels have other names than their images.
-
-    Args:
-        found: The label of every image, of `ImageNames.match`.
-    """
+def renaming_notes(found: Mapping[str, str]) -> list[str]:
+    """Returns a note if labels have other names than their images; `found` comes from `ImageNames.match`."""
     other = [(label, image) for image, label in found.items() if _parts(label)[-1] != _parts(image)[-1]]
     return [f"Labels have other names than their images: {other[0][0]} is taken for {other[0][1]}."] if other else []
 
@@ -133,37 +119,28 @@ def _parts(name: str) -> list[str]:
 
 
 def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
-    count = 0
-    for mine, theirs in zip(reversed(one), reversed(other), strict=False):
-        if mine != theirs:
-            break
-        count += 1
-    return count
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _before_upload(stem: str) -> str:
-    """The name without suffix that an image had before Roboflow or Label Studio took it in."""
+    """Returns the name without suffix that an image had before Roboflow or Label Studio renamed it."""
     match = _ROBOFLOW.fullmatch(stem) or _LABEL_STUDIO.fullmatch(stem)
     return match[1] if match else stem
 
 
 def _uploaded(stem: str) -> str:
-    """The name as Label Studio keeps it: blanks become `_`, and other signs go (Django's `get_valid_filename`)."""
+    """Returns the name in Label Studio: spaces become `_`, special characters go (Django's `get_valid_filename`)."""
     return re.sub(r"[^-\w.]", "", same(stem).strip().replace(" ", "_"))
 
 
 def _common_ending(stems: Collection[str], images: Iterable[str]) -> str:
-    """What all labels have behind the name of an image, such as `_mask`; empty if there is no such thing.
-
-    Args:
-        stems: Names of labels without suffix, at least one.
-        images: Names of images without suffix.
-    """
+    """Returns the ending, such as `_mask`, that all names of labels add to names of images; empty if there is none."""
     images = set(images)
     first = next(iter(stems))
     for length in range(len(first) - 1, 0, -1):
         ending = first[length:]
-        if ending[0].isdigit():  # else 10, 20 would be taken for 1, 2
+        if ending[0].isdigit():  # otherwise 10 and 20 would match 1 and 2
             continue
         if all(stem.endswith(ending) and stem.removesuffix(ending) in images for stem in stems):
             return ending

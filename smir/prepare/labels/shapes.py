@@ -1,15 +1,20 @@
-"""What annotation tools draw: polygons, run lengths and small bitmaps, as pixels of an image."""
+"""Annotations of any tool: polygons, run lengths and small bitmaps, and the label images drawn from them."""
 
+import dataclasses
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from smir.classes import UInt8
 from smir.data.reading.decode import MAX_PIXELS
 from smir.errors import ConfigError, DataError
+from smir.prepare.labels.classes import ClassTable
 
 Bools = npt.NDArray[np.bool_]
 Window = tuple[slice, slice]
@@ -20,16 +25,16 @@ class Shape(Protocol):
     """An area of an image."""
 
     def pixels(self, height: int, width: int) -> tuple[Window, Bools]:
-        """Returns a window of an image of that size, and which of its pixels the shape covers.
+        """Returns a window of an image of that size, and the pixels in it that the shape covers.
 
         Raises:
-            ValueError: If the shape cannot be one of such an image, with what is wrong with it.
+            ValueError: If the shape does not fit into the image.
         """
 
 
 @dataclass(frozen=True)
 class Polygon:
-    """One or several outlines, of which all are filled.
+    """One or several filled outlines.
 
     Attributes:
         outlines: Each x, y, x, y, ... in pixels; 0, 0 is the upper left corner of the upper left pixel.
@@ -38,13 +43,13 @@ class Polygon:
     outlines: Sequence[Sequence[float]]
 
     def pixels(self, height: int, width: int) -> tuple[Window, Bools]:
-        """Pixels whose area the outlines enclose; what reaches over the border of the image is cut off."""
+        """Returns the pixels that the outlines enclose, clipped to the image."""
         points = np.array([value for outline in self.outlines for value in outline], dtype=float).reshape(-1, 2)
         low, high = points.min(axis=0), points.max(axis=0)
         size = np.array([width, height])
         if not np.isfinite(points).all() or (low < -size).any() or (high > 2 * size).any():
             raise ValueError(f"its points go from {_point(low)} to {_point(high)}, far out of the image")
-        if (high < 0).any() or (low > size).any():  # on the border is what tools cut off there
+        if (high < 0).any() or (low > size).any():  # tools clip shapes to the border
             raise ValueError(f"its points go from {_point(low)} to {_point(high)}, all of them out of the image")
         left, top = (int(value) for value in np.floor(np.maximum(low, 0)))
         right, bottom = (int(value) for value in np.minimum(np.ceil(high), size))
@@ -59,58 +64,130 @@ class RunLengths:
     """A mask of the whole image in COCO's run lengths, column by column.
 
     Attributes:
-        size: Height and width that it is for.
-        counts: Lengths of the runs outside and inside in turn, or COCO's text for them.
+        size: Height and width of its image.
+        counts: Lengths of the runs, outside and inside in turn, or COCO's text for them.
     """
 
     size: tuple[int, int]
     counts: list[int] | str
 
     def pixels(self, height: int, width: int) -> tuple[Window, Bools]:
-        """The pixels of the runs inside."""
+        """Returns the pixels of the inside runs."""
         if self.size != (height, width):
             raise ValueError(f"its run lengths are for {self.size[1]} x {self.size[0]} pixels")
-        # Not pycocotools: where the runs end early, the rest is what happens to lie in memory.
+        # Not pycocotools: if the runs end early, it returns uninitialised memory.
         runs = self.counts if isinstance(self.counts, list) else runs_of_text(self.counts)
         return (slice(0, height), slice(0, width)), from_row_runs(runs, width, height).T
 
 
 @dataclass(frozen=True)
 class Bitmap:
-    """A small mask at a place in the image.
-
-    Attributes:
-        left: Column of its first pixel.
-        top: Row of its first pixel.
-        inside: Which pixels are inside (h, w).
-    """
+    """A small mask (h, w), whose first pixel lies at row `top` and column `left` of the image."""
 
     left: int
     top: int
     inside: Bools
 
     def pixels(self, height: int, width: int) -> tuple[Window, Bools]:
-        """Its pixels; it must lie within the image."""
+        """Returns its pixels; it must lie within the image."""
         bottom, right = self.top + self.inside.shape[0], self.left + self.inside.shape[1]
         if self.left < 0 or self.top < 0 or bottom > height or right > width:
             raise ValueError(f"its mask goes from {self.left}, {self.top} to {right}, {bottom}, out of the image")
         return (slice(self.top, bottom), slice(self.left, right)), self.inside
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A shape with its category, and its place in the file for messages."""
+
+    category: str
+    shape: Shape
+    where: str
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """The annotations of one image.
+
+    Attributes:
+        image: Name of the image in the file.
+        size: Height and width of the image; None if the file does not say.
+        shapes: The shapes; later ones lie on top.
+        source: The file.
+    """
+
+    image: str
+    size: tuple[int, int] | None
+    shapes: list[Drawn]
+    source: Path
+
+
+@dataclass
+class Annotations:
+    """The content of one or more annotation files.
+
+    Attributes:
+        title: Name of the format.
+        images: The annotations of each image.
+        declared: Categories that the files declare, in order, with or without a shape.
+        left_out: Number of shapes without an area, by kind.
+    """
+
+    title: str
+    images: list[Annotated] = dataclasses.field(default_factory=list)
+    declared: list[str] = dataclasses.field(default_factory=list)
+    left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    def add(self, other: "Annotations") -> None:
+        """Adds the content of another file of the same format."""
+        self.images += other.images
+        self.declared += [name for name in other.declared if name not in self.declared]
+        self.left_out += other.left_out
+
+    def kinds_left_out(self) -> str:
+        """Lists the kinds of shapes without an area, with their numbers."""
+        return ", ".join(f"{count} {kind}" for kind, count in sorted(self.left_out.items()))
+
+    def used(self) -> Counter[str]:
+        """Counts the shapes of each category."""
+        return Counter(drawn.category for image in self.images for drawn in image.shapes)
+
+
+def draw(annotated: Annotated, size: tuple[int, int], table: ClassTable) -> UInt8:
+    """Draws the shapes of an image of that height and width as class ids (H, W), on background.
+
+    Raises:
+        DataError: If a shape does not fit into the image.
+    """
+    label = np.full(size, table.background, dtype=np.uint8)
+    for drawn in annotated.shapes:
+        try:
+            window, inside = drawn.shape.pixels(*size)
+        except ValueError as error:
+            height, width = size
+            raise DataError(
+                f"{annotated.source}: {drawn.where} ({drawn.category}) does not fit its image {annotated.image} of "
+                f"{width} x {height} pixels: {error}. Was it drawn on another version of the image? Correct or delete "
+                "it in the annotation tool and export again."
+            ) from error
+        label[window][inside] = table.ids[drawn.category]
+    return label
+
+
 def box(left: float, top: float, right: float, bottom: float) -> Polygon:
-    """A rectangle, corners in any order."""
+    """Returns a rectangle; corners may come in any order."""
     return Polygon([[left, top, right, top, right, bottom, left, bottom]])
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float) -> Polygon:
-    """An ellipse, as an outline of 90 points."""
+    """Returns an ellipse, as an outline of 90 points."""
     angles = np.linspace(0, 2 * math.pi, 90, endpoint=False)
     points = np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
     return Polygon([points.ravel().tolist()])
 
 
 def turned(polygon: Polygon, degrees: float) -> Polygon:
-    """A polygon turned about the middle of its points, clockwise as the image is seen."""
+    """Rotates a polygon about the mean of its points, clockwise as displayed."""
     angle = math.radians(degrees)
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     points = [np.reshape(outline, (-1, 2)) for outline in polygon.outlines]
@@ -119,7 +196,7 @@ def turned(polygon: Polygon, degrees: float) -> Polygon:
 
 
 def from_row_runs(runs: Sequence[int], height: int, width: int) -> Bools:
-    """Decodes run lengths, row by row and the first one outside, to a mask (h, w).
+    """Decodes run lengths, row by row, the first one outside, to a mask (h, w).
 
     Raises:
         ValueError: If they do not fill the mask.
@@ -132,12 +209,12 @@ def from_row_runs(runs: Sequence[int], height: int, width: int) -> Bools:
 def runs_of_text(text: str) -> list[int]:
     """Decodes COCO's text for run lengths.
 
-    A number is written in groups of 5 bits, the lowest first: each is a character from `0` (48) on, with 32 more where
-    another follows; the highest bit of the last is the sign. From the fourth number on, it is the difference to the one
-    two before.
+    A number is written in groups of 5 bits, lowest first. Each group is a character from `0` (48) on, plus 32 if
+    another group follows; the highest bit of the last group is the sign. From the fourth number on, the difference to
+    the number two places before is stored.
 
     Raises:
-        ValueError: If it is no such text.
+        ValueError: If the text is malformed.
     """
     runs: list[int] = []
     value = place = 0
@@ -158,17 +235,13 @@ def runs_of_text(text: str) -> list[int]:
 
 
 def coco_masks() -> Any:
-    """COCO's own code for polygons.
-
-    Raises:
-        ConfigError: If it is not installed.
-    """
+    """Imports COCO's code for polygons, or raises a `ConfigError` if it is not installed."""
     try:
         from pycocotools import mask
     except ImportError as error:
         raise ConfigError(
             "Drawing polygons needs pycocotools, which is not installed: pip install 'smir[labels]'. "
-            "Labels as PNG masks do without."
+            "PNG masks do not need it."
         ) from error
     return mask
 
@@ -178,11 +251,7 @@ def _point(xy: npt.NDArray[np.float64]) -> str:
 
 
 def numbers(values: object, path: object, where: str) -> list[float]:
-    """Checks that something read from a file is a list of finite numbers.
-
-    Raises:
-        DataError: If it is not, with the file and the place in it.
-    """
+    """Returns a list read from a file if it holds only finite numbers; otherwise raises a `DataError`."""
     if isinstance(values, list) and all(
         isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
     ):

@@ -1,4 +1,4 @@
-"""The value that the stages of `prepare folder` hand on."""
+"""The value that the stages of `prepare folder` pass on."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,7 @@ from smir.prepare.own.stratification import Members
 CONFIG = "data.yaml"
 PREVIEW = "preview.png"
 IMAGES, MASKS, NEW_MASKS, LABEL_TILES = "images", "masks", "new_masks", "label_tiles"
-"""Folders of a field; the last two are there only while it is made."""
+"""Folders of a field; the last two exist only while it is made."""
 
 Sizes = Mapping[str, tuple[int, int]]
 """Height and width of images by name."""
@@ -27,15 +27,7 @@ Counts = dict[str, npt.NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of an image.
-
-    Attributes:
-        image: Name of the image.
-        row: Row in the grid of its tiles, from 0.
-        column: Column in that grid.
-        window: Rows and columns of its pixels.
-        size: Height and width.
-    """
+    """A part of an image: its place in the grid of tiles, its rows and columns of pixels, and its height and width."""
 
     image: str
     row: int
@@ -49,12 +41,12 @@ class Labels:
     """Labels that belong to images.
 
     Attributes:
-        title: Name of the format they came in.
+        title: Name of their format.
         classes: Class names by id.
         images: Names of the images that they are for.
-        draw: Makes the class ids and void (H, W) of such an image.
-        notes: What the user should know about them.
-        pixels: Pixels of each class of every labelled image; empty until they are drawn and cut.
+        draw: Returns the class ids and void (H, W) of such an image.
+        notes: Notes for the report.
+        pixels: Pixels of each class of every labelled image; empty until the labels are drawn and cut.
     """
 
     title: str
@@ -65,25 +57,25 @@ class Labels:
     pixels: Counts = dataclasses.field(default_factory=dict)
 
     def shown(self) -> dict[str, frozenset[int]]:
-        """Classes that each image shows."""
+        """Returns the classes that each image shows."""
         return {name: frozenset(counts[:VOID].nonzero()[0].tolist()) for name, counts in self.pixels.items()}
 
 
 @dataclass(frozen=True)
 class Field:
-    """A dataset of someone's own images, as far as it is made; each stage returns a copy that holds more.
+    """A dataset of a user's own images while it is made; each stage returns a more complete copy.
 
     Attributes:
-        options: What the command was told.
-        image_settings: What the images depend on; a field of other images is another field.
-        label_settings: What masks and splits depend on; with other labels they are made anew. None without labels.
-        record: What an earlier command made of the same images.
-        sizes: Height and width of every image, as it is shown; after tiling, of every tile.
-        tiles: Place of every image, if the field is cut into tiles; images smaller than a tile stay whole.
-        source: How many images there are and how they were cut, for the report.
-        labels: The labels: those of photographs from reading on, those of an orthomosaic when it is cut.
-        members: Labelled images of each split, from splitting on.
-        notes: What the user should know about the splits.
+        options: Options of the command.
+        image_settings: Settings of the images; other images need another field.
+        label_settings: Settings of masks and splits, which are made anew when these change. None without labels.
+        record: Record of an earlier command for the same images.
+        sizes: Height and width of every image, as displayed; after tiling, of every tile.
+        tiles: Every tile, if the source was tiled; images smaller than a tile stay whole.
+        source: Number of images and how they were cut, for the report.
+        labels: The labels: of photographs after reading, of an orthomosaic after tiling.
+        members: Labelled images of each split, after splitting.
+        notes: Notes about the splits, for the report.
     """
 
     options: Options
@@ -99,22 +91,22 @@ class Field:
 
     @property
     def root(self) -> Path:
-        """Folder of the field."""
+        """The folder of the field."""
         return self.options.root
 
     @property
     def is_complete(self) -> bool:
-        """Whether an earlier command has made all of it."""
+        """True if an earlier command has finished it."""
         made = self.record is not None and self.label_settings in (None, self.record["labels"])
         return made and (self.root / CONFIG).is_file()
 
     @property
     def names(self) -> ImageNames:
-        """The images, where they lie: photographs, or the tiles that were cut."""
+        """Image paths, or tile paths if the source was tiled."""
         return ImageNames(self.sizes, self.root / IMAGES if self.tiles else self.options.images)
 
     def parts(self) -> dict[str, list[str]]:
-        """The images of the field by what labels are drawn on: the tiles of a photograph, or the image itself."""
+        """Returns, for every image that labels refer to, its tiles, or the image itself."""
         return self.by_image(self.tiles) if self.options.cuts_photographs else {name: [name] for name in self.sizes}
 
     def by_image(self, tiles: Iterable[str]) -> dict[str, list[str]]:
@@ -126,5 +118,5 @@ class Field:
 
 
 def mask_path(folder: Path, image: str) -> Path:
-    """The class-id PNG of an image in a folder of them."""
+    """Returns the path of an image's class-id PNG."""
     return folder / PurePosixPath(image).with_suffix(".png")

@@ -1,4 +1,4 @@
-"""Makes a dataset of someone's own images: what `python -m smir prepare folder` does."""
+"""The pipeline of `python -m smir prepare folder`."""
 
 import shutil
 
@@ -12,22 +12,16 @@ from smir.prepare.own.write import write
 
 
 def prepare(options: Options) -> list[str]:
-    """Makes the dataset, or what is missing of it.
-
-    Returns:
-        The report, a line each.
+    """Makes or completes the dataset, and returns the lines of the report.
 
     Raises:
-        SmirError: If the folder holds other things, or images and labels cannot be used.
+        SmirError: If the folder holds other files, or images and labels cannot be used.
     """
     field = read(options)
     if field.record is not None and field.is_complete:
-        return [*field.record["lines"], "All of this was there already; nothing has changed."]
+        return [*field.record["lines"], "Everything was there already; nothing has changed."]
     try:
-        field = tile(field)
-        field = label(field)
-        field = split(field)
-        return write(field)
+        return write(split(label(tile(field))))
     except BaseException:
         shutil.rmtree(field.root / NEW_MASKS, ignore_errors=True)
         raise

@@ -1,4 +1,4 @@
-"""What a GeoTIFF says besides its colours: where it lies and where it has data. Needs rasterio, the extra `geo`."""
+"""Reads position and valid pixels of a GeoTIFF. Needs rasterio, the extra `geo`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,11 +14,11 @@ from smir.errors import DataError
 from smir.terminal import progress, quiet
 
 _TOLERANCE = 0.5
-"""Pixels by which two grids may lie apart: programs round, or mean the middle of a pixel."""
+"""Allowed offset of two grids in pixels: programs round, or refer to the centre of a pixel."""
 
 
 def check_same_place(label: Path, image: Path) -> None:
-    """Checks that a label image lies where its orthomosaic lies, if both say where that is.
+    """Checks that a label image and its orthomosaic, if both are georeferenced, share one grid.
 
     Raises:
         DataError: If their coordinate systems, pixel sizes or corners differ.
@@ -26,7 +26,7 @@ def check_same_place(label: Path, image: Path) -> None:
     try:
         with quiet(rasterio.errors.NotGeoreferencedWarning), rasterio.open(label) as own, rasterio.open(image) as other:
             found = _differences(own, other)
-    except rasterio.errors.RasterioError:  # who reads the pixels says what is wrong
+    except rasterio.errors.RasterioError:  # reading the pixels will report it
         return
     if found:
         raise DataError(
@@ -39,7 +39,7 @@ def _differences(own: Any, other: Any) -> list[str]:
     if own.transform.is_identity or other.transform.is_identity:
         return []
     systems = [file.crs.to_epsg() if file.crs else None for file in (own, other)]
-    if None not in systems and systems[0] != systems[1]:  # what has no number may be the same by another name
+    if None not in systems and systems[0] != systems[1]:  # without a number, it may be the same system
         return [f"its coordinate system is EPSG:{systems[0]}, not EPSG:{systems[1]}"]
     found = []
     (width, height), (wide, high) = own.res, other.res
@@ -56,11 +56,7 @@ def _far(pixels: float, there: str, back: str) -> str:
 
 
 def tiles_with_gaps(path: Path, windows: Mapping[str, tuple[slice, slice]]) -> Iterator[tuple[str, Bool]]:
-    """Yields the tiles of a TIFF that lack data somewhere, and which of their pixels have it (h, w).
-
-    Args:
-        path: An image; no tile of one that is no TIFF lacks data.
-        windows: Rows and columns of each tile.
+    """Yields the tiles of an image that have missing pixels, and their valid pixels (h, w); only a TIFF has such tiles.
 
     Raises:
         DataError: If the TIFF cannot be read.

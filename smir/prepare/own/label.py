@@ -1,25 +1,33 @@
-"""The third stage: a class-id PNG for every labelled image, in the folders and under the names of the images."""
+"""The third stage: finds the image of each label, and draws a class-id PNG for every labelled image or tile."""
 
 import dataclasses
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from smir.classes import VOID
-from smir.data.reading.decode import read_label
+from smir.classes import VOID, UInt8
+from smir.data.reading.decode import list_images, read_label
 from smir.data.reading.opening import has_rasterio
 from smir.data.reading.parallel import in_parallel
-from smir.errors import first_few
+from smir.errors import DataError, first_few
 from smir.files.pictures import write_png
+from smir.prepare.labels.classes import ClassTable, of_categories
+from smir.prepare.labels.formats import read_labels
+from smir.prepare.labels.masks import MaskFiles, of_masks, read_masks
+from smir.prepare.labels.matching import renaming_notes
+from smir.prepare.labels.shapes import Annotated, Annotations, draw
 from smir.prepare.own.field import LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
-from smir.prepare.own.found_labels import find_labels
+from smir.prepare.own.options import Options
+from smir.terminal import percent
 
 
 def label(field: Field) -> Field:
-    """Draws the labels and cuts them as the images were cut; pixels without data in a GeoTIFF are not labelled.
+    """Draws the labels and cuts them like the images; pixels without data in a GeoTIFF count as not labelled.
 
     Raises:
-        SmirError: If labels and images do not belong together, or a label cannot be drawn.
+        SmirError: If labels do not match the images, or a label cannot be drawn.
     """
     if field.options.labels is None:
         return field
@@ -36,15 +44,14 @@ def _draw(field: Field, labels: Labels) -> Labels:
     parts = field.parts()
 
     def draw(image: str) -> tuple[bool, Counts]:
-        """Writes the masks of an image; says whether it shows a class, and counts. A tile without any has no mask."""
+        """Writes the masks of an image or its non-empty tiles; returns whether it shows a class, and pixel counts."""
         whole = labels.draw(image)
         pixels: Counts = {}
         for name in parts.get(image, ()):
             part = whole if name == image else whole[field.tiles[name].window]
             counts = np.bincount(part.ravel(), minlength=256)
             if name == image or counts[:VOID].any():
-                path = mask_path(field.root / NEW_MASKS, name)
-                write_png(path, part, sync=False)
+                write_png(mask_path(field.root / NEW_MASKS, name), part, sync=False)
             if counts[:VOID].any():
                 pixels[name] = counts
         return bool((whole != VOID).any()), pixels
@@ -56,20 +63,134 @@ def _draw(field: Field, labels: Labels) -> Labels:
         bare += [] if shows else [image]
     notes = list(labels.notes)
     if bare:
-        notes.append(f"{len(bare)} labels hold nothing but {VOID} ({first_few(bare)}); these images are not labelled.")
+        notes.append(f"{len(bare)} labels hold only {VOID} ({first_few(bare)}); these images are not labelled.")
     return dataclasses.replace(labels, pixels=pixels, notes=notes)
 
 
 def _without_no_data(field: Field, labels: Labels) -> Labels:
-    """Pixels flagged by alpha, mask or no-data value of a TIFF count as not labelled, as in `predict`."""
+    """Pixels flagged by alpha, mask or nodata of a TIFF count as not labelled, as in `predict`."""
     from smir.prepare.own.geotiff import tiles_with_gaps
 
     pixels = dict(labels.pixels)
     for image, names in field.by_image(labels.pixels).items():
         windows = {name: field.tiles[name].window for name in names}
-        for name, valid in tiles_with_gaps(field.options.folder / image, windows):
-            path = mask_path(field.root / NEW_MASKS, name)
-            mask = np.where(valid, read_label(path), VOID).astype(np.uint8)
+        path = field.options.images if field.options.is_map else field.options.images / image
+        for name, valid in tiles_with_gaps(path, windows):
+            file = mask_path(field.root / NEW_MASKS, name)
+            mask = np.where(valid, read_label(file), VOID).astype(np.uint8)
             pixels[name] = np.bincount(mask.ravel(), minlength=256)
-            write_png(path, mask, sync=False)
+            write_png(file, mask, sync=False)
     return dataclasses.replace(labels, pixels={name: count for name, count in pixels.items() if count[:VOID].any()})
+
+
+def find_labels(field: Field) -> Labels:
+    """Reads labels of any format, and finds the image of each."""
+    options = field.options
+    assert options.labels is not None
+    if options.has_label_map:
+        tiles = options.root / LABEL_TILES
+        names = [name for name in list_images(tiles) if name in field.sizes]
+        return _of_masks(field, read_masks(tiles, names, {}, options.classes))
+    found = read_labels(options.labels, options.classes)
+    return _of_masks(field, found) if isinstance(found, MaskFiles) else _of_shapes(field, found, options.labels)
+
+
+def _of_masks(field: Field, masks: MaskFiles) -> Labels:
+    options = field.options
+    table = of_masks(options.classes, masks, options.tests_alone)
+    names = field.names.match(masks.names, masks.folder)
+
+    def draw_mask(image: str) -> UInt8:
+        label = masks.label(names[image], table)
+        _check_size(label.shape, field.sizes[image], masks.folder / names[image], image)
+        return label
+
+    notes = [*_notes_of_masks(masks, table, options.classes), *table.notes(), *renaming_notes(names)]
+    return Labels(masks.title, table.names, list(names), draw_mask, notes)
+
+
+def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
+    options = field.options
+    annotated = _by_image(found, options)
+    if not annotated:
+        left_out = f"It holds {found.kinds_left_out()}. " if found.left_out else ""
+        raise DataError(
+            f"{where.absolute()} ({found.title}) holds no shape with an area, which pixel labels need. "
+            f"{left_out}Draw polygons or masks in the annotation tool."
+        )
+    table = of_categories(options.classes, found.declared, found.used(), str(where), options.tests_alone)
+    names = field.names.match(annotated, where)
+
+    def draw_shapes(image: str) -> UInt8:
+        of_image = annotated[names[image]]
+        size = of_image.size or field.sizes[image]
+        _check_size(size, field.sizes[image], of_image.source, image)
+        return draw(of_image, size, table)
+
+    notes = [*_notes_of_shapes(found, options), *table.notes(), *renaming_notes(names)]
+    return Labels(found.title, table.names, list(names), draw_shapes, notes)
+
+
+def _check_size(label: tuple[int, ...], image: tuple[int, int], source: Path, name: str) -> None:
+    if label == image:
+        return
+    if label == image[::-1]:
+        reason = (
+            "Height and width are swapped. If the image is stored on its side, with an EXIF orientation, the labelling "
+            "tool ignored that: save the images upright (exiftran -ai *.jpg, or mogrify -auto-orient) and label "
+            "those, or turn the labels. Otherwise correct the size in the labels."
+        )
+    else:
+        reason = "Export the labels at the full size of the image, or give the images that were labelled."
+    raise DataError(
+        f"{source.absolute()} is for an image of {label[1]} x {label[0]} pixels, but {name} is {image[1]} x {image[0]} "
+        f"as displayed. {reason}"
+    )
+
+
+def _by_image(found: Annotations, options: Options) -> dict[str, Annotated]:
+    """Returns the annotations of every labelled image; files in two folders may each have an image `1.jpg`."""
+    labelled = [annotated for annotated in found.images if annotated.shapes or options.empty == "background"]
+    folders: dict[str, set[Path]] = {}
+    for annotated in labelled:
+        folders.setdefault(annotated.image, set()).add(annotated.source.parent)
+    kept: dict[str, Annotated] = {}
+    for annotated in labelled:
+        name = annotated.image
+        if len(folders[name]) > 1:
+            name = (annotated.source.parent / name).as_posix()
+        other = kept.setdefault(name, annotated)
+        if other is not annotated:
+            raise DataError(
+                f"The image {annotated.image} is labelled twice, in {other.source} and in {annotated.source}. Join "
+                "the two in the annotation tool, or remove one."
+            )
+    return kept
+
+
+def _notes_of_shapes(found: Annotations, options: Options) -> list[str]:
+    notes = [f"Left out, having no area: {found.kinds_left_out()}."] if found.left_out else []
+    used = found.used()
+    if unused := [name for name in found.declared if name not in used]:
+        notes.append(f"Declared but never drawn, so not a class: {', '.join(unused)}.")
+    bare = [annotated.image for annotated in found.images if not annotated.shapes]
+    if bare and options.empty == "unlabelled":
+        notes.append(
+            f"{len(bare)} images in the annotations have no shape ({first_few(bare)}) and count as not labelled; "
+            "--empty background counts them as background."
+        )
+    return notes
+
+
+def _notes_of_masks(masks: MaskFiles, table: ClassTable, given: Sequence[str] | None) -> list[str]:
+    notes = []
+    if given is None and not masks.colors:
+        named = ", ".join(f"{table.names[place]}={key}" for key, place in table.ids.items() if place != VOID)
+        notes.append(f"The classes are named after their values. Give them names with --classes '[{named}]'.")
+    if masks.values.get(str(VOID)) and table.ids[str(VOID)] == VOID:
+        share = percent(masks.values[str(VOID)], sum(masks.values.values()))
+        notes.append(
+            f"The value 255 ({share} of the pixels) counts as not labelled. If it is a class, add it to --classes: "
+            "NAME=255."
+        )
+    return notes

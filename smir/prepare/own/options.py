@@ -1,4 +1,4 @@
-"""The options of `python -m smir prepare folder`, and whether they go together."""
+"""The options of `python -m smir prepare folder`, and their checks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from smir.prepare.records import has_record
 
 RECORD = "prepared.json"
 MAP_TILE = 512
-"""Side of the tiles of an orthomosaic, unless another is given."""
+"""Default side of the tiles of an orthomosaic."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command was told; see `smir.prepare.command.folder`."""
+    """The options of the command; see `smir.prepare.command.folder`."""
 
     images: Path
     labels: Path | None
@@ -33,42 +33,37 @@ class Options:
 
     @property
     def tests_alone(self) -> bool:
-        """Whether nothing is to train on the images."""
+        """True if the images are only for testing."""
         return tuple(self.shares) == TEST_ALONE
 
     @property
     def is_map(self) -> bool:
-        """Whether the images are one file, to be cut into tiles."""
+        """True if the images are one orthomosaic file."""
         return self.images.is_file()
 
     @property
-    def folder(self) -> Path:
-        """Folder of the images, or of the orthomosaic."""
-        return self.images.parent if self.is_map else self.images
-
-    @property
     def cuts_photographs(self) -> bool:
-        """Whether the images are many, to be cut into tiles each."""
+        """True if each photograph is cut into tiles."""
         return bool(self.side) and not self.is_map
 
     @property
     def has_label_map(self) -> bool:
-        """Whether the labels are one label image of a whole orthomosaic."""
+        """True if the labels are one label image of an orthomosaic."""
         labels = self.labels
         return self.is_map and labels is not None and labels.is_file() and labels.suffix.lower() in IMAGE_SUFFIXES
 
     @property
     def side(self) -> int:
-        """Side of the tiles in pixels; 0 where images stay whole."""
+        """Side of the tiles in pixels; 0 if images stay whole."""
         return self.tile if self.tile is not None else MAP_TILE if self.is_map else 0
 
 
 def check(options: Options) -> None:
-    """Refuses what cannot be meant, before anything is read.
+    """Checks the options before anything is read.
 
     Raises:
-        ConfigError: If options do not go together.
-        DataError: If something is not there, or in the way.
+        ConfigError: If options contradict each other.
+        DataError: If a file is missing, or the root holds other files.
     """
     images, root = options.images.resolve(), options.root.resolve()
     if not images.exists():
@@ -77,30 +72,24 @@ def check(options: Options) -> None:
         if path is not None and not path.exists():
             raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
     _check_splits(options)
-    _check_place(options)
+    label, image = options.labels, options.images
+    both_files = label is not None and label.is_file() and image.is_file()
+    if label is not None and both_files and has_rasterio() and is_tiff(label) and is_tiff(image):
+        from smir.prepare.own.geotiff import check_same_place
+
+        check_same_place(label, image)
     if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
         raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
     if root.is_relative_to(images) or images.is_relative_to(root):
         raise ConfigError(
-            f"--root {options.root} and --images {options.images} lie within each other. The images stay where they "
-            "are; give a folder beside them."
+            f"--root {options.root} and --images {options.images} lie within each other. The images stay in place; "
+            "give a folder beside them."
         )
     there = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
     if there and not has_record(root / RECORD):
         raise DataError(
             f"{root} holds files that this command did not write: {first_few(there)}. Give a new folder as --root."
         )
-
-
-def _check_place(options: Options) -> None:
-    """Compares where a label image and its orthomosaic lie, as far as both say so and can be read."""
-    label, image = options.labels, options.images
-    if label is None or not (label.is_file() and image.is_file()):
-        return
-    if has_rasterio() and is_tiff(label) and is_tiff(image):
-        from smir.prepare.own.geotiff import check_same_place
-
-        check_same_place(label, image)
 
 
 def _check_splits(options: Options) -> None:

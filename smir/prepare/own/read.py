@@ -1,8 +1,8 @@
-"""The first stage: the images, the labels, and what an earlier command made of them."""
+"""The first stage: reads the images, the labels, and the record of an earlier command."""
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from smir.data.reading.lists import stem
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 from smir.prepare.own.field import IMAGES, Field
-from smir.prepare.own.found_labels import find_labels
+from smir.prepare.own.label import find_labels
 from smir.prepare.own.options import RECORD, Options, check
 from smir.prepare.own.stratification import SPLITS
 from smir.prepare.records import open_record
@@ -22,7 +22,7 @@ def read(options: Options) -> Field:
     """Reads photographs and their labels; an orthomosaic is read when it is cut.
 
     Raises:
-        SmirError: If options do not go together, the root holds other things, or images and labels cannot be used.
+        SmirError: If options contradict each other, the root holds other files, or images and labels cannot be used.
     """
     check(options)
     names = [] if options.is_map else _photographs(options.images, options.labels)
@@ -36,18 +36,14 @@ def read(options: Options) -> Field:
     if options.labels is None:
         return field
     labels = find_labels(field)
-    if options.cuts_photographs:  # a wrong label must come to light before an hour of cutting
+    if options.cuts_photographs:  # a wrong label must be found before an hour of cutting
         for _ in in_parallel(lambda image: labels.draw(image).shape, labels.images, "Labels"):
             pass
     return dataclasses.replace(field, labels=labels)
 
 
 def _photographs(folder: Path, labels: Path | None) -> list[str]:
-    """Lists the images of a folder, excluding those of a label folder inside it.
-
-    Raises:
-        DataError: If there is none, or two differ in their suffix alone.
-    """
+    """Lists the images of a folder, excluding images inside the label folder."""
     names = list_images(folder)
     if labels is not None and labels.is_dir() and folder.resolve() in labels.resolve().parents:
         names = [name for name in names if not (folder / name).resolve().is_relative_to(labels.resolve())]
@@ -58,7 +54,7 @@ def _photographs(folder: Path, labels: Path | None) -> list[str]:
         if (other := seen.setdefault(stem(name), name)) != name:
             raise DataError(
                 f"{folder.absolute()} holds both {other} and {name}. Names must differ without their suffix; rename or "
-                "move one. If one of them is a label, keep labels in a folder of their own."
+                "move one. If one of them is a label, keep labels in a separate folder."
             )
     return names
 
@@ -85,10 +81,9 @@ def _label_settings(options: Options) -> dict[str, Any] | None:
     }
 
 
-def _digest(folder: Path, names: Iterable[str]) -> str:
-    """Number of files, and a hash of their names, sizes and times."""
+def _digest(folder: Path, names: Sequence[str]) -> str:
+    """Returns the number of files, and a hash of their names, sizes and times."""
     sha256 = hashlib.sha256()
-    names = list(names)
     for name in names:
         status = (folder / name).stat()
         sha256.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
@@ -96,9 +91,9 @@ def _digest(folder: Path, names: Iterable[str]) -> str:
 
 
 def _open_record(root: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """What an earlier command made of the same images."""
+    """Returns the record of an earlier command for the same images."""
     root.mkdir(parents=True, exist_ok=True)
-    if not (root / IMAGES).exists():  # an earlier command failed before it had done anything
+    if not (root / IMAGES).exists():  # an earlier command failed before it did anything
         (root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
     try:
         return open_record(root / RECORD, settings)
@@ -106,5 +101,5 @@ def _open_record(root: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
         if not (root / f"{SPLITS[0]}.txt").is_file():
             raise
         raise DataError(
-            f"{error} Other images are another field: give a new --root, and --splits {root} to test on the same ones."
+            f"{error} Other images need another field: give a new --root, and --splits {root} to test on the same ones."
         ) from error

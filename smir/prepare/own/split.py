@@ -1,4 +1,4 @@
-"""The fourth stage: which labelled images train, which validate and which test."""
+"""The fourth stage: assigns the labelled images to train, val and test."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +13,17 @@ from smir.prepare.own.stratification import SPLITS, TEST_ALONE, Members, draw_sp
 
 
 def split(field: Field) -> Field:
-    """Follows splits that are given, keeps those of a field with fewer labels, or draws new ones.
+    """Uses given splits, keeps the splits of an earlier command, or draws new ones.
 
     Raises:
-        DataError: If the splits that are given do not fit, or labels of before are missing.
+        DataError: If given splits do not fit, or earlier labels are missing.
     """
     options, labels = field.options, field.labels
     if labels is None:
         return field
     earlier = field.record if field.record is not None and field.record["labels"] is not None else None
     if earlier is not None and options.tests_alone != (tuple(earlier["labels"]["shares"]) == TEST_ALONE):
-        kind = "train, validate and test" if options.tests_alone else "are to test on alone"
+        kind = "train, validate and test" if options.tests_alone else "are only for testing"
         how = "" if options.tests_alone else ", or --shares '[0, 0, 1]' as before"
         raise DataError(f"The images in {options.root} {kind}. Give another --root{how}.")
     lists = options.splits or (None if earlier is None or options.tests_alone else options.root)
@@ -38,8 +38,8 @@ def split(field: Field) -> Field:
     if options.splits is None and bare:
         raise DataError(
             f"{len(bare)} images that are labelled in {options.root} have no label in {options.labels}: "
-            f"{first_few(bare)}. --labels is all labels, those of before and new ones: put the exports into one "
-            f"folder and give that. If labels are to go, add --splits {options.root}."
+            f"{first_few(bare)}. --labels needs all labels, earlier and new ones: put the exports into one folder and "
+            f"give that. To drop labels, add --splits {options.root}."
         )
     members = _follow(labels.pixels, listed)
     if options.splits is not None:
@@ -58,7 +58,7 @@ def split(field: Field) -> Field:
 
 
 def _listed(field: Field, labels: Labels, lists: Path) -> Members:
-    """Images that each list names; an entry may also name a photograph and mean its labelled tiles."""
+    """Returns the images on each list; an entry may also name a photograph and mean its labelled tiles."""
     images = field.names
     labelled = field.by_image(labels.pixels) if field.tiles else {}
     photographs = ImageNames(dict.fromkeys(tile.image for tile in field.tiles.values()), field.options.images)
@@ -72,7 +72,7 @@ def _listed(field: Field, labels: Labels, lists: Path) -> Members:
 
 
 def _follow(labelled: Iterable[str], lists: Mapping[Split, Sequence[str]]) -> Members:
-    """Keeps every labelled image in the split whose list has it; those on no list train."""
+    """Puts every labelled image into the split that lists it, or into train."""
     where: dict[str, Split] = {}
     for split in SPLITS:
         for name in lists[split]:
@@ -84,17 +84,17 @@ def _follow(labelled: Iterable[str], lists: Mapping[Split, Sequence[str]]) -> Me
     if empty := [split for split in SPLITS if not members[split]]:
         count = sum(map(len, members.values()))
         raise DataError(
-            f"No labelled image is on the list of {' and '.join(empty)}, out of {count}. Label some of those "
-            "that are, or draw new splits in another --root, without --splits."
+            f"None of the {count} labelled images is on the list of {' and '.join(empty)}. Label some that are, or "
+            "draw new splits in another --root, without --splits."
         )
     return members
 
 
 def _groups(tiles: Mapping[str, Tile], names: Iterable[str], enough: int) -> dict[str, str]:
-    """Groups tiles that show the same or lie side by side, so that those that train do not surround those that test.
+    """Groups neighbouring tiles, so that train tiles do not surround test tiles.
 
-    A group is a whole image where there are `enough` of them, else a block of its tiles, as large as that allows and at
-    most 4 x 4.
+    A group is a whole image if there are `enough` images, or else the largest block of tiles, up to 4 x 4, that gives
+    `enough` groups.
     """
     places = {name: tiles[name] for name in names}
     groups = {name: tile.image for name, tile in places.items()}

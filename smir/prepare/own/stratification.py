@@ -1,4 +1,4 @@
-"""Splits of few labelled images: seeded, and each with every class where that can be."""
+"""Draws seeded splits of few labelled images, each with every class if possible."""
 
 import itertools
 from collections import Counter
@@ -13,13 +13,13 @@ from smir.seeding import seed_for
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 _NEEDS_FIRST: tuple[Split, ...] = ("train", "test", "val")
-"""Where a class that is too rare for all three goes first; so does an image that could as well go elsewhere."""
+"""Order of preference for a class that is too rare for all three, and for ties."""
 _FEW = 40
-"""Units up to which it is tried to exchange some; with more, dealing alone gives each split what can be had."""
+"""Largest number of units for which exchanges are tried; with more, dealing is good enough."""
 
 Members = dict[Split, list[str]]
 TEST_ALONE = (0.0, 0.0, 1.0)
-"""Shares of images that nothing is to train on."""
+"""Shares of images that are only for testing."""
 
 
 def draw_splits(
@@ -31,17 +31,17 @@ def draw_splits(
     """Deals labelled images to train, val and test.
 
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas, On the stratification of multi-label data, ECML 2011):
-    the rarest class is dealt first, each image to the split that lacks most of it. Here a split that has none of a
-    class yet comes before all others. Of few images, where that can end with a class missing, some are exchanged.
+    the rarest class is dealt first, each image to the split that lacks most of it. Here a split without any image of
+    the class comes first. If there are few images, some are exchanged afterwards, so that no class is missing.
 
     Args:
         classes: Classes that each labelled image shows.
         shares: Shares of train, val and test, each above 0; or `TEST_ALONE`.
         seed: Seed of the order in which images of one class are dealt.
-        groups: Group of each image, such as its part of a map; a group stays together. Default: none do.
+        groups: Group of each image, such as its part of a map, which stays together.
 
     Returns:
-        Images of each split, sorted; with `TEST_ALONE` there is no other split.
+        Images of each split, sorted; only test with `TEST_ALONE`.
 
     Raises:
         ConfigError: If the shares are not positive or do not add up to 1.
@@ -51,7 +51,7 @@ def draw_splits(
         return {"test": sorted(classes)}
     if len(shares) != len(SPLITS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ConfigError(
-            f"--shares are those of train, val and test, above 0 and 1 in sum, or [0, 0, 1] to test on all; got "
+            "--shares are the shares of train, val and test, above 0 and 1 in sum, or [0, 0, 1] to test on all; got "
             f"{list(shares)}."
         )
     units: dict[str, list[str]] = {}
@@ -64,14 +64,14 @@ def draw_splits(
         )
     order = np.random.default_rng(seed_for(seed, "field split")).permutation(len(units)).tolist()
     in_order = list(units.values())
-    dealt = _Dealer([in_order[place] for place in order], classes, shares).deal()
+    dealt = _deal([in_order[place] for place in order], classes, shares)
     if len(units) <= _FEW:
         _exchange(dealt, classes)
     return {split: sorted(name for unit in dealt[split] for name in unit) for split in SPLITS}
 
 
 def _exchange(dealt: dict[Split, list[list[str]]], classes: Mapping[str, frozenset[int]]) -> None:
-    """Exchanges units of two splits while more classes come to be in train, else in test, else in val."""
+    """Exchanges units of two splits while that adds classes to train, or else to test, or else to val."""
 
     def shown(units: Iterable[list[str]]) -> frozenset[int]:
         return frozenset().union(*(classes[name] for unit in units for name in unit))
@@ -96,46 +96,35 @@ def _exchange(dealt: dict[Split, list[list[str]]], classes: Mapping[str, frozens
         pass
 
 
-class _Dealer:
-    """The state of one dealing: what is left, and what each split still lacks.
-
-    Args:
-        units: Images that stay together, in the order in which those of one class are dealt.
-        classes: Classes of each image.
-        shares: Shares of train, val and test.
-    """
-
-    def __init__(self, units: list[list[str]], classes: Mapping[str, frozenset[int]], shares: Sequence[float]) -> None:
-        self.units = [(unit, Counter(c for name in unit for c in classes[name])) for unit in units]
-        self.left = sum((counts for _, counts in self.units), Counter[int]())
-        by_split = dict(zip(SPLITS, shares, strict=True))
-        self.lacks = {split: {c: share * n for c, n in self.left.items()} for split, share in by_split.items()}
-        self.room = {split: share * len(classes) for split, share in by_split.items()}
-        self.members: dict[Split, list[list[str]]] = {split: [] for split in SPLITS}
-        self.has: dict[Split, set[int]] = {split: set() for split in SPLITS}
-
-    def deal(self) -> dict[Split, list[list[str]]]:
-        while self.units:
-            rarest = min((c for c, n in self.left.items() if n), key=lambda c: (self.left[c], c), default=None)
-            place = next(i for i, (_, counts) in enumerate(self.units) if rarest is None or rarest in counts)
-            unit, counts = self.units.pop(place)
-            self._give(unit, counts, self._needy(rarest))
-        return self.members
-
-    def _needy(self, rarest: int | None) -> Split:
-        empty = [split for split in _NEEDS_FIRST if not self.members[split]]
-        without = [split for split in _NEEDS_FIRST if rarest is not None and rarest not in self.has[split]]
-        if len(self.units) < len(empty):  # the last ones, this one included, go where there is none
-            return empty[0]
-        if without:
-            return without[0]
-        with_room = [split for split in _NEEDS_FIRST if self.room[split] > 0] or _NEEDS_FIRST
-        return max(with_room, key=lambda split: (self.lacks[split].get(rarest or 0, 0.0), self.room[split]))
-
-    def _give(self, unit: list[str], counts: Counter[int], split: Split) -> None:
-        self.members[split].append(unit)
-        self.has[split].update(counts)
-        self.room[split] -= len(unit)
-        self.left -= counts
+def _deal(
+    units: list[list[str]], classes: Mapping[str, frozenset[int]], shares: Sequence[float]
+) -> dict[Split, list[list[str]]]:
+    """Deals units, which are images that stay together; those of one class in their order."""
+    waiting = [(unit, Counter(c for name in unit for c in classes[name])) for unit in units]
+    left = sum((counts for _, counts in waiting), Counter[int]())
+    by_split = dict(zip(SPLITS, shares, strict=True))
+    lacks = {split: {c: share * n for c, n in left.items()} for split, share in by_split.items()}
+    room = {split: share * len(classes) for split, share in by_split.items()}
+    dealt: dict[Split, list[list[str]]] = {split: [] for split in SPLITS}
+    has: dict[Split, set[int]] = {split: set() for split in SPLITS}
+    while waiting:
+        rarest = min((c for c, n in left.items() if n), key=lambda c: (left[c], c), default=None)
+        place = next(i for i, (_, counts) in enumerate(waiting) if rarest is None or rarest in counts)
+        unit, counts = waiting.pop(place)
+        empty = [split for split in _NEEDS_FIRST if not dealt[split]]
+        without = [split for split in _NEEDS_FIRST if rarest is not None and rarest not in has[split]]
+        with_room = [split for split in _NEEDS_FIRST if room[split] > 0] or _NEEDS_FIRST
+        if len(waiting) < len(empty):  # the last units go to empty splits
+            split = empty[0]
+        elif without:
+            split = without[0]
+        else:
+            wanted = rarest or 0
+            split = max(with_room, key=lambda split: (lacks[split].get(wanted, 0.0), room[split]))
+        dealt[split].append(unit)
+        has[split].update(counts)
+        room[split] -= len(unit)
+        left -= counts
         for class_id, count in counts.items():
-            self.lacks[split][class_id] -= count
+            lacks[split][class_id] -= count
+    return dealt

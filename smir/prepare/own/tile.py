@@ -1,9 +1,10 @@
-"""The second stage: an orthomosaic, or each photograph if so told, is cut into tiles."""
+"""The second stage: cuts an orthomosaic, or each photograph if asked to, into tiles."""
 
+import contextlib
 import dataclasses
 import shutil
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
@@ -12,18 +13,16 @@ from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 from smir.files.json_record import read_json
 from smir.prepare.own.field import IMAGES, LABEL_TILES, Field, Tile
-from smir.prepare.own.links import link_images
 from smir.prepare.own.options import Options
 from smir.prepare.tiling import RECORD_NAME, names_of_tiles, tile_image
+from smir.terminal import progress
 
 TILE_PREFIX = "tile_"
 _REMEDY = "Lower --min_valid, or use smaller tiles (--tile)."
 
 
 def tile(field: Field) -> Field:
-    """Cuts what is to be cut, so that small things stay large enough to be seen.
-
-    An interrupted cutting is completed. Photographs that stay whole are linked when the field is written.
+    """Cuts the images, so that small plants stay visible; completes an interrupted run.
 
     Raises:
         DataError: If an image cannot be cut or linked, no tile is left, or a label image does not fit its orthomosaic.
@@ -53,10 +52,10 @@ def _cut_map(options: Options) -> tuple[dict[str, Tile], str]:
 
 
 def _cut_label_map(options: Options) -> None:
-    """Cuts a label image of a whole orthomosaic into the same tiles."""
+    """Cuts the label image of an orthomosaic into the same tiles."""
     assert options.labels is not None
     target = options.root / LABEL_TILES
-    shutil.rmtree(target, ignore_errors=True)  # of an earlier command, maybe of other labels
+    shutil.rmtree(target, ignore_errors=True)  # an earlier command may have used other labels
     tile_image(options.labels, target, options.side, prefix=TILE_PREFIX, grey=True)
     (height, width), (high, wide) = _size(target), _size(options.root / IMAGES)
     if (height, width) != (high, wide):
@@ -67,13 +66,13 @@ def _cut_label_map(options: Options) -> None:
 
 
 def _size(tiles: Path) -> tuple[int, int]:
-    """Height and width of the image that `tile_image` cut."""
-    grid: dict[str, Any] = read_json(tiles / RECORD_NAME)
+    """Returns height and width of the image that `tile_image` cut."""
+    grid = read_json(tiles / RECORD_NAME)
     return grid["height"], grid["width"]
 
 
 def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
-    """Cuts each photograph in which a tile has room, and links the others; tiles of `a/b.jpg` lie in a folder `a/b`."""
+    """Cuts `a/b.jpg` into tiles in a folder `a/b`; links photographs that are smaller than a tile."""
     options, sizes = field.options, field.sizes
     source, target, side = options.images, options.root / IMAGES, options.side
     large = [name for name, size in sizes.items() if min(size) >= side]
@@ -105,3 +104,39 @@ def _tiles_in(target: Path, folder: PurePosixPath, image: str, size: tuple[int, 
         for file, (row, column, top, left) in names_of_tiles(*size, side, TILE_PREFIX).items()
         if (target / folder / file).is_file()
     }
+
+
+def link_images(source: Path, names: Collection[str], target: Path) -> str:
+    """Links every image below `target`, without copying it; returns how they were linked, for the report.
+
+    A hard link stays valid when either side is moved or deleted. A symbolic link is made where hard links do not work,
+    such as between two disks.
+
+    Raises:
+        DataError: If another file is in the way, or no link can be made.
+    """
+    soft = 0
+    for name in progress(names, "Linking", unit="file"):
+        original, link = (source / name).resolve(), target / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists() or not link.samefile(original):
+            if link.is_symlink() or link.exists():
+                raise DataError(
+                    f"{link.absolute()} is there and is not {original}. Move it away, or choose another root."
+                )
+            _link(original, link)
+        soft += link.is_symlink()
+    return "linked (symbolic links: keep the photographs where they are)" if soft else "linked, without a copy"
+
+
+def _link(original: Path, link: Path) -> None:
+    with contextlib.suppress(OSError):
+        link.hardlink_to(original)
+        return
+    try:
+        link.symlink_to(original)
+    except OSError as error:
+        raise DataError(
+            f"{link.absolute()} cannot be made as a link to {original}: {error.strerror}. Choose a --root on a file "
+            "system that has links, such as that of the photographs."
+        ) from error

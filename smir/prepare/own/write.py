@@ -1,43 +1,55 @@
-"""The last stage: photographs are linked, masks take their place, and lists, preview and config are written."""
+"""The last stage: links photographs, moves masks into place, and writes lists, preview, `data.yaml` and the record."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml
 
 from smir.classes import VOID, Classes, UInt8
+from smir.data.audit.statistics import ChannelStatistics, channel_statistics
+from smir.data.folder import Folder
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.lists import write_list
+from smir.errors import first_few
 from smir.files.atomic import write_atomically
 from smir.files.pictures import write_png
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
-from smir.prepare.own.config import config_text, statistics
-from smir.prepare.own.field import CONFIG, IMAGES, MASKS, NEW_MASKS, PREVIEW, Field, Labels, mask_path
-from smir.prepare.own.links import link_images
+from smir.prepare.own.field import CONFIG, IMAGES, MASKS, NEW_MASKS, PREVIEW, Field, Labels, Sizes, mask_path
 from smir.prepare.own.options import RECORD
-from smir.prepare.own.summary import report_lines
+from smir.prepare.own.stratification import Members
+from smir.prepare.own.tile import link_images
 from smir.prepare.records import close_record
+from smir.seeding import seed_for
+from smir.terminal import columns, percent
 
-MOST_SHOWN = 6
+_MOST_SHOWN = 6
 """Images in the preview."""
+_MOST_FOR_STATISTICS = 1000
+"""Images used for mean and deviation; more change only the third digit."""
+_CROP = 256
+"""Side of the crops of experiments/folder; smaller images are enlarged to it."""
+_FEW = 10
+"""Labelled images below which figures are mostly chance."""
+_LARGE = 8
+"""Size in crops from which on the report mentions how much smaller the network sees an image."""
+_NOT_READ = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2")
+"""Suffixes of pictures from phones and cameras that smir does not read."""
 
 
 def write(field: Field) -> list[str]:
-    """Writes what the folder lacks; the record comes last and says that all is there.
-
-    Returns:
-        The report, a line each.
-
-    Raises:
-        DataError: If an image cannot be linked or read.
-    """
+    """Writes the missing files, the record last, and returns the lines of the report."""
     options, root, names = field.options, field.root, list(field.sizes)
     source = field.source or f"{len(names)} images, {link_images(options.images, names, root / IMAGES)}"
     if field.labels is not None:
         _write_labels(field, field.labels)
-    channels = None if options.tests_alone else statistics(root, IMAGES, names)
-    write_atomically(root / CONFIG, config_text(field, channels))
-    lines = report_lines(field, f"{options.images}: {source}, in {root / IMAGES}")
+    channels = None if options.tests_alone else _statistics(root, IMAGES, names)
+    write_atomically(root / CONFIG, _config_text(field, channels))
+    lines = _report_lines(field, f"{options.images}: {source}, in {root / IMAGES}")
     close_record(
         root / RECORD,
         field.image_settings,
@@ -51,7 +63,7 @@ def write(field: Field) -> list[str]:
 
 def _write_labels(field: Field, labels: Labels) -> None:
     root = field.root
-    (root / CONFIG).unlink(missing_ok=True)  # from here to its end the field is not whole
+    (root / CONFIG).unlink(missing_ok=True)  # the field is incomplete until it is written again
     shutil.rmtree(root / MASKS, ignore_errors=True)
     (root / NEW_MASKS).rename(root / MASKS)
     for split, names in field.members.items():
@@ -60,11 +72,11 @@ def _write_labels(field: Field, labels: Labels) -> None:
 
 
 def _write_preview(field: Field, labels: Labels) -> None:
-    """Shows some images beside the same with their labels over them, and the colours of the classes."""
+    """Draws some images side by side with their overlaid labels, and a legend of the classes."""
     classes = Classes.named(labels.classes)
 
     def pictures() -> Iterator[tuple[str, UInt8]]:
-        for name in evenly(sorted(labels.pixels), MOST_SHOWN):
+        for name in evenly(sorted(labels.pixels), _MOST_SHOWN):
             image = read_image(field.root / IMAGES / name)
             yield name, image
             label = read_label(mask_path(field.root / MASKS, name)).astype(np.uint8)
@@ -72,3 +84,110 @@ def _write_preview(field: Field, labels: Labels) -> None:
 
     legend = [*entries(classes), ("not labelled", classes.palette()[VOID].tolist())]
     write_png(field.root / PREVIEW, sheet(pictures(), 2, legend))
+
+
+def _statistics(root: Path, images: str, names: Sequence[str]) -> ChannelStatistics:
+    """Returns mean and deviation over all images, so that new labels or splits do not change the normalisation."""
+    chance = np.random.default_rng(seed_for("field statistics"))
+    count = min(len(names), _MOST_FOR_STATISTICS)
+    chosen = sorted(chance.permutation(len(names))[:count].tolist())
+    return channel_statistics(Folder(root, task="pretrain"), [f"{images}/{names[place]}" for place in chosen])
+
+
+def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
+    """Returns `data.yaml`, a config to use after one of experiments/folder.
+
+    Without `channels`, nothing trains on the images, and the network's normalisation is used.
+    """
+    options: dict[str, Any] = {"root": str(field.root), "images": IMAGES}
+    if field.labels is not None:
+        options |= {"labels": MASKS, "classes": field.labels.classes, "partial_labels": True}
+        options["split_files"] = {split: f"{split}.txt" for split in field.members}
+    if channels is None:
+        options["label_map"] = None  # the label_map in the run's config is for other files
+    else:
+        options["mean"] = [round(value, 5) for value in channels.mean]
+        options["std"] = [max(round(value, 5), 1e-5) for value in channels.std]
+    if (smallest := min(map(min, field.sizes.values()))) < _CROP:
+        options["min_side"] = smallest
+    if field.tiles:
+        options["predict"] = {"view": "windows"}  # at the scale of the tiles, whatever the size
+    lines = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
+    after = "any config of experiments/folder" if channels else "the config.yaml of a trained run, to test it"
+    head = [
+        f"# Written by `python -m smir prepare folder`: your images, as a second --config after {after}.",
+        "# The root is relative to where commands are run; change it if you move the folder.",
+        "data:",
+        "  class_path: Folder",
+        "  init_args:",
+    ]
+    text = "\n".join([*head, *lines, ""])
+    assert yaml.safe_load(text)["data"]["init_args"]["root"] == str(field.root)
+    return text
+
+
+def _report_lines(field: Field, source: str) -> list[str]:
+    """Returns the report about a field; `source` describes its images."""
+    labels, members = field.labels, field.members
+    notes = [*field.notes, *_notes_on_sizes(field.sizes, cut=bool(field.tiles))]
+    notes += [] if field.options.is_map else _not_read(field.options.images)
+    if labels is None:
+        return [source, "No labels: this field is for pretraining only.", *(f"Note: {note}" for note in notes)]
+    without = len(field.sizes) - len(labels.pixels)
+    rest = f"; {without} are for pretraining only"
+    if "train" not in members:
+        rest = f"; {without} are not, and are not tested on" if without else ""
+    lines = [source, f"{len(labels.pixels)} of them are labelled ({labels.title}){rest}", *_table(labels, members)]
+    notes = [*labels.notes, *_lacking(labels, members), *notes]
+    if len(labels.pixels) < _FEW:
+        notes.append(f"Only {len(labels.pixels)} images are labelled; test figures will be mostly chance.")
+    lines += [f"Note: {note}" for note in notes]
+    return [*lines, f"Look at {field.root / PREVIEW}: do the labels match the image?"]
+
+
+def _table(labels: Labels, members: Members) -> list[str]:
+    total = np.sum(list(labels.pixels.values()), axis=0)
+    rows = [["class", *members, "of the pixels", ""], ["images", *(str(len(members[s])) for s in members), "", ""]]
+    for class_id, name in [*enumerate(labels.classes), (VOID, "not labelled")]:
+        if class_id == VOID and not total[VOID]:
+            continue
+        shown = [str(sum(labels.pixels[n][class_id] > 0 for n in members[split])) for split in members]
+        rows.append([name, *shown, percent(int(total[class_id]), int(total.sum())), ""])
+    return [f"  {line}" for line in columns(rows)]
+
+
+def _lacking(labels: Labels, members: Members) -> list[str]:
+    """Returns a note for every class that is missing in a split."""
+    shown = labels.shown()
+    return [
+        f"No image of {split} shows {name}"
+        + {"train": ", so it cannot be learned.", "val": ".", "test": ", so it has no test figure."}[split]
+        for split in members
+        for class_id, name in enumerate(labels.classes)
+        if not any(class_id in shown[image] for image in members[split])
+    ]
+
+
+def _notes_on_sizes(sizes: Sizes, cut: bool) -> list[str]:
+    """Returns notes about images that are enlarged, or shrunk so much that detail is lost."""
+    notes = []
+    if small := [name for name, size in sizes.items() if min(size) < _CROP]:
+        notes.append(
+            f"{len(small)} images have a side below {_CROP} pixels ({first_few(small)}); they are enlarged to that."
+        )
+    large = [name for name, size in sizes.items() if min(size) >= _LARGE * _CROP]
+    if large and not cut:
+        notes.append(
+            f"{len(large)} images have no side below {_LARGE * _CROP} pixels ({first_few(large)}) and are seen at a "
+            f"shortest side of {_CROP}, {_LARGE} times smaller or more. If what you look for is then too small, --tile "
+            f"{4 * _CROP} and another --root cut them, with their labels."
+        )
+    return notes
+
+
+def _not_read(folder: Path) -> list[str]:
+    kinds = Counter(path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in _NOT_READ)
+    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    return (
+        [f"Pictures in {folder} that are not read: {found}. Convert them to JPEG or PNG to use them."] if kinds else []
+    )

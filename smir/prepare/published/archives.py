@@ -1,4 +1,4 @@
-"""Reads tar and zip archives that come from elsewhere: one member after the other, refusing what is not plain."""
+"""Reads tar and zip archives from untrusted sources, one member at a time. Accepts plain files and folders only."""
 
 import bz2
 import gzip
@@ -23,6 +23,7 @@ _COMPRESSED: dict[bytes, Callable[[Path], object]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
+_PLAIN = partial(open, mode="rb")
 _UNFINISHED = (".part", ".crdownload", ".download")
 
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError)
@@ -34,9 +35,9 @@ class Member:
     """A file in an archive.
 
     Attributes:
-        name: Its path, with forward slashes, relative, without `.` and `..`.
+        name: Relative path with forward slashes, without `.` and `..`.
         size: Declared size in bytes; `open` gives no more.
-        open: Opens it; before the next member is asked for.
+        open: Opens the file; call it before the next member is read.
     """
 
     name: str
@@ -45,11 +46,11 @@ class Member:
 
 
 class UnsafeArchive(DataError):
-    """An archive with a member that a dataset has no use for and an attacker has."""
+    """An archive with a member that no dataset needs, but an attacker may."""
 
 
 def is_archive(path: Path) -> bool:
-    """Returns whether a file begins like an archive (of which a part may be missing), whatever its name."""
+    """Returns whether a file starts like an archive, whatever its name; the archive may still be incomplete."""
     if not path.is_file() or path.name.endswith(_UNFINISHED):
         return False
     start = _start(path)
@@ -60,8 +61,7 @@ def read_archive(path: Path) -> Generator[Member, None, None]:
     """Yields the files of an archive: tar, tar.gz, tar.bz2, tar.xz or zip.
 
     Raises:
-        UnsafeArchive: At a member that is a link or a device, that leads out of the folder it is unpacked into, or
-            that is encrypted.
+        UnsafeArchive: If a member is a link, a device or encrypted, or leads out of the target folder.
         tarfile.TarError, zipfile.BadZipFile ...: See `BROKEN`; if the archive is damaged or cut short.
         OSError: If it cannot be read.
     """
@@ -88,9 +88,7 @@ def _read_zip(path: Path) -> Generator[Member, None, None]:
 
 def _read_tar(path: Path) -> Generator[Member, None, None]:
     start = _start(path)
-    opener = next(
-        (opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), partial(open, mode="rb")
-    )
+    opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), _PLAIN)
     raw = cast(IO[bytes], opener(path))
     with raw, tarfile.open(fileobj=cast(IO[bytes], blocks := _Blocks(raw)), mode="r:") as archive:
         before = -1
@@ -98,7 +96,7 @@ def _read_tar(path: Path) -> Generator[Member, None, None]:
             if info.size < 0 or info.offset <= before:
                 raise tarfile.ReadError("a member has a negative size")
             before = info.offset
-            archive.members = []  # type: ignore[attr-defined]  # else it holds on to every member's header
+            archive.members = []  # type: ignore[attr-defined]  # otherwise it keeps every member's header
             name = _safe_name(path, info.name)
             if info.isreg():
                 # It is None for folders and links.
@@ -112,7 +110,7 @@ def _read_tar(path: Path) -> Generator[Member, None, None]:
 
 
 class _Blocks:
-    """What tarfile reads from; refuses to read headers of any length into memory, and remembers the last block."""
+    """A stream for tarfile that refuses to read huge headers into memory, and remembers the last block."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
@@ -127,9 +125,9 @@ class _Blocks:
 
 
 def _safe_name(path: Path, name: str) -> str:
-    """Checks that a member stays below the folder it is unpacked into, and returns its path in one spelling.
+    """Checks that a member stays below the target folder; returns its normalised path.
 
-    tarfile's data filter would take the root off absolute paths; zipfile takes `..` out of names in silence.
+    tarfile's data filter would strip the root from absolute paths; zipfile silently removes `..` from names.
     """
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):

@@ -1,6 +1,5 @@
-"""Fetches an archive with torchvision; the checksum decides whether it is right."""
+"""Fetches an archive with torchvision and checks its MD5."""
 
-import hashlib
 import socket
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -8,49 +7,35 @@ from pathlib import Path
 
 from smir.errors import DataError
 
-_BLOCK = 1 << 20
 _TIMEOUT = 60  # seconds without an answer; torchvision would wait for ever
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file on a site.
-
-    Attributes:
-        url: Address; its last part is the file's name.
-        md5: Published MD5 of the content. It guards against damage, not against malice.
-    """
+    """A file on a site, with its published MD5, which guards against damage, not against malice."""
 
     url: str
     md5: str
 
     @property
     def name(self) -> str:
-        """Name of the file."""
+        """Name of the file: the last part of the address."""
         return self.url.rsplit("/", 1)[-1]
 
 
 def fetch(download: Download, folder: Path) -> Path:
-    """Fetches a file; one that is there with the right checksum is left.
+    """Fetches a file into a folder, which is made if needed, unless it is there with the right checksum.
 
-    While it is fetched it is called `<name>.part`.
-
-    Args:
-        download: What to fetch.
-        folder: Where to; made if it is not there.
-
-    Returns:
-        The file.
+    During the download the file is called `<name>.part`.
 
     Raises:
-        DataError: If the site does not answer or hangs up, if the content has another checksum, or if a file of this
-            name is there with another content.
+        DataError: If the site does not answer or hangs up, or the new or existing file has another checksum.
     """
-    from torchvision.datasets.utils import download_url  # it brings torch, which takes seconds
+    from torchvision.datasets.utils import calculate_md5, download_url  # it brings torch, which takes seconds
 
     path, part = folder / download.name, folder / f"{download.name}.part"
     if path.exists():
-        if (found := _md5(path)) != download.md5:
+        if (found := calculate_md5(path)) != download.md5:
             raise DataError(
                 f"{path.absolute()} has the MD5 {found}, not {download.md5}. Delete or rename it to fetch it anew."
             )
@@ -60,7 +45,7 @@ def fetch(download: Download, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         download_url(download.url, str(folder), part.name)
-        size, found = part.stat().st_size, _md5(part)
+        size, found = part.stat().st_size, calculate_md5(part)
     except (OSError, RuntimeError, HTTPException) as error:  # urllib.error.URLError is an OSError
         raise DataError(
             f"{download.url} could not be fetched: {error}. Run the same command again, or fetch the file by hand, "
@@ -77,11 +62,3 @@ def fetch(download: Download, folder: Path) -> Path:
     finally:
         socket.setdefaulttimeout(before)
         part.unlink(missing_ok=True)
-
-
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What a published dataset is made of, and what of it is in place."""
+"""The parts of a published dataset, and which of them are in place."""
 
 import re
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from smir.prepare.published.download import Download
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a dataset that may come as an archive of its own.
+    """A part of a dataset that may come as a separate archive.
 
     Attributes:
         name: For messages.
-        archive: What its site calls the archive.
-        target: Folder below the data root that `takes` counts from.
-        like: What such a path looks like, for messages.
-        mark: Only archives of this part have a member with this path.
-        takes: Members that the layout needs; the groups, joined, are the path below `target`.
-        there: Files below the data root, with `*`, any of which shows that the part is in place; none: may be missing.
-        download: Where it may be fetched from without a registration.
+        archive: Name of the archive on its site.
+        target: Folder below the data root that the members go to.
+        like: Example of a member's path, for messages.
+        mark: Path by which an archive of this part is recognised.
+        takes: Paths of the needed members; the group is the path below `target`.
+        there: File patterns below the data root; any match shows that the part is in place. Empty: optional part.
+        download: Address of the archive, if it needs no registration.
     """
 
     name: str
@@ -44,10 +44,10 @@ class PublishedDataset:
     """A dataset as its site hands it out, in archives.
 
     Attributes:
-        name: As the `prepare` command has it.
+        name: Name of its `prepare` command.
         title: For messages.
         folder: Below the data root.
-        parts: Parts that make it up.
+        parts: Its parts.
         site: Where to get it and under which licence.
     """
 
@@ -58,26 +58,22 @@ class PublishedDataset:
     site: str
 
     def record(self, root: Path) -> Path:
-        """Returns the file that says which archives were unpacked."""
+        """Returns the path of the record of unpacked archives."""
         return root / self.folder / "archives.json"
 
     def read_record(self, root: Path) -> dict[str, Any]:
-        """Reads it; without a readable one all archives are unpacked again, which does no harm."""
+        """Reads the record; if it is unreadable, all archives are unpacked again, which does no harm."""
         record = dict_or_empty(self.record(root))
         return record if all(isinstance(entry, dict) for entry in record.values()) else {}
 
     def missing(self, root: Path) -> list[Part]:
-        """Returns the parts of which no file is in place, or of which an archive was unpacked in part."""
+        """Returns the parts without any file in place, or with an archive that was only partly unpacked."""
         entries = [entry for entry in self.read_record(root).values() if "unfinished" in entry]
         begun = {name for entry in entries for name in entry.get("parts", ())}
         return [part for part in self.parts if part.name in begun or not part.is_there(root)]
 
     def require_all(self, root: Path) -> None:
-        """Checks that something of every part is in place.
-
-        Raises:
-            DataError: If not, with the places, and where to get the files.
-        """
+        """Checks that every part is in place; otherwise raises a `DataError` that says where to get the files."""
         if not (missing := self.missing(root)):
             return
         begun = [name for name, entry in self.read_record(root).items() if "unfinished" in entry]

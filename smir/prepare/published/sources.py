@@ -1,6 +1,7 @@
-"""The published datasets as their sites hand them out: what an archive holds, where it goes, where to get it."""
+"""The published datasets: the files in their archives, where they go, and where to get them."""
 
 import re
+from typing import Any
 
 from smir.prepare.published.download import Download
 from smir.prepare.published.parts import Part, PublishedDataset
@@ -10,48 +11,32 @@ _VOC = "pascal/VOCtrainvaltest/VOCdevkit"
 _BEETS = "sugarbeets/ijrr_sugarbeets_2016_annotations"
 
 
-def _part(
-    name: str,
-    archive: str,
-    target: str,
-    like: str,
-    mark: str,
-    takes: str,
-    *there: str,
-    download: Download | None = None,
-) -> Part:
-    """Anchors both patterns at the start of a folder or file name and at the end of the path."""
+def _part(name: str, archive: str, target: str, like: str, mark: str, takes: str, *there: str, **more: Any) -> Part:
+    """Makes a part; anchors both patterns at the start of a folder or file name and at the end of the path."""
     marks, taken = (re.compile(f"(?:^|.*/){pattern}$") for pattern in (mark, takes))
-    return Part(name, archive, target, like, marks, taken, there, download)
+    return Part(name, archive, target, like, marks, taken, there, **more)
 
 
-_VOC_SITE = "https://thor.robots.ox.ac.uk/pascal/VOC"
-_VOC_TAKES = rf"({{}}/(?:JPEGImages|SegmentationClass)/{_IMAGE}|{{}}/ImageSets/Segmentation/[^/]+\.txt)"
+_VOC_ARCHIVES = (
+    ("VOC 2012 train and val", 2012, "train", "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"),
+    ("VOC 2007 test", 2007, "test", "VOCtest_06-Nov-2007.tar", "b6e924de25625d8de591ea690078ad9f"),
+)
 PASCAL_VOC = PublishedDataset(
     "pascal_voc",
     "Pascal VOC",
     "pascal",
-    (
+    tuple(
         _part(
-            "VOC 2012 train and val",
-            "VOCtrainval_11-May-2012.tar",
+            title,
+            archive,
             _VOC,
-            "VOC2012/ImageSets/Segmentation/train.txt",
-            "VOC2012/ImageSets/Segmentation/train.txt",
-            _VOC_TAKES.format("VOC2012", "VOC2012"),
-            f"{_VOC}/VOC2012/ImageSets/Segmentation/train.txt",
-            download=Download(f"{_VOC_SITE}/voc2012/VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"),
-        ),
-        _part(
-            "VOC 2007 test",
-            "VOCtest_06-Nov-2007.tar",
-            _VOC,
-            "VOC2007/ImageSets/Segmentation/test.txt",
-            "VOC2007/ImageSets/Segmentation/test.txt",
-            _VOC_TAKES.format("VOC2007", "VOC2007"),
-            f"{_VOC}/VOC2007/ImageSets/Segmentation/test.txt",
-            download=Download(f"{_VOC_SITE}/voc2007/VOCtest_06-Nov-2007.tar", "b6e924de25625d8de591ea690078ad9f"),
-        ),
+            f"VOC{year}/ImageSets/Segmentation/{split}.txt",
+            f"VOC{year}/ImageSets/Segmentation/{split}.txt",
+            rf"(VOC{year}/(?:JPEGImages|SegmentationClass)/{_IMAGE}|VOC{year}/ImageSets/Segmentation/[^/]+\.txt)",
+            f"{_VOC}/VOC{year}/ImageSets/Segmentation/{split}.txt",
+            download=Download(f"https://thor.robots.ox.ac.uk/pascal/VOC/voc{year}/{archive}", md5),
+        )
+        for title, year, split, archive, md5 in _VOC_ARCHIVES
     ),
     "http://host.robots.ox.ac.uk/pascal/VOC/ (free to fetch; the images come from Flickr and stand under its terms).",
 )
@@ -93,7 +78,7 @@ CITYSCAPES = PublishedDataset(
             f"{_GT}/gtFine/train/*/*_gtFine_labelIds.png",
         ),
     ),
-    "https://www.cityscapes-dataset.com (needs a registration; the dataset has a licence of its own, see there).",
+    "https://www.cityscapes-dataset.com (needs a registration; the dataset has its own licence, see there).",
 )
 
 NASSAR = PublishedDataset(

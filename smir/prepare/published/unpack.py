@@ -1,45 +1,105 @@
-"""Unpacks archives that the user has downloaded into the layout of their dataset.
+"""Unpacks the archives that a user has downloaded, in the layout of their dataset.
 
-An archive is read twice: first all names, by which it is recognised and judged; then its files go into a folder beside
-the dataset, and from there into place. So a file is either whole or not there, and a bad archive leaves nothing behind.
+An archive is read twice. The first pass recognises it by the paths of its members, and checks them. The second pass
+unpacks into a folder beside the dataset and moves the files into place. So every file is complete or absent, and a bad
+archive leaves nothing behind.
 """
 
 import filecmp
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from smir.errors import DataError
 from smir.files.atomic import placing
-from smir.files.json_record import write_json
+from smir.files.json_record import dict_or_empty, write_json
 from smir.files.locks import FileLock
-from smir.prepare.published.archives import BROKEN, is_archive, read_archive
-from smir.prepare.published.parts import PublishedDataset
-from smir.prepare.published.recognise import Plan, damaged, examine
+from smir.prepare.published.archives import BROKEN, UnsafeArchive, is_archive, read_archive
+from smir.prepare.published.download import fetch
+from smir.prepare.published.parts import Part, PublishedDataset
+from smir.runs.run_folder import file_digest
 from smir.terminal import progress
 
 STAGING = ".unpacking"
+_DISK_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The files to unpack from an archive.
+
+    Attributes:
+        parts: Parts of the dataset that it holds; empty if the archive is to be left alone, see `reason`.
+        targets: Path below the data root of every needed member, by the member's name.
+        size: Total size of these members in bytes.
+        disk: Disk space that they take in bytes.
+        others: Number of other members.
+    """
+
+    parts: tuple[Part, ...]
+    targets: dict[str, str]
+    size: int
+    disk: int
+    others: int
+    reason: str = ""
+
+
+def fetch_missing(dataset: PublishedDataset, root: Path, archives: Path | None) -> Path | None:
+    """Fetches the archives of missing parts into `archives`, or into a folder of that name below the root.
+
+    Returns:
+        The folder; `archives` unchanged if nothing is missing.
+    """
+    for part in dataset.missing(root):
+        if part.download:
+            archives = archives or root / "archives"
+            print(f"{fetch(part.download, archives)}: fetched")
+    return archives
+
+
+def unpack(dataset: PublishedDataset, root: Path, archives: Path | None) -> None:
+    """Calls `unpack_all`. If an archive was new, deletes the list files that `prepare` wrote, so they are made anew.
+
+    List files that somebody has changed since stay.
+    """
+    if archives is None or not unpack_all(dataset, root, archives):
+        return
+    for name, digest in dict_or_empty(_lists(dataset, root)).items():
+        path = root / name
+        if path.is_file() and file_digest(path) == digest:
+            path.unlink()
+
+
+def finish(dataset: PublishedDataset, root: Path, lists: Iterable[Path]) -> None:
+    """Records and prints the list files that were written."""
+    lists = list(lists)
+    if written := {str(path.relative_to(root)): file_digest(path) for path in lists}:
+        write_json(_lists(dataset, root), {**dict_or_empty(_lists(dataset, root)), **written})
+    for path in lists:
+        print(f"{path}: list written")
+    print(f"{dataset.title} is ready in {root / dataset.folder}.")
+
+
+def _lists(dataset: PublishedDataset, root: Path) -> Path:
+    """Returns the record of the list files that `prepare` has written."""
+    return root / dataset.folder / "lists.json"
 
 
 def unpack_all(dataset: PublishedDataset, root: Path, archives: Path) -> bool:
-    """Unpacks what a folder of downloads holds of a dataset; archives unpacked before are passed over.
-
-    Args:
-        dataset: The dataset.
-        root: Data root.
-        archives: Folder of the downloads, or one archive.
+    """Unpacks the archives of a dataset, given as one file or a folder; skips those that were unpacked before.
 
     Returns:
-        Whether any was unpacked now.
+        Whether any archive was new.
 
     Raises:
-        DataError: If there is none, or one is damaged, unsafe, too large for the disk or in conflict with a file that
-            is there. What was unpacked from others before stays.
+        DataError: If no archive was found, or one is damaged, unsafe, too large for the disk, or conflicts with an
+            existing file. Files from other archives stay.
     """
     if not archives.exists():
-        raise DataError(f"There is no folder {archives.absolute()}; --archives is where the downloads lie.")
+        raise DataError(f"There is no folder {archives.absolute()}; --archives names the folder of the downloads.")
     try:
         found = sorted(path for path in (archives.iterdir() if archives.is_dir() else [archives]) if is_archive(path))
         with _alone(root / dataset.folder) as staging:
@@ -51,7 +111,7 @@ def unpack_all(dataset: PublishedDataset, root: Path, archives: Path) -> bool:
         wanted = "\n".join(f"  {part.name}: holds .../{part.like}" for part in dataset.parts)
         there = "\n".join(f"  {path.name}: {reason}" for path, reason in left.items())
         raise DataError(
-            f"No archive of {dataset.title} in {archives.absolute()} (folders in it are not searched). Looked for:\n"
+            f"No archive of {dataset.title} in {archives.absolute()} (subfolders are not searched). Looked for:\n"
             f"{wanted}\nFound {len(found)} archives (tar, tar.gz, tar.bz2, tar.xz, zip):\n{there or '  none'}\n"
             f"Get it from {dataset.site}"
         )
@@ -60,7 +120,7 @@ def unpack_all(dataset: PublishedDataset, root: Path, archives: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[Path]:
-    """Keeps other processes out of a dataset's folder; yields the name of a folder in it that is emptied in the end."""
+    """Locks a dataset's folder; yields a path in it for temporary files, which is deleted at the end."""
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     lock, staging = FileLock(folder / f"{STAGING}.lock"), folder / STAGING
@@ -75,12 +135,12 @@ def _alone(folder: Path) -> Iterator[Path]:
     finally:
         lock.release(remove=True)
         for path in made:
-            with suppress(OSError):  # raised where it is not empty
+            with suppress(OSError):  # it is not empty
                 path.rmdir()
 
 
 def _unpack_one(path: Path, dataset: PublishedDataset, root: Path, staging: Path) -> str:
-    """Unpacks an archive unless that was done before, and returns why it was left alone, if it was."""
+    """Unpacks an archive unless that was done before; returns the reason if it is not part of the dataset."""
     stat, record = path.stat(), dataset.read_record(root)
     identity = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     if _is_done(identity, record.get(path.name, {}), dataset, root):
@@ -96,7 +156,7 @@ def _unpack_one(path: Path, dataset: PublishedDataset, root: Path, staging: Path
         _stage(path, plan, staging)
     except BROKEN as error:
         raise damaged(path, error) from error
-    new = _without_those_there(path, plan, staging, root)
+    new = _missing_files(path, plan, staging, root)
     entry = {**identity, "parts": names, "files": len(plan.targets)}
     write_json(dataset.record(root), {**record, path.name: {**entry, "unfinished": True}})
     for target in new:
@@ -107,14 +167,13 @@ def _unpack_one(path: Path, dataset: PublishedDataset, root: Path, staging: Path
 
 
 def _is_done(identity: dict[str, int], before: dict[str, Any], dataset: PublishedDataset, root: Path) -> bool:
-    """Returns whether a record is of this archive, and its files were not deleted since."""
+    """Returns whether this archive was unpacked before, and its files are still there."""
     parts = [part for part in dataset.parts if part.name in before.get("parts", ())]
     whole = bool(parts) and all(part.is_there(root) for part in parts)
     return whole and identity.items() <= before.items() and "unfinished" not in before
 
 
 def _stage(path: Path, plan: Plan, staging: Path) -> None:
-    """Unpacks into a folder of its own."""
     if plan.disk > (free := shutil.disk_usage(staging.parent).free):
         raise DataError(
             f"{path.absolute()} needs {plan.disk:,} bytes unpacked; {staging.parent.absolute()} has {free:,} left. "
@@ -134,8 +193,8 @@ def _stage(path: Path, plan: Plan, staging: Path) -> None:
             bar.update(member.size)
 
 
-def _without_those_there(path: Path, plan: Plan, staging: Path, root: Path) -> list[str]:
-    """Returns the files that are not in place yet; those that are must be the same."""
+def _missing_files(path: Path, plan: Plan, staging: Path, root: Path) -> list[str]:
+    """Returns the files that are not in place yet; checks that existing files are identical."""
     new = []
     for target in plan.targets.values():
         there = root / target
@@ -156,3 +215,55 @@ def _move(source: Path, target: Path) -> None:
     except OSError:  # a folder of the layout may be a link to another disk
         with placing(target, sync=False) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def examine(path: Path, dataset: PublishedDataset) -> Plan:
+    """Recognises an archive by the paths of its members, and checks all of them.
+
+    Raises:
+        DataError: If it is part of the dataset but damaged, unsafe, or holds two files for one place.
+    """
+    marked: set[Part] = set()
+    wanted: list[tuple[str, int, dict[Part, str]]] = []  # name, bytes, and the path below the root for each part
+    count, problem = 0, None
+    try:
+        with closing(read_archive(path)) as reading:
+            for member in progress(reading, f"Reading {path.name}", unit=" files", leave=False):
+                count += 1
+                if member.name.startswith("__MACOSX/") or member.name.rsplit("/", 1)[-1].startswith("._"):
+                    continue
+                marked.update(part for part in dataset.parts if part.mark.match(member.name))
+                matches = ((part, part.takes.match(member.name)) for part in dataset.parts)
+                if places := {part: f"{part.target}/{match[1]}" for part, match in matches if match}:
+                    wanted.append((member.name, member.size, places))
+    except (UnsafeArchive, OSError, *BROKEN) as error:
+        problem = error
+    if not marked:
+        reason = f"cannot be read: {problem}" if problem else f"not recognised as a part of {dataset.title}"
+        return Plan((), {}, 0, 0, count, str(problem) if isinstance(problem, UnsafeArchive) else reason)
+    if problem:
+        raise problem if isinstance(problem, UnsafeArchive) else damaged(path, problem) from problem
+    members: dict[str, str] = {}
+    size = disk = 0
+    for name, bytes_of_member, places in wanted:
+        place = next((place for part, place in places.items() if part in marked), None)
+        if place is None:
+            continue
+        if other := members.get(place):
+            raise DataError(
+                f"{path.absolute()} holds two files for {place}: {other!r} and {name!r}. Nothing was unpacked from it; "
+                "pack it anew with one of them."
+            )
+        members[place] = name
+        size += bytes_of_member
+        disk += -(-bytes_of_member // _DISK_BLOCK) * _DISK_BLOCK
+    parts = tuple(part for part in dataset.parts if part in marked)
+    return Plan(parts, {name: place for place, name in members.items()}, size, disk, count - len(members))
+
+
+def damaged(path: Path, error: Exception) -> DataError:
+    """Returns the error for an archive that cannot be read to its end."""
+    return DataError(
+        f"{path.absolute()} ({path.stat().st_size:,} bytes) is damaged or cut short: {error or type(error).__name__}. "
+        "Fetch it again. Nothing was unpacked from it."
+    )

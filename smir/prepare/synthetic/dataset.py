@@ -1,9 +1,8 @@
-"""Writes an artificial data set in the layout of Nassar 2020, so that everything can be run without fetching data.
+"""Writes an artificial dataset in the layout of Nassar 2020, so that everything can be run without a download.
 
-The orthomosaic is one field; the labelled tiles come from five other fields, so none of them is in the pool.
+The orthomosaic is one field; the labelled tiles come from five other fields, so pretraining never sees them.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,30 +15,13 @@ from smir.files.pictures import write_png
 from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.synthetic.field import Field
 
-# Changes whenever the same seed gives other pixels, so that no folder mixes two versions of the renderer.
+# Increase it when the same seed gives other pixels, so that no folder mixes two versions of the renderer.
 RENDERER_VERSION = 1
 RECORD_NAME = "synthetic.json"
 _ORTHOMOSAIC_FIELD = 0
 # Rows rendered at a time (memory grows with the width) and columns per window (fits the processor's cache).
 _STRIP_ROWS = 512
 _WINDOW_COLUMNS = 1024
-
-
-@dataclass(frozen=True)
-class SyntheticReport:
-    """What `write_dataset` left on disk.
-
-    Attributes:
-        orthomosaic: path of the orthomosaic.
-        train: labelled tiles to train on (sub5, sub4, sub3).
-        val: labelled tiles to choose checkpoints with (sub1).
-        test: labelled tiles to test on (sub2).
-    """
-
-    orthomosaic: Path
-    train: int
-    val: int
-    test: int
 
 
 def write_dataset(
@@ -51,25 +33,18 @@ def write_dataset(
     train_tiles: int = 120,
     val_tiles: int = 12,
     test_tiles: int = 24,
-) -> SyntheticReport:
-    """Writes `root/nassar`: orthomosaic, labelled tiles, lists; a finished one is left, an interrupted one completed.
+) -> Path:
+    """Writes or completes `root/nassar`: orthomosaic, labelled tiles and lists; see `smir.prepare.command.synthetic`.
 
-    Masks are mode L: 0 background, 1 crop, 2 weed (five species). While it is made, the orthomosaic takes 3 bytes a
-    pixel on disk besides the final file; memory holds a strip of 512 rows.
+    Masks are mode L: 0 background, 1 crop, 2 weed (five species). A pixel is about 1.5 mm wide. While it is made, the
+    orthomosaic takes 3 bytes a pixel on disk besides the final file; memory holds a strip of 512 rows.
 
-    Args:
-        root: data root.
-        seed: of everything; the same seed gives the same pixels.
-        width: of the orthomosaic, in pixels (about 1.5 mm each).
-        height: of the orthomosaic, in pixels.
-        tile: side of the labelled tiles, in pixels.
-        train_tiles: number of labelled tiles to train on.
-        val_tiles: number of labelled tiles for validation.
-        test_tiles: number of labelled tiles to test on.
+    Returns:
+        The orthomosaic.
 
     Raises:
-        ConfigError: if a size or number is below 1, or the seed is negative.
-        DataError: if the folder holds data of other settings, or data that this function did not write.
+        ConfigError: If a size or number is below 1, or the seed is negative.
+        DataError: If the folder holds data of other settings, or data that this function did not write.
     """
     sizes = {"width": width, "height": height, "tile": tile}
     sizes |= {"train_tiles": train_tiles, "val_tiles": val_tiles, "test_tiles": test_tiles}
@@ -85,15 +60,14 @@ def write_dataset(
     foreign = [str(path.resolve()) for path in (orthomosaic, labelled) if path.exists()]
     if foreign and not has_record(record_path):
         raise DataError(
-            f"{first_few(foreign)}: there already, but without {record_path.resolve()}, so not artificial data. "
+            f"{first_few(foreign)} exists without {record_path.resolve()}, so it is not artificial data. "
             "Choose another root; this command overwrites nothing."
         )
     for path in (orthomosaic.parent, labelled / "data", labelled / "mask", labelled / "data_list"):
         path.mkdir(parents=True, exist_ok=True)
-    report = SyntheticReport(orthomosaic, train_tiles, val_tiles, test_tiles)
     settings = {"renderer": RENDERER_VERSION, "seed": seed, **sizes}
     if open_record(record_path, settings) is not None:
-        return report
+        return orthomosaic
 
     # The paper's training list runs from sub5 down, so that its first fifth is a single field.
     subs = {5: (train_tiles + 2) // 3, 4: (train_tiles + 1) // 3, 3: train_tiles // 3, 1: val_tiles, 2: test_tiles}
@@ -113,17 +87,17 @@ def write_dataset(
     if not orthomosaic.is_file():
         _write_orthomosaic(Field(seed, _ORTHOMOSAIC_FIELD), orthomosaic, width, height)
     close_record(record_path, settings)
-    return report
+    return orthomosaic
 
 
 def _grid_names(number: int, count: int) -> dict[str, tuple[int, int]]:
-    """Returns names and places (row, column) of the first `count` tiles of a nearly square grid on one field."""
+    """Returns the names and places (row, column) of `count` tiles in a nearly square grid on one field."""
     columns = int(np.ceil(np.sqrt(count)))
     return {f"sub{number}_{k // columns}_{k % columns}": (k // columns, k % columns) for k in range(count)}
 
 
 def _write_orthomosaic(field: Field, path: Path, width: int, height: int) -> None:
-    """Renders strip by strip into a raw file, which an interrupted run goes on with, then turns that into the PNG."""
+    """Renders strip by strip into a raw file, which an interrupted run continues, then converts it to PNG."""
     raw = path.with_suffix(".raw.tmp")
     row_bytes = 3 * width
     with raw.open("ab") as stream, tqdm(total=height, desc="Orthomosaic", unit="row") as progress:

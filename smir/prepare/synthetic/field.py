@@ -1,8 +1,8 @@
 """A synthetic field seen from above, about 1.5 mm a pixel: a crop in rows, five species of weeds, soil, stones, straw.
 
-Any window of the endless field can be rendered alone, and windows agree to the byte where they overlap: plants belong
-to the cells of a grid, each with its own random generator; the soil is noise hashed from pixel coordinates; and the
-arithmetic per pixel is either on integers or made of single IEEE operations, so it does not depend on array shapes.
+Any window of the endless field can be rendered alone, and overlapping windows agree to the byte: every grid cell seeds
+the plants in it; the soil is noise hashed from pixel coordinates; and the arithmetic per pixel uses integers or single
+IEEE operations, so it does not depend on array shapes.
 """
 
 import math
@@ -39,8 +39,8 @@ _ORIGIN = 1 << 31
 def noise(key: int, top: int, left: int, height: int, width: int, amplitudes: tuple[int, ...]) -> NDArray[np.int16]:
     """Returns seamless multi-scale noise (height, width) of the window at (top, left).
 
-    Lattices of ever smaller pitch (2 ** level pixels) of hashed values are summed, each smoothed by cv2.pyrUp, which is
-    exact on integers. The sum of `amplitudes` (finest first) bounds the values.
+    It sums lattices of hashed values with a pitch of 2 ** level pixels, smoothed by cv2.pyrUp, which is exact on
+    integers. The sum of `amplitudes` (finest first) bounds the values.
     """
     windows = [(top, left, height, width)]
     for _ in amplitudes[1:]:
@@ -68,7 +68,7 @@ def noise(key: int, top: int, left: int, height: int, width: int, amplitudes: tu
 
 @dataclass(frozen=True)
 class _Thing:
-    """Something that lies or grows at (y, x); `identity` seeds its looks and settles the order of drawing."""
+    """A plant, stone or straw at (y, x); `identity` seeds its look and breaks ties in the drawing order."""
 
     layer: float
     y: float
@@ -80,12 +80,7 @@ class _Thing:
 
 
 class Field:
-    """An endless field.
-
-    Args:
-        seed: of the whole data set.
-        number: of the field: another number is another field, with its own direction of rows, soil and light.
-    """
+    """An endless field; its seed and number determine the direction of rows, soil and light."""
 
     def __init__(self, seed: int, number: int) -> None:
         self._key = (seed, number)
@@ -107,13 +102,13 @@ class Field:
         Returns:
             The image (height, width, 3) uint8, RGB, and its label (height, width) uint8: 0 background, 1 crop, 2 weed.
         """
-        # One more pixel on each side for the blur of the lens.
+        # One extra pixel on each side for the blur of the lens.
         top, left, height, width = top - 1, left - 1, height + 2, width + 2
         canvas = self._ground(top, left, height, width)
         label = np.full((height, width), BACKGROUND, np.uint8)
         for thing in self._things(top, left, height, width):
             self._paste(self._draw(thing), thing.label, top, left, canvas, label)
-        # Broad changes of light (thin cloud, slopes) and the sensor's grain lie over everything.
+        # Broad changes of light (thin cloud, slopes) and the sensor's grain affect everything.
         light = noise(self._noise_key + 1, top, left, height, width, _PATCHES).astype(np.float32)
         grain = noise(self._noise_key + 2, top, left, height, width, (24,)).astype(np.float32)
         gain, offset = light * np.float32(1.6e-5) + np.float32(1.0), grain * np.float32(0.2)
@@ -128,7 +123,7 @@ class Field:
         down, right = round(self._sun[0] * 1.4), round(self._sun[1] * 1.4)
         inner = clods[2:-2, 2:-2]
         towards = clods[2 + down : 2 + down + height, 2 + right : 2 + right + width]
-        # Slopes that fall away from the sun are dark; hollows are dark as well.
+        # Slopes that face away from the sun and hollows are dark.
         relief = ((inner - towards) * -5 + inner * 2).astype(np.float32)
         patches = noise(self._noise_key + 3, top, left, height, width, _PATCHES).astype(np.float32)
         across = (
@@ -164,13 +159,12 @@ class Field:
             for place in range(math.floor(along.min()), math.floor(along.max()) + 1):
                 for thing in self._cell(row, place):
                     half = reach(thing.radius) + 1
-                    inside = -half <= thing.y - top < height + half and -half <= thing.x - left < width + half
-                    if inside:
+                    if -half <= thing.y - top < height + half and -half <= thing.x - left < width + half:
                         found.append(thing)
         return sorted(found, key=lambda thing: (thing.layer, thing.identity))
 
     def _cell(self, row: int, place: int) -> Iterator[_Thing]:
-        """Yields what belongs to the cell of one crop plant: `row` counts across the rows, `place` along them."""
+        """Yields the things in the cell of one crop plant; `row` counts across the rows, `place` along them."""
         identity = (*self._key, row + _ORIGIN, place + _ORIGIN)
         rng = np.random.default_rng(identity)
 
@@ -222,7 +216,7 @@ class Field:
         target = np.s_[first - top : last - top, start - left : stop - left]
         below, alpha = canvas[target], sprite.alpha[source]
         below *= np.float32(1) - sprite.shadow[source][..., None] * np.float32(0.5 / 255)
-        # Leaves keep some of the ground's texture, which stands in for their own.
+        # Leaves keep some of the ground's texture as their own.
         below += (sprite.colour[source] - below) * (alpha[..., None] * np.float32(1 / 255))
         if value != BACKGROUND:
             label[target][alpha >= 128] = value

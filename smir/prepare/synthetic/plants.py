@@ -1,6 +1,6 @@
-"""Sprites of plants, stones and straw for the synthetic field: small drawings with soft edges, leaves made of outlines.
+"""Sprites of plants, stones and straw for the synthetic field: small drawings with soft edges.
 
-A sprite depends on its own random generator and sub-pixel position only, never on the window it is pasted into.
+A sprite depends only on its random generator and sub-pixel position, never on the window it is pasted into.
 """
 
 import math
@@ -21,23 +21,23 @@ _VEINS = np.arange(8, 17, 3)
 
 @dataclass(frozen=True)
 class Species:
-    """How a kind of plant looks from above; lengths are in pixels, colours are RGB in 0..255.
+    """The look of a kind of plant from above; lengths are in pixels, colours are RGB in 0..255.
 
     Attributes:
-        name: what the species stands for.
-        label: class of its pixels in the mask.
-        share: share of the weeds that belong to it (1 for the crop).
-        radius: smallest and largest distance of a leaf tip from the centre.
-        leaves: fewest and most leaves.
-        turn: angle from one leaf to the next, in degrees (137.5 is the golden angle of a rosette).
-        width: half width of a leaf as a share of the plant's radius.
-        belly: where along the leaf it is widest: below 1 towards the base, above 1 towards the tip.
-        petiole: share of the leaf's length that is bare stalk.
-        tooth: depth of the notches of the margin, as a share of the width.
-        teeth: notches along one side.
-        bend: deviation of the leaf's bending, in radians.
-        colour: of the blade.
-        rib: of midrib and stalk.
+        name: Name for readers of this file.
+        label: Class of its pixels in the mask.
+        share: Share of the weeds that belong to it (1 for the crop).
+        radius: Smallest and largest distance of a leaf tip from the centre.
+        leaves: Smallest and largest number of leaves.
+        turn: Angle from one leaf to the next, in degrees (137.5 is the golden angle of a rosette).
+        width: Half width of a leaf as a share of the plant's radius.
+        belly: Position of the widest part: below 1 towards the base, above 1 towards the tip.
+        petiole: Share of the leaf's length that is bare stalk.
+        tooth: Depth of the notches of the margin, as a share of the width.
+        teeth: Number of notches along one side.
+        bend: Standard deviation of the leaf's bending, in radians.
+        colour: Colour of the blade.
+        rib: Colour of midrib and stalk.
     """
 
     name: str
@@ -77,14 +77,12 @@ WEED_SPECIES = (
 
 @dataclass(frozen=True)
 class Sprite:
-    """A drawing ready to be pasted.
+    """A drawing to paste at row `top` and column `left` of the field.
 
     Attributes:
-        top: row of its first line in the field.
-        left: column of its first column in the field.
-        colour: (h, w, 3) uint8, RGB, defined outside the plant too so that soft edges mix no black in.
-        alpha: (h, w) uint8, 255 where it covers the ground.
-        shadow: (h, w) uint8, 255 where it takes all the direct light.
+        colour: RGB (h, w, 3), also defined outside the plant, so that soft edges mix in no black.
+        alpha: (h, w), 255 where it covers the ground.
+        shadow: (h, w), 255 where it blocks all direct light.
     """
 
     top: int
@@ -102,10 +100,16 @@ def _shade(colour: NDArray[np.float64], factor: float) -> list[float]:
     return [min(max(value * factor, 0.0), 255.0) for value in colour.tolist()]
 
 
+def _canvas(half: int, base: NDArray[np.float64], factor: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    colour = np.empty((2 * half, 2 * half, 3), np.uint8)
+    colour[:] = _shade(base, factor)
+    return colour, np.zeros((2 * half, 2 * half), np.uint8)
+
+
 def _finish(
     y: float, x: float, colour: NDArray[np.uint8], alpha: NDArray[np.uint8], cast: tuple[float, float]
 ) -> Sprite:
-    """Adds the shadow `cast` (rows, columns) pixels away and puts the drawing's centre at pixel (y, x)."""
+    """Adds a shadow, shifted by `cast` (rows, columns), and places the centre of the drawing at pixel (y, x)."""
     half = alpha.shape[0] // 2
     rows, columns = round(cast[0]), round(cast[1])
     moved = np.zeros_like(alpha)
@@ -126,28 +130,26 @@ def reach(radius: float) -> int:
 def draw_plant(
     species: Species, y: float, x: float, radius: float, sun: tuple[float, float], rng: np.random.Generator
 ) -> Sprite:
-    """Draws one plant.
+    """Draws a plant at pixel (y, x) of the field.
 
     Args:
-        species: what it looks like.
-        y: row of its centre in the field, in pixels.
-        x: column of its centre in the field, in pixels.
-        radius: distance of its longest leaf tip from the centre, in pixels.
-        sun: unit vector (rows, columns) that points where shadows fall.
-        rng: of this plant alone.
+        species: Its look.
+        y: Row of its centre.
+        x: Column of its centre.
+        radius: Distance of its longest leaf tip from the centre, in pixels.
+        sun: Unit vector (rows, columns) in the direction of shadows.
+        rng: Generator for this plant only.
     """
     half = reach(radius)
     centre = np.array([half + x - math.floor(x), half + y - math.floor(y)])
     base = np.array(species.colour) * rng.uniform(0.86, 1.14) + rng.normal(0.0, 5.0, 3)
     rib = np.array(species.rib) * rng.uniform(0.92, 1.08)
-    colour = np.empty((2 * half, 2 * half, 3), np.uint8)
-    colour[:] = np.clip(base * 0.8, 0, 255)
-    alpha = np.zeros((2 * half, 2 * half), np.uint8)
+    colour, alpha = _canvas(half, base, 0.8)
 
     count = int(rng.integers(species.leaves[0], species.leaves[1] + 1))
     order = np.arange(count) / max(count - 1, 1)
     # The first leaves are the oldest: long and at the bottom; the last are short, bright and in the middle.
-    # A plant of few leaves, or without a stem to tell old from young (grass), keeps them of about one length.
+    # In a plant with few leaves, or in grass, they are of similar length.
     spread = 0.5 if count > 3 and species.petiole > 0 else 0.25
     length = radius * (1 - spread * order) * rng.uniform(0.85, 1.0, count)
     angle = rng.uniform(0, 2 * math.pi) + np.deg2rad(species.turn) * np.arange(count) + rng.normal(0, 0.18, count)
@@ -159,7 +161,7 @@ def draw_plant(
     outline = np.sin(math.pi * blade**species.belly) ** 0.75
     phase = rng.uniform(0, 2 * math.pi, (count, 2, 1))
     margin = 1 + species.tooth * np.sin(2 * math.pi * species.teeth * blade + phase)
-    # Leaves are seen at a slant, each by another angle, so some look slimmer.
+    # Leaves are seen at different angles, so some look slimmer.
     size = length**0.8 * radius**0.2 * species.width * rng.uniform(0.8, 1.1, count)
     half_width = np.maximum(size[:, None, None] * outline * margin, 0.55)
     normal = np.stack([-direction[..., 1], direction[..., 0]], -1)
@@ -172,9 +174,9 @@ def draw_plant(
     veins = _fixed(np.concatenate([np.stack([start, tip], 2) for tip in tips], 1))
     for leaf in range(count):
         tone = (0.88 + 0.24 * order[leaf]) * rng.uniform(0.94, 1.06)
-        # The half of the blade that is turned to the sun is the brighter one.
+        # The half of the blade that faces the sun is brighter.
         lit = 1.07 if normal[leaf, 8, 1] * sun[0] + normal[leaf, 8, 0] * sun[1] < 0 else 0.92
-        # A dark line around a leaf is its contact shadow on the leaves below; it has no alpha of its own.
+        # A dark line around a leaf is its contact shadow on the leaves below; it does not change alpha.
         cv2.polylines(colour, [whole[leaf]], True, _shade(base, 0.52), 3, cv2.LINE_AA, _SHIFT)
         cv2.fillPoly(colour, [whole[leaf]], _shade(base, tone), cv2.LINE_AA, _SHIFT)
         cv2.fillPoly(colour, [half_blade[leaf]], _shade(base, tone * lit), cv2.LINE_AA, _SHIFT)
@@ -195,9 +197,7 @@ def draw_stone(y: float, x: float, radius: float, sun: tuple[float, float], rng:
         np.stack([np.cos(angles), np.sin(angles) * rng.uniform(0.6, 0.95)], -1) * rng.uniform(0.75, 1, (9, 1)) * radius
     )
     base = np.array([158.0, 146.0, 132.0]) * rng.uniform(0.7, 1.2) + rng.normal(0, 4, 3)
-    colour = np.empty((2 * half, 2 * half, 3), np.uint8)
-    colour[:] = _shade(base, 0.85)
-    alpha = np.zeros((2 * half, 2 * half), np.uint8)
+    colour, alpha = _canvas(half, base, 0.85)
     cv2.fillPoly(alpha, [_fixed(ring + half)], [255.0], cv2.LINE_AA, _SHIFT)
     offset = np.array([sun[1], sun[0]]) * radius * 0.22
     cv2.fillPoly(colour, [_fixed(0.75 * ring + half - offset)], _shade(base, 1.1), cv2.LINE_AA, _SHIFT)
@@ -211,8 +211,6 @@ def draw_straw(y: float, x: float, radius: float, sun: tuple[float, float], rng:
     span = np.linspace(-radius, radius, 5)[:, None] * np.array([math.cos(angle), math.sin(angle)])
     line = _fixed(half + span + np.cumsum(rng.normal(0, radius * 0.03, (5, 2)), 0))
     base = np.array([188.0, 168.0, 126.0]) * rng.uniform(0.75, 1.15)
-    colour = np.empty((2 * half, 2 * half, 3), np.uint8)
-    colour[:] = _shade(base, 1.0)
-    alpha = np.zeros((2 * half, 2 * half), np.uint8)
+    colour, alpha = _canvas(half, base, 1.0)
     cv2.polylines(alpha, [line], False, [255.0], 1 + int(rng.random() < 0.3), cv2.LINE_AA, _SHIFT)
     return _finish(y, x, colour, alpha, (sun[0] * 2, sun[1] * 2))
