@@ -1,4 +1,4 @@
-# Every target is a chain of smir calls. A finished run is its DONE file, so what is done is not done again.
+# Every target is a chain of smir calls. A finished run has a DONE file, so make does not repeat it.
 PYTHON ?= python3
 SMIR = .venv/bin/python -m smir
 DEMO = runs/demo
@@ -26,14 +26,14 @@ setup: .venv/installed  ## make .venv and install smir with its development tool
 	.venv/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[dev]'
 	@touch $@
 
-# Processes on all cores, a thread each: threads that wait for a core slow each other down many times.
+# One process per core, one thread each: threads that wait for a core slow each other down many times.
 test: .venv/installed  ## the whole test suite
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
-fuzz: .venv/installed  ## 10,000 damaged files at everything that reads one
+fuzz: .venv/installed  ## read 10,000 damaged files with every reader
 	.venv/bin/python tests/tools/fuzz.py --cases 10000
 
-torture: .venv/installed  ## kill runs at random moments, compare them with their twins; 10 minutes on 2 cores
+torture: .venv/installed  ## kill runs at random moments and compare them with undisturbed ones; 10 minutes on 2 cores
 	.venv/bin/python tests/tools/torture.py --out docs/torture.md
 
 lint: .venv/installed  ## ruff, its formatter, mypy (strict) on smir/, and the direction of imports
@@ -45,7 +45,7 @@ lint: .venv/installed  ## ruff, its formatter, mypy (strict) on smir/, and the d
 docs: .venv/installed  ## the documentation as a site in build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
-bench: .venv/installed  ## measure how fast everything is, beside plain baselines; about 10 minutes, on a quiet machine
+bench: .venv/installed  ## measure the speed of everything against plain baselines; about 10 minutes, on a quiet machine
 	.venv/bin/python -m benchmarks
 
 demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
@@ -67,7 +67,7 @@ $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE: $(DEMO)/
 
 model_runs = $(MODELS:%=$(MODEL_RUNS)/%/$(1)/seed0/DONE)
 
-bench-models: $(call model_runs,segment-scratch) $(call model_runs,segment-selective)  ## what small encoders cost and reach, on a quiet machine; goes on where it was stopped
+bench-models: $(call model_runs,segment-scratch) $(call model_runs,segment-selective)  ## cost and mIoU of small encoders, on a quiet machine; continues where it stopped
 	.venv/bin/python -m benchmarks.models $(MODELS) --runs $(MODEL_RUNS) $(if $(filter file,$(origin MODELS)),,--dry)
 
 $(call model_runs,selective): $(MODEL_RUNS)/%/selective/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json

@@ -6,9 +6,9 @@ endif
 FIELD_RUNS ?= runs
 FIELD_REPORT ?= report
 FIELD_SEEDS ?= 0
-# what the segmentations start from; leave imagenet out where its weights can neither be downloaded nor given (IMAGENET=)
+# weights that the segmentations start from; leave imagenet out if you can neither download nor give them (IMAGENET=)
 FIELD_INITS ?= scratch imagenet selective
-# further words for every fit, for the pretraining and for the segmentations
+# more options for every fit, for the pretraining and for the segmentations
 FIELD_FLAGS ?=
 FIELD_PRETRAIN_FLAGS ?=
 FIELD_SEGMENT_FLAGS ?=
@@ -17,7 +17,7 @@ FIELD_PRETRAINED := $(FIELD_RUNS)/folder/selective/seed0
 FIELD_FIT = $(SMIR) fit --config experiments/folder/$1.yaml --config $(FIELD)/data.yaml --run.root $(FIELD_RUNS) \
 	--run.if_taken refuse $(FIELD_FLAGS)
 
-# What has finished is said to have, and its mark becomes newer than the data.
+# A finished run says so, and its mark becomes newer than the data.
 $(FIELD_PRETRAINED)/DONE: $(FIELD)/data.yaml | .venv/installed
 	$(call FIELD_FIT,pretrain) $(FIELD_PRETRAIN_FLAGS)
 	@touch $@

@@ -1,27 +1,27 @@
-# The runs of the paper, as files: a run is done when its DONE is there. Included by the Makefile.
+# The runs of the paper as files: a run is finished when its DONE is there. The Makefile includes this file.
 DATA ?= data
 SEEDS ?= 0 1 2
-# GPUs of a run; auto: one with `make -j`, else all
+# GPUs of a run; auto: one with `make -j`, otherwise all
 DEVICES ?= auto
 # once: one pretraining (seed 3741) for all downstream seeds, as in the paper; paired: one for each of them
 PRETRAIN ?= once
 # paper: with the paper's overlaps between pool, training and test; clean: without them
 PROTOCOL ?= paper
-# a file of ResNet-34's ImageNet weights, where they cannot be downloaded
+# file of ResNet-34's ImageNet weights, if they cannot be downloaded
 IMAGENET ?=
-# datasets that the ablations are made on
+# datasets of the ablations
 ABLATE ?= sugar_beets
-# online, offline or off: whether Weights & Biases hears of the runs
+# online, offline or off: whether to log to Weights & Biases
 WANDB ?=
-# further words for every fit, for the pretrainings and for the segmentations
+# more options for every fit, for the pretrainings and for the segmentations
 FLAGS ?=
 PRETRAIN_FLAGS ?=
 SEGMENT_FLAGS ?=
 RUNS ?= runs$(if $(filter clean,$(PROTOCOL)),/clean)
 REPORT ?= report$(if $(filter clean,$(PROTOCOL)),/clean)
 
-# The table of the runs is smir/cli/paper.py: it prints a rule for each, and says which of these words is wrong. $(shell)
-# takes line ends for blanks, so that they come as ~. Where `experiments` is a link, smir lies beside what it points to.
+# smir/cli/paper.py has the table of runs. It prints a rule for each run, and says which of these words is wrong. $(shell)
+# turns line ends into blanks, so they are printed as ~. If `experiments` is a link, smir is beside the link's target.
 TABLE = --seeds=$(call quoted,$(SEEDS)) --pretrain=$(call quoted,$(PRETRAIN)) --protocol=$(call quoted,$(PROTOCOL)) \
 	--ablate=$(call quoted,$(ABLATE))
 JOB = $(SMIR) job --run $(@D) --devices $(DEVICES) --
@@ -46,20 +46,20 @@ paper: $(PAPER_RUNS)  ## every run of the paper, then its report; DATA= SEEDS= D
 	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --out $(REPORT)
 
 $(foreach dataset,$(DATASETS),$(eval $(dataset): $(RUNS_OF_$(dataset))))
-$(DATASETS):  # one dataset, with what its runs rest on: make nassar
+$(DATASETS):  # one dataset, with the runs that it needs: make nassar
 pascal: pascal_voc
 sugarbeets: sugar_beets
 
-plan: | .venv/installed  ## runs, image visits and hours that `make paper`, with the same variables, still needs
+plan: | .venv/installed  ## runs, image visits and hours that `make paper` still needs, with the same variables
 	@$(SMIR) plan $(TABLE) --data $(DATA) --runs $(RUNS) --flags=$(call quoted,$(FLAGS)) \
 		--pretrain_flags=$(call quoted,$(PRETRAIN_FLAGS)) --segment_flags=$(call quoted,$(SEGMENT_FLAGS))
 
 report: | .venv/installed  ## the report of the finished runs
 	$(SMIR) report $(wildcard $(DATASETS:%=$(RUNS)/%)) --out $(REPORT)
 
-# The main table through the same rules, on tiny fakes in the true layouts.
+# The main table by the same rules, on tiny fake data in the true layouts.
 SMOKE := runs/smoke
-paper-smoke: $(SMOKE)/data/READY  ## the rows of the main table on tiny fakes, one seed; 5 minutes on 2 CPU cores
+paper-smoke: $(SMOKE)/data/READY  ## the rows of the main table on tiny fake data, one seed; 5 minutes on 2 CPU cores
 	@$(MAKE) --no-print-directory smoke-report RUNS=$(SMOKE) DATA=$(SMOKE)/data SEEDS=0 PRETRAIN=once PROTOCOL=paper \
 		IMAGENET=$(SMOKE)/data/imagenet.pth FLAGS='--config experiments/smoke/all.yaml' \
 		PRETRAIN_FLAGS='--config experiments/smoke/pretrain.yaml' SEGMENT_FLAGS='--config experiments/smoke/segment.yaml'

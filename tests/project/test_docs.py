@@ -1,6 +1,7 @@
 """The documentation is true: its links lead somewhere, its commands parse, its Python runs, its messages exist."""
 
 import ast
+import importlib
 import itertools
 import re
 import subprocess
@@ -15,8 +16,9 @@ from jsonargparse import capture_parser
 from PIL import Image
 from words import EXPERIMENTS, QUIET, TINY_NETWORK, pretrain_words, segment_words
 
-from smir.__main__ import PLAIN, TRAINING, main
+from smir.__main__ import MODULES, PLAIN, TRAINING, main
 from smir.cli.includes import expand_includes
+from smir.cli.plain import _words
 from smir.errors import ConfigError
 from smir.runs.mask_files import load_masks
 
@@ -58,7 +60,11 @@ def parses(tmp_path, monkeypatch):
                 run = {"include": [str(EXPERIMENTS / "folder/segment.yaml")]} if path.name == "config.yaml" else {}
                 path.write_text(yaml.safe_dump({**run, "data": data}))
         words = expand_includes(words)
-        parser_of("fit" if words[0] in TRAINING else words[0]).parse_args(words if words[0] in TRAINING else words[1:])
+        command = words[0]
+        if command in TRAINING:
+            parser_of("fit").parse_args(words)
+        else:
+            parser_of(command).parse_args(_words(importlib.import_module(MODULES[command]), words[1:]))
 
     return parse
 
@@ -132,12 +138,12 @@ def test_yaml_is_yaml(page):
             assert yaml.safe_load(block.text) is not None, f"{name_of(page)}:{block.line}"
 
 
-def test_the_python_of_the_readme_runs(smir, field, tmp_path):
+def test_the_trained_networks_of_the_library_page_run(smir, field, tmp_path):
     smir(*pretrain_words(field, "--run.experiment=folder/selective", "--trainer.max_epochs=2"))
     smir(*segment_words(field, "--run.experiment=folder/segment", "--run.test=false"))
     Image.open(next((field / "nassar/ortho_tiles").glob("*.png"))).save(tmp_path / "photo.jpg")
     names = {}
-    exec(section(ROOT / "README.md", "From Python")[0].text, names)
+    exec(section(ROOT / "docs/library.md", "Trained networks")[0].text, names)
     assert names["scores"].shape == names["mask"].shape == (len(names["grid"]),)
     assert names["mask"].sum() == len(names["grid"]) // 2
     assert names["labels"].shape == names["image"].shape[:2]

@@ -19,6 +19,7 @@ from website.api import GROUPS
 from website.links import linked
 from website.options import options
 from website.repository import find
+from website.rooms import PICTURE, draw, imports
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,10 @@ def test_a_symbol_that_is_gone_is_a_problem():
         "paper.md: there is no file smir/loses.py.",
         "paper.md: There is no test test_it_does_nothing.",
     ]
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_code():
+    assert PICTURE.read_text(encoding="utf-8") == draw(imports()), "run python -m website.rooms"
 
 
 def test_the_search_finds_pages_and_no_source(site):
