@@ -46,7 +46,7 @@ MODULES = {
     "report": "smir.report.command",
     "export": "smir.export.command",
 }
-"""Where the plain commands are."""
+"""The module of each plain command."""
 
 NOISE = (
     # Raised inside Lightning with current versions of torch.

@@ -1,4 +1,4 @@
-"""What people see in a terminal: progress bars, lines between them, tables; and silence where a library only chats."""
+"""Terminal output: progress bars, lines between them, and tables; and a way to silence the warnings of a library."""
 
 import contextlib
 import sys
@@ -27,7 +27,7 @@ class Pulse:
         self._last = time.monotonic()
 
     def due(self) -> bool:
-        """Whether so much time has passed since it last said yes."""
+        """Returns whether enough time has passed since the last yes."""
         now = time.monotonic()
         if now - self._last < self._seconds:
             return False

@@ -79,7 +79,7 @@ def normalise_as(
 
 
 def _disagreements(trained: Preprocessing, own: Preprocessing) -> list[str]:
-    """What to say where data are to be seen otherwise than in training, a line each."""
+    """Returns a line for each setting in which the data differ from the training."""
     lines = []
     if (trained.mean, trained.std) != (own.mean, own.std):
         lines.append(
@@ -139,7 +139,7 @@ def _trained_side(checkpoint: Checkpoint, data: SmirDataModule) -> int | None:
 
 
 def _source(weights: Path, data: SmirDataModule, images: FileList, settings: dict[str, Any]) -> dict[str, Any]:
-    """What results rest on; its hash tells results of other weights, images or settings apart.
+    """Describes the inputs of a result; the hash tells results of other weights, images or settings apart.
 
     The sizes of the files are part of it: two datasets may well call their images alike.
     """

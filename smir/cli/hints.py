@@ -182,7 +182,7 @@ def _exists(place: str) -> bool:
 
 
 def _source(data: dict[str, Any]) -> list[str]:
-    """What `prepare folder` was given, whole if it was cut into tiles; of another `Folder` its images.
+    """Returns the images that `prepare folder` was given, before any tiling; for another `Folder`, its images.
 
     A folder that holds other pictures too, such as labels, is not what the next command should read.
     """

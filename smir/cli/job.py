@@ -21,7 +21,7 @@ from smir.runs.signals import REQUEUE
 
 LAST_LINES = 20
 _OVERWRITTEN = re.compile(rb"[^\n]*\r(?!\n)|\x1b\[[0-9;]*[A-Za-z]")
-"""What a terminal does not show in the end: a line before its carriage return, and commands to the cursor."""
+"""Output that a terminal overwrites: text before a carriage return, and cursor commands."""
 
 
 def job(run: Path, words: list[str], devices: PositiveInt | Literal["auto"] = "auto") -> None:

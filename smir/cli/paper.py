@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
     @property
     def segments(self) -> bool:
-        """Whether it is a segmentation; else it is a pretraining."""
+        """True for a segmentation, False for a pretraining."""
         return self.config.startswith("segment-")
 
 

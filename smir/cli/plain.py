@@ -1,4 +1,4 @@
-"""How the plain commands run: typed functions in a `command.py`, whose options are read from their words here.
+"""Runs the plain commands: typed functions in a `command.py`, whose options are parsed here.
 
 Beside its functions, `COMMANDS`, a module may say how its words are read:
 

@@ -1,4 +1,4 @@
-"""What trainings cost: image visits from their configs, and time from a measurement on this machine."""
+"""The cost of trainings: image visits from their configs, and time from a measurement on this machine."""
 
 import dataclasses
 import shlex
@@ -30,7 +30,7 @@ _LISTS = {"pretrain": ("pool",), "segment": ("train", "val", "test")}
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What a training does.
+    """The work of a training.
 
     Attributes:
         experiment: Its name.

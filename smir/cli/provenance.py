@@ -1,4 +1,4 @@
-"""Where weights come from: what a run starts from, by content, and what its own checkpoints tell of it."""
+"""The origin of weights: a fingerprint of the weights a run starts from, and the record in its own checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from smir.training.task import SmirModule
 
 
 def origin_of(identity: Identity, variant: str | None) -> dict[str, Any]:
-    """What a checkpoint tells of its run: a run that starts from it keeps the whole recipe of its pretraining.
+    """Returns the record of a run for its checkpoints, so that a run that starts from one knows its pretraining.
 
     Args:
         identity: The run that writes the checkpoint.

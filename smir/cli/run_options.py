@@ -1,4 +1,4 @@
-"""`--run.*`: the options of the command line that say where a run is kept, and whether W&B hears of it."""
+"""The options `--run.*`: where a run is kept, and how it is logged to W&B."""
 
 import dataclasses
 from pathlib import Path
@@ -9,7 +9,7 @@ from smir.runs.wandb_options import WandbOptions
 
 @dataclasses.dataclass
 class RunOptions(WandbOptions):
-    """Where a run is kept, and whether W&B hears of it.
+    """Options of the run folder and of Weights & Biases.
 
     Attributes:
         experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.

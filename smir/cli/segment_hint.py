@@ -40,12 +40,12 @@ def segmentation_words(settings: dict[str, Any]) -> list[str]:
 
 
 def is_folder(data: dict[str, Any]) -> bool:
-    """Whether the data of a config are a folder of images."""
+    """Returns whether the data of a config are a folder of images."""
     return str(data["class_path"]).rpartition(".")[2] == "Folder"
 
 
 def field_settings(root: Path) -> dict[str, Any]:
-    """What `data.yaml` of a field says; nothing if there is none, or one that says more than the data."""
+    """Returns the settings in `data.yaml` of a field; empty if the file is missing or has other sections too."""
     file = root / "data.yaml"
     settings = read_yaml(file) if file.is_file() else {}
     return dict(settings["data"]["init_args"]) if set(settings) == {"data"} else {}

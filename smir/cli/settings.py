@@ -15,7 +15,7 @@ _NO_CLASS = re.compile(
     r"arguments are required: (\w+\.(data|model)(, )?)+$"
     r"|class_path 'smir\.training\.SmirModule'|smir\.data\.SmirDataModule is abstract"
 )
-"""What the parser says of a model or data without a class, in this order: at all, or of the base class."""
+"""The parser's messages for a missing class of model or data, or for the abstract base class in its place."""
 
 
 class Parser(GuardedParser, LightningArgumentParser):

@@ -1,4 +1,4 @@
-"""What a config may name: it is read before anything that it names is imported.
+"""The classes that a config may name. A config is checked before anything that it names is imported.
 
 Importing a class runs its module, so a config from someone else could run anything that Python can find. Three walls
 stand in the way: `scan_words` reads the words and config files of a command as plain text; `smir.cli.guarded` lets the

@@ -15,7 +15,7 @@ _SMALLEST = 4 * BLOCK
 
 @dataclasses.dataclass(frozen=True)
 class PredictOptions:
-    """How `predict` reads images, and what it writes.
+    """Options for the way `predict` reads images, and for its output.
 
     Args:
         view: How an image is seen: `whole` resizes it so that its shortest side is the view size, as the test does;

@@ -1,4 +1,4 @@
-"""What the four datasets of the paper share: list files, and the overlaps between pool, training and test."""
+"""The base of the four datasets of the paper: list files, and the overlaps between pool, training and test."""
 
 import abc
 from functools import cached_property
@@ -30,7 +30,7 @@ class PublishedDataset(SmirDataModule):
     """
 
     list_files: ClassVar[dict[str, str]]
-    """Where the authors' list files lie, relative to the root."""
+    """Paths of the authors' list files, relative to the root."""
 
     def __init__(
         self, root: Path, protocol: Protocol = "paper", lists: dict[str, Path] | None = None, **kwargs: Any

@@ -9,7 +9,7 @@ from typing import IO
 from smir.errors import RunError
 
 TEMPORARY = ".*.[0-9]*.tmp"
-"""What a file is called while it is written, as a pattern; a kill may leave it behind."""
+"""Pattern of the name that a file has while it is written; a kill may leave such a file behind."""
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ class FileLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object holds it."""
+        """True while this object holds the lock."""
         return self._descriptor is not None
 
     def acquire(self, shared: bool = False, wait: bool = False) -> bool:

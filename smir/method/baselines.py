@@ -1,4 +1,4 @@
-"""What a reconstruction must beat: two ways to fill masked patches that learn nothing."""
+"""Two baselines that every reconstruction must beat: they fill masked patches without learning anything."""
 
 import torch
 from torch import Tensor

@@ -24,7 +24,7 @@ class MaskPolicy(abc.ABC):
     """
 
     needs_scores = False
-    """Whether the images have to be scored before this policy can choose."""
+    """True if images must be scored before this policy can choose."""
 
     def __init__(self, ratio: float = 0.5) -> None:
         if not 0 < ratio < 1:
@@ -35,7 +35,7 @@ class MaskPolicy(abc.ABC):
         return f"{type(self).__name__}(ratio={self.ratio})"
 
     def _count(self, grid: PatchGrid) -> int:
-        """How many patches of a grid are masked."""
+        """Returns the number of masked patches of a grid."""
         return int(self.ratio * len(grid))
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""How an image becomes the input of a network: normalisation, the whole view, and its patch grid."""
+"""From an image to the input of a network: normalisation, the whole view, and its patch grid."""
 
 import functools
 from collections.abc import Sequence

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _WRAPPERS = re.compile(r"^(?:(?:network|model|module|_orig_mod)\.)+")
 _TIMM = "encoder.model."
-"""Where segmentation_models_pytorch keeps a timm model; timm's own files have its names bare."""
+"""Prefix under which segmentation_models_pytorch keeps a timm model; timm's own files have no prefix."""
 _HEAD = "segmentation_head."
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What `load_pretrained` did.
+    """The report of `load_pretrained`.
 
     Attributes:
         loaded: Names of the network's tensors that were filled.
@@ -106,7 +106,7 @@ def load_imagenet(network: "Network") -> LoadReport:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is a tensor of real numbers that are there."""
+    """Returns whether a value is a dense tensor of real numbers."""
     return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_meta or value.is_complex())
 
 

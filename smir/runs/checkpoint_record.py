@@ -14,7 +14,7 @@ Task = Literal["pretrain", "segment"]
 _KEY = "smir"
 _FIELDS: dict[str, type] = {"task": str, "network": dict, "out_channels": int, "preprocessing": dict, "origin": dict}
 _WRONG = (ConfigError, LookupError, TypeError, ValueError, RuntimeError)
-"""What constructors raise when their arguments come from a damaged or foreign record."""
+"""Errors that constructors raise for arguments from a damaged or foreign record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _classes(found: Any, path: str | Path) -> Classes:
 
 
 def _is_plain(value: Any, depth: int = 16) -> bool:
-    """Whether a value of a checkpoint, which may be anyone's, can be written to a record as it is."""
+    """Returns whether a value of a checkpoint from anywhere can be written to a record as it is."""
     if isinstance(value, dict | list):
         inside = value.values() if isinstance(value, dict) else value
         names = list(value) if isinstance(value, dict) else []

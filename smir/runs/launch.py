@@ -1,4 +1,4 @@
-"""How the processes of a run agree on its folder, whoever started them, and end together.
+"""The processes of a run: they agree on its folder, whatever started them, and end together.
 
 A further rank ends soon after rank 0 does, so that it does not wait in a collective until its time-out.
 """
@@ -43,7 +43,7 @@ def global_rank() -> int:
 
 
 def started_by_rank_zero() -> bool:
-    """Whether Lightning started this process, for a further device, from rank 0."""
+    """Returns whether Lightning started this process from rank 0, for another device."""
     return global_rank() != 0 and RUN_VARIABLE in os.environ
 
 
@@ -103,7 +103,7 @@ def _follow(
 
 
 def _started_from_outside(trainer: Trainer) -> bool:
-    """Whether something other than Lightning started the processes of this run."""
+    """Returns whether something other than Lightning started the processes of this run."""
     cluster = getattr(trainer.strategy, "cluster_environment", None)
     return trainer.world_size > 1 and cluster is not None and cluster.creates_processes_externally
 

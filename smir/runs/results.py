@@ -6,11 +6,11 @@ from typing import Any, Literal
 from smir.files.json_record import read_json
 
 RECORDS = {"test": "metrics.json", "predict": "source.json"}
-"""What says where the results in a folder come from."""
+"""The file that records where the results in a folder come from."""
 
 
 def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str, Any]) -> Path:
-    """Where results go: `<run>/<kind>`, or beside it if that holds those of other weights, data or settings."""
+    """Returns the folder for results: `<run>/<kind>`, or one beside it if that has other weights, data or settings."""
     record = run / kind / RECORDS[kind]
     if not record.is_file():
         return run / kind

@@ -22,7 +22,7 @@ DONE = "DONE"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """Checkpoints to resume from: that of the last epoch kept, and the one kept before should the last be damaged."""
 DAMAGED = "damaged.ckpt"
-"""Where a `LAST` that cannot be read goes; nothing reads it."""
+"""Name that an unreadable `LAST` gets; nothing reads it."""
 FORMAT = 1
 _CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "recipe": dict, "inputs": dict}
 
@@ -43,7 +43,7 @@ def file_digest(path: Path) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What a run is.
+    """The identity of a run.
 
     Attributes:
         experiment: Name of the experiment, such as `demo/selective`.
@@ -92,7 +92,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the run has finished."""
+        """True if the run has finished."""
         return (self.path / DONE).is_file()
 
     @property
@@ -102,7 +102,7 @@ class Run:
 
     @property
     def kept(self) -> bool:
-        """Whether an epoch of it was kept, so that there is something to resume."""
+        """True if an epoch was kept, so that the run can resume."""
         return any((self.checkpoints / name).is_file() for name in (LAST, PREVIOUS))
 
     def finish(self, summary: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ class _Asked:
     by: signal.Signals | None = None
     """The first signal that came."""
     wait_for_step = False
-    """Whether other ranks may be waiting for this one, so that it may stop at an agreed step only."""
+    """True if other ranks may be waiting for this one, so that it may stop only at an agreed step."""
 
 
 def asked_by() -> signal.Signals | None:

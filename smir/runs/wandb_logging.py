@@ -40,7 +40,7 @@ _ROWS_PER_EPOCH = 100
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What W&B is told of a run.
+    """The facts about a run that are sent to W&B.
 
     Attributes:
         folder: Where the files go.

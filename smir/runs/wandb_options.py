@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclasses.dataclass
 class WandbOptions:
-    """Whether and where a run is logged to Weights & Biases.
+    """Options for logging a run to Weights & Biases.
 
     Attributes:
         wandb: `online`, `offline` (kept in the run folder for `wandb sync`) or `off`; default: off, unless a sweep
@@ -20,7 +20,7 @@ class WandbOptions:
 
     @property
     def mode(self) -> Literal["online", "offline"] | None:
-        """How to log, if at all."""
+        """The logging mode, or None for no logging."""
         if self.wandb is not None or sweep_run() is None:
             return None if self.wandb == "off" else self.wandb
         asked = os.environ.get("WANDB_MODE", "online")

@@ -30,7 +30,7 @@ _NEVER = 1 << 62
 
 
 class _Batch(NamedTuple):
-    """What is remembered of a batch: its optimiser step and its image indices (B,)."""
+    """A batch to remember: its optimiser step and its image indices (B,)."""
 
     step: int
     indices: Tensor

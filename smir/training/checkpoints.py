@@ -45,9 +45,9 @@ class LastCheckpoint(RunCheckpoint):
         super().__init__(**options)
         self.seconds = seconds
         self.behind = False
-        """Whether the last epoch was not kept; equal on all ranks."""
+        """True if the last epoch was not kept; equal on all ranks."""
         self.wanted = False
-        """Whether this epoch must be kept, because the run is to stop."""
+        """True if this epoch must be kept because the run is about to stop."""
         self._written: float | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

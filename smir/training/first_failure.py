@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 3.0
 
 
 class FirstFailure(Callback):
-    """Where rank 0 fails because another process has died, says so instead of what the connection had to say."""
+    """Reports the process that died first, instead of the connection error that rank 0 gets because of it."""
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Looks for a process that has failed.

@@ -52,7 +52,7 @@ class RunProgress(TQDMProgressBar):
 
 
 class Pace:
-    """How long epochs take, measured from one beginning to the next."""
+    """Measures the time from the start of one epoch to the start of the next."""
 
     def __init__(self) -> None:
         self._plain: deque[float] = deque(maxlen=RECENT)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: config, environment, metrics and pictures, on disk always and in W&B where a run has it."""
+"""The metrics file of a run, one row per epoch."""
 
 import csv
 import io

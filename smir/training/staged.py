@@ -1,4 +1,4 @@
-"""What `SelectiveMasking` asks of a module and of a datamodule, which need not be those of smir."""
+"""The protocols that `SelectiveMasking` asks of a module and a datamodule, which may come from anywhere."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol

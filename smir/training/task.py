@@ -1,4 +1,4 @@
-"""What both tasks share: optimiser, schedule, seeding of epochs, and the record in a checkpoint."""
+"""The base of both tasks: optimiser, schedule, seeding of epochs, and the record in a checkpoint."""
 
 import abc
 import math
@@ -80,7 +80,7 @@ class SmirModule(pl.LightningModule):
         self.weights = weights
         self.imagenet_file = imagenet_file
         self.origin: dict[str, Any] = {}
-        """What a checkpoint records about the run it comes from; filled by the CLI."""
+        """The run that a checkpoint comes from, as the checkpoint records it; the CLI fills it in."""
 
     @property
     def data(self) -> "SmirDataModule":

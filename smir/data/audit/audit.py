@@ -47,7 +47,7 @@ class Audit:
     notes: list[Problem]
 
     def sizes(self, name: str) -> Counter[tuple[int, int]]:
-        """How many images of a list have which height and width."""
+        """Counts the images of a list by height and width."""
         found = (self.facts[pair.image].size for pair in self.lists[name])
         return Counter(size for size in found if size is not None)
 

@@ -118,7 +118,7 @@ def _classes(data: SmirDataModule, found: Audit, splits: Sequence[str]) -> list[
 
 
 def _stored(data: SmirDataModule, found: Audit, splits: Sequence[str]) -> list[list[str]]:
-    """What the label files hold, before any translation; the encoding of Nassar's is documented nowhere."""
+    """Counts the stored label values, before any translation; the encoding of Nassar's labels is not documented."""
     pixels = {split: found.pixels(split, "stored") for split in splits}
     values = sorted(set().union(*pixels.values()))
     rows = [["stored value", *splits, "taken for"]]
@@ -150,7 +150,7 @@ def _overlaps(found: Audit) -> list[list[str]]:
 
 
 def _differences(found: Audit) -> Iterator[str]:
-    """Where the counts are not the published ones; a part of a dataset is legitimate."""
+    """Reports counts that differ from the published ones; a part of a dataset is allowed."""
     if found.expected is None:
         return
     counts = {name: (len(pairs), _published(found, name)) for name, pairs in found.lists.items()}

@@ -1,4 +1,4 @@
-"""How many images each published dataset has, against which `check` compares (METHOD.md section 6)."""
+"""The number of images in each published dataset, with which `check` compares (METHOD.md section 6)."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a single image and its label hold, and what is wrong with them."""
+"""Facts about a single image and its label, and the problems with them."""
 
 import dataclasses
 import hashlib
@@ -34,7 +34,7 @@ class Problem(NamedTuple):
 
 @dataclasses.dataclass
 class Facts:
-    """What an image and its label hold.
+    """Facts about an image and its label.
 
     Attributes:
         size: Height and width of the image; None if it cannot be read.
@@ -85,7 +85,7 @@ def _examine_label(data: SmirDataModule, pair: Pair, facts: Facts) -> None:
 
 
 def has_labels(data: SmirDataModule) -> bool:
-    """Whether the dataset is set up with labels; a `Folder` may be one of images alone."""
+    """Returns whether the dataset has labels; a `Folder` may have none."""
     return not (isinstance(data, Folder) and data.label_folder is None)
 
 

@@ -18,7 +18,7 @@ Shared = list[tuple[str, str]]
 
 @dataclasses.dataclass(frozen=True)
 class Overlap:
-    """What two lists share.
+    """The images that two lists share.
 
     Attributes:
         left: Name of a list.

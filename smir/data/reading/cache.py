@@ -25,7 +25,7 @@ _DTYPES = {1: np.uint8, 2: np.uint16}
 
 
 class Cached(NamedTuple):
-    """What a cache gives.
+    """An image from the cache.
 
     Attributes:
         pixels: (H, W, 3) uint8 of an image, (H, W) of a label.

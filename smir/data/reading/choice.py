@@ -1,4 +1,4 @@
-"""Which images are read in windows, told by their headers alone."""
+"""Chooses by the header of an image whether it is read in windows."""
 
 import contextlib
 from pathlib import Path
@@ -28,7 +28,7 @@ class Choice:
         self.view, self.trained_side = view, trained_side
 
     def in_windows(self, path: Path) -> bool:
-        """Whether an image is read in windows.
+        """Returns whether an image is read in windows.
 
         A TIFF whose header is beyond Pillow (many bands, floating point) is: the reader of GeoTIFFs knows more kinds.
         Any other file whose header cannot be read is not: seeing it whole says why.
@@ -52,7 +52,7 @@ class Choice:
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file begins as TIFFs do.
+    """Returns whether a file starts like a TIFF.
 
     Raises:
         OSError: If it cannot be read.
@@ -62,5 +62,5 @@ def is_tiff(path: Path) -> bool:
 
 
 def is_georeferenced(image: Image.Image) -> bool:
-    """Whether a TIFF says where it lies."""
+    """Returns whether a TIFF is georeferenced."""
     return image.format == "TIFF" and any(tag in image.tag_v2 for tag in _GEOTIFF_TAGS)  # type: ignore[attr-defined]  # of the subclass that Image.open returns

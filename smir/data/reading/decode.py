@@ -64,7 +64,7 @@ def _open(path: Path, kind: str) -> Image.Image:
 
 
 def can_hold(size: int, pixels: int) -> bool:
-    """Whether a file of so many bytes can be an image of so many pixels."""
+    """Returns whether a file of this many bytes can hold an image of this many pixels."""
     return pixels <= max(_BOMB_PIXELS, _BOMB_RATIO * size)
 
 
@@ -233,5 +233,5 @@ def _raise_unreadable(error: OSError) -> None:
 
 
 def _leads_into(link: Path, folder: Path) -> bool:
-    """Whether what a link leads to is listed anyway, as part of the folder."""
+    """Returns whether the target of a link is listed anyway, as part of the folder."""
     return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))

@@ -1,4 +1,4 @@
-"""What a dataset says about itself, and the lists of files that follow from it."""
+"""The description of a dataset, and the lists of files that follow from it."""
 
 import abc
 from pathlib import Path

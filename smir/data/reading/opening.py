@@ -12,7 +12,7 @@ from smir.terminal import quiet
 
 
 def has_rasterio() -> bool:
-    """Whether the extra `geo` is installed."""
+    """Returns whether the extra `geo` is installed."""
     return importlib.util.find_spec("rasterio") is not None
 
 
@@ -72,7 +72,7 @@ def look_through(path: Path) -> None:
 
 
 def _is_for_rasterio(path: Path) -> bool:
-    """Whether an image is a TIFF that rasterio reads; `open_raster` tells of the errors."""
+    """Returns whether an image is a TIFF that rasterio reads; see `open_raster` for the errors."""
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise DataError(f"The image {path} is not a file but a folder, a pipe or a device. Remove it.")
     try:

@@ -42,7 +42,7 @@ class Images:
         "Remove it, lower data.crop_size (MS-SSIM needs more than 160), or set data.min_side lower to have small "
         "images enlarged."
     )
-    """What helps where an image is."""
+    """The remedy for an image that is too small."""
 
     def __init__(self, files: FileList, min_side: int, cache: ImageCache | None = None) -> None:
         self.files, self.min_side, self.cache = files, min_side, cache

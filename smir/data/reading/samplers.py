@@ -1,4 +1,4 @@
-"""Which image is visited when, with which seed and mask: stages, partitions and the samplers of all loaders.
+"""The samplers of all loaders: they decide which image is visited when, with which seed and mask.
 
 A loader's index is a `Visit`, made in the main process by a sampler that knows seed, epoch, stage and rank. So a stage
 needs no new loader, and workers that persist cannot hold old masks (they are told all they need with every visit).

@@ -29,7 +29,7 @@ _NAMED_BY_PREDICT = (  # `check` looks at the lists of the dataset alone
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What a look at every file of a list found.
+    """The result of checking every file of a list.
 
     Attributes:
         files: Number of images of the list.

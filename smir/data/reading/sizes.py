@@ -1,4 +1,4 @@
-"""What the headers of images tell about their sizes, before any is decoded."""
+"""Image sizes from headers, before anything is decoded."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor

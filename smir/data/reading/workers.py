@@ -1,4 +1,4 @@
-"""What loading has to know of the other processes."""
+"""Loader workers, and lists that must be the same on all ranks."""
 
 import math
 import os
