@@ -46,7 +46,7 @@ def evaluation_arguments(trainer: Namespace) -> dict[str, Any]:
 
 
 def _with_bar(trainer: Namespace, callbacks: list[Callback], bar: Callable[[], ProgressBar]) -> list[Callback]:
-    """Adds a progress bar; Lightning would take another one wherever the package rich happens to be installed."""
+    """Adds a progress bar; Lightning would choose another one if the package rich is installed."""
     if trainer.enable_progress_bar is False or any(isinstance(callback, ProgressBar) for callback in callbacks):
         return callbacks
     return [*callbacks, bar()]

@@ -66,7 +66,7 @@ def lock_folder() -> Path:
 
 
 def _try(devices: Sequence[str], count: int, folder: Path) -> dict[str, FileLock]:
-    """Locks so many free devices, or none, so that two jobs never wait for each other's."""
+    """Locks this number of free devices, or none at all, so that two jobs never wait for each other."""
     held: dict[str, FileLock] = {}
     for name in devices:
         if len(held) == count:

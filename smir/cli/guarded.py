@@ -25,7 +25,7 @@ def trust_only(packages: Sequence[str]) -> None:
     set_parsing_settings(
         import_path_denylist=["*", *sorted(_allowed - set(packages))],
         import_path_allowlist=list(packages),
-        # Else a place that takes any value would make an object of whatever class is written there.
+        # Otherwise an argument of type Any would create an object of any class that is named there.
         instantiate_subclass_spec_in_any=False,
     )
     _allowed.update(packages)
@@ -63,7 +63,7 @@ def require_classes(node: Any, key: str = "") -> None:
     The parser takes a function whose result has the right type for a class, and calls it.
 
     Raises:
-        ConfigError: If a function, or what is no class, stands in the place of a class.
+        ConfigError: If a function or another object is named where a class is expected.
     """
     if isinstance(node, dict):
         for name, value in node.items():

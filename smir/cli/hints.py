@@ -211,7 +211,7 @@ def _images(data: dict[str, Any]) -> Path:
 
 
 def _prepared(data: dict[str, Any]) -> dict[str, Any]:
-    """The record of `prepare folder`; empty where there is none that can be read."""
+    """Returns the record of `prepare folder`; empty if it is missing or unreadable."""
     return dict_or_empty(Path(data["init_args"]["root"]) / "prepared.json")
 
 

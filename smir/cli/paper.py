@@ -115,7 +115,7 @@ class Run(NamedTuple):
 
     @property
     def start(self) -> str:
-        """Folder of the run that it starts from, below that of all runs; empty if there is none."""
+        """Folder of the run that this one starts from, relative to all runs; empty for none."""
         if self.row.start in ("", IMAGENET):
             return ""
         home = SISTERS[self.dataset] if self.row.of_sister else self.dataset
@@ -153,7 +153,7 @@ def paper_runs(
         ablate: Datasets that the ablations are made on.
 
     Raises:
-        ConfigError: If a value is none of those.
+        ConfigError: If a value is not one of these.
     """
     _check("PRETRAIN is once or paired", pretrain, pretrain in ("once", "paired"))
     _check("PROTOCOL is paper or clean", protocol, protocol in ("paper", "clean"))

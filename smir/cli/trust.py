@@ -56,7 +56,7 @@ def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
         The other words, and the packages that a config may name.
 
     Raises:
-        ConfigError: If a package's name is missing or is none.
+        ConfigError: If the name of a package is missing or invalid.
     """
     rest: list[str] = []
     packages = [*PACKAGES]
@@ -81,7 +81,7 @@ def scan_words(words: Sequence[str], packages: Sequence[str]) -> None:
         packages: What may be named.
 
     Raises:
-        ConfigError: At the first class of another package, and at a file that is a trap for whoever reads it.
+        ConfigError: At the first class of another package, and at a file that is built to exhaust its reader.
     """
     for flag, value in _flags(words):
         key = flag.lstrip("-").rstrip("+").rsplit(".", 1)[-1]
@@ -110,7 +110,7 @@ def read_yaml(path: Path) -> Any:
     """Reads a config file as plain values.
 
     Raises:
-        ConfigError: If it is no YAML, holds a tag that would make objects, or is a trap for whoever reads it.
+        ConfigError: If it is not YAML, has a tag that would create objects, or is built to exhaust its reader.
     """
     if (size := path.stat().st_size) > _LONGEST:
         raise ConfigError(f"The config {path} has {size:,} bytes; settings are not that long.")

@@ -149,7 +149,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         return self._loader(crops, self._train_sampler(), self.batch_size // world_size)
 
     def image_visits(self, epochs: int) -> int:
-        """Training images that all ranks visit together in so many epochs, over all stages."""
+        """Returns the number of training images that all ranks together visit in these epochs, over all stages."""
         sampler, stages = self._train_sampler(), self.stages
         return epochs // stages.num_stages * sum(sampler.visits(stage) for stage in range(stages.num_stages))
 

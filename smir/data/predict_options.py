@@ -70,7 +70,7 @@ class PredictOptions:
 def block_unit(scale: float) -> int:
     """Pixels of the image that become 64 of the network at a scale.
 
-    A whole number of them makes every window the same crop of one resized image, whatever its place.
+    A whole number of them makes every window a crop of one and the same resized image, wherever it lies.
 
     Raises:
         ConfigError: If the scale is out of range.

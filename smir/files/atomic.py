@@ -80,7 +80,7 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a kill has left half written in a folder that nobody else writes to."""
+    """Removes the half-written files that a kill left in a folder to which no other process writes."""
     for temporary in folder.rglob(TEMPORARY):
         temporary.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Room on disk for caches: one limit for all that lie in a folder, whoever writes to them."""
+"""Disk space for caches: one limit for all caches in a folder, shared by all processes that write to them."""
 
 import contextlib
 import os
@@ -49,7 +49,7 @@ class Room:
             return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with self._counter() as counter:  # while we have it, nobody clears this cache
+            with self._counter() as counter:  # no other process clears this cache meanwhile
                 self.folder.mkdir(exist_ok=True)
                 self.lock.acquire(shared=True, wait=True)
                 os.utime(self.folder / _HELD)

@@ -60,7 +60,7 @@ def read_dict(path: Path, remedy: str = "Move it away.", error: type[SmirError] 
 
 
 def dict_or_empty(path: Path) -> dict[str, Any]:
-    """Reads a record that one can do without: empty if there is none, or none that can be read."""
+    """Reads an optional record; empty if it is missing or unreadable."""
     with contextlib.suppress(SmirError):
         return read_dict(path) or {}
     return {}

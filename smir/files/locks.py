@@ -18,7 +18,7 @@ if sys.platform == "win32":
 
     _POLL_SECONDS = 0.01
     _FIRST, _PLACES = 1 << 30, 64
-    """Bytes that are locked, far behind all content: Windows lets nobody else read what is locked."""
+    """Position of the locked bytes, far behind all content: Windows lets no other process read locked bytes."""
 
     def _lock(descriptor: int, shared: bool, wait: bool) -> bool:
         """Locks all the bytes or, as Windows' C library knows no shared locks, one of them that is free."""

@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Network(nn.Module):
-    """Base of the networks: an encoder, whatever follows it, and a record of the constructor's arguments.
+    """Base of the networks: an encoder, the layers after it, and a record of the constructor's arguments.
 
     Attributes:
         spec: Class name and constructor arguments but for the number of output channels, as plain values.
@@ -93,7 +93,7 @@ class UNetStride4(Network):
         dropout: Probability that a channel is dropped before the head.
 
     Raises:
-        ConfigError: If there is no such encoder, there are not three widths, or the dropout is no probability below 1.
+        ConfigError: If there is no such encoder, there are not three widths, or the dropout is not in [0, 1).
     """
 
     def __init__(

@@ -31,7 +31,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises whatever its damage makes of the unpickler
+    except Exception as error:  # the unpickler may raise anything for a damaged file
         reason = str(error).split("\n")[0][:200]
         raise CheckpointError(
             f"{path.absolute()} is not a checkpoint of plain weights, or it is damaged ({reason}). "

@@ -179,7 +179,7 @@ def _begin(options: WandbOptions, job: Job) -> "Run":
 
 
 def _record(job: Job) -> dict[str, Any]:
-    """Reads `wandb.json`; nothing if there is none, or it is of other settings.
+    """Reads `wandb.json`; None if it is missing or from other settings.
 
     Raises:
         RunError: If it is damaged or of another format.

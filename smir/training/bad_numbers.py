@@ -1,4 +1,4 @@
-"""Stops a training whose loss or gradients are no numbers any more, and keeps the batch that did it."""
+"""Stops a training whose loss or gradients become NaN or infinite, and keeps the batch that caused it."""
 
 import io
 from pathlib import Path

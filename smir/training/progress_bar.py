@@ -68,7 +68,7 @@ class Pace:
         self._begun = now, ends_stage
 
     def left(self, epochs: int, scorings: int) -> float | None:
-        """Seconds that so many epochs will take, `scorings` of which end a stage; nothing before one is done."""
+        """Estimates the seconds of a number of epochs, `scorings` of which end a stage; None at first."""
         plain, ending = self._plain or self._ending, self._ending or self._plain
         if not plain:
             return None

@@ -19,7 +19,7 @@ class StopTogether(Callback):
     """Asks the ranks, at the beginning of steps, whether one of them was told by a signal to stop, and stops them all.
 
     Nothing is saved within an epoch: the run stops at once where the epoch before was kept, else after this one, which
-    is a short one then. While a partition is scored nobody is asked, because the ranks may have different numbers of
+    is a short one then. No rank is asked while a partition is scored, because the ranks may have different numbers of
     batches then.
     """
 

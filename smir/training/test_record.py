@@ -25,7 +25,7 @@ class TestRecord(Callback):
         source: What is recorded beside the metrics: checkpoint, data, experiment.
     """
 
-    __test__ = False  # no test class, whatever pytest thinks of its name
+    __test__ = False  # not a test class, although pytest would think so from its name
 
     def __init__(self, folder: Path, source: dict[str, Any]) -> None:
         self.folder, self.source = folder, source

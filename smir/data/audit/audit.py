@@ -60,7 +60,7 @@ class Audit:
 
 
 def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
-    """Decodes every file of the pool and of all labelled splits, whatever the task, and compares their lists.
+    """Decodes every file of the pool and of all labelled splits, for any task, and compares their lists.
 
     Args:
         data: The dataset.

@@ -18,7 +18,7 @@ SHOWN_VALUES = 40
 def check(data: SmirDataModule, show: NonNegativeInt = 20, threads: PositiveInt | None = None) -> None:
     """Decodes every file of a dataset and reports counts, sizes, classes, overlaps and all that is wrong.
 
-    The pool and all labelled splits are walked, whatever data.task says and before any data.label_budget. The exit code
+    It reads the pool and all labelled splits, for any data.task and before any data.label_budget. The exit code
     is 0 if nothing is wrong and 1 otherwise. Counts that differ from the published ones are a warning alone.
 
     Args:

@@ -72,7 +72,7 @@ def value_counts(image: UInt8) -> Counts:
 
 
 def _moments(counts: list[int]) -> tuple[float, float]:
-    """Mean and deviation, in [0, 1], of so many pixels of each value from 0 to 255; exact but for the last rounding."""
+    """Returns mean and deviation, in [0, 1], from the pixel counts of the values 0 to 255; exact up to rounding."""
     pixels = sum(counts)
     total = sum(value * count for value, count in enumerate(counts))
     squares = sum(value * value * count for value, count in enumerate(counts))
@@ -84,7 +84,7 @@ def class_counts(data: SmirDataModule, pairs: Sequence[Pair], threads: int | Non
     """Counts the pixels of each class, and of void at index 255, over the labels of pairs (256,).
 
     Raises:
-        DataError: If a label cannot be read or holds a value that is no class.
+        DataError: If a label cannot be read or holds a value that is not a class.
     """
 
     def count(pair: Pair) -> Counts:

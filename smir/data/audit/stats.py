@@ -42,7 +42,7 @@ def yaml_lines(dataset: str, split: str, found: ChannelStatistics) -> list[str]:
 
 
 def class_lines(data: SmirDataModule, threads: int | None) -> Iterator[str]:
-    """Yields a table of the share of each class in the label pixels of every split, or why there is none."""
+    """Yields a table of the share of each class in the label pixels of every split, or why it is missing."""
     counts: dict[str, Counts] = {}
     for split in data.splits():
         try:

@@ -130,7 +130,7 @@ def _words(cached: Cached, source: os.stat_result) -> npt.NDArray[np.uint64]:
 def _load(file: Path, source: os.stat_result) -> Cached | None:
     """Reads a file, unless it is missing, damaged or about another state of the source."""
     try:
-        with file.open("rb", buffering=0) as opened:  # at half the price of np.fromfile, but for the pixels
+        with file.open("rb", buffering=0) as opened:  # half the cost of np.fromfile, apart from the pixels
             words = np.empty(os.fstat(opened.fileno()).st_size // 8, dtype=np.uint64)
             if opened.readinto(words.data) != words.nbytes:
                 return None

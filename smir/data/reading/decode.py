@@ -1,6 +1,6 @@
 """Files to arrays. Orientation tags are applied to images and labels alike (METHOD.md section 8).
 
-Nothing about a file is believed but what its bytes say: the format is that of the content, whatever the name ends with;
+Only the bytes of a file are believed: the format is that of the content, whatever the suffix;
 the size in its header must be one that its bytes can hold; and whatever a library makes of damage is one error that
 names the file.
 """

@@ -29,7 +29,7 @@ _LOADERS = {
     b"MM\0+": "tiffload",
     b"RIFF": "webpload",
 }
-"""By the first bytes of a file. No other parser is reached, whatever a file is called."""
+"""Loaders by the first bytes of a file. The name of a file never selects another parser."""
 pyvips.cache_set_max(0)  # an image that it keeps would call the progress bar of one that is gone: the process aborts
 _BANDS = {"b-w": (1, 2), "rgb": (3, 4), "srgb": (3, 4)}
 """Without and with alpha."""

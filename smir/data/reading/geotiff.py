@@ -20,7 +20,7 @@ _COLORS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 
 class GeoTiffRaster(Raster):
-    """A TIFF of any size, read in place. What its alpha, mask or no-data value says is no data is none.
+    """A TIFF of any size, read in place. Pixels flagged by alpha, mask or nodata count as missing.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Square metres on the ground, wherever on Earth and in whatever projection an image lies. Needs rasterio."""
+"""Areas in square metres for georeferenced images, anywhere on Earth and in any projection. Needs rasterio."""
 
 from typing import Any
 

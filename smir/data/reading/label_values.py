@@ -26,7 +26,7 @@ def class_ids(
 
     Raises:
         DataError: If a value is neither a class nor void, with the values found.
-        ConfigError: If `label_map` leads to something that is no class.
+        ConfigError: If `label_map` maps a value to something that is not a class.
     """
     for value, class_id in (label_map or {}).items():
         if not (0 <= value < _VALUES and (0 <= class_id < num_classes or class_id == VOID)):

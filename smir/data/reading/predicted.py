@@ -1,4 +1,4 @@
-"""Images to predict: whole views, but for those that are read in windows."""
+"""Images to predict: whole views, except for images that are read in windows."""
 
 from torch.utils.data import Dataset
 

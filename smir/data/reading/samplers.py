@@ -27,7 +27,7 @@ class Visit(NamedTuple):
         weight: 0 where the visit only makes the loaders of all ranks equally long; it counts in no metric.
     """
 
-    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody asks a visit
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which a visit does not need
     seed: int
     mask: PackedMask | None = None
     weight: float = 1.0
@@ -112,7 +112,7 @@ class TrainSampler(VisitSampler):
 
 
 class EvalSampler(VisitSampler):
-    """Every image exactly once, in order, whatever the number of ranks.
+    """Visits every image exactly once, in order, on any number of ranks.
 
     Ranks with fewer images than others repeat one with weight 0, so that all have equally many batches.
 
