@@ -27,7 +27,8 @@ LEFT, TOP, HEIGHT = 40, 38, 308
 """Where the axes of curves begin, and the height of such a plot."""
 CURVES = {
     "train/loss": ("training", "#3a9fd0", 1, ""),
-    "val/mean_fill_loss": ("mean fill", "#6b6b6b", 1.2, "2 3"),
+    "val/mean_fill": ("mean fill", "#6b6b6b", 1.2, "2 3"),
+    "val/inpaint": ("inpaint", "#6b6b6b", 1.2, "6 3"),
     "val/loss": ("validation", "#d55e00", 1.8, ""),
 }
 """The curves of a pretraining: label, colour, width and dashes."""

@@ -50,16 +50,17 @@ def _pretraining_table(runs: Sequence[StoredRun]) -> Table:
     for run in runs:
         losses, summary = run.curve("val/loss"), run.summary or {}
         last = [value for _, stage, value in losses if value is not None and stage == losses[-1][1]]
-        fill = [value for _, _, value in run.curve("val/mean_fill_loss") if value is not None]
+        fills = [[v for *_, v in run.curve(name) if v is not None] for name in ("val/mean_fill", "val/inpaint")]
         place = (title_of(run.dataset), run.protocol or "-", _name(run), str(run.seed))
         counts = (len({stage for _, stage, _ in losses}), summary.get("epochs", 0), summary.get("image_visits", 0))
-        ends = (f"{min(last):.4f}" if last else None, f"{fill[-1]:.4f}" if fill else None)
+        ends = (f"{min(last):.4f}" if last else None, *(f"{fill[-1]:.4f}" if fill else None for fill in fills))
         rows.append([*place, *(f"{count:,}" for count in counts), *ends])
     names = ("dataset", "protocol", "masking")
-    numbers = ("seed", "stages", "epochs", "image visits", "best loss, last stage", "loss of the mean fill")
+    numbers = ("seed", "stages", "epochs", "image visits", "best loss, last stage", "mean fill", "inpaint")
     note = (
         "Loss on the validation part in the last stage, where downstream runs take their weights from, beside the "
-        "loss of filling masked patches with the mean. "
+        "loss of two fillings that learn nothing: masked patches with the mean colour, and interpolated from their "
+        "visible neighbours. "
         "Losses of different maskings do not compare: hard masks mean a high loss."
     )
     columns = [*map(Column, names), *(Column(head, kind="number") for head in numbers)]

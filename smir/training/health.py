@@ -60,43 +60,59 @@ def warn_of_a_cut_ramp(policy: MaskPolicy | None, num_stages: int) -> None:
 
 
 class LearningHealth(Callback):
-    """Warns, once in a stage, when no validation up to the end of the warm-up was better than the mean colour.
+    """Warns, once in a stage, when the network is no better than a filling that learns nothing.
 
-    A single bad one among better ones says nothing: losses of small pools jump.
+    By the end of the warm-up it should beat filling the masked patches with the mean colour (`val/mean_fill`), and by
+    half of the stage interpolation between their visible neighbours (`val/inpaint`). The best validation of the stage
+    counts, because losses of small pools jump.
     """
 
     def __init__(self) -> None:
-        self._settled = -1
-        """The last stage that was better than the mean colour, or that was warned of."""
+        self._settled = {"val/mean_fill": -1, "val/inpaint": -1}
+        """By baseline, the last stage that beat it or that has been warned about."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The last stage of which nothing more is to be said."""
-        return {"settled": self._settled}
+        """Returns the stages that are settled."""
+        return {"settled": dict(self._settled)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remembers over a resume."""
-        self._settled = state_dict["settled"]
+        """Remembers the settled stages over a resume; a checkpoint of 0.1 has one number, for another baseline."""
+        if isinstance(state_dict["settled"], dict):
+            self._settled |= state_dict["settled"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compares the two losses that `ReconstructionModule` logs."""
+        """Compares the losses that `ReconstructionModule` logs."""
         if trainer.sanity_checking or not isinstance(pl_module, SmirModule) or pl_module.task != "pretrain":
             return
         if trainer.state.fn != "fit":
             return
-        stages = pl_module.data.stages
-        epoch = trainer.current_epoch % pl_module.stage_epochs
+        stages, epoch = pl_module.data.stages, trainer.current_epoch % pl_module.stage_epochs
         loss = trainer.callback_metrics.get("val/loss")
-        mean_fill = trainer.callback_metrics.get("val/mean_fill_loss")
-        if loss is None or mean_fill is None or self._settled == stages.current:
-            return
-        if loss < mean_fill:
-            self._settled = stages.current
-        elif epoch >= pl_module.warmup_epochs:  # also where the loss is not a number
-            self._settled = stages.current
-            say(
-                f"Warning: epoch {trainer.current_epoch + 1} of {trainer.max_epochs} (stage {stages.current + 1} of "
-                f"{stages.num_stages}): the validation loss {loss:.3f} is no better than the {mean_fill:.3f} of "
-                "answering the mean colour everywhere, nor was it before in this stage, though the warm-up is over. "
-                "The network does not learn: lower model.lr, look at the pictures of the run, and check data.mean and "
-                "data.std."
-            )
+        deadlines = {
+            "val/mean_fill": pl_module.warmup_epochs,
+            "val/inpaint": max(pl_module.warmup_epochs, pl_module.stage_epochs // 2),
+        }
+        for name, deadline in deadlines.items():
+            baseline = trainer.callback_metrics.get(name)
+            if loss is None or baseline is None or self._settled[name] == stages.current:
+                continue
+            if loss < baseline:
+                self._settled[name] = stages.current
+            elif epoch >= deadline:  # also if the loss is NaN
+                self._settled = dict.fromkeys(deadlines, stages.current)  # one warning a stage is enough
+                say(
+                    f"Warning: epoch {trainer.current_epoch + 1} of {trainer.max_epochs} (stage {stages.current + 1} "
+                    f"of {stages.num_stages}): the validation loss {loss:.3f} is no better than the {baseline:.3f} of "
+                    f"{_ADVICE[name]}"
+                )
+
+
+_ADVICE = {
+    "val/mean_fill": "filling masked patches with the mean colour, nor was it before in this stage, though the "
+    "warm-up is over. The network does not learn: lower model.lr, look at the pictures of the run, and check data.mean "
+    "and data.std.",
+    "val/inpaint": "filling masked patches by interpolation between their visible neighbours, nor was it before in "
+    "this stage, though half of it is over. The network has learnt no more than interpolation: train longer per stage "
+    "(trainer.max_epochs), or on more images.",
+}
+"""The baseline in words, and what to do."""

@@ -10,6 +10,7 @@ from torchmetrics import MeanMetric
 
 from smir.classes import UInt8
 from smir.method.all_ranks import mean_over_ranks
+from smir.method.baselines import inpaint, mean_fill
 from smir.method.losses import ReconstructionLoss
 from smir.method.scoring import Scored, score_views
 from smir.models.networks import build_network
@@ -39,6 +40,7 @@ class ReconstructionModule(SmirModule):
         self.loss = loss
         self.val_loss = MeanMetric()
         self.val_mean_fill = MeanMetric()
+        self.val_inpaint = MeanMetric()
         self.test_loss = MeanMetric()
 
     @classmethod
@@ -68,12 +70,14 @@ class ReconstructionModule(SmirModule):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Loss per image, and that of answering the mean colour everywhere, which a useful network beats."""
+        """Loss per image, beside that of two fillings of the masked patches that learn nothing."""
         image, loss = self._loss_per_image(batch)
         self.val_loss.update(loss, batch["weight"])
-        self.val_mean_fill.update(self.loss.per_image(torch.zeros_like(image), image), batch["weight"])
+        self.val_mean_fill.update(self.loss.per_image(mean_fill(image, batch["mask"]), image), batch["weight"])
+        self.val_inpaint.update(self.loss.per_image(inpaint(image, batch["mask"]), image), batch["weight"])
         self.log("val/loss", self.val_loss, prog_bar=True)
-        self.log("val/mean_fill_loss", self.val_mean_fill)
+        self.log("val/mean_fill", self.val_mean_fill)
+        self.log("val/inpaint", self.val_inpaint)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Loss per image of the validation part of the pool."""

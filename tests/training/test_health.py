@@ -8,14 +8,17 @@ from smir.training.reconstruction import ReconstructionModule
 
 @pytest.fixture
 def said(smir, field, caplog, monkeypatch, recwarn):
-    """Runs 2 stages of 3 epochs with chosen validation losses and a mean colour's of 1; returns what is said."""
+    """Runs 2 stages of 3 epochs with chosen validation losses; returns the warnings.
+
+    Filling with the mean has a loss of 1, interpolation one of 0.6.
+    """
     original = ReconstructionModule.log
 
     def run(*losses):
         def log(self, name, value, *args, **kwargs):
-            if name in ("val/loss", "val/mean_fill_loss"):
-                value = losses[self.trainer.current_epoch] if name == "val/loss" else 1.0
-                kwargs["batch_size"] = 1
+            chosen = {"val/loss": losses[self.trainer.current_epoch], "val/mean_fill": 1.0, "val/inpaint": 0.6}
+            if name in chosen:
+                value, kwargs["batch_size"] = chosen[name], 1
             original(self, name, value, *args, **kwargs)
 
         monkeypatch.setattr(ReconstructionModule, "log", log)
@@ -34,3 +37,12 @@ def test_one_bad_validation_among_better_ones_is_no_failure(said):
 def test_a_stage_that_never_was_better_is_told_once(said):
     (message,) = said(0.5, 0.4, 0.3, 2.0, 1.5, 1.5)
     assert message.startswith("Warning: epoch 5 of 6 (stage 2 of 2): the validation loss 1.500 is no better than the 1")
+    assert "filling masked patches with the mean colour" in message
+
+
+def test_a_network_that_has_learnt_no_more_than_interpolation_is_told(said):
+    (message,) = said(0.9, 0.8, 0.7, 0.9, 0.5, 0.7)
+    assert message.startswith(
+        "Warning: epoch 2 of 6 (stage 1 of 2): the validation loss 0.800 is no better than the 0.600"
+    )
+    assert "no more than interpolation" in message

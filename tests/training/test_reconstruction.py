@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from smir.method import LocalReconstructionLoss, Preprocessing, ReconstructionLoss, score_views
+from smir.method.baselines import inpaint
 from smir.models import UNetStride4
 from smir.training import ReconstructionModule
 
@@ -57,10 +58,12 @@ def test_images_without_weight_count_in_no_metric(module, batch, step):
     torch.testing.assert_close(metric.compute(), expected.detach())
 
 
-def test_the_mean_fill_loss_is_that_of_an_empty_answer(module, batch):
+def test_validation_compares_with_two_fillings_of_the_masked_patches(module, batch):
     module.validation_step(batch, 0)
-    image = module.preprocessing.normalize(batch["image"][:1])
-    torch.testing.assert_close(module.val_mean_fill.compute(), ReconstructionLoss()(torch.zeros_like(image), image))
+    image, mask = module.preprocessing.normalize(batch["image"][:1]), batch["mask"][:1]
+    visible_kept = torch.where(mask, torch.zeros_like(image), image)
+    torch.testing.assert_close(module.val_mean_fill.compute(), ReconstructionLoss()(visible_kept, image))
+    torch.testing.assert_close(module.val_inpaint.compute(), ReconstructionLoss()(inpaint(image, mask), image))
 
 
 def test_scores_are_those_of_the_method(module, batch):
