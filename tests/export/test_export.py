@@ -24,7 +24,7 @@ from words import segment_words
 from benchmarks.models import onnx_speed
 from smir.__main__ import main
 from smir.classes import Classes
-from smir.export import build, pt2_file, scripts
+from smir.export import build, scripts
 from smir.export import command as command
 from smir.export.scripts.run_onnx import resized
 from smir.method.preprocessing import Preprocessing
@@ -379,8 +379,8 @@ def computing(smir, tmp_path, monkeypatch, run):
 
     def exporting(change):
         monkeypatch.setattr(build, "export_program", lambda *_: None)
-        monkeypatch.setattr(pt2_file, "write_pt2", lambda folder, *_: (folder / "model.pt2").absolute())
-        monkeypatch.setattr(pt2_file, "exported_pt2", lambda path: lambda images: change(images, right(images)))
+        monkeypatch.setattr(build.program, "write_pt2", lambda folder, *_: (folder / "model.pt2").absolute())
+        monkeypatch.setattr(build.program, "exported_pt2", lambda path: lambda images: change(images, right(images)))
         return ["export", "--ckpt=a.ckpt", "--formats=pt2", f"--images={run / 'photo.png'}"]
 
     monkeypatch.setattr(build.ExportedFile, "size", "0 MB")
