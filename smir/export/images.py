@@ -22,7 +22,7 @@ def images_to_check(given: Sequence[Path], data: SmirDataModule | None, run: Pat
         run: The run folder of the checkpoint, if it lies in one.
 
     Raises:
-        DataError: If there are none.
+        DataError: If no image is found.
     """
     nested = [[place] if place.is_file() else [place / name for name in list_images(place)] for place in given]
     paths = [*itertools.chain(*nested)] or _of_test_split(data, run)

@@ -20,7 +20,7 @@ from smir.seeding import generator_for
 NAME, CONFIG, SCRIPT = "model.safetensors", "config.json", "run_smp.py"
 ENCODER = "encoder.safetensors"
 _LIBRARY = "model."
-"""Where segmentation_models_pytorch keeps a timm model in its encoder."""
+"""Prefix of the tensors of a timm model in an encoder of segmentation_models_pytorch."""
 
 
 def write_weights(folder: Path, network: Network, settings: str) -> Path:
@@ -62,8 +62,8 @@ class EncoderFile:
 
     Attributes:
         path: The file.
-        timm_name: timm's name of the network that gives the same features with this file; None if there is none, and
-            the tensors have the names of segmentation_models_pytorch.
+        timm_name: timm's name of the network that gives the same features with this file; or None, and then the
+            tensors have the names of segmentation_models_pytorch.
         depth: Number of strides with features, which smp needs to build the encoder.
         whole: Whether timm's whole classifier has these names as well as its feature extractor.
     """

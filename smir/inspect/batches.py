@@ -64,7 +64,7 @@ class Walk:
         if not found:
             raise DataError(
                 f"None of the {len(self.source)} images of {self.source.title} can be used. The first: "
-                f"{next(iter(self.skipped.values()), 'there is none')}"
+                f"{next(iter(self.skipped.values()), 'the list is empty')}"
             )
 
     def _batches(self, shapes: Sequence[tuple[int, int] | None]) -> list[list[int]]:

@@ -41,7 +41,7 @@ class Context(NamedTuple):
 
     @property
     def is_bounded(self) -> bool:
-        """Whether windows give the same logits as one pass."""
+        """True if windows give the same logits as one pass."""
         return self.differences[self.halo - 1] <= TOLERANCE
 
 

@@ -54,13 +54,13 @@ def segment_in_windows(
 
     Args:
         module: The segmentation.
-        image: RGB (H, W, 3) uint8, or RGBA (H, W, 4): fully transparent pixels hold no data. A `numpy.memmap` is
+        image: RGB (H, W, 3) uint8, or RGBA (H, W, 4): fully transparent pixels are nodata. A `numpy.memmap` is
             read a window at a time.
         scale: Pixels that the network sees per pixel of the image. Default: as in training, if recorded.
         window: Side of a window as the network sees it, a multiple of 64. Default: see `PredictOptions`.
 
     Returns:
-        Class ids (H, W) uint8 on the CPU, void where there is no data.
+        Class ids (H, W) uint8 on the CPU, void at nodata.
 
     Raises:
         ConfigError: If the scale is not known.

@@ -160,5 +160,5 @@ class Section:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds words alone."""
+        """True if the section holds only words."""
         return not (self.tables or self.figures or self.pictures or self.lists)

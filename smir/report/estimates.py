@@ -71,7 +71,7 @@ def paired(left: Estimate | None, right: Estimate | None) -> Difference | None:
 
 
 def on_common_seeds(left: Estimate | None, right: Estimate | None) -> tuple[Estimate | None, Estimate | None]:
-    """Returns two figures on the seeds that both have; None for both where there is none."""
+    """Returns two figures on the seeds that both have; None for both if they share no seed."""
     common = sorted(left.by_seed.keys() & right.by_seed.keys()) if left and right else []
     if not (left and right and common):
         return None, None

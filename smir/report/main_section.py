@@ -35,8 +35,10 @@ def miou_note(protocol: Protocol) -> str:
 
 def seed_words(counts: Iterable[int]) -> str:
     """Returns the number of seeds for a caption."""
-    found = sorted(set(counts)) or ["no"]
-    return "1 seed" if found == [1] else f"{' to '.join(dict.fromkeys(map(str, (found[0], found[-1]))))} seeds"
+    found = sorted(set(counts)) or [0]
+    if found[0] < found[-1]:
+        return f"{found[0]} to {found[-1]} seeds"
+    return "1 seed" if found == [1] else f"{found[0] or 'no'} seeds"
 
 
 def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:

@@ -19,9 +19,9 @@ COLORS = {
 }
 """Okabe and Ito's colours, which colour-blind readers can tell apart, darkened where text would be pale on white."""
 NAMES, FIGURES, ROW = 126, WIDTH - 62, 22
-"""Where names end and figures begin beside the axis, and the height of a row."""
+"""Right end of the names, left end of the figures, and height of a row."""
 LEFT, TOP, HEIGHT = 40, 38, 308
-"""Where the axes of curves begin, and the height of such a plot."""
+"""Left and top ends of the axes of curves, and height of the plot."""
 CURVES = {
     "train/loss": ("training", "#3a9fd0", 1, ""),
     "val/mean_fill_loss": ("mean fill", "#6b6b6b", 1.2, "2 3"),

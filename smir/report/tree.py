@@ -21,9 +21,7 @@ _SWEEP = re.compile(r"(^|/)sweep-[^/]+/")
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """The runs below some folders: segmentations with the test of their best checkpoint, finished pretrainings,
-    runs without DONE, and finished runs that are in no table, each with the reason.
-    """
+    """The runs below some folders; those left out are finished but in no table, each with the reason."""
 
     tested: list[StoredRun] = dataclasses.field(default_factory=list)
     pretrained: list[StoredRun] = dataclasses.field(default_factory=list)
@@ -110,7 +108,7 @@ def _with_origin(run: StoredRun, pretrainings: dict[str, StoredRun]) -> StoredRu
 
 
 def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
-    """Finds the test of the run's best checkpoint with the run's settings, or says why there is none."""
+    """Finds the test of the run's best checkpoint with the run's settings, or the reasons why no test counts."""
     objections = []
     for path in sorted(run.folder.glob("test*/metrics.json")):
         content = read_json(path)
