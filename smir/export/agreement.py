@@ -1,4 +1,4 @@
-"""How closely an exported network agrees with PyTorch, on images."""
+"""Compares an exported network with PyTorch on images."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -22,14 +22,7 @@ Exported = Callable[[UInt8], Logits]
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """A comparison with PyTorch.
-
-    Attributes:
-        images: Number of images.
-        difference: Largest difference of a logit.
-        reach: Largest logit of PyTorch, without its sign.
-        equal: Share of the pixels with the same label.
-    """
+    """A comparison with PyTorch: largest difference of a logit, largest logit, and share of equal labels."""
 
     images: int
     difference: float
@@ -53,15 +46,15 @@ def compare(
 ) -> Agreement:
     """Runs an exported network and PyTorch on images, each with its mirror image as a batch of two.
 
-    All images may have one size, and that may be the one that the network was traced with. So a network for any size
-    also gets the first image twice beside itself, and twice above itself.
+    All images may have the size that the network was traced with. So a network for any size also gets the first image
+    doubled in width, and doubled in height.
 
     Args:
         name: Name of the file, for messages.
-        exported: The network as it was read back from its file.
+        exported: The network as read back from its file.
         module: The network in PyTorch.
         images: RGB (H, W, 3) of any size; their whole views are compared.
-        tolerance: Largest difference that is accepted, as a share of the largest logit.
+        tolerance: Accepted difference, as a share of the largest logit.
         any_size: Whether the network is for images of any size.
 
     Raises:
@@ -92,20 +85,20 @@ def compare(
 def _run(name: str, exported: Exported, batch: UInt8) -> Logits:
     try:
         return exported(batch)
-    except Exception as error:  # each runtime has its own kinds
+    except Exception as error:  # each runtime raises other errors
         raise CheckpointError(
             f"{name} does not run on images of shape {batch.shape}, which PyTorch takes: {str(error)[-300:]}"
         ) from error
 
 
 def padded_shape(module: SegmentationModule, image: UInt8) -> tuple[int, int]:
-    """Height and width of the padded view of an image."""
+    """Returns height and width of the padded view of an image."""
     height, width = module.preprocessing.view_shape(*image.shape[:2])
     return height + -height % PAD_MULTIPLE, width + -width % PAD_MULTIPLE
 
 
 def padded_view(module: SegmentationModule, image: UInt8) -> torch.Tensor:
-    """The whole view (1, 3, H, W) uint8 of an image, reflect-padded as `SegmentationModule.segment` does it."""
+    """Returns the view (1, 3, H, W) uint8 of an image, padded as in `SegmentationModule.segment`."""
     view = torch.from_numpy(module.preprocessing.view(image)).permute(2, 0, 1)[None]
     height, width = padded_shape(module, image)
     padding = (0, width - view.shape[-1], 0, height - view.shape[-2])
@@ -113,5 +106,5 @@ def padded_view(module: SegmentationModule, image: UInt8) -> torch.Tensor:
 
 
 def share_of_equal_labels(labels: Callable[[UInt8], Any], module: SegmentationModule, images: Sequence[UInt8]) -> float:
-    """Share of the pixels to which a program gives the label of `SegmentationModule.segment`."""
+    """Returns the share of pixels that a program labels like `SegmentationModule.segment`."""
     return float(np.mean([(labels(image) == module.segment(image).numpy()).mean() for image in images]))

@@ -12,10 +12,10 @@ from torch.export import ExportedProgram
 
 from smir.classes import UInt8
 from smir.errors import CheckpointError, ConfigError
-from smir.export import card, pt2_file, scripts, smp_files, timm_file
+from smir.export import card, program, scripts, weights_files
 from smir.export.agreement import compare, padded_shape, share_of_equal_labels
 from smir.export.card import ExportedFile
-from smir.export.program import Size, export_program
+from smir.export.program import Size
 from smir.export.trained import TrainedNetwork
 from smir.files.atomic import write_atomically
 from smir.method.padding import PAD_MULTIPLE
@@ -29,13 +29,13 @@ PROGRAMS: tuple[Format, ...] = ("onnx", "pt2")
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """An export into a folder.
+    """An export into an existing folder.
 
     Args:
         source: The checkpoint.
-        images: RGB images (H, W, 3) to check programs on; none are needed for weights.
+        images: RGB images (H, W, 3) to check programs on; weights need none.
         tolerance: Largest difference from PyTorch, as a share of the largest logit.
-        folder: Where to; it exists.
+        folder: The folder.
     """
 
     source: TrainedNetwork
@@ -70,40 +70,35 @@ class Export:
     @property
     def _segmentation(self) -> SegmentationModule:
         if not isinstance(self.source.module, SegmentationModule):
-            raise ConfigError("A pretraining checkpoint has weights alone to export: --formats '[weights, encoder]'.")
+            raise ConfigError("A pretraining has only weights to export: --formats '[weights, encoder]'.")
         return self.source.module
 
     def _program(self, size: Size | None) -> ExportedProgram:
-        """The program for images of a size, or of any, made once for the formats that share it."""
+        """Returns the program for images of a size, or of any; formats share it."""
         if size not in self._programs:
-            self._programs[size] = export_program(self._segmentation, size)
+            self._programs[size] = program.export_program(self._segmentation, size)
         return self._programs[size]
 
     def _of_any_size(self, make: Callable[[Size | None, Sequence[UInt8]], ExportedFile]) -> ExportedFile:
-        """Makes a program for images of any size, or where that does not work of the size of the first image."""
+        """Makes a program for images of any size, or if that fails for the size of the first image."""
         try:
             return make(None, self.images)
         except CheckpointError as error:
             sizes = [padded_shape(self._segmentation, image) for image in self.images]
             alike = [image for image, size in zip(self.images, sizes, strict=True) if size == sizes[0]]
-            file = self._of_a_size(make, sizes[0], alike)
+            try:
+                file = make(sizes[0], alike)
+            except CheckpointError as again:
+                raise CheckpointError(f"{again} Nothing was written; --formats leaves a format out.") from again
             height, width = sizes[0]
             limit = f"**for images of height {height} and width {width} alone**, because for any size: {error}"
             return dataclasses.replace(file, check=f"{file.check}; {limit}")
 
-    def _of_a_size(
-        self, make: Callable[[Size | None, Sequence[UInt8]], ExportedFile], size: Size, images: Sequence[UInt8]
-    ) -> ExportedFile:
-        try:
-            return make(size, images)
-        except CheckpointError as error:
-            raise CheckpointError(f"{error} Nothing was written; --formats leaves a format out.") from error
-
     def _weights(self) -> ExportedFile:
         network = self.source.module.network
-        path = smp_files.write_weights(self.folder, network, self._settings)
+        path = weights_files.write_weights(self.folder, network, self._settings)
         if isinstance(network, SmpNetwork):
-            script = smp_files.SCRIPT if self.source.module.task == "segment" else None
+            script = weights_files.SCRIPT if self.source.module.task == "segment" else None
             return ExportedFile(
                 path, f"all weights: {_code('smp.from_pretrained(FOLDER)')}", "read back by smp", script
             )
@@ -114,7 +109,7 @@ class Export:
         return ExportedFile(path, what, "read back")
 
     def _encoder(self) -> ExportedFile:
-        made = timm_file.write_encoder(self.folder, self.source.module.network, self._settings, self._side)
+        made = weights_files.write_encoder(self.folder, self.source.module.network, self._settings, self._side)
         if made.timm_name is None:
             name = self.source.module.network.encoder_name
             what = f"the encoder: {_code(f'smp.encoders.get_encoder({name!r}, depth={made.depth}, weights=None)')}"
@@ -137,18 +132,18 @@ class Export:
         path = onnx_file.write_onnx(self.folder, self._program(size), self._settings)
         session = onnx_file.open_session(path)
         agreement = compare(path.name, onnx_file.exported_onnx(session), module, images, self.tolerance, size is None)
-        program = functools.partial(run_onnx.segment, session, self.source.settings())
-        equal = share_of_equal_labels(program, module, images)
+        labels = functools.partial(run_onnx.segment, session, self.source.settings())
+        equal = share_of_equal_labels(labels, module, images)
         check = f"{agreement}; {onnx_file.SCRIPT} gives {100 * equal:.4g} % of the labels that smir gives at full size"
         return ExportedFile(path, "the network for ONNX Runtime and its kind", check, onnx_file.SCRIPT)
 
     def _pt2(self, size: Size | None, images: Sequence[UInt8]) -> ExportedFile:
-        path = pt2_file.write_pt2(self.folder, self._program(size), self._settings)
+        path = program.write_pt2(self.folder, self._program(size), self._settings)
         agreement = compare(
-            path.name, pt2_file.exported_pt2(path), self._segmentation, images, self.tolerance, size is None
+            path.name, program.exported_pt2(path), self._segmentation, images, self.tolerance, size is None
         )
         what = f"the network for torch {torch.__version__} or later: {_code('torch.export.load(FILE).module()')}"
-        return ExportedFile(path, what, str(agreement), pt2_file.SCRIPT)
+        return ExportedFile(path, what, str(agreement), program.SCRIPT)
 
 
 def _code(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The model card: `README.md` beside the exported files, by `templates/card.md`."""
+"""Writes the model card `README.md` beside the exported files, from `templates/card.md`."""
 
 import dataclasses
 import json
@@ -22,14 +22,7 @@ NAME = "README.md"
 
 @dataclasses.dataclass(frozen=True)
 class ExportedFile:
-    """A file as the card shows it.
-
-    Attributes:
-        path: The file.
-        what: What it is, and how it is loaded.
-        check: How it was checked, and with what result.
-        script: The program beside it that runs it, if there is one.
-    """
+    """A file on the card: its content and how to load it, how it was checked, and the program that runs it."""
 
     path: Path
     what: str
@@ -38,7 +31,7 @@ class ExportedFile:
 
     @property
     def size(self) -> str:
-        """Its size in words."""
+        """The file size in words."""
         return f"{self.path.stat().st_size / 1e6:.1f} MB"
 
 
@@ -79,7 +72,7 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
 
 
 def _front_matter(source: TrainedNetwork) -> dict[str, Any]:
-    """What model hubs read; they show how to load a model with the library that is named."""
+    """Returns the metadata for model hubs, which show how to load a model with the library named."""
     library = {"library_name": "segmentation-models-pytorch"} if isinstance(source.module.network, SmpNetwork) else {}
     task = {"pipeline_tag": "image-segmentation"} if source.module.task == "segment" else {}
     return {**library, **task, "tags": ["smir"]}
@@ -129,6 +122,6 @@ def _start(weights: dict[str, Any]) -> str:
 
 
 def _from_imagenet(origin: dict[str, Any]) -> bool:
-    """Whether ImageNet weights are where a run began, or the pretraining that it began with."""
+    """Returns whether a run, or the pretraining behind it, started from ImageNet weights."""
     weights = _inputs(origin).get("weights") or {}
     return weights.get("kind") == "imagenet" or (bool(weights) and _from_imagenet(weights))

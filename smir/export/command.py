@@ -17,13 +17,7 @@ Format = Literal["weights", "encoder", "onnx", "pt2"]
 
 
 class Exported(NamedTuple):
-    """What was exported.
-
-    Attributes:
-        checkpoint: The checkpoint.
-        folder: The folder of the files.
-        photo: One of the images that the files were compared on, if they were.
-    """
+    """The checkpoint, the folder of the files, and one of the images that they were compared on, if any."""
 
     checkpoint: Path
     folder: Path
@@ -41,7 +35,7 @@ def export(
     """Writes a trained network as safetensors, for timm, as ONNX and for torch.export, with a model card and programs.
 
     `python -m smir export --ckpt runs/field/segment/seed0/checkpoints/best.ckpt --out exported`. ONNX and torch.export
-    are compared with PyTorch on real images; where they differ nothing is written. docs/export.md explains every file.
+    are compared with PyTorch on real images; if they differ nothing is written. docs/export.md explains every file.
 
     Args:
         ckpt: A checkpoint of smir.
@@ -49,15 +43,12 @@ def export(
         formats: Some of weights, encoder, onnx, pt2: `--formats onnx`, `--formats '[onnx, pt2]'`. Default: all, and of
             a pretraining checkpoint weights and encoder.
         images: Images to compare on, files or folders: `--images photos`. Default: the test split of the data.
-        data: The dataset, where no images are given; `--config` takes it from an experiment. Default: that of the
+        data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
             checkpoint's own run.
-        tolerance: Largest difference of a logit that is accepted, as a share of the largest logit.
-
-    Returns:
-        What was exported.
+        tolerance: Accepted difference of a logit, as a share of the largest logit.
 
     Raises:
-        SmirError: If the checkpoint cannot be read, the folder is taken, a package is missing, or a file does not
+        SmirError: If the checkpoint cannot be read, the folder is not empty, a package is missing, or a file does not
             compute what PyTorch computes.
     """
     if out.is_dir() and any(out.iterdir()):
@@ -66,7 +57,7 @@ def export(
             "Remove it, or give another: --out FOLDER."
         )
     if images is not None and data is not None:
-        raise ConfigError("Give images or a dataset, not both: with --images, --config and --data mean nothing.")
+        raise ConfigError("Give images or a dataset, not both: --images excludes --config and --data.")
     _require_packages(formats)
     from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
@@ -91,7 +82,7 @@ def export(
 
 @contextlib.contextmanager
 def _arriving(out: Path) -> Iterator[Path]:
-    """A folder that takes the place of `out` when the block ends, and is gone if it fails."""
+    """Yields a folder that becomes `out` when the block ends, and is deleted if it fails."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as place:
@@ -104,15 +95,9 @@ def _arriving(out: Path) -> Iterator[Path]:
 
 
 def _require_packages(formats: list[Format] | Format | None) -> None:
-    """Looks for what ONNX needs before any work is done.
-
-    Raises:
-        ConfigError: If it is not installed.
-    """
-    if formats is not None and "onnx" not in formats:
-        return
-    missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
-    if missing:
+    """Raises ConfigError if ONNX is wanted and a package for it is not installed."""
+    wanted = formats is None or "onnx" in formats
+    if wanted and (missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]):
         raise ConfigError(
             f"ONNX needs {', '.join(missing)}: pip install 'smir[export]'. Or leave it out: --formats '[weights, "
             "encoder, pt2]'."

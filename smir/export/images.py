@@ -1,5 +1,6 @@
-"""Images to check an exported network on: those that are given, or the test split of a dataset."""
+"""Chooses images to check an exported network on: the given ones, or the test split of a dataset."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,29 +11,23 @@ from smir.data.reading.decode import list_images
 from smir.errors import DataError, SmirError
 
 COUNT = 8
-"""Number of images that are looked at."""
 
 
 def images_to_check(given: Sequence[Path], data: SmirDataModule | None, run: Path | None) -> list[Path]:
-    """Chooses some images, the first and others spread over all that there are.
+    """Chooses some images, evenly spread over all.
 
     Args:
-        given: Image files, and folders of them; without any those of the test split are taken.
+        given: Image files and folders of them. Default: the test split.
         data: The dataset with the test split, if there is one.
         run: The run folder of the checkpoint, if it lies in one.
 
     Raises:
-        DataError: If there is none.
+        DataError: If no image is found.
     """
-    paths = [path for place in given for path in ([place] if place.is_file() else _below(place))] or _of_test_split(
-        data, run
-    )
+    nested = [[place] if place.is_file() else [place / name for name in list_images(place)] for place in given]
+    paths = [*itertools.chain(*nested)] or _of_test_split(data, run)
     chosen = np.linspace(0, len(paths) - 1, min(COUNT, len(paths))).round().astype(int)
     return [paths[place] for place in chosen]
-
-
-def _below(folder: Path) -> list[Path]:
-    return [folder / name for name in list_images(folder)]
 
 
 def _of_test_split(data: SmirDataModule | None, run: Path | None) -> list[Path]:
@@ -40,7 +35,7 @@ def _of_test_split(data: SmirDataModule | None, run: Path | None) -> list[Path]:
         where = "does not lie in a run folder" if run is None else f"has no config {run / 'config.yaml'}"
         raise DataError(
             f"ONNX and torch.export are checked on real images, and the checkpoint {where} that would name some. Give "
-            "a few as they will be seen in use: --images FOLDER."
+            "a few that look like those of later use: --images FOLDER."
         )
     try:
         images = data.images("test")

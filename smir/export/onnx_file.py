@@ -21,20 +21,11 @@ NAME, SCRIPT = "model.onnx", "run_onnx.py"
 
 
 def write_onnx(folder: Path, program: ExportedProgram, settings: str) -> Path:
-    """Writes `model.onnx`, with the settings as its metadata under the name `smir`.
-
-    Args:
-        folder: Where to.
-        program: What `export_program` returns.
-        settings: JSON.
-
-    Returns:
-        The file.
+    """Writes `model.onnx`, with the settings (JSON) as its metadata under the name `smir`, and returns its path.
 
     Raises:
         CheckpointError: If an operation has no counterpart in ONNX, or the file would have 2 GB or more.
     """
-    path = folder / NAME
     try:
         with _quiet():
             converted = torch.onnx.export(program, dynamo=True, input_names=["image"], output_names=["logits"])
@@ -44,15 +35,15 @@ def write_onnx(folder: Path, program: ExportedProgram, settings: str) -> Path:
         onnx.helper.set_model_props(model, {"smir": settings})
         onnx.checker.check_model(model)
         content = model.SerializeToString()
-    except Exception as error:  # the converter has an error of its own for each of its steps
+    except Exception as error:  # each step of the converter raises another kind
         raise CheckpointError(f"The network cannot be converted to ONNX: {str(error)[:300]}") from error
-    write_atomically(path, content)
-    return path
+    write_atomically(folder / NAME, content)
+    return folder / NAME
 
 
 @contextlib.contextmanager
 def _quiet() -> Any:
-    """Holds back what the converter tells of its steps; its errors come as exceptions."""
+    """Silences the converter; its errors come as exceptions."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
@@ -68,9 +59,9 @@ def _quiet() -> Any:
 
 
 def _name_dimensions(model: onnx.ModelProto) -> None:
-    """Says `batch`, `height` and `width` where the tracer says `s40`."""
+    """Renames dimensions from `s40` and the like to `batch`, `height` and `width`."""
+    names = {0: "batch", 2: "height", 3: "width"}
     for value in (*model.graph.input, *model.graph.output):
-        names = {0: "batch", 2: "height", 3: "width"}
         for place, dimension in enumerate(value.type.tensor_type.shape.dim):
             if dimension.dim_param:
                 dimension.dim_param = names[place]
@@ -82,5 +73,5 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def exported_onnx(session: onnxruntime.InferenceSession) -> Exported:
-    """The function that a session computes."""
+    """Returns a session as a function."""
     return lambda image: session.run(["logits"], {"image": image})[0]

@@ -1,29 +1,29 @@
-"""The network as a program of `torch.export`: images in, logits out, the normalisation inside."""
+"""The network as a program of `torch.export`, images in and logits out, and its file `model.pt2`."""
+
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from smir.errors import CheckpointError
+from smir.export.agreement import Exported
 from smir.method.padding import PAD_MULTIPLE
 from smir.terminal import quiet
 from smir.training.segmentation import SegmentationModule
 
+NAME, SCRIPT = "model.pt2", "run_pt2.py"
 STRIDE = 32
-"""Height and width that a program takes are multiples of this."""
+"""Height and width of a program's input are multiples of this."""
 
 Size = tuple[int, int]
 """Height and width."""
 
 
 class Deployed(nn.Module):
-    """The network with the normalisation in front, so that nobody can forget it or do it twice.
+    """The network with the normalisation in front, so that users neither forget it nor do it twice.
 
-    Its input is bytes: what holds floating-point numbers, and so may be normalised already, is refused by whatever
-    runs the file.
-
-    Args:
-        module: Where network and normalisation come from.
+    Its input is bytes, so that runtimes refuse floating-point input, which may be normalised already.
     """
 
     mean: Tensor
@@ -46,14 +46,14 @@ def export_program(module: SegmentationModule, size: Size | None = None) -> Expo
 
     Args:
         module: The network.
-        size: Height and width of the images; without it, any that are multiples of 32.
+        size: Height and width of the images. Default: any multiples of 32.
 
     Raises:
-        CheckpointError: If torch cannot trace the network so.
+        CheckpointError: If torch cannot trace the network.
     """
     side = module.preprocessing.view_size
     side += -side % PAD_MULTIPLE
-    # As large as views are: what becomes 1 on the way, or a batch of 1, would be taken for a constant.
+    # As large as views: a dimension of 1, also inside the network, would be traced as a constant.
     example = torch.zeros(2, 3, *(size or (side, side + PAD_MULTIPLE)), dtype=torch.uint8)
     sides = {} if size else {2: STRIDE * Dim("rows"), 3: STRIDE * Dim("columns")}
     try:
@@ -61,8 +61,20 @@ def export_program(module: SegmentationModule, size: Size | None = None) -> Expo
             return torch.export.export(
                 Deployed(module).eval(), (example,), dynamic_shapes={"image": {0: Dim("batch"), **sides}}
             )
-    except Exception as error:  # a tracer raises whatever the traced code makes of symbols in place of numbers
+    except Exception as error:  # tracers raise errors of any kind
         raise CheckpointError(
             f"The network ({module.network.spec}) cannot be exported for images of {size or 'any size'}: "
             f"{str(error)[:300]}"
         ) from error
+
+
+def write_pt2(folder: Path, program: ExportedProgram, settings: str) -> Path:
+    """Writes `model.pt2`, with the settings (JSON) as its extra file `smir.json`, and returns its path."""
+    torch.export.save(program, folder / NAME, extra_files={"smir.json": settings})
+    return folder / NAME
+
+
+def exported_pt2(path: Path) -> Exported:
+    """Reads the file back as a function."""
+    network = torch.export.load(path).module()
+    return lambda image: network(torch.from_numpy(image)).detach().numpy()

@@ -1,4 +1,4 @@
-"""A checkpoint to export, and what its run says of it."""
+"""A checkpoint to export, with its run's records."""
 
 import dataclasses
 import functools
@@ -19,13 +19,7 @@ from smir.training.task import SmirModule
 
 @dataclasses.dataclass(frozen=True)
 class TrainedNetwork:
-    """What is exported.
-
-    Attributes:
-        path: The checkpoint.
-        module: Its network with its weights, in eval mode on the CPU.
-        origin: What it records of its run: experiment, seed, commit, recipe and inputs; empty if it records nothing.
-    """
+    """A checkpoint, its network in eval mode on the CPU, and its record of the run: experiment, seed, commit, ..."""
 
     path: Path
     module: SmirModule
@@ -33,7 +27,7 @@ class TrainedNetwork:
 
     @property
     def run(self) -> Path | None:
-        """The run folder that the checkpoint lies in, if it does."""
+        """The run folder of the checkpoint, if it lies in one."""
         return run_of_checkpoint(self.path)
 
     @functools.cached_property
@@ -43,11 +37,7 @@ class TrainedNetwork:
 
     @functools.cached_property
     def tests(self) -> dict[Path, dict[str, Any]]:
-        """The tests of these very weights, by their folder in the run.
-
-        Raises:
-            RunError: If the record of one is damaged.
-        """
+        """The tests of exactly these weights, by their folder in the run."""
         files = sorted(self.run.glob("test*/metrics.json")) if self.run is not None else []
         records = {file.parent: read_json(file) for file in files}
         return {
@@ -57,7 +47,7 @@ class TrainedNetwork:
         }
 
     def settings(self) -> dict[str, Any]:
-        """What a program needs to run the network, as plain values; every exported file carries them."""
+        """Returns the settings that a program needs to run the network; every exported file carries them."""
         module = self.module
         settings: dict[str, Any] = {
             "smir": __version__,

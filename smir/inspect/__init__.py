@@ -1,7 +1,7 @@
-"""`python -m smir inspect`: what a network does on images, as one page.
+"""`python -m smir inspect`: shows on one page what a network does on images.
 
-`images` says which images, `batches` reads them in batches of one size, `ranking` keeps the worst few of many. Then,
-for each of the two tasks: `losses` takes in patch losses and `losses_page` shows them; `labels` takes in predictions,
-`regions` finds where they contradict the labels, and `labels_page` shows them, by the HTML in `templates`. `run` puts
-all together. Memory does not grow with the number of images but for a few numbers of each.
+`images` chooses the images, `batches` reads them in batches of one size, `ranking` keeps the worst few. `losses`
+collects patch losses, and `losses_page` shows them; `labels` collects predictions, `regions` finds where they
+contradict the labels, and `labels_page` shows them, with the HTML in `templates`. `run` puts all together. Only a few
+numbers per image stay in memory.
 """

@@ -1,4 +1,4 @@
-"""Reads images in batches of one size, a few batches ahead, and says which could not be used."""
+"""Reads images in batches of one size, a few batches ahead, and lists those that cannot be used."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,11 @@ from smir.method.preprocessing import Preprocessing
 from smir.terminal import progress
 
 AHEAD = 2
-"""Batches that are decoded while another is worked on."""
+"""Batches that are decoded in advance."""
 
 
 class View(NamedTuple):
-    """The whole view of an image.
-
-    Attributes:
-        place: Its place in the list.
-        name: Its name there.
-        image: RGB (h, w, 3).
-        label: Class ids and void (h, w), where there are labels.
-        size: Height and width of its file.
-    """
+    """The whole view of an image (h, w, 3), its label (h, w) if any, and height and width of its file."""
 
     place: int
     name: str
@@ -40,17 +32,7 @@ class View(NamedTuple):
 
 
 class Walk:
-    """Walks through a source once.
-
-    Args:
-        source: The images.
-        preprocessing: Gives their views.
-        batch_size: Views of a batch, at most.
-        on_bad_image: Whether one that cannot be used ends the walk, or is left out and named.
-
-    Attributes:
-        skipped: Why images were left out, by name.
-    """
+    """Reads the views of all images once; `skipped` has the reason for each image left out, by name."""
 
     def __init__(
         self,
@@ -64,11 +46,7 @@ class Walk:
         self.skipped: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[list[View]]:
-        """Yields batches; which images share one depends on the sizes in their headers alone.
-
-        Raises:
-            DataError: If an image cannot be used and that is an error, or if none can be used.
-        """
+        """Yields batches, grouped by the sizes in the headers; raises DataError if no image can be used."""
         found = 0
         with ThreadPoolExecutor(cores()) as pool:
             batches = self._batches(list(pool.map(self._shape, range(len(self.source)))))
@@ -86,7 +64,7 @@ class Walk:
         if not found:
             raise DataError(
                 f"None of the {len(self.source)} images of {self.source.title} can be used. The first: "
-                f"{next(iter(self.skipped.values()), 'there is none')}"
+                f"{next(iter(self.skipped.values()), 'the list is empty')}"
             )
 
     def _batches(self, shapes: Sequence[tuple[int, int] | None]) -> list[list[int]]:

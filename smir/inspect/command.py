@@ -1,4 +1,4 @@
-"""`python -m smir inspect`: what a network finds hard, or gets wrong, as one page."""
+"""`python -m smir inspect`: shows what a network finds hard, or gets wrong, on one page."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,13 +12,7 @@ from smir.runs.lazy_defaults import lazy_instance
 
 
 class Inspected(NamedTuple):
-    """What was looked at.
-
-    Attributes:
-        checkpoint: The checkpoint.
-        task: Its task.
-        split: The split that was asked for.
-    """
+    """The checkpoint, its task, and the split that was asked for."""
 
     checkpoint: Path
     task: Literal["pretrain", "segment"]
@@ -44,41 +38,35 @@ def inspect(
 
     Of a pretraining: the loss of every patch, the hardest patches and images, their reconstructions, and the masks they
     would get. Of a segmentation with labels: figures per class, confusion, the worst images, and the regions where the
-    label is likely wrong; without labels, predictions and how sure they are. One page, with CSV files of all figures
-    beside it; docs/inspect.md says how to read it.
+    label is likely wrong; without labels, predictions and their confidence. Writes one page, and CSV files of all
+    figures; docs/inspect.md explains them.
 
     Args:
         ckpt: Checkpoint of either task.
-        images: Images and folders of images, which have no labels; words without an option are images, too.
-        data: The dataset, where no images are given; `--config` takes it from an experiment. Default: that of the
+        images: Images and folders of images, without labels; words without an option are images too.
+        data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
             checkpoint's own run.
-        split: Its images to look at. Default: the pool for a pretraining, `val` for a segmentation.
-        out: Folder for the page: a new one, an empty one, or that of an earlier inspection, which is replaced.
-        limit: Images to show, and regions; of patches twice as many. Figures are computed of all.
+        split: The split to inspect. Default: the pool for a pretraining, `val` for a segmentation.
+        out: Folder for the page: new, empty, or of an earlier inspection, which is replaced.
+        limit: Images and regions to show, and twice as many patches. Figures count all images.
         num_samples: Random masks that the loss of a patch is averaged over.
         policy: Chooses the masks that images would get.
-        confidence: Probability from which on a segmentation is sure of a pixel.
-        worst: What the worst images are: those of the lowest mean IoU, or of the highest share of wrong pixels.
-        on_bad_image: What to do about an image that cannot be used: `error`, or `skip`, which leaves it out and says
-            so.
+        confidence: Lowest probability at which a segmentation counts as sure of a pixel.
+        worst: Ranks images by the lowest mean IoU, or by the highest share of wrong pixels.
+        on_bad_image: `error` stops at an image that cannot be used; `skip` leaves it out and lists it.
         batch_size: Images at a time.
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one.
-
-    Returns:
-        What was looked at.
 
     Raises:
         SmirError: If the checkpoint, an image or a label cannot be read, or the folder holds other things.
     """
     if images is not None and (data is not None or split is not None):
-        raise ConfigError("Give images or a dataset, not both: with images, --config, --data and --split mean nothing.")
+        raise ConfigError("Give images or a dataset, not both: images exclude --config, --data and --split.")
     from smir.inspect.batches import Walk
-    from smir.inspect.checkpoint import load
     from smir.inspect.images import from_paths, labelled_split, pool_or_split
     from smir.inspect.labels import Predictions
     from smir.inspect.losses import PatchLosses
-    from smir.inspect.run import inspect_labels, inspect_losses, inspect_predictions
-    from smir.inspect.written import claim
+    from smir.inspect.run import claim, inspect_labels, inspect_losses, inspect_predictions, load
     from smir.training.reconstruction import ReconstructionModule
 
     claim(out)

@@ -1,4 +1,4 @@
-"""Small pictures of a place in a larger one."""
+"""Cuts small pictures out of larger ones."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,11 +9,11 @@ import numpy as np
 from smir.classes import UInt8
 
 SIDE = 160
-"""Pixels of the side that a small picture is enlarged to."""
+"""Pixels of the longer side of an enlarged picture."""
 
 
 class Window(NamedTuple):
-    """A part of a picture, in pixels: the first row and column inside it, and the first beyond it."""
+    """A part of a picture, in pixels; bottom and right are exclusive."""
 
     top: int
     left: int
@@ -22,17 +22,9 @@ class Window(NamedTuple):
 
 
 def around(box: Sequence[int], shape: Sequence[int], side: int) -> Window:
-    """Returns a square around a box, moved to lie inside the picture, and cut off only where the picture is smaller.
-
-    Args:
-        box: Top, left, bottom, right.
-        shape: Height and width of the picture.
-        side: Side of the square.
-    """
-    starts = []
-    for low, high, length in ((box[0], box[2], shape[0]), (box[1], box[3], shape[1])):
-        starts.append(max(0, min((low + high - side) // 2, length - side)))
-    top, left = starts
+    """Returns a square around a box, moved into a picture of the given shape and cut off only if that is smaller."""
+    sides = ((box[0], box[2], shape[0]), (box[1], box[3], shape[1]))
+    top, left = (max(0, min((low + high - side) // 2, length - side)) for low, high, length in sides)
     return Window(top, left, min(shape[0], top + side), min(shape[1], left + side))
 
 
@@ -45,7 +37,7 @@ def enlarged(picture: UInt8, window: Window) -> UInt8:
 
 
 def outlined(picture: UInt8, box: Sequence[int], window: Window) -> UInt8:
-    """Enlarges a window of a picture and draws a box on it, white between black, which shows on any ground."""
+    """Enlarges a window of a picture and draws a box on it, white between black to show on any ground."""
     canvas = enlarged(picture, window)
     scale = SIDE / max(window.bottom - window.top, window.right - window.left)
     top, bottom = (round((edge - window.top) * scale) for edge in (box[0], box[2]))

@@ -1,4 +1,4 @@
-"""Which images are looked at: files and folders, or a list of a dataset, with its labels where it has them."""
+"""Chooses the images to inspect: files and folders, or a split of a dataset, with its labels if it has them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,13 +18,7 @@ Split = Literal["pool", "train", "val", "test"]
 
 @dataclasses.dataclass(frozen=True)
 class ImagesToInspect:
-    """Images to look at.
-
-    Attributes:
-        title: What they are, in words.
-        images: Reads them.
-        labels: Reads them with their labels, where there are any.
-    """
+    """Images to inspect, with a title in words, and their labels if there are any."""
 
     title: str
     images: Images
@@ -35,24 +29,16 @@ class ImagesToInspect:
 
     @property
     def files(self) -> FileList:
-        """Their names."""
+        """The file names."""
         return self.images.files
 
     def read(self, index: int) -> tuple[UInt8, UInt8 | None]:
-        """Decodes an image (H, W, 3), and its label (H, W) where there is one.
-
-        Raises:
-            DataError: If either cannot be used.
-        """
+        """Decodes an image (H, W, 3), and its label (H, W) if any; raises DataError if either cannot be used."""
         return (self.images.read(index), None) if self.labels is None else self.labels.read_pair(index)
 
 
 def from_paths(paths: Sequence[Path]) -> ImagesToInspect:
-    """Takes files and folders, those of folders in the order of their names, each once.
-
-    Raises:
-        DataError: If one does not exist, or a folder holds no image.
-    """
+    """Lists files, and the images of folders by name, each once; raises DataError if one does not exist."""
     names: list[str] = []
     for path in paths:
         if path.is_dir():
@@ -67,7 +53,7 @@ def from_paths(paths: Sequence[Path]) -> ImagesToInspect:
 
 
 def pool_or_split(data: SmirDataModule, split: Split | None) -> ImagesToInspect:
-    """Takes the images of a dataset for a pretraining: its pool, or those of a split."""
+    """Takes the pool of a dataset, or the images of a split, for a pretraining."""
     name: Split = split or "pool"
     return ImagesToInspect(_title(data, name), Images(data.images(name), data.min_side))
 

@@ -1,4 +1,4 @@
-"""A segmentation: what it says of every image, how that compares with the labels, and pictures of the worst."""
+"""Collects the predictions of a segmentation, compares them with labels, and keeps pictures of the worst."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,7 @@ from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
 from smir.models.iou import iou_from_confusion
 from smir.pages.html import data_uri
-from smir.pages.overlays import blend
-from smir.pages.panels import heat_map
+from smir.pages.overlays import blend, heat_map
 from smir.training.segmentation import SegmentationModule
 
 REGION_COLUMNS = (
@@ -26,26 +25,26 @@ REGION_COLUMNS = (
     *("top", "left", "bottom", "right"),
 )
 REGIONS_OF_AN_IMAGE = 3
-"""Regions of one image among those shown, at most: else an image whose label is wrong altogether would be all."""
+"""Regions of one image among those shown, at most: else one badly labelled image would fill the page."""
 SMALLEST = 48
-"""Side in pixels of what is shown around a region, at least."""
+"""Smallest side in pixels of the picture around a region."""
 SURE, UNSURE = (215.0, 0.0, 50.0), (255.0, 220.0, 90.0)
 """Colours of wrong pixels, by how sure the network was."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageResult:
-    """What a network says of an image, in short.
+    """The prediction for an image in a few numbers.
 
     Attributes:
         index: Its place in the list.
         name: Its name.
-        confidence: Mean over its pixels of the probability of the predicted class.
-        shares: Share of its pixels that each class is predicted for (C,).
-        counted: Pixels whose label is not void; none where there are no labels.
+        confidence: Mean probability of the predicted class.
+        shares: Share of the pixels predicted as each class (C,).
+        counted: Pixels whose label is not void; 0 without labels.
         iou: IoU per class (C,), NaN for a class that is neither in the label nor predicted.
-        miou: Mean over the others; NaN where nothing is counted.
-        errors: Share of the counted pixels that are wrong; NaN likewise.
+        miou: Mean over the other classes; NaN if nothing is counted.
+        errors: Share of the counted pixels that are wrong; NaN if nothing is counted.
     """
 
     index: int
@@ -77,16 +76,16 @@ class ShownRegion:
 
 
 class Predictions:
-    """Takes in batches of views; keeps a few numbers of every image, and pictures of the worst.
+    """Collects batches of views: a few numbers for every image, and pictures of the worst.
 
-    Everything is counted at the view, as the paper's test figure is.
+    Everything is counted at the view, like the paper's test figure.
 
     Args:
         module: The trained network, in eval mode.
-        confidence: Probability from which on the network is sure of a pixel.
-        worst: What the worst images are: those of the lowest mean IoU, or of the highest share of wrong pixels. Without
-            labels it is those that the network is least sure of.
-        limit: Images to show, and regions.
+        confidence: Lowest probability at which the network counts as sure of a pixel.
+        worst: Ranks images by the lowest mean IoU or the highest share of wrong pixels; without labels, by the lowest
+            confidence.
+        limit: Number of images and of regions to show.
     """
 
     def __init__(
@@ -100,11 +99,7 @@ class Predictions:
 
     @torch.no_grad()
     def add(self, views: Sequence[View]) -> Iterator[Sequence[object]]:
-        """Segments a batch; yields a row of `REGION_COLUMNS` for every region, boxes in pixels of the file.
-
-        Raises:
-            RunError: If a prediction is not finite.
-        """
+        """Segments a batch; yields a row of `REGION_COLUMNS` for every region, boxes in pixels of the file."""
         module = self.module
         logits = module(module.preprocessing.normalize(stacked(views, module.device)))
         for view, probabilities in zip(views, logits.softmax(dim=1).cpu(), strict=True):
@@ -176,10 +171,7 @@ class Predictions:
 
 
 def badness_of(result: ImageResult, worst: Literal["iou", "errors"]) -> float:
-    """What images are ranked by, the worst highest; those with nothing to count come last.
-
-    Without labels it is how unsure the network is.
-    """
+    """Returns the value to rank images by, the worst highest; without labelled pixels, the lack of confidence."""
     if not result.counted:
         return -1 - result.confidence
     return result.errors if worst == "errors" else 1 - result.miou
@@ -190,12 +182,7 @@ def error_map(
 ) -> UInt8:
     """Shows wrong pixels over a faint image: yellow where the network was unsure, red where sure; void is white.
 
-    Args:
-        image: RGB (h, w, 3).
-        label: Class ids and void (h, w).
-        predicted: Class ids (h, w).
-        highest: Probability of the predicted class (h, w).
-        chance: The lowest that this can be, 1 / C.
+    `highest` is the probability of the predicted class, `chance` its lowest possible value, 1 / C.
     """
     faint = image.mean(axis=-1, keepdims=True).repeat(3, axis=-1) * 0.5
     faint[label == VOID] = 255

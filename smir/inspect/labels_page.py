@@ -18,12 +18,12 @@ Table = tuple[list[tuple[str, str]], list[list[Cell]]]
 
 
 def ranked(found: Predictions) -> list[ImageResult]:
-    """The images, the worst first."""
+    """Returns the images, the worst first."""
     return sorted(found.images, key=lambda image: (-badness_of(image, found.worst), image.index))
 
 
 def labels_page(found: Predictions, links: Links) -> dict[str, Any]:
-    """Returns what `labels.html` shows of images that have labels."""
+    """Returns the values of `labels.html` for images with labels."""
     classes = found.module.classes
     return _page(found, links, labelled=True) | {
         "sections": {
@@ -44,7 +44,7 @@ def labels_page(found: Predictions, links: Links) -> dict[str, Any]:
 
 
 def predictions_page(found: Predictions, links: Links) -> dict[str, Any]:
-    """Returns what `labels.html` shows of images without labels."""
+    """Returns the values of `labels.html` for images without labels."""
     return _page(found, links, labelled=False) | {
         "sections": {"classes": "Classes", "worst": "Least sure", "images": "All images"},
         "figures": {"images": f"{len(found.images):,}"},
@@ -72,13 +72,9 @@ def _page(found: Predictions, links: Links, *, labelled: bool) -> dict[str, Any]
 
 
 def precision_and_recall(confusion: Tensor) -> tuple[Tensor, Tensor]:
-    """Right pixels among those predicted, and among those labelled, of every class.
+    """Returns precision and recall per class (C,) of a confusion matrix (C, C) with labels in rows.
 
-    Args:
-        confusion: (C, C), rows = labels.
-
-    Returns:
-        Precision (C,) and recall (C,), NaN for a class that is never predicted, or never labelled.
+    NaN stands for a class that is never predicted, or never labelled.
     """
     pixels = confusion.double()
     return pixels.diag() / pixels.sum(dim=0), pixels.diag() / pixels.sum(dim=1)

@@ -1,4 +1,4 @@
-"""A pretraining: how badly every patch of every image is reconstructed, and pictures of the hardest."""
+"""Collects the loss of every patch of every image for a pretraining, and pictures of the hardest."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -24,9 +24,9 @@ from smir.training.pictures import colors
 from smir.training.reconstruction import ReconstructionModule
 
 PATCHES_OF_AN_IMAGE = 3
-"""Patches of one image among the hardest shown, at most: else a single odd image would fill the sheet."""
+"""Patches of one image among the hardest shown, at most: else one odd image would fill the page."""
 CONTEXT = 5
-"""Side of what is shown around a patch, in patches."""
+"""Side of the picture around a patch, in patches."""
 PATCH_COLUMNS = ("image", "row", "column", "top", "left", "bottom", "right", "loss", "hidden")
 
 
@@ -53,14 +53,7 @@ class ImageLoss:
 
 @dataclasses.dataclass(frozen=True)
 class ShownImage:
-    """An image with its pictures.
-
-    Attributes:
-        loss: Its losses in short.
-        pictures: Captions and data URIs, without the heat map, whose scale is known at the end.
-        grid: Its patches.
-        scores: Their losses (P,).
-    """
+    """An image with its patch losses (P,), and pictures by caption; the heat map's scale is known only at the end."""
 
     loss: ImageLoss
     pictures: dict[str, str]
@@ -70,17 +63,7 @@ class ShownImage:
 
 @dataclasses.dataclass(frozen=True)
 class ShownPatch:
-    """A patch with its surroundings.
-
-    Attributes:
-        index: Place of its image in the list.
-        name: Name of the image.
-        row: Row in the grid, from 0.
-        column: Column in the grid, from 0.
-        loss: Its loss.
-        truth: What is there, a data URI.
-        answer: What the network makes of it when the chosen mask hides it, a data URI.
-    """
+    """A patch with its surroundings: the truth, and the network's answer when the chosen mask hides it."""
 
     index: int
     name: str
@@ -92,14 +75,14 @@ class ShownPatch:
 
 
 class PatchLosses:
-    """Takes in batches of views; keeps a few numbers of every image, and pictures of the hardest.
+    """Collects batches of views: a few numbers for every image, and pictures of the hardest.
 
     Args:
         module: The pretrained network, in eval mode.
         policy: Chooses the mask that an image would get.
         num_samples: Random masks that the loss of a patch is averaged over.
         seed: Seed of these masks.
-        limit: Images to show; twice as many patches are shown.
+        limit: Number of images to show; of patches twice as many.
     """
 
     def __init__(
@@ -114,11 +97,7 @@ class PatchLosses:
 
     @torch.no_grad()
     def add(self, views: Sequence[View]) -> Iterator[Sequence[object]]:
-        """Scores a batch; yields a row of `PATCH_COLUMNS` for every patch, boxes in pixels of the file.
-
-        Raises:
-            RunError: If a loss is not finite.
-        """
+        """Scores a batch; yields a row of `PATCH_COLUMNS` for every patch, boxes in pixels of the file."""
         images, keys = stacked(views, self.module.device), [view.place for view in views]
         scored = self.module.score_views(images, keys, num_samples=self.num_samples, seed=self.seed)
         scores = scored.scores.cpu()

@@ -9,7 +9,7 @@ from smir.inspect.losses import PATCHES_OF_AN_IMAGE, ImageLoss, PatchLosses, Sho
 from smir.inspect.parts import Cell, Links, heat_colors, number
 from smir.inspect.ranking import Histogram
 from smir.pages.html import data_uri
-from smir.pages.panels import heat_map
+from smir.pages.overlays import heat_map
 from smir.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, tick_text
 
 BARS = 40
@@ -22,7 +22,7 @@ def ranked(images: Sequence[ImageLoss]) -> list[ImageLoss]:
 
 
 def losses_page(found: PatchLosses, links: Links) -> dict[str, Any]:
-    """Returns what `losses.html` shows."""
+    """Returns the values of `losses.html`."""
     images = ranked(found.images)
     low, high = found.losses.quantile(0.01), found.losses.quantile(0.99)
     mean = sum(image.mean for image in images) / len(images)
@@ -80,7 +80,7 @@ def _explained(found: PatchLosses) -> str:
 
 
 def _article(shown: ShownImage, place: int, low: float, high: float) -> tuple[object, ...]:
-    """Its place in the ranking, the image, row and column of its hardest patch, and all pictures."""
+    """Returns place in the ranking, image, row and column of the hardest patch, and pictures."""
     heat = heat_map(shown.grid.to_pixels(torch.from_numpy(shown.scores)).numpy(), low, high)
     first, *others = shown.pictures.items()
     pictures = dict([first, *others[:2], ("loss of every patch", data_uri(heat)), *others[2:]])
@@ -88,7 +88,7 @@ def _article(shown: ShownImage, place: int, low: float, high: float) -> tuple[ob
 
 
 def _distribution(losses: Histogram) -> str:
-    """Bars from the lowest loss to the 99.5 % quantile, with the median."""
+    """Draws a histogram up to the 99.5 % quantile, with the median."""
     drawing = Drawing(HEIGHT, "Loss of the patches")
     low, end = min(losses.bins), max(losses.bins)
     high = max(min(end, int(losses.quantile(0.995) / losses.width)), low + 1)

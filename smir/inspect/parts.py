@@ -1,4 +1,4 @@
-"""Cells and links of the pages of `inspect`; `templates/parts.html` says how they look."""
+"""Cells and links of the pages of `inspect`, which `templates/parts.html` renders."""
 
 import os
 import urllib.parse
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smir.classes import Classes
-from smir.pages.panels import heat_map
+from smir.pages.overlays import heat_map
 
 
 class Cell(NamedTuple):
@@ -17,9 +17,9 @@ class Cell(NamedTuple):
 
     Attributes:
         shown: Its text.
-        value: What it is sorted by; nothing where it is missing.
+        value: Its sort key; None if missing.
         shade: Red, green and blue, and a share between 0 and 1, of its background.
-        link: Where its text links to.
+        link: Target of its link.
         color: Colour of the class that it names.
     """
 
@@ -31,19 +31,13 @@ class Cell(NamedTuple):
 
 
 class Links:
-    """Links to the images: to where they stand on the page, else to their files.
-
-    Args:
-        out: Folder of the page.
-        root: What the names of the images are relative to.
-        shown: Places, in the list, of those that stand on the page.
-    """
+    """Links to images: to their place on the page if they are shown, else to their files below `root`."""
 
     def __init__(self, out: Path, root: Path, shown: Sequence[int]) -> None:
         self.out, self.root, self.shown = out, root, set(shown)
 
     def place(self, index: int, name: str) -> str:
-        """Returns where an image is to be seen."""
+        """Returns the link to an image."""
         return f"#image-{index}" if index in self.shown else self.file(name)
 
     def file(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a network is sure of another class than the label: often the label is wrong."""
+"""Finds regions where a network is sure of another class than the label: often the label is wrong."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from smir.classes import VOID, UInt8
 
 THINNEST = 3
-"""Pixels; what is thinner is the seam that every border has."""
+"""Pixels; thinner regions are only the seams along borders."""
 
 
 class Region(NamedTuple):
@@ -21,8 +21,8 @@ class Region(NamedTuple):
         predicted: Class id that the network gives.
         area: Its pixels.
         confidence: Mean probability of the predicted class.
-        weight: Sum over its pixels of the probability of the predicted class less that of the label's: large where the
-            region is large and the network sure. Regions are ranked by it.
+        weight: Sum over its pixels of the probability of the predicted class minus that of the label's, by which
+            regions are ranked: large where the region is large and the network sure.
         box: Top, left, bottom, right, in pixels.
     """
 
@@ -40,7 +40,7 @@ def disagreements(label: UInt8, probabilities: npt.NDArray[np.float32], confiden
     Args:
         label: Class ids and void (h, w).
         probabilities: (C, h, w), their sum over the classes 1.
-        confidence: Probability of the predicted class from which on the network is sure of a pixel.
+        confidence: Lowest probability of the predicted class at which the network counts as sure.
     """
     predicted = probabilities.argmax(axis=0)
     highest = probabilities.max(axis=0)

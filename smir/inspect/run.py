@@ -1,8 +1,15 @@
-"""Puts together what `python -m smir inspect` does: images in; a page and CSV files out."""
+"""Runs `python -m smir inspect`: reads a checkpoint and images, and writes a page and CSV files."""
 
+import contextlib
 from collections import deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from smir.errors import ConfigError, RunError, first_few
+from smir.files.atomic import TEMPORARY, remove_unfinished, replacing, write_atomically
 from smir.inspect.batches import Walk
 from smir.inspect.labels import REGION_COLUMNS, Predictions
 from smir.inspect.labels_page import labels_page, predictions_page
@@ -11,10 +18,47 @@ from smir.inspect.losses import PATCH_COLUMNS, PatchLosses
 from smir.inspect.losses_page import losses_page
 from smir.inspect.losses_page import ranked as ranked_losses
 from smir.inspect.parts import Links
-from smir.inspect.written import PAGE, Written
-from smir.pages.csv_text import figure
+from smir.pages.csv_text import csv_text, figure
+from smir.pages.folder import OwnFiles
+from smir.pages.html import render
+from smir.runs.checkpoint_record import Checkpoint
+from smir.training.from_checkpoint import Trained, trained_module
 
 IMAGES, PATCHES, REGIONS, CONFUSION = "images.csv", "patches.csv", "regions.csv", "confusion.csv"
+PAGE = "index.html"
+RECORD = "inspect.json"
+"""The list of the files that an inspection has written to its folder."""
+
+
+def claim(out: Path) -> None:
+    """Raises RunError unless the folder is new, empty, or holds an earlier inspection alone."""
+    if out.exists() and not out.is_dir():
+        raise RunError(f"{out.absolute()} is a file; --out takes a folder, which need not exist.")
+    own = {*OwnFiles(out, RECORD).earlier(), RECORD}
+    there = sorted(entry.name for entry in out.glob("*") if not entry.match(TEMPORARY)) if out.is_dir() else []
+    if foreign := [name for name in there if name not in own]:
+        raise RunError(
+            f"The folder {out.absolute()} holds other files than an inspection's: {first_few(foreign)}. Give a folder "
+            "that is empty or does not exist: --out FOLDER"
+        )
+    remove_unfinished(out)
+
+
+def load(path: Path, device: str) -> tuple[Trained, int]:
+    """Returns the module of a checkpoint of either task, in eval mode on a device, and the seed of its run, or 0."""
+    checkpoint = Checkpoint.read(path)
+    seed = checkpoint.record.origin.get("seed", 0)
+    return trained_module(checkpoint).to(_device(device)), seed if isinstance(seed, int) else 0
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
+        reason = str(error).split("\n")[0]
+        raise ConfigError(f"There is no device {name!r}: {reason} Take cpu, cuda, cuda:1, ... or auto.") from error
 
 
 def inspect_losses(found: PatchLosses, walk: Walk, checkpoint: Path, out: Path) -> Path:
@@ -59,3 +103,41 @@ def inspect_predictions(found: Predictions, walk: Walk, checkpoint: Path, out: P
 
 def _links(found: Predictions, walk: Walk, out: Path) -> Links:
     return Links(out, walk.source.files.root, [shown.result.index for shown in found.shown.ranked()])
+
+
+class Written:
+    """Writes the named files of an inspection, the page last."""
+
+    def __init__(self, out: Path, names: Sequence[str]) -> None:
+        self.out, self.names, self.own = out, names, OwnFiles(out, RECORD)
+
+    def stream(self, name: str, columns: Sequence[str], parts: Iterable[Iterable[Sequence[object]]]) -> None:
+        """Writes a CSV file part by part; it appears when complete. On failure a new folder is removed."""
+        try:
+            with replacing(self.out / name) as file:
+                file.write(_printable(csv_text([columns])))
+                for rows in parts:
+                    file.write(_printable(csv_text(rows)))
+                self.own.begin(self.names)
+        except BaseException:
+            with contextlib.suppress(OSError):  # it holds an earlier inspection, or was never made
+                self.out.rmdir()
+            raise
+
+    def table(self, name: str, rows: Iterable[Sequence[object]]) -> None:
+        """Writes a CSV file."""
+        self.own.begin(self.names)
+        write_atomically(self.out / name, _printable(csv_text(rows)))
+
+    def page(self, template: str, title: str, checkpoint: Path, walk: Walk, values: dict[str, Any]) -> Path:
+        """Writes the page, whose path it returns, and deletes files that only an earlier inspection has written."""
+        summary = f"{checkpoint} on {len(walk.source) - len(walk.skipped):,} images: {walk.source.title}"
+        head = {"title": f"smir: {title}", "summary": summary, "skipped": walk.skipped}
+        write_atomically(self.out / PAGE, _printable(render("smir.inspect", template, **head, **values)))
+        self.own.finish(self.names)
+        return self.out / PAGE
+
+
+def _printable(text: str) -> bytes:
+    """Encodes a text as UTF-8; file names may hold bytes that are not valid text."""
+    return text.encode("utf-8", "backslashreplace")

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 MISSING = "NA"
-"""What R and pandas read as a missing value."""
+"""R and pandas read this as a missing value."""
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:

@@ -1,4 +1,4 @@
-"""A folder that a command writes to again and again: it knows which files are its own."""
+"""Keeps a list of the files that a command writes to a folder, so that it can replace them later."""
 
 import re
 from collections.abc import Collection
@@ -11,18 +11,13 @@ _OWN = re.compile(r"((tables|figures)/)?\w[\w.-]*")
 
 
 class OwnFiles:
-    """The files that a command has written to a folder, by a list that it keeps there.
-
-    Args:
-        folder: The folder; it need not exist.
-        record: Name of the list.
-    """
+    """The files that a command writes to a folder, which need not exist; `record` names the list of them."""
 
     def __init__(self, folder: Path, record: str) -> None:
         self.folder, self.record = folder, folder / record
 
     def earlier(self) -> set[str]:
-        """Names of the files that an earlier call has written, relative to the folder."""
+        """Returns the files of an earlier call, relative to the folder."""
         try:
             names = read_json(self.record)
         except RunError:
@@ -31,15 +26,12 @@ class OwnFiles:
         return {name for name in named if isinstance(name, str) and _OWN.fullmatch(name)}
 
     def begin(self, names: Collection[str]) -> None:
-        """Lists what will be written, beside what there is: a kill leaves no file behind that nobody owns."""
-        self._write({*names, *self.earlier()})
+        """Adds files to the list before they are written, so that a kill leaves no unlisted file."""
+        write_json(self.record, sorted({*names, *self.earlier()}))
 
     def finish(self, names: Collection[str]) -> None:
-        """Deletes what an earlier call has written and this one has not, and nothing else."""
+        """Deletes the listed files of an earlier call that this one has not written, and nothing else."""
         for old in (self.folder / name for name in self.earlier() - set(names)):
             if old.is_file():
                 old.unlink()
-        self._write(names)
-
-    def _write(self, names: Collection[str]) -> None:
         write_json(self.record, sorted(names))

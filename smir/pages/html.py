@@ -14,12 +14,9 @@ from PIL import Image
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """Fills in a template; values are escaped unless the template is Markdown.
+    """Fills in a template of the package's folder `templates`; values are escaped unless it is Markdown.
 
-    Args:
-        package: Has the template in its folder `templates`; it may extend those of `smir.pages`.
-        template: Its name.
-        values: What it shows.
+    The template may extend those of `smir.pages`.
     """
     return _environment(package).get_template(template).render(values)
 
@@ -39,19 +36,19 @@ def _environment(package: str) -> jinja2.Environment:
 
 
 def prose(words: str) -> Markup:
-    """Escapes a text; what stands between backticks is code, and a minus before a number gets its own sign."""
+    """Escapes a text, marks text between backticks as code, and typesets minus signs."""
     signed = re.sub(r"(?<![\w-])-(?=\d|\s)", "\N{MINUS SIGN}", str(escape(words)))
     signed = signed.replace(" %", "&nbsp;%").replace("\N{MINUS SIGN} ", "\N{MINUS SIGN}&nbsp;")
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", signed))
 
 
 def inline(svg: str) -> Markup:
-    """Returns an SVG file of `smir.pages.svg` as a part of a page."""
+    """Returns an SVG file as a part of a page."""
     return Markup(re.sub(r' xmlns="[^"]*"', "", svg, count=1))
 
 
 def data_uri(image: Image.Image | npt.NDArray[np.uint8]) -> str:
-    """Returns a picture as a data URI; as JPEG, so that a page of many stays small."""
+    """Returns a picture as a data URI in JPEG, which keeps pages small."""
     data = io.BytesIO()
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     picture.save(data, format="JPEG", quality=85)

@@ -1,16 +1,19 @@
-"""Class colours over images, with a legend; and sheets of many small pictures, each with its name."""
+"""Pictures: class colours over images, sheets of many small pictures, captioned columns, legends, and heat maps."""
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from smir.classes import VOID, Classes, UInt8
 from smir.files.names import same
 
 BOX = (360, 270)
 """Width and height in pixels of a picture of a sheet."""
+GAP, CAPTION = 6, 22
+"""White pixels between the columns of a panel, and the height of their captions."""
 _GAP, _LINE, _SWATCH, _CAPTION = 6, 26, 18, 20
 _WHITE = 255
 
@@ -27,7 +30,7 @@ def blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
 
 
 def small_overlay(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
-    """As `blend`, for a sheet: of a large image a reduced one, which spares memory."""
+    """Blends as `blend` does, on a reduced image, for a sheet; saves memory."""
     scale = 4 * min(side / length for side, length in zip(BOX, image.shape[1::-1], strict=True))
     if scale < 1:
         size = round(image.shape[1] * scale) or 1, round(image.shape[0] * scale) or 1
@@ -37,27 +40,18 @@ def small_overlay(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """At most so many of the items, evenly among them, the first and the last included."""
+    """Returns at most so many of the items, evenly spread from the first to the last."""
     places = np.linspace(0, len(items) - 1, min(most, len(items)))
     return [items[round(place)] for place in places]
 
 
 def entries(classes: Classes) -> list[Entry]:
-    """The lines of a legend of class names."""
+    """Returns the class names as lines of a legend."""
     return list(zip(classes.names, classes.colors, strict=True))
 
 
 def sheet(pictures: Iterable[tuple[str, UInt8]], per_row: int, lines: Sequence[Entry]) -> UInt8:
-    """Lays out pictures of any size in rows below a legend.
-
-    Args:
-        pictures: Names, and RGB pictures (H, W, 3); each is fitted into `BOX`.
-        per_row: Pictures of a row.
-        lines: The legend.
-
-    Returns:
-        RGB (h, w, 3).
-    """
+    """Lays out named pictures of any size in rows below a legend; each is fitted into `BOX`."""
     cells = [_cell(name, picture) for name, picture in pictures]
     per_row = min(per_row, len(cells)) or 1
     rows = [np.concatenate(cells[start : start + per_row], axis=1) for start in range(0, len(cells), per_row)]
@@ -75,10 +69,7 @@ def _cell(name: str, picture: UInt8) -> UInt8:
 
 
 def legend(lines: Sequence[Entry], width: int) -> UInt8:
-    """Colours and their texts, several beside each other where there is room.
-
-    RGB (h, w, 3), wider than asked for where an entry needs it.
-    """
+    """Draws colours with their texts in columns, wider than asked for if an entry needs it."""
     column = 9 * max(len(text) for text, _ in lines) + 2 * _SWATCH
     width = max(width, column)
     per_line = width // column
@@ -93,14 +84,46 @@ def legend(lines: Sequence[Entry], width: int) -> UInt8:
 
 
 def stacked(parts: Sequence[UInt8]) -> UInt8:
-    """Pictures (h, w, 3) below each other, on white."""
+    """Stacks pictures (h, w, 3) on white."""
     width = max(part.shape[1] for part in parts)
     wide = [np.pad(part, [(0, 0), (0, width - part.shape[1]), (0, 0)], constant_values=_WHITE) for part in parts]
     return np.concatenate(wide)
 
 
 def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float) -> None:
-    """Writes a text on a picture. Before OpenCV 5 its letters are those of ASCII; what it cannot write becomes `?`."""
+    """Writes a text on a picture; before OpenCV 5, characters outside ASCII become `?`."""
     letters = "utf-8" if int(cv2.__version__.partition(".")[0]) >= 5 else "ascii"
     plain = same(text).encode(letters, "replace").decode(letters)
     cv2.putText(canvas, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+
+
+def overlay_panel(name: str, image: UInt8, label: UInt8, prediction: UInt8, classes: Classes) -> UInt8:
+    """Shows an image, and its label (void in white) and prediction blended over it, side by side above a legend."""
+    columns = {
+        name: [image],
+        "label (white = void)": [blend(image, label, classes)],
+        "prediction": [blend(image, prediction, classes)],
+    }
+    pictures = panel(columns)
+    return stacked([pictures, legend(entries(classes), pictures.shape[1])])
+
+
+def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
+    """Lays out pictures of one size in captioned columns."""
+    height, width = next(iter(columns.values()))[0].shape[:2]
+    rows = len(next(iter(columns.values())))
+    canvas = np.full((CAPTION + rows * (height + GAP), len(columns) * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
+    for place, (caption, pictures) in enumerate(columns.items()):
+        left = place * (width + GAP)
+        scale = min(0.45, 0.45 * width / (8 * len(caption)))
+        write(canvas, caption, left + 2, 15, scale)
+        for row, picture in enumerate(pictures):
+            top = CAPTION + row * (height + GAP)
+            canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def heat_map(values: npt.NDArray[Any], low: float, high: float) -> UInt8:
+    """Colours values (H, W), dark at `low` and below, bright at `high` and above, as RGB (H, W, 3)."""
+    levels = np.clip((values - low) / max(high - low, 1e-8) * 255, 0, 255).round().astype(np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), dtype=np.uint8)

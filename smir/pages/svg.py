@@ -1,4 +1,4 @@
-"""SVG by hand: the few shapes and the axis that the plots are made of."""
+"""Draws SVG: the few shapes and the axis that the plots need."""
 
 import math
 from collections.abc import Sequence
@@ -7,16 +7,11 @@ from markupsafe import Markup
 
 INK, SOFT, GRID = "#222222", "#5f5f5f", "#dcdcdc"
 WIDTH = 420
-"""All plots are as wide as a phone shows at their own size, so that their text is never shrunk."""
+"""Width of all plots: a phone shows it without shrinking the text."""
 
 
 class Drawing:
-    """Collects shapes; coordinates are pixels from the top left.
-
-    Args:
-        height: Height; the width is that of all plots.
-        title: Heading, and the name that a screen reader says.
-    """
+    """Collects shapes below a title, which screen readers read; coordinates are pixels from the top left."""
 
     def __init__(self, height: float, title: str) -> None:
         self.height, self.title = height, title
@@ -64,14 +59,7 @@ class Drawing:
 
 
 class Axis:
-    """Places values between two pixels, with round ticks.
-
-    Args:
-        values: What must fit; at least one.
-        start: Pixel of the lowest value.
-        end: Pixel of the highest value.
-        around: A value that must be on the axis too.
-    """
+    """Maps values to pixels from `start` (lowest) to `end` (highest), with round ticks; includes `around` if given."""
 
     def __init__(self, values: Sequence[float], start: float, end: float, around: float | None = None) -> None:
         known = [*values, *([around] if around is not None else [])]
@@ -94,23 +82,23 @@ class Axis:
 
 
 def tick_text(value: float, signed: bool = False) -> str:
-    """Writes a tick without superfluous zeros and without a negative zero."""
+    """Formats a tick without superfluous zeros and without a negative zero."""
     text = f"{value:+.6g}" if signed and abs(value) > 1e-12 else f"{value:.6g}" if abs(value) > 1e-12 else "0"
     return minus(text)
 
 
 def clipped(text: str, length: int = 16) -> str:
-    """Cuts a name that has no room."""
+    """Cuts a name that is too long."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def minus(text: str) -> str:
-    """Returns a number's text with the sign that typesetters use."""
+    """Returns a number's text with a typographic minus sign."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Moves labels apart until none is closer to the next than `gap`, each as little as their order allows."""
+    """Moves labels apart to at least `gap`, keeping their order and moving each as little as possible."""
     order = sorted(range(len(places)), key=lambda index: places[index])
     blocks: list[tuple[list[int], float]] = []  # labels that touch, and the place of their first one
     for index in order:

@@ -1,14 +1,13 @@
-"""How much of an image is of which class: pixels, and square metres where the image knows where it lies."""
+"""The area of every class in an image: pixels, and square metres if the image is georeferenced."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, Classes, UInt8
+from smir.pages.csv_text import csv_text
 
 HEADER = ("image", "class", "id", "pixels", "share", "square_metres")
 
@@ -20,7 +19,7 @@ class Areas:
     Attributes:
         image: Name of the image.
         pixels: Pixels of every class (C,).
-        void: Pixels without data.
+        void: Nodata pixels.
         square_metres: Area of every class (C,); None if it is not known.
     """
 
@@ -31,7 +30,7 @@ class Areas:
 
     @classmethod
     def none_yet(cls, image: str, num_classes: int, on_ground: bool = False) -> "Areas":
-        """Counts that begin at 0."""
+        """Starts counting at 0."""
         return cls(image, np.zeros(num_classes, np.int64), 0, np.zeros(num_classes) if on_ground else None)
 
     def add(self, labels: UInt8, pixel_areas: npt.NDArray[np.float64] | None = None, cell: int = 1) -> None:
@@ -55,24 +54,16 @@ class Areas:
         self.square_metres += pixel_areas.ravel() @ pairs.reshape(-1, count)
 
     def rows(self, classes: Classes) -> list[tuple[str, str, str, str, str, str]]:
-        """A row of `HEADER` for every class."""
+        """Returns a row of `HEADER` for every class."""
         total = max(1, int(self.pixels.sum()))
-        known = self.square_metres is not None
-        return [
-            (
-                self.image,
-                name,
-                str(number),
-                str(self.pixels[number]),
-                f"{self.pixels[number] / total:.6f}",
-                f"{self.square_metres[number]:.3f}" if self.square_metres is not None and known else "",
-            )
-            for number, name in enumerate(classes.names)
-        ]
+        shares = [f"{pixels / total:.6f}" for pixels in self.pixels]
+        ground = [""] * len(shares) if self.square_metres is None else [f"{area:.3f}" for area in self.square_metres]
+        figures = zip(classes.names, self.pixels, shares, ground, strict=True)
+        return [(self.image, name, str(id_), str(p), share, m2) for id_, (name, p, share, m2) in enumerate(figures)]
 
 
 def total(areas: Iterable[Areas], name: str = "all") -> Areas:
-    """The sum over images; its square metres are known if those of all are."""
+    """Sums over images; square metres are known if they are for all."""
     items = list(areas)
     ground = [area.square_metres for area in items if area.square_metres is not None]
     return Areas(
@@ -84,10 +75,5 @@ def total(areas: Iterable[Areas], name: str = "all") -> Areas:
 
 
 def areas_csv(areas: Iterable[Areas], classes: Classes) -> str:
-    """The content of `areas.csv`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    for area in areas:
-        writer.writerows(area.rows(classes))
-    return text.getvalue()
+    """Returns the content of `areas.csv`."""
+    return csv_text([HEADER, *(row for area in areas for row in area.rows(classes))])

@@ -1,7 +1,7 @@
-"""How far a network looks: measured on the image at hand, since no formula tells it.
+"""Measures on the image itself how much context a network uses, since no formula gives it.
 
-In theory a ResNet-34 U-Net looks 500 pixels far to each side, in fact most of that weighs nothing, how much depends on
-its weights; and squeeze-excitation or global pooling looks at everything.
+The theoretical receptive field of a ResNet-34 U-Net is 500 pixels to each side, but in practice the trained weights use
+much less; squeeze-excitation and global pooling see everything.
 """
 
 from typing import NamedTuple
@@ -15,51 +15,47 @@ from smir.errors import CheckpointError
 from smir.predict.sweep import Forward
 
 TOLERANCE = 1e-3
-"""By how much logits may differ from those of one pass over the whole image."""
+"""Accepted difference of logits from those of one pass over the whole image."""
 
 _SIDES = (16, 24)
-"""Blocks of the sample that is looked at whole; its lower right quarter is looked at alone, too. The second is looked
-at if the first is too small to tell."""
+"""Side in blocks of the sample, which the network sees whole and then its lower right quarter alone. The second size is
+tried if the first is too small."""
 _SAFETY = 4
-"""A sample does not show the worst place of an image: there the difference must be so many times smaller."""
+"""A sample may miss the worst place of an image, so its difference must be this many times smaller."""
 
 
 class Context(NamedTuple):
-    """How far a network looks, by what cutting off its surroundings did to a sample.
-
-    Attributes:
-        differences: Largest difference of the logits beyond 1, 2, ... blocks from the cut.
-    """
+    """The context that a network uses: the largest difference of logits beyond 1, 2, ... blocks from a cut."""
 
     differences: tuple[float, ...]
 
     @property
     def halo(self) -> int:
-        """Blocks at a border inside the image that have not what they need of their surroundings.
+        """Blocks at a border inside the image that lack context.
 
-        The fewest that bring the difference below the tolerance, with some safety; where none do, since the network
-        looks everywhere or computes in half precision, the fewest that are about as good as the most.
+        The fewest that bring the difference below the tolerance, with some safety; if none do, since the network sees
+        everything or computes in half precision, the fewest that are about as good as the most.
         """
         enough = max(TOLERANCE / _SAFETY, 1.5 * self.differences[-1])
         return next(halo for halo, worst in enumerate(self.differences, 1) if worst <= enough)
 
     @property
     def is_bounded(self) -> bool:
-        """Whether windows give the logits of one pass."""
+        """True if windows give the same logits as one pass."""
         return self.differences[self.halo - 1] <= TOLERANCE
 
 
 def measure_context(source: Raster, forward: Forward, unit: int, fill: UInt8) -> Context:
-    """Compares the logits of a part of the image with those of the same part when its surroundings are cut off.
+    """Compares the logits of a part of the image with and without its surroundings.
 
     Args:
         source: The image.
         forward: The network.
         unit: Pixels of the image per block.
-        fill: Red, green and blue of pixels without data.
+        fill: Red, green and blue of nodata pixels.
 
     Raises:
-        CheckpointError: If the network gives no numbers.
+        CheckpointError: If a logit is not finite.
     """
     for side in _SIDES:
         context = _compare(_sample(source, unit, fill, side), forward)
@@ -78,7 +74,7 @@ def _compare(whole: UInt8, forward: Forward) -> Context:
 
 
 def _sample(source: Raster, unit: int, fill: UInt8, side: int) -> UInt8:
-    """The most filled of five squares of so many blocks of the image, as the network sees it."""
+    """Returns, of five squares of the image, the one with the least nodata, as the network sees it."""
     free = [max(0, -(-length // unit) - side) for length in (source.height, source.width)]
     best, seen = -1.0, fill
     for share in (0.5, 0.25, 0.75, 0.125, 0.875):

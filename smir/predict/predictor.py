@@ -1,4 +1,4 @@
-"""Predicts an image of any size into files beside each other: labels, probabilities, a preview."""
+"""Predicts an image of any size and writes labels, probabilities and a preview."""
 
 import contextlib
 import glob
@@ -21,16 +21,7 @@ from smir.predict.sweep import Forward
 
 
 class WindowPredictor:
-    """Predicts images in windows.
-
-    Args:
-        forward: The network.
-        preprocessing: What it was trained with.
-        classes: What it tells apart.
-        scale: Pixels that it sees per pixel of an image.
-        options: Windows, and what to write.
-        progress: Whether to show progress bars.
-    """
+    """Predicts images in windows; `scale` is the number of pixels that the network sees per pixel of an image."""
 
     def __init__(
         self,
@@ -45,14 +36,14 @@ class WindowPredictor:
         self.scale, self.options, self.progress = scale, options, progress
 
     def predict(self, path: Path, name: str, target: Path) -> Areas:
-        """Writes `<target>.tif` of a georeferenced image, `<target>.png` of any other, and what goes with it.
+        """Writes `<target>.tif` for a georeferenced image, `<target>.png` for any other, and the files beside it.
 
-        The labels take their place last: where they are, all is there.
+        The labels appear last: if they exist, so does everything else.
 
         Args:
             path: The image.
-            name: What to call it.
-            target: Path of what is written, without its suffix.
+            name: Its name in messages and in `areas.csv`.
+            target: Path of the output files, without suffix.
 
         Returns:
             The area of every class.
@@ -75,8 +66,8 @@ class WindowPredictor:
             products = self._products(stack, source, target)
             for tile in progress_over(sweep, name, self.progress):
                 labels = labels_of(tile)
-                for product in products:
-                    product.write(tile, labels)
+                for write in products:
+                    write(tile, labels)
                 areas.add(labels, *(() if ground is None else ground.cells(tile.top, tile.left, labels.shape)))
                 preview.add(tile, labels)
             write_png(target.with_name(f"{target.name}.preview.png"), preview.picture(areas))
@@ -95,11 +86,7 @@ class WindowPredictor:
 
 
 def check_extras(options: PredictOptions) -> None:
-    """Refuses what needs an extra that is not installed.
-
-    Raises:
-        ConfigError: If probabilities are wanted without rasterio.
-    """
+    """Raises ConfigError if probabilities are wanted but rasterio is not installed."""
     if options.probabilities and not has_rasterio():
         raise ConfigError(
             "data.predict.probabilities writes TIFFs of many bands with rasterio, which is not installed: "

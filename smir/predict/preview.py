@@ -15,13 +15,7 @@ LONGEST = 2000
 
 
 class Preview:
-    """Collects the tiles of an image into a picture. A pixel is the mean of those it stands for.
-
-    Args:
-        height: Pixels of the image.
-        width: Pixels of the image.
-        classes: Names and colours.
-    """
+    """Collects the tiles of an image into a picture, whose pixels are means over the image's."""
 
     def __init__(self, height: int, width: int, classes: Classes) -> None:
         self.classes = classes
@@ -31,7 +25,7 @@ class Preview:
         self._counts = np.zeros((*shape, 1), dtype=np.float32)
 
     def add(self, tile: Tile, labels: UInt8) -> None:
-        """Adds a finished tile; what holds no data stays white."""
+        """Adds a finished tile; nodata stays white."""
         first = tile.top // self.step, tile.left // self.step
         colors = blend(tile.pixels, labels, self.classes) * tile.valid[..., None]
         for canvas, values in ((self._sums, colors), (self._counts, tile.valid[..., None])):
@@ -40,21 +34,20 @@ class Preview:
             canvas[first[0] : first[0] + height, first[1] : first[1] + width] += part
 
     def _summed(self, values: npt.NDArray[Any], offset: int, axis: int) -> npt.NDArray[np.float32]:
-        """Sums pixels along an axis that fall on the same pixel of the picture."""
+        """Sums the pixels along an axis that belong to one pixel of the picture."""
         inside = np.arange(-(offset % self.step), values.shape[axis], self.step).clip(min=0)
         sums: npt.NDArray[np.float32] = np.add.reduceat(values, inside, axis=axis, dtype=np.float32)
         return sums
 
     def picture(self, areas: Areas) -> UInt8:
-        """RGB (h, w, 3), the legend below; wide enough for it."""
+        """Returns RGB (h, w, 3) with the legend below."""
         mean = np.where(self._counts > 0, self._sums / self._counts.clip(min=1), 255)
         return stacked([mean.round().astype(np.uint8), legend(_lines(self.classes, areas), mean.shape[1])])
 
 
 def _lines(classes: Classes, areas: Areas) -> list[Entry]:
     """Name, share and area of every class."""
-    lines: list[Entry] = []
-    for row, color in zip(areas.rows(classes), classes.colors, strict=True):
-        ground = f", {float(row[5]):,.1f} m2" if row[5] else ""
-        lines.append((f"{row[1]}: {float(row[4]):.1%}{ground}", color))
-    return lines
+    return [
+        (f"{name}: {float(share):.1%}{f', {float(ground):,.1f} m2' if ground else ''}", color)
+        for (_, name, _, _, share, ground), color in zip(areas.rows(classes), classes.colors, strict=True)
+    ]

@@ -1,19 +1,19 @@
-"""The files that a large prediction becomes, written as its tiles come: memory holds one row of tiles at most."""
+"""The output files of a large prediction, written tile by tile: memory holds at most one row of tiles."""
 
-import abc
 import contextlib
 import errno
 import itertools
-from collections.abc import Iterator
+import struct
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from smir.classes import VOID, Classes, UInt8
 from smir.data.reading.opening import has_rasterio
 from smir.files.atomic import placing, replacing
-from smir.predict.png import PalettePng
 from smir.predict.segment import probabilities_of
 from smir.predict.sweep import Sweep, Tile
 from smir.terminal import quiet
@@ -21,87 +21,96 @@ from smir.terminal import quiet
 _TILE = 256
 """Pixels of a side of the tiles of a TIFF."""
 _CACHE = 16 << 20
-"""Bytes that GDAL may keep besides."""
+"""Bytes that GDAL may cache in addition."""
 
 
-class Product(abc.ABC):
-    """Something that tiles are written to, in the order in which a `Sweep` gives them."""
-
-    @abc.abstractmethod
-    def write(self, tile: Tile, labels: UInt8) -> None:
-        """Adds a tile with its class ids and void (h, w)."""
+Product = Callable[[Tile, UInt8], None]
+"""Takes a tile with its class ids and void (h, w), in the order in which a `Sweep` yields them."""
 
 
-class _Png(Product):
-    def __init__(self, png: PalettePng, width: int) -> None:
-        self.png, self.width = png, width
-        self._rows: UInt8 | None = None
+class PalettePng:
+    """Writes a PNG of class ids row by row: no library that streams PNGs can write a custom palette.
 
-    def write(self, tile: Tile, labels: UInt8) -> None:
-        height, width = labels.shape
-        if self._rows is None:
-            self._rows = np.empty((height, self.width), dtype=np.uint8)
-        self._rows[:, tile.left : tile.left + width] = labels
-        if tile.left + width == self.width:
-            self.png.write(self._rows)
-            self._rows = None
+    Args:
+        file: Receives the PNG.
+        height: Rows.
+        width: Columns.
+        palette: Red, green and blue of the 256 values (256, 3).
+    """
+
+    def __init__(self, file: IO[bytes], height: int, width: int, palette: UInt8) -> None:
+        self._file = file
+        self._packed = zlib.compressobj(6)
+        file.write(b"\x89PNG\r\n\x1a\n")
+        self._chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
+        self._chunk(b"PLTE", palette.tobytes())
+
+    def write(self, rows: UInt8) -> None:
+        """Adds rows (h, W)."""
+        for row in rows:
+            self._data(self._packed.compress(b"\0" + row.tobytes()))  # 0: no filter, as palettes want it
+
+    def close(self) -> None:
+        """Writes the end; the file stays open."""
+        self._data(self._packed.flush())
+        self._chunk(b"IEND", b"")
+
+    def _data(self, content: bytes) -> None:
+        if content:
+            self._chunk(b"IDAT", content)
+
+    def _chunk(self, kind: bytes, content: bytes) -> None:
+        self._file.write(struct.pack(">I", len(content)) + kind + content)
+        self._file.write(struct.pack(">I", zlib.crc32(kind + content)))
 
 
 @contextlib.contextmanager
 def label_png(path: Path, height: int, width: int, classes: Classes) -> Iterator[Product]:
-    """A PNG of class ids, in its place when the block ends."""
+    """Opens a PNG of class ids, which takes its place when the block ends."""
     with replacing(path) as file:
         png = PalettePng(file, height, width, classes.palette())
-        yield _Png(png, width)
+        row: UInt8 = np.empty((0, width), dtype=np.uint8)  # tiles side by side
+
+        def write(tile: Tile, labels: UInt8) -> None:
+            nonlocal row
+            if len(row) != len(labels):
+                row = np.empty((len(labels), width), dtype=np.uint8)
+            right = tile.left + labels.shape[1]
+            row[:, tile.left : right] = labels
+            if right == width:
+                png.write(row)
+
+        yield write
         png.close()
-
-
-class _Labels(Product):
-    def __init__(self, file: Any) -> None:
-        self.file = file
-
-    def write(self, tile: Tile, labels: UInt8) -> None:
-        self.file.write(labels, 1, window=_window(tile))
-
-
-class _Probabilities(Product):
-    def __init__(self, file: Any) -> None:
-        self.file = file
-
-    def write(self, tile: Tile, labels: UInt8) -> None:
-        self.file.write(probabilities_of(tile, self.file.count), window=_window(tile))
 
 
 @contextlib.contextmanager
 def label_tiff(
     path: Path, height: int, width: int, classes: Classes, georeference: dict[str, Any]
 ) -> Iterator[Product]:
-    """A GeoTIFF of class ids with a colour table, void as its no-data value."""
+    """Opens a GeoTIFF of class ids with a colour table and void as its nodata value."""
     with _tiff(path, height, width, 1, nodata=VOID, photometric="palette", **georeference) as file:
         file.write_colormap(1, {value: tuple(color) for value, color in enumerate(classes.palette().tolist())})
         file.set_band_description(1, "class")
         file.update_tags(1, **{f"class_{number}": name for number, name in enumerate(classes.names)})
-        yield _Labels(file)
+        yield lambda tile, labels: file.write(labels, 1, window=_window(tile))
 
 
 @contextlib.contextmanager
 def probability_tiff(
     path: Path, height: int, width: int, classes: Classes, georeference: dict[str, Any]
 ) -> Iterator[Product]:
-    """A GeoTIFF with a band per class: its probability in steps of 1 / 255.
-
-    The bands of a pixel add up to 255; to 0 where there is no data.
-    """
+    """Opens a GeoTIFF with a band per class: probabilities times 255, which add up to 255, or to 0 at nodata."""
     with _tiff(path, height, width, len(classes), photometric="minisblack", interleave="band", **georeference) as file:
         for number, name in enumerate(classes.names):
             file.set_band_description(number + 1, name)
         file.scales = (1 / 255,) * len(classes)
-        yield _Probabilities(file)
+        yield lambda tile, labels: file.write(probabilities_of(tile, len(classes)), window=_window(tile))
 
 
 @contextlib.contextmanager
 def _tiff(path: Path, height: int, width: int, count: int, **profile: Any) -> Iterator[Any]:
-    """A tiled TIFF of bytes."""
+    """Opens a tiled TIFF of bytes."""
     import rasterio
 
     profile |= {"driver": "GTiff", "dtype": "uint8", "height": height, "width": width, "count": count}
@@ -115,11 +124,7 @@ def _tiff(path: Path, height: int, width: int, count: int, **profile: Any) -> It
 
 
 def _check_complete(path: Path) -> None:
-    """Looks for every block of a TIFF within its bytes: what GDAL cannot write when it closes a file it only logs.
-
-    Raises:
-        OSError: If one is missing.
-    """
+    """Raises OSError unless the file holds every block of the TIFF: GDAL only logs what it cannot write on closing."""
     import rasterio
 
     size = path.stat().st_size
@@ -132,19 +137,19 @@ def _check_complete(path: Path) -> None:
                 for what in ("OFFSET", "SIZE")
             )
             if not offset or offset + length > size:
-                raise OSError(errno.ENOSPC, "not all of it came to the disk")
+                raise OSError(errno.ENOSPC, "the file on disk is incomplete")
 
 
 @contextlib.contextmanager
 def gdal_cache(sweep: Sweep, bands: int) -> Iterator[None]:
-    """Bounds the memory of GDAL to what keeps it from doing things twice.
+    """Limits GDAL's cache to the blocks it needs to read and write each only once.
 
-    A row of tiles rarely ends where a row of a file's own tiles does, so that GDAL has to keep what is half full: it
-    would write that twice otherwise, and leave a hole.
+    Rows of tiles rarely match the blocks of the file, so GDAL must keep half-full blocks: it would write them twice
+    otherwise, and leave a hole.
 
     Args:
-        sweep: What is read.
-        bands: Bands that are written.
+        sweep: The windows to read.
+        bands: Number of bands written.
     """
     if not has_rasterio():
         yield

@@ -1,4 +1,4 @@
-"""Segments an image of any size: plans the windows, runs them, and hands every finished tile on."""
+"""Segments an image of any size: plans the windows, runs them, and yields every finished tile."""
 
 from collections.abc import Iterator
 
@@ -11,8 +11,7 @@ from smir.data.predict_options import BLOCK, PredictOptions, block_unit
 from smir.data.reading.raster import ArrayRaster, Raster
 from smir.method.preprocessing import Preprocessing
 from smir.predict.context import TOLERANCE, Context, measure_context
-from smir.predict.layout import WINDOW, Side, usual_window
-from smir.predict.sweep import Forward, Sweep, Tile
+from smir.predict.sweep import WINDOW, Forward, Side, Sweep, Tile, usual_window
 from smir.terminal import progress
 from smir.training.segmentation import SegmentationModule
 
@@ -25,12 +24,12 @@ def plan(
     Args:
         source: The image.
         forward: The network.
-        preprocessing: Gives the colour of pixels without data.
+        preprocessing: Gives the colour of nodata pixels.
         scale: Pixels that the network sees per pixel of the image.
         options: Window and batch size.
 
     Returns:
-        The windows, and how far the network looks; None if one window holds the whole image.
+        The windows, and the network's context; None if one window holds the whole image.
     """
     unit, context = block_unit(scale), None
     fill = np.asarray([round(255 * channel) for channel in preprocessing.mean], dtype=np.uint8)
@@ -40,7 +39,7 @@ def plan(
         context = measure_context(source, forward, unit, fill)
         if context.is_bounded:
             halo, window = context.halo, given or usual_window(context.halo)
-        else:  # no border is wide enough, so that it need not take most of a window
+        else:  # no border is wide enough, so a moderate one does
             halo = min(context.halo, window // 4)
     rows, columns = (Side.of(side, unit, window, halo) for side in sides)
     batch_size = options.batch_size or (4 if torch.cuda.is_available() else 1)
@@ -55,13 +54,13 @@ def segment_in_windows(
 
     Args:
         module: The segmentation.
-        image: RGB (H, W, 3) uint8, or RGBA (H, W, 4): fully transparent pixels hold no data. A `numpy.memmap` is
+        image: RGB (H, W, 3) uint8, or RGBA (H, W, 4): fully transparent pixels are nodata. A `numpy.memmap` is
             read a window at a time.
-        scale: Pixels that the network sees per pixel of the image. Default: as in training, if the checkpoint tells.
+        scale: Pixels that the network sees per pixel of the image. Default: as in training, if recorded.
         window: Side of a window as the network sees it, a multiple of 64. Default: see `PredictOptions`.
 
     Returns:
-        Class ids (H, W) uint8 on the CPU, void where there is no data.
+        Class ids (H, W) uint8 on the CPU, void at nodata.
 
     Raises:
         ConfigError: If the scale is not known.
@@ -78,7 +77,7 @@ def segment_in_windows(
 
 
 def labels_of(tile: Tile) -> UInt8:
-    """Class ids of a tile (h, w), void where it holds no data."""
+    """Returns the class ids of a tile (h, w), void at nodata."""
     if tile.logits is None:
         return np.full(tile.valid.shape, VOID, dtype=np.uint8)
     labels: UInt8 = tile.logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
@@ -87,12 +86,12 @@ def labels_of(tile: Tile) -> UInt8:
 
 
 def probabilities_of(tile: Tile, num_classes: int) -> UInt8:
-    """Probabilities of a tile (C, h, w) in steps of 1 / 255; they add up to 255, or to 0 where it holds no data."""
+    """Returns probabilities of a tile (C, h, w) times 255, which add up to 255, or to 0 at nodata."""
     if tile.logits is None:
         return np.zeros((num_classes, *tile.valid.shape), dtype=np.uint8)
     exact = tile.logits.softmax(dim=0) * 255
     steps = exact.floor()
-    # The steps that rounding down has left over go to the classes that lost most by it.
+    # Steps lost by rounding down go to the classes that lost most.
     missing = (255 - steps.sum(dim=0)).round()
     rank = (exact - steps).argsort(dim=0, descending=True).argsort(dim=0)
     result: UInt8 = (steps + (rank < missing)).to(torch.uint8).cpu().numpy()
@@ -101,7 +100,7 @@ def probabilities_of(tile: Tile, num_classes: int) -> UInt8:
 
 
 def describe(sweep: Sweep, context: Context | None) -> str:
-    """Says in one sentence how an image is read."""
+    """Describes in a sentence or two how an image is read."""
     source, scale = sweep.source, BLOCK / sweep.rows.unit
     text = f"{source.width} x {source.height} pixels, read at a scale of {scale:.3g}"
     if context is None or len(sweep) == 1:
@@ -121,5 +120,5 @@ def describe(sweep: Sweep, context: Context | None) -> str:
 
 
 def progress_over(sweep: Sweep, name: str, show: bool = True) -> Iterator[Tile]:
-    """The tiles of a sweep, with a progress bar unless there is but one."""
+    """Yields the tiles of a sweep, with a progress bar if there are several."""
     yield from progress(sweep, name, len(sweep), unit="window", disable=not show or len(sweep) == 1)

@@ -1,4 +1,4 @@
-"""The callback that writes what `predict` is for: labels, probabilities, areas."""
+"""The callback that writes the output of `predict`: labels, probabilities, areas."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,15 +35,12 @@ _LISTED = 8  # images whose areas are printed one by one
 class PredictionWriter(Callback):
     """Writes predicted labels at the size and under the name of their source image, and the area of every class.
 
-    An image that is seen whole becomes a PNG, and some of them are shown in one preview. One that is read in windows is
-    run from here, and has a preview of its own.
+    An image that is seen whole becomes a PNG, and one preview shows some of these. This callback also runs the network
+    on images that are read in windows; each gets a separate preview.
 
     Args:
-        folder: Where to write.
-        source: What is recorded beside the labels: checkpoint, images.
-
-    Raises:
-        DataError: If two sources would get the same name, or one that of the preview.
+        folder: The output folder.
+        source: The record written beside the labels: checkpoint, images.
     """
 
     def __init__(self, folder: Path, source: dict[str, Any]) -> None:
@@ -52,7 +49,7 @@ class PredictionWriter(Callback):
         self._whole: list[int] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuses before the first prediction what would overwrite itself, or needs what is not installed."""
+        """Raises before the first prediction if two outputs would get one name, or an extra is not installed."""
         assert isinstance(pl_module, SegmentationModule)
         sources = {Path(PREVIEW).stem: "the preview of all images"}
         for name in pl_module.data.images("predict"):
@@ -70,7 +67,7 @@ class PredictionWriter(Callback):
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Runs the windows of an image that is read so: before its step, whose end moves the progress bar."""
+        """Predicts an image that is read in windows, before its step, whose end moves the progress bar."""
         assert isinstance(pl_module, SegmentationModule)
         if "image" in batch or batch["weight"][0] <= 0:
             return
@@ -87,7 +84,7 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Writes what was predicted of a batch of one image that is seen whole."""
+        """Writes the prediction of an image that is seen whole."""
         assert isinstance(pl_module, SegmentationModule)
         if "image" not in batch or batch["weight"][0] <= 0:
             return
@@ -106,8 +103,8 @@ class PredictionWriter(Callback):
         labels = labels_of(tile)
         if module.data.predict.probabilities:
             path = target.with_name(f"{target.name}.probabilities.tif")
-            with probability_tiff(path, height, width, module.classes, {}) as product:
-                product.write(tile, labels)
+            with probability_tiff(path, height, width, module.classes, {}) as write:
+                write(tile, labels)
         image = Image.fromarray(labels)
         image.putpalette(module.classes.palette().tobytes())
         write_png(target.with_name(f"{target.name}.png"), image)
@@ -157,7 +154,7 @@ class PredictionWriter(Callback):
 
 
 def _table(areas: Sequence[Areas], module: SegmentationModule) -> list[str]:
-    """Lines that show the areas, all images together if they are many."""
+    """Returns the areas as lines; many images are summed."""
     shown = areas if len(areas) <= _LISTED else [total(areas, f"{len(areas)} images")]
     rows = [row for area in shown for row in area.rows(module.classes)]
     readable = [(*row[:2], f"{int(row[3]):,}", f"{float(row[4]):.2%}", row[5] or "not known") for row in rows]

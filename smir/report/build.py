@@ -9,26 +9,19 @@ from smir.pages.folder import OwnFiles
 from smir.report.cells import cells_of, protocols_of, title_of
 from smir.report.class_section import class_section
 from smir.report.document import Section
-from smir.report.formats import csv_of, latex, markdown, runs_csv
+from smir.report.formats import csv_of, latex, markdown, page, runs_csv
 from smir.report.main_section import cross_section, main_section
-from smir.report.page import page
 from smir.report.run_sections import picture_section, pretraining_section, provenance_section, unused_section
 from smir.report.tree import Tree, read_tree
 from smir.report.variant_sections import ablation_section, budget_section
 
 CONTENTS = "contents.json"
-"""The list of what a report consists of, by which the next one knows what may go."""
+"""The list of a report's files; the next report deletes those it does not write again."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A report, ready to be written.
-
-    Attributes:
-        tree: The runs behind it.
-        summary: A sentence about them.
-        sections: Its parts.
-    """
+    """A report, ready to be written, with the runs behind it and a sentence about them."""
 
     tree: Tree
     summary: str
@@ -37,12 +30,12 @@ class Report:
     def write(self, out: Path) -> Path:
         """Writes `report.md`, `tables.tex`, `tables/*.csv`, `figures/*.svg`, and last the page, which is returned.
 
-        What an earlier report wrote there and this one does not have is deleted, and nothing else.
+        Deletes the files of an earlier report that this one does not write, and nothing else.
         """
         tables = [table for section in self.sections for table in section.tables]
         texts = {
             "report.md": markdown(self.sections),
-            "tables.tex": latex([table for table in tables if table.typeset]),
+            "tables.tex": latex(tables),
             **{f"tables/{table.name}.csv": csv_of(table) for table in tables},
             "tables/runs.csv": runs_csv(self.tree.tested),
             **{f"figures/{figure.name}.svg": figure.svg for part in self.sections for figure in part.figures},
@@ -60,7 +53,7 @@ def build(roots: Sequence[Path]) -> Report:
     """Reads the runs below the folders and makes all tables and figures.
 
     Raises:
-        RunError: If there is no tested run, a record is damaged, or runs of one cell must not be averaged.
+        RunError: If there is no tested run, a record is damaged, or runs of one cell cannot be averaged.
     """
     tree = read_tree(roots)
     cells = cells_of(tree.tested)

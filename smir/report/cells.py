@@ -1,4 +1,4 @@
-"""Groups runs that differ in nothing but the seed, and refuses to average any others."""
+"""Groups runs that differ in the seed alone, and refuses to average any others."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ TITLES = {
     "Nassar": "Nassar 2020",
     "SugarBeets": "Sugar Beets 2016",
 }
-"""The datasets of the paper, in its order; others follow under their own names."""
+"""The paper's datasets, in its order; others follow under their own names."""
 MIOU = "view/miou"
 """The paper's figure."""
 
@@ -33,13 +33,7 @@ def order_of(dataset: str) -> tuple[int, str]:
 
 
 class Benchmark(NamedTuple):
-    """What figures compare on: a column of the main table.
-
-    Attributes:
-        dataset: Class of the dataset.
-        protocol: Its protocol, where it has one.
-        budget: Label budget of its plain runs; nothing for the dataset's own.
-    """
+    """A column of the main table: dataset class, protocol if it has one, and label budget if one was set."""
 
     dataset: str
     protocol: str | None
@@ -56,29 +50,32 @@ class Benchmark(NamedTuple):
 
 
 def of_the_paper(benchmarks: Sequence[Benchmark]) -> bool:
-    """Whether there is a dataset of the paper among them."""
+    """Returns whether one of them is a dataset of the paper."""
     return any(benchmark.dataset in TITLES for benchmark in benchmarks)
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """Runs that differ in nothing but the seed.
-
-    Attributes:
-        runs: At least one, by seed.
-    """
+    """Runs that differ in the seed alone; at least one, sorted by seed."""
 
     runs: list[StoredRun]
 
     @property
     def first(self) -> StoredRun:
-        """The run of the lowest seed: what all of them share can be asked of it."""
+        """The run of the lowest seed, which stands for what all of them share."""
         return self.runs[0]
 
+    @property
+    def benchmark(self) -> Benchmark:
+        """The column of the main table that the runs belong to."""
+        return Benchmark(self.first.dataset, self.first.protocol, self.first.budget)
+
     def estimate(self, metric: str = MIOU) -> Estimate | None:
-        """A test metric in percent over the seeds; nothing where no seed has it."""
+        """Returns a test metric in percent over the seeds; None where no seed has it."""
         values = {run.seed: value for run in self.runs if (value := run.metric(metric)) is not None}
-        return Estimate(values, len(self.runs)) if values else None
+        starts = {run.weights.get("sha256", run.seed) for run in self.runs}
+        shared = self.first.weights["kind"] == "file" and len(self.runs) > 1 and len(starts) == 1
+        return Estimate(values, len(self.runs), frozenset([self.first.name] if shared else [])) if values else None
 
 
 def protocol_words(protocol: str | None) -> str:
@@ -87,12 +84,7 @@ def protocol_words(protocol: str | None) -> str:
 
 
 class Protocol:
-    """The cells of one protocol, which have tables of their own.
-
-    Args:
-        name: The protocol; nothing for datasets that have none.
-        cells: Its cells.
-    """
+    """The cells of one protocol, or of the datasets without one; each protocol has separate tables."""
 
     def __init__(self, name: str | None, cells: Sequence[Cell]) -> None:
         self.name = name
@@ -112,7 +104,7 @@ class Protocol:
     @functools.cached_property
     def benchmarks(self) -> list[Benchmark]:
         """The columns of the main table, in the paper's order."""
-        plain = {_benchmark(cell) for cell in self._plain}
+        plain = {cell.benchmark for cell in self._plain}
         others = {cell.first.dataset for cell in self._variants} - {benchmark.dataset for benchmark in plain}
         every = plain | {Benchmark(dataset, self.name, None) for dataset in others}
         return sorted(every, key=lambda benchmark: (*order_of(benchmark.dataset), benchmark.budget or 0))
@@ -123,33 +115,30 @@ class Protocol:
         return list(dict.fromkeys(benchmark.dataset for benchmark in self.benchmarks))
 
     def inits(self, benchmarks: Sequence[Benchmark]) -> list[str]:
-        """The rows: all of the paper's whether there are runs or not, then whatever else was started from.
-
-        On data that are not the paper's nobody waits for the others: there it is those that have runs.
-        """
+        """Returns the rows: for the paper's data all of the paper's, else those that have runs; then all others."""
         found = {cell.first.init for benchmark in benchmarks for cell in self.plain(benchmark).values()}
         every = of_the_paper(benchmarks)
         return [*(init for init in INITS if every or init in found), *sorted(found - set(INITS))]
 
     def plain(self, benchmark: Benchmark) -> dict[str, Cell]:
         """The cells without a variant, by what they started from."""
-        return {cell.first.init: cell for cell in self._plain if _benchmark(cell) == benchmark}
+        return {cell.first.init: cell for cell in self._plain if cell.benchmark == benchmark}
 
     def variants(self, dataset: str) -> list[Cell]:
         """The cells with a variant."""
         return [cell for cell in self._variants if cell.first.dataset == dataset]
 
     def figure(self, benchmark: Benchmark, init: str, metric: str = MIOU) -> Estimate | None:
-        """A test metric of one row of a benchmark in percent; nothing where the row is missing."""
+        """Returns a test metric of one row of a benchmark in percent; None where the row is missing."""
         cell = self.plain(benchmark).get(init)
         return cell.estimate(metric) if cell is not None else None
 
     def difference(self, benchmark: Benchmark, init: str, baseline: str, metric: str = MIOU) -> Difference | None:
-        """A test metric of one row of a benchmark minus that of another."""
+        """Returns a test metric of one row of a benchmark minus that of another."""
         return paired(self.figure(benchmark, init, metric), self.figure(benchmark, baseline, metric))
 
     def unequal(self, benchmark: Benchmark) -> list[str]:
-        """Says which rows of a benchmark, which are compared, differ from most others in more than their start."""
+        """Returns a warning for every row that differs from most others in more than the weights it starts from."""
         runs = [cell.first for cell in self.plain(benchmark).values()]
         if not runs:
             return []
@@ -171,13 +160,12 @@ def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
     """
     groups: dict[tuple[Any, ...], list[StoredRun]] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.folder)):
-        # A variant says itself which budget it has; plain runs of several budgets are several benchmarks.
+        # A variant's name includes its budget; plain runs of several budgets are several benchmarks.
         budget = run.budget if run.variant is None else None
         groups.setdefault((run.dataset, run.protocol, budget, run.init, run.variant), []).append(run)
-    problems = [problem for group in groups.values() for problem in _problems(group)]
-    if problems:
+    if problems := [problem for group in groups.values() if (problem := next(_problems(group), None))]:
         raise RunError(
-            f"Runs that belong in one cell of the tables must not be averaged, {len(problems)} in all.\n"
+            f"{len(problems)} group{'s' if len(problems) > 1 else ''} of runs cannot be averaged:\n"
             f"{chr(10).join(problems[:3])}\n"
             "Give `report` the folders of the runs that belong together, or move the others away."
         )
@@ -191,16 +179,12 @@ def protocols_of(cells: Sequence[Cell]) -> list[Protocol]:
     return [Protocol(name, [cell for cell in cells if cell.first.protocol == name]) for name in names]
 
 
-def _benchmark(cell: Cell) -> Benchmark:
-    return Benchmark(cell.first.dataset, cell.first.protocol, cell.first.budget)
-
-
 def _downstream(run: StoredRun) -> dict[str, Any]:
     return {"recipe": run.recipe, "data": run.record["inputs"]["data"]}
 
 
 def _problems(group: list[StoredRun]) -> Iterator[str]:
-    """Says of every run why it cannot be averaged with the first of its group."""
+    """Yields why a run cannot be averaged with the first of its group."""
     first, *others = group
     for number, run in enumerate(others, 1):
         same_seed = next((other for other in group[:number] if other.seed == run.seed), None)

@@ -1,16 +1,16 @@
-"""IoU per class, the lowest in front: the paper sees the largest gain there."""
+"""IoU per class, the lowest first: the paper reports the largest gain there."""
 
 from collections.abc import Sequence
 
 from smir.report.cells import Benchmark, Protocol
-from smir.report.document import Column, Entry, Figure, Section, Table
+from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
 from smir.report.estimates import on_common_seeds
 from smir.report.main_section import READING, baselines, seed_words, test_words
 from smir.report.plots import dumbbells
 
 ORDER = ("scratch", "random", "imagenet")
-"""The row that sorts the classes. Not one of those compared, if possible: the lowest of two noisy figures gains by
-being chosen."""
+"""The first of these with runs sorts the classes. A compared row would not do: its class that is lowest by chance
+would seem to gain."""
 
 
 def class_section(protocol: Protocol) -> Section:
@@ -29,8 +29,8 @@ def class_section(protocol: Protocol) -> Section:
     return Section(
         f"IoU per class, {protocol.words}",
         text=[
-            "The lowest classes come first. They are sorted by `scratch` where it is there, because a class that is "
-            "lowest by chance in a row of a difference would seem to gain."
+            "The lowest classes come first. `scratch` sorts them if it has runs: a class that is lowest by chance in a "
+            "compared row would seem to gain."
         ],
         tables=tables,
         figures=figures,
@@ -42,7 +42,7 @@ def _metric(name: str) -> str:
 
 
 def _sorted_classes(protocol: Protocol, benchmark: Benchmark, order: str) -> list[str]:
-    """The classes, the lowest of a row first, those that occur nowhere last."""
+    """The classes by their IoU in one row, the lowest first; classes that occur nowhere come last."""
     run = protocol.plain(benchmark)[order].first
     names = [metric.removeprefix(_metric("")) for metric in run.metrics(_metric(""))]
     figures = {name: protocol.figure(benchmark, order, _metric(name)) for name in names}
@@ -64,13 +64,13 @@ def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], ord
         f"IoU in percent at the view, {protocol.words}, sorted by {order}."
         f"{test_words(protocol, [benchmark])} {READING} A class that "
         "occurs neither in the labels nor in the predictions is missing too. Differences are paired by seed, with a "
-        f"95 % bootstrap interval.{_third(protocol, benchmark, classes)}"
+        f"95 % paired t interval from three seeds on.{_third(protocol, benchmark, classes)}"
     )
-    return Table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
+    return difference_table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
 
 
 def _third(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str]) -> str:
-    """Says in a sentence how the gain of the lowest third of the classes compares with that of the others."""
+    """Compares the gain of the lowest third of the classes with that of the others, in one sentence."""
     gains = [protocol.difference(benchmark, "selective", "random", _metric(name)) for name in classes]
     known = [gain.mean for gain in gains if gain is not None and gain.by_seed]
     lowest = len(known) // 3

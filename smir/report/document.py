@@ -1,4 +1,4 @@
-"""What a report consists of, before it is written in any format: sections of tables, figures, pictures and lists."""
+"""The parts of a report, in no file format yet: sections of tables, figures, pictures and lists."""
 
 import dataclasses
 import itertools
@@ -6,25 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from smir.report.estimates import Difference, Estimate
+from smir.report.estimates import Difference, Estimate, left_out
 
 Entry: TypeAlias = str | Estimate | Difference | None
-"""A cell of a table; nothing is a figure that is missing."""
+"""A cell of a table; None is a missing figure."""
 
 MISSING = "missing"
 NOT_MEANT = "-"
-"""Where no figure can be, such as the difference of a row to itself."""
+"""Stands where no figure can be, such as the difference of a row to itself."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """The head of a column.
-
-    Attributes:
-        head: Its name.
-        group: Name over several columns side by side.
-        kind: What its cells hold.
-    """
+    """The head of a column; a group is a name over several columns side by side."""
 
     head: str
     group: str = ""
@@ -32,18 +26,12 @@ class Column:
 
     @property
     def name(self) -> str:
-        """The head with its group in front, where both go in one line."""
+        """The head with its group in front, for formats with one line of heads."""
         return f"{self.group}: {self.head}" if self.group else self.head
 
 
 class Shown(NamedTuple):
-    """A cell as text.
-
-    Attributes:
-        figure: Such as `56.2 ± 1.1` or `+1.3`; with one seed there is no deviation.
-        interval: Such as `[+0.2, +2.4]`; with one seed there is none.
-        seeds: How many seeds the figure rests on: `3`, or `2 of 3` where the others do not have it.
-    """
+    """A cell as text: figure (`56.2 ± 1.1`, `+1.3`), interval (`[+0.2, +2.4]`), and seeds (`3`, or `2 of 3`)."""
 
     figure: str
     interval: str = ""
@@ -51,7 +39,7 @@ class Shown(NamedTuple):
 
     @property
     def basis(self) -> str:
-        """What stands in small print below the figure."""
+        """The small print below the figure."""
         plural = "" if self.seeds in ("1", "no common") else "s"
         return " ".join(part for part in (self.interval, self.seeds and f"{self.seeds} seed{plural}") if part)
 
@@ -62,27 +50,17 @@ class Shown(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table.
-
-    Attributes:
-        name: File name without ending.
-        title: What it shows.
-        note: How to read it, with protocol and seeds.
-        columns: The heads, at least one.
-        rows: The cells of every row, one for each column.
-        typeset: Whether it is for a paper too, and goes to LaTeX.
-    """
+    """A table, with its file name without ending, and a note that explains it."""
 
     name: str
     title: str
     note: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Entry]]
-    typeset: bool = True
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Names over the columns and how many each spans; nothing where no column has one."""
+        """Names over the columns and how many each spans; empty where no column has one."""
         if not any(column.group for column in self.columns):
             return []
         groups = [list(members) for _, members in itertools.groupby(self.columns, lambda column: column.group)]
@@ -90,7 +68,7 @@ class Table:
 
     @property
     def cells(self) -> list[list[Shown]]:
-        """The cells as text; the number of seeds is left to the caption where it is the same everywhere."""
+        """The cells as text; the caption gives the number of seeds where it is the same everywhere."""
         rows = [[shown(entry) for entry in row] for row in self.rows]
         if len(self._seeds) > 1:
             return rows
@@ -111,6 +89,17 @@ class Table:
         return {cell.seeds for row in self.rows for cell in map(shown, row) if cell.seeds}
 
 
+def difference_table(
+    name: str, title: str, note: str, columns: Sequence[Column], rows: Sequence[Sequence[Entry]]
+) -> Table:
+    """Returns a table of differences; a last column says, row by row, which luck the intervals leave out."""
+    luck = [left_out(entry for entry in row if isinstance(entry, Difference)) for row in rows]
+    if any(luck):
+        columns = [*columns, Column("not in the interval")]
+        rows = [[*row, words or NOT_MEANT] for row, words in zip(rows, luck, strict=True)]
+    return Table(name, title, note, columns, rows)
+
+
 def shown(entry: Entry) -> Shown:
     """Returns a cell as text, rounded to a tenth of a point."""
     if entry is None:
@@ -129,20 +118,14 @@ def shown(entry: Entry) -> Shown:
 
 
 def signed(value: float) -> str:
-    """Returns a difference with its sign, which zero has not."""
+    """Returns a difference with its sign; zero gets none."""
     text = f"{value:+.1f}"
     return text[1:] if float(text) == 0 else text
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A plot.
-
-    Attributes:
-        name: File name without ending.
-        caption: What it shows, with protocol and seeds.
-        svg: The plot, a complete SVG file.
-    """
+    """A plot: file name without ending, caption with protocol and seeds, and a complete SVG file."""
 
     name: str
     caption: str
@@ -151,12 +134,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture that a run has written.
-
-    Attributes:
-        path: The file.
-        caption: What it shows.
-    """
+    """A picture that a run has written."""
 
     path: Path
     caption: str
@@ -167,12 +145,8 @@ class Section:
     """A part of the report under one heading.
 
     Attributes:
-        title: The heading.
         text: Paragraphs.
-        warnings: What a reader must know before trusting the figures.
-        tables: In their order.
-        figures: In their order.
-        pictures: In their order.
+        warnings: Facts to know before trusting the figures.
         lists: Lists of lines, each under a name; a line is a text and the commands that belong to it.
     """
 
@@ -186,5 +160,5 @@ class Section:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing but words in it."""
+        """True if the section holds only words."""
         return not (self.tables or self.figures or self.pictures or self.lists)

@@ -1,20 +1,16 @@
-"""Means over seeds, differences paired by seed, their bootstrap intervals, and a word of care where images are few."""
+"""Means over seeds, differences paired by seed with their t intervals, and a warning where images are few."""
 
 import dataclasses
 import functools
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from smir.seeding import seed_for
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LEVEL = 0.95
-RESAMPLES = 10_000
+FEWEST = 3
+"""Seeds below which a difference gets no interval."""
 FEW = 20
-"""Test images below which it is said: of so few, one that goes well or badly moves mIoU by points."""
+"""Test images below which the report warns: one image that goes well or badly then moves mIoU by points."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +20,12 @@ class Estimate:
     Attributes:
         by_seed: The figure of every seed that has it, at least one.
         seeds: Number of seeds that were run; a class may occur in the results of some of them only.
+        one_pretraining: The row's name, if all its seeds start from the same pretraining.
     """
 
     by_seed: Mapping[int, float]
     seeds: int
+    one_pretraining: frozenset[str] = frozenset()
 
     @property
     def mean(self) -> float:
@@ -36,7 +34,7 @@ class Estimate:
 
     @property
     def deviation(self) -> float | None:
-        """Sample deviation (n - 1) over the seeds; nothing with a single one."""
+        """Sample deviation (n - 1) over the seeds; None with a single one."""
         return statistics.stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
 
 
@@ -45,10 +43,12 @@ class Difference:
     """A difference of two figures, paired by seed.
 
     Attributes:
-        by_seed: The difference of every seed that has both; nothing where they share none.
+        by_seed: The difference of every seed that has both; empty where they share none.
+        one_pretraining: Names of the rows whose seeds all start from the same pretraining.
     """
 
     by_seed: Mapping[int, float]
+    one_pretraining: frozenset[str] = frozenset()
 
     @property
     def mean(self) -> float:
@@ -57,20 +57,21 @@ class Difference:
 
     @functools.cached_property
     def interval(self) -> tuple[float, float] | None:
-        """95 % bootstrap interval of the mean; nothing with a single seed."""
-        return bootstrap_interval([self.by_seed[seed] for seed in sorted(self.by_seed)])
+        """95 % paired t interval of the mean; None with fewer than three seeds."""
+        return t_interval(list(self.by_seed.values()))
 
 
 def paired(left: Estimate | None, right: Estimate | None) -> Difference | None:
-    """Returns left - right on the seeds that both have; nothing if one of them is missing."""
+    """Returns left - right on the seeds that both have; None if one of them is missing."""
     if left is None or right is None:
         return None
     common = sorted(left.by_seed.keys() & right.by_seed.keys())
-    return Difference({seed: left.by_seed[seed] - right.by_seed[seed] for seed in common})
+    by_seed = {seed: left.by_seed[seed] - right.by_seed[seed] for seed in common}
+    return Difference(by_seed, left.one_pretraining | right.one_pretraining)
 
 
 def on_common_seeds(left: Estimate | None, right: Estimate | None) -> tuple[Estimate | None, Estimate | None]:
-    """Returns two figures on the seeds that both have; nothing for both where there is none."""
+    """Returns two figures on the seeds that both have; None for both if they share no seed."""
     common = sorted(left.by_seed.keys() & right.by_seed.keys()) if left and right else []
     if not (left and right and common):
         return None, None
@@ -79,49 +80,62 @@ def on_common_seeds(left: Estimate | None, right: Estimate | None) -> tuple[Esti
 
 
 def averaged(parts: Iterable[Difference | None]) -> Difference | None:
-    """Averages differences, such as those of several datasets, on the seeds that all have; nothing if one lacks."""
-    known = list(parts)
-    if not known or any(part is None for part in known):
+    """Averages differences, such as those of several datasets, on the seeds that all have; None if one is missing."""
+    every = list(parts)
+    known = [part for part in every if part is not None]
+    if not known or len(known) < len(every):
         return None
-    by_seed = [part.by_seed for part in known if part is not None]
-    common = sorted(set.intersection(*(set(values) for values in by_seed)))
-    return Difference({seed: statistics.fmean(values[seed] for values in by_seed) for seed in common})
+    common = sorted(set.intersection(*(set(part.by_seed) for part in known)))
+    by_seed = {seed: statistics.fmean(part.by_seed[seed] for part in known) for seed in common}
+    return Difference(by_seed, frozenset().union(*(part.one_pretraining for part in known)))
 
 
-def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean.
+def left_out(differences: Iterable[Difference | None]) -> str:
+    """Names what the intervals of a row leave out: the luck of a pretraining that all seeds share."""
+    names = {name for gain in differences if gain and gain.interval for name in gain.one_pretraining}
+    return f"luck of the one pretraining of {' and of '.join(sorted(names))}" if names else ""
 
-    Args:
-        values: One value per seed.
 
-    Returns:
-        The quantiles that leave 2.5 % on either side of the means of 10,000 resamples; nothing for fewer than two
-        values.
+def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """Returns the 95 % interval of the mean by Student's t; None for fewer than three values."""
+    if len(values) < FEWEST:
+        return None
+    reach = t_quantile(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    mean = statistics.fmean(values)
+    return mean - reach, mean + reach
+
+
+@functools.cache
+def t_quantile(freedom: int) -> float:
+    """Returns the t that Student's |t| stays below with probability 0.95.
+
+    The distribution is a finite sum in the angle atan(t / sqrt(freedom)) (Abramowitz and Stegun, 26.7.3 and 26.7.4),
+    which bisection inverts.
     """
-    import numpy as np
-
-    if len(values) < 2:
-        return None
-    means = np.asarray(values, dtype=np.float64)[_resamples(len(values))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        angle = (low + high) / 2
+        low, high = (angle, high) if _probability_within(angle, freedom) < LEVEL else (low, angle)
+    return math.sqrt(freedom) * math.tan(low)
 
 
-@functools.lru_cache(maxsize=32)
-def _resamples(count: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """The same resamples for every figure on as many seeds: (10,000, count) places."""
-    import numpy as np
-
-    return np.random.default_rng(seed_for("bootstrap", count)).integers(count, size=(RESAMPLES, count))
+def _probability_within(angle: float, freedom: int) -> float:
+    odd = freedom % 2
+    term, total = math.cos(angle) if odd else 1.0, 0.0
+    for power in range(odd, freedom - 1, 2):
+        total += term
+        term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if odd else total
 
 
 def rests_on(images: int) -> str:
-    """Says how many images: `4 images`, `1 image`."""
+    """Returns the number of images in words: `4 images`, `1 image`."""
     return f"{images:,} image{'' if images == 1 else 's'}"
 
 
 def care(images: int) -> str:
-    """A sentence to put behind figures of so many test images; empty where they are enough."""
+    """Returns a warning to put behind figures of few test images; empty where there are enough."""
     if images >= FEW:
         return ""
     return f" So few test images (fewer than {FEW}) make rough figures: differences of a few points are chance."

@@ -1,10 +1,15 @@
-"""A report as Markdown with its figures beside it, tables as CSV for programs, and tables as LaTeX with booktabs."""
+"""Writes a report as one HTML page and as Markdown, and its tables as CSV and as LaTeX with booktabs."""
 
 import itertools
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+from PIL import Image
+
+from smir.errors import RunError
 from smir.pages.csv_text import MISSING, csv_text, figure
+from smir.pages.html import data_uri, render
 from smir.report.document import NOT_MEANT, Column, Entry, Section, Table
 from smir.report.estimates import Difference, Estimate
 from smir.report.stored import StoredRun
@@ -15,7 +20,8 @@ _PARTS = {
     "estimate": ("", " std", " seeds"),
     "difference": ("", " low", " high", " seeds"),
 }
-"""What a CSV file has a column for, by the kind of the table's column."""
+"""Endings of the CSV columns by the kind of the table's column."""
+PICTURE_WIDTH = 960
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -28,6 +34,23 @@ _SPECIAL = {
     "±": r"$\pm$",
     **{character: f"\\{character}" for character in "&%$#_"},
 }
+
+
+def page(parts: Sequence[Section], summary: str) -> str:
+    """Returns the whole report as an HTML page that needs no other file, with a summary under its title."""
+    sections = {f"s{number}": part.title for number, part in enumerate(parts)}
+    values = {"title": "smir: results", "summary": summary, "sections": sections, "parts": parts}
+    return render("smir.report", "report.html", **values, picture_uri=_picture_uri)
+
+
+def _picture_uri(path: Path) -> str:
+    try:
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # all that Pillow raises
+        raise RunError(f"{path} is not a readable picture: {error}. Move it away.") from error
+    small.thumbnail((PICTURE_WIDTH, 10 * PICTURE_WIDTH))
+    return data_uri(small)
 
 
 def markdown(sections: Sequence[Section]) -> str:
@@ -51,7 +74,7 @@ def markdown(sections: Sequence[Section]) -> str:
 
 
 def table_lines(table: Table) -> list[str]:
-    """Returns a table as aligned lines; a name over several columns goes in front of each."""
+    """Returns a table as aligned lines; group names go in front of the heads."""
     lines = [[column.name for column in table.columns], *([str(cell) for cell in row] for row in table.cells)]
     grid = [[cell.replace("|", "\\|") for cell in line] for line in lines]
     widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
@@ -60,7 +83,7 @@ def table_lines(table: Table) -> list[str]:
 
 
 def csv_of(table: Table) -> str:
-    """Returns a table as CSV, figures in percent and unrounded, `NA` for what is missing."""
+    """Returns a table as CSV, figures in percent and unrounded, `NA` where one is missing."""
     head = [f"{column.name}{part}" for column in table.columns for part in _PARTS[column.kind]]
     rows = [
         [cell for column, entry in zip(table.columns, row, strict=True) for cell in _cells(column, entry)]

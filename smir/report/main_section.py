@@ -1,10 +1,10 @@
-"""The paper's main table, and what it claims: the differences to random masking, to ImageNet, and to another pool."""
+"""The paper's main table and its claims: the differences to random masking, to ImageNet, and to another pool."""
 
 from collections.abc import Iterable, Sequence
 
 from smir.report.cells import Benchmark, Protocol, of_the_paper, title_of
-from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table
-from smir.report.estimates import averaged, care, rests_on
+from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table, difference_table
+from smir.report.estimates import averaged, care, left_out, rests_on
 from smir.report.plots import dots, forest
 from smir.report.starts import last_word
 
@@ -16,34 +16,33 @@ PAIRS = (("PascalVOC", "Cityscapes"), ("Nassar", "SugarBeets"))
 
 READING = "Mean ± sample deviation over seeds; with one seed there is no deviation. Missing rows have no finished run."
 INTERVAL = (
-    "Differences are points of mIoU at the view, paired by seed: mean and, of several seeds, 95 % bootstrap interval. "
-    "From two or three seeds that is the range of their differences, which is too short: of three it holds the true "
-    "difference in three of four cases."
+    "Differences are points of mIoU at the view, paired by seed: mean and 95 % paired t interval over seeds (Student's "
+    "t); fewer than three seeds give no interval."
 )
 
 
 def baselines(benchmarks: Sequence[Benchmark], inits: Sequence[str]) -> list[str]:
-    """What the other rows are compared with: the paper's two; on other data random weights too, and what has runs."""
+    """Returns the rows to compare with: the paper's two; on other data also `scratch`, if they have runs."""
     if of_the_paper(benchmarks):
         return list(BASELINES)
     return [init for init in BASELINE_WORDS if init in inits and len(inits) > 1]
 
 
 def miou_note(protocol: Protocol) -> str:
-    """How to read a table of figures and differences."""
+    """Explains a table of figures and differences."""
     return f"mIoU in percent at the view, {protocol.words}. {READING} {INTERVAL}"
 
 
 def seed_words(counts: Iterable[int]) -> str:
-    """Says in a caption how many seeds its figures rest on."""
-    found = sorted(set(counts))
-    if len(found) == 1:
-        return "1 seed" if found[0] == 1 else f"{found[0]} seeds"
-    return f"{found[0]} to {found[-1]} seeds" if found else "no seeds"
+    """Returns the number of seeds for a caption."""
+    found = sorted(set(counts)) or [0]
+    if found[0] < found[-1]:
+        return f"{found[0]} to {found[-1]} seeds"
+    return "1 seed" if found == [1] else f"{found[0] or 'no'} seeds"
 
 
 def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:
-    """Says in a note how many test images its figures rest on, with a word of care where they are few."""
+    """Returns the number of test images for a note, with a warning where there are few."""
     found = {
         benchmark: min(cell.first.test_images for cell in cells.values())
         for benchmark in benchmarks
@@ -58,26 +57,21 @@ def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:
 def main_section(protocol: Protocol) -> Section:
     """Returns the tables of one protocol over all its datasets."""
     benchmarks, inits = protocol.benchmarks, protocol.inits(protocol.benchmarks)
-    figures = [_every_seed(protocol, benchmark, inits, number) for number, benchmark in enumerate(benchmarks)]
-    figures += [
-        figure
-        for number, benchmark in enumerate(benchmarks)
-        if (figure := _gains(protocol, benchmark, inits, number)) is not None
-    ]
+    figures = [make(protocol, *place, inits) for make in (_every_seed, _gains) for place in enumerate(benchmarks)]
     tables = [_miou(protocol, inits), _differences(protocol, inits), _averages(protocol)]
     return Section(
         f"Main table, {protocol.words}",
         warnings=[
-            f"Rows that are compared differ in more than what they start from. {text}."
+            f"Rows that are compared differ in more than the weights they start from. {text}."
             for benchmark in benchmarks
             for text in protocol.unequal(benchmark)
         ],
         tables=[table for table in tables if table is not None],
-        figures=figures,
+        figures=[figure for figure in figures if figure is not None],
     )
 
 
-def _every_seed(protocol: Protocol, benchmark: Benchmark, inits: Sequence[str], number: int) -> Figure:
+def _every_seed(protocol: Protocol, number: int, benchmark: Benchmark, inits: Sequence[str]) -> Figure | None:
     rows = {init: protocol.figure(benchmark, init) for init in inits}
     seeds = seed_words(len(estimate.by_seed) for estimate in rows.values() if estimate)
     caption = (
@@ -86,13 +80,16 @@ def _every_seed(protocol: Protocol, benchmark: Benchmark, inits: Sequence[str], 
     return Figure(f"miou-{protocol.file_word}-{number}", caption, dots(rows, benchmark.title))
 
 
-def _gains(protocol: Protocol, benchmark: Benchmark, inits: Sequence[str], number: int) -> Figure | None:
+def _gains(protocol: Protocol, number: int, benchmark: Benchmark, inits: Sequence[str]) -> Figure | None:
     others = [name for name in ("scratch", *BASELINES, *CONTROLS) if name in inits]
     gains = {name: protocol.difference(benchmark, "selective", name) for name in others}
     if not any(gain and gain.by_seed for gain in gains.values()):
         return None
     seeds = seed_words(len(gain.by_seed) for gain in gains.values() if gain)
     caption = f"{benchmark.title} ({protocol.words}): selective masking minus each other row, paired by seed; {seeds}."
+    if any(gain and gain.interval for gain in gains.values()):
+        luck = left_out(gains.values())
+        caption += f" Bars are 95 % paired t intervals{f', which leave out the {luck}' if luck else ''}."
     plot = forest(gains, f"{benchmark.title}: selective minus ...")
     return Figure(f"gains-{protocol.file_word}-{number}", caption, plot)
 
@@ -113,7 +110,7 @@ def _miou(protocol: Protocol, inits: Sequence[str]) -> Table:
 
 
 def _view(protocol: Protocol, benchmark: Benchmark) -> str:
-    """Names the column by the size of the view, which is that of the data; runs of several sizes leave it out."""
+    """Names the column by the size of the view, unless runs have several sizes."""
     cells = protocol.plain(benchmark).values()
     sizes = {cell.first.recipe["data"]["init_args"].get("crop_size", 256) for cell in cells} or {256}
     return f"{sizes.pop()}-pixel view" if len(sizes) == 1 else "view"
@@ -130,11 +127,11 @@ def _differences(protocol: Protocol, inits: Sequence[str]) -> Table | None:
                 row.append(NOT_MEANT if init == baseline else protocol.difference(benchmark, init, baseline))
     note = f"{INTERVAL} {protocol.words.capitalize()}."
     title = f"Difference to {' and to '.join(BASELINE_WORDS[baseline] for baseline in compared)}"
-    return Table(f"differences-{protocol.file_word}", title, note, columns, rows) if compared else None
+    return difference_table(f"differences-{protocol.file_word}", title, note, columns, rows) if compared else None
 
 
 def _averages(protocol: Protocol) -> Table | None:
-    """The paper's claim in its own form, and the same against the controls."""
+    """The paper's claim as it states it, and the same against the controls."""
     others = (*BASELINES, *CONTROLS)
     rows: list[list[Entry]] = []
     for pair in PAIRS:
@@ -142,27 +139,22 @@ def _averages(protocol: Protocol) -> Table | None:
         if not chosen:
             continue
         complete = {benchmark.dataset for benchmark in chosen} == set(pair) and len(chosen) == len(pair)
-        parts = [
-            averaged(protocol.difference(benchmark, "selective", baseline) for benchmark in chosen)
-            if complete
-            else None
-            for baseline in others
-        ]
-        rows.append([" and ".join(map(title_of, pair)), *parts])
+        parts = [[protocol.difference(each, "selective", baseline) for each in chosen] for baseline in others]
+        rows.append([" and ".join(map(title_of, pair)), *(averaged(part if complete else []) for part in parts)])
     columns = [Column("mean over"), *(Column(f"selective - {baseline}", kind="difference") for baseline in others)]
     note = (
         f"{INTERVAL} {protocol.words.capitalize()}. The paper reports 2.9 points over the first pair and 2.5 over the "
         "second, against random masking and ImageNet. random-staged and random-fixed share the stages and restarts of "
-        "selective: only a gain over them is one of selection."
+        "selective: only a gain over them shows that selection helps."
     )
     title = "Gain of selective masking, averaged over datasets"
-    return Table(f"averages-{protocol.file_word}", title, note, columns, rows) if rows else None
+    return difference_table(f"averages-{protocol.file_word}", title, note, columns, rows) if rows else None
 
 
 def cross_section(protocol: Protocol) -> Section:
     """Compares pretraining on the downstream dataset itself with pretraining on its sister.
 
-    There is one row for every dataset and masking that has a `-cross` row, and always for `selective`.
+    Every dataset and masking with a `-cross` row gets a row here, and `selective` always does.
     """
     crossed = [init for init in protocol.inits(protocol.benchmarks) if init.endswith("-cross")]
     rows: list[list[Entry]] = []
@@ -182,5 +174,5 @@ def cross_section(protocol: Protocol) -> Section:
         Column("same - cross", kind="difference"),
     ]
     title, name = "Pretraining on the same set and on another", f"cross-{protocol.file_word}"
-    table = Table(name, title, miou_note(protocol), columns, rows)
+    table = difference_table(name, title, miou_note(protocol), columns, rows)
     return Section(f"Same set against cross set, {protocol.words}", tables=[table] if rows else [])

@@ -17,14 +17,11 @@ COLORS = {
     "selective": "#d55e00",
     "selective-cross": "#b5588f",
 }
-"""Okabe and Ito's colours, which the colour-blind tell apart, darkened where text in them would be pale on white."""
-
-OTHER = "#222222"
-
+"""Okabe and Ito's colours, which colour-blind readers can tell apart, darkened where text would be pale on white."""
 NAMES, FIGURES, ROW = 126, WIDTH - 62, 22
-"""Where names end and figures begin beside the axis, and the height of a row."""
+"""Right end of the names, left end of the figures, and height of a row."""
 LEFT, TOP, HEIGHT = 40, 38, 308
-"""Where the axes of curves begin, and the height of such a plot."""
+"""Left and top ends of the axes of curves, and height of the plot."""
 CURVES = {
     "train/loss": ("training", "#3a9fd0", 1, ""),
     "val/mean_fill": ("mean fill", "#6b6b6b", 1.2, "2 3"),
@@ -37,20 +34,19 @@ POINTS = 300
 
 
 def color(init: str) -> str:
-    """Colour of a row."""
-    return COLORS.get(init, OTHER)
+    """Returns the colour of a row."""
+    return COLORS.get(init, INK)
 
 
 def dots(rows: Mapping[str, Estimate | None], title: str) -> str:
-    """Shows every seed small, their mean as a bar and in figures; rows without runs say so."""
+    """Draws every seed as a small disc, and their mean as a bar and a figure; rows without runs say so."""
     drawing = Drawing(58 + ROW * len(rows), title)
     known = [value for estimate in rows.values() if estimate for value in estimate.by_seed.values()]
     axis = _axis(drawing, known or [0.0], "mIoU in %")
     for number, (init, estimate) in enumerate(rows.items()):
         y = 42 + ROW * number
-        drawing.text(NAMES - 12, y + 4, clipped(init), INK if estimate else SOFT, "end")
+        _row_name(drawing, clipped(init), y, estimate is not None)
         if estimate is None:
-            drawing.text(NAMES + 6, y + 4, "missing", SOFT)
             continue
         for value in estimate.by_seed.values():
             drawing.dot(axis(value), y, 3.5, color(init), 0.45)
@@ -60,7 +56,7 @@ def dots(rows: Mapping[str, Estimate | None], title: str) -> str:
 
 
 def forest(gains: Mapping[str, Difference | None], title: str) -> str:
-    """Shows differences with their intervals around a line at zero."""
+    """Draws differences with their intervals around a line at zero."""
     drawing = Drawing(58 + ROW * len(gains), title)
     known = {name: gain for name, gain in gains.items() if gain and gain.by_seed}
     ends = [value for gain in known.values() for value in (gain.mean, *(gain.interval or ()))]
@@ -68,9 +64,8 @@ def forest(gains: Mapping[str, Difference | None], title: str) -> str:
     for number, name in enumerate(gains):
         y = 42 + ROW * number
         gain = known.get(name)
-        drawing.text(NAMES - 12, y + 4, clipped(f"\N{MINUS SIGN} {name}"), INK if gain else SOFT, "end")
+        _row_name(drawing, clipped(f"\N{MINUS SIGN} {name}"), y, gain is not None)
         if gain is None:
-            drawing.text(NAMES + 6, y + 4, "missing", SOFT)
             continue
         if gain.interval:
             drawing.line(axis(gain.interval[0]), y, axis(gain.interval[1]), y, color("selective"), 3)
@@ -80,24 +75,29 @@ def forest(gains: Mapping[str, Difference | None], title: str) -> str:
 
 
 def dumbbells(pairs: Mapping[str, tuple[Estimate | None, Estimate | None]], names: tuple[str, str], title: str) -> str:
-    """Shows two figures of every class, joined by a line, and their difference."""
+    """Draws two figures of every class, joined by a line, and their difference."""
     drawing = Drawing(76 + 20 * len(pairs), title)
-    for name, x, anchor in ((names[0], NAMES, "start"), (names[1], NAMES + 90, "start")):
+    for name, x in zip(names, (NAMES, NAMES + 90), strict=True):
         drawing.dot(x + 4, 32, 4.5, color(name))
-        drawing.text(x + 14, 36, name, color(name), anchor, weight=600)
+        drawing.text(x + 14, 36, name, color(name), weight=600)
     known = [estimate.mean for pair in pairs.values() for estimate in pair if estimate]
     axis = _axis(drawing, known or [0.0], "IoU in %", top=46)
     for number, (name, (left, right)) in enumerate(pairs.items()):
         y = 60 + 20 * number
-        drawing.text(NAMES - 12, y + 4, clipped(name), INK if left and right else SOFT, "end")
+        _row_name(drawing, clipped(name), y, bool(left and right))
         if not (left and right):
-            drawing.text(NAMES + 6, y + 4, "missing", SOFT)
             continue
         drawing.line(axis(left.mean), y, axis(right.mean), y, "#b9b9b9", 2.5)
         for init, estimate in zip(names, (left, right), strict=True):
             drawing.dot(axis(estimate.mean), y, 4.5, color(init))
         drawing.text(FIGURES + 10, y + 4, minus(signed(right.mean - left.mean)), weight=600)
     return drawing.svg()
+
+
+def _row_name(drawing: Drawing, name: str, y: float, known: bool) -> None:
+    drawing.text(NAMES - 12, y + 4, name, INK if known else SOFT, "end")
+    if not known:
+        drawing.text(NAMES + 6, y + 4, "missing", SOFT)
 
 
 def _axis(drawing: Drawing, values: list[float], unit: str, top: float = 28, zero: bool = False) -> Axis:
@@ -113,12 +113,7 @@ def _axis(drawing: Drawing, values: list[float], unit: str, top: float = 28, zer
 
 
 def lines(curves: Mapping[str, Mapping[int, Estimate]], title: str) -> str:
-    """Shows figures by number of labelled images, on a logarithmic axis, with their deviations.
-
-    Args:
-        curves: Every row's figures by number of labelled images.
-        title: Heading.
-    """
+    """Draws every row's figures by number of labelled images, on a logarithmic axis, with their deviations."""
     drawing, right, bottom = Drawing(HEIGHT, title), WIDTH - 112, HEIGHT - 36
     points = [estimate for curve in curves.values() for estimate in curve.values()]
     labelled = sorted({labels for curve in curves.values() for labels in curve})
@@ -147,12 +142,7 @@ def lines(curves: Mapping[str, Mapping[int, Estimate]], title: str) -> str:
 
 
 def stages(runs: Sequence[Mapping[str, Sequence[Point]]], title: str) -> str:
-    """Shows the losses of a pretraining over its epochs, with a line where a stage begins.
-
-    Args:
-        runs: For every seed, the curves that `CURVES` names.
-        title: Heading.
-    """
+    """Draws the curves that `CURVES` names of every seed of a pretraining, with a line where a stage begins."""
     drawing, right, bottom = Drawing(HEIGHT, title), WIDTH - 74, HEIGHT - 36
     drawn = {name: [thinned(curves[name]) for curves in runs] for name in CURVES}
     values = [point.value for curves in drawn.values() for curve in curves for point in curve]
@@ -193,7 +183,7 @@ def thinned(curve: Sequence[Point]) -> list[Point]:
 
 
 def _pieces(curve: Sequence[Point]) -> list[list[tuple[int, float]]]:
-    """Cuts a curve where a stage ends: what is on either side does not compare."""
+    """Cuts a curve where a stage ends, since losses of two stages do not compare."""
     pieces: dict[int, list[tuple[int, float]]] = {}
     for point in curve:
         if point.value is not None:
@@ -208,7 +198,7 @@ def _levels(drawing: Drawing, y: Axis, right: float) -> None:
 
 
 def _stage_marks(drawing: Drawing, curve: Sequence[Point], x: Axis, bottom: float) -> None:
-    """Marks where stages begin and numbers them, where there are several and room for the numbers."""
+    """Marks and numbers the stages, if there are several and room for the numbers."""
     first: dict[int, int] = {}
     for point in curve:
         first.setdefault(point.stage, point.epoch)

@@ -1,7 +1,6 @@
-"""Sections about runs, not figures: pretraining curves, example pictures, and where every number comes from."""
+"""Sections about runs: pretraining curves, example pictures, and where every number comes from."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from smir.report.cells import MIOU, Cell, Protocol, order_of, protocol_words, title_of
 from smir.report.document import Column, Entry, Figure, Picture, Section, Table
@@ -10,13 +9,13 @@ from smir.report.stored import StoredRun
 from smir.report.tree import Tree
 
 TEST_IMAGES = 2
-"""Test images that are shown of every row; a run keeps more."""
+"""Test images shown for every row; a run keeps more."""
 
 Line = tuple[str, list[str]]
 
 
 def pretraining_section(runs: Sequence[StoredRun]) -> Section:
-    """Returns one figure for every pretraining, its seeds in one, and a table of where each ended."""
+    """Returns one figure for every pretraining with all its seeds, and a table of final losses."""
     runs = sorted(runs, key=lambda run: (*_order(run), run.seed))
     groups: dict[tuple[object, ...], list[StoredRun]] = {}
     for run in runs:
@@ -24,15 +23,15 @@ def pretraining_section(runs: Sequence[StoredRun]) -> Section:
     figures = []
     for number, members in enumerate(groups.values()):
         first = members[0]
-        title = f"{title_of(first.dataset)}, {_name(first)}"
+        title = f"{title_of(first.dataset)}, {first.name}"
         seeds = ", ".join(str(run.seed) for run in members)
         caption = f"{title} ({protocol_words(first.protocol)}); seed {seeds}."
         curves = [{name: run.curve(name) for name in CURVES} for run in members]
         figures.append(Figure(f"pretraining-{number}", caption, stages(curves, title)))
     text = (
         "The curves show the loss on the validation part (thick) and on the training part (thin) over epochs; dotted "
-        "is the loss of filling masked patches with the mean. A stage, numbered above, has images and masks of its "
-        "own: losses compare within a stage alone."
+        "is the loss of filling masked patches with the mean. Every stage, numbered above, has other images and masks: "
+        "compare losses within a stage only."
     )
     return Section("Pretraining", text=[text], tables=[_pretraining_table(runs)] if runs else [], figures=figures)
 
@@ -41,17 +40,13 @@ def _order(run: StoredRun) -> tuple[int, str, str, str, str]:
     return *order_of(run.dataset), run.protocol or "", run.init, run.variant or ""
 
 
-def _name(run: StoredRun) -> str:
-    return f"{run.init}, {run.variant}" if run.variant else run.init
-
-
 def _pretraining_table(runs: Sequence[StoredRun]) -> Table:
     rows: list[Sequence[Entry]] = []
     for run in runs:
         losses, summary = run.curve("val/loss"), run.summary or {}
         last = [value for _, stage, value in losses if value is not None and stage == losses[-1][1]]
         fills = [[v for *_, v in run.curve(name) if v is not None] for name in ("val/mean_fill", "val/inpaint")]
-        place = (title_of(run.dataset), run.protocol or "-", _name(run), str(run.seed))
+        place = (title_of(run.dataset), run.protocol or "-", run.name, str(run.seed))
         counts = (len({stage for _, stage, _ in losses}), summary.get("epochs", 0), summary.get("image_visits", 0))
         ends = (f"{min(last):.4f}" if last else None, *(f"{fill[-1]:.4f}" if fill else None for fill in fills))
         rows.append([*place, *(f"{count:,}" for count in counts), *ends])
@@ -61,21 +56,21 @@ def _pretraining_table(runs: Sequence[StoredRun]) -> Table:
         "Loss on the validation part in the last stage, where downstream runs take their weights from, beside the "
         "loss of two fillings that learn nothing: masked patches with the mean colour, and interpolated from their "
         "visible neighbours. "
-        "Losses of different maskings do not compare: hard masks mean a high loss."
+        "Losses of different maskings cannot be compared: hard masks mean a high loss."
     )
     columns = [*map(Column, names), *(Column(head, kind="number") for head in numbers)]
     return Table("pretraining", "Pretraining runs", note, columns, rows)
 
 
 def picture_section(protocols: Sequence[Protocol], pretrained: Sequence[StoredRun]) -> Section:
-    """Returns the same test images by every row, and what pretraining reconstructs; the first seed stands for a row."""
+    """Returns test images as every row predicts them, and reconstructions; each row shows its first seed."""
     pictures = [picture for protocol in protocols for picture in _test_pictures(protocol)]
     pictures += _pretraining_pictures(pretrained)
     return Section("Example pictures", pictures=[picture for picture in pictures if picture.path.is_file()])
 
 
 def _test_pictures(protocol: Protocol) -> list[Picture]:
-    """The first test images by the rows of every dataset, those of one image together."""
+    """The first test images as the rows of every dataset predict them, sorted by image."""
     pictures = []
     for benchmark in protocol.benchmarks:
         cells = protocol.plain(benchmark)
@@ -89,26 +84,25 @@ def _test_pictures(protocol: Protocol) -> list[Picture]:
 
 
 def _pretraining_pictures(runs: Sequence[StoredRun]) -> list[Picture]:
-    """What the last stage of every pretraining hides, and how its last weights reconstruct."""
+    """Masks of the last stage of every pretraining, and reconstructions by its last weights."""
     first: dict[tuple[object, ...], StoredRun] = {}
     for run in sorted(runs, key=lambda run: (run.dataset, run.protocol or "", run.init, run.seed)):
         if not run.variant:
             first.setdefault((run.dataset, run.protocol, run.init), run)
-    paths: list[tuple[StoredRun, Path]] = []
-    for run in first.values():
-        images = run.folder / "images"
-        paths += [(run, path) for path in (*sorted(images.glob("stage-*.png"))[-1:], images / "final.png")]
-    return [Picture(path, f"{title_of(run.dataset)}, {run.init}, seed {run.seed}: {path.stem}") for run, path in paths]
+    return [
+        Picture(path, f"{title_of(run.dataset)}, {run.init}, seed {run.seed}: {path.stem}")
+        for run in first.values()
+        for path in (*sorted((run.folder / "images").glob("stage-*.png"))[-1:], run.folder / "images/final.png")
+    ]
 
 
 def unused_section(tree: Tree) -> Section:
-    """Returns the runs that are in no table: unfinished ones, and those that cannot be used."""
-    lists: dict[str, list[Line]] = {}
-    if tree.unfinished:
-        lists["Unfinished"] = [(f"{run.folder}: {run.progress}", []) for run in tree.unfinished]
-    if tree.left_out:
-        lists["Finished, but left out"] = [(f"{run.folder}: {reason}", []) for run, reason in tree.left_out]
-    return Section("Runs that are in no table", lists=lists)
+    """Returns the runs that are in no table: unfinished ones, and those that cannot be used, with the reason."""
+    lists: dict[str, list[Line]] = {
+        "Unfinished": [(f"{run.folder}: {run.progress}", []) for run in tree.unfinished],
+        "Finished, but left out": [(f"{run.folder}: {reason}", []) for run, reason in tree.left_out],
+    }
+    return Section("Runs that are in no table", lists={name: runs for name, runs in lists.items() if runs})
 
 
 def provenance_section(cells: Sequence[Cell], pretrained: Sequence[StoredRun]) -> Section:
@@ -117,7 +111,7 @@ def provenance_section(cells: Sequence[Cell], pretrained: Sequence[StoredRun]) -
     for cell in sorted(cells, key=lambda cell: _order(cell.first)):
         first = cell.first
         labels = f"{first.protocol}; {first.labels:,} labelled images" if first.protocol else f"{first.labels:,}"
-        lists[f"{title_of(first.dataset)}, {_name(first)} ({labels})"] = [_tested(run) for run in cell.runs]
+        lists[f"{title_of(first.dataset)}, {first.name} ({labels})"] = [_tested(run) for run in cell.runs]
     if pretrained:
         lists["Pretraining"] = [
             (_words(run), _commands(run)) for run in sorted(pretrained, key=lambda run: str(run.folder))

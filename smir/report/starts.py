@@ -1,4 +1,4 @@
-"""What a segmentation started from, as the record of its weights tells it; the name of an experiment proves nothing."""
+"""Names what a segmentation started from by the record of its weights, not by the experiment's name."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ VARIANTS = {
     "BlockMask": "random",
     "BlockMask-staged": "random-staged",
 }
-"""The row that another policy is a variant of, once `run.variant` says that it is one."""
+"""The row that another policy is a variant of, in runs with `run.variant`."""
 
 
 def last_word(class_path: str) -> str:
@@ -18,17 +18,13 @@ def last_word(class_path: str) -> str:
 
 
 def protocol_of(recipe: dict[str, Any]) -> str | None:
-    """The protocol of a dataset that has one."""
+    """Returns the protocol of a dataset, if it has one."""
     protocol: str | None = recipe["data"]["init_args"].get("protocol")
     return protocol
 
 
 def masking_of(recipe: dict[str, Any]) -> str:
-    """How a pretraining masked: `random`, `random-staged`, `random-fixed`, `selective`, or the policy's class.
-
-    Args:
-        recipe: Recipe of the pretraining.
-    """
+    """Names how a pretraining masked: `random`, `random-staged`, `random-fixed`, `selective`, or the policy's class."""
     drawn = last_word(recipe["data"]["init_args"]["mask"]["class_path"])
     staged = [entry for entry in recipe["callbacks"] if last_word(entry["class_path"]) == "SelectiveMasking"]
     if not staged:
@@ -41,16 +37,11 @@ def masking_of(recipe: dict[str, Any]) -> str:
 
 
 def init_of(recipe: dict[str, Any], weights: dict[str, Any]) -> str:
-    """Names what a network started from: one of `INITS`, or what sets it apart from them.
-
-    Args:
-        recipe: Recipe of the run.
-        weights: Fingerprint of the weights that it started from.
-    """
+    """Names what a run started from: one of `INITS`, or how it differs from them."""
     if weights["kind"] != "file":
         return str(weights["kind"])
     origin = weights.get("recipe")
-    if origin is None:  # not of smir, or of a version that recorded the experiment alone
+    if origin is None:  # not a file of smir, or of a version that recorded only the experiment
         return f"weights of {weights.get('experiment') or weights['checkpoint']}"
     if origin["data"]["init_args"]["task"] != "pretrain":
         return f"segmentation of {weights['experiment']}"
@@ -68,16 +59,16 @@ def init_of(recipe: dict[str, Any], weights: dict[str, Any]) -> str:
 
 
 def variant_of(own: str | None, weights: dict[str, Any]) -> str | None:
-    """The variant of a run: its own and that of the pretraining behind it, if they differ."""
+    """Returns the variant of a run and that of the pretraining behind it, once if they are the same."""
     words = dict.fromkeys(word for word in (weights.get("variant"), own) if word)
     return " + ".join(words) or None
 
 
 def lineage(weights: dict[str, Any]) -> dict[str, Any]:
-    """What seeds of one row must share of the weights they start from.
+    """Returns the part of a weights record that all seeds of one row must share.
 
-    With one pretraining for every seed the weights differ, and so do the seed, the commit and the file's hash; the
-    recipe and the image lists behind them may not.
+    With one pretraining for every seed, weights, seed, commit and the file's hash may differ; recipe and image lists
+    may not.
     """
     if weights["kind"] != "file":
         return weights

@@ -1,4 +1,4 @@
-"""A run on disk, and what its records say of it."""
+"""A run on disk and its records."""
 
 import csv
 import dataclasses
@@ -11,7 +11,7 @@ from smir.report.starts import init_of, last_word, masking_of, protocol_of, vari
 
 
 class Point(NamedTuple):
-    """A metric of one epoch; nothing where the epoch does not have it."""
+    """A metric of one epoch; None where the epoch does not have it."""
 
     epoch: int
     stage: int
@@ -27,7 +27,7 @@ class StoredRun:
         record: Its `run.json`.
         own_variant: `run.variant` of its config.
         starts: `environment.json`: versions, commit and command of every start.
-        summary: Content of DONE; nothing for an unfinished run.
+        summary: Content of DONE; None for an unfinished run.
         test: Metrics of the test of its best checkpoint, if it has one.
         tested_in: Folder of that test.
     """
@@ -53,7 +53,7 @@ class StoredRun:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """Everything in its config that changes the result."""
+        """All settings that change the result."""
         recipe: dict[str, Any] = self.record["recipe"]
         return recipe
 
@@ -80,7 +80,7 @@ class StoredRun:
 
     @property
     def budget(self) -> int | float | None:
-        """The label budget as it was asked for; nothing for the dataset's own."""
+        """The label budget in its config, if one was set."""
         budget: int | float | None = self.recipe["data"]["init_args"].get("label_budget")
         return budget
 
@@ -96,29 +96,33 @@ class StoredRun:
 
     @functools.cached_property
     def init(self) -> str:
-        """What the network started from; for a pretraining how it masks."""
+        """The row: what a segmentation started from, or how a pretraining masks."""
         return masking_of(self.recipe) if self.task == "pretrain" else init_of(self.recipe, self.weights)
 
     @functools.cached_property
     def variant(self) -> str | None:
-        """What the run, or the pretraining behind it, changes of its experiment."""
+        """The variant of the run, or of the pretraining behind it."""
         return variant_of(self.own_variant, self.weights)
 
+    @property
+    def name(self) -> str:
+        """Its init, and its variant if it has one."""
+        return f"{self.init}, {self.variant}" if self.variant else self.init
+
     def metric(self, name: str) -> float | None:
-        """A test metric in percent, without the prefix `test/`; nothing where the class occurs nowhere."""
+        """Returns a test metric in percent by its name without `test/`; None where the class occurs nowhere."""
         return self.metrics(name).get(name)
 
     def metrics(self, start: str) -> dict[str, float | None]:
-        """The test metrics whose name begins so, in percent."""
-        named = {name.removeprefix("test/"): value for name, value in (self.test or {}).items()}
+        """Returns the test metrics whose name without `test/` begins so, in percent."""
         return {
-            name: None if value is None else 100 * float(value)
-            for name, value in named.items()
-            if name.startswith(start)
+            name.removeprefix("test/"): None if value is None else 100 * float(value)
+            for name, value in (self.test or {}).items()
+            if name.removeprefix("test/").startswith(start)
         }
 
     def curve(self, metric: str) -> list[Point]:
-        """A metric of `metrics.csv` by epoch and stage.
+        """Returns a metric of `metrics.csv` by epoch and stage.
 
         Raises:
             RunError: If the file is damaged.
@@ -141,7 +145,7 @@ class StoredRun:
 
     @property
     def progress(self) -> str:
-        """How far an unfinished run is."""
+        """The progress of an unfinished run, in words."""
         total = self.recipe["trainer"]["max_epochs"]
         curve = self.curve("val/loss")
         if not curve:

@@ -21,14 +21,7 @@ _SWEEP = re.compile(r"(^|/)sweep-[^/]+/")
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """What lies below the folders given.
-
-    Attributes:
-        tested: Finished segmentations with the test of their best checkpoint.
-        pretrained: Finished pretrainings.
-        unfinished: Runs without DONE.
-        left_out: Finished runs that no table has, each with the reason.
-    """
+    """The runs below some folders; those left out are finished but in no table, each with the reason."""
 
     tested: list[StoredRun] = dataclasses.field(default_factory=list)
     pretrained: list[StoredRun] = dataclasses.field(default_factory=list)
@@ -50,7 +43,7 @@ def read_tree(roots: Sequence[Path]) -> Tree:
         if run.summary is None:
             tree.unfinished.append(run)
         elif _SWEEP.search(run.record["experiment"]):
-            tree.left_out.append((run, "is of a sweep, which looks for settings: its runs have other ones each"))
+            tree.left_out.append((run, "is of a sweep, whose runs differ in their settings"))
         elif run.task == "pretrain":
             tree.pretrained.append(run)
         else:
@@ -69,7 +62,7 @@ def _run_folders(root: Path) -> Iterator[Path]:
         raise RunError(f"There is no folder {root.absolute()}; `report` needs the folder that holds the runs.")
     for folder, below, files in os.walk(root):
         if RECORD in files:
-            below.clear()  # a run holds pictures and checkpoints, and no other run
+            below.clear()  # a run folder holds no other run
             yield Path(folder)
 
 
@@ -77,21 +70,21 @@ def _read(folder: Path) -> StoredRun:
     done, config, environment = folder / DONE, folder / "config.yaml", folder / "environment.json"
     starts = read_json(environment) if environment.is_file() else []
     if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
-        raise RunError(f"{environment} is damaged: it is no list of starts.")
+        raise RunError(f"{environment} is damaged: it is not a list of starts.")
     summary = read_json(done) if done.is_file() else None
     try:
         run = StoredRun(folder, read_record(folder) or {}, _variant(config), starts, summary)
         run.check()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise RunError(
-            f"{folder / RECORD} is damaged: it lacks what every run records ({error!r}). Move the folder away, or "
-            "begin the run anew."
+            f"{folder / RECORD} is damaged: a required entry is missing or wrong ({error!r}). Move the folder away, or "
+            "start the run again."
         ) from error
     return run
 
 
 def _variant(config: Path) -> str | None:
-    """`run.variant` of a run's config."""
+    """Returns `run.variant` of a run's config."""
     if not config.is_file():
         return None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where the system has it
@@ -104,7 +97,7 @@ def _variant(config: Path) -> str | None:
 
 
 def _with_origin(run: StoredRun, pretrainings: dict[str, StoredRun]) -> StoredRun:
-    """Adds to older runs, whose weights told the hash of their pretraining alone, what that was, if it is there."""
+    """Adds the record of the pretraining, if found, to an older run, which recorded only its hash."""
     weights = run.weights
     origin = pretrainings.get(weights.get("run_hash", ""))
     if "recipe" in weights or origin is None:
@@ -115,7 +108,7 @@ def _with_origin(run: StoredRun, pretrainings: dict[str, StoredRun]) -> StoredRu
 
 
 def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
-    """Finds the test that rests on the run's best checkpoint and its own settings, or says why there is none."""
+    """Finds the test of the run's best checkpoint with the run's settings, or the reasons why no test counts."""
     objections = []
     for path in sorted(run.folder.glob("test*/metrics.json")):
         content = read_json(path)
@@ -124,7 +117,7 @@ def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
             tested = dataclasses.replace(run, test=content["metrics"], tested_in=path.parent)
             tested.metrics("")  # every value is a number, or missing
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RunError(f"{path} is damaged: it lacks what every test records ({error!r}).") from error
+            raise RunError(f"{path} is damaged: a required entry is missing or wrong ({error!r}).") from error
         if objection is None:
             return tested, None
         objections.append(f"{path.parent.name}/ {objection}")
@@ -132,7 +125,7 @@ def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
 
 
 def _objection(run: StoredRun, test: dict[str, Any]) -> str | None:
-    """Why a test does not speak for the run."""
+    """Returns why a test does not count for the run, if so."""
     checkpoint, settings = Path(test["checkpoint"]).name, test["settings"]
     if checkpoint != BEST:
         return f"tests {checkpoint}, not {BEST}"
@@ -149,6 +142,6 @@ def _nothing(roots: Sequence[Path], tree: Tree) -> str:
     runs = len(tree.pretrained) + len(tree.unfinished) + len(tree.left_out)
     reasons = [f"{run.folder}: {reason}" for run, reason in tree.left_out[:3]]
     return (
-        f"{where} holds {runs or 'no'} runs, and none that is finished and tested as a segmentation. Run "
-        f"`python -m smir fit` with a SegmentationModule to its end. {' '.join(reasons)}"
+        f"{where} holds {runs or 'no'} runs, but no finished and tested segmentation. Run `python -m smir fit` with a "
+        f"SegmentationModule to its end. {' '.join(reasons)}"
     ).rstrip()

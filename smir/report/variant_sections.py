@@ -4,7 +4,7 @@ import re
 
 from smir.errors import first_few
 from smir.report.cells import Benchmark, Cell, Protocol, title_of
-from smir.report.document import Column, Entry, Figure, Section, Table
+from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
 from smir.report.estimates import paired
 from smir.report.main_section import BASELINES, miou_note, seed_words
 from smir.report.plots import lines
@@ -30,7 +30,7 @@ def budget_section(protocol: Protocol) -> Section:
 
 
 def _budget_cells(protocol: Protocol, benchmark: Benchmark) -> list[Cell]:
-    """The variants of a benchmark's rows that change the label budget and nothing else."""
+    """The variants of a benchmark's rows that change the label budget alone."""
     plain = protocol.plain(benchmark)
     return [
         cell
@@ -56,7 +56,7 @@ def _but_for_budget(cell: Cell) -> dict[str, object]:
 
 
 def _curves(protocol: Protocol, dataset: str) -> Curves:
-    """The cells of a dataset; plain runs take their place too, where no variant has as many labels."""
+    """The cells of a dataset, with plain runs where no variant has as many labels."""
     curves: Curves = {}
     benchmarks = [benchmark for benchmark in protocol.benchmarks if benchmark.dataset == dataset]
     plain = [cell for benchmark in benchmarks for cell in protocol.plain(benchmark).values()]
@@ -67,7 +67,7 @@ def _curves(protocol: Protocol, dataset: str) -> Curves:
 
 
 def _unequal(curves: Curves) -> list[str]:
-    """Warns of budgets that differ in more than the labels."""
+    """Returns a warning for every pair of budgets that differ in more than the labels."""
     warnings = []
     for by_labels in curves.values():
         first, *others = (cell for _, cell in sorted(by_labels.items()))
@@ -86,7 +86,7 @@ def _budget_table(protocol: Protocol, curves: Curves, title: str, name: str) -> 
         figures = {init: cell.estimate() for init in inits if (cell := curves[init].get(labels)) is not None}
         gains = [paired(figures.get("selective"), figures.get(baseline)) for baseline in BASELINES]
         rows.append([f"{labels:,}", *(figures.get(init) for init in inits), *gains])
-    return Table(name, f"{title}: label budgets", miou_note(protocol), columns, rows)
+    return difference_table(name, f"{title}: label budgets", miou_note(protocol), columns, rows)
 
 
 def _budget_figure(protocol: Protocol, curves: Curves, title: str, name: str) -> Figure:
@@ -106,7 +106,7 @@ def _budget_figure(protocol: Protocol, curves: Curves, title: str, name: str) ->
 
 
 def ablation_section(protocol: Protocol) -> Section:
-    """Returns a line for every variant that changes more than the label budget, and what it changes."""
+    """Returns a row for every variant that changes more than the label budget, and a list of the changes."""
     budgets = {id(cell) for benchmark in protocol.benchmarks for cell in _budget_cells(protocol, benchmark)}
     rows: list[list[Entry]] = []
     changes: list[tuple[str, list[str]]] = []
@@ -118,14 +118,14 @@ def ablation_section(protocol: Protocol) -> Section:
             before, own = without.estimate() if without is not None else None, cell.estimate()
             rows.append([title, run.init, run.variant, before, own, paired(own, before)])
             if without is not None:
-                texts = "; ".join(differences(_settings(cell), _settings(without))) or "nothing that its recipe tells"
+                texts = "; ".join(differences(_settings(cell), _settings(without))) or "nothing in its recipe"
                 changes.append((f"{title}, {run.init}, {run.variant}: {texts}", []))
     columns = [
         *map(Column, ("dataset", "init", "variant")),
         *(Column(head, kind="estimate") for head in ("without it", "with it")),
         Column("with - without", kind="difference"),
     ]
-    table = Table(f"ablations-{protocol.file_word}", "Ablations", miou_note(protocol), columns, rows)
+    table = difference_table(f"ablations-{protocol.file_word}", "Ablations", miou_note(protocol), columns, rows)
     lists = {"What each variant changes": changes} if changes else {}
     return Section(f"Ablations, {protocol.words}", tables=[table] if rows else [], lists=lists)
 

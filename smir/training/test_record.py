@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smir.files.atomic import write_atomically
 from smir.files.json_record import write_json
-from smir.pages.panels import overlay_panel
+from smir.pages.overlays import overlay_panel
 from smir.runs.results import RECORDS
 from smir.training.pictures import NUM_PICTURES, save_picture_as
 from smir.training.segmentation import SegmentationModule

@@ -24,7 +24,7 @@ from words import segment_words
 from benchmarks.models import onnx_speed
 from smir.__main__ import main
 from smir.classes import Classes
-from smir.export import build, pt2_file, scripts
+from smir.export import build, scripts
 from smir.export import command as command
 from smir.export.scripts.run_onnx import resized
 from smir.method.preprocessing import Preprocessing
@@ -267,7 +267,7 @@ def test_an_encoder_that_timm_has_not_keeps_the_names_of_smp(smir, tmp_path):
 
 def test_a_pretraining_has_weights_alone(smir, fails, tmp_path, capsys):
     module = save(tmp_path / "a.ckpt", tiny, ReconstructionModule)
-    assert "pretraining checkpoint has weights alone" in fails("export", "--ckpt=a.ckpt", "--formats=onnx")
+    assert "pretraining has only weights to export" in fails("export", "--ckpt=a.ckpt", "--formats=onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ckpt"]
     smir("export", "--ckpt=a.ckpt")
     names = {"README.md", "encoder.safetensors", "model.safetensors"}
@@ -378,9 +378,9 @@ def computing(smir, tmp_path, monkeypatch, run):
             return module(module.preprocessing.normalize(torch.from_numpy(images))).numpy()
 
     def exporting(change):
-        monkeypatch.setattr(build, "export_program", lambda *_: None)
-        monkeypatch.setattr(pt2_file, "write_pt2", lambda folder, *_: (folder / "model.pt2").absolute())
-        monkeypatch.setattr(pt2_file, "exported_pt2", lambda path: lambda images: change(images, right(images)))
+        monkeypatch.setattr(build.program, "export_program", lambda *_: None)
+        monkeypatch.setattr(build.program, "write_pt2", lambda folder, *_: (folder / "model.pt2").absolute())
+        monkeypatch.setattr(build.program, "exported_pt2", lambda path: lambda images: change(images, right(images)))
         return ["export", "--ckpt=a.ckpt", "--formats=pt2", f"--images={run / 'photo.png'}"]
 
     monkeypatch.setattr(build.ExportedFile, "size", "0 MB")
@@ -401,7 +401,7 @@ def test_a_difference_within_the_tolerance_is_reported(computing, smir, tmp_path
 def test_a_network_of_one_size_alone_is_exported_for_that_of_the_images(computing, smir, tmp_path, monkeypatch):
     sizes = []
     words = computing(lambda images, logits: logits * (1 if images.shape[-2:] == (128, 192) else 2))
-    monkeypatch.setattr(build, "export_program", lambda _, size: sizes.append(size))
+    monkeypatch.setattr(build.program, "export_program", lambda _, size: sizes.append(size))
     smir(*words)
     assert sizes == [None, (128, 192)]
     card = (tmp_path / "exported/README.md").read_text()

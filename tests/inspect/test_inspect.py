@@ -332,7 +332,7 @@ def test_a_folder_of_other_things_is_refused_and_an_earlier_page_replaced(smir, 
     (tmp_path / "inspect/mine.txt").write_text("1")
     assert "mine.txt" in fails("inspect", "--ckpt", labelled)
     assert "is a file" in fails("inspect", "--ckpt", labelled, "--out=field/val.txt")
-    assert "holds other things" in fails("inspect", "--ckpt", labelled, "--out=runs")
+    assert "holds other files" in fails("inspect", "--ckpt", labelled, "--out=runs")
 
 
 def test_wrong_arguments_are_explained(smir, fails, pool, labelled, tmp_path):

@@ -301,9 +301,9 @@ def test_a_full_disk_is_noticed_though_gdal_does_not_say_so(tmp_path):
     try:
         with (
             pytest.raises(RunError, match="could not be written"),
-            probability_tiff(tmp_path / "full.tif", 400, 400, Classes.named(["a", "b", "c"]), {}) as product,
+            probability_tiff(tmp_path / "full.tif", 400, 400, Classes.named(["a", "b", "c"]), {}) as write,
         ):
-            product.write(tile, labels_of(tile))
+            write(tile, labels_of(tile))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)

@@ -21,11 +21,10 @@ from smir.errors import CheckpointError, ConfigError
 from smir.models.networks import UNetStride4
 from smir.predict.areas import Areas
 from smir.predict.context import TOLERANCE, measure_context
-from smir.predict.layout import OVERLAP, Side
-from smir.predict.png import PalettePng
 from smir.predict.preview import Preview
+from smir.predict.products import PalettePng
 from smir.predict.segment import describe, plan, probabilities_of, segment_in_windows
-from smir.predict.sweep import Sweep, Tile
+from smir.predict.sweep import OVERLAP, Side, Sweep, Tile
 from smir.training.segmentation import SegmentationModule
 
 
@@ -164,7 +163,7 @@ def test_windows_share_a_side_among_them():
         (lambda: PredictOptions(scale=100.0), "The scale at which windows are read, 100"),
         (lambda: PredictOptions(batch_size=0), "data.predict.batch_size must be 1 or more, got 0"),
         (lambda: PredictOptions().scale_for(256, None), "Set the scale (data.predict.scale) to 256 over"),
-        (lambda: Side.of(5000, 64, 8, 4), "data.predict.window = 512 is too small: the network looks 256 pixels far"),
+        (lambda: Side.of(5000, 64, 8, 4), "data.predict.window = 512 is too small: the network sees 256 pixels"),
     ],
 )
 def test_impossible_settings(make, says):

@@ -183,7 +183,7 @@ def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_
         ("config.yaml", "run: [", "config.yaml cannot be read"),
         ("config.yaml", "- 1", "config.yaml cannot be read"),
         ("DONE", "3", "run.json is damaged"),
-        ("test/overlay-0.png", "no picture", "overlay-0.png is no picture that can be read"),
+        ("test/overlay-0.png", "no picture", "overlay-0.png is not a readable picture"),
         ("test/metrics.json", "{}", "metrics.json is damaged"),
         ("test/metrics.json", None, "metrics.json is damaged"),
     ],
@@ -214,7 +214,7 @@ def test_damaged_curves_name_the_file(fails, tmp_path):
 def test_a_folder_without_results_says_what_it_holds(fails, tmp_path):
     assert f"There is no folder {tmp_path / 'runs'}" in fails("report")
     pretraining(tmp_path / "runs", "Nassar", "random").write()
-    assert "holds 1 runs, and none that is finished and tested" in fails("report", "runs")
+    assert "holds 1 runs, but no finished and tested segmentation" in fails("report", "runs")
 
 
 def test_names_cannot_break_out_of_the_page(smir, tmp_path):

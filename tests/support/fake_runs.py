@@ -6,15 +6,12 @@
 import copy
 import csv
 import io
-import itertools
 import json
 import math
 import random
-import statistics
 import sys
 from pathlib import Path
 
-import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
@@ -290,12 +287,6 @@ def rows_of(path):
     """The rows of a CSV file."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def exact_interval(values):
-    """The interval of all n^n resamples, each once."""
-    means = [statistics.fmean(drawn) for drawn in itertools.product(values, repeat=len(values))]
-    return np.quantile(means, [0.025, 0.975], method="inverted_cdf")
 
 
 if __name__ == "__main__":

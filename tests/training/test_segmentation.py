@@ -9,7 +9,7 @@ from torch.nn import functional
 from smir.classes import VOID, Classes
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
-from smir.pages.panels import CAPTION, GAP, overlay_panel
+from smir.pages.overlays import CAPTION, GAP, overlay_panel
 from smir.training.segmentation import SegmentationModule
 
 
