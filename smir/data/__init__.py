@@ -1,4 +1,7 @@
-"""Datasets: one file each, every one a LightningDataModule."""
+"""Datasets: one file each, every one a LightningDataModule; `reading` decodes and samples, `audit` checks.
+
+Uses `runs`, `method`, `files` and the root files.
+"""
 
 from smir.data.base import SmirDataModule
 from smir.data.cityscapes import Cityscapes

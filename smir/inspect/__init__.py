@@ -4,4 +4,6 @@
 collects patch losses, and `losses_page` shows them; `labels` collects predictions, `regions` finds where they
 contradict the labels, and `labels_page` shows them, with the HTML in `templates`. `run` puts all together. Only a few
 numbers per image stay in memory.
+
+Uses `training`, `data`, `pages` and below.
 """
