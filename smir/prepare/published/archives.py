@@ -23,6 +23,7 @@ _COMPRESSED: dict[bytes, Callable[[Path], object]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
+_PLAIN = partial(open, mode="rb")
 _UNFINISHED = (".part", ".crdownload", ".download")
 
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError)
@@ -88,9 +89,7 @@ def _read_zip(path: Path) -> Generator[Member, None, None]:
 
 def _read_tar(path: Path) -> Generator[Member, None, None]:
     start = _start(path)
-    opener = next(
-        (opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), partial(open, mode="rb")
-    )
+    opener = next((opener for magic, opener in _COMPRESSED.items() if start.startswith(magic)), _PLAIN)
     raw = cast(IO[bytes], opener(path))
     with raw, tarfile.open(fileobj=cast(IO[bytes], blocks := _Blocks(raw)), mode="r:") as archive:
         before = -1
