@@ -204,7 +204,7 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
     Raises:
         ConfigError: If Lightning finds, once it knows the data, that its settings do not fit.
     """
-    if args and isinstance(args, list) and args[0] in cli.subcommands():
+    if cli is SmirCLI and args and isinstance(args, list) and args[0] in cli.subcommands():
         cli = _only(cli, args[0])
     try:
         return cli(

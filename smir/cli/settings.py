@@ -13,7 +13,7 @@ from smir.errors import ConfigError
 
 _NO_CLASS = re.compile(
     r"arguments are required: (\w+\.(data|model)(, )?)+$"
-    r"|class_path 'smir\.training\.SmirModule'|smir\.data\.SmirDataModule is abstract"
+    r"|class_path 'smir\.training\.task\.SmirModule'|smir\.data\.SmirDataModule is abstract"
 )
 """The parser's messages for a missing class of model or data, or for the abstract base class in its place."""
 

@@ -33,6 +33,9 @@ if sys.platform == "win32":
                 return False
             time.sleep(_POLL_SECONDS)
 
+    def _unlock(descriptor: int) -> None:
+        """Closing it is enough."""
+
 else:
     import fcntl
 
@@ -43,6 +46,10 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(descriptor: int) -> None:
+        """Lets go at once, although a process that was just forked may have the file open."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class FileLock:
@@ -130,9 +137,15 @@ class FileLock:
         if remove:
             with contextlib.suppress(OSError):  # Windows deletes no open file
                 self.path.unlink()
-        _HELD.discard(self)
-        descriptor, self._descriptor = self._descriptor, None
-        os.close(descriptor)
+        _unlock(self._descriptor)
+        self.forget()
+
+    def forget(self) -> None:
+        """Closes the file; in a forked process this leaves the lock to the one before it."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            _HELD.discard(self)
+            os.close(descriptor)
 
     def _held(self) -> int:
         if self._descriptor is None:
@@ -146,7 +159,7 @@ _HELD: weakref.WeakSet[FileLock] = weakref.WeakSet()
 def _forget_all() -> None:
     """Closes in a forked process what the one before it holds, which goes on holding it."""
     for lock in list(_HELD):
-        lock.release()
+        lock.forget()
 
 
 if hasattr(os, "register_at_fork"):

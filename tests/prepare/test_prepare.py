@@ -1,5 +1,6 @@
 """`prepare`: from the archives of the datasets' sites, good and evil ones, to lists that a datamodule reads."""
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -433,24 +434,13 @@ def test_negative_sizes_do_not_lead_in_a_circle(tmp_path, root, kind, size):
     assert not root.exists()
 
 
-def test_bombs_are_refused_before_they_go_off(tmp_path, root, monkeypatch):
-    bomb, _ = entry(f"{INSIDE}/bomb.jpg", size=1 << 50)
-    path = tmp_path / "bomb.tar"
-    path.write_bytes(b"".join((list_entry()[0].tobuf(), b"x\n".ljust(512, b"\0"), bomb.tobuf())))
-    with pytest.raises(DataError, match=r"bomb\.tar is refused: .* claim 1,125,899,906,842,626 bytes.*bomb"):
-        unpack_all(PASCAL_VOC, root, path)
-    # A header that would be read into memory as a whole.
+def test_a_header_is_not_read_into_memory_whatever_its_length(tmp_path, root):
+    path = tmp_path / "long.tar.gz"
     long_name, _ = entry("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=1 << 40)
-    path.write_bytes(
-        b"".join((list_entry()[0].tobuf(), b"x\n".ljust(512, b"\0"), long_name.tobuf(tarfile.GNU_FORMAT), bytes(4096)))
-    )
+    with gzip.open(path, "wb") as stream:
+        stream.write(list_entry()[0].tobuf() + b"x\n".ljust(512, b"\0"))
+        stream.write(long_name.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
     with pytest.raises(DataError, match=r"a header claims to be 1,099,511,\d+,\d+ bytes long"):
-        unpack_all(PASCAL_VOC, root, path)
-    # A gigabyte and a half of zeros.
-    with gzip.open(path, "wb", compresslevel=1) as stream:
-        zeros, _ = entry(f"{INSIDE}/zeros.jpg", size=3 << 29)
-        stream.write(b"".join((list_entry()[0].tobuf(), b"x\n".ljust(512, b"\0"), zeros.tobuf(), bytes(1 << 20))))
-    with pytest.raises(DataError, match="looks like a decompression bomb"):
         unpack_all(PASCAL_VOC, root, path)
     assert not root.exists()
 
@@ -615,22 +605,15 @@ def test_unpacking_needs_neither_torch_nor_the_datasets():
 class Site(BaseHTTPRequestHandler):
     content = b""
     breaks_after = None
-    ranges = True
-    asked = []  # noqa: RUF012
+    asked = 0
 
     def do_GET(self):
-        wanted = self.headers.get("Range")
-        self.asked.append(wanted)
-        start = int(wanted[6:-1]) if wanted and self.ranges else 0
-        if start and start >= len(self.content):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
-        self.send_header("Content-Length", str(len(self.content) - start))
+        type(self).asked += 1
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()
-        self.wfile.write(self.content[start : self.breaks_after])
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(self.content[: self.breaks_after])
 
     def log_message(self, *_):
         pass
@@ -639,7 +622,7 @@ class Site(BaseHTTPRequestHandler):
 @pytest.fixture
 def site():
     """A site with half a megabyte of noise."""
-    handler = type("Handler", (Site,), {"content": os.urandom(500_000), "asked": []})
+    handler = type("Handler", (Site,), {"content": os.urandom(500_000)})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -657,33 +640,25 @@ def test_download_and_again(tmp_path, site):
     path = fetch(download(site), tmp_path / "new/folder")
     assert path == tmp_path / "new/folder/a.tar"
     assert path.read_bytes() == site.content
+    asked = site.asked
     fetch(download(site), tmp_path / "new/folder")
-    assert site.asked == [None]
+    assert site.asked == asked
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("ranges", [True, False])
-def test_an_interrupted_download_is_continued(tmp_path, site, ranges):
-    site.breaks_after, site.ranges = 200_000, ranges
-    with pytest.raises(DataError, match=r"a\.tar could not be fetched: .*The first 200,000 bytes are kept in .*part"):
+def test_an_interrupted_download_leaves_nothing_behind(tmp_path, site):
+    site.breaks_after = 200_000
+    with pytest.raises(DataError, match=r"\(200,000 bytes\) came with the MD5 .* the connection broke.*curl -C - -O"):
         fetch(download(site), tmp_path)
+    assert list(tmp_path.iterdir()) == []
     site.breaks_after = None
     assert fetch(download(site), tmp_path).read_bytes() == site.content
-    assert site.asked == [None, "bytes=200000-"]
 
 
-def test_a_download_whose_last_step_was_interrupted(tmp_path, site):
-    (tmp_path / "a.tar.part").write_bytes(site.content)
-    assert fetch(download(site), tmp_path).read_bytes() == site.content
-
-
-@pytest.mark.parametrize("begun", [b"", b"another file's beginning"])
-def test_a_wrong_checksum(tmp_path, site, begun):
+def test_a_wrong_checksum(tmp_path, site):
     wanted = download(site)
-    if begun:
-        (tmp_path / "a.tar.part").write_bytes(begun)
-    else:
-        site.content = site.content[:-1] + b"?"
+    (tmp_path / "a.tar.part").write_bytes(b"left behind by a kill")
+    site.content = site.content[:-1] + b"?"
     with pytest.raises(DataError, match=rf"came with the MD5 \w+, not {wanted.md5}, and was deleted"):
         fetch(wanted, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -697,7 +672,7 @@ def test_another_file_of_that_name_stays(tmp_path, site):
 
 
 def test_no_site(tmp_path, site):
-    with pytest.raises(DataError, match=r"could not be fetched: .*first 0 bytes"):
+    with pytest.raises(DataError, match=r"could not be fetched: .*refused.*curl -C - -O"):
         fetch(Download("http://127.0.0.1:9/a.tar", "0"), tmp_path)
 
 
@@ -711,8 +686,9 @@ def test_the_command_downloads_what_is_missing(tmp_path, smir, archives, root, s
     smir("prepare", "pascal_voc", "--root", root, "--download")
     assert (root / "archives/a.tar").read_bytes() == site.content
     assert len(PascalVOC(root).pairs("test")) == 4
+    asked = site.asked
     smir("prepare", "pascal_voc", "--root", root, "--download")
-    assert site.asked == [None]
+    assert site.asked == asked
 
 
 def test_the_published_checksums_are_those_of_torchvision():

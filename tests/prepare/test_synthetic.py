@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from smir.cli.hints import after_prepare
 from smir.errors import ConfigError, DataError
 from smir.prepare import command as prepare
 from smir.prepare.synthetic import dataset as synthetic
@@ -183,11 +184,11 @@ def test_other_settings_and_other_data_are_refused(dataset, tmp_path):
         write_dataset(tmp_path / "new", **{**SMALL, "val_tiles": 0})
 
 
-def test_commands(tmp_path, capsys):
+def test_commands(tmp_path):
     with pytest.raises(DataError, match=r"orthomosaic/data/RGB_reference_png\.png is not there.*prepare synthetic"):
         prepare.nassar(tmp_path)
-    prepare.synthetic(tmp_path, **SMALL)
-    assert f"python -m smir prepare nassar --root {tmp_path}" in capsys.readouterr().out
+    made = prepare.synthetic(tmp_path, **SMALL)
+    assert after_prepare(made) == [f"Next: python -m smir prepare nassar --root {tmp_path}"]
     prepare.nassar(tmp_path, tile=64)
     tiles = tmp_path / "nassar" / "ortho_tiles"
     assert len(list(tiles.glob("nassar_*.png"))) == 25
