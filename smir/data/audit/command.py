@@ -7,8 +7,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from smir.classes import VOID
 from smir.data import SmirDataModule
-from smir.data.audit.audit import LISTS, SPLITS, Audit, audit
-from smir.data.audit.facts import Problem, legal
+from smir.data.audit.audit import LISTS, SPLITS, Audit, Problem, audit, legal
 from smir.errors import first_few
 from smir.terminal import columns, percent
 

@@ -11,10 +11,10 @@ from smir.classes import Classes, UInt8
 from smir.data.budget import LabelBudget
 from smir.data.predict_options import PredictOptions
 from smir.data.reading.cache import ImageCache
-from smir.data.reading.choice import Choice
 from smir.data.reading.decode import list_images
 from smir.data.reading.file_list import FileList
 from smir.data.reading.label_values import class_ids
+from smir.data.reading.opening import Choice, look_through
 from smir.data.reading.pairs import Images, Labels
 from smir.data.reading.predicted import ImagesToPredict
 from smir.data.reading.screening import Screening
@@ -109,8 +109,6 @@ class Listing(abc.ABC):
     def _usable_images(self, name: str, files: FileList) -> FileList:
         if self.on_bad_image == "error":
             return files
-        from smir.data.reading.opening import look_through  # which imports from this package
-
         images = (ImagesToPredict if name == "predict" else Images)(files, self.min_side)
         choice = self.choice()
 

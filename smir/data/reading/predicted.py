@@ -2,8 +2,8 @@
 
 from torch.utils.data import Dataset
 
-from smir.data.reading.choice import Choice
 from smir.data.reading.file_list import FileList
+from smir.data.reading.opening import Choice, look_at_header
 from smir.data.reading.pairs import Images, Sample, WholeViews
 from smir.data.reading.samplers import Visit
 from smir.data.reading.screening import unusable
@@ -53,8 +53,6 @@ def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
         DataError: If some cannot be predicted: how many, and why the first of them.
         ConfigError: If one is georeferenced and the extra that keeps that is not installed.
     """
-    from smir.data.reading.opening import look_at_header  # which imports from this package
-
     images = ImagesToPredict(files, min_side)
 
     def look(place: int) -> None:

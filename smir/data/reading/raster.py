@@ -11,7 +11,7 @@ from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
 
 if TYPE_CHECKING:
-    from smir.data.reading.ground import Ground
+    from smir.data.reading.geotiff import Ground
 
 Bool = npt.NDArray[np.bool_]
 
