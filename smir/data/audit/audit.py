@@ -1,5 +1,6 @@
 """Checks every file of a dataset: what `check` reports."""
 
+import contextlib
 import dataclasses
 import hashlib
 import warnings
@@ -28,12 +29,7 @@ _STRIP = f"one side is more than {MAX_ASPECT} times the other, which makes a who
 
 
 class Problem(NamedTuple):
-    """Something wrong.
-
-    Attributes:
-        kind: Heading under which it is told, such as `unreadable files`.
-        text: What it is, with the file's name.
-    """
+    """A heading, such as `unreadable files`, and the problem with the name of the file."""
 
     kind: str
     text: str
@@ -176,12 +172,7 @@ class Audit:
 
 
 def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
-    """Decodes every file of the pool and of all labelled splits, for any task, and compares their lists.
-
-    Args:
-        data: The dataset.
-        threads: Files to decode at a time; default: by the cores.
-    """
+    """Decodes every file of the pool and of all labelled splits, for any task, and compares their lists."""
     problems: list[Problem] = []
     notes: list[Problem] = []
     lists = _read_lists(data, problems, notes)
@@ -197,7 +188,9 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
         if overlap.wrong:
             between = f"images shared between {overlap.left} and {overlap.right}"
             problems += [Problem(between, f"{data.root / a}  =  {data.root / b}") for a, b in overlap.wrong]
-    expected = _expected(data)
+    expected = None
+    if isinstance(data, PublishedDataset):
+        expected = expected_counts(type(data).__name__, data.protocol, data.label_budget is not None)
     folders = {folder: _count_images(data.root, folder) for folder in (expected.files if expected else ())}
     return Audit(expected, folders, lists, facts, overlaps, problems, notes)
 
@@ -216,19 +209,11 @@ def _check_partners(
     return unlisted
 
 
-def _expected(data: SmirDataModule) -> Expected | None:
-    if not isinstance(data, PublishedDataset):
-        return None
-    return expected_counts(type(data).__name__, data.protocol, data.label_budget is not None)
-
-
 def _count_images(root: Path, folder: str) -> int:
     count = 0
     for path in root.glob(folder):
-        try:
+        with contextlib.suppress(DataError):  # it is empty
             count += len(list_images(path))
-        except DataError:  # it is empty
-            continue
     return count
 
 

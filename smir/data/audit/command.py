@@ -154,8 +154,7 @@ def _differences(found: Audit) -> Iterator[str]:
         return
     counts = {name: (len(pairs), _published(found, name)) for name, pairs in found.lists.items()}
     counts |= {folder: (count, found.expected.files[folder]) for folder, count in found.folders.items()}
-    differ = [f"{name} {count:,} (published: {published:,})" for name, (count, published) in counts.items()]
-    differ = [text for text, (count, published) in zip(differ, counts.values(), strict=True) if count != published]
+    differ = [f"{name} {n:,} (published: {published:,})" for name, (n, published) in counts.items() if n != published]
     if differ:
         yield f"counts differ from the published ones: {first_few(differ, len(differ))}"
 

@@ -25,14 +25,7 @@ Counts = npt.NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class ChannelStatistics:
-    """Mean and deviation of red, green and blue over all pixels, of values in [0, 1].
-
-    Attributes:
-        images: Number of images.
-        pixels: Number of their pixels.
-        mean: Mean of each channel.
-        std: Standard deviation of each channel, that of the whole population (divided by n).
-    """
+    """Numbers of images and pixels, and mean and (population) deviation of red, green and blue in [0, 1]."""
 
     images: int
     pixels: int
@@ -45,11 +38,6 @@ def channel_statistics(data: SmirDataModule, images: Sequence[str], threads: int
 
     The pixels are counted by value and channel, in 64-bit integers; from these counts both figures follow in whole
     numbers of any size. Nothing overflows, and no order of summing plays a part.
-
-    Args:
-        data: The dataset.
-        images: Paths relative to its root.
-        threads: Files to decode at a time; default: by the cores.
 
     Raises:
         DataError: If there is no image, or one cannot be read.

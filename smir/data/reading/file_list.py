@@ -19,10 +19,6 @@ class FileList(Sequence[str]):
 
     A list of a million Python strings takes 100 bytes a string more, and every worker that touches one copies its page
     (the reference count is written to); an array has neither trouble.
-
-    Args:
-        root: Folder that the paths are relative to.
-        names: Relative paths with forward slashes.
     """
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:

@@ -58,11 +58,7 @@ class Ground:
         return self.pixel_areas(rows, columns), CELL
 
     def pixel_areas(self, rows: Float, columns: Float) -> Float:
-        """Mean area of a pixel in the squares between grid lines.
-
-        Args:
-            rows: Ascending rows (R + 1,) of the lines, in pixels.
-            columns: Ascending columns (C + 1,) of the lines.
+        """Mean area of a pixel in the squares between ascending grid lines, R + 1 rows and C + 1 columns in pixels.
 
         Returns:
             Square metres (R, C); not finite where the projection ends.
@@ -94,9 +90,6 @@ _COLORS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 class GeoTiffRaster(Raster):
     """A TIFF of any size, read in place. Pixels flagged by alpha, mask or nodata count as missing.
-
-    Args:
-        path: The file.
 
     Raises:
         DataError: If it cannot be read, or has no 8-bit RGB or grey bands.

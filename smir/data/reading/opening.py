@@ -20,11 +20,9 @@ _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformatio
 
 
 class Choice:
-    """Tells the images that are read in windows from those that are seen whole.
+    """Tells the images that are read in windows from those that are seen whole, see `PredictOptions.view`.
 
-    Args:
-        view: The setting, see `PredictOptions`.
-        trained_side: Usual shortest side of the training images, in pixels, if it is known.
+    `trained_side` is the usual shortest side of the training images, in pixels, if it is known.
     """
 
     def __init__(self, view: VIEW, trained_side: int | None) -> None:
@@ -95,38 +93,18 @@ def open_raster(path: Path, folder: Path, progress: bool = True) -> Raster:
     return DecodedRaster(path, folder, progress)
 
 
-def look_at_header(path: Path) -> None:
-    """Opens an image and decodes nothing of it: what passes can be read in windows, unless it is damaged farther on.
-
-    Raises:
-        DataError: If it cannot be read.
-        ConfigError: If it is georeferenced and the extra that keeps that is not installed.
-    """
+def check_readable(path: Path, decode: bool) -> None:
+    """Refuses what `open_raster` refuses: by the header alone, or with `decode` after decoding the image to its end."""
     if _is_for_rasterio(path):
         from smir.data.reading.geotiff import GeoTiffRaster
 
-        GeoTiffRaster(path)
+        raster = GeoTiffRaster(path)
+        if decode:
+            raster.look_through()
     else:
-        from smir.data.reading import decoded_raster as scratch
+        from smir.data.reading.decoded_raster import check_picture
 
-        scratch.look_at_header(path)
-
-
-def look_through(path: Path) -> None:
-    """Decodes an image to its end, and keeps nothing of it: what passes can be read in windows.
-
-    Raises:
-        DataError: If it cannot.
-        ConfigError: If it is georeferenced and the extra that keeps that is not installed.
-    """
-    if _is_for_rasterio(path):
-        from smir.data.reading.geotiff import GeoTiffRaster
-
-        GeoTiffRaster(path).look_through()
-    else:
-        from smir.data.reading import decoded_raster as scratch
-
-        scratch.look_through(path)
+        check_picture(path, decode)
 
 
 def _is_for_rasterio(path: Path) -> bool:

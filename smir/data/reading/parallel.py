@@ -19,13 +19,8 @@ def in_parallel(
 ) -> Iterator[Result]:
     """Yields the result of every item, in their order.
 
-    Threads serve: Pillow decodes and hashlib hashes without holding the interpreter's lock.
-
-    Args:
-        work: What to do with an item; its first error ends the walk.
-        items: The items, such as names of files.
-        title: Text before the progress bar.
-        threads: How many to work on at a time; default: the cores that this process may use.
+    The first error ends the walk. Threads (default: one a core) serve: Pillow decodes and hashlib hashes without holding
+    the interpreter's lock.
     """
     with ThreadPoolExecutor(threads or cores()) as pool:
         yield from progress(pool.map(work, items), title, len(items), unit="file")
@@ -41,9 +36,6 @@ MOST_WORKERS = 8
 
 def same_on_all_ranks(lists: dict[str, Any]) -> None:
     """Refuses ranks whose lists differ, as those of two nodes with two copies of a dataset may.
-
-    Args:
-        lists: Fingerprint of every list that is read, by its name.
 
     Raises:
         DataError: On all of them, with the number of images that each has.

@@ -3,7 +3,7 @@
 from torch.utils.data import Dataset
 
 from smir.data.reading.file_list import FileList
-from smir.data.reading.opening import Choice, look_at_header
+from smir.data.reading.opening import Choice, check_readable
 from smir.data.reading.pairs import Images, Sample, WholeViews
 from smir.data.reading.samplers import Visit
 from smir.data.reading.screening import unusable
@@ -21,14 +21,7 @@ class ImagesToPredict(Images):
 
 
 class PredictedImages(Dataset[Sample]):
-    """Images at their whole view; of those that are read in windows only which they are.
-
-    Args:
-        files: The images.
-        min_side: Shortest side in pixels below which an image that is seen whole is refused.
-        preprocessing: Gives the view.
-        choice: Tells the two kinds apart.
-    """
+    """Whole views of images that are seen whole, only the index of those that are read in windows."""
 
     def __init__(self, files: FileList, min_side: int, preprocessing: Preprocessing, choice: Choice) -> None:
         self.files, self.choice = files, choice
@@ -44,11 +37,6 @@ class PredictedImages(Dataset[Sample]):
 def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
     """Looks at all headers before the first prediction: one bad file would end hours of work without its areas.
 
-    Args:
-        files: The images.
-        min_side: Shortest side in pixels below which an image that is seen whole is refused.
-        choice: Tells which are read in windows.
-
     Raises:
         DataError: If some cannot be predicted: how many, and why the first of them.
         ConfigError: If one is georeferenced and the extra that keeps that is not installed.
@@ -57,7 +45,7 @@ def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
 
     def look(place: int) -> None:
         if choice.in_windows(files.path(place)):
-            look_at_header(files.path(place))
+            check_readable(files.path(place), decode=False)
         else:
             images.check_header(place)
 

@@ -48,11 +48,7 @@ class Raster(abc.ABC):
 
 
 class ArrayRaster(Raster):
-    """An image in memory, or mapped into it.
-
-    Args:
-        image: RGB (H, W, 3), or with alpha (H, W, 4): fully transparent pixels hold no data.
-    """
+    """An image in memory: RGB (H, W, 3), or with alpha (H, W, 4), where fully transparent pixels hold no data."""
 
     def __init__(self, image: UInt8) -> None:
         self.image = image
