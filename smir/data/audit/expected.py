@@ -59,11 +59,7 @@ EXPECTED: dict[tuple[str, Protocol], Expected] = {
 
 
 def expected_counts(dataset: str, protocol: Protocol, label_budget: bool = False) -> Expected | None:
-    """Looks up what a dataset should hold; with a label budget Nassar's splits are whole lists.
-
-    Returns:
-        The counts, or None for a dataset that is not the paper's.
-    """
+    """Looks up the counts of a dataset of the paper; with a label budget Nassar's splits are whole lists."""
     found = EXPECTED.get((dataset, protocol))
     if found is not None and dataset == "Nassar" and label_budget:
         return dataclasses.replace(found, train=1_784, val=168)

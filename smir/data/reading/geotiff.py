@@ -122,11 +122,7 @@ class GeoTiffRaster(Raster):
         return np.ascontiguousarray(pixels.transpose(1, 2, 0)), valid
 
     def look_through(self) -> None:
-        """Reads every block once.
-
-        Raises:
-            DataError: If one is damaged.
-        """
+        """Reads every block once; the first that is damaged is an error."""
         for _, block in self._file.block_windows(1):
             self.read(block.row_off, block.col_off, block.height, block.width)
 

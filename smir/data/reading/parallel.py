@@ -10,6 +10,7 @@ from smir.errors import DataError
 from smir.runs.ranks import gather
 from smir.terminal import progress
 
+MOST_WORKERS = 8
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -19,8 +20,8 @@ def in_parallel(
 ) -> Iterator[Result]:
     """Yields the result of every item, in their order.
 
-    The first error ends the walk. Threads (default: one a core) serve: Pillow decodes and hashlib hashes without holding
-    the interpreter's lock.
+    The first error ends the walk. Threads (default: one a core) serve: Pillow decodes and hashlib hashes without
+    holding the interpreter's lock.
     """
     with ThreadPoolExecutor(threads or cores()) as pool:
         yield from progress(pool.map(work, items), title, len(items), unit="file")
@@ -29,9 +30,6 @@ def in_parallel(
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-MOST_WORKERS = 8
 
 
 def same_on_all_ranks(lists: dict[str, Any]) -> None:

@@ -48,8 +48,10 @@ class TrainSampler(VisitSampler):
     """Shuffled visits for training, the same number of batches in every stage.
 
     The incomplete global batch is dropped. A stage one image short of the longest one takes a short last batch, as
-    does a partition smaller than one batch, because Lightning fixes the number of batches once. `batch_size` is the global
-    one, a multiple of `world_size`. A resumed run gives `first_epoch`, as Lightning fetches batches before it tells it.
+    does a partition smaller than one batch, because Lightning fixes the number of batches once.
+
+    `batch_size` is the global one, a multiple of `world_size`. A resumed run gives `first_epoch`, because Lightning
+    fetches its first batches before it tells the epoch.
 
     Raises:
         DataError: If there are fewer images than processes.
