@@ -13,15 +13,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from smir.data.budget import LabelBudget
 from smir.data.predict_options import PredictOptions
 from smir.data.reading.cache import open_cache
-from smir.data.reading.file_list import FileList
+from smir.data.reading.file_list import FileList, batches_of_one_shape, usual_side, view_shapes
 from smir.data.reading.listing import Listing
 from smir.data.reading.pairs import Images, LabelledCrops, MaskedCrops, Sample, WholeViews
+from smir.data.reading.parallel import default_workers, same_on_all_ranks
 from smir.data.reading.predicted import PredictedImages
 from smir.data.reading.samplers import EvalSampler, ListSampler, TrainSampler, Visit
 from smir.data.reading.screening import Screening
-from smir.data.reading.sizes import batches_of_one_shape, usual_side, view_shapes
 from smir.data.reading.transforms import CropTransform, TrainTransform
-from smir.data.reading.workers import default_workers, same_on_all_ranks
 from smir.errors import ConfigError
 from smir.method.losses import MIN_SIDE_FIVE_SCALES
 from smir.method.masking import MaskPolicy, RandomMask, refuse_scores

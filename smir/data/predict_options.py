@@ -47,11 +47,7 @@ class PredictOptions:
             raise ConfigError(f"data.predict.batch_size must be 1 or more, got {self.batch_size}.")
 
     def scale_for(self, view_size: int, usual_side: int | None) -> float:
-        """Pixels that the network sees per pixel of an image.
-
-        Args:
-            view_size: Shortest side that training images were seen at.
-            usual_side: Their usual shortest side, if it is known.
+        """Pixels that the network sees per pixel of an image, from the shortest sides of training views and images.
 
         Raises:
             ConfigError: If neither the setting nor the usual side is known.

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from smir import __version__
-from smir.data.reading.choice import MUCH_LARGER
+from smir.data.reading.opening import MUCH_LARGER
 from smir.export.trained import TrainedNetwork
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork

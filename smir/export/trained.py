@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smir import __version__
-from smir.data.reading.choice import MUCH_LARGER
+from smir.data.reading.opening import MUCH_LARGER
 from smir.files.json_record import read_json
 from smir.method.padding import PAD_MULTIPLE
 from smir.runs.checkpoint_record import Checkpoint

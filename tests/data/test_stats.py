@@ -11,7 +11,7 @@ from PIL import Image
 from words import EXPERIMENTS
 
 from smir.data import Folder, Nassar
-from smir.data.audit.statistics import _moments, channel_statistics, value_counts
+from smir.data.audit.stats import _moments, channel_statistics, value_counts
 
 
 def oracle(arrays):

@@ -27,8 +27,8 @@ from words import EXPERIMENTS, QUIET
 
 from smir.__main__ import main
 from smir.classes import VOID, Classes
-from smir.data.reading.choice import Choice
-from smir.data.reading.ground import Ground
+from smir.data.reading.geotiff import Ground
+from smir.data.reading.opening import Choice
 from smir.errors import RunError
 from smir.predict.products import probability_tiff
 from smir.predict.segment import labels_of, segment_in_windows

@@ -43,10 +43,9 @@ from smir.cli.provenance import weights_fingerprint
 from smir.cli.trust import PACKAGES, scan_file
 from smir.data import Folder
 from smir.data.predict_options import PredictOptions
-from smir.data.reading.decode import image_size, read_image, read_label
-from smir.data.reading.label_values import class_ids
+from smir.data.reading.decode import class_ids, image_size, read_image, read_label
 from smir.data.reading.lists import read_list
-from smir.data.reading.opening import look_through
+from smir.data.reading.opening import check_readable
 from smir.errors import SmirError
 from smir.method.mask_table import MaskTable
 from smir.method.patches import PatchGrid
@@ -271,7 +270,7 @@ def windows(folder: Path) -> Kind:
     predictor = WindowPredictor(forward, preprocessing, Classes.named(["a", "b", "c"]), 2.0, options, progress=False)
 
     def read(path: Path) -> None:
-        look_through(path)
+        check_readable(path, decode=True)
         try:
             areas = predictor.predict(path, path.name, folder / "predicted" / path.stem)
         except SmirError as error:  # then it would not have been skipped

@@ -1,22 +1,134 @@
-"""A close look at every file of a dataset: what `check` reports."""
+"""Checks every file of a dataset: what `check` reports."""
 
+import contextlib
 import dataclasses
+import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from smir.classes import UInt8
 from smir.data.audit.expected import Expected, expected_counts
-from smir.data.audit.facts import Facts, Problem, examine, has_labels
 from smir.data.audit.overlaps import Overlap, find_overlaps, find_unpaired
 from smir.data.base import SmirDataModule
 from smir.data.folder import Folder
 from smir.data.published import PublishedDataset
-from smir.data.reading.decode import list_images
+from smir.data.reading.decode import list_images, read_image, read_label
 from smir.data.reading.listing import Pair, Split
+from smir.data.reading.pairs import MAX_ASPECT
 from smir.data.reading.parallel import in_parallel
-from smir.errors import DataError
+from smir.errors import DataError, SmirError
+
+_STRIP = f"one side is more than {MAX_ASPECT} times the other, which makes a whole view too large; cut it into tiles"
+
+
+class Problem(NamedTuple):
+    """A heading, such as `unreadable files`, and the problem with the name of the file."""
+
+    kind: str
+    text: str
+
+
+@dataclasses.dataclass
+class Facts:
+    """Facts about an image and its label.
+
+    Attributes:
+        size: Height and width of the image; None if it cannot be read.
+        digest: Hash of the decoded pixels; None if it cannot be read or has a single colour, as no-data tiles do.
+        stored: Pixels by stored value of the label.
+        classes: Pixels by class of the label, void at 255; empty if it holds an illegal value.
+        problems: What is wrong with the two.
+    """
+
+    size: tuple[int, int] | None = None
+    digest: bytes | None = None
+    stored: dict[int, int] = dataclasses.field(default_factory=dict)
+    classes: dict[int, int] = dataclasses.field(default_factory=dict)
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+
+
+def examine(data: SmirDataModule, pair: Pair) -> Facts:
+    """Decodes an image and, where there is one, its label."""
+    facts = Facts()
+    path = data.root / pair.image
+    image = _attempt(lambda: read_image(path), path, facts)
+    if image is not None:
+        facts.size, facts.digest = image.shape[:2], _digest(image)
+        if min(facts.size) < data.min_side:
+            text = f"{path} is {_shape(facts.size)}; data.min_side is {data.min_side}"
+            facts.problems.append(Problem("images that are too small", text))
+        if max(facts.size) > MAX_ASPECT * min(facts.size):
+            facts.problems.append(Problem("images that are strips", f"{path} is {_shape(facts.size)}; {_STRIP}"))
+    if pair.label:
+        _examine_label(data, pair, facts)
+    return facts
+
+
+def _examine_label(data: SmirDataModule, pair: Pair, facts: Facts) -> None:
+    path = data.root / pair.label
+    stored = _attempt(lambda: read_label(path), path, facts)
+    if stored is None:
+        return
+    if facts.size is not None and facts.size != stored.shape:
+        text = f"{path} is {_shape(stored.shape)}, its image {data.root / pair.image} is {_shape(facts.size)}"
+        facts.problems.append(Problem("labels of another size than their image", text))
+    facts.stored = _count(stored)
+    if len(data.classes):
+        try:
+            facts.classes = _count(data.decode_label(stored, path))
+        except DataError as error:
+            facts.problems.append(Problem("illegal label values", str(error)))
+
+
+def has_labels(data: SmirDataModule) -> bool:
+    """Returns whether the dataset has labels; a `Folder` may have none."""
+    return not (isinstance(data, Folder) and data.label_folder is None)
+
+
+def legal(data: SmirDataModule, value: int) -> int | None:
+    """Class (or 255 for void) of a stored label value; None if it is illegal."""
+    try:
+        return int(data.decode_label(np.array([[value]], dtype=np.int32), Path())[0, 0])
+    except DataError:
+        return None
+
+
+def _count(values: npt.NDArray[Any]) -> dict[int, int]:
+    """Counts the pixels of each value."""
+    if values.min() >= 0 and values.max() < 1 << 16:
+        counts = np.bincount(values.ravel())  # many times faster than sorting
+        return {int(value): int(counts[value]) for value in counts.nonzero()[0]}
+    return dict(zip(*(part.tolist() for part in np.unique(values, return_counts=True)), strict=True))
+
+
+def _attempt(read: Callable[[], Any], path: Path, facts: Facts) -> Any:
+    """Calls a decoder. Whatever it raises, the file is damaged, and the walk goes on."""
+    try:
+        return read()
+    except SmirError as error:
+        facts.problems.append(Problem("unreadable files", str(error)))
+    except Exception as error:  # libraries raise all kinds of errors on damaged files
+        facts.problems.append(Problem("unreadable files", f"{path}: {type(error).__name__}: {error}"))
+    return None
+
+
+def _digest(image: UInt8) -> bytes | None:
+    color = image[0, 0]
+    if (image[0] == color).all() and (image == color).all():
+        return None
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, key=repr(image.shape).encode()).digest()
+
+
+def _shape(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, reversed(size))) + " pixels"
+
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 LISTS = ("pool", *SPLITS)
@@ -60,12 +172,7 @@ class Audit:
 
 
 def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
-    """Decodes every file of the pool and of all labelled splits, for any task, and compares their lists.
-
-    Args:
-        data: The dataset.
-        threads: Files to decode at a time; default: by the cores.
-    """
+    """Decodes every file of the pool and of all labelled splits, for any task, and compares their lists."""
     problems: list[Problem] = []
     notes: list[Problem] = []
     lists = _read_lists(data, problems, notes)
@@ -81,7 +188,9 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
         if overlap.wrong:
             between = f"images shared between {overlap.left} and {overlap.right}"
             problems += [Problem(between, f"{data.root / a}  =  {data.root / b}") for a, b in overlap.wrong]
-    expected = _expected(data)
+    expected = None
+    if isinstance(data, PublishedDataset):
+        expected = expected_counts(type(data).__name__, data.protocol, data.label_budget is not None)
     folders = {folder: _count_images(data.root, folder) for folder in (expected.files if expected else ())}
     return Audit(expected, folders, lists, facts, overlaps, problems, notes)
 
@@ -100,19 +209,11 @@ def _check_partners(
     return unlisted
 
 
-def _expected(data: SmirDataModule) -> Expected | None:
-    if not isinstance(data, PublishedDataset):
-        return None
-    return expected_counts(type(data).__name__, data.protocol, data.label_budget is not None)
-
-
 def _count_images(root: Path, folder: str) -> int:
     count = 0
     for path in root.glob(folder):
-        try:
+        with contextlib.suppress(DataError):  # it is empty
             count += len(list_images(path))
-        except DataError:  # it is empty
-            continue
     return count
 
 

@@ -7,8 +7,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from smir.classes import VOID
 from smir.data import SmirDataModule
-from smir.data.audit.audit import LISTS, SPLITS, Audit, audit
-from smir.data.audit.facts import Problem, legal
+from smir.data.audit.audit import LISTS, SPLITS, Audit, Problem, audit, legal
 from smir.errors import first_few
 from smir.terminal import columns, percent
 
@@ -155,8 +154,7 @@ def _differences(found: Audit) -> Iterator[str]:
         return
     counts = {name: (len(pairs), _published(found, name)) for name, pairs in found.lists.items()}
     counts |= {folder: (count, found.expected.files[folder]) for folder, count in found.folders.items()}
-    differ = [f"{name} {count:,} (published: {published:,})" for name, (count, published) in counts.items()]
-    differ = [text for text, (count, published) in zip(differ, counts.values(), strict=True) if count != published]
+    differ = [f"{name} {n:,} (published: {published:,})" for name, (n, published) in counts.items() if n != published]
     if differ:
         yield f"counts differ from the published ones: {first_few(differ, len(differ))}"
 

@@ -59,17 +59,7 @@ EXPECTED: dict[tuple[str, Protocol], Expected] = {
 
 
 def expected_counts(dataset: str, protocol: Protocol, label_budget: bool = False) -> Expected | None:
-    """Looks up what a dataset should hold.
-
-    Args:
-        dataset: Name of the class.
-        protocol: `paper` or `clean`.
-        label_budget: Whether a label budget is set: then Nassar's splits are whole lists. The count of `train` is that
-            of the list from which the budget is taken.
-
-    Returns:
-        The counts, or None for a dataset that is not the paper's.
-    """
+    """Looks up the counts of a dataset of the paper; with a label budget Nassar's splits are whole lists."""
     found = EXPECTED.get((dataset, protocol))
     if found is not None and dataset == "Nassar" and label_budget:
         return dataclasses.replace(found, train=1_784, val=168)

@@ -46,11 +46,6 @@ def find_overlaps(
 
     By content means by a hash of the decoded pixels: a file that was stored again without loss, or carries other
     metadata, is found; a JPEG that was encoded anew is not. Images of a single colour are not compared.
-
-    Args:
-        data: The dataset, for the names and the protocol.
-        lists: The lists by name.
-        digests: Hash of every image's pixels.
     """
     overlaps = []
     for left, right in combinations(lists, 2):
@@ -104,10 +99,6 @@ def find_unpaired(data: SmirDataModule, pairs: Sequence[Pair]) -> tuple[list[str
 
     Which label belongs to which image is read off the pairs that are listed: where their folders and the ends of their
     names differ, all files of these folders do.
-
-    Args:
-        data: The dataset.
-        pairs: The pairs of all splits.
 
     Returns:
         Labels, images, and pairs, as paths relative to the root.

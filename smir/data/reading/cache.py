@@ -25,12 +25,7 @@ _DTYPES = {1: np.uint8, 2: np.uint16}
 
 
 class Cached(NamedTuple):
-    """An image from the cache.
-
-    Attributes:
-        pixels: (H, W, 3) uint8 of an image, (H, W) of a label.
-        size: Height and width of the source, which may be larger.
-    """
+    """Pixels (H, W, 3) uint8 of an image or (H, W) of a label, and height and width of the source."""
 
     pixels: Pixels
     size: tuple[int, int]
@@ -42,10 +37,6 @@ class ImageCache:
     A file holds raw pixels behind a header with size and time of the source and a checksum over all of it. One that is
     missing, damaged, cut off by a kill, or older than its source is made again. Files appear whole, so any number of
     processes may share a cache.
-
-    Args:
-        room: The folder, and how much may be kept in it.
-        preprocessing: Gives the whole view.
     """
 
     def __init__(self, room: Room, preprocessing: Preprocessing) -> None:

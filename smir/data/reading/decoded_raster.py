@@ -80,24 +80,17 @@ class DecodedRaster(Raster):
             )
 
 
-def look_at_header(path: Path) -> None:
-    """Reads the header of a picture.
-
-    Raises:
-        DataError: If it is not that of an 8-bit grey or RGB image with or without alpha.
-    """
-    with _naming_damage(path):
-        _opened(path)
-
-
-def look_through(path: Path) -> None:
-    """Decodes a picture to its end, and keeps nothing of it.
+def check_picture(path: Path, decode: bool) -> None:
+    """Reads the header of a picture, and with `decode` all of it, and keeps nothing.
 
     Raises:
         DataError: If it is damaged, or not an 8-bit grey or RGB image with or without alpha.
     """
-    with _naming_damage(path), Path(os.devnull).open("wb") as nowhere:
-        _decode(_opened(path), nowhere.fileno(), None)
+    with _naming_damage(path):
+        image = _opened(path)
+        if decode:
+            with Path(os.devnull).open("wb") as nowhere:
+                _decode(image, nowhere.fileno(), None)
 
 
 @contextlib.contextmanager

@@ -3,9 +3,13 @@
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+
+from smir.data.reading.decode import image_size
+from smir.method.preprocessing import Preprocessing
 
 _BLOCK = 4096
 
@@ -15,10 +19,6 @@ class FileList(Sequence[str]):
 
     A list of a million Python strings takes 100 bytes a string more, and every worker that touches one copies its page
     (the reference count is written to); an array has neither trouble.
-
-    Args:
-        root: Folder that the paths are relative to.
-        names: Relative paths with forward slashes.
     """
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
@@ -53,3 +53,31 @@ class FileList(Sequence[str]):
         sha256 = hashlib.sha256(self._bytes.data)
         sha256.update(self._ends.data)
         return sha256.hexdigest()[:16]
+
+
+_SAMPLED = 64  # images whose headers tell the usual size
+
+
+def view_shapes(files: FileList, indices: Sequence[int], preprocessing: Preprocessing) -> list[tuple[int, int]]:
+    """Height and width of the whole view of some images of a list."""
+    with ThreadPoolExecutor() as threads:  # waiting for the disk most of the time
+        sizes = threads.map(lambda index: image_size(files.path(index)), indices)
+        return [preprocessing.view_shape(*size) for size in sizes]
+
+
+def usual_side(files: FileList) -> int:
+    """Usual shortest side of the images of a list in pixels: the median of some."""
+    some = range(0, len(files), -(-len(files) // _SAMPLED))
+    return int(np.median([min(image_size(files.path(index))) for index in some]))
+
+
+def batches_of_one_shape(indices: Sequence[int], shapes: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
+    """Forms batches of images whose views have the same size, as only those fit into one tensor."""
+    by_shape: dict[tuple[int, int], list[int]] = {}
+    for index, shape in zip(indices, shapes, strict=True):
+        by_shape.setdefault(shape, []).append(index)
+    return [
+        group[start : start + batch_size]
+        for _, group in sorted(by_shape.items())
+        for start in range(0, len(group), batch_size)
+    ]

@@ -11,10 +11,9 @@ from smir.classes import Classes, UInt8
 from smir.data.budget import LabelBudget
 from smir.data.predict_options import PredictOptions
 from smir.data.reading.cache import ImageCache
-from smir.data.reading.choice import Choice
-from smir.data.reading.decode import list_images
+from smir.data.reading.decode import class_ids, list_images
 from smir.data.reading.file_list import FileList
-from smir.data.reading.label_values import class_ids
+from smir.data.reading.opening import Choice, check_readable
 from smir.data.reading.pairs import Images, Labels
 from smir.data.reading.predicted import ImagesToPredict
 from smir.data.reading.screening import Screening
@@ -24,12 +23,7 @@ Split = Literal["train", "val", "test"]
 
 
 class Pair(NamedTuple):
-    """A labelled image.
-
-    Attributes:
-        image: Path relative to the root.
-        label: Path relative to the root.
-    """
+    """Paths of a labelled image and its label, relative to the root."""
 
     image: str
     label: str
@@ -109,14 +103,12 @@ class Listing(abc.ABC):
     def _usable_images(self, name: str, files: FileList) -> FileList:
         if self.on_bad_image == "error":
             return files
-        from smir.data.reading.opening import look_through  # which imports from this package
-
         images = (ImagesToPredict if name == "predict" else Images)(files, self.min_side)
         choice = self.choice()
 
         def read(place: int) -> None:
             if name == "predict" and choice.in_windows(files.path(place)):
-                look_through(files.path(place))
+                check_readable(files.path(place), decode=True)
             else:
                 images.read(place)
 

@@ -64,11 +64,8 @@ def write_list(path: Path, entries: Iterable[str]) -> None:
 
 def stem(name: str) -> str:
     """Takes an image suffix off a name, in upper or lower case; other dots stay."""
-    return name[: -len(suffix)] if (suffix := _suffix(name)) else name
-
-
-def _suffix(name: str) -> str:
-    return next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+    suffix = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(suffix)]
 
 
 def files_by_stem(root: Path, folder: str, ending: str = "") -> dict[str, str]:
@@ -100,13 +97,7 @@ def files_by_stem(root: Path, folder: str, ending: str = "") -> dict[str, str]:
 
 
 def look_up(keys: Iterable[str], files: Mapping[str, T], what: str, where: Path) -> list[T]:
-    """Finds the file (or the pair of files) of every key, and takes a key that comes twice once.
-
-    Args:
-        keys: Names without suffix.
-        files: File of every name.
-        what: What is looked up, for the message, such as `images of the train list`.
-        where: Folder in which the files were looked for.
+    """Finds the file (or pair) of every key, repeated ones once; `what` and `where` are for the message.
 
     Raises:
         DataError: If a key has no file, with the number of those and the first of them.

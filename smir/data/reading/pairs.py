@@ -89,13 +89,7 @@ class Images:
 
 
 class Labels:
-    """Reads the labels of a list of pairs.
-
-    Args:
-        images: The images, for their sizes and names.
-        files: Their labels, in the same order.
-        decoder: Turns stored values into class ids.
-    """
+    """Reads the labels of a list of pairs; `files` are in the order of the images."""
 
     def __init__(self, images: Images, files: FileList, decoder: LabelDecoder) -> None:
         self.images, self.files, self.decoder = images, files, decoder
@@ -129,14 +123,7 @@ class Labels:
 
 
 class MaskedCrops(Dataset[Sample]):
-    """Crops with a patch mask, for pretraining.
-
-    Args:
-        images: The pretraining pool.
-        transform: Gives the crop.
-        policy: Draws the mask of a visit that brings none, on the grid of the crop.
-        preprocessing: Gives that grid.
-    """
+    """Crops with a patch mask, for pretraining; `policy` draws the masks that a visit does not bring."""
 
     def __init__(self, images: Images, transform: Transform, policy: MaskPolicy, preprocessing: Preprocessing) -> None:
         self.images, self.transform, self.policy, self.preprocessing = images, transform, policy, preprocessing
@@ -158,12 +145,7 @@ class MaskedCrops(Dataset[Sample]):
 
 
 class LabelledCrops(Dataset[Sample]):
-    """Crops with their labels, for training and validating a segmentation.
-
-    Args:
-        pairs: The labelled images.
-        transform: Gives the crop.
-    """
+    """Crops with their labels, for training and validating a segmentation."""
 
     def __init__(self, pairs: Labels, transform: Transform) -> None:
         self.pairs, self.transform = pairs, transform
@@ -180,13 +162,7 @@ class LabelledCrops(Dataset[Sample]):
 
 
 class WholeViews(Dataset[Sample]):
-    """Whole images at their view, for scoring, testing and predicting.
-
-    Args:
-        images: The images.
-        preprocessing: Gives the view.
-        labels: Their labels, where they are wanted.
-    """
+    """Whole images at their view, for scoring, testing and predicting; with labels if they are given."""
 
     def __init__(self, images: Images, preprocessing: Preprocessing, labels: Labels | None = None) -> None:
         self.images, self.preprocessing, self.labels = images, preprocessing, labels

@@ -1,12 +1,16 @@
-"""Work on many files at once, with a progress bar."""
+"""Threads, loader workers and ranks."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from smir.errors import DataError
+from smir.runs.ranks import gather
 from smir.terminal import progress
 
+MOST_WORKERS = 8
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -16,13 +20,8 @@ def in_parallel(
 ) -> Iterator[Result]:
     """Yields the result of every item, in their order.
 
-    Threads serve: Pillow decodes and hashlib hashes without holding the interpreter's lock.
-
-    Args:
-        work: What to do with an item; its first error ends the walk.
-        items: The items, such as names of files.
-        title: Text before the progress bar.
-        threads: How many to work on at a time; default: the cores that this process may use.
+    The first error ends the walk. Threads (default: one a core) serve: Pillow decodes and hashlib hashes without
+    holding the interpreter's lock.
     """
     with ThreadPoolExecutor(threads or cores()) as pool:
         yield from progress(pool.map(work, items), title, len(items), unit="file")
@@ -31,3 +30,19 @@ def in_parallel(
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def same_on_all_ranks(lists: dict[str, Any]) -> None:
+    """Refuses ranks whose lists differ, as those of two nodes with two copies of a dataset may.
+
+    Raises:
+        DataError: On all of them, with the number of images that each has.
+    """
+    everyone = gather(lists)
+    if any(other != lists for other in everyone):
+        raise DataError(f"The processes do not have the same images: {everyone}. Give all nodes the same files.")
+
+
+def default_workers(world_size: int, num_nodes: int) -> int:
+    """Loader processes of a rank: its share of this machine's cores but one, and at most `MOST_WORKERS`."""
+    return max(1, min(MOST_WORKERS, math.ceil(cores() * num_nodes / world_size) - 1))

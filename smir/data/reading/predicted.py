@@ -2,8 +2,8 @@
 
 from torch.utils.data import Dataset
 
-from smir.data.reading.choice import Choice
 from smir.data.reading.file_list import FileList
+from smir.data.reading.opening import Choice, check_readable
 from smir.data.reading.pairs import Images, Sample, WholeViews
 from smir.data.reading.samplers import Visit
 from smir.data.reading.screening import unusable
@@ -21,14 +21,7 @@ class ImagesToPredict(Images):
 
 
 class PredictedImages(Dataset[Sample]):
-    """Images at their whole view; of those that are read in windows only which they are.
-
-    Args:
-        files: The images.
-        min_side: Shortest side in pixels below which an image that is seen whole is refused.
-        preprocessing: Gives the view.
-        choice: Tells the two kinds apart.
-    """
+    """Whole views of images that are seen whole, only the index of those that are read in windows."""
 
     def __init__(self, files: FileList, min_side: int, preprocessing: Preprocessing, choice: Choice) -> None:
         self.files, self.choice = files, choice
@@ -44,22 +37,15 @@ class PredictedImages(Dataset[Sample]):
 def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
     """Looks at all headers before the first prediction: one bad file would end hours of work without its areas.
 
-    Args:
-        files: The images.
-        min_side: Shortest side in pixels below which an image that is seen whole is refused.
-        choice: Tells which are read in windows.
-
     Raises:
         DataError: If some cannot be predicted: how many, and why the first of them.
         ConfigError: If one is georeferenced and the extra that keeps that is not installed.
     """
-    from smir.data.reading.opening import look_at_header  # which imports from this package
-
     images = ImagesToPredict(files, min_side)
 
     def look(place: int) -> None:
         if choice.in_windows(files.path(place)):
-            look_at_header(files.path(place))
+            check_readable(files.path(place), decode=False)
         else:
             images.check_header(place)
 

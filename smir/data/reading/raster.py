@@ -11,7 +11,7 @@ from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
 
 if TYPE_CHECKING:
-    from smir.data.reading.ground import Ground
+    from smir.data.reading.geotiff import Ground
 
 Bool = npt.NDArray[np.bool_]
 
@@ -48,11 +48,7 @@ class Raster(abc.ABC):
 
 
 class ArrayRaster(Raster):
-    """An image in memory, or mapped into it.
-
-    Args:
-        image: RGB (H, W, 3), or with alpha (H, W, 4): fully transparent pixels hold no data.
-    """
+    """An image in memory: RGB (H, W, 3), or with alpha (H, W, 4), where fully transparent pixels hold no data."""
 
     def __init__(self, image: UInt8) -> None:
         self.image = image

@@ -4,7 +4,6 @@ A loader's index is a `Visit`, made in the main process by a sampler that knows 
 needs no new loader, and workers that persist cannot hold old masks (they are told all they need with every visit).
 """
 
-import abc
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -33,15 +32,8 @@ class Visit(NamedTuple):
     weight: float = 1.0
 
 
-class VisitSampler(Sampler[Visit], abc.ABC):
-    """Deals the visits of an epoch to the ranks.
-
-    Args:
-        stages: The stage clock, shared with the callback that advances it.
-        seed: Seed of the run.
-        rank: This process, from 0.
-        world_size: Number of processes.
-    """
+class VisitSampler(Sampler[Visit]):
+    """Deals the visits of an epoch to the ranks."""
 
     def __init__(self, stages: Stages, seed: int, rank: int, world_size: int) -> None:
         self.stages, self.seed, self.rank, self.world_size = stages, seed, rank, world_size
@@ -51,12 +43,6 @@ class VisitSampler(Sampler[Visit], abc.ABC):
         """Tells the epoch; Lightning calls it before it asks for the visits."""
         self.epoch = epoch
 
-    @abc.abstractmethod
-    def __len__(self) -> int: ...
-
-    @abc.abstractmethod
-    def __iter__(self) -> Iterator[Visit]: ...
-
 
 class TrainSampler(VisitSampler):
     """Shuffled visits for training, the same number of batches in every stage.
@@ -64,13 +50,8 @@ class TrainSampler(VisitSampler):
     The incomplete global batch is dropped. A stage one image short of the longest one takes a short last batch, as
     does a partition smaller than one batch, because Lightning fixes the number of batches once.
 
-    Args:
-        stages: The stage clock.
-        seed: Seed of the run.
-        rank: This process, from 0.
-        world_size: Number of processes.
-        batch_size: Global batch size, a multiple of `world_size`.
-        first_epoch: Epoch that a resumed run begins with. Lightning fetches its first batches before it tells it.
+    `batch_size` is the global one, a multiple of `world_size`. A resumed run gives `first_epoch`, because Lightning
+    fetches its first batches before it tells the epoch.
 
     Raises:
         DataError: If there are fewer images than processes.
@@ -112,16 +93,9 @@ class TrainSampler(VisitSampler):
 
 
 class EvalSampler(VisitSampler):
-    """Visits every image exactly once, in order, on any number of ranks.
+    """Visits `indices` (default: the current validation part) exactly once, in order, on any number of ranks.
 
     Ranks with fewer images than others repeat one with weight 0, so that all have equally many batches.
-
-    Args:
-        stages: The stage clock.
-        seed: Seed of the run.
-        rank: This process, from 0.
-        world_size: Number of processes.
-        indices: What to visit; default: the validation part of the current stage.
     """
 
     def __init__(self, stages: Stages, seed: int, rank: int, world_size: int, indices: Indices | None = None) -> None:
@@ -141,13 +115,7 @@ class EvalSampler(VisitSampler):
 
 
 class ListSampler(Sampler[list[Visit]]):
-    """Batches that were formed beforehand, dealt out whole to the ranks.
-
-    Args:
-        batches: Image indices of every batch.
-        rank: This process, from 0.
-        world_size: Number of processes.
-    """
+    """Deals whole batches, formed beforehand from image indices, to the ranks."""
 
     def __init__(self, batches: list[list[int]], rank: int, world_size: int) -> None:
         self.batches = batches[rank::world_size]

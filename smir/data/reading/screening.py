@@ -48,9 +48,6 @@ class Screening:
     Args:
         max_share: Share of a list that may be skipped; more is an error.
 
-    Attributes:
-        verdicts: The verdict of every list that was looked at, by its name.
-
     Raises:
         ConfigError: If `max_share` is no such share.
     """
@@ -63,12 +60,7 @@ class Screening:
         self._known: list[Verdict] = []
 
     def usable(self, name: str, lists: Sequence[FileList], read: Callable[[int], object]) -> list[int]:
-        """Returns the places of the images that can be used.
-
-        Args:
-            name: What is listed: `pool`, `train`, ...
-            lists: The images and, where they are labelled, their labels in the same order.
-            read: Decodes the image at a place, and its label.
+        """Returns the places of the usable images of the first list; a second list holds their labels.
 
         Raises:
             DataError: If more than the share that may be skipped is bad, with the first of them.
@@ -95,12 +87,7 @@ class Screening:
         return [place for place in range(len(images)) if images[place] not in bad]
 
     def save(self, path: Path, settings: str) -> None:
-        """Writes what was skipped, and what tells whether the files are still the same.
-
-        Args:
-            path: The file.
-            settings: Hash of all settings that decide whether an image can be used.
-        """
+        """Writes the verdicts; `settings` is a hash of all settings that decide whether an image can be used."""
         lists = {name: dataclasses.asdict(verdict) for name, verdict in self.verdicts.items()}
         write_json(path, {"format": FORMAT, "settings": settings, "lists": lists})
 
@@ -116,16 +103,7 @@ class Screening:
 
 
 def unusable(title: str, images: FileList, look: Callable[[int], object]) -> dict[str, str]:
-    """Looks at every image of a list, with a progress bar.
-
-    Args:
-        title: Text before the bar.
-        images: The list.
-        look: Looks at the image at a place; its `DataError` says why it cannot be used.
-
-    Returns:
-        Why an image cannot be used, by its name, in the order of the list.
-    """
+    """Looks at every image of a list; returns by name why some cannot be used (the `DataError` of `look`)."""
 
     def attempt(place: int) -> str:
         try:

@@ -16,11 +16,7 @@ cv2.setNumThreads(0)  # loader workers are the parallelism; threads inside them 
 
 
 class TrainTransform:
-    """Random resized crop, flip and colour jitter, drawn afresh from a seed at every call.
-
-    Args:
-        crop_size: Height and width of the crop in pixels.
-    """
+    """Random resized crop, flip and colour jitter, drawn afresh from a seed at every call."""
 
     def __init__(self, crop_size: int) -> None:
         self.crop_size = crop_size
@@ -53,12 +49,7 @@ class TrainTransform:
 
 
 class CropTransform:
-    """Shortest side to the view size, then the centre crop. Nothing in it is random.
-
-    Args:
-        crop_size: Height and width of the crop in pixels, at most the view size.
-        preprocessing: Gives the view.
-    """
+    """Shortest side to the view size, then the centre crop. Nothing in it is random."""
 
     def __init__(self, crop_size: int, preprocessing: Preprocessing) -> None:
         self.crop_size = crop_size

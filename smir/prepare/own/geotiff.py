@@ -8,7 +8,7 @@ import rasterio
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
-from smir.data.reading.choice import is_tiff
+from smir.data.reading.opening import is_tiff
 from smir.data.reading.raster import Bool
 from smir.errors import DataError
 from smir.terminal import progress, quiet

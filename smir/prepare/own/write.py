@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 
 from smir.classes import VOID, Classes, UInt8
-from smir.data.audit.statistics import ChannelStatistics, channel_statistics
+from smir.data.audit.stats import ChannelStatistics, channel_statistics
 from smir.data.folder import Folder
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.lists import write_list
