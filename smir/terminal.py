@@ -15,7 +15,7 @@ TERMINAL_SECONDS = 0.2
 
 
 class Pulse:
-    """Says when a bar may move again.
+    """Limits how often a bar moves.
 
     Args:
         seconds: The least time between two moves; default: a fifth of a second in a terminal, ten seconds in a log.

@@ -11,12 +11,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgre
 from smir.cli.settings import as_list
 from smir.training.bad_numbers import FiniteNumbers
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
-from smir.training.first_failure import FirstFailure
 from smir.training.health import LearningHealth
 from smir.training.pictures import FinalPictures
 from smir.training.progress_bar import RunProgress
 from smir.training.run_record import RunRecord
-from smir.training.stopping import StopTogether
+from smir.training.stopping import FirstFailure, StopTogether
 from smir.training.task import SmirModule
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)

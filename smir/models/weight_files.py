@@ -1,4 +1,4 @@
-"""Weight files: read without executing anything in them."""
+"""Reads weight files without executing anything in them."""
 
 import zipfile
 from pathlib import Path
@@ -44,7 +44,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _check_sums(path: Path) -> None:
-    """Raises if the bytes of a checkpoint are not those that were written; torch itself does not look."""
+    """Raises if a checkpoint's checksums are wrong, which torch does not check."""
     if not zipfile.is_zipfile(path):
         return  # of the form that torch wrote before 1.6, without checksums
     with zipfile.ZipFile(path) as archive:

@@ -24,7 +24,7 @@ _HEAD = "segmentation_head."
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """The report of `load_pretrained`.
+    """Tensors that were loaded, and those that were not.
 
     Attributes:
         loaded: Names of the network's tensors that were filled.
@@ -55,7 +55,7 @@ class LoadReport:
 
 
 def _bare(name: str) -> str:
-    """A tensor's name without what wrappers add to it."""
+    """Returns a tensor's name without the prefixes of wrappers."""
     name = _WRAPPERS.sub("", name)
     return f"encoder.{name.removeprefix(_TIMM)}" if name.startswith(_TIMM) else name
 
@@ -70,9 +70,6 @@ def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) ->
         network: Changed in place.
         path: A checkpoint of smir or Lightning, or a plain state dict.
         head: Fill the last convolution too, where the task stays the same.
-
-    Returns:
-        What was loaded, missing, mismatched and unexpected.
 
     Raises:
         CheckpointError: If the file cannot be read or nothing in it fits the encoder.
@@ -91,7 +88,7 @@ def load_imagenet(network: "Network") -> LoadReport:
     """Fills the encoder with the library's ImageNet weights, which it downloads on first use.
 
     Raises:
-        CheckpointError: If the weights cannot be had, with the way round it.
+        CheckpointError: If the weights cannot be downloaded; the message says how to get them.
     """
     name = network.encoder_name
     try:

@@ -25,13 +25,11 @@ from smir.training.task import SmirModule
 
 FOLDER = "bad-numbers"
 STEPS_ON_GPU = 50
-"""Steps between two looks on a GPU, where each waits for the device."""
+"""Steps between two reads on a GPU, where each waits for the device."""
 _NEVER = 1 << 62
 
 
 class _Batch(NamedTuple):
-    """A batch to remember: its optimiser step and its image indices (B,)."""
-
     step: int
     indices: Tensor
 
@@ -39,11 +37,10 @@ class _Batch(NamedTuple):
 class FiniteNumbers(Callback):
     """Stops when the loss or a gradient is NaN or infinite, with the step, the stage and the files of the batch.
 
-    Every step is examined on the device, which notes the first bad one. Somebody has to wait for the device to see the
-    note: on a CPU that costs nothing and comes before the weights are changed; on a GPU it comes every 50 steps and
-    at the end of the epoch, and at every step once the run folder tells of bad numbers, so that the second time the
-    weights of that step are kept as well. A batch is a function of the run's seed, the epoch and its images, so that
-    only their numbers are remembered until then.
+    The device notes the first bad step. Reading the note makes a GPU wait: it is read there every 50 steps and at the
+    end of the epoch; a CPU reads it at every step, before the weights change, and so does a GPU once the run folder
+    holds bad numbers: the second time, the weights of that step are kept as well. Seed, epoch and image indices
+    reproduce a batch, so only its indices are remembered.
     """
 
     def __init__(self) -> None:
@@ -53,7 +50,7 @@ class FiniteNumbers(Callback):
         self._every = 1
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins with nothing bad."""
+        """Clears the note."""
         self._first = torch.tensor(_NEVER, device=pl_module.device)
         self._batches = {}
         slow = pl_module.device.type != "cpu" and not (run_folder(trainer) / FOLDER).is_dir()
@@ -69,14 +66,14 @@ class FiniteNumbers(Callback):
         self._note(loss.detach())
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Examines the gradients, which all ranks share, and looks at the note when it is time."""
+        """Examines the gradients, which all ranks share, and reads the note when it is time."""
         if getattr(trainer.precision_plugin, "scaler", None) is None:  # that of float16 expects infinite ones
             self._note(get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None]))
         if (self._current + 1) % self._every == 0:
             self._look(trainer, pl_module, before_step=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at the note before anything of this epoch is kept."""
+        """Reads the note before the epoch is kept."""
         self._look(trainer, pl_module, before_step=False)
 
     def _note(self, value: Tensor) -> None:
@@ -104,7 +101,7 @@ class FiniteNumbers(Callback):
 
 
 def _keep(trainer: Trainer, module: SmirModule, batch: _Batch, place: int, exact: bool) -> str:
-    """Writes a batch, made anew, with the weights that it met if they are still there; says where."""
+    """Writes a batch, rebuilt, with its weights if they are unchanged; returns a sentence that names the file."""
     data, epoch, indices = module.data, trainer.current_epoch, batch.indices.tolist()
     loader: Any = trainer.train_dataloader
     visits = [Visit(i, seed_for(data.seed, "train", epoch, i), data.stages.mask_of(i)) for i in indices]
@@ -129,14 +126,11 @@ def replay(path: Path, weights: Path | None = None) -> tuple[SmirModule, Tensor]
     """Computes the loss of a kept batch again, with its gradients, on the CPU.
 
     Args:
-        path: What `FiniteNumbers` has kept.
-        weights: A checkpoint to use where the file has no weights.
-
-    Returns:
-        The module, with gradients, and the loss.
+        path: A file written by `FiniteNumbers`.
+        weights: A checkpoint, needed if that file has no weights.
 
     Raises:
-        CheckpointError: If one of the files cannot be read.
+        CheckpointError: If a file cannot be read.
     """
     content = read_checkpoint(path)
     record = CheckpointRecord.find(content, path)

@@ -1,8 +1,7 @@
-"""The checkpoint files of a run: how they are written, and which of them a run is resumed from.
+"""The checkpoint files of a run: the last epoch kept (`last.ckpt`), the one before it (`previous.ckpt`) and the best.
 
-`last.ckpt` is that of the last epoch that was kept, `previous.ckpt` that of the one kept before, should `last` be
-damaged, and `best.ckpt` that of the best epoch. `best` is written before `last`, which holds the choice of `best`: a
-run that is resumed from `last` or from `previous` comes to the same choice again, and writes the same `best` again.
+`best.ckpt` is written before `last.ckpt`, which records the choice: a run resumed from `last` or `previous` chooses and
+writes the same `best` again.
 """
 
 import io
@@ -24,7 +23,7 @@ class RunCheckpoint(ModelCheckpoint):
     """A checkpoint file of a run, whose state survives moving the run to another folder."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the file of this run for the one that the state speaks of."""
+        """Points the saved state to the file of this run."""
         here = str(Path(self.dirpath or ".") / f"{self.filename}.ckpt")
         scores = dict.fromkeys([here], *state_dict["best_k_models"].values()) if state_dict["best_k_models"] else {}
         paths = {"best_model_path": here, "kth_best_model_path": here} if state_dict["best_model_path"] else {}
@@ -32,13 +31,13 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(RunCheckpoint):
-    """Keeps the last epoch, but where epochs are short not every one: writing may take longer than training.
+    """Keeps the last epoch, or fewer if epochs are short, because writing may take longer than training.
 
-    The first epoch of a process is kept, and the last one of every stage, whose checkpoint holds the chosen masks.
+    The first epoch of a process and the last one of every stage, with its chosen masks, are always kept.
 
     Args:
         seconds: Time from one write to the next; 0 keeps every epoch.
-        options: Those of `ModelCheckpoint`.
+        options: Options of `ModelCheckpoint`.
     """
 
     def __init__(self, seconds: float, **options: Any) -> None:
@@ -51,7 +50,7 @@ class LastCheckpoint(RunCheckpoint):
         self._written: float | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps the epoch, if it is time by the clock of rank 0."""
+        """Keeps the epoch if it is due by the clock of rank 0."""
         self.behind = not trainer.strategy.broadcast(self._is_due(trainer, pl_module))
         if not self.behind:
             super().on_train_epoch_end(trainer, pl_module)

@@ -1,4 +1,4 @@
-"""A checkpoint becomes the module of its task, or is checked against a module that is there."""
+"""Rebuilds the module of a checkpoint, and checks that a checkpoint fits a module."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def trained_module(checkpoint: Checkpoint) -> Trained:
 
 
 def check_fits(checkpoint: Checkpoint, model: SmirModule) -> None:
-    """Refuses a checkpoint whose weights are not those of a model.
+    """Checks that the weights of a checkpoint fit a model.
 
     Raises:
         CheckpointError: If it is of another task or network.

@@ -1,4 +1,4 @@
-"""Says early when pretraining does not learn, or not what was meant, before days are spent."""
+"""Warns early when pretraining learns nothing, or not what was meant."""
 
 from typing import Any
 
@@ -76,15 +76,15 @@ class LearningHealth(Callback):
         return {"settled": dict(self._settled)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remembers the settled stages over a resume; a checkpoint of 0.1 has one number, for another baseline."""
+        """Restores the settled stages; a checkpoint of 0.1 has one number, for another baseline."""
         if isinstance(state_dict["settled"], dict):
             self._settled |= state_dict["settled"]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compares the losses that `ReconstructionModule` logs."""
-        if trainer.sanity_checking or not isinstance(pl_module, SmirModule) or pl_module.task != "pretrain":
+        if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        if trainer.state.fn != "fit":
+        if not isinstance(pl_module, SmirModule) or pl_module.task != "pretrain":
             return
         stages, epoch = pl_module.data.stages, trainer.current_epoch % pl_module.stage_epochs
         loss = trainer.callback_metrics.get("val/loss")

@@ -17,8 +17,8 @@ RECENT = 10
 class RunProgress(TQDMProgressBar):
     """Lightning's bar, which also says `Epoch 30/100, stage 1 of 2, 12 min left`; it counts from 1.
 
-    The time comes from the epochs that this process has done, from the beginning of one to that of the next. Those
-    that end a stage also score the next partition, and so have a mean of their own once there is one.
+    The estimate uses the epochs of this process. Epochs that end a stage also score the next partition, so their mean
+    is separate.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class RunProgress(TQDMProgressBar):
         self._pulse = Pulse()
 
     def _should_update(self, current: int, total: int) -> bool:
-        """Moves no bar at every batch: a GPU would be waited for to show its loss, and a log would grow by a line."""
+        """Moves the bar at intervals: each move waits for the GPU to show the loss, and adds a line to a log."""
         return super()._should_update(current, total) and (current == total or self._pulse.due())
 
     def on_train_start(self, trainer: Trainer, *args: Any) -> None:
-        """Forgets the epochs of another training."""
+        """Forgets the pace of an earlier training."""
         super().on_train_start(trainer, *args)
         self._pace = Pace()
 
@@ -60,7 +60,7 @@ class Pace:
         self._begun: tuple[float, bool] | None = None
 
     def begin(self, ends_stage: bool) -> None:
-        """Takes the time at the beginning of an epoch, which may be the last one of its stage."""
+        """Notes the start of an epoch, and whether it ends its stage."""
         now = time.monotonic()
         if self._begun is not None:
             then, ended_stage = self._begun
@@ -76,7 +76,7 @@ class Pace:
 
 
 def duration(seconds: float) -> str:
-    """Says a time in the unit that counts: `under 1 min`, `12 min`, `3 h 20 min`, `2 days 5 h`."""
+    """Returns a time in its largest units: `under 1 min`, `12 min`, `3 h 20 min`, `2 days 5 h`."""
     minutes = round(seconds / 60)
     hours = round(seconds / 3600)
     if minutes < 1:

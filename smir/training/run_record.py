@@ -31,12 +31,12 @@ class RunRecord(Callback):
         return self.folder / "metrics.csv"
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Trains no further where early stopping had ended the training, and only the end of the run is missing."""
+        """Trains no further if early stopping had already ended the training."""
         if stopped_after(trainer):
             trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes up the rows of the epochs before this one."""
+        """Reads the rows of earlier epochs."""
         self._rows = []
         if trainer.is_global_zero and trainer.current_epoch > 0 and self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
@@ -64,13 +64,13 @@ class RunRecord(Callback):
 
 
 def stopped_after(trainer: Trainer) -> int | None:
-    """The number of epochs after which `EarlyStopping` has ended the training, if it has."""
+    """Returns the number of epochs after which `EarlyStopping` ended the training, if it did."""
     epochs = [c.stopped_epoch for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)]
     return next((epoch + 1 for epoch in epochs if epoch), None)
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """The folder that a run writes to: that of its `RunRecord`, else the trainer's default root."""
+    """Returns the folder of the `RunRecord`, else the trainer's default root."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the trainer's connector
         if isinstance(callback, RunRecord):
             return callback.folder

@@ -214,7 +214,7 @@ class SelectiveMasking(Callback):
         )
 
     def _picture(self, trainer: Trainer, scored: Scored, stage: int, keys: list[int], limit: int = 4) -> None:
-        """Shows what the next stage hides, on its first images."""
+        """Shows the masks of the next stage on its first images."""
         chosen = [
             self._mask(scored.grid, score.cpu(), stage, key)
             for key, score in zip(keys[:limit], scored.scores[:limit], strict=True)
@@ -224,11 +224,7 @@ class SelectiveMasking(Callback):
 
 
 def _refuse_thin_patches(data: StagedData, num_images: int) -> None:
-    """Finds images whose views have patches too thin to be scored, before a stage is trained and not after it.
-
-    Raises:
-        ConfigError: If there is one.
-    """
+    """Raises a ConfigError before training if a view's patches are too thin to be scored."""
     preprocessing = data.preprocessing
     if preprocessing.view_size >= 2 * MIN_PATCH_SIDE * math.sqrt(preprocessing.num_patches):
         return  # no strip is thinner than half of the unrounded size, so there is no need to read all headers
@@ -239,7 +235,7 @@ def _refuse_thin_patches(data: StagedData, num_images: int) -> None:
 def _complete(
     scores: dict[int, np.ndarray[Any, Any]], indices: list[int], stage: int, data: StagedData
 ) -> dict[int, Tensor]:
-    """Returns the scores of a partition once it is certain that all are there and are numbers."""
+    """Checks that all scores of a partition are there and finite, and returns them."""
     missing = set(indices) - set(scores)
     if missing:
         raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug: never drop samples

@@ -1,4 +1,4 @@
-"""The protocols that `SelectiveMasking` asks of a module and a datamodule, which may come from anywhere."""
+"""The protocols of a module and a datamodule that `SelectiveMasking` can use."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Protocol
@@ -68,16 +68,7 @@ class StagedData(Protocol):
 
 
 def refuse_incomplete(owner: object, protocol: type[Any], ours: str) -> None:
-    """Refuses a module or datamodule that lacks something of what is asked of it.
-
-    Args:
-        owner: The module or datamodule.
-        protocol: `ScoringModule` or `StagedData`.
-        ours: Who has it all, for the message.
-
-    Raises:
-        ConfigError: If something is missing; the message names it.
-    """
+    """Raises a ConfigError if a module or datamodule lacks members of its protocol; `ours` is a class that has them."""
     missing = sorted(name for name in get_protocol_members(protocol) if not hasattr(owner, name))
     if missing:
         raise ConfigError(

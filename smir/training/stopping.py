@@ -1,26 +1,30 @@
-"""Stops all ranks at the same step once one of them was asked to."""
+"""Stops all ranks together when one is asked to, and reports the process that failed first."""
 
+import time
+from subprocess import Popen
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from smir.errors import RunError, SmirError
 from smir.method.all_ranks import num_ranks
 from smir.runs.lightning_doors import keep_own_signal_handlers
 from smir.runs.signals import REQUEUE, Stopped, asked_by, handle
 from smir.training.checkpoints import LastCheckpoint
 
 STEPS_ON_GPU = 8
-"""Steps between two questions on a GPU, where each waits for the device; on CPUs one comes every step."""
+"""Steps between two questions on a GPU, where each waits for the device; a CPU asks at every step."""
+PATIENCE_SECONDS = 3.0
+"""Time for another process to end after its connection has; Lightning kills all of them after five."""
 
 
 class StopTogether(Callback):
-    """Asks the ranks, at the beginning of steps, whether one of them was told by a signal to stop, and stops them all.
+    """Stops all ranks at the same step once a signal has told one of them to stop.
 
-    Nothing is saved within an epoch: the run stops at once where the epoch before was kept, else after this one, which
-    is a short one then. No rank is asked while a partition is scored, because the ranks may have different numbers of
-    batches then.
+    Nothing is saved within an epoch: the run stops at once if the previous epoch was kept, else after this short one.
+    Scoring is not interrupted, because the ranks may have different numbers of batches there.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -29,24 +33,20 @@ class StopTogether(Callback):
         handle(wait_for_step=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """No rank waits for another from here on."""
+        """Lets every rank stop alone from here on."""
         handle(wait_for_step=False)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Asks."""
+        """Stops here if any rank was asked to."""
         self._ask(trainer, pl_module.device, batch_idx)
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Asks."""
+        """Stops here if any rank was asked to."""
         self._ask(trainer, pl_module.device, batch_idx)
 
-    def on_test_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Asks."""
-        self._ask(trainer, pl_module.device, batch_idx)
+    on_test_batch_start = on_validation_batch_start
 
     def _ask(self, trainer: Trainer, device: torch.device, batch_idx: int) -> None:
         asked = asked_by() is not None
@@ -62,3 +62,26 @@ class StopTogether(Callback):
                 raise Stopped(REQUEUE)
             for callback in behind:
                 callback.wanted = True  # asked again at the next step, all is kept
+
+
+class FirstFailure(Callback):
+    """Reports the process that died first, instead of the connection error that rank 0 gets because of it."""
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Raises a RunError with the rank and exit code of a process that has failed."""
+        if isinstance(exception, SmirError | Stopped | KeyboardInterrupt):
+            return
+        processes: list[Popen[Any]] = getattr(trainer.strategy.launcher, "procs", [])
+        until = time.monotonic() + PATIENCE_SECONDS
+        while processes and time.monotonic() < until:
+            for rank, process in enumerate(processes, start=trainer.global_rank + 1):
+                if process.poll():
+                    raise RunError(f"{_end(rank, process)} The run was stopped; the same command goes on.")
+            time.sleep(0.1)
+
+
+def _end(rank: int, process: Popen[Any]) -> str:
+    code = process.returncode
+    if code < 0:
+        return f"The process of rank {rank} (pid {process.pid}) was killed by signal {-code}."
+    return f"The process of rank {rank} (pid {process.pid}) has failed with exit code {code}; its error stands above."

@@ -136,11 +136,7 @@ class SmirModule(pl.LightningModule):
         self.log_dict({"lr": self.lr * factor, "stage": float(self.data.stages.current)}, sync_dist=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seeds what draws from the global generator (dropout) by epoch, batch and rank.
-
-        Once an epoch would not do: when a loader begins it draws from that generator too, and on a resume it begins
-        earlier than otherwise.
-        """
+        """Seeds the global generator (dropout) at every batch: loaders draw from it too, earlier on a resume."""
         torch.manual_seed(seed_for(self.data.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
 
     def on_validation_start(self) -> None:
@@ -152,7 +148,7 @@ class SmirModule(pl.LightningModule):
         sync_buffers(self)
 
     def checkpoint_record(self) -> CheckpointRecord:
-        """Says what rebuilds the network, and where its weights come from."""
+        """Returns the record that rebuilds the network and names the origin of its weights."""
         visits = self.data.image_visits(self.trainer.max_epochs or 0)
         return CheckpointRecord(
             task=self.task,
@@ -179,11 +175,7 @@ class SmirModule(pl.LightningModule):
 
     @classmethod
     def require_task(cls, checkpoint: Checkpoint) -> None:
-        """Refuses a checkpoint of the other task.
-
-        Raises:
-            CheckpointError: For such a checkpoint.
-        """
+        """Raises a CheckpointError if a checkpoint is of the other task."""
         if checkpoint.record.task != cls.task:
             raise CheckpointError(
                 f"{checkpoint.path} is a checkpoint of the task {checkpoint.record.task!r}, the model is a "
