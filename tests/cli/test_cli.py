@@ -203,7 +203,7 @@ def test_any_smp_architecture_by_name(smir, field, tmp_path):
 
 
 def test_weights_of_a_local_imagenet_file(smir, field, tmp_path, caplog):
-    network = UNetStride4(3, "tu-mobilenetv3_small_100", [16, 16, 16])
+    network = UNetStride4(3, "tu-test_efficientnet", [16, 16, 16])
     torch.save(network.encoder.state_dict(), tmp_path / "imagenet.pth")
     with caplog.at_level("INFO"):
         smir(

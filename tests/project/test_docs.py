@@ -62,7 +62,7 @@ def parses(tmp_path, monkeypatch):
         words = expand_includes(words)
         command = words[0]
         if command in TRAINING:
-            parser_of("fit").parse_args(words)
+            parser_of(words[0]).parse_args(words)
         else:
             parser_of(command).parse_args(_words(importlib.import_module(MODULES[command]), words[1:]))
 

@@ -23,7 +23,7 @@ class ScoreAndStop(SelectiveMasking):
 
 
 def build(out_channels):
-    return UNetStride4(out_channels, "tu-mobilenetv3_small_100", [16, 16, 16])
+    return UNetStride4(out_channels, "tu-test_efficientnet", [16, 16, 16])
 
 
 if __name__ == "__main__":
