@@ -150,6 +150,7 @@ def _user_error(error: BaseException | None) -> SmirError | None:
 
 def _run_training(words: list[str]) -> None:
     """Runs one of Lightning's commands, and says what comes next, unless `make` runs one after another."""
+    from smir.files.locks import release_all
     from smir.files.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -167,6 +168,9 @@ def _run_training(words: list[str]) -> None:
         finished = Path(str(done))
         if done.is_rank_zero:
             print(f"{done} has finished before; delete the folder to run it again.")
+    except BaseException:
+        release_all()  # in a notebook, the traceback would keep the run folder locked
+        raise
     if (run := finished) is not None and global_rank() == 0 and "MAKELEVEL" not in os.environ:
         hints.tell(lambda: hints.after_predict(run, images) if words[0] == "predict" else hints.after_fit(run))
 

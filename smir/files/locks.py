@@ -156,6 +156,12 @@ class FileLock:
 _HELD: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
+def release_all() -> None:
+    """Lets go of every lock of this process, as at the end of a command that has failed inside another program."""
+    for lock in list(_HELD):
+        lock.release()
+
+
 def _forget_all() -> None:
     """Closes in a forked process what the one before it holds, which goes on holding it."""
     for lock in list(_HELD):
