@@ -1,4 +1,4 @@
-"""The base of all datamodules: lists of files in, loaders out. A dataset says only where its files are."""
+"""The base of all datamodules: lists of files in, loaders out. A dataset only names its files and classes."""
 
 import functools
 from collections.abc import Sequence
@@ -42,25 +42,25 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         batch_size: Global batch size for training, over all devices.
         crop_size: Side of the training crop and shortest side of a whole view, in pixels; a multiple of 32, and for
             pretraining over 160 (MS-SSIM).
-        num_patches: Number of patches of a mask's grid, about.
-        mask: Draws the random mask of every visit.
+        num_patches: Approximate number of patches of a mask's grid.
+        mask: Policy that draws the random mask of every visit.
         mean: Mean of the red, green and blue channel, of values in [0, 1]; also the colour of a masked patch.
         std: Standard deviation of the channels.
         label_budget: Labelled training images to use: a whole number is a count, a fraction a share (1.0 is all, 1 is
             one image). Smaller budgets are subsets of larger ones.
-        split_seed: Seed of the splits and of the budget, apart from the seed of the run.
+        split_seed: Seed of the splits and of the label budget, separate from the seed of the run.
         min_side: Shortest side in pixels below which an image is refused; default: the crop size.
         predict_images: Folder of images for `predict`, or one image of any size; default: the test split.
         predict: How `predict` reads images, and what it writes.
-        on_bad_image: What to do about an image of the pool, of train, val or `predict_images` that cannot be read, is
-            too small, or has a label that does not fit: `error`, or `skip`, which looks at every file before the
-            training and leaves those out that are bad. None of the test split is ever skipped.
+        on_bad_image: What to do if an image of the pool, of train, val or `predict_images` cannot be read, is too
+            small, or has a label that does not fit: `error`, or `skip`, which checks every file before training and
+            leaves out the bad ones. Test images are never skipped.
         max_bad_share: Share of a list above which skipping is an error.
-        cache: Whether training, validation and scoring read images through a cache of decoded ones on disk, at most at
-            twice the crop size. Large images are resampled once more by that; testing always reads the files.
+        cache: Whether training, validation and scoring read images through a cache on disk, which keeps decoded images
+            at twice the crop size or less. This resamples large images once more; testing always reads the files.
         cache_folder: Folder of all caches; default: `smir` in the user's cache folder.
         cache_gb: Gigabytes that all caches in that folder may take. Images that do not fit are decoded at every visit.
-        num_workers: Loader processes; default: by the cores of this machine.
+        num_workers: Loader processes; default: depends on the cores of this machine.
         seed: Seed of the run, for orders, crops and masks; the CLI sets it to `seed_everything`.
     """
 

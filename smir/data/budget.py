@@ -14,13 +14,9 @@ T = TypeVar("T")
 
 
 class LabelBudget:
-    """A count or a share of the labelled training images.
+    """A count of the labelled training images (a whole number), or a share in (0, 1] of them (a number with a point).
 
-    Args:
-        value: A whole number is a count, a number with a point a share: `1.0` is all of them, `1` is one image.
-
-    Raises:
-        ConfigError: If the value is neither a count of at least 1 nor a share in (0, 1].
+    So `1.0` is all of them and `1` is one image. Any other value raises `ConfigError`.
     """
 
     def __init__(self, value: "int | float | str | LabelBudget") -> None:
@@ -38,13 +34,10 @@ class LabelBudget:
         return repr(self.value)
 
     def take(self, items: Sequence[T], seed: int) -> list[T]:
-        """Takes the first of a seeded order, so that smaller budgets are subsets of larger ones.
-
-        Returns:
-            The chosen items, in the order of `items`.
+        """Returns the first of a seeded order, sorted as in `items`; smaller budgets are subsets of larger ones.
 
         Raises:
-            ConfigError: If the budget comes to none, or to more than there are.
+            ConfigError: If the budget is less than one item, or more than there are.
         """
         count = self.value if isinstance(self.value, int) else math.floor(self.value * len(items) + 1e-9)
         if not 1 <= count <= len(items):
@@ -62,5 +55,5 @@ def _number(text: str) -> int | float:
         raise ConfigError(f"data.label_budget is a count or a share, got {text!r}.") from None
 
 
-# A union of int and float would leave it to the parser whether 1 means one image or all of them.
+# With a union of int and float the parser would decide whether 1 means one image or all of them.
 register_type(LabelBudget, serializer=lambda budget: budget.value, deserializer=LabelBudget)

@@ -41,7 +41,7 @@ CLASSES = {
     "bicycle": (119, 11, 32),
 }
 TRAIN_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-# All else is void; more than 8 bits means that the file holds instances, not labels.
+# All other ids are void; more than 8 bits means that the file holds instances, not labels.
 LABEL_IDS = dict.fromkeys(range(256), VOID) | {stored: class_id for class_id, stored in enumerate(TRAIN_IDS)}
 
 
@@ -60,8 +60,8 @@ class Cityscapes(PublishedDataset):
     (train.txt), whose first 80 % train and whose rest validates; `test` (val.txt), as the labels of the official test
     set are not public. Without list files: the frames of the folders, sorted and shuffled by `split_seed`.
 
-    The paper's pool holds the frames of every city, and so its own test frames. `protocol: clean` leaves out those and
-    the official test cities. The frames of train stay in it, those that validate among them.
+    The paper's pool holds the frames of every city, including its own test frames. `protocol: clean` leaves these out,
+    and the official test cities. The frames of train stay in the pool, including those that validate.
 
     Args:
         root: Data root, the folder that holds `cityscapes`.
@@ -87,35 +87,35 @@ class Cityscapes(PublishedDataset):
         return Classes(tuple(CLASSES), tuple(CLASSES.values()))
 
     def own_list(self, name: str) -> list[str]:
-        """Frames of the folder of a list; for the pool those of all folders, as the authors have it."""
+        """Returns the frames of the folder of a list; for the pool those of all folders, as the authors do."""
         if name == "pool":
             return shuffled(self._pool_files(), self.split_seed)
         folder = "train" if name == "labelled" else "val"
         return shuffled(files_by_stem(self.root, f"{FINE}/{folder}", IMAGE_ENDING), self.split_seed)
 
     def _pool_files(self) -> dict[str, str]:
-        """Image of every frame; one that lies in several folders is taken from the first."""
+        """Returns the image of every frame; one that lies in several folders is taken from the first."""
         files = files_by_stem(self.root, EXTRA, IMAGE_ENDING)
         for folder in (f"{FINE}/{split}" for split in ("train", "val", "test")):
             if (self.root / folder).is_dir():
                 files = files_by_stem(self.root, folder, IMAGE_ENDING) | files
             else:
-                rank_zero_warn(f"The pool of Cityscapes is without {folder}: no such folder in {self.root}.")
+                rank_zero_warn(f"The pool of Cityscapes lacks {folder}: there is no such folder in {self.root}.")
         return files
 
     def whole_pool(self) -> list[str]:
-        """Frames of the pool's list, looked for in train_extra, train, val and test."""
+        """Returns the frames of the pool's list, found in train_extra, train, val and test."""
         return look_up(
             map(_key, self.entries("pool")), self._pool_files(), "frames of the pool's list", self.root / "cityscapes"
         )
 
     def pool(self) -> list[str]:
-        """Images of the pool by the protocol."""
+        """Returns the images of the pool by the protocol."""
         held_out = () if self.protocol == "paper" else TEST_CITIES
         return [image for image in super().pool() if Path(image).parent.name not in held_out]
 
     def whole_split(self, split: Split) -> list[Pair]:
-        """Frames of a split."""
+        """Returns the frames of a split."""
         if split == "test":
             keys = [_key(entry) for entry in self.entries("test")]
         else:
@@ -126,13 +126,11 @@ class Cityscapes(PublishedDataset):
         return [Pair(*pair) for pair in zip(images, labels, strict=True)]
 
     def _labelled(self, folder: str, ending: str) -> dict[str, str]:
-        return {
-            **files_by_stem(self.root, f"{folder}/train", ending),
-            **files_by_stem(self.root, f"{folder}/val", ending),
-        }
+        train, val = (files_by_stem(self.root, f"{folder}/{part}", ending) for part in ("train", "val"))
+        return train | val
 
     def identity(self, image: str) -> str:
-        """The frame, in whichever folder it lies."""
+        """Returns the frame, without its folder."""
         return _key(Path(image).name)
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
@@ -141,5 +139,5 @@ class Cityscapes(PublishedDataset):
 
 
 def _key(entry: str) -> str:
-    """`<city>/<frame>`, whether or not the entry brings the ending of the file."""
+    """Returns `<city>/<frame>`, for entries with and without the ending of the file."""
     return stem(entry).removesuffix(IMAGE_ENDING).lstrip("./")

@@ -32,10 +32,10 @@ class Folder(SmirDataModule):
         classes: Class names by id: the first is the name of id 0. Needed to segment.
         label_map: Stored label value to class id (or 255 for void), for files that are not numbered 0, 1, 2, ...
         split_files: List files of the splits, relative to the root: `{train: train.txt, val: val.txt, test: test.txt}`.
-            An entry is an image's path relative to `images`, with or without its suffix. Images to test on alone need
-            no lists but `test`.
-        fractions: Shares of train, val and test where there are no list files.
-        partial_labels: Accept images without a label; they serve pretraining alone.
+            An entry is an image's path relative to `images`, with or without its suffix. Images that are only tested on
+            just need `test`.
+        fractions: Shares of train, val and test if there are no list files.
+        partial_labels: Accept images without a label; they are only used for pretraining.
         hold_out: Leave the images of val and test out of the pretraining pool.
         kwargs: Arguments of every dataset.
     """
@@ -60,7 +60,7 @@ class Folder(SmirDataModule):
         self.partial_labels, self.hold_out = partial_labels, hold_out
         if split_files is not None and set(split_files) not in ({"train", "val", "test"}, {"test"}):
             raise ConfigError(
-                "data.split_files must name train, val and test, or test alone for images that nothing trains on; got "
+                "data.split_files must name train, val and test, or just test for images that are only tested on; got "
                 f"{sorted(split_files)}."
             )
         if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
@@ -77,11 +77,11 @@ class Folder(SmirDataModule):
         return Classes.named(self.class_names or [])
 
     def splits(self) -> tuple[Split, ...]:
-        """All three, or `test` alone."""
+        """Returns all three splits, or just `test`."""
         return super().splits() if self.split_files is None or len(self.split_files) > 1 else ("test",)
 
     def pool(self) -> list[str]:
-        """All images but, with `hold_out`, those of the validation and test split."""
+        """Returns all images; with `hold_out`, without those of the validation and test split."""
         names = self._image_names()
         if self.hold_out and (self.split_files is not None or self.label_folder is not None):
             held_out = {*self._split("val"), *self._split("test")}
@@ -89,7 +89,7 @@ class Folder(SmirDataModule):
         return [f"{self.image_folder}/{name}" for name in names]
 
     def pairs(self, split: Split) -> list[Pair]:
-        """Images of a split with their labels."""
+        """Returns the images of a split with their labels."""
         labels = self._labels()
         names = self._split(split)
         without = [name for name in names if _stem(name) not in labels]
@@ -117,7 +117,7 @@ class Folder(SmirDataModule):
         return names
 
     def _labels(self) -> dict[str, str]:
-        """Label file of every stem."""
+        """Returns the label file of every stem."""
         return _by_stem(list_images(self._folder(self.label_folder)), self._folder(self.label_folder))
 
     def _split(self, split: Split) -> list[str]:
@@ -152,7 +152,7 @@ class Folder(SmirDataModule):
             raise DataError(
                 f"{len(without)} of {len(names)} images in {self._folder(self.image_folder)} have no label in "
                 f"{self._folder(self.label_folder)}: {first_few(without)}. Add the labels, name the labelled images in "
-                "data.split_files, or set data.partial_labels: true to use the others for pretraining alone."
+                "data.split_files, or set data.partial_labels: true to use the others only for pretraining."
             )
         return labelled
 

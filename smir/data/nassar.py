@@ -30,17 +30,16 @@ class Nassar(PublishedDataset):
     nassar/tiled_dataset/train/data_list/{train,val,test}.txt  bare names
     ```
 
-    Classes: 0 background, 1 crop, 2 weed; 255 is void. Without list files the pool is all tiles, and the field is the
-    split: sub1 validates, sub2 tests, the rest trains. The labelled tiles come from the same farm as the pool; no list
-    tells which of them coincide, so that `protocol: clean` leaves out none.
+    Classes: 0 background, 1 crop, 2 weed; 255 is void. Without list files the pool is all tiles, and the fields are the
+    splits: sub1 validates, sub2 tests, the rest trains. The labelled tiles come from the same farm as the pool, and no
+    list tells which of them coincide, so `protocol: clean` changes nothing.
 
-    Without a `label_budget` training and validation use the first fifth of
-    their lists, the paper's low-budget setting; with one, it is taken from the whole training list, and validation
-    uses its whole list.
+    Without a `label_budget`, training and validation use the first fifth of their lists, the paper's low-budget
+    setting. With one, it is taken from the whole training list, and validation uses its whole list.
 
     Args:
         root: Data root, the folder that holds `nassar`.
-        label_map: Stored label value to class id (or 255 for void), should your files be encoded otherwise.
+        label_map: Stored label value to class id (or 255 for void), if your files are encoded differently.
         kwargs: Arguments of every published dataset.
     """
 
@@ -61,7 +60,7 @@ class Nassar(PublishedDataset):
         return Classes(("background", "crop", "weed"), ((0, 0, 0), (60, 180, 75), (230, 25, 75)))
 
     def own_list(self, name: str) -> list[str]:
-        """All tiles, or the labelled tiles of the fields of a split, the field of the highest number first."""
+        """Returns all tiles, or the labelled tiles of the fields of a split, the highest field number first."""
         if name == "pool":
             return list_images(self._tiles())
         tiles = files_by_stem(self.root, f"{LABELLED}/data")
@@ -79,13 +78,13 @@ class Nassar(PublishedDataset):
         return folder
 
     def whole_pool(self) -> list[str]:
-        """Tiles of the orthomosaic."""
+        """Returns the tiles of the orthomosaic."""
         # The authors' list says nassar_0.png where their own script wrote nassar_00000.png.
         files = {_tile(name): f"{TILES}/{name}" for name in list_images(self._tiles())}
         return look_up(map(_tile, self.entries("pool")), files, "tiles of the pool's list", self._tiles())
 
     def whole_split(self, split: Split) -> list[Pair]:
-        """Labelled tiles of a split."""
+        """Returns the labelled tiles of a split."""
         keys = [stem(entry) for entry in self.entries(split)]
         if self.label_budget is None and split != "test":
             keys = keys[: max(1, len(keys) // 5)]
@@ -101,5 +100,5 @@ class Nassar(PublishedDataset):
 
 
 def _tile(name: str) -> str:
-    """Name of a tile without suffix and leading zeros."""
+    """Returns the name of a tile without suffix and leading zeros."""
     return _NUMBER.sub(lambda number: str(int(number[1])), stem(name))

@@ -77,7 +77,7 @@ class PascalVOC(PublishedDataset):
         return Classes(tuple(CLASSES), tuple(CLASSES.values()))
 
     def own_list(self, name: str) -> list[str]:
-        """Refuses: VOC brings its lists."""
+        """Raises an error, because VOC comes with its lists."""
         path = (self.root / self.list_files[name]).absolute()
         archive = "VOCtest_06-Nov-2007.tar" if name == "test" else "VOCtrainval_11-May-2012.tar"
         raise DataError(
@@ -86,27 +86,27 @@ class PascalVOC(PublishedDataset):
         )
 
     def whole_pool(self) -> list[str]:
-        """All images of VOC 2012, labelled or not."""
+        """Returns all images of VOC 2012, labelled or not."""
         return shuffled(files_by_stem(self.root, f"{DEVKIT}/VOC2012/JPEGImages").values(), self.split_seed)
 
     def whole_split(self, split: Split) -> list[Pair]:
-        """Images of a Segmentation list."""
+        """Returns the images of a Segmentation list."""
         keys = [stem(entry) for entry in self.entries(split)]
         images = look_up(keys, self._files("JPEGImages"), f"images of the {split} list", self.root / DEVKIT)
         labels = look_up(keys, self._files("SegmentationClass"), f"labels of the {split} list", self.root / DEVKIT)
         return [Pair(*pair) for pair in zip(images, labels, strict=True)]
 
     def _files(self, kind: str) -> dict[str, str]:
-        """Files of both years; 2007 names them `000001`, 2012 `2007_000001`."""
+        """Returns the files of both years; 2007 names them `000001`, 2012 `2007_000001`."""
         folders = [f"{DEVKIT}/{year}/{kind}" for year in YEARS]
         there = [folder for folder in folders if (self.root / folder).is_dir()] or folders[:1]
         return {key: file for folder in there for key, file in files_by_stem(self.root, folder).items()}
 
     def identity(self, image: str) -> str:
-        """Name that an image has in VOC 2012."""
+        """Returns the name of an image in VOC 2012."""
         path = Path(image)
         return f"2007_{path.stem}" if "VOC2007" in path.parts else path.stem
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
-        """Palette indices are the class ids; 255 is void."""
+        """Returns the palette indices, which are the class ids; 255 is void."""
         return by_table(stored, path, LABEL_IDS, "Pascal VOC")

@@ -18,16 +18,15 @@ class PredictOptions:
     """Options for the way `predict` reads images, and for its output.
 
     Args:
-        view: How an image is seen: `whole` resizes it so that its shortest side is the view size, as the test does;
-            `windows` reads it piece by piece at the scale of the training images; `auto` takes windows for what is
-            georeferenced, for what is four times larger than the training images, and for what is too large or too
-            long to be seen whole.
-        scale: Pixels that the network sees per pixel of the image, in windows; default: as in training, the view size
-            over the usual shortest side of the training images. It is rounded to 64 / n.
-        window: Side of a window as the network sees it, a multiple of 64; default: 1024, or more if the network looks
-            farther. Memory grows with its square.
+        view: How to read an image: `whole` resizes it so that its shortest side is the view size, as the test does;
+            `windows` reads it piece by piece at the scale of the training images; `auto` uses windows for images that
+            are georeferenced, four times larger than the training images, or too large or too long to be read whole.
+        scale: Network pixels per image pixel in windows; default: as in training, the view size divided by the usual
+            shortest side of the training images. It is rounded to 64 / n.
+        window: Side of a window in network pixels, a multiple of 64; default: 1024, or more if the network needs more
+            context. Memory grows with its square.
         batch_size: Windows at a time; default: 4 on a GPU, 1 on a CPU.
-        probabilities: Whether to write the probability of every class as well, as `<name>.probabilities.tif`.
+        probabilities: Whether to also write the probability of every class, as `<name>.probabilities.tif`.
     """
 
     view: VIEW = "auto"
@@ -56,15 +55,15 @@ class PredictOptions:
             return self.scale
         if usual_side is None:
             raise ConfigError(
-                "At which scale shall large images be read? The checkpoint does not say how large its training images "
-                f"were, and they are not there to be looked at. Set the scale (data.predict.scale) to {view_size} over "
-                "their usual shortest side in pixels."
+                "The scale of large images is unknown: the checkpoint does not record the size of its training images, "
+                f"and these images were not found. Set data.predict.scale to {view_size} divided by their usual "
+                "shortest side in pixels."
             )
         return view_size / usual_side
 
 
 def block_unit(scale: float) -> int:
-    """Pixels of the image that become 64 of the network at a scale.
+    """Returns the image pixels that become 64 network pixels at a scale.
 
     A whole number of them makes every window a crop of one and the same resized image, wherever it lies.
 

@@ -21,12 +21,9 @@ class PublishedDataset(SmirDataModule):
     Args:
         root: Data root, the folder that holds `pascal`, `cityscapes`, `nassar` and `sugarbeets`.
         protocol: `paper` keeps the paper's overlaps; `clean` leaves the test images out of pool, train and val.
-        lists: List files to read in place of those in the dataset's folder: path, below the root or absolute, by the
-            name of the list.
+        lists: List files to read instead of those in the dataset's folder: by the name of the list, a path below the
+            root or an absolute path.
         kwargs: Arguments of every dataset.
-
-    Raises:
-        ConfigError: If `lists` names a list that the dataset has not.
     """
 
     list_files: ClassVar[dict[str, str]]
@@ -44,46 +41,41 @@ class PublishedDataset(SmirDataModule):
 
     @abc.abstractmethod
     def own_list(self, name: str) -> list[str]:
-        """Entries, in the authors' format, of a list whose file is not there."""
+        """Returns the entries, in the authors' format, of a list whose file is missing."""
 
     @abc.abstractmethod
     def whole_pool(self) -> list[str]:
-        """Images of the pool with all overlaps, relative to the root."""
+        """Returns the images of the pool with all overlaps, relative to the root."""
 
     @abc.abstractmethod
     def whole_split(self, split: Split) -> list[Pair]:
-        """Labelled images of a split with all overlaps."""
+        """Returns the labelled images of a split with all overlaps."""
 
     def pool(self) -> list[str]:
-        """Images of the pool by the protocol."""
-        pool = self.whole_pool()
-        return [image for image in pool if self.identity(image) not in self._held_out]
+        """Returns the images of the pool by the protocol."""
+        return [image for image in self.whole_pool() if self.identity(image) not in self._held_out]
 
     def pairs(self, split: Split) -> list[Pair]:
-        """Labelled images of a split by the protocol."""
+        """Returns the labelled images of a split by the protocol."""
         pairs = self.whole_split(split)
         return pairs if split == "test" else [pair for pair in pairs if self.identity(pair.image) not in self._held_out]
 
     @cached_property
     def _held_out(self) -> set[str]:
-        """Identities of the test images, where they must be left out."""
+        """Identities of the test images, if they must be left out."""
         if self.protocol == "paper":
             return set()
         return {self.identity(pair.image) for pair in self.whole_split("test")}
 
     def entries(self, name: str) -> list[str]:
-        """Entries of a list: of the file in `lists`, of the authors' file where it is there, else the project's own."""
+        """Returns the entries of the file in `lists`, else of the authors' file, else of the project's own list."""
         if name in self.lists:
             return read_list(self.root / self.lists[name])
         path = self.root / self.list_files[name]
         return read_list(path) if path.is_file() else self.own_list(name)
 
     def write_lists(self) -> list[Path]:
-        """Writes the project's own lists to where the authors' lie; files that are there stay.
-
-        Returns:
-            The files written.
-        """
+        """Writes the project's own lists in place of missing ones of the authors, and returns the files written."""
         missing = {name: path for name, place in self.list_files.items() if not (path := self.root / place).is_file()}
         for name, path in missing.items():
             write_list(path, self.entries(name))

@@ -47,9 +47,9 @@ class SugarBeets(PublishedDataset):
 
     Args:
         root: Data root, the folder that holds `sugarbeets`.
-        labels: What the ids mean: `paper` is the authors' mapping, which takes some sugar beets for weeds and some
+        labels: Mapping of the ids: `paper` is that of the authors, which takes some sugar beets for weeds and some
             weeds for soil; `corrected` follows the dataset. It does not change which frames are used.
-        weeds_only: Train and test on the frames that hold weeds; else on all of the pool's list.
+        weeds_only: Train and test only on the frames that hold weeds, not on all of the pool's list.
         fractions: Shares of train, val and test.
         kwargs: Arguments of every published dataset.
     """
@@ -79,7 +79,7 @@ class SugarBeets(PublishedDataset):
 
     @cached_property
     def _frames(self) -> tuple[dict[str, Pair], set[str]]:
-        """Annotated frames by `<CKA_date>/<frame>`, and those of which only the image or only the label is there."""
+        """Annotated frames by `<CKA_date>/<frame>`, and those that lack the image or the label."""
         images: dict[str, str] = {}
         labels: dict[str, str] = {}
         folder = (self.root / FOLDER).absolute()
@@ -97,14 +97,14 @@ class SugarBeets(PublishedDataset):
         return both, images.keys() ^ labels.keys()
 
     def own_list(self, name: str) -> list[str]:
-        """All annotated frames, or those that hold weeds."""
+        """Returns all annotated frames, or those that hold weeds."""
         frames = self._frames[0] if name == "pool" else self._weed_frames
         labels = [self._frames[0][frame].label for frame in frames]
         return shuffled((label.removeprefix(FOLDER) for label in labels), self.split_seed)
 
     @cached_property
     def _weed_frames(self) -> list[str]:
-        """Frames that hold weeds by the authors' mapping, whichever is trained on, so that all share their splits."""
+        """Frames that hold weeds by the authors' mapping, whatever `labels` is, so that splits are the same."""
         frames = self._frames[0]
 
         def has_weed(pair: Pair) -> bool:
@@ -117,7 +117,7 @@ class SugarBeets(PublishedDataset):
             return [frame for frame, weed in zip(frames, found, strict=True) if weed]
 
     def whole_pool(self) -> list[str]:
-        """Annotated frames of the pool's list."""
+        """Returns the annotated frames of the pool's list."""
         images = {frame: pair.image for frame, pair in self._frames[0].items()}
         return look_up(self._pool_frames(), images, "frames of the pool's list", self.root / FOLDER)
 
@@ -126,12 +126,12 @@ class SugarBeets(PublishedDataset):
         if alone:
             rank_zero_warn(
                 f"{len(alone)} frames in {self.root / FOLDER} have an image but no label or a label but no image "
-                f"({first_few(sorted(alone))}); the pool is without them."
+                f"({first_few(sorted(alone))}); they are left out of the pool."
             )
         return [key for entry in self.entries("pool") if (key := _key(entry)) not in alone]
 
     def whole_split(self, split: Split) -> list[Pair]:
-        """A part of the labelled frames."""
+        """Returns a part of the labelled frames."""
         frames, alone = self._frames
         if self.weeds_only:
             keys = [_key(entry) for entry in self.entries("labelled")]
@@ -147,11 +147,11 @@ class SugarBeets(PublishedDataset):
         return cut(pairs, self.fractions, ("train", "val", "test").index(split))
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
-        """Turns the ids of METHOD.md section 8 into classes; any other is refused."""
+        """Turns the ids of METHOD.md section 8 into classes; any other id is an error."""
         return by_table(stored, path, LABEL_IDS[self.labels], "Sugar Beets 2016")
 
 
 def _key(entry: str) -> str:
-    """`<CKA_date>/<frame>` of a list entry."""
+    """Returns `<CKA_date>/<frame>` of a list entry."""
     parts = entry.lstrip("./").split("/")
     return f"{parts[0]}/{stem(parts[-1])}"

@@ -111,7 +111,7 @@ def test_no_test_image_is_skipped(fails, photos, tmp_path):
     said = fails(*words("segment", photos, "--data.max_bad_share=0.9"))
     assert "1 test images cannot be used" in said
     assert "p12.png is damaged" in said
-    assert "or remove it. Mend them" in said
+    assert "or remove it. Repair them" in said
     assert not (tmp_path / "runs").exists()  # it is said before the training, not after it
 
 

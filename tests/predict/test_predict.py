@@ -368,7 +368,7 @@ def with_palette(path):
         ("ortho.tif", five_bands, "has 5 bands: gray (uint8), undefined (uint8)"),
         ("ortho.tif", with_palette, "gdal_translate -expand rgb ortho.tif rgb.tif"),
         ("ortho.tif", lambda path: path.write_bytes(b"II*\0nonsense"), "cannot be read as a TIFF"),
-        ("ortho.tif", lambda path: path.write_bytes(b"no image"), "is no JPEG, PNG, WebP or TIFF"),
+        ("ortho.tif", lambda path: path.write_bytes(b"no image"), "is not a JPEG, PNG, WebP or TIFF"),
     ],
 )
 def test_what_cannot_be_read(fails, words, tmp_path, name, write, says):
@@ -395,7 +395,7 @@ def test_all_bad_headers_are_told_before_the_first_prediction(smir, fails, run, 
     (photos / "z-gone.png").symlink_to("nowhere")
     monkeypatch.setattr(SegmentationModule, "logits", lambda self, images: passes.append(1) or logits(self, images))
     said = fails(*words(photos))
-    assert "4 of 8 images cannot be predicted, so none is. The image" in said
+    assert "4 of 8 images cannot be predicted, so nothing was predicted. The image" in said
     assert "x-tiny.jpg is 40 x 30 pixels" in said
     assert "y-deep.tif has 3 bands: red (uint16)" in said
     assert "And 2 more. Or leave such images out: --data.on_bad_image skip --data.max_bad_share 0.51." in said
@@ -504,7 +504,7 @@ def test_a_checkpoint_that_does_not_know_its_images(fails, words, tmp_path):
     torch.save(content, tmp_path / "best.ckpt")
     source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
     said = fails(*words(source, f"--data.root={tmp_path / 'gone'}"))
-    assert "Set the scale (data.predict.scale) to 64 over" in said
+    assert "Set data.predict.scale to 64 divided by" in said
 
 
 def test_a_place_that_is_not_there(fails, words, tmp_path):

@@ -162,7 +162,7 @@ def test_windows_share_a_side_among_them():
         (lambda: PredictOptions(window=300), "data.predict.window must be a multiple of 64, 256 or more, got 300"),
         (lambda: PredictOptions(scale=100.0), "The scale at which windows are read, 100"),
         (lambda: PredictOptions(batch_size=0), "data.predict.batch_size must be 1 or more, got 0"),
-        (lambda: PredictOptions().scale_for(256, None), "Set the scale (data.predict.scale) to 256 over"),
+        (lambda: PredictOptions().scale_for(256, None), "Set data.predict.scale to 256 divided by"),
         (lambda: Side.of(5000, 64, 8, 4), "data.predict.window = 512 is too small: the network sees 256 pixels"),
     ],
 )

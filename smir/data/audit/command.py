@@ -15,18 +15,15 @@ SHOWN_VALUES = 40
 
 
 def check(data: SmirDataModule, show: NonNegativeInt = 20, threads: PositiveInt | None = None) -> None:
-    """Decodes every file of a dataset and reports counts, sizes, classes, overlaps and all that is wrong.
+    """Decodes every file of a dataset and reports counts, sizes, classes, overlaps and all problems.
 
-    It reads the pool and all labelled splits, for any data.task and before any data.label_budget. The exit code
-    is 0 if nothing is wrong and 1 otherwise. Counts that differ from the published ones are a warning alone.
+    It reads the pool and all labelled splits, for any data.task and before any data.label_budget. The exit code is 0 if
+    there is no problem and 1 otherwise. Counts that differ from the published ones are only a warning.
 
     Args:
         data: The dataset: a class with its options, or a file of them; `--config` takes it from an experiment.
         show: Lines to show of each kind of problem; 0 shows all.
-        threads: Files to decode at a time; default: the cores.
-
-    Raises:
-        SystemExit: With code 1, if anything is wrong.
+        threads: Files to decode at a time; default: the number of cores.
     """
     found = audit(data, threads)
     print("\n".join(report(data, found, show)))
@@ -66,7 +63,7 @@ def _by_kind(problems: Sequence[Problem]) -> dict[str, list[str]]:
 
 
 def _warnings(found: Audit, show: int) -> Iterator[str]:
-    """One line for each kind, with a few names or, where all are shown, every name."""
+    """Yields one line for each kind, with a few names, or with all names if `show` is 0."""
     for kind, texts in _by_kind(found.notes).items():
         if kind:
             yield f"{len(texts):,} {kind}: {first_few(texts, 3 if show else len(texts))}"
@@ -74,18 +71,13 @@ def _warnings(found: Audit, show: int) -> Iterator[str]:
             yield from texts
 
 
-def _published(found: Audit, name: str) -> int | None:
-    return getattr(found.expected, name) if found.expected else None
-
-
 def _counts(found: Audit) -> list[list[str]]:
     rows = [["list", "images", "published", "width x height"]]
     for name in LISTS:
-        published = _number(_published(found, name))
-        if name in found.lists:
-            rows.append([name, _number(len(found.lists[name])), published, _sizes(found.sizes(name))])
-        else:
-            rows.append([name, "none", published, ""])
+        published = _number(getattr(found.expected, name) if found.expected else None)
+        listed = name in found.lists
+        images, sizes = (_number(len(found.lists[name])), _sizes(found.sizes(name))) if listed else ("none", "")
+        rows.append([name, images, published, sizes])
     for folder, count in found.folders.items():
         rows.append([folder, _number(count), _number(found.expected.files[folder] if found.expected else None), ""])
     return rows
@@ -96,7 +88,7 @@ def _number(count: int | None) -> str:
 
 
 def _sizes(sizes: Counter[tuple[int, int]]) -> str:
-    """The sizes themselves where they are few, else the range and the middle of each side."""
+    """Lists up to three sizes; otherwise gives range and median of each side."""
     if len(sizes) <= 3:
         return ", ".join(f"{w} x {h}" + (f" ({n:,})" if len(sizes) > 1 else "") for (h, w), n in sizes.most_common())
     sides = []
@@ -107,7 +99,7 @@ def _sizes(sizes: Counter[tuple[int, int]]) -> str:
 
 
 def _classes(data: SmirDataModule, found: Audit, splits: Sequence[str]) -> list[list[str]]:
-    """Share of the label pixels of each class."""
+    """Returns a table of the share of each class in the label pixels."""
     pixels = {split: found.pixels(split, "classes") for split in splits}
     rows = [["class", *splits, ""]]
     for class_id, name in [*enumerate(data.classes.names), (VOID, "void (255)")]:
@@ -152,7 +144,7 @@ def _differences(found: Audit) -> Iterator[str]:
     """Reports counts that differ from the published ones; a part of a dataset is allowed."""
     if found.expected is None:
         return
-    counts = {name: (len(pairs), _published(found, name)) for name, pairs in found.lists.items()}
+    counts = {name: (len(pairs), getattr(found.expected, name)) for name, pairs in found.lists.items()}
     counts |= {folder: (count, found.expected.files[folder]) for folder, count in found.folders.items()}
     differ = [f"{name} {n:,} (published: {published:,})" for name, (n, published) in counts.items() if n != published]
     if differ:

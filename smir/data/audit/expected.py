@@ -8,16 +8,12 @@ from smir.data.published import Protocol
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-    """Counts of a dataset under a protocol.
+    """Counts of a dataset under a protocol: images of the pool and of each split.
 
     Attributes:
-        files: Images below each folder, which is relative to the root and may hold `*`.
-        pool: Images of the pretraining pool.
-        train: Labelled images to train on.
-        val: Labelled images to validate on.
-        test: Labelled images to test on.
-        overlaps: Images that two lists share, such as `("pool", "test"): 152`, other than pool with train or val,
-            which share the training images by intent.
+        files: Images below each folder, which is relative to the root and may contain `*`.
+        overlaps: Images that two lists share, such as `("pool", "test"): 152`. Pool and train or val are left out,
+            because they share the training images by intent.
     """
 
     files: Mapping[str, int]
@@ -29,7 +25,7 @@ class Expected:
 
 
 _VOC_FILES = {"pascal/VOCtrainvaltest/VOCdevkit/VOC2012/JPEGImages": 17_125}
-# train_extra is not here: the archive brings the frames of its own cities, the authors moved all others there as well.
+# train_extra is missing: its archive has the frames of its own cities, and the authors moved all others there as well.
 _CITYSCAPES_FILES = {
     "cityscapes/leftImg8bit_trainvaltest/leftImg8bit/train": 2_975,
     "cityscapes/leftImg8bit_trainvaltest/leftImg8bit/val": 500,

@@ -1,4 +1,4 @@
-"""Pictures that two lists of a dataset share, by name and by content, and files without their partner."""
+"""Images that two lists of a dataset share, by name or by content, and files without their partner."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ class Overlap:
     """The images that two lists share.
 
     Attributes:
-        left: Name of a list.
-        right: Name of another.
-        by_name: Images of both with the same `identity`.
-        by_content: Images of both with the same pixels, under different names.
-        published: How many the paper's protocol shares by name; None where it does not say.
+        left: Name of one list.
+        right: Name of the other.
+        by_name: Images with the same `identity`.
+        by_content: Images with the same pixels under different names.
+        published: Number of images shared by name in the paper's protocol; None if it is unknown.
         reason: Why images may be shared; empty if they must not.
-        wrong: The pairs that must not be.
+        wrong: The pairs that must not be shared.
     """
 
     left: str
@@ -42,7 +42,7 @@ class Overlap:
 def find_overlaps(
     data: SmirDataModule, lists: Mapping[str, Sequence[Pair]], digests: Mapping[str, bytes | None]
 ) -> list[Overlap]:
-    """Compares every two lists.
+    """Compares every two lists, by name and by the hashes (`digests`) of the decoded pixels.
 
     By content means by a hash of the decoded pixels: a file that was stored again without loss, or carries other
     metadata, is found; a JPEG that was encoded anew is not. Images of a single colour are not compared.
@@ -50,17 +50,13 @@ def find_overlaps(
     overlaps = []
     for left, right in combinations(lists, 2):
         ours, theirs = ([pair.image for pair in lists[name]] for name in (left, right))
-        by_name = _same_name(data, ours, theirs)
+        identities = {data.identity(image): image for image in theirs}
+        by_name = [(image, identities[name]) for image in ours if (name := data.identity(image)) in identities]
         by_content = _same_content(data, ours, theirs, digests)
         published, reason, also_content = _rule(data, left, right)
         wrong = [*([] if reason else by_name), *([] if reason and also_content else by_content)]
         overlaps.append(Overlap(left, right, by_name, by_content, published, reason, wrong))
     return overlaps
-
-
-def _same_name(data: SmirDataModule, left: Sequence[str], right: Sequence[str]) -> Shared:
-    by_identity = {data.identity(image): image for image in right}
-    return [(image, by_identity[name]) for image in left if (name := data.identity(image)) in by_identity]
 
 
 def _same_content(
@@ -78,7 +74,7 @@ def _same_content(
 
 
 def _rule(data: SmirDataModule, left: str, right: str) -> tuple[int | None, str, bool]:
-    """The paper's count, why the lists may share images (or ""), and whether also under different names."""
+    """Returns the paper's count, why the lists may share images (or ""), and whether also under different names."""
     if (left, right) == ("pool", "train"):
         return None, "intended: pretraining on the labelled images", True
     if isinstance(data, PublishedDataset):
@@ -117,7 +113,7 @@ def find_unpaired(data: SmirDataModule, pairs: Sequence[Pair]) -> tuple[list[str
 
 
 def _places(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Folder and end of the name, of images and of labels: what is left when the common part of both is taken off."""
+    """Returns folder and name ending, of images and of labels: the rest after removing what both have in common."""
     image, label = PurePosixPath(pair.image), PurePosixPath(pair.label)
     image_folders, label_folders = list(image.parent.parts), list(label.parent.parts)
     while image_folders and label_folders and image_folders[-1] == label_folders[-1]:
@@ -130,6 +126,6 @@ def _places(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _files(data: SmirDataModule, folder: str, ending: str) -> dict[str, str]:
-    """Images below a folder whose names end so, by their path below it without that ending."""
+    """Returns the images below a folder whose names have an ending, by their path below it without that ending."""
     keys = {name: stem(name) for name in list_images(data.root / folder)}
     return {key.removesuffix(ending): f"{folder}/{name}" for name, key in keys.items() if key.endswith(ending)}

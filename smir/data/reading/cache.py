@@ -1,7 +1,7 @@
-"""A cache of decoded images: what is read again in every epoch is decoded once (`data.cache`).
+"""A cache of decoded images, so that images are not decoded again in every epoch (`data.cache`).
 
-An image is kept at most at twice the size of its whole view, and without loss where it is smaller. That resamples large
-ones, so a cache is part of the recipe. What is read is the same whether it was found, made, or did not fit any more.
+An image is kept at twice the size of its whole view or less; smaller ones are kept without loss. This resamples large
+images, so a cache is part of the recipe. The pixels are the same whether they were found, made, or did not fit.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class Cached(NamedTuple):
 class ImageCache:
     """Reads images and labels through files of decoded pixels.
 
-    A file holds raw pixels behind a header with size and time of the source and a checksum over all of it. One that is
+    A file holds raw pixels behind a header with size and time of the source, and a checksum of all. A file that is
     missing, damaged, cut off by a kill, or older than its source is made again. Files appear whole, so any number of
     processes may share a cache.
     """
@@ -43,11 +43,11 @@ class ImageCache:
         self.room, self.preprocessing = room, preprocessing
 
     def image(self, path: Path, decode: Callable[[Path], Pixels]) -> Cached:
-        """Returns an image; `decode` reads the source, and raises what is wrong with it."""
+        """Returns an image; `decode` reads the source and raises its errors."""
         return self._read(path, "image", decode, cv2.INTER_AREA)
 
     def label(self, path: Path, decode: Callable[[Path], Pixels]) -> Cached:
-        """Returns the stored values of a label; values are picked, never mixed."""
+        """Returns the stored values of a label; resizing never mixes them."""
         return self._read(path, "label", lambda path: _narrow(decode(path)), cv2.INTER_NEAREST_EXACT)
 
     def _read(self, path: Path, kind: str, decode: Callable[[Path], Pixels], interpolation: int) -> Cached:
@@ -68,7 +68,7 @@ class ImageCache:
         limit = 2 * self.preprocessing.view_size
         if min(height, width) <= limit:
             return Cached(pixels, (height, width))
-        # Twice the view, and not just twice its shortest side, so that the view of it has the size of the source's.
+        # Twice the view, not just twice its shortest side, so that its view is as large as that of the source.
         rows, cols = (2 * side for side in self.preprocessing.view_shape(height, width))
         return Cached(cv2.resize(pixels, (cols, rows), interpolation=interpolation), (height, width))
 
@@ -87,14 +87,14 @@ def open_cache(root: Path, preprocessing: Preprocessing, folder: Path | None, gi
         )
     if not 0 < gigabytes < math.inf:
         raise ConfigError(
-            f"data.cache_gb must be positive and finite, got {gigabytes}. To do without a cache: data.cache false."
+            f"data.cache_gb must be positive and finite, got {gigabytes}. To turn the cache off: data.cache false."
         )
     dataset = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=6).hexdigest()
     return ImageCache(Room(base, f"{dataset}-{preprocessing.view_size}", int(gigabytes * 1e9)), preprocessing)
 
 
 def _narrow(values: Pixels) -> Pixels:
-    """Label values, all between 0 and 65535 once their decoder has accepted them, as 8 or 16 bits."""
+    """Returns label values in 8 or 16 bits; their decoder accepts none below 0 or above 65535."""
     return values.astype(np.uint8 if values.max() <= np.iinfo(np.uint8).max else np.uint16)
 
 
@@ -109,7 +109,7 @@ def _time(source: os.stat_result) -> int:
 
 
 def _words(cached: Cached, source: os.stat_result) -> npt.NDArray[np.uint64]:
-    """The content of a file: checksum, header, pixels, all in words of 8 bytes."""
+    """Returns the content of a file in words of 8 bytes: checksum, header, pixels."""
     header = _header(cached, source)
     words = np.zeros(1 + len(header) + -(-cached.pixels.nbytes // 8), dtype=np.uint64)
     words[1 : 1 + len(header)] = header
@@ -127,7 +127,7 @@ def _load(file: Path, source: os.stat_result) -> Cached | None:
                 return None
     except OSError:
         return None
-    # A sum is as fast as reading; it sees cut, zeroed and flipped words, which is what kills and disks do.
+    # A sum is as fast as reading, and finds cut, zeroed and flipped words: the damage that kills and disks do.
     if len(words) < 10 or words[0] != np.add.reduce(words[1:]):
         return None
     magic, size, mtime, source_height, source_width, height, width, channels, itemsize = words[1:10].tolist()

@@ -175,8 +175,8 @@ def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
 def _refuse_jpeg(file: Image.Image, path: Path) -> None:
     if file.format in ("JPEG", "MPO"):
         raise DataError(
-            f"The label {path} is a JPEG, whose compression changes class ids along every border. Make the labels "
-            "anew as PNG, from what they were drawn in."
+            f"The label {path} is a JPEG, whose compression changes class ids along every border. Export the "
+            "labels again as PNG, from the program that they were drawn in."
         )
 
 

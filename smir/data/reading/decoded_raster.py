@@ -118,7 +118,7 @@ def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
     loader = next((name for start, name in _LOADERS.items() if head.startswith(start)), None)
     if loader is None:
         raise DataError(
-            f"The image {path} is no JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it: "
+            f"The image {path} is not a JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it: "
             f"{_convert(path)}"
         )
     image = getattr(pyvips.Image, loader)(str(path), access=access, fail_on="error")

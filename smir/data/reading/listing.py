@@ -87,7 +87,7 @@ class Listing(abc.ABC):
         if split == "train" and self.label_budget is not None:
             pairs = self.label_budget.take(pairs, self.split_seed)
         if not pairs:
-            alone = "" if split in self.splits() else " These images are to test on: data.split_files names test alone."
+            alone = "" if split in self.splits() else " data.split_files names only test, so nothing can be trained."
             raise DataError(
                 f"The {split} split of {type(self).__name__} in {self.root.absolute()} has no image.{alone}"
             )
@@ -125,8 +125,8 @@ class Listing(abc.ABC):
         if split == "test" and len(kept) < len(pairs):
             reasons = self.screening.verdicts["test"].skipped.values()
             raise DataError(
-                f"{len(pairs) - len(kept)} test images cannot be used, and figures over the others would not compare: "
-                f"{first_messages(reasons)} Mend them or take them off the list."
+                f"{len(pairs) - len(kept)} test images cannot be used, and results on the others could not be "
+                f"compared: {first_messages(reasons)} Repair them or take them off the list."
             )
         return [pairs[place] for place in kept]
 

@@ -1,4 +1,4 @@
-"""Split files: text files with one entry a line, and the splits that stand in for them."""
+"""List files of splits: text files with one entry a line; and the lists made in place of missing ones."""
 
 import re
 from collections import Counter
@@ -23,11 +23,11 @@ LONGEST_LIST = 1 << 28
 def read_list(path: Path) -> list[str]:
     """Reads a list file: UTF-8, blank lines and Windows line ends allowed.
 
-    An entry that stands there twice is taken once, and the number of those is told in a warning. Entries are names to
-    look up among the files of the dataset, never paths to open: none can lead out of its folder.
+    Repeated entries are used once, with a warning. Entries are names to look up among the files of the dataset, not
+    paths to open, so none can lead out of its folder.
 
     Raises:
-        DataError: If the file is missing, is no text file of sensible size, or has no entry.
+        DataError: If the file is missing, is not a text file of sensible size, or has no entry.
     """
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise DataError(f"The list file {path.absolute()} is not a file but a folder, a pipe or a device.")
@@ -39,7 +39,7 @@ def read_list(path: Path) -> list[str]:
         raise DataError(f"There is no list file {path.absolute()}.") from None
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"The list file {path.absolute()} is not UTF-8 text: {error}") from error
-    # Not splitlines: it also cuts at rarer signs, which may be part of a name.
+    # `splitlines` would also cut at rarer characters, which may be part of a name.
     counts = Counter(line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip())
     if not counts:
         raise DataError(f"The list file {path.absolute()} has no entry; it should hold one name a line.")
@@ -53,7 +53,7 @@ def write_list(path: Path, entries: Iterable[str]) -> None:
     """Writes a list file, one entry a line; a reader never sees a part of it.
 
     Raises:
-        DataError: If an entry would be read back as another, because of a line end or a space at its end.
+        DataError: If an entry would change when read back, because it has a line end or a space at its end.
     """
     entries = list(entries)
     if bad := [entry for entry in entries if entry != entry.strip() or set(entry) & set("\r\n\ufeff")]:
@@ -69,12 +69,7 @@ def stem(name: str) -> str:
 
 
 def files_by_stem(root: Path, folder: str, ending: str = "") -> dict[str, str]:
-    """Finds the images below a folder by their name.
-
-    Args:
-        root: Data root.
-        folder: Folder below the root.
-        ending: What their names end with before the suffix; files that do not are passed over.
+    """Finds the images below a folder whose names, without the suffix, have an ending.
 
     Returns:
         For each path below the folder, without ending and suffix, the file's path below the root; sorted.
@@ -100,7 +95,7 @@ def look_up(keys: Iterable[str], files: Mapping[str, T], what: str, where: Path)
     """Finds the file (or pair) of every key, repeated ones once; `what` and `where` are for the message.
 
     Raises:
-        DataError: If a key has no file, with the number of those and the first of them.
+        DataError: If names have no file: how many, and the first of them.
     """
     keys = list(dict.fromkeys(keys))
     missing = [key for key in keys if key not in files]
@@ -121,6 +116,6 @@ def shuffled(entries: Iterable[str], seed: int) -> list[str]:
 
 
 def cut(entries: Sequence[T], shares: Sequence[float], part: int) -> list[T]:
-    """Takes one of the consecutive parts of a list, whose sizes are given as shares that add up to 1."""
+    """Returns one of the consecutive parts of a list, whose sizes are shares that add up to 1."""
     ends = np.floor(np.cumsum([0.0, *shares]) * len(entries) + 1e-9).astype(int)  # 0.7 + 0.1 is just below 0.8
     return list(entries[ends[part] : ends[part + 1]])

@@ -59,5 +59,6 @@ def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
         f" Or leave such images out: --data.on_bad_image skip --data.max_bad_share {share}." if share < 1 else ""
     )
     raise DataError(
-        f"{len(bad)} of {len(files)} images cannot be predicted, so none is. {first_messages(bad.values())}{leave_out}"
+        f"{len(bad)} of {len(files)} images cannot be predicted, so nothing was predicted. "
+        f"{first_messages(bad.values())}{leave_out}"
     )

@@ -1,4 +1,4 @@
-"""Pixels of an image of any size, read a rectangle at a time."""
+"""Rasters: images of any size, read a rectangle at a time."""
 
 import abc
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,10 @@ class Raster(abc.ABC):
     """An image that is read in rectangles.
 
     Attributes:
-        height: Pixels.
-        width: Pixels.
-        georeference: What a file made of this one needs to lie at the same place; empty if the image does not say.
-        ground: Gives square metres; none if the image does not know where it lies.
+        height: Height in pixels.
+        width: Width in pixels.
+        georeference: Tags that place an output at the same location; empty if the image has none.
+        ground: Areas in square metres; None if the image is not georeferenced.
     """
 
     height: int
@@ -32,7 +32,7 @@ class Raster(abc.ABC):
     ground: "Ground | None" = None
 
     def cache_bytes(self, rows: int, columns: int) -> int:
-        """Memory that a decoder wants to read such rectangles, row by row, without decoding much twice."""
+        """Returns the memory that a decoder needs to read such rectangles row by row without decoding much twice."""
         return 0
 
     @abc.abstractmethod
@@ -66,8 +66,8 @@ def read_blocks(
 ) -> tuple[UInt8, UInt8, Bool]:
     """Reads blocks, for the network and as they are.
 
-    What lies below or right of the image mirrors it, as `padded_forward` does with a whole one. Pixels without data
-    become `fill`, so that what a program left in them means nothing.
+    Blocks that reach beyond the image are filled by reflection, as `padded_forward` does with a whole one. Pixels
+    without data become `fill`, because programs leave all kinds of values in them.
 
     Args:
         source: The image.
@@ -77,8 +77,8 @@ def read_blocks(
         fill: Red, green and blue of pixels without data.
 
     Returns:
-        What the network sees (64 rows, 64 columns, 3), the pixels of the image (unit rows, unit columns, 3), and which
-        of them are within the image and hold data (unit rows, unit columns).
+        The input of the network (64 rows, 64 columns, 3), the pixels of the image (unit rows, unit columns, 3), and
+        whether each pixel is within the image and has data (unit rows, unit columns).
     """
     (top, left), (height, width) = ([unit * blocks for blocks in pair] for pair in (place, shape))
     inside = min(height, source.height - top), min(width, source.width - left)

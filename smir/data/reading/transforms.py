@@ -1,4 +1,4 @@
-"""The pipelines of METHOD.md section 1: train, crop-validate. The whole view is `Preprocessing.view`."""
+"""The crops of METHOD.md section 1, for training and validation. The whole view is `Preprocessing.view`."""
 
 import os
 import random
@@ -9,7 +9,7 @@ import numpy as np
 from smir.classes import UInt8
 from smir.method.preprocessing import Preprocessing
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network for a newer release
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise the import looks for a newer release online
 import albumentations as A
 
 cv2.setNumThreads(0)  # loader workers are the parallelism; threads inside them only contend
@@ -39,8 +39,8 @@ class TrainTransform:
         )
 
     def __call__(self, image: UInt8, mask: UInt8 | None, seed: int) -> tuple[UInt8, UInt8 | None]:
-        """Transforms an image (H, W, 3) and what is bound to its content (H, W), a label or a mask, alike."""
-        # One stream for all: `set_random_seed` would seed each transform alike, and flip only what it jitters.
+        """Transforms an image (H, W, 3) together with its label or mask (H, W)."""
+        # One stream for all: `set_random_seed` would give each transform the same seed, and flip only jittered images.
         self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         if mask is None:
             return self._pipeline(image=image)["image"], None
@@ -52,11 +52,10 @@ class CropTransform:
     """Shortest side to the view size, then the centre crop. Nothing in it is random."""
 
     def __init__(self, crop_size: int, preprocessing: Preprocessing) -> None:
-        self.crop_size = crop_size
-        self.preprocessing = preprocessing
+        self.crop_size, self.preprocessing = crop_size, preprocessing
 
     def __call__(self, image: UInt8, mask: UInt8 | None, seed: int) -> tuple[UInt8, UInt8 | None]:
-        """Crops an image (H, W, 3) and what is bound to its content (H, W) alike; `seed` is not used."""
+        """Crops an image (H, W, 3) together with its label or mask (H, W); `seed` is not used."""
         image = self.preprocessing.view(image)
         top, left = ((side - self.crop_size) // 2 for side in image.shape[:2])
         window = np.s_[top : top + self.crop_size, left : left + self.crop_size]
