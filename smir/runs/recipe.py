@@ -36,6 +36,9 @@ _TRAINER_RECIPE = (
     "gradient_clip_algorithm",
 )
 _NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
+# Arguments of models, data, callbacks and policies that 0.1.0 did not have, with their defaults. A recipe holds them
+# only where they differ, so that the runs of 0.1.0 keep their recipe hash.
+_ADDED: dict[str, Any] = {}
 
 
 def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +60,17 @@ def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
         "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
         "callbacks": callbacks,
     }
-    return cast("dict[str, Any]", in_recipes(recipe))
+    return cast("dict[str, Any]", in_recipes(without_new_defaults(recipe)))
+
+
+def without_new_defaults(value: Any, added: dict[str, Any] = _ADDED) -> Any:
+    """Returns plain values without the arguments in `added` that hold their default."""
+    if isinstance(value, list):
+        return [without_new_defaults(item, added) for item in value]
+    if isinstance(value, dict):
+        kept = {name: item for name, item in value.items() if name not in added or item != added[name]}
+        return {name: without_new_defaults(item, added) for name, item in kept.items()}
+    return value
 
 
 def in_force(settings: Any) -> Any:

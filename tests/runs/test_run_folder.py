@@ -9,6 +9,7 @@ import pytest
 from words import REPOSITORY, pretrain_words, segment_words
 
 from smir.errors import RunError
+from smir.runs.recipe import without_new_defaults
 from smir.runs.run_folder import Identity, Run, open_run
 
 
@@ -85,3 +86,9 @@ def test_a_run_stopped_by_the_clock_is_not_done(smir, field, tmp_path):
     smir(*words, "--trainer.max_time=00:00:00:01")
     assert not (tmp_path / "runs/p/seed0/DONE").exists()
     assert (tmp_path / "runs/p/seed0/checkpoints/last.ckpt").exists()
+
+
+def test_new_arguments_count_in_a_recipe_only_where_they_differ_from_their_default():
+    recipe = {"model": {"init_args": {"lr": 1, "new": None}}, "callbacks": [{"init_args": {"new": 2}}]}
+    expected = {"model": {"init_args": {"lr": 1}}, "callbacks": [{"init_args": {"new": 2}}]}
+    assert without_new_defaults(recipe, {"new": None}) == expected
