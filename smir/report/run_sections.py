@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from smir.report.cells import MIOU, Cell, Protocol, order_of, protocol_words, title_of
-from smir.report.document import Column, Entry, Figure, Picture, Section, Table
+from smir.report.document import NOT_MEANT, Column, Entry, Figure, Picture, Section, Table
 from smir.report.plots import CURVES, stages
 from smir.report.stored import StoredRun
 from smir.report.tree import Tree
@@ -49,7 +49,10 @@ def _pretraining_table(runs: Sequence[StoredRun]) -> Table:
         fills = [[v for *_, v in run.curve(name) if v is not None] for name in ("val/mean_fill", "val/inpaint")]
         place = (title_of(run.dataset), run.protocol or "-", run.name, str(run.seed))
         counts = (len({stage for _, stage, _ in losses}), summary.get("epochs", 0), summary.get("image_visits", 0))
-        ends = (f"{min(last):.4f}" if last else None, *(f"{fill[-1]:.4f}" if fill else None for fill in fills))
+        ends = (
+            f"{min(last):.4f}" if last else NOT_MEANT,
+            *(f"{fill[-1]:.4f}" if fill else NOT_MEANT for fill in fills),
+        )
         rows.append([*place, *(f"{count:,}" for count in counts), *ends])
     names = ("dataset", "protocol", "masking")
     numbers = ("seed", "stages", "epochs", "image visits", "best loss, last stage", "mean fill", "inpaint")

@@ -130,7 +130,7 @@ def ablation_section(protocol: Protocol) -> Section:
     changes: list[tuple[str, list[str]]] = []
     for dataset in protocol.datasets:
         title, cells = title_of(dataset), [cell for cell in protocol.variants(dataset) if id(cell) not in budgets]
-        for cell in sorted(cells, key=lambda cell: (cell.first.init, _natural(cell.first.variant or ""))):
+        for cell in sorted(cells, key=lambda cell: (cell.first.init, _natural(cell.first.variant or ""), cell.draw)):
             run = cell.first
             without = protocol.plain(Benchmark(dataset, protocol.name, run.budget, run.draw)).get(run.init)
             variant = ", ".join(filter(None, (run.variant, cell.draw)))
