@@ -72,6 +72,6 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
     datasets = dict.fromkeys(title_of(dataset) for protocol in protocols for dataset in protocol.datasets)
     summary = (
         f"{len(tree.tested)} tested segmentations of {', '.join(datasets)}, {len(tree.pretrained)} pretrainings, "
-        f"{len(tree.unfinished)} unfinished runs below {', '.join(map(str, roots))}."
+        f"{len(tree.unfinished)} unfinished run{'s'[: len(tree.unfinished) != 1]} below {', '.join(map(str, roots))}."
     )
     return Report(tree, summary, [section for section in sections if not section.is_empty])

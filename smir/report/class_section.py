@@ -65,7 +65,7 @@ def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], ord
     note = (
         f"IoU in percent at the view, {protocol.words}, sorted by {order}.{test_words(protocol, [benchmark])}"
         f"{absent * any(None in row for row in rows)}{_third(protocol, benchmark, classes)}"
-        f"{one_seed({'the IoU of a class': estimates})}"
+        f"{one_seed({benchmark.title: estimates})}"
     )
     return difference_table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
 

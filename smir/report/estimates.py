@@ -124,7 +124,7 @@ def one_seed(rows: Mapping[str, Sequence[Estimate | None]]) -> str:
         for title, estimates in rows.items()
         if len(estimates) > 1 and any(estimate and len(estimate.by_seed) == 1 for estimate in estimates)
     }
-    known = [f"{bound:.1f} points of {title}" for title, bound in bounds.items() if bound is not None]
+    known = [f"{bound:.1f} points on {title}" for title, bound in bounds.items() if bound is not None]
     words = f" One seed: differences below about {' and '.join(known)} are chance." if known else ""
     if unknown := [title for title, bound in bounds.items() if bound is None]:
         words += (

@@ -114,7 +114,7 @@ def test_one_seed_gives_no_rank(smir, tmp_path, capsys, others):
         segmentation(tmp_path / "runs", "Nassar", "imagenet", seed).write()
     smir("report", "runs")
     said = capsys.readouterr().out
-    assert bool(re.search(r"One seed: differences below about \d+\.\d points of Nassar 2020 are chance", said)) == (
+    assert bool(re.search(r"One seed: differences below about \d+\.\d points on Nassar 2020 are chance", said)) == (
         len(others) > 1
     )
     assert ("No row of Nassar 2020 has several seeds" in said) == (len(others) == 1)
