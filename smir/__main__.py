@@ -11,8 +11,7 @@ from smir import __version__
 from smir.errors import SmirError
 
 try:
-    from smir.cli.includes import expand_includes
-    from smir.cli.trust import scan_words, take_allowed
+    from smir.cli.trust import expand_includes, scan_words, take_allowed
     from smir.runs.signals import requeue_on_signal
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
     raise SystemExit(
@@ -166,7 +165,7 @@ def _run_training(words: list[str]) -> None:
         finished, images = cli.finished, cli.datamodule.predict_images
     except AlreadyDone as done:
         finished = Path(str(done))
-        if done.is_rank_zero:
+        if global_rank() == 0:
             print(f"{done} has finished before; delete the folder to run it again.")
     except BaseException:
         release_all()  # in a notebook, the traceback would keep the run folder locked

@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from smir.cli.includes import expand_includes
-from smir.cli.trust import read_yaml
+from smir.cli.trust import expand_includes, read_yaml
 
 _SEGMENT = "experiments/folder/segment.yaml"
 _TRAINER = ("accelerator", "devices", "precision")

@@ -12,7 +12,7 @@ from torch import Tensor
 from smir.files.atomic import write_atomically
 from smir.files.json_record import write_json
 from smir.pages.overlays import overlay_panel
-from smir.runs.results import RECORDS
+from smir.runs.run_folder import RESULTS
 from smir.training.pictures import NUM_PICTURES, save_picture_as
 from smir.training.segmentation import SegmentationModule
 
@@ -59,7 +59,7 @@ class TestRecord(Callback):
             result["classes"] = list(pl_module.classes.names)
             for at, counts in pl_module.test_counts.items():
                 write_atomically(self.folder / f"confusion-{at}.csv", _table(result["classes"], counts))
-        write_json(self.folder / RECORDS["test"], result)
+        write_json(self.folder / RESULTS["test"], result)
 
 
 def _table(names: list[str], counts: Tensor) -> str:

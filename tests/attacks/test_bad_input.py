@@ -192,7 +192,7 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--model.network.decoder_channels=[0, 16, 16]"], "decoder_channels needs three widths"),
         (["--trainer.max_epochs=0"], "trainer.max_epochs must be the number of epochs, 1 or more"),
         (["--trainer.max_epochs=null"], "trainer.max_epochs must be the number of epochs, 1 or more"),
-        (["--trainer.max_steps=3"], "trainer.max_steps must be -1: how long a run is, trainer.max_epochs says"),
+        (["--trainer.max_steps=3"], "trainer.max_steps must be -1: trainer.max_epochs sets the length of a run"),
         (["--trainer.use_distributed_sampler=true"], "the samplers of smir deal the images to the devices"),
     ],
 )

@@ -14,7 +14,7 @@ from compare_runs import content, difference
 from words import REPOSITORY, SUPPORT, pretrain_words, segment_words, selective_words
 
 from smir.errors import CheckpointError
-from smir.runs.resume import resume_point
+from smir.runs.launch import resume_point
 from smir.runs.signals import REQUEUE
 from smir.training.bad_numbers import FiniteNumbers, replay
 from smir.training.reconstruction import ReconstructionModule

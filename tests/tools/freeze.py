@@ -71,7 +71,7 @@ def recipe_hashes(commands: dict[str, list[str]]) -> dict[str, str]:
     import yaml
 
     from smir.cli.command_line import ParsedCLI, run_cli
-    from smir.cli.includes import expand_includes
+    from smir.cli.trust import expand_includes
     from smir.runs.recipe import digest, recipe_of
 
     parser, hashes = None, {}
