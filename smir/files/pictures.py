@@ -1,4 +1,4 @@
-"""Writes pictures that are never half there."""
+"""Writes pictures atomically."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def write_png(path: Path, picture: NDArray[np.uint8] | Image.Image, sync: bool =
 
     Args:
         path: The file.
-        picture: (H, W, 3) uint8 RGB, (H, W) uint8 as mode L, or what Pillow can write.
+        picture: (H, W, 3) uint8 RGB, (H, W) uint8 as mode L, or an image of Pillow.
         sync: See `unfinished`.
 
     Raises:

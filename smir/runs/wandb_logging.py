@@ -165,21 +165,17 @@ class _WandbRecord(Callback):
             row = {"epoch": trainer.current_epoch, "trainer/global_step": trainer.global_step}
             self._run.log(row, step=trainer.global_step + _ROWS_PER_EPOCH * trainer.current_epoch)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the summary of a complete training."""
-        self._summarise(trainer)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Writes the summary of a training that failed."""
-        self._summarise(trainer)
-
-    def _summarise(self, trainer: Trainer) -> None:
-        """A sweep takes its goal from the summary, which would otherwise be that of the last epoch."""
+    def on_train_end(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException | None = None
+    ) -> None:
+        """Writes the best score to the summary, the goal of a sweep; otherwise it would be that of the last epoch."""
         if self._run is None:
             return
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None:
                 self._run.summary[callback.monitor] = float(callback.best_model_score)
+
+    on_exception = on_train_end
 
 
 def _begin(options: WandbOptions, job: Job) -> "Run":

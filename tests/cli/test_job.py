@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from words import EXPERIMENTS, REPOSITORY, SUPPORT, segment_words
 
-from smir.cli.devices import claim, visible_devices
+from smir.cli.job import claim, visible_devices
 from smir.errors import ConfigError
 
 
@@ -51,7 +51,7 @@ def test_jobs_share_devices(tmp_path, monkeypatch):
     assert first.__enter__() == ["0"]
     # The locks are those of a process, so that the other job is one.
     code = (
-        "import sys; from pathlib import Path; from smir.cli.devices import claim\n"
+        "import sys; from pathlib import Path; from smir.cli.job import claim\n"
         "with claim(['0', '1', 'GPU-ab'], 2, Path(sys.argv[1]), print) as names:\n"
         "    print(names, flush=True); sys.stdin.read()"
     )

@@ -20,7 +20,7 @@ from words import EXPERIMENTS, QUIET
 
 from smir.cli import hints
 from smir.cli.guarded import trust_only
-from smir.cli.segment_hint import _settings
+from smir.cli.hints import _settings
 from smir.cli.trust import PACKAGES
 
 PAGE = ROOT / "docs/your-data.md"
