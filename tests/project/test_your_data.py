@@ -352,7 +352,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
     smir("check", "--config=held/data.yaml")
     assert "All is well." in capsys.readouterr().out
     said = fails("fit", "--config=experiments/folder/segment.yaml", "--config=held/data.yaml", "--config=tiny.yaml")
-    assert "These images are to test on" in said
+    assert "nothing can be trained" in said
 
 
 def test_a_field_to_test_on_stays_one(smir, fails, desk):
