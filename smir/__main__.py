@@ -27,12 +27,12 @@ TRAINING = {
     "predict": "write the predicted labels of images as PNGs",
 }
 PLAIN = {
-    "prepare": "make a dataset ready: your own images and labels, the archives of a published one, a synthetic field",
-    "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all that is wrong",
+    "prepare": "prepare a dataset: your own images and labels, the archives of a published one, a synthetic field",
+    "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all errors",
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
     "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
-    "plan": "say how many runs, image visits and hours the paper still needs",
-    "inspect": "show what a network finds hard or gets wrong on images, as one page with pictures",
+    "plan": "print how many runs, image visits and hours the paper still needs",
+    "inspect": "show hard patches and wrong predictions of a network, as one page with pictures",
     "report": "make the paper's tables and figures from finished runs, as Markdown, CSV, LaTeX and one page",
     "export": "write a trained network as safetensors, ONNX and torch.export, with a model card; runs without smir",
 }
@@ -77,7 +77,7 @@ python -m smir COMMAND --help explains a command, python -m smir fit --data.help
 
 
 def user_message(error: BaseException | None) -> str | None:
-    """Returns the message of the error for the user behind an exception; None if there is none.
+    """Returns the message of the user's error behind an exception; None for a bug.
 
     The parser wraps the errors of constructors, and a loader worker puts its traceback around the message.
     """
@@ -115,8 +115,8 @@ def main(args: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # some file names cannot be shown by a terminal
             stream.reconfigure(errors="backslashreplace")
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
+    for noise in NOISE:
+        warnings.filterwarnings("ignore", message=noise)
     try:
         words = expand_includes(words)
         scan_words(words, packages)

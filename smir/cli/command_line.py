@@ -39,7 +39,7 @@ from smir.training.pictures import FinalPictures
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule
 
-# Lightning advertises packages of its own at every start.
+# Lightning advertises its packages at every start.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 _LOG.addFilter(lambda record: "installing [lit" not in str(record.msg))
 
@@ -118,7 +118,7 @@ class SmirCLI(SettingsCLI):
         epochs = finished_epochs(trainer)  # before the test, which takes the state of `best`
         if epochs is None:
             ended = f"stopped after epoch {trainer.current_epoch} of {trainer.max_epochs}"
-            rank_zero_info(f"{run.path} {ended}; the same command goes on.")
+            rank_zero_info(f"{run.path} {ended}; the same command resumes it.")
             return
         pictures = next(callback for callback in all_callbacks(trainer) if isinstance(callback, FinalPictures))
         if not pictures.written:  # the run was killed after its last epoch

@@ -1,4 +1,4 @@
-"""The last line of a command says the next one, ready to be run: from a folder of images to predictions and beyond.
+"""The last line of a command is the next one, ready to run: from a folder of images to predictions and beyond.
 
 It follows from the folders that a command leaves behind: the run's config, the record of its test, and the record of
 `prepare` beside the data.
@@ -81,7 +81,7 @@ def after_predict(run: Path, images: Path | None) -> list[str]:
 
 def after_inspect(found: "Inspected") -> list[str]:
     """Returns the lines after an inspection: label errors of the training images if not shown, and the next step."""
-    run = _run_of(found.checkpoint)
+    run = run_of(found.checkpoint)
     if found.task == "pretrain":
         return _after_pretraining(run) if run else []
     errors = label_errors(found.checkpoint) if found.split != "train" else []
@@ -94,7 +94,7 @@ def after_export(made: "Exported") -> list[str]:
     for script in (made.folder / name for name in scripts):
         if script.is_file():
             return [f"Next: python {shlex.join([str(script), str(made.photo or 'photo.jpg'), 'labels.png'])}"]
-    run = _run_of(made.checkpoint)
+    run = run_of(made.checkpoint)
     return _after_pretraining(run) if run and _data_of(run)["init_args"]["task"] == "pretrain" else []
 
 
@@ -122,7 +122,7 @@ def label_errors(checkpoint: Path) -> list[str]:
     It is missing if the images are elsewhere, or the checkpoint is in no run folder.
     """
     with suppress(OSError, KeyError, TypeError, SmirError):
-        run = _run_of(checkpoint)
+        run = run_of(checkpoint)
         if run and Path(_data_of(run)["init_args"]["root"]).exists():
             command = next_line("inspect", "--ckpt", checkpoint, "--split", "train", "--out", "inspect-train")
             return [f"Likely label errors of the training images: {command.removeprefix('Next: ')}"]
@@ -165,7 +165,8 @@ def _export(checkpoint: Path) -> str:
     return next_line("export", "--ckpt", checkpoint, "--out", "exported")
 
 
-def _run_of(checkpoint: Path) -> Path | None:
+def run_of(checkpoint: Path) -> Path | None:
+    """Returns the run folder of a checkpoint, if it has a config."""
     run = checkpoint.parent.parent
     return run if checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file() else None
 
@@ -237,11 +238,7 @@ def _of_the_checkout(name: str) -> Path:
 def _segmentation_words(settings: dict[str, Any]) -> list[str]:
     """Returns the words after `fit`, without the weights, that segment with a pretraining's network and data settings.
 
-    Args:
-        settings: The config of the pretraining: all settings in force.
-
-    Returns:
-        The words; empty if no experiment follows the pretraining.
+    They are empty if no experiment follows the pretraining.
     """
     data = settings["data"]
     group, _, name = str(settings["run"]["experiment"]).rpartition("/")

@@ -96,13 +96,9 @@ def lock_folder() -> Path:
 
 @contextlib.contextmanager
 def claim(devices: Sequence[str], count: int, folder: Path, on_wait: Callable[[], None]) -> Iterator[list[str]]:
-    """Holds some of the devices while the block runs; waits until enough are free.
+    """Holds some of the devices while the block runs; calls `on_wait` once if it must wait for free ones.
 
-    Args:
-        devices: Names to choose from.
-        count: Number of devices to hold.
-        folder: Folder of the lock files; jobs that share devices share it.
-        on_wait: Called once, before waiting.
+    Jobs that share devices share the `folder` of the lock files.
 
     Yields:
         The names of the held devices.
@@ -176,7 +172,7 @@ def _failure(run: Path, code: int) -> str:
     last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
     how = {
         0: "ended before the run was done",
-        REQUEUE: f"was stopped by a signal (exit code {REQUEUE}); the same command goes on",
+        REQUEUE: f"was stopped by a signal (exit code {REQUEUE}); the same command resumes it",
     }.get(code, f"failed with exit code {code}")
     return "\n".join([f"{run} {how}. The end of its log, {log.absolute()}:", *(f"    {line}" for line in last)])
 

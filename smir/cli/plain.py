@@ -53,13 +53,7 @@ class DataParser(GuardedParser):
 
 
 def run_plain(command: str, module_name: str, args: Sequence[str]) -> None:
-    """Runs a plain command, and prints the next one.
-
-    Args:
-        command: Its name.
-        module_name: The module with its functions.
-        args: The words after its name.
-    """
+    """Runs a plain command of a module with the words after its name, and prints the next command."""
     module = importlib.import_module(module_name)
     functions = module.COMMANDS
     takes_data = callable(functions) and "data" in inspect.signature(functions).parameters
@@ -115,10 +109,9 @@ def _with_own_config(option: str, words: list[str]) -> list[str]:
         return words
     place = names.index(f"--{option}")
     checkpoint = Path(words[place].partition("=")[2] or "".join(words[place + 1 : place + 2]))
-    config = checkpoint.parent.parent / "config.yaml"
-    if checkpoint.parent.name == "checkpoints" and config.is_file():
-        scan_config(config)
-        return [f"--config={config}", *words]
+    if run := hints.run_of(checkpoint):
+        scan_config(run / "config.yaml")
+        return [f"--config={run / 'config.yaml'}", *words]
     if changed := next((name for name in names if name.startswith("--data.")), None):
         raise ConfigError(  # the parser would say that it knows no dataset
             f"{changed} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "

@@ -105,18 +105,16 @@ class Parser(GuardedParser, LightningArgumentParser):
 
 def add_options(parser: LightningArgumentParser) -> None:
     """Adds `--run.*`, and links from the data to the model."""
-    parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
+    parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Folder and logging of the run.")
     parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)  # `main` has read the included files
     for name in ("preprocessing", "classes"):
         parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
 
 def check_settings(config: Namespace, trains: bool) -> None:
-    """Refuses settings of a command with which it would fail later, before anything is read or written.
+    """Refuses settings that would make a command fail later, before anything is read or written.
 
-    Args:
-        config: The settings of the command.
-        trains: Whether it is a training of more than a single batch.
+    More of them matter for a command that `trains`, unless on a single batch.
 
     Raises:
         ConfigError: At the first such setting.
@@ -134,7 +132,7 @@ def check_settings(config: Namespace, trains: bool) -> None:
     if len(staged) > 1:  # Lightning would only say that it cannot save both
         raise ConfigError(
             "The settings name SelectiveMasking twice. If a config has it already, leave out "
-            "--trainer.callbacks+=SelectiveMasking and give its options alone: --trainer.callbacks.num_stages 5"
+            "--trainer.callbacks+=SelectiveMasking and give only its options: --trainer.callbacks.num_stages 5"
         )
 
 

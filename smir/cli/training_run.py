@@ -1,4 +1,4 @@
-"""A training and its run: its callbacks, what it is, the folder that it opens, and what it writes there."""
+"""A training and its run: its callbacks, identity and folder, and the records that it writes there."""
 
 from functools import cache
 from pathlib import Path

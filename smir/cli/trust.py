@@ -90,17 +90,15 @@ def expand_includes(words: Sequence[str]) -> list[str]:
     An entry is a config file, or `{data: FILE}` for `--data FILE` on the command line. Paths are relative to the file
     that names them. A file that several others include is read once, at its first place.
 
-    Args:
-        words: Command line; `--config FILE` may occur several times.
-
     Returns:
-        The command line with a `--config` or `--data` for every included file.
+        The words of the command, with a `--config` or `--data` for every included file.
 
     Raises:
         ConfigError: If a file is not YAML, an included file is missing or includes itself, or an entry is invalid.
     """
     own = _own(words)
-    expanded, rest = [], iter(own)
+    expanded: list[str] = []
+    rest = iter(own)
     for word in rest:
         flag, equals, value = word.partition("=")
         if flag == "--include":
@@ -150,11 +148,7 @@ def _entries(path: Path) -> list[str | dict[str, str]]:
 
 
 def scan_words(words: Sequence[str], packages: Sequence[str]) -> None:
-    """Checks that the words of a command, and the config files among them, name only allowed classes.
-
-    Args:
-        words: The words after `python -m smir`.
-        packages: The allowed packages.
+    """Checks that the words of a command, and the config files among them, name only classes of the packages.
 
     Raises:
         ConfigError: At the first class of another package, and at a file that is built to exhaust its reader.
@@ -211,7 +205,7 @@ def scan(config: Any, source: str, packages: Sequence[str], folder: Path | None 
 
     Args:
         config: Mappings, lists and plain values.
-        source: Where they come from, for messages.
+        source: Their file or option, for messages.
         packages: The allowed packages.
         folder: Folder that the names of further config files in them are relative to.
         key: Name of the setting that `config` is the value of.

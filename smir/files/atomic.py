@@ -65,9 +65,8 @@ def placing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterator
             yield temporary
     except OSError as error:
         raise RunError(
-            f"{path.absolute()} could not be written: {error.strerror or error}. What was there before is unchanged. "
-            "Make room or mend the disk and give the same command again; a training goes on after the last epoch that "
-            "was kept."
+            f"{path.absolute()} could not be written: {error.strerror or error}. Existing files are unchanged. "
+            "Free some space or repair the disk, then repeat the command; a training resumes after its last kept epoch."
         ) from error
 
 

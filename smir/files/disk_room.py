@@ -56,7 +56,7 @@ class Room:
                 _write(counter, self._used())
         except OSError as error:
             raise ConfigError(
-                f"The image cache cannot be kept in {self.folder.absolute()}: {error}. Set data.cache_folder to a "
+                f"The image cache cannot be written to {self.folder.absolute()}: {error}. Set data.cache_folder to a "
                 "folder that can be written to, or data.cache to false."
             ) from error
 
@@ -78,7 +78,7 @@ class Room:
         worker = get_worker_info()
         if worker is None or worker.id == 0:
             warnings.warn(
-                f"The image cache in {self.root} takes no more images ({reason}); they are decoded at every visit.",
+                f"The image cache in {self.root} takes no more images ({reason}); others are decoded at every visit.",
                 stacklevel=2,
             )
 

@@ -24,16 +24,11 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(
     path: Path, remedy: str = "Move it away.", error: type[SmirError] = RunError, largest: int = LARGEST
 ) -> Any:
-    """Reads a record.
-
-    Args:
-        path: The file.
-        remedy: A sentence that tells the user what to do if it is damaged.
-        error: Class of the error.
-        largest: Limit of the file size in bytes.
+    """Reads a record of at most `largest` bytes.
 
     Raises:
-        SmirError: Of the class `error`, if the file is missing, unreadable, too large or not JSON.
+        SmirError: Of the class `error`, if the file is missing, unreadable, too large or not JSON. The message ends
+            with the `remedy`: what the user should do.
     """
     try:
         if (size := path.stat().st_size) > largest:
@@ -55,7 +50,7 @@ def read_dict(path: Path, remedy: str = "Move it away.", error: type[SmirError] 
         return None
     content = read_json(path, remedy, error)
     if not isinstance(content, dict):
-        raise error(f"{path} is damaged: it holds no record. {remedy}")
+        raise error(f"{path} is damaged: it is not a JSON object. {remedy}")
     return content
 
 

@@ -58,11 +58,7 @@ class CheckpointRecord:
 
     @classmethod
     def find(cls, content: dict[str, Any], path: str | Path) -> "CheckpointRecord | None":
-        """Returns the record in a checkpoint's content, or None if smir did not write the checkpoint.
-
-        Args:
-            content: The result of `read_checkpoint`.
-            path: The checkpoint, for messages.
+        """Returns the record in the content of a checkpoint, or None if smir did not write the checkpoint.
 
         Raises:
             CheckpointError: If the record is damaged, incomplete or of another format.
@@ -144,15 +140,10 @@ def _is_plain(value: Any, depth: int = 16) -> bool:
 
 
 def same_classes(trained: Sequence[str], own: Sequence[str], where: str) -> None:
-    """Refuses labels whose class ids mean other classes than the network's.
-
-    Args:
-        trained: Class names of the checkpoint, by id.
-        own: Class names of the data, by id.
-        where: Name of the data in the message.
+    """Refuses data whose class ids mean other classes than those of the checkpoint.
 
     Raises:
-        ConfigError: If they differ, in a name or in their order.
+        ConfigError: If a name or the order of the classes differs; the message calls the data `where`.
     """
     if tuple(trained) != tuple(own):
         raise ConfigError(

@@ -13,7 +13,7 @@ import torch
 
 from smir.files.json_record import read_json, write_json
 
-PACKAGES = [
+PACKAGES = (
     "torch",
     "torchvision",
     "lightning",
@@ -25,7 +25,7 @@ PACKAGES = [
     "opencv-python-headless",
     "numpy",
     "pillow",
-]
+)
 
 
 def environment() -> dict[str, Any]:

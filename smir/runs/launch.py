@@ -125,13 +125,13 @@ def resume_point(folder: Path) -> Checkpoint | None:
         if reasons:
             (folder / LAST).replace(folder / DAMAGED)
             rank_zero_warn(
-                f"{reasons[0]} The run goes on from {path.absolute()}, which is of an earlier epoch; the damaged file "
+                f"{reasons[0]} The run resumes from {path.absolute()}, which is of an earlier epoch; the damaged file "
                 f"is now {DAMAGED} beside it."
             )
         return checkpoint
     if reasons:
         raise CheckpointError(
-            f"No checkpoint of this run can be read: {' '.join(reasons)} Move {folder.absolute()} away to begin anew."
+            f"No checkpoint of this run can be read: {' '.join(reasons)} Move {folder.absolute()} away to start over."
         )
     return None
 

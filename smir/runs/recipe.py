@@ -31,8 +31,8 @@ _MOVED = {
 """Names of version 0.1, with those of today."""
 _OLD_NAMES = {new: old for old, new in _MOVED.items()}
 
-# Skipped images count, because the remaining lists do.
-_DATA_NOT_RECIPE = [
+# The settings of bad images are among them: the images that remain count as an input.
+_DATA_NOT_RECIPE = (
     "root",
     "lists",
     "split_files",
@@ -44,11 +44,11 @@ _DATA_NOT_RECIPE = [
     "seed",
     "on_bad_image",
     "max_bad_share",
-]
+)
 _MODEL_NOT_RECIPE = ("weights", "imagenet_file")
 _LINKED = ("preprocessing", "classes")  # see smir.cli.settings.add_options
 _CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes only the speed
-_TRAINER_RECIPE = [
+_TRAINER_RECIPE = (
     "max_epochs",
     "max_steps",
     "precision",
@@ -59,7 +59,7 @@ _TRAINER_RECIPE = [
     "accumulate_grad_batches",
     "gradient_clip_val",
     "gradient_clip_algorithm",
-]
+)
 _NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
 # Arguments of models, data, callbacks and policies that 0.1.0 did not have, with their defaults. A recipe holds them
 # only where they differ, so that the runs of 0.1.0 keep their recipe hash.
@@ -145,16 +145,13 @@ def digest(value: Any) -> str:
 def differences(theirs: Any, own: Any, name: str = "") -> list[str]:
     """Lists where two recipes differ, as `data.init_args.batch_size: 64, not 128`; the value of `theirs` comes first.
 
-    Args:
-        theirs: Plain values, such as the recipe of a run on disk.
-        own: Plain values to compare with.
-        name: Dotted name of the compared setting.
+    `name` is the dotted name of the compared setting.
     """
     if isinstance(theirs, dict) and isinstance(own, dict):
         keys = [*theirs, *(key for key in own if key not in theirs)]
-        found = [differences(theirs.get(key), own.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
-        return [text for texts in found for text in texts]
-    if isinstance(theirs, list) and isinstance(own, list) and len(theirs) == len(own):
-        numbered = enumerate(zip(theirs, own, strict=True))
-        return [text for number, pair in numbered for text in differences(*pair, f"{name}[{number}]")]
-    return [] if theirs == own else [f"{name}: {theirs}, not {own}"]
+        pairs = [(theirs.get(key), own.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+    elif isinstance(theirs, list) and isinstance(own, list) and len(theirs) == len(own):
+        pairs = [(*pair, f"{name}[{number}]") for number, pair in enumerate(zip(theirs, own, strict=True))]
+    else:
+        return [] if theirs == own else [f"{name}: {theirs}, not {own}"]
+    return [text for pair in pairs for text in differences(*pair)]

@@ -1,4 +1,4 @@
-"""Run identity and the run folder: it is locked, begun, resumed or left alone, and keeps the results.
+"""Run identity and the run folder, which is locked, begun, resumed or left unchanged, and keeps the results.
 
 A run is (experiment, seed, recipe hash). The recipe is everything that changes the result. Its inputs (lists of files,
 pretrained weights) count by content, not by path.
@@ -128,7 +128,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises:
         RunError: If it is damaged or of another format.
     """
-    record = read_dict(folder / RECORD, f"Move the folder {folder} away to begin anew.")
+    record = read_dict(folder / RECORD, f"Move the folder {folder} away to start over.")
     if record is None:
         return None
     if record.get("format") != FORMAT:

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop and to go on later, as SLURM and spot machines send them.
+"""Signals that ask a training to stop and resume later, as SLURM and spot machines send them.
 
 Handlers belong to the process, and so does the state of this module.
 """
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(SystemExit):
-    """Stops the run here, on all ranks."""
+    """Stops the run on all ranks."""
 
 
 class _Asked:
@@ -36,9 +36,7 @@ def asked_by() -> signal.Signals | None:
 def handle(wait_for_step: bool) -> None:
     """Installs this module's handlers, in place of Lightning's too.
 
-    Args:
-        wait_for_step: True: only note the signal, for a callback that asks `asked_by` at every step. False: stop at
-            once.
+    They stop the process at once, or only note the signal for a callback that asks `asked_by` at every step.
     """
     _Asked.wait_for_step = wait_for_step
     if threading.current_thread() is threading.main_thread():
@@ -77,7 +75,7 @@ def requeue_on_signal() -> Iterator[None]:
 
         if global_rank() == 0:
             by = _Asked.by.name if _Asked.by else "a signal to another process"
-            again = "What was done since the last epoch will be repeated; the same command goes on."
+            again = "The same command resumes the run, and repeats the work since the last epoch."
             print(f"smir: stopped by {by}. {again}", file=sys.stderr, flush=True)
         raise SystemExit(0 if started_by_rank_zero() else REQUEUE) from None
     finally:

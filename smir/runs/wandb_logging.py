@@ -215,11 +215,9 @@ def _record(job: Job) -> dict[str, Any]:
     """
     path = job.folder / RECORD
     record = read_dict(path, "Delete it to log under a new W&B run id.")
-    if record is None:
-        return {}
-    if record.get("format") != FORMAT:
+    if record is not None and record.get("format") != FORMAT:
         raise RunError(f"{path} has format {record.get('format')}; this version of smir reads {FORMAT}.")
-    return record if record["hash"] == job.hash else {}
+    return record if record and record["hash"] == job.hash else {}
 
 
 def _save_record(mode: str, job: Job, run_id: str, project: str) -> None:

@@ -172,7 +172,7 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, in
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         smir(*selective_words(field))
-    said = [str(w.message) for w in caught if "goes on from" in str(w.message)]
+    said = [str(w.message) for w in caught if "resumes from" in str(w.message)]
     if damage != "missing":
         assert str(last) in said[0]
         assert str(last.with_name("previous.ckpt")) in said[0]
@@ -187,7 +187,7 @@ def test_a_run_without_a_readable_checkpoint_says_so(fails, field, interrupted):
     assert "No checkpoint of this run can be read" in said
     assert "last.ckpt" in said
     assert "previous.ckpt" in said
-    with pytest.raises(CheckpointError, match=r"Move .* away to begin anew"):
+    with pytest.raises(CheckpointError, match=r"Move .* away to start over"):
         resume_point(interrupted / "checkpoints")
 
 
