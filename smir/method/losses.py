@@ -1,7 +1,4 @@
-"""The reconstruction loss: one formula, |z - y| + (1 - SSIM), seen over an image (training) and per patch (scoring).
-
-Both views share the SSIM of `smir.method.ssim`.
-"""
+"""The reconstruction loss |z - y| + (1 - SSIM), per image for training and per patch for scoring."""
 
 import functools
 import itertools
@@ -18,7 +15,7 @@ __all__ = ["MIN_SIDE_FIVE_SCALES", "LocalReconstructionLoss", "ReconstructionLos
 
 
 def _full_precision(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Half precision loses the small variances that SSIM divides by, so those inputs are taken as float32."""
+    """Converts half precision to float32, because SSIM divides by small variances."""
     if prediction.shape != target.shape:
         raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} differ in shape.")
     if prediction.dtype == target.dtype == torch.float64:
@@ -30,14 +27,11 @@ class ReconstructionLoss(nn.Module):
     """`mean|z - y| + (1 - MS_SSIM(z, y))` over the whole image, masked or not (METHOD.md section 1)."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Returns the mean loss of a batch.
+        """Returns the mean loss of a batch, a scalar of at least 0.
 
         Args:
             prediction: Reconstruction z (B, C, H, W), any float type.
             target: Normalised image y (B, C, H, W).
-
-        Returns:
-            Scalar, at least 0.
         """
         return self.per_image(prediction, target).mean()
 
@@ -56,8 +50,7 @@ class ReconstructionLoss(nn.Module):
 class LocalReconstructionLoss(ReconstructionLoss):
     """`mean|z - y| + (1 - SSIM(z, y))` with SSIM's window 3 x 3, as in scoring.
 
-    The authors' published selective module trains with it, though the paper states MS-SSIM: an ablation (METHOD.md
-    section 7).
+    The authors' published selective module trains with it, although the paper states MS-SSIM (METHOD.md section 7).
     """
 
     def similarity(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -68,7 +61,7 @@ class LocalReconstructionLoss(ReconstructionLoss):
 
 @functools.lru_cache(maxsize=128)
 def _mean_matrix(edges: tuple[int, ...], window: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Matrix (strips, length - window + 1) that averages, per strip, the windows lying wholly inside it."""
+    """Returns a matrix (strips, length - window + 1) that averages the windows inside each strip."""
     matrix = torch.zeros(len(edges) - 1, edges[-1] - window + 1, dtype=torch.float64)
     for strip, (start, end) in enumerate(itertools.pairwise(edges)):
         matrix[strip, start : end - window + 1] = 1 / (end - window + 1 - start)
@@ -88,8 +81,8 @@ def _patch_means(planes: Tensor, grid: PatchGrid, window: int, batch: int) -> Te
 def patch_loss(prediction: Tensor, target: Tensor, grid: PatchGrid) -> Tensor:
     """Scores every patch: mean |z - y| over it, plus 1 - SSIM computed inside it alone (METHOD.md section 3).
 
-    One SSIM map serves all patches: a patch averages the window positions that lie wholly inside it, which gives
-    the same numbers as cutting it out first.
+    There is one SSIM map for all patches. Each averages the window positions inside it, which gives the same numbers as
+    cutting it out first.
 
     Args:
         prediction: Reconstruction z (B, C, H, W), any float type.

@@ -25,10 +25,10 @@ class Scored:
         grid: The patch grid of the views, P patches.
         samples: Score of every patch under every random mask (S, B, P), float32.
         masked: The random masks (S, B, P), True = masked.
-        over: The patches of a sample that count.
+        over: Which samples of a patch count.
         image: Normalised views (B, 3, h, w).
         mask: The last random mask of every view (B, 1, h, w), True = masked.
-        reconstruction: The network's answer to that mask (B, 3, h, w).
+        reconstruction: The reconstruction under that mask (B, 3, h, w).
     """
 
     grid: PatchGrid
@@ -41,9 +41,9 @@ class Scored:
 
     @property
     def scores(self) -> Tensor:
-        """Final score of every patch (B, P): the mean over the samples, or over those that mask it.
+        """Final score of every patch (B, P): the mean over all samples, or over those that mask it.
 
-        A patch that no sample masked falls back on all of them: with five masks of half the patches, 1 in 32.
+        A patch that no sample masks takes the mean over all: 1 in 32 with five masks of half the patches.
         """
         everywhere = self.samples.mean(dim=0)
         if self.over == "all":
@@ -55,7 +55,7 @@ class Scored:
 
 @contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Puts a network into eval mode for a block, and every part of it back into the mode that it had."""
+    """Puts a network into eval mode for a block, then restores the mode of every submodule."""
     training = [part for part in network.modules() if part.training]
     network.eval()
     try:
@@ -79,22 +79,21 @@ def score_views(
     over: ScoredPatches = "all",
     paired: bool = False,
 ) -> Scored:
-    """Scores every patch, masked or visible, of a batch of images by how badly a network reconstructs it.
+    """Scores every patch of a batch of images by how badly a network reconstructs it (METHOD.md section 3).
 
-    The network is in eval mode meanwhile. METHOD.md section 3 has the formula.
+    The network is in eval mode meanwhile.
 
     Args:
         network: Maps (B, 3, H, W) to (B, 3, H, W) for sides that are multiples of 64, on the device of the images.
         images: Normalised images (B, 3, h, w), float; 0 is the colour of a masked pixel.
-        keys: B stable numbers of the images; an image's masks depend on (seed, stage, its key) alone. Default: 0 to
-            B - 1.
+        keys: B stable numbers of the images; an image's masks depend only on seed, stage and key. Default: 0 to B - 1.
         grid: The patch grid of an h x w image. Default: one of about 512 patches.
         num_samples: Number S of random masks per image.
         seed: Seed of the masks.
         stage: Stage that the scores are for.
         policy: Draws the masks. Default: `RandomMask(0.5)`.
-        over: Whether a sample scores all patches, the paper's way, or the masked ones alone.
-        paired: Whether every second mask is the complement of the one before, so that a pair masks each patch once.
+        over: Average a patch over all samples, as the paper does, or only over those that mask it.
+        paired: Make every second mask the complement of the one before, so that a pair masks each patch once.
 
     Returns:
         The scores, and the last sample for pictures.
