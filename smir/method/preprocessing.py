@@ -53,6 +53,11 @@ class Preprocessing:
         mean, scale = self._channels(image)
         return (image.float() * scale + mean).round().clamp(0, 255).to(torch.uint8)
 
+    def unit_range(self, image: Tensor) -> Tensor:
+        """Turns a normalised (B, 3, H, W) back into values in [0, 1], or beyond if a network leaves that range."""
+        mean, scale = self._channels(image)
+        return (image * scale + mean) / 255
+
     def _channels(self, image: Tensor) -> tuple[Tensor, Tensor]:
         return _of_bytes(self.mean, image.device), _of_bytes(self.std, image.device)
 

@@ -15,10 +15,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from smir.errors import CheckpointError, ConfigError, RunError
+from smir.method.image_scores import ImageScore
 from smir.method.mask_table import MaskTable
 from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
 from smir.method.patches import MIN_PATCH_SIDE, PatchGrid
-from smir.method.scoring import Scored, ScoredPatches, evaluating
+from smir.method.scoring import Scored, ScoredPatches, evaluating, refuse_lone_samples
 from smir.method.stages import Stages
 from smir.runs.lazy_defaults import lazy_instance
 from smir.runs.mask_files import save_image_list, save_masks, save_scores
@@ -43,10 +44,13 @@ class SelectiveMasking(Callback):
         num_samples: Random masks per image that scores are averaged over.
         policy: Chooses the fixed masks; `null`: every visit draws a random one, so that only the stages remain.
         scoring_mask: Draws the random masks for scoring.
-        score_patches: Patches that a sample scores: `all`, the paper's way, or the `masked` ones alone.
+        score_patches: Patches that a sample scores: `all`, the paper's way, or the `masked` ones alone; or `excess`,
+            the loss of a patch where it is masked minus the loss where it is visible, which needs `paired_samples`.
         paired_samples: Draw the random masks in complementary pairs, which mask every patch once: `num_samples: 2` is
             then as good as five independent masks, with 40 % of the passes. The paper draws independently.
         batch_size: Views scored at once on one device; changes only the speed.
+        score: Scores patches from the image alone, `VarianceScore` or `InterpolationScore`, as a control: the options
+            of scoring above then have no effect. `null`: by the loss of the network's reconstruction.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class SelectiveMasking(Callback):
         score_patches: ScoredPatches = "all",
         paired_samples: bool = False,
         batch_size: int = 16,
+        score: ImageScore | None = None,
     ) -> None:
         if min(num_stages, num_samples, batch_size) < 1:
             raise ConfigError(
@@ -65,9 +70,10 @@ class SelectiveMasking(Callback):
                 f"{batch_size}."
             )
         refuse_scores(scoring_mask, "scoring_mask")
+        refuse_lone_samples(score_patches, num_samples, paired_samples)
         self.num_stages, self.num_samples, self.batch_size = num_stages, num_samples, batch_size
         self.policy, self.scoring_mask, self.score_patches = policy, scoring_mask, score_patches
-        self.paired_samples = paired_samples
+        self.paired_samples, self.score = paired_samples, score
         self._restored: dict[str, Any] | None = None
         self._stages: Stages  # these three are known from `setup` on
         self._data: StagedData
@@ -202,6 +208,7 @@ class SelectiveMasking(Callback):
             policy=self.scoring_mask,
             over=self.score_patches,
             paired=self.paired_samples,
+            score=self.score,
         )
 
     def _picture(self, trainer: Trainer, scored: Scored, stage: int, keys: list[int], limit: int = 4) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 from typing_extensions import get_protocol_members
 
 from smir.errors import ConfigError
+from smir.method.image_scores import ImageScore
 from smir.method.masking import MaskPolicy
 from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import Scored, ScoredPatches
@@ -27,6 +28,7 @@ class ScoringModule(Protocol):
         policy: MaskPolicy,
         over: ScoredPatches,
         paired: bool,
+        score: ImageScore | None,
     ) -> Scored:
         """Scores every patch of a batch of whole views, given as the `image` (B, ...) of `scoring_dataloader`.
 
