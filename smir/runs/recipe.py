@@ -63,7 +63,7 @@ _TRAINER_RECIPE = (
 _NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
 # Arguments of models, data, callbacks and policies that 0.1.0 did not have, with their defaults. A recipe holds them
 # only where they differ, so that the runs of 0.1.0 keep their recipe hash.
-_ADDED: dict[str, Any] = {}
+_ADDED: dict[str, Any] = {"score": None, "ssim_unit_range": False}
 
 
 class _OldModule(ModuleType):

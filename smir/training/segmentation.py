@@ -34,7 +34,7 @@ class SegmentationModule(SmirModule):
         super().__init__(len(classes), **kwargs)
         self.classes = classes
         self.usual_side: int | None = None
-        """Usual shortest side of the training images, if a checkpoint has told it."""
+        """Usual shortest side of the training images, if known from a checkpoint."""
         self.loss = SoftJaccardLoss(smooth=1e-3, void=VOID)
         self.val_confusion = ConfusionMatrix(len(classes))
         self.test_counts: dict[str, Tensor] = {}
@@ -109,7 +109,7 @@ class SegmentationModule(SmirModule):
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | list[Tensor]:
         """Returns logits (B, C, H, W) at the size of the source image; a batch holds one image.
 
-        Of an image that is read in windows a batch holds no pixels: nothing is returned, `PredictionWriter` runs them.
+        If an image is read in windows, the batch has no pixels and nothing is returned: `PredictionWriter` segments it.
         """
         if "image" not in batch:
             return []

@@ -1,4 +1,4 @@
-"""The base of both tasks: optimiser, schedule, seeding of epochs, and the record in a checkpoint."""
+"""The base of both tasks: optimiser, schedule, seeds, and the record in a checkpoint."""
 
 import abc
 import math
@@ -38,13 +38,9 @@ class SmirModule(pl.LightningModule):
         preprocessing: Normalisation and views; the CLI takes it from the data.
         lr: Peak learning rate of Adam.
         warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
-        weights: What the network starts from: nothing (random weights), `imagenet` (the library's encoder weights), or
-            the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
-        imagenet_file: File of the encoder's ImageNet weights, where `weights` is `imagenet` and the library cannot
-            download them.
-
-    Raises:
-        ConfigError: If the learning rate is not positive, the warm-up is negative, or `imagenet_file` has no use.
+        weights: Initial weights: none (random), `imagenet` (the library's encoder weights), or the path of a checkpoint
+            or plain state dict. To resume or test a run, use `--ckpt_path` instead.
+        imagenet_file: File of the encoder's ImageNet weights, for `weights: imagenet` without a download.
     """
 
     task: ClassVar[Task]
@@ -80,7 +76,7 @@ class SmirModule(pl.LightningModule):
         self.weights = weights
         self.imagenet_file = imagenet_file
         self.origin: dict[str, Any] = {}
-        """The run that a checkpoint comes from, as the checkpoint records it; the CLI fills it in."""
+        """The run that a checkpoint comes from; the CLI fills it in."""
 
     @property
     def data(self) -> "SmirDataModule":
@@ -136,7 +132,7 @@ class SmirModule(pl.LightningModule):
         self.log_dict({"lr": self.lr * factor, "stage": float(self.data.stages.current)}, sync_dist=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seeds the global generator (dropout) at every batch: loaders draw from it too, earlier on a resume."""
+        """Seeds the global generator (dropout) at every batch, because loaders draw from it, too."""
         torch.manual_seed(seed_for(self.data.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
 
     def on_validation_start(self) -> None:
@@ -164,11 +160,7 @@ class SmirModule(pl.LightningModule):
         self.checkpoint_record().write(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses to resume from what another version wrote, and from what would delete files elsewhere.
-
-        Raises:
-            CheckpointError: If the checkpoint has another format, or its callbacks name files elsewhere.
-        """
+        """Raises a CheckpointError if the checkpoint has another format, or its callbacks name files elsewhere."""
         path = self.trainer.ckpt_path or "the checkpoint"
         check_format(checkpoint, path)
         check_paths(checkpoint, path)
@@ -184,11 +176,7 @@ class SmirModule(pl.LightningModule):
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Self:
-        """Rebuilds the trained module of a checkpoint, in eval mode on the CPU.
-
-        Raises:
-            CheckpointError: If the file is not a readable checkpoint of this task.
-        """
+        """Rebuilds the trained module of a checkpoint file, in eval mode on the CPU; see `rebuild`."""
         return cls.rebuild(Checkpoint.read(path))
 
     @classmethod

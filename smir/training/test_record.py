@@ -22,7 +22,7 @@ class TestRecord(Callback):
 
     Args:
         folder: Where to write.
-        source: What is recorded beside the metrics: checkpoint, data, experiment.
+        source: Recorded beside the metrics: checkpoint, data, experiment.
     """
 
     __test__ = False  # not a test class, although pytest would think so from its name
@@ -71,5 +71,5 @@ def _table(names: list[str], counts: Tensor) -> str:
 
 
 def _as_json(metrics: dict[str, Tensor]) -> dict[str, float | None]:
-    """Metrics as JSON knows them: NaN, a class that occurs nowhere, becomes null."""
+    """Converts metrics to JSON values; NaN, a class that does not occur, becomes null."""
     return {name: None if torch.isnan(value) else float(value) for name, value in metrics.items()}

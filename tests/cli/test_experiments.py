@@ -23,11 +23,16 @@ ABLATIONS = sorted(path.stem for path in (EXPERIMENTS / "ablations").glob("*.yam
 BUDGETS = [name for name in ABLATIONS if name.startswith("labels-")]
 CHANGES = {
     "local-loss": {"model.loss": "smir.method.LocalReconstructionLoss"},
+    "loss-masked": {"model.loss": "smir.method.MaskedReconstructionLoss"},
     "masked-patches-only": {"score_patches": "masked"},
     "patches-128": {"data.num_patches": 128},
     "patches-1024": {"data.num_patches": 1024},
     "samples-1": {"num_samples": 1},
     "samples-10": {"num_samples": 10},
+    "score-excess": {"score_patches": "excess", "paired_samples": True},
+    "score-interpolation": {"score": "smir.method.InterpolationScore"},
+    "score-variance": {"score": "smir.method.VarianceScore"},
+    "ssim-unit-range": {"model.ssim_unit_range": True},
     "stages-2": {"num_stages": 2, "max_epochs": 2000},
     "stages-5": {"num_stages": 5, "max_epochs": 5000},
     "stages-20": {"num_stages": 20, "max_epochs": 20000},

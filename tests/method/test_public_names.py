@@ -53,8 +53,8 @@ def test_a_room_names_what_it_offers(room, names):
         (PatchGrid, {"height": ..., "width": ..., "num_patches": 512}),
         (RandomMask, {"ratio": 0.5}),
         (HardestMask, {"ratio": 0.5}),
-        (patch_loss, {"prediction": ..., "target": ..., "grid": ...}),
-        (ReconstructionLoss.forward, {"self": ..., "prediction": ..., "target": ...}),
+        (patch_loss, {"prediction": ..., "target": ..., "grid": ..., "ssim_input": None}),
+        (ReconstructionLoss.forward, {"self": ..., "prediction": ..., "target": ..., "mask": None}),
     ],
 )
 def test_signatures(call, arguments):
