@@ -80,8 +80,30 @@ def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) ->
         raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
     tensors = {_bare(name): value for name, value in state.items() if isinstance(name, str) and _is_plain(value)}
     if not any(name.startswith("encoder.") for name in tensors):
-        tensors = {f"encoder.{name}": value for name, value in tensors.items()}
+        tensors = _in_order(network, tensors) or {f"encoder.{name}": value for name, value in tensors.items()}
     return _fill(network, tensors, str(path), head)
+
+
+def _in_order(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names tensors after those of the encoder, for a file of the same encoder from a library with other names.
+
+    Returns:
+        Nothing unless the file has every tensor of the encoder, in its order, of the same kind (`weight`,
+        `running_mean`, ...) and shape. Tensors behind them, such as those of a classifier, keep their names.
+    """
+    own = {_bare(name): value for name, value in network.state_dict().items()}
+    encoder = {name: value for name, value in own.items() if name.startswith("encoder.")}
+    if any(f"encoder.{name}" in encoder for name in tensors) or len(tensors) < len(encoder):
+        return {}
+    pairs = list(zip(encoder.items(), tensors.items(), strict=False))
+    if any(_kind(mine) != _kind(theirs) for mine, theirs in pairs):
+        return {}
+    named = {mine: value for (mine, _), (_, value) in pairs}
+    return named | dict(list(tensors.items())[len(encoder) :])
+
+
+def _kind(entry: tuple[str, Tensor]) -> tuple[str, torch.Size]:
+    return entry[0].rsplit(".", 1)[-1], entry[1].shape
 
 
 def load_imagenet(network: "Network") -> LoadReport:
