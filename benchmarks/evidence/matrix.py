@@ -5,7 +5,7 @@ a difference holds the luck of all three.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 SETTINGS = (
     *("--model.network.encoder", "tu-tf_efficientnet_lite0"),
@@ -97,7 +97,7 @@ BUDGETS = tuple(
 ROWS = (*MAIN, *BUDGETS)
 
 
-def in_order(rows: tuple[Row, ...] = ROWS) -> Iterator[tuple[Row, int]]:
+def in_order(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
     """Yields every run seed by seed, so that a study that is cut short has whole seeds."""
     for seed in range(max(row.seeds for row in rows)):
         yield from ((row, seed) for row in rows if seed < row.seeds)

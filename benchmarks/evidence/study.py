@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Study:
         self.pool = _images(field)
         self._writing = threading.Lock()
 
-    def jobs(self, rows: tuple[Row, ...]) -> list[Job]:
+    def jobs(self, rows: Sequence[Row]) -> list[Job]:
         """Returns the jobs whose figures are missing, pretrainings before what starts from them."""
         known, jobs = dict_or_empty(self.results).get("runs", {}), {}
         for row, seed in in_order(rows):
@@ -91,7 +91,8 @@ class Study:
     def _fit(self, config: str, experiment: str, seed: int, *words: str) -> list[str]:
         files = [f"--config={EXPERIMENTS / config}", f"--config={self.field / 'data.yaml'}"]
         place = [f"--run.root={self.out / 'runs'}", f"--run.experiment={experiment}", f"--seed_everything={seed}"]
-        return ["fit", *files, *place, "--run.if_taken=refuse", *SETTINGS, *words, *self.words]
+        settings = [f"--data.root={self.field}", "--run.if_taken=refuse", *SETTINGS, *words, *self.words]
+        return ["fit", *files, *place, *settings]
 
     def _pretraining(self, made: Pretraining, seed: int) -> list[str]:
         words = [*PRETRAIN, f"--trainer.max_epochs={made.epochs(len(self.pool))}", *made.words]
@@ -108,7 +109,7 @@ class Study:
     def _test(self, row: Row, seed: int, kept: str) -> list[str]:
         run = self._run(self._experiment(row), seed)
         files = [f"--config={run}/config.yaml", f"--config={self.held / 'data.yaml'}"]
-        return ["test", *files, f"--ckpt_path={run}/checkpoints/{kept}.ckpt"]
+        return ["test", *files, f"--data.root={self.held}", f"--ckpt_path={run}/checkpoints/{kept}.ckpt"]
 
     def lists(self, labels: int, seed: int) -> dict[str, str]:
         """Writes the lists of a seed's draw; smaller draws are parts of larger ones, in training and validation.
@@ -173,18 +174,20 @@ def _labelled(field: Path) -> list[str]:
 def make(jobs: list[Job], logs: Path, processes: int) -> list[str]:
     """Makes all jobs, each as soon as what it waits for is done; shows a progress bar.
 
+    After a failure no further job begins: what is wrong with one is wrong with most.
+
     Returns:
-        Names of the jobs that failed, or that waited for one that did.
+        Names of the jobs that failed.
     """
     logs.mkdir(parents=True, exist_ok=True)
     waiting, running = list(jobs), {}
     pending, failed = {job.name for job in jobs}, []
     with ThreadPoolExecutor(processes) as pool, tqdm(total=len(jobs), desc="runs", unit="run") as progress:
-        while waiting or running:
-            ready = [job for job in waiting if job.after not in pending]
+        while running or (waiting and not failed):
+            ready = [] if failed else [job for job in waiting if job.after not in pending]
             for job in ready[: processes - len(running)]:
                 waiting.remove(job)
-                running[pool.submit(_succeeds, job, logs, job.after in failed)] = job
+                running[pool.submit(_succeeds, job, logs)] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
                 pending.remove(job.name)
@@ -199,9 +202,7 @@ def _log(job: Job, logs: Path) -> Path:
     return logs / f"{job.name.replace('/', '-').replace(', ', '-')}.log"
 
 
-def _succeeds(job: Job, logs: Path, in_vain: bool) -> bool:
-    if in_vain:
-        return False
+def _succeeds(job: Job, logs: Path) -> bool:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with _log(job, logs).open("a", encoding="utf-8") as log:
         for words in job.commands:
