@@ -60,14 +60,14 @@ class Row:
         start: Random weights (`scratch`), ImageNet weights (`imagenet`), or a pretraining.
         labels: Labelled images, of which `VAL_SHARE` validate.
         seeds: Number of seeds, from 0.
-        words: Further options of the segmentation.
+        module: Class to train, for a module of the study; default: that of the config.
     """
 
     name: str
     start: str | Pretraining
     labels: int = 20
     seeds: int = 6
-    words: tuple[str, ...] = ()
+    module: str | None = None
 
     @property
     def from_imagenet(self) -> bool:
@@ -87,6 +87,7 @@ MAIN = (
     Row("imagenet, random-staged", STAGED),
     Row("imagenet, selective", SELECTIVE),
     Row("selective", SCRATCH_SELECTIVE, seeds=3),
+    Row("imagenet, self-training", "imagenet", module="benchmarks.evidence.self_training.SelfTraining"),
 )
 BUDGETS = tuple(
     dataclasses.replace(row, labels=labels)

@@ -99,7 +99,9 @@ class Study:
         return self._fit(made.config, made.name, seed, *words, *(self.imagenet if made.from_imagenet else []))
 
     def _segmentation(self, row: Row, seed: int) -> list[str]:
-        words = [*SEGMENT, f"--data.split_files={json.dumps(self.lists(row.labels, seed))}", *row.words]
+        words = [*SEGMENT, f"--data.split_files={json.dumps(self.lists(row.labels, seed))}"]
+        if row.module:
+            words += ["--allow=benchmarks", f"--model={row.module}"]
         if isinstance(row.start, Pretraining):
             words.append(f"--model.weights={self._run(row.start.name, seed)}/checkpoints/best.ckpt")
         elif row.from_imagenet:
@@ -109,7 +111,8 @@ class Study:
     def _test(self, row: Row, seed: int, kept: str) -> list[str]:
         run = self._run(self._experiment(row), seed)
         files = [f"--config={run}/config.yaml", f"--config={self.held / 'data.yaml'}"]
-        return ["test", *files, f"--data.root={self.held}", f"--ckpt_path={run}/checkpoints/{kept}.ckpt"]
+        allow = ["--allow=benchmarks"] if row.module else []
+        return ["test", *files, *allow, f"--data.root={self.held}", f"--ckpt_path={run}/checkpoints/{kept}.ckpt"]
 
     def lists(self, labels: int, seed: int) -> dict[str, str]:
         """Writes the lists of a seed's draw; smaller draws are parts of larger ones, in training and validation.
@@ -135,7 +138,7 @@ class Study:
     def _settings(self, row: Row) -> str:
         """Hash of all that a row's figures rest on, but for the seed."""
         made = row.start if isinstance(row.start, Pretraining) else None
-        parts = [SETTINGS, SEGMENT, VAL_SHARE, row.labels, row.words, self.words, made and made.name]
+        parts = [SETTINGS, SEGMENT, VAL_SHARE, row.labels, row.module, self.words, made and made.name]
         parts += [PRETRAIN, dataclasses.astuple(made), len(self.pool)] if made else [row.start]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
