@@ -15,7 +15,7 @@ from smir.report.plots import dots
 BEGIN = "<!-- table: make evidence writes it -->\n"
 AGAINST = ("imagenet", "imagenet, random-staged")
 """Rows that every other row is compared with."""
-METRIC = "test/miou"
+METRIC = "test/native/miou"
 
 
 def figures(runs: dict[str, Any], row: Row, kept: str, metric: str = METRIC) -> Estimate | None:
@@ -40,7 +40,7 @@ def main_table(runs: dict[str, Any], kept: str) -> str:
     lines = []
     for row in MAIN:
         own = figures(runs, row, kept)
-        classes = [_mean(figures(runs, row, kept, f"test/iou/{name}")) for name in _classes(runs)]
+        classes = [_mean(figures(runs, row, kept, f"test/native/iou/{name}")) for name in _classes(runs)]
         lines.append([row.name, str(own.seeds if own else 0), _spread(own), *classes, *_against(runs, row, kept)])
     return f"**The {kept} checkpoint, {MAIN[0].labels} labels**\n\n" + _markdown(head, lines)
 
@@ -91,7 +91,7 @@ def raw_table(runs: dict[str, Any]) -> str:
 
 def _classes(runs: dict[str, Any]) -> list[str]:
     metrics = next(iter(runs.values()))["last"]
-    return [name.removeprefix("test/iou/") for name in metrics if name.startswith("test/iou/")]
+    return [name.removeprefix("test/native/iou/") for name in metrics if name.startswith("test/native/iou/")]
 
 
 def _spread(own: Estimate | None) -> str:

@@ -38,7 +38,12 @@ _TRAINER_RECIPE = (
 _NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
 # Arguments of models, data, callbacks and policies that 0.1.0 did not have, with their defaults. A recipe holds them
 # only where they differ, so that the runs of 0.1.0 keep their recipe hash.
-_ADDED: dict[str, Any] = {}
+_ADDED: dict[str, Any] = {
+    "weights_part": "whole",
+    "encoder_lr_factor": 1.0,
+    "freeze_encoder_epochs": 0,
+    "reestimate_batch_norm": False,
+}
 
 
 def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
