@@ -63,7 +63,14 @@ _TRAINER_RECIPE = (
 _NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
 # Arguments of models, data, callbacks and policies that 0.1.0 did not have, with their defaults. A recipe holds them
 # only where they differ, so that the runs of 0.1.0 keep their recipe hash.
-_ADDED: dict[str, Any] = {"score": None, "ssim_unit_range": False}
+_ADDED: dict[str, Any] = {
+    "score": None,
+    "ssim_unit_range": False,
+    "weights_part": "whole",
+    "encoder_lr_factor": 1.0,
+    "freeze_encoder_epochs": 0,
+    "reestimate_batch_norm": False,
+}
 
 
 class _OldModule(ModuleType):

@@ -4,11 +4,12 @@ import abc
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import nn
 from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
@@ -41,6 +42,14 @@ class SmirModule(pl.LightningModule):
         weights: Initial weights: none (random), `imagenet` (the library's encoder weights), or the path of a checkpoint
             or plain state dict. To resume or test a run, use `--ckpt_path` instead.
         imagenet_file: File of the encoder's ImageNet weights, for `weights: imagenet` without a download.
+        weights_part: Part of the network that `weights` fills: `whole`, or `encoder`; the decoder is new then.
+        encoder_lr_factor: Factor of the encoder's learning rate; below 1 it keeps more of the weights it starts from.
+        freeze_encoder_epochs: Epochs at the start in which the encoder and its batch-norm statistics stay as they are;
+            -1: all epochs.
+
+    Raises:
+        ConfigError: If the learning rate or its factor is not positive, the warm-up or the number of frozen epochs is
+            not possible, or `imagenet_file` or `weights_part` has no use.
     """
 
     task: ClassVar[Task]
@@ -57,6 +66,9 @@ class SmirModule(pl.LightningModule):
         warmup_epochs: int = 10,
         weights: Literal["imagenet"] | Path | None = None,
         imagenet_file: Path | None = None,
+        weights_part: Literal["whole", "encoder"] = "whole",
+        encoder_lr_factor: float = 1.0,
+        freeze_encoder_epochs: int = 0,
     ) -> None:
         super().__init__()
         if not 0 < lr < math.inf:
@@ -68,6 +80,19 @@ class SmirModule(pl.LightningModule):
                 f"model.imagenet_file = {imagenet_file} is read where model.weights is imagenet, but that is "
                 f"{weights}. Set --model.weights imagenet, or leave the file out."
             )
+        if weights_part == "encoder" and weights is None:
+            raise ConfigError(
+                "model.weights_part = encoder has no use without model.weights. Set it, or leave this out."
+            )
+        if not 0 < encoder_lr_factor < math.inf:
+            raise ConfigError(
+                f"model.encoder_lr_factor must be positive and finite, got {encoder_lr_factor}. To keep the encoder as "
+                "it is, set model.freeze_encoder_epochs to -1."
+            )
+        if freeze_encoder_epochs < -1:
+            raise ConfigError(
+                f"model.freeze_encoder_epochs must be 0 or more, or -1 for all, got {freeze_encoder_epochs}."
+            )
         self.network = network(out_channels)
         self.out_channels = out_channels
         self.preprocessing = preprocessing
@@ -75,6 +100,9 @@ class SmirModule(pl.LightningModule):
         self.warmup_epochs = warmup_epochs
         self.weights = weights
         self.imagenet_file = imagenet_file
+        self.weights_part = weights_part
+        self.encoder_lr_factor = encoder_lr_factor
+        self.freeze_encoder_epochs = freeze_encoder_epochs
         self.origin: dict[str, Any] = {}
         """The run that a checkpoint comes from; the CLI fills it in."""
 
@@ -114,22 +142,52 @@ class SmirModule(pl.LightningModule):
                 )
 
     def _load_weights(self, weights: Literal["imagenet"] | Path) -> LoadReport:
-        if str(weights) == "imagenet":
-            file = self.imagenet_file
-            return load_imagenet(self.network) if file is None else load_pretrained(self.network, file)
-        return load_pretrained(self.network, weights, head=self.task == "pretrain")
+        if str(weights) == "imagenet" and self.imagenet_file is None:
+            return load_imagenet(self.network)
+        path = self.imagenet_file or weights
+        return load_pretrained(self.network, path, head=self.task == "pretrain", part=self.weights_part)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The network's encoder."""
+        return cast(nn.Module, self.network.encoder)
 
     def configure_optimizers(self) -> Optimizer:
-        """Adam without weight decay; `on_train_epoch_start` sets its learning rate."""
-        return Adam(self.network.parameters(), lr=self.lr)
+        """Adam without weight decay; `on_train_epoch_start` sets its learning rates."""
+        if self.encoder_lr_factor == 1:
+            return Adam(self.network.parameters(), lr=self.lr)
+        encoder = set(self.encoder.parameters())
+        others = [parameter for parameter in self.network.parameters() if parameter not in encoder]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": list(self.encoder.parameters()), "factor": self.encoder_lr_factor},
+        ]
+        return Adam(groups, lr=self.lr)
+
+    def encoder_is_frozen(self) -> bool:
+        """Returns whether the encoder stays as it is in the current epoch."""
+        return self.freeze_encoder_epochs == -1 or self.current_epoch < self.freeze_encoder_epochs
 
     def on_train_epoch_start(self) -> None:
-        """Sets the learning rate, a function of the epoch alone."""
-        factor = self._lr_factor(self.current_epoch)
-        optimizer = self.optimizers()
-        for group in optimizer.param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
-            group["lr"] = self.lr * factor
-        self.log_dict({"lr": self.lr * factor, "stage": float(self.data.stages.current)}, sync_dist=True)
+        """Sets the learning rates, functions of the epoch alone, and freezes the encoder or lets it go."""
+        lr = self.lr * self._lr_factor(self.current_epoch)
+        values = {"lr": lr, "stage": float(self.data.stages.current)}
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
+            group["lr"] = lr * group.get("factor", 1)
+            if "factor" in group:
+                values["lr/encoder"] = group["lr"]
+        self.log_dict(values, sync_dist=True)
+        if self.freeze_encoder_epochs:
+            self.encoder.train(not self.encoder_is_frozen())
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Takes the gradients of a frozen encoder away, after the ranks have exchanged them: Adam passes over it.
+
+        DistributedDataParallel decides once, at the start, which parameters it exchanges; `requires_grad` must not
+        change later.
+        """
+        if self.freeze_encoder_epochs and self.encoder_is_frozen():
+            self.encoder.zero_grad(set_to_none=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seeds the global generator (dropout) at every batch, because loaders draw from it, too."""
