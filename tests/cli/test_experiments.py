@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 from fakes import write_all, write_imagenet
+from freeze import parsed
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
 
 from smir.__main__ import main
-from smir.cli.planning import parsed
 
 SISTERS = {
     "pascal_voc": "cityscapes",
@@ -136,7 +136,7 @@ def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("dataset", SISTERS)
 @pytest.mark.parametrize("row", PRETRAININGS)
 def test_pretraining_has_the_settings_of_the_paper(dataset, row):
-    (config,) = parsed([["fit", f"--config={EXPERIMENTS / dataset / row}.yaml"]])
+    config = parsed(f"{dataset}/{row}").fit
     model, data, trainer = config.model.init_args, config.data.init_args, config.trainer
     network = model.network.init_args
     assert (config.seed_everything, trainer.precision) == (3741, "32-true")
@@ -161,7 +161,7 @@ def test_pretraining_has_the_settings_of_the_paper(dataset, row):
 @pytest.mark.parametrize("dataset", SISTERS)
 @pytest.mark.parametrize("init", INITS)
 def test_segmentation_has_the_settings_of_the_paper(dataset, init):
-    (config,) = parsed([["fit", f"--config={EXPERIMENTS / dataset / f'segment-{init}'}.yaml"]])
+    config = parsed(f"{dataset}/segment-{init}").fit
     model, data, trainer = config.model.init_args, config.data.init_args, config.trainer
     network = model.network.init_args
     assert (network.encoder, list(network.decoder_channels), network.dropout) == ("resnet34", [256, 128, 64], 0.2)
@@ -188,9 +188,7 @@ def flat(value, name=""):
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_changes_what_it_says_and_nothing_else(name):
     row = "segment-random" if name in BUDGETS else "selective"
-    words = ["fit", f"--config={EXPERIMENTS / 'nassar' / row}.yaml"]
-    configs = parsed([words, [*words, f"--config={EXPERIMENTS / 'ablations' / name}.yaml"]])
-    before, after = (flat(config.as_dict()) for config in configs)
+    before, after = (flat(parsed(which).fit.as_dict()) for which in (f"nassar/{row}", f"ablations/{name}"))
     found = {key: value for key, value in after.items() if value != before.get(key, "not there")}
     found = {key: value for key, value in found.items() if key not in ("config", "include")}
     assert all(key.removesuffix(".class_path") in found for key in before.keys() - after.keys())

@@ -127,7 +127,7 @@ def metrics(run):
     return json.loads((run / "test/metrics.json").read_text())["metrics"]
 
 
-def slurm(folder):
+def slurm(python, folder):
     """Stands in for SLURM: a place for its commands, and what it sets for a job of two nodes with a task each."""
     (folder / "bin").mkdir()
     for name, text in {"srun": SRUN, "scontrol": '#!/usr/bin/env bash\necho "scontrol $*"\n'}.items():
@@ -140,15 +140,15 @@ def slurm(folder):
         "SLURM_JOB_ID": "71",
         "SLURM_JOB_NAME": "smir",
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-        "PYTHON": sys.executable,
+        "PYTHON": python,
         "PYTHONPATH": f"{SUPPORT / 'moments'}:{REPOSITORY}",
         "OMP_NUM_THREADS": "1",
     }
 
 
-def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(field, tmp_path):
+def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(python, field, tmp_path):
     """The script does; Lightning, which has handlers of its own for SLURM, must not."""
-    env = {**slurm(tmp_path), "SMIR_ACT": "step:1:1:USR1"}
+    env = {**slurm(python, tmp_path), "SMIR_ACT": "step:1:1:USR1"}
     words = segment_words(field, "--run.experiment=two")
     command = [EXPERIMENTS / "launch/slurm.sh", *words]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
@@ -158,8 +158,8 @@ def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(field, tmp_pat
     assert not (tmp_path / "runs/two/seed0/DONE").exists()
 
 
-def test_the_slurm_script_trains_on_two_nodes(field, tmp_path):
-    env = slurm(tmp_path)
+def test_the_slurm_script_trains_on_two_nodes(python, field, tmp_path):
+    env = slurm(python, tmp_path)
     words = segment_words(field, "--run.experiment=two")
     script = EXPERIMENTS / "launch/slurm.sh"
     done = subprocess.run(
@@ -204,13 +204,13 @@ def hosts(tmp_path):
                 subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def test_the_torchrun_script_trains_on_two_nodes(field, tmp_path, hosts):
+def test_the_torchrun_script_trains_on_two_nodes(python, field, tmp_path, hosts):
     head, begins = hosts
     env = {
         **os.environ,
         "NODES": "2",
         "HEAD": f"{head}:29671",
-        "PYTHON": sys.executable,
+        "PYTHON": python,
         "PYTHONPATH": str(REPOSITORY),
         "OMP_NUM_THREADS": "1",
     }

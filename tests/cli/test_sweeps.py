@@ -102,13 +102,13 @@ def test_an_agent_runs_two_parameter_sets(tmp_path):
         assert json.loads((run / "wandb.json").read_text())["id"] in str(run)
 
 
-def test_a_run_that_the_sweep_ends_early_has_not_failed(field, tmp_path):
+def test_a_run_that_the_sweep_ends_early_has_not_failed(python, field, tmp_path):
     """An agent sends SIGTERM, and gives up after a few runs that fail."""
     words = segment_words(field, "--trainer.max_epochs=500", "--run.experiment=s")
     environment = program(None, WANDB_SWEEP_ID="sweep", WANDB_RUN_ID="run0", WANDB_MODE="offline")
     with (tmp_path / "said.txt").open("w") as output:
         started = subprocess.Popen(
-            [sys.executable, "-m", "smir", *words], cwd=tmp_path, env=environment, stdout=output, stderr=output
+            [python, "-m", "smir", *words], cwd=tmp_path, env=environment, stdout=output, stderr=output
         )
         run = tmp_path / "runs/s/sweep-sweep/run0/seed0"
         while not (run / "checkpoints/last.ckpt").exists() and started.poll() is None:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -198,11 +197,11 @@ def test_an_image_that_turns_bad_later_is_an_error(photos):
         data.view(5)
 
 
-def test_two_processes_skip_the_same(photos, tmp_path):
+def test_two_processes_skip_the_same(python, photos, tmp_path):
     truncate(photos / "images/p03.png")
     start = ["-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "smir"]
     more = ["--trainer.devices=2", "--trainer.callbacks=null", "--data.num_workers=1"]
-    command = [sys.executable, *start, *words("pretrain", photos, *more)]
+    command = [python, *start, *words("pretrain", photos, *more)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
