@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fakes import write_all, write_imagenet
+from fakes import write_cityscapes, write_imagenet, write_nassar, write_pascal_voc, write_sugar_beets
 from freeze import parsed
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
 
@@ -60,8 +60,13 @@ FAST = [*TINY_NETWORK, *QUIET]
 def paper(tmp_path_factory):
     """Runs a row as `make paper-smoke` does, after what it rests on; returns its folder. Each is run once."""
     root = tmp_path_factory.mktemp("paper")
-    write_all(root / "data")
-    write_imagenet(root / "data/imagenet.pth", "test_efficientnet")
+    data, size = root / "data", (192, 256)
+    write_pascal_voc(data, unlabelled=2, size=size)
+    write_cityscapes(data, extra=2, train=5, val=2, test=2, size=size)
+    write_nassar(data, train=20, tiles=28, size=size)
+    write_sugar_beets(data, plain=4, size=size)
+    write_nassar(root / "few", train=0, val=0, test=0, tiles=8, size=size)
+    write_imagenet(data / "imagenet.pth", "test_efficientnet")
 
     def run(dataset, row, *more):
         folder = root / "runs" / dataset / row / "seed0"
@@ -85,6 +90,7 @@ def paper(tmp_path_factory):
             assert (folder / "DONE").is_file()
         return folder
 
+    run.root = root
     return run
 
 
@@ -122,14 +128,15 @@ def test_a_segmentation_runs(paper, dataset, init):
 def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     row, kind, seed = ("segment-scratch", "segment", 0) if name in BUDGETS else ("selective", "pretrain", 3741)
-    data = paper("nassar", "random").parents[3] / "data"
+    root = paper.root
     files = (f"nassar/{row}", f"ablations/{name}", f"smoke/{kind}", "smoke/all")
     words = [f"--config={EXPERIMENTS / file}.yaml" for file in files]
-    stages = 2
+    stages, data = 2, "data"
     if kind == "pretrain":  # the rows of the paper have run all ten
         stages = CHANGES[name].get("num_stages", stages)
+        data = "few" if stages <= 5 else data
         words.append(f"--trainer.callbacks.num_stages={stages}")
-    main(["fit", *words, f"--trainer.max_epochs={stages}", f"--data.root={data}", *FAST])
+    main(["fit", *words, f"--trainer.max_epochs={stages}", f"--data.root={root / data}", *FAST])
     assert (tmp_path / f"runs/nassar/{row}-{name}/seed{seed}/DONE").is_file()
 
 

@@ -16,7 +16,13 @@ from smir.cli.devices import claim, visible_devices
 from smir.errors import ConfigError
 
 
-def test_a_job_keeps_the_output_and_marks_the_run(smir, field, tmp_path, capfd):
+@pytest.fixture
+def warm(python, monkeypatch):
+    """Jobs start the stand-in for Python."""
+    monkeypatch.setattr(sys, "executable", python)
+
+
+def test_a_job_keeps_the_output_and_marks_the_run(smir, warm, field, tmp_path, capfd):
     words = segment_words(field, "--run.experiment=x", "--run.root=runs")
     smir("job", "--run=runs/x/seed0", "--", *words)
     assert "done after" in capfd.readouterr().out
@@ -30,14 +36,14 @@ def test_a_job_keeps_the_output_and_marks_the_run(smir, field, tmp_path, capfd):
     assert done.stat().st_mtime > 0  # else make would come back to it for ever
 
 
-def test_a_failed_job_names_its_log_and_shows_its_end(fails, field, tmp_path):
+def test_a_failed_job_names_its_log_and_shows_its_end(fails, warm, field, tmp_path):
     said = fails("job", "--run=runs/x/seed0", "--", *segment_words(field, "--model.lr=fast"), code=2)
     assert f"runs/x/seed0 failed with exit code 2. The end of its log, {tmp_path / 'runs/x/seed0/log.txt'}:" in said
     assert "model.lr" in said or '"lr"' in said
     assert "There is nothing to run" in fails("job", "--run=x", "--words=[]")
 
 
-def test_a_job_whose_run_is_not_done_has_failed(fails, field):
+def test_a_job_whose_run_is_not_done_has_failed(fails, warm, field):
     said = fails("job", "--run=runs/other/seed0", "--", "--version")
     assert "runs/other/seed0 ended before the run was done" in said
 

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 import torch
+from fakes import write_noise
 from PIL import Image
 from words import EXPERIMENTS, QUIET, REPOSITORY, TINY_NETWORK
 
@@ -21,16 +22,8 @@ PRETRAINING, SEGMENTATION = "runs/folder/selective/seed0", "runs/folder/segment/
 @pytest.fixture
 def photos(tmp_path):
     """Fourteen photographs with labels, in lists of 10, 2 and 2."""
-    root = tmp_path / "field"
-    rng = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True)
-    names = [f"p{number:02d}" for number in range(14)]
-    for name in names:
-        Image.fromarray(rng.integers(0, 255, (200, 220, 3), dtype=np.uint8)).save(root / f"images/{name}.png")
-        Image.fromarray(rng.integers(0, 3, (200, 220), dtype=np.uint8)).save(root / f"masks/{name}.png")
-    for split, part in (("train", names[:10]), ("val", names[10:12]), ("test", names[12:])):
-        (root / f"{split}.txt").write_text("\n".join(part))
+    root, names = tmp_path / "field", [f"p{number:02d}" for number in range(14)]
+    write_noise(root, {"train": names[:10], "val": names[10:12], "test": names[12:]})
     return root
 
 

@@ -93,9 +93,7 @@ def test_two_processes_resume_after_sigkill(python, field, tmp_path):
     def start(folder, **kwargs):
         folder.mkdir(exist_ok=True)
         log = (folder / "log").open("a")
-        return subprocess.Popen(
-            [python, "-m", "smir", *words], cwd=folder, env=env, stdout=log, stderr=log, **kwargs
-        )
+        return subprocess.Popen([python, "-m", "smir", *words], cwd=folder, env=env, stdout=log, stderr=log, **kwargs)
 
     whole = start(tmp_path / "whole")
     assert whole.wait(timeout=300) == 0, (tmp_path / "whole/log").read_text()[-3000:]
