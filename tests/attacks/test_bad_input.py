@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from fakes import write_noise
 from PIL import Image
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
 
@@ -16,16 +17,8 @@ SPLITS = "--data.split_files={train: train.txt, val: val.txt, test: test.txt}"
 @pytest.fixture
 def photos(tmp_path):
     """Six photographs with labels in the layout of the README."""
-    root = tmp_path / "field"
-    rng = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True)
-    names = [f"photo {number}" for number in range(6)]
-    for name in names:
-        Image.fromarray(rng.integers(0, 255, (200, 256, 3), dtype=np.uint8)).save(root / f"images/{name}.jpg")
-        Image.fromarray(rng.integers(0, 3, (200, 256), dtype=np.uint8)).save(root / f"masks/{name}.png")
-    for split, part in (("train", names[:4]), ("val", names[4:5]), ("test", names[5:])):
-        (root / f"{split}.txt").write_text("\r\n".join(part))
+    root, names = tmp_path / "field", [f"photo {number}" for number in range(6)]
+    write_noise(root, {"train": names[:4], "val": names[4:5], "test": names[5:]}, ".jpg", (200, 256))
     return root
 
 
