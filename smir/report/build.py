@@ -49,15 +49,15 @@ class Report:
         return out / "index.html"
 
 
-def build(roots: Sequence[Path]) -> Report:
-    """Reads the runs below the folders and makes all tables and figures.
+def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
+    """Reads the runs below the folders and makes all tables and figures, also the gaps of the paper's, if asked.
 
     Raises:
         RunError: If there is no tested run, a record is damaged, or runs of one cell cannot be averaged.
     """
     tree = read_tree(roots)
     cells = cells_of(tree.tested)
-    protocols = protocols_of(cells)
+    protocols = protocols_of(cells, expect_paper)
     sections = [
         make(protocol)
         for protocol in protocols

@@ -29,7 +29,7 @@ def paper(tmp_path_factory):
         "import sys; from smir.__main__ import main\n"
         "main(sys.argv[1:]); assert not {'torch', 'lightning', 'matplotlib'} & set(sys.modules)"
     )
-    words = ["report", str(root / "runs"), "--out", str(root / "report")]
+    words = ["report", str(root / "runs"), "--out", str(root / "report"), "--expect=paper"]
     subprocess.run([sys.executable, "-c", code, *words], check=True, stdout=subprocess.DEVNULL)
     return root
 
@@ -203,7 +203,7 @@ def test_figures_are_svg_with_their_text(paper):
 
 
 def test_the_same_runs_give_the_same_report(paper, smir, tmp_path):
-    smir("report", "--out", tmp_path / "report", paper / "runs")
+    smir("report", "--out", tmp_path / "report", paper / "runs", "--expect=paper")
     names = json.loads((paper / "report/contents.json").read_text())
     assert {str(p.relative_to(paper / "report")) for p in (paper / "report").rglob("*.*")} == {*names, "contents.json"}
     for name in names:
