@@ -24,7 +24,6 @@ PRELOADED = (
     "lightning.pytorch.cli",
     "smir.cli.command_line",
     "smir.cli.hints",
-    "smir.cli.includes",
     "smir.cli.plain",
     "smir.cli.trust",
     "smir.data",
