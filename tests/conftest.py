@@ -1,6 +1,8 @@
+import os
 import sys
 
 import pytest
+from warm import warm_python
 
 from smir.__main__ import main
 from smir.prepare.synthetic.dataset import write_dataset
@@ -21,6 +23,14 @@ def field(tmp_path_factory):
     write_dataset(root, seed=0, width=1024, height=768, train_tiles=10, val_tiles=2, test_tiles=3)
     tile_image(root / "nassar/orthomosaic/data/RGB_reference_png.png", root / "nassar/ortho_tiles")
     return root
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """An executable to use in the place of `sys.executable`; its processes need no time to load torch and Lightning."""
+    folder = tmp_path_factory.getbasetemp()
+    with warm_python(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as path:
+        yield path
 
 
 @pytest.fixture

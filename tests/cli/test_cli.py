@@ -15,7 +15,7 @@ from PIL import Image
 from torch._utils import ExceptionWrapper
 from words import EXPERIMENTS, REPOSITORY, pretrain_words, segment_words, selective_words
 
-from smir.__main__ import main, plain_message
+from smir.__main__ import main, user_message
 from smir.errors import DataError
 from smir.models.networks import UNetStride4
 from smir.training.segmentation import SegmentationModule
@@ -220,4 +220,4 @@ def test_message_of_a_loader_worker_is_stripped():
         wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
     with pytest.raises(DataError) as raised:
         wrapped.reraise()
-    assert plain_message(raised.value) == "The image x.png is damaged."
+    assert user_message(raised.value) == "The image x.png is damaged."

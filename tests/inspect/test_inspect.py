@@ -40,7 +40,7 @@ def rows_of(path):
 
 
 def network(channels):
-    return UNetStride4(channels, "tu-mobilenetv3_small_100", [16, 16, 16])
+    return UNetStride4(channels, "tu-test_efficientnet", [16, 16, 16])
 
 
 def write_run(folder, module, **data):

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchvision
 
-from smir.cli.provenance import weights_fingerprint
+from smir.cli.training_run import weights_fingerprint
 from smir.errors import CheckpointError
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
