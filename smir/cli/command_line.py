@@ -106,7 +106,7 @@ class SmirCLI(SettingsCLI):
         if given is None and checkpoint is not None:
             self._load(checkpoint)
         if not self._is_trial:
-            describe_run(self._run.path, self.settings, checkpoint if given is None else None)
+            describe_run(self._run.path, self.datamodule, self.settings, checkpoint if given is None else None)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
     def after_fit(self) -> None:

@@ -145,10 +145,10 @@ def write_to(trainer: Trainer, folder: Path) -> None:
             callback.dirpath = str(folder / "checkpoints")
 
 
-def describe_run(folder: Path, settings: dict[str, Any], resumed: Checkpoint | None) -> None:
-    """Prints the folder of the run, or where it resumes; writes its config and environment."""
+def describe_run(folder: Path, data: SmirDataModule, settings: dict[str, Any], resumed: Checkpoint | None) -> None:
+    """Prints the folder of the run and its length, or where it resumes; writes its config and environment."""
     if resumed is None:
-        rank_zero_info(f"This run is kept in {folder}.")
+        rank_zero_info(f"This run is kept in {folder}.\nIt takes {data.length(settings['trainer']['max_epochs'])}.")
     else:
         epoch, last = resumed.epoch + 2, settings["trainer"]["max_epochs"]  # it holds the last finished one, from 0
         rank_zero_info(f"Resuming {folder} from epoch {epoch} of {last} ({resumed.path.name}).")
