@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
 import torch
@@ -68,6 +68,9 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         num_workers: Loader processes; default: depends on the cores of this machine.
         seed: Seed of the run, for orders, crops and masks; the CLI sets it to `seed_everything`.
     """
+
+    shortens_warmup: ClassVar[bool] = False
+    """Whether a segmentation shortens a warm-up that is as long as the training; elsewhere that is an error."""
 
     def __init__(
         self,

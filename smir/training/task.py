@@ -130,6 +130,12 @@ class SmirModule(pl.LightningModule):
         self.network.to(memory_format=torch.channels_last)
         if stage != "fit":
             return
+        if self.task == "segment" and self.data.shortens_warmup and self.warmup_epochs >= self.stage_epochs:
+            given, self.warmup_epochs = self.warmup_epochs, self.stage_epochs // 10
+            rank_zero_info(
+                f"model.warmup_epochs = {given} does not fit into {self.stage_epochs} epochs; the warm-up takes "
+                f"{self.warmup_epochs} of them."
+            )
         self._lr_factor(0)  # refuses a warm-up that is too long
         if self.weights is not None and self.trainer.ckpt_path is None:
             report = self._load_weights(self.weights)

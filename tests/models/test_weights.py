@@ -130,7 +130,7 @@ def test_the_encoder_of_a_library_with_other_names_is_taken_in_order(tmp_path):
     ]
     for state in changed:
         torch.save(state, tmp_path / "other.pth")
-        with pytest.raises(CheckpointError, match="No weight in .* fits the encoder"):
+        with pytest.raises(CheckpointError, match=r"No weight in .* fits the encoder"):
             load_pretrained(network(encoder="tu-test_efficientnet"), tmp_path / "other.pth")
 
 

@@ -86,11 +86,18 @@ def test_batch_norm_takes_the_statistics_of_the_training_images(fit):
     assert all(torch.equal(own[key], start[key]) for key in weights)
 
 
+def test_a_short_training_of_own_images_shortens_the_warm_up(smir, tmp_path, caplog):
+    write_folder(tmp_path / "root", size=(64, 64))
+    words = (*DATA, *NETWORK, *SHORT, "--trainer.max_epochs=2", "--model.warmup_epochs=10", "--run.test=false")
+    smir("fit", "--model=SegmentationModule", *words)
+    assert "model.warmup_epochs = 10 does not fit into 2 epochs; the warm-up takes 0 of them." in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("--model.encoder_lr_factor=0", "set model.freeze_encoder_epochs to -1"),
-        ("--model.freeze_encoder_epochs=-2", "must be -1 (all) or more, got -2"),
+        ("--model.freeze_encoder_epochs=-2", "or -1 for all, got -2"),
         ("--model.weights_part=encoder", "has no use without model.weights"),
     ],
 )
