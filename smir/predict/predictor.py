@@ -8,8 +8,9 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from smir.classes import Classes
 from smir.data.predict_options import PredictOptions
-from smir.data.reading.opening import has_rasterio, open_raster
+from smir.data.reading.opening import open_raster
 from smir.data.reading.raster import Raster
+from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError
 from smir.files.pictures import write_png
 from smir.method.preprocessing import Preprocessing

@@ -342,11 +342,6 @@ def floating_point(path):
     write_tiff(path, np.zeros((500, 700, 3), np.float32), photometric="rgb", **UTM)
 
 
-def with_palette(path):
-    with rasterio.open(path, "w", driver="GTiff", height=50, width=70, count=1, dtype="uint8", **UTM) as file:
-        file.write_colormap(1, {0: (9, 9, 9, 255)})
-
-
 @pytest.mark.parametrize(
     ("name", "write", "says"),
     [
@@ -366,7 +361,6 @@ def with_palette(path):
         ),
         ("ortho.tif", floating_point, "-scale LOWEST HIGHEST 0 255 ortho.tif"),
         ("ortho.tif", five_bands, "has 5 bands: gray (uint8), undefined (uint8)"),
-        ("ortho.tif", with_palette, "gdal_translate -expand rgb ortho.tif rgb.tif"),
         ("ortho.tif", lambda path: path.write_bytes(b"II*\0nonsense"), "cannot be read as a TIFF"),
         ("ortho.tif", lambda path: path.write_bytes(b"no image"), "is not a JPEG, PNG, WebP or TIFF"),
     ],

@@ -15,7 +15,7 @@ from smir.prepare.own.label import find_labels
 from smir.prepare.own.options import RECORD, Options, check
 from smir.prepare.own.stratification import SPLITS
 from smir.prepare.records import open_record
-from smir.prepare.tiling import shown_size
+from smir.prepare.sources import shown_size
 
 
 def read(options: Options) -> Field:
