@@ -13,6 +13,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from smir.classes import VOID, UInt8
+from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.decode import image_size, label_kind, read_label
 from smir.data.reading.opening import tiff_raster
 from smir.data.reading.raster import Bool
@@ -55,20 +56,21 @@ def shown_size(source: Path) -> tuple[int, int]:
     return tiff.height, tiff.width
 
 
-def open_source(source: Path, rows: int, grey: bool) -> Source:
+def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = None) -> Source:
     """Opens an image, as displayed, for reading it once in strips.
 
     Args:
         source: The file.
         rows: Height of a strip.
         grey: Whether one band of class ids is allowed.
+        bands: Bands of a TIFF to read; default: those of its colours.
 
     Raises:
         DataError: If it cannot be read, or is of a kind that cannot be cut.
     """
     if not _is_tiff(source):
         return _of_picture(source, rows, grey)
-    return (grey and _of_ids(source, rows)) or _of_colors(source, rows)
+    return (grey and _of_ids(source, rows)) or _of_colors(source, rows, bands)
 
 
 def _is_tiff(source: Path) -> bool:
@@ -77,8 +79,8 @@ def _is_tiff(source: Path) -> bool:
     return is_tiff(source)
 
 
-def _of_colors(source: Path, rows: int) -> Source:
-    raster = tiff_raster(source)
+def _of_colors(source: Path, rows: int, bands: BandChoice | None) -> Source:
+    raster = tiff_raster(source, bands)
 
     def strips(tops: list[int]) -> Generator[Strip, None, None]:
         with gdal_cache(raster.cache_bytes(rows, raster.width)):

@@ -2,7 +2,7 @@
 
 import itertools
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from smir.classes import UInt8
+from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.raster import Bool
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import write_png
@@ -67,6 +68,7 @@ def tile_image(
     prefix: str = "nassar_",
     grey: bool = False,
     bar: bool = True,
+    bands: BandChoice | None = None,
 ) -> TileReport:
     """Cuts an image of any size, as displayed, into square PNG tiles (RGB uint8), reading it once from top to bottom.
 
@@ -84,6 +86,7 @@ def tile_image(
         prefix: Start of the tiles' names.
         grey: Whether to accept an image of one band, too; its tiles are grey.
         bar: Whether to show a progress bar.
+        bands: Bands of a TIFF to use; default: those of its colours.
 
     Raises:
         ConfigError: If tile, overlap or min_valid is out of range.
@@ -94,7 +97,7 @@ def tile_image(
             f"tile {tile}, overlap {overlap}, min_valid {min_valid}: tile must be at least 1, overlap at least 0 and "
             "below tile, min_valid between 0 and 1."
         )
-    image = open_source(source, tile, grey)
+    image = open_source(source, tile, grey, bands)
     if (smallest := min(image.width, image.height)) < tile:
         raise DataError(
             f"{source.resolve()} is {image.width} x {image.height} pixels, smaller than a tile of {tile} x {tile}. "
@@ -103,6 +106,7 @@ def tile_image(
     stat = source.stat()
     settings = {"source": source.name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     settings |= {"tile": tile, "overlap": overlap, "min_valid": min_valid, "prefix": prefix}
+    settings |= {} if bands is None else {name: list(value or ()) for name, value in asdict(bands).items()}
     target.mkdir(parents=True, exist_ok=True)
     record_path = target / RECORD_NAME
     present = {path.name for path in target.glob(f"{prefix}*.png")}

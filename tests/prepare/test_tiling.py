@@ -198,7 +198,7 @@ def test_a_source_cut_short_is_an_error_and_not_black_tiles(tmp_path, pixels):
         (
             "bands.tif",
             lambda p: write_bands(p, 3),
-            r"gdal_translate -b 3 -b 2 -b 1 -colorinterp red,green,blue",
+            r"--bands 3,2,1",
         ),
         ("text.png", lambda p: p.write_text("not an image"), r"cannot be read as an image"),
         ("none.png", lambda p: None, r"does not exist"),

@@ -8,9 +8,10 @@ import numpy.typing as npt
 from rasterio.warp import transform as reproject
 
 from smir.classes import UInt8
+from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.raster import Bool, Raster
 from smir.data.reading.tiff import Tiff
-from smir.data.reading.tiff_colors import color_bands, read_colors, refusal, to_bytes
+from smir.data.reading.tiff_colors import chosen_bands, color_bands, read_colors, refusal, unused_bands
 from smir.errors import DataError
 
 Float = npt.NDArray[np.float64]
@@ -84,25 +85,23 @@ def _short_way(steps: Float) -> Float:
 
 
 class GeoTiffRaster(Raster):
-    """A TIFF of any size, read in place. Pixels flagged by alpha, mask or nodata count as missing.
+    """A TIFF of any size, read in place, in its colours or in the bands of `choice`.
+
+    Pixels flagged by alpha, mask or nodata count as missing.
 
     Raises:
         DataError: If it cannot be read, or has no 8-bit RGB or grey bands.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._tiff = Tiff(path)
+    def __init__(self, path: Path, choice: BandChoice | None = None) -> None:
+        self._tiff, self._choice = Tiff(path), choice
         self.height, self.width = self._tiff.height, self._tiff.width
         self.knows_gaps = self._tiff.has_mask
-        self._bands = color_bands(self._tiff)
-        if scaling := to_bytes(self._tiff, self._bands):
-            raise DataError(
-                refusal(
-                    self._tiff,
-                    "Bring it to 8 bits as the training images were (of those with 16 bits smir keeps the high byte): "
-                    f"gdal_translate{scaling}",
-                )
-            )
+        self._bands = color_bands(self._tiff) if choice is None else chosen_bands(self._tiff, choice)
+        if choice is None and any(self._tiff.file.dtypes[band - 1] != "uint8" for band in self._bands):
+            raise DataError(refusal(self._tiff))
+        if choice is None and (unused := unused_bands(self._tiff)):
+            self.left_out = f" Bands that are not used: {', '.join(map(str, unused))}; bands can be chosen."
         self.georeference = self._georeference()
         placed = "transform" in self.georeference
         self.ground = Ground.of(self._tiff.file.crs, self._tiff.file.transform) if placed else None
@@ -110,7 +109,10 @@ class GeoTiffRaster(Raster):
     def read(self, top: int, left: int, height: int, width: int) -> tuple[UInt8, Bool]:
         """Reads a rectangle from the file."""
         place = top, left, height, width
-        pixels = read_colors(self._tiff, self._bands, place)
+        if self._choice is None:
+            pixels = read_colors(self._tiff, self._bands, place)
+        else:
+            pixels = self._choice.to_bytes(self._tiff.read(self._bands, *place))
         rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
         return rgb, self._tiff.valid(*place)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from smir.data.predict_options import VIEW
+from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.decode import FORMATS, MAX_PIXELS, image_size, read_image
 from smir.data.reading.pairs import MAX_ASPECT
 from smir.data.reading.raster import ArrayRaster, Raster
@@ -20,20 +21,25 @@ MUCH_LARGER = 4
 class Choice:
     """Tells the images that are read in windows from those that are seen whole, see `PredictOptions.view`.
 
-    `trained_side` is the usual shortest side of the training images, in pixels, if it is known.
+    `trained_side` is the usual shortest side of the training images, in pixels, if it is known. Where bands are chosen,
+    a TIFF is read in windows.
     """
 
-    def __init__(self, view: VIEW, trained_side: int | None) -> None:
-        self.view, self.trained_side = view, trained_side
+    def __init__(self, view: VIEW, trained_side: int | None, bands: BandChoice | None = None) -> None:
+        self.view, self.trained_side, self.bands = view, trained_side, bands
 
     def in_windows(self, path: Path) -> bool:
         """Returns whether an image is read in windows.
 
         A TIFF whose header cannot be read is: reading it says why. So does seeing any other such file whole.
         """
-        if self.view != "auto":
-            return self.view == "windows"
+        if self.view == "windows":
+            return True
         if not path.is_file():  # opening a pipe would wait for ever
+            return False
+        if self.bands is not None and is_tiff(path):
+            return True
+        if self.view == "whole":
             return False
         try:
             short, long = sorted(_size(path))
@@ -56,13 +62,14 @@ def _size(path: Path) -> tuple[int, int]:
         return height, width
 
 
-def open_raster(path: Path, folder: Path, progress: bool = True) -> Raster:
+def open_raster(path: Path, folder: Path, progress: bool = True, bands: BandChoice | None = None) -> Raster:
     """Opens an image.
 
     Args:
         path: The file.
         folder: Where what is not a TIFF is decoded to, while it is needed.
         progress: Whether to show how far the decoding is.
+        bands: Bands of a TIFF to read; default: those of its colours.
 
     Raises:
         DataError: If it cannot be read.
@@ -72,19 +79,21 @@ def open_raster(path: Path, folder: Path, progress: bool = True) -> Raster:
         from smir.data.reading.decoded_raster import DecodedRaster
 
         return DecodedRaster(path, folder, progress)
-    return tiff_raster(path)
+    return tiff_raster(path, bands)
 
 
-def tiff_raster(path: Path) -> Raster:
+def tiff_raster(path: Path, bands: BandChoice | None = None) -> Raster:
     """Opens a TIFF, which is read in place; without rasterio it is decoded to memory."""
     if not has_rasterio():
+        if bands is not None:
+            raise ConfigError("Choosing bands needs rasterio: pip install 'smir[geo]'.")
         return ArrayRaster(read_image(path))
     from smir.data.reading.geotiff import GeoTiffRaster
 
-    return GeoTiffRaster(path)
+    return GeoTiffRaster(path, bands)
 
 
-def check_readable(path: Path, decode: bool) -> None:
+def check_readable(path: Path, decode: bool, bands: BandChoice | None = None) -> None:
     """Refuses what `open_raster` refuses: by the header alone, or with `decode` after decoding the image to its end."""
     if not _is_tiff(path):
         from smir.data.reading.decoded_raster import check_picture
@@ -95,7 +104,7 @@ def check_readable(path: Path, decode: bool) -> None:
     else:
         from smir.data.reading.geotiff import GeoTiffRaster
 
-        raster = GeoTiffRaster(path)
+        raster = GeoTiffRaster(path, bands)
         if decode:
             raster.look_through()
 

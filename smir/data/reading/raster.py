@@ -24,6 +24,7 @@ class Raster(abc.ABC):
         width: Width in pixels.
         georeference: Tags that place an output at the same location; empty if the image has none.
         ground: Areas in square metres; None if the image is not georeferenced.
+        left_out: A sentence about bands that are not used.
         knows_gaps: Whether the image can mark pixels as missing.
     """
 
@@ -32,6 +33,7 @@ class Raster(abc.ABC):
     georeference: dict[str, Any] = {}  # noqa: RUF012  # never changed
     ground: "Ground | None" = None
     knows_gaps: bool = False
+    left_out: str = ""
 
     def cache_bytes(self, rows: int, columns: int) -> int:
         """Returns the memory that a decoder needs to read such rectangles row by row without decoding much twice."""

@@ -1,6 +1,6 @@
 """The colours and the class ids of a TIFF."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from smir.classes import UInt8
+from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.tiff import Tiff
 from smir.errors import DataError
 
@@ -34,30 +35,35 @@ def color_bands(tiff: Tiff) -> list[int]:
         return [1, 2, 3, 4]
     if meanings == ["palette"] or (meanings[0] == "gray" and set(meanings[1:]) <= {"alpha"}) or tiff.is_inverted:
         return [1]
-    raise DataError(
-        refusal(
-            tiff,
-            "Say which bands are red, green and blue, e.g. the third, second and first: gdal_translate -b 3 -b 2 -b 1 "
-            f"-colorinterp red,green,blue{to_bytes(tiff, tiff.file.indexes)}",
-        )
-    )
+    raise DataError(refusal(tiff))
 
 
-def to_bytes(tiff: Tiff, bands: Iterable[int]) -> str:
-    """Returns the options of gdal_translate that bring bands to 8 bits; none where they are."""
-    kinds = {tiff.file.dtypes[band - 1] for band in bands} - {"uint8"}
-    # Without a range -scale stretches every band by itself, and every map in another way.
-    span = "0 65535" if kinds == {"uint16"} else "LOWEST HIGHEST"
-    return f" -ot Byte -scale {span} 0 255" if kinds else ""
+def chosen_bands(tiff: Tiff, choice: BandChoice) -> list[int]:
+    """Returns the numbers of chosen bands.
+
+    Raises:
+        DataError: If the file lacks one, or they do not have 8 bits and no range is given.
+    """
+    there = max(choice.bands) <= tiff.file.count
+    if there and (choice.value_range or all(tiff.file.dtypes[band - 1] == "uint8" for band in choice.bands)):
+        return list(choice.bands)
+    raise DataError(refusal(tiff))
 
 
-def refusal(tiff: Tiff, remedy: str) -> str:
-    """Returns a message that names the bands of a file and a command that mends it."""
+def unused_bands(tiff: Tiff) -> list[int]:
+    """Returns the numbers of bands that are neither colours nor alpha."""
+    used = color_bands(tiff)
+    return [number for number, name in enumerate(tiff.meanings, 1) if number not in used and name != "alpha"]
+
+
+def refusal(tiff: Tiff) -> str:
+    """Returns a message that names the bands of a file, and the options that choose three of them."""
     found = ", ".join(f"{meaning} ({dtype})" for meaning, dtype in zip(tiff.meanings, tiff.file.dtypes, strict=True))
-    target = "rgb.tif" if tiff.path.name != "rgb.tif" else "bytes.tif"
     return (
         f"{tiff.name} has {tiff.file.count} bands: {found}. Red, green and blue (or grey alone) of 8 bits are needed; "
-        f"alpha and further bands may stand beside them. {remedy} {tiff.path.name} {target}"
+        "alpha and further bands may stand beside them. Or choose bands, and for more than 8 bits the values that "
+        "become black and white: --bands 3,2,1 --value_range 0,4000 with prepare folder (also 2%,98%), "
+        "--data.predict.bands '[3, 2, 1]' --data.predict.value_range '[0, 4000]' with predict."
     )
 
 

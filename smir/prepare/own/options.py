@@ -29,6 +29,8 @@ class Options:
     splits: Path | None
     empty: Literal["unlabelled", "background"]
     seed: int
+    bands: str | None = None
+    value_range: str | None = None
 
     @property
     def tests_alone(self) -> bool:
