@@ -8,6 +8,7 @@ whatever a library makes of damage is one error that names the file.
 import os
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,7 +19,16 @@ from PIL import Image, ImageOps
 
 from smir.classes import VOID, UInt8
 from smir.data.reading.tiff import Tiff, has_rasterio, is_lab, is_tiff
-from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA, color_bands, kind_of_label, read_colors, read_ids
+from smir.data.reading.tiff_colors import (
+    MOST_IDS,
+    NO_DATA,
+    color_bands,
+    id_of_no_data,
+    kind_of_label,
+    palette,
+    read_colors,
+    read_ids,
+)
 from smir.errors import ConfigError, DataError, first_few
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -218,19 +228,8 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
 
 
 def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
-    """Tells from the header of a label image how it holds its classes.
-
-    Raises:
-        DataError: If the file cannot be read as an image, or is a JPEG.
-    """
-    status = _status(path, "label")
-    if tiff := _tiff(path, "label", status.st_size):
-        return kind_of_label(tiff)
-    with _open(path, "label", status) as file:
-        _refuse_losses(file, path)
-        if file.mode == "P":
-            return "palette"
-        return "ids" if file.mode in _LABEL_MODES else "colors"
+    """Tells from the header of a label image how it holds its classes; see `label_facts` for the errors."""
+    return label_facts(path).kind
 
 
 def _refuse_losses(file: Image.Image, path: Path) -> None:
@@ -239,6 +238,46 @@ def _refuse_losses(file: Image.Image, path: Path) -> None:
             f"The label {path} is a JPEG, whose compression changes class ids along every border. Export the "
             "labels again as PNG, from the program that they were drawn in."
         )
+    if file.format == "WEBP" and b"VP8L" not in path.read_bytes():
+        raise DataError(
+            f"The label {path} is a WebP with losses, which change classes along every border. Export it as PNG."
+        )
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """What a label file says of its values.
+
+    Attributes:
+        kind: How it holds its classes.
+        bits: Bits of a grey value in a PNG of fewer than 8, else 8.
+        palette: Red, green and blue of the values (N, 3), if it has a palette.
+        no_data: The id that the file marks as missing.
+    """
+
+    kind: Literal["ids", "palette", "colors"]
+    bits: int = 8
+    palette: UInt8 | None = None
+    no_data: int | None = None
+
+
+def label_facts(path: Path) -> LabelFacts:
+    """Reads from the header of a label image what its values mean.
+
+    Raises:
+        DataError: If the file cannot be read as an image, or is compressed with losses.
+    """
+    status = _status(path, "label")
+    if tiff := _tiff(path, "label", status.st_size):
+        kind = kind_of_label(tiff)
+        return LabelFacts(kind, palette=palette(tiff) if kind == "palette" else None, no_data=id_of_no_data(tiff))
+    with _open(path, "label", status) as file:
+        _refuse_losses(file, path)
+        if file.mode == "P":
+            colors = file.getpalette("RGB") or []
+            return LabelFacts("palette", palette=np.array(colors, np.uint8).reshape(-1, 3))
+        bits = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+        return LabelFacts("ids" if file.mode in _LABEL_MODES else "colors", bits)
 
 
 def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
