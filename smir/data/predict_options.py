@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal
 
+from smir.data.reading.band_choice import BandChoice
 from smir.errors import ConfigError
 
 VIEW = Literal["auto", "whole", "windows"]
@@ -26,6 +27,9 @@ class PredictOptions:
         window: Side of a window in network pixels, a multiple of 64; default: 1024, or more if the network needs more
             context. Memory grows with its square.
         batch_size: Windows at a time; default: 4 on a GPU, 1 on a CPU.
+        bands: Bands of a TIFF to use as red, green and blue, such as `[3, 2, 1]`; it is then read in windows. Default:
+            those that the file calls so.
+        value_range: Values of these bands that become black and white, for more than 8 bits: `[0, 4000]`.
         probabilities: Whether to also write the probability of every class, as `<name>.probabilities.tif`.
     """
 
@@ -34,6 +38,8 @@ class PredictOptions:
     window: int | None = None
     batch_size: int | None = None
     probabilities: bool = False
+    bands: tuple[int, int, int] | None = None
+    value_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.scale is not None:
@@ -42,8 +48,18 @@ class PredictOptions:
             raise ConfigError(
                 f"data.predict.window must be a multiple of {BLOCK}, {_SMALLEST} or more, got {self.window}."
             )
+        if self.bands is not None and min(self.bands) < 1:
+            raise ConfigError(f"data.predict.bands counts bands from 1, got {list(self.bands)}.")
+        if self.value_range is not None and (self.bands is None or self.value_range[0] >= self.value_range[1]):
+            raise ConfigError(
+                f"data.predict.value_range is LOW, HIGH for the bands in data.predict.bands, got {self.value_range}."
+            )
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"data.predict.batch_size must be 1 or more, got {self.batch_size}.")
+
+    def band_choice(self) -> BandChoice | None:
+        """Returns the bands to use, if they are given."""
+        return BandChoice(self.bands, self.value_range) if self.bands is not None else None
 
     def scale_for(self, view_size: int, usual_side: int | None) -> float:
         """Pixels that the network sees per pixel of an image, from the shortest sides of training views and images.

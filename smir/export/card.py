@@ -58,6 +58,7 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
         "multiple": PAD_MULTIPLE,
         "usual_side": module.usual_side if isinstance(module, SegmentationModule) else None,
         "much_larger": MUCH_LARGER,
+        **source.bands(),
         "mean": ", ".join(f"{value:g}" for value in preprocessing.mean),
         "std": ", ".join(f"{value:g}" for value in preprocessing.std),
         "classes": _classes(module) if isinstance(module, SegmentationModule) else [],

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from smir import __version__
 from smir.data.reading.opening import MUCH_LARGER
 from smir.files.json_record import read_json
@@ -45,6 +47,14 @@ class TrainedNetwork:
             for folder, record in records.items()
             if isinstance(record, dict) and record.get("weights") == self.digest
         }
+
+    def bands(self) -> dict[str, Any]:
+        """Returns the bands of TIFFs that the network was trained on, and their range, as the run's config has them."""
+        config = self.run / "config.yaml" if self.run is not None else None
+        read = yaml.safe_load(config.read_text(encoding="utf-8")) if config is not None and config.is_file() else None
+        data = read.get("data") if isinstance(read, dict) else None
+        options = ((data or {}).get("init_args") or {}).get("predict") or {}
+        return {name: options.get(name) for name in ("bands", "value_range")}
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings that a program needs to run the network; every exported file carries them."""

@@ -8,8 +8,9 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from smir.classes import Classes
 from smir.data.predict_options import PredictOptions
-from smir.data.reading.opening import has_rasterio, open_raster
+from smir.data.reading.opening import open_raster
 from smir.data.reading.raster import Raster
+from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError
 from smir.files.pictures import write_png
 from smir.method.preprocessing import Preprocessing
@@ -55,9 +56,9 @@ class WindowPredictor:
         check_extras(self.options)
         for left_behind in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):  # by a kill
             left_behind.unlink(missing_ok=True)
-        source = open_raster(path, target.parent, self.progress)
+        source = open_raster(path, target.parent, self.progress, self.options.band_choice())
         sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
-        rank_zero_info(f"{name}: {describe(sweep, context)}")
+        rank_zero_info(f"{name}: {describe(sweep, context)}{source.left_out}")
         ground = source.ground
         areas = Areas.none_yet(name, len(self.classes), ground is not None)
         preview = Preview(source.height, source.width, self.classes)

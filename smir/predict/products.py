@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from smir.classes import VOID, Classes, UInt8
-from smir.data.reading.opening import has_rasterio
+from smir.data.reading.tiff import has_rasterio
 from smir.files.atomic import placing, replacing
 from smir.predict.segment import probabilities_of
 from smir.predict.sweep import Sweep, Tile

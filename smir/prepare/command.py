@@ -161,6 +161,8 @@ def folder(
     splits: Path | None = None,
     empty: Literal["unlabelled", "background"] = "unlabelled",
     seed: int = 0,
+    bands: str | None = None,
+    value_range: str | None = None,
 ) -> Path:
     """Prepares your own images: a folder of photographs or an orthomosaic, and labels from an annotation tool.
 
@@ -183,6 +185,9 @@ def folder(
         splits: Folder with train.txt, val.txt and test.txt to use instead of drawing splits.
         empty: How to treat images without any shape in the annotations.
         seed: Seed of the splits.
+        bands: Bands of TIFFs to use as red, green and blue, such as `3,2,1`; `predict` then uses the same.
+        value_range: Values of these bands that become black and white, for more than 8 bits: `0,4000`, or percentiles
+            `2%,98%` of all images.
 
     Returns:
         The root.
@@ -190,7 +195,7 @@ def folder(
     from smir.prepare.own.folder import prepare
     from smir.prepare.own.options import Options
 
-    options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed)
+    options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed, bands, value_range)
     print("\n".join(prepare(options)))
     return root
 

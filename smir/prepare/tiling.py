@@ -1,26 +1,25 @@
 """Cuts an image that does not fit in memory into tiles."""
 
 import itertools
-import os
-import shlex
-import threading
-from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
+from smir.classes import UInt8
+from smir.data.reading.band_choice import BandChoice
+from smir.data.reading.raster import Bool
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import write_png
 from smir.prepare.records import close_record, has_record, open_record
+from smir.prepare.sources import open_source
 
 RECORD_NAME = "tiles.json"
-_SIDEWAYS = 5
-"""First EXIF orientation that swaps height and width."""
 
 
 @dataclass(frozen=True)
@@ -50,58 +49,13 @@ def names_of_tiles(
     }
 
 
-def _strips(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDArray[np.uint8], None, None]:
-    """Yields rows [top, top + tile) of a sequential image as one reused (tile, width, bands) uint8 array.
+def _valid_share(pixels: NDArray[Any], valid: Bool | None) -> float:
+    """Returns the share of valid pixels.
 
-    libvips decodes in a thread and sends the rows through a pipe. (pyvips.Region would be simpler, but its cache takes
-    0.5 GB at a width of 90,600 pixels, and single crops lose rows that do not fit the decoder's blocks.)
+    Where the file does not tell them, pure black and pure white are nodata: mosaicking programs fill gaps with them.
     """
-    reading, writing = os.pipe()
-    errors: list[pyvips.Error] = []
-
-    def send(chunk: bytes) -> int:
-        try:
-            return os.write(writing, chunk)
-        except BrokenPipeError:  # the reader has stopped; -1 ends the decoding
-            return -1
-
-    def decode() -> None:
-        try:
-            target = pyvips.TargetCustom()
-            target.on_write(send)
-            image.rawsave_target(target)
-        except pyvips.Error as error:
-            errors.append(error)
-        finally:
-            os.close(writing)
-
-    thread = threading.Thread(target=decode, daemon=True)
-    thread.start()
-    strip = np.empty((tile, image.width, image.bands), np.uint8)
-    end = 0
-    try:
-        with os.fdopen(reading, "rb") as pipe:
-            for top in tops:
-                # Each row comes once, so rows shared with the previous strip are moved, not read.
-                if kept := end - top:
-                    strip[:kept] = strip[tile - kept :]
-                if pipe.readinto(strip[kept:].data.cast("B")) < strip[kept:].nbytes:
-                    thread.join()
-                    raise errors[0] if errors else pyvips.Error("the decoder stopped early")
-                end = top + tile
-                yield strip
-    finally:
-        thread.join()
-
-
-def _valid_share(pixels: NDArray[np.uint8]) -> float:
-    """Returns the share of valid pixels (H, W, 3 or 4).
-
-    Fully transparent pixels are nodata. Without an alpha channel, pure black and pure white are, with which mosaicking
-    programs fill gaps.
-    """
-    if pixels.shape[2] == 4:
-        return float((pixels[..., 3] > 0).mean())
+    if valid is not None:
+        return float(valid.mean())
     return float(1 - ((pixels == 0).all(-1) | (pixels == 255).all(-1)).mean())
 
 
@@ -114,6 +68,7 @@ def tile_image(
     prefix: str = "nassar_",
     grey: bool = False,
     bar: bool = True,
+    bands: BandChoice | None = None,
 ) -> TileReport:
     """Cuts an image of any size, as displayed, into square PNG tiles (RGB uint8), reading it once from top to bottom.
 
@@ -131,6 +86,7 @@ def tile_image(
         prefix: Start of the tiles' names.
         grey: Whether to accept an image of one band, too; its tiles are grey.
         bar: Whether to show a progress bar.
+        bands: Bands of a TIFF to use; default: those of its colours.
 
     Raises:
         ConfigError: If tile, overlap or min_valid is out of range.
@@ -141,10 +97,16 @@ def tile_image(
             f"tile {tile}, overlap {overlap}, min_valid {min_valid}: tile must be at least 1, overlap at least 0 and "
             "below tile, min_valid between 0 and 1."
         )
-    image = _open_source(source, tile, grey)
+    image = open_source(source, tile, grey, bands)
+    if (smallest := min(image.width, image.height)) < tile:
+        raise DataError(
+            f"{source.resolve()} is {image.width} x {image.height} pixels, smaller than a tile of {tile} x {tile}. "
+            f"Use a tile of at most {smallest}."
+        )
     stat = source.stat()
     settings = {"source": source.name, "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     settings |= {"tile": tile, "overlap": overlap, "min_valid": min_valid, "prefix": prefix}
+    settings |= {} if bands is None else {name: list(value or ()) for name, value in asdict(bands).items()}
     target.mkdir(parents=True, exist_ok=True)
     record_path = target / RECORD_NAME
     present = {path.name for path in target.glob(f"{prefix}*.png")}
@@ -160,86 +122,27 @@ def tile_image(
     tops, lefts = starts(image.height, tile, tile - overlap), starts(image.width, tile, tile - overlap)
     names = list(names_of_tiles(image.height, image.width, tile, prefix, overlap))
     written = skipped = 0
-    try:
-        with (
-            tqdm(total=len(tops) * len(lefts), desc=f"Tiling {source.name}", unit="tile", disable=not bar) as progress,
-            closing(_strips(image, tops, tile)) as strips,
-        ):
-            for strip in strips:
-                for left in lefts:
-                    pixels, name = strip[:, left : left + tile], names[written + skipped]
-                    if min_valid > 0 and _valid_share(pixels) < min_valid:
-                        skipped += 1
-                        continue
-                    if name not in present:
-                        shown = pixels[..., 0] if image.bands == 1 else pixels[..., :3]
-                        write_png(target / name, shown, sync=False)
-                    written += 1
-                progress.update(len(lefts))
-    except pyvips.Error as error:
-        raise DataError(
-            f"{source.resolve()} cannot be decoded below row {tops[(written + skipped) // len(lefts)]}: "
-            f"{_line_of(error)}. The file is damaged or cut short; fetch it again and delete {target.resolve()}."
-        ) from error
+    with (
+        tqdm(total=len(tops) * len(lefts), desc=f"Tiling {source.name}", unit="tile", disable=not bar) as progress,
+        closing(image.strips(tops)) as strips,
+    ):
+        for strip, valid in strips:
+            for left in lefts:
+                part, name = np.s_[:, left : left + tile], names[written + skipped]
+                if min_valid > 0 and _valid_share(strip[part], None if valid is None else valid[part]) < min_valid:
+                    skipped += 1
+                    continue
+                if name not in present:
+                    write_png(target / name, _picture(strip[part], image.palette), sync=False)
+                written += 1
+            progress.update(len(lefts))
     close_record(record_path, settings, width=image.width, height=image.height, written=written, skipped=skipped)
     return TileReport(written, skipped)
 
 
-def shown_size(source: Path) -> tuple[int, int]:
-    """Returns height and width of an image of any size, as displayed, from its header."""
-    image = _header(source)
-    return (image.width, image.height) if _orientation(image) >= _SIDEWAYS else (image.height, image.width)
-
-
-def _header(source: Path, access: str = "sequential") -> pyvips.Image:
-    where = source.resolve()
-    if not source.is_file():
-        raise DataError(f"The image to tile, {where}, does not exist.")
-    try:
-        # By default libvips fills parts that it cannot decode with black.
-        return pyvips.Image.new_from_file(str(source), access=access, fail_on="error")
-    except pyvips.Error as error:
-        raise DataError(f"{where} cannot be read as an image: {_line_of(error)}. Check or replace the file.") from error
-
-
-def _orientation(image: pyvips.Image) -> int:
-    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
-
-
-def _open_source(source: Path, tile: int, grey: bool) -> pyvips.Image:
-    """Opens an image, as displayed, for reading once from top to bottom, and checks that it can be tiled."""
-    where = source.resolve()
-    image = _header(source)
-    if _orientation(image) > 1:  # rotation needs the whole image at once
-        image = _header(source, "random").autorot()
-    colored = image.interpretation in ("srgb", "rgb") and image.bands in (3, 4)
-    if image.format != "uchar" or not (colored or (grey and image.bands == 1)):
-        raise DataError(
-            f"{where} has {image.bands} bands of {image.format} ({image.interpretation}); 8-bit RGB, with or without "
-            f"alpha, is needed{' for colours, or one band of 8 bits for class ids' if grey else ''}. Convert it: "
-            f"{_conversion(image, source.name, grey)}"
-        )
-    if image.width < tile or image.height < tile:
-        raise DataError(
-            f"{where} is {image.width} x {image.height} pixels, smaller than a tile of {tile} x {tile}. "
-            f"Use a tile of at most {min(image.width, image.height)}."
-        )
-    return image
-
-
-def _conversion(image: pyvips.Image, name: str, grey: bool) -> str:
-    """Returns a command that converts an image so that it can be tiled; it must not change class ids."""
-    if image.interpretation == "cmyk":
-        return f"vips colourspace {shlex.quote(name)} converted.png srgb"
-    named = image.interpretation in ("srgb", "rgb", "rgb16")  # otherwise the order of the bands is unknown
-    bands = "" if image.bands < 3 else "-b 1 -b 2 -b 3 " if named else "-b RED -b GREEN -b BLUE "
-    if not bands and not grey:
-        bands = "-b 1 -b 1 -b 1 "
-    span = "0 65535" if image.format == "ushort" else "LOWEST HIGHEST"  # otherwise each band is stretched separately
-    scale = "" if (grey and image.bands == 1) or image.format == "uchar" else f"-scale {span} 0 255 "
-    return f"gdal_translate {bands}-ot Byte {scale}{shlex.quote(name)} converted.tif"
-
-
-def _line_of(error: pyvips.Error) -> str:
-    """Returns libvips' message, which spans several lines, as one."""
-    return "; ".join(str(error).split("\n")).strip("; ")
+def _picture(pixels: NDArray[Any], palette: UInt8 | None) -> NDArray[Any] | Image.Image:
+    if palette is None:
+        return pixels
+    picture = Image.fromarray(pixels)
+    picture.putpalette(palette.tobytes())
+    return picture

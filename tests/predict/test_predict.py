@@ -342,11 +342,6 @@ def floating_point(path):
     write_tiff(path, np.zeros((500, 700, 3), np.float32), photometric="rgb", **UTM)
 
 
-def with_palette(path):
-    with rasterio.open(path, "w", driver="GTiff", height=50, width=70, count=1, dtype="uint8", **UTM) as file:
-        file.write_colormap(1, {0: (9, 9, 9, 255)})
-
-
 @pytest.mark.parametrize(
     ("name", "write", "says"),
     [
@@ -358,15 +353,10 @@ def with_palette(path):
             sixteen_bits,
             "3 bands: red (uint16), green (uint16), blue (uint16). Red, green and blue",
         ),
-        ("ortho.tif", sixteen_bits, "gdal_translate -ot Byte -scale 0 65535 0 255 ortho.tif rgb.tif"),
-        (
-            "rgb.tif",
-            unnamed_deep_bands,
-            "-b 3 -b 2 -b 1 -colorinterp red,green,blue -ot Byte -scale 0 65535 0 255 rgb.tif bytes.tif",
-        ),
-        ("ortho.tif", floating_point, "-scale LOWEST HIGHEST 0 255 ortho.tif"),
+        ("ortho.tif", sixteen_bits, "--data.predict.bands '[3, 2, 1]' --data.predict.value_range '[0, 4000]'"),
+        ("rgb.tif", unnamed_deep_bands, "--bands 3,2,1 --value_range 0,4000 with prepare folder"),
+        ("ortho.tif", floating_point, "red (float32)"),
         ("ortho.tif", five_bands, "has 5 bands: gray (uint8), undefined (uint8)"),
-        ("ortho.tif", with_palette, "gdal_translate -expand rgb ortho.tif rgb.tif"),
         ("ortho.tif", lambda path: path.write_bytes(b"II*\0nonsense"), "cannot be read as a TIFF"),
         ("ortho.tif", lambda path: path.write_bytes(b"no image"), "is not a JPEG, PNG, WebP or TIFF"),
     ],
@@ -482,6 +472,14 @@ def test_bands_are_found_by_their_meaning(smir, run, words, tmp_path):
     with pytest.raises(UnidentifiedImageError):
         Image.open(tmp_path / "bgr.tif")
     smir(*words(tmp_path / "bgr.tif"))
+    with rasterio.open(tmp_path / "predict/bgr.tif") as file:
+        assert (file.read(1) == expected_labels(run, image)).all()
+
+
+def test_chosen_bands_are_predicted_like_the_colours_they_are(smir, run, words, tmp_path):
+    image = photo("ortho", (500, 700))
+    write_tiff(tmp_path / "bgr.tif", np.dstack([image[..., ::-1], image]).astype(np.uint16) * 9, **UTM)
+    smir(*words(tmp_path / "bgr.tif", "--data.predict.bands=[3,2,1]", "--data.predict.value_range=[0,2295]"))
     with rasterio.open(tmp_path / "predict/bgr.tif") as file:
         assert (file.read(1) == expected_labels(run, image)).all()
 

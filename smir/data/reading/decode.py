@@ -8,8 +8,9 @@ whatever a library makes of damage is one error that names the file.
 import os
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,17 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image, ImageOps
 
 from smir.classes import VOID, UInt8
+from smir.data.reading.tiff import Tiff, has_rasterio, is_lab, is_tiff
+from smir.data.reading.tiff_colors import (
+    MOST_IDS,
+    NO_DATA,
+    color_bands,
+    id_of_no_data,
+    kind_of_label,
+    palette,
+    read_colors,
+    read_ids,
+)
 from smir.errors import ConfigError, DataError, first_few
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -27,6 +39,10 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
+_CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
+"""Compressions of TIFF of which Pillow tells all damage."""
+_BITS = {1, 8, 16, 32}
+"""Bits of a value that Pillow does not stretch."""
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -34,7 +50,8 @@ _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 Result = TypeVar("Result")
 
 
-def _open(path: Path, kind: str) -> Image.Image:
+def _status(path: Path, kind: str) -> os.stat_result:
+    """Returns the size and kind of a file that is there to be read."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -44,6 +61,19 @@ def _open(path: Path, kind: str) -> Image.Image:
         raise DataError(f"The {kind} {path} cannot be read: {error}.") from error
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise DataError(f"The {kind} {path} is not a file but a folder, a pipe or a device. Remove it.")
+    return status
+
+
+def _tiff(path: Path, kind: str, size: int) -> "Tiff | None":
+    """Opens a TIFF to be read as a whole; returns None for other files, for Lab, and without rasterio."""
+    if not (has_rasterio() and is_tiff(path)) or is_lab(path):
+        return None
+    tiff = Tiff(path, kind)
+    _check_size(path, kind, tiff.width, tiff.height, size)
+    return tiff
+
+
+def _open(path: Path, kind: str, status: os.stat_result) -> Image.Image:
     try:
         image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -53,14 +83,35 @@ def _open(path: Path, kind: str) -> Image.Image:
             f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read "
             f"({', '.join(FORMATS)}, by its content): {error}. Replace or remove the file."
         ) from error
-    width, height = image.size
-    if width * height > MAX_PIXELS or not can_hold(status.st_size, width * height):
+    try:
+        _check_size(path, kind, *image.size, status.st_size)
+        if image.format == "TIFF":
+            _refuse_unchecked(image, path, kind, status.st_size)
+    except BaseException:
         image.close()
-        raise DataError(
-            f"The {kind} {path} claims to be {width} x {height} pixels, in {status.st_size:,} bytes. A file of that "
-            f"size cannot hold them, or they are more than {MAX_PIXELS:,}. Replace it, or cut it into tiles."
-        )
+        raise
     return image
+
+
+def _check_size(path: Path, kind: str, width: int, height: int, size: int) -> None:
+    if width * height > MAX_PIXELS or not can_hold(size, width * height):
+        raise DataError(
+            f"The {kind} {path} claims to be {width} x {height} pixels, in {size:,} bytes. A file of that size cannot "
+            f"hold them, or they are more than {MAX_PIXELS:,}. Replace it, or cut it into tiles."
+        )
+
+
+def _refuse_unchecked(image: Image.Image, path: Path, kind: str, size: int) -> None:
+    """Refuses a TIFF in which Pillow would not notice damage."""
+    tags = image.tag_v2  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+    if (codec := image.info.get("compression")) not in _CHECKED or not _BITS.issuperset(tags.get(258, ())):
+        raise ConfigError(
+            f"The {kind} {path} is a TIFF of a kind ({codec}, {tags.get(258)} bits) that needs rasterio: pip install "
+            "'smir[geo]'. Lab images of this kind cannot be read; convert them to RGB."
+        )
+    offsets, lengths = (tags.get(strips) or tags.get(tiles) or () for strips, tiles in ((273, 324), (279, 325)))
+    if len(offsets) != len(lengths) or any(sum(block) > size for block in zip(offsets, lengths, strict=True)):
+        raise DataError(f"The {kind} {path} is damaged or cut short. Copy it again from its source, or remove it.")
 
 
 def can_hold(size: int, pixels: int) -> bool:
@@ -110,7 +161,10 @@ def image_size(path: Path) -> tuple[int, int]:
             width, height = image.tag_v2[256], image.tag_v2[257]  # type: ignore[attr-defined]  # `size` is that of the rotated image already
         return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
 
-    with _open(path, "image") as image:
+    status = _status(path, "image")
+    if tiff := _tiff(path, "image", status.st_size):
+        return tiff.height, tiff.width
+    with _open(path, "image", status) as image:
         return _guarded(lambda: shown(image), path, "image")
 
 
@@ -127,26 +181,37 @@ def read_image(path: str | Path) -> UInt8:
         DataError: If the file cannot be read as an image, or holds numbers that are no colours.
     """
     path = Path(path)
-    with _open(path, "image") as file:
-        return _guarded(lambda: _rgb(_decoded(file), path), path, "image")
+    status = _status(path, "image")
+    if tiff := _tiff(path, "image", status.st_size):
+        return _rgb(read_colors(tiff, color_bands(tiff), (0, 0, tiff.height, tiff.width)), path)
+    with _open(path, "image", status) as file:
+        return _guarded(lambda: _rgb(_colors(_decoded(file)), path), path, "image")
 
 
-def _rgb(image: Image.Image, path: Path) -> UInt8:
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it at 255
-        grey = np.asarray(image, dtype=np.int64)
-        if grey.min() < 0 or grey.max() > np.iinfo(np.uint16).max:
-            raise DataError(
-                f"The image {path} holds whole numbers from {grey.min()} to {grey.max()}; colours are 8 or 16 bits, 0 "
-                "to 65535. Convert it."
-            )
-        return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=-1)
-    if image.mode == "F":  # Pillow's own conversion would make black of values from 0 to 1
+def _colors(image: Image.Image) -> npt.NDArray[Any]:
+    deep = image.mode.startswith("I") or image.mode == "F"  # Pillow's own conversion would clip them at 255
+    return np.array(image if deep else image.convert("RGB"))
+
+
+def _rgb(pixels: npt.NDArray[Any], path: Path) -> UInt8:
+    """Returns RGB (H, W, 3) for RGB or grey of 8 or 16 bits."""
+    if pixels.dtype.kind not in "iu":
         raise DataError(f"The image {path} holds floating-point numbers, not colours. Convert it to 8 or 16 bits.")
-    return np.array(image.convert("RGB"))
+    if pixels.dtype != np.uint8:
+        low, high = int(pixels.min()), int(pixels.max())
+        if low < 0 or high > np.iinfo(np.uint16).max:
+            raise DataError(
+                f"The image {path} holds whole numbers from {low} to {high}; colours are 8 or 16 bits, 0 to 65535. "
+                "Convert it."
+            )
+        pixels = (pixels >> 8).astype(np.uint8)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
 
 
 def read_label(path: Path) -> npt.NDArray[np.int32]:
     """Decodes a label image to its stored values: palette indices, 8-bit or 16-bit ids.
+
+    Pixels that a TIFF marks as missing, in another way than by an id, are `NO_DATA`.
 
     Returns:
         Array (H, W) int32.
@@ -154,30 +219,65 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
     Raises:
         DataError: If the file cannot be read, has colours in place of ids, or is a JPEG.
     """
-    with _open(path, "label") as file:
-        _refuse_jpeg(file, path)
+    status = _status(path, "label")
+    if tiff := _tiff(path, "label", status.st_size):
+        return read_ids(tiff)
+    with _open(path, "label", status) as file:
+        _refuse_losses(file, path)
         return _guarded(lambda: _stored(file, path), path, "label")
 
 
 def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
-    """Tells from the header of a label image how it holds its classes.
-
-    Raises:
-        DataError: If the file cannot be read as an image, or is a JPEG.
-    """
-    with _open(path, "label") as file:
-        _refuse_jpeg(file, path)
-        if file.mode == "P":
-            return "palette"
-        return "ids" if file.mode in _LABEL_MODES else "colors"
+    """Tells from the header of a label image how it holds its classes; see `label_facts` for the errors."""
+    return label_facts(path).kind
 
 
-def _refuse_jpeg(file: Image.Image, path: Path) -> None:
+def _refuse_losses(file: Image.Image, path: Path) -> None:
     if file.format in ("JPEG", "MPO"):
         raise DataError(
             f"The label {path} is a JPEG, whose compression changes class ids along every border. Export the "
             "labels again as PNG, from the program that they were drawn in."
         )
+    if file.format == "WEBP" and b"VP8L" not in path.read_bytes():
+        raise DataError(
+            f"The label {path} is a WebP with losses, which change classes along every border. Export it as PNG."
+        )
+
+
+@dataclass(frozen=True)
+class LabelFacts:
+    """What a label file says of its values.
+
+    Attributes:
+        kind: How it holds its classes.
+        bits: Bits of a grey value in a PNG of fewer than 8, else 8.
+        palette: Red, green and blue of the values (N, 3), if it has a palette.
+        no_data: The id that the file marks as missing.
+    """
+
+    kind: Literal["ids", "palette", "colors"]
+    bits: int = 8
+    palette: UInt8 | None = None
+    no_data: int | None = None
+
+
+def label_facts(path: Path) -> LabelFacts:
+    """Reads from the header of a label image what its values mean.
+
+    Raises:
+        DataError: If the file cannot be read as an image, or is compressed with losses.
+    """
+    status = _status(path, "label")
+    if tiff := _tiff(path, "label", status.st_size):
+        kind = kind_of_label(tiff)
+        return LabelFacts(kind, palette=palette(tiff) if kind == "palette" else None, no_data=id_of_no_data(tiff))
+    with _open(path, "label", status) as file:
+        _refuse_losses(file, path)
+        if file.mode == "P":
+            colors = file.getpalette("RGB") or []
+            return LabelFacts("palette", palette=np.array(colors, np.uint8).reshape(-1, 3))
+        bits = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+        return LabelFacts("ids" if file.mode in _LABEL_MODES else "colors", bits)
 
 
 def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
@@ -237,10 +337,6 @@ def _leads_into(link: Path, folder: Path) -> bool:
     return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))
 
 
-_VALUES = 1 << 16
-"""Label files hold 8 or 16 bits."""
-
-
 def class_ids(
     stored: npt.NDArray[np.int32], path: Path, num_classes: int, label_map: dict[int, int] | None = None
 ) -> UInt8:
@@ -253,9 +349,9 @@ def class_ids(
         ConfigError: If `label_map` maps a value to something that is not a class.
     """
     for value, class_id in (label_map or {}).items():
-        if not (0 <= value < _VALUES and (0 <= class_id < num_classes or class_id == VOID)):
+        if not (0 <= value < MOST_IDS and (0 <= class_id < num_classes or class_id == VOID)):
             raise ConfigError(
-                f"data.label_map translates {value} to {class_id}: the first must lie between 0 and {_VALUES - 1}, "
+                f"data.label_map translates {value} to {class_id}: the first must lie between 0 and {MOST_IDS - 1}, "
                 f"the second be a class (0 to {num_classes - 1}) or void ({VOID})."
             )
     ids, unknown = _translated(stored, {**{n: n for n in range(num_classes)}, VOID: VOID, **(label_map or {})})
@@ -288,9 +384,10 @@ def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int]
 
 def _translated(stored: npt.NDArray[np.int32], table: Mapping[int, int]) -> tuple[UInt8, dict[int, int]]:
     """Returns class ids and void (H, W), and how many pixels have each value that the table does not name."""
-    lookup = np.full(_VALUES + 1, -1, dtype=np.int16)  # the last place is that of all values which no file should hold
+    lookup = np.full(MOST_IDS + 1, -1, dtype=np.int16)  # the last place is that of all values which no file should hold
     lookup[list(table)] = list(table.values())
-    ids = lookup[np.where((stored >= 0) & (stored < _VALUES), stored, _VALUES)]
+    ids = lookup[np.where((stored >= 0) & (stored < MOST_IDS), stored, MOST_IDS)]
+    ids[stored == NO_DATA] = VOID
     values, counts = np.unique(stored[ids < 0], return_counts=True)
     return ids.astype(np.uint8), dict(zip(values.tolist(), counts.tolist(), strict=True))
 

@@ -23,10 +23,6 @@ from smir.errors import DataError, RunError
 _LOADERS = {
     b"\xff\xd8\xff": "jpegload",
     b"\x89PNG\r\n\x1a\n": "pngload",
-    b"II*\0": "tiffload",
-    b"MM\0*": "tiffload",
-    b"II+\0": "tiffload",
-    b"MM\0+": "tiffload",
     b"RIFF": "webpload",
 }
 """Loaders by the first bytes of a file. The name of a file never selects another parser."""
@@ -36,7 +32,7 @@ _BANDS = {"b-w": (1, 2), "rgb": (3, 4), "srgb": (3, 4)}
 
 
 class DecodedRaster(Raster):
-    """A JPEG, PNG, WebP or TIFF of any size, upright, without its georeference.
+    """A JPEG, PNG or WebP of any size, upright.
 
     Args:
         path: The file.

@@ -1,21 +1,18 @@
 """GeoTIFF files, read in windows, and areas in square metres. Needs rasterio, the extra `geo`."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.warp import transform as reproject
-from rasterio.windows import Window
 
 from smir.classes import UInt8
+from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.raster import Bool, Raster
+from smir.data.reading.tiff import Tiff
+from smir.data.reading.tiff_colors import chosen_bands, color_bands, read_colors, refusal, unused_bands
 from smir.errors import DataError
-from smir.terminal import quiet
 
 Float = npt.NDArray[np.float64]
 CELL = 64
@@ -24,6 +21,8 @@ _EQUAL_AREA = "EPSG:6933"
 """A projection of the whole ellipsoid in which areas are true."""
 _AROUND = 2 * 17_367_530.445
 """Its width in metres."""
+_ROWS = 512
+"""Rows that are read at a time to look for damage."""
 
 
 class Ground:
@@ -85,96 +84,49 @@ def _short_way(steps: Float) -> Float:
     return steps
 
 
-_COLORS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-
-
 class GeoTiffRaster(Raster):
-    """A TIFF of any size, read in place. Pixels flagged by alpha, mask or nodata count as missing.
+    """A TIFF of any size, read in place, in its colours or in the bands of `choice`.
+
+    Pixels flagged by alpha, mask or nodata count as missing.
 
     Raises:
         DataError: If it cannot be read, or has no 8-bit RGB or grey bands.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            with quiet(NotGeoreferencedWarning):
-                self._file = rasterio.open(path, driver="GTiff")
-        except RasterioError as error:
-            raise DataError(f"The image {path} cannot be read as a TIFF: {error}. Copy it again.") from error
-        self.height, self.width = self._file.height, self._file.width
-        self._bands = self._color_bands()
-        self._has_mask = any(flags != [MaskFlags.all_valid] for flags in self._file.mask_flag_enums)
+    def __init__(self, path: Path, choice: BandChoice | None = None) -> None:
+        self._tiff, self._choice = Tiff(path), choice
+        self.height, self.width = self._tiff.height, self._tiff.width
+        self.knows_gaps = self._tiff.has_mask
+        self._bands = color_bands(self._tiff) if choice is None else chosen_bands(self._tiff, choice)
+        if choice is None and any(self._tiff.file.dtypes[band - 1] != "uint8" for band in self._bands):
+            raise DataError(refusal(self._tiff))
+        if choice is None and (unused := unused_bands(self._tiff)):
+            self.left_out = f" Bands that are not used: {', '.join(map(str, unused))}; bands can be chosen."
         self.georeference = self._georeference()
-        self.ground = Ground.of(self._file.crs, self._file.transform) if "transform" in self.georeference else None
+        placed = "transform" in self.georeference
+        self.ground = Ground.of(self._tiff.file.crs, self._tiff.file.transform) if placed else None
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[UInt8, Bool]:
         """Reads a rectangle from the file."""
-        window = Window(left, top, width, height)
-        try:
-            pixels = self._file.read(self._bands, window=window)
-            valid = self._file.dataset_mask(window=window) > 0 if self._has_mask else np.ones((height, width), bool)
-        except RasterioError as error:
-            raise DataError(
-                f"The image {self.path} is damaged or cut short: rows {top} to {top + height}, columns {left} to "
-                f"{left + width} cannot be read ({error.__cause__ or error}). Copy it again from its source."
-            ) from error
-        return np.ascontiguousarray(pixels.transpose(1, 2, 0)), valid
+        place = top, left, height, width
+        if self._choice is None:
+            pixels = read_colors(self._tiff, self._bands, place)
+        else:
+            pixels = self._choice.to_bytes(self._tiff.read(self._bands, *place))
+        rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
+        return rgb, self._tiff.valid(*place)
 
     def look_through(self) -> None:
         """Reads every block once; the first that is damaged is an error."""
-        for _, block in self._file.block_windows(1):
-            self.read(block.row_off, block.col_off, block.height, block.width)
+        for top in range(0, self.height, _ROWS):
+            self.read(top, 0, min(_ROWS, self.height - top), self.width)
 
     def cache_bytes(self, rows: int, columns: int) -> int:
         """The blocks of the file under a rectangle; under a row of them if its blocks are strips."""
-        block_height, block_width = self._file.block_shapes[0]
-        across = self.width if block_width >= self.width else columns + 2 * block_width
-        return int((rows + 2 * block_height) * across * self._file.count)
-
-    def _color_bands(self) -> list[int]:
-        """Numbers of the red, green and blue band; of a grey image three times the same."""
-        file, meanings = self._file, list(self._file.colorinterp)
-        if set(_COLORS) <= set(meanings):
-            bands = [meanings.index(color) + 1 for color in _COLORS]
-        elif meanings[0] == ColorInterp.gray and set(meanings[1:]) <= {ColorInterp.alpha}:
-            bands = [1, 1, 1]
-        elif meanings == [ColorInterp.palette]:
-            raise DataError(self._refusal("Write its colours out: gdal_translate -expand rgb"))
-        else:
-            raise DataError(
-                self._refusal(
-                    "Say which bands are red, green and blue, e.g. the third, second and first: gdal_translate -b 3 "
-                    f"-b 2 -b 1 -colorinterp red,green,blue{self._to_bytes(file.indexes)}"
-                )
-            )
-        if scaling := self._to_bytes(bands):
-            raise DataError(
-                self._refusal(
-                    "Bring it to 8 bits as the training images were (of those with 16 bits smir keeps the high byte): "
-                    f"gdal_translate{scaling}"
-                )
-            )
-        return bands
-
-    def _to_bytes(self, bands: Iterable[int]) -> str:
-        """Options of gdal_translate that bring bands to 8 bits; none where they are."""
-        kinds = {self._file.dtypes[band - 1] for band in bands} - {"uint8"}
-        # Without a range -scale stretches every band by itself, and every map in another way.
-        span = "0 65535" if kinds == {"uint16"} else "LOWEST HIGHEST"
-        return f" -ot Byte -scale {span} 0 255" if kinds else ""
-
-    def _refusal(self, remedy: str) -> str:
-        pairs = zip(self._file.colorinterp, self._file.dtypes, strict=True)
-        found = ", ".join(f"{meaning.name} ({dtype})" for meaning, dtype in pairs)
-        target = "rgb.tif" if self.path.name != "rgb.tif" else "bytes.tif"
-        return (
-            f"The image {self.path} has {self._file.count} bands: {found}. Red, green and blue (or grey alone) of 8 "
-            f"bits are needed; alpha and further bands may stand beside them. {remedy} {self.path.name} {target}"
-        )
+        return self._tiff.cache_bytes(rows, columns)
 
     def _georeference(self) -> dict[str, Any]:
-        file = self._file
+        file = self._tiff.file
         points, crs = file.gcps
         if points:
             return {"gcps": points, "crs": crs}

@@ -110,7 +110,7 @@ class Listing(abc.ABC):
 
         def read(place: int) -> None:
             if name == "predict" and choice.in_windows(files.path(place)):
-                check_readable(files.path(place), decode=True)
+                check_readable(files.path(place), decode=True, bands=choice.bands)
             else:
                 images.read(place)
 
@@ -134,7 +134,7 @@ class Listing(abc.ABC):
 
     def choice(self) -> Choice:
         """Tells the images that `predict` reads in windows."""
-        return Choice(self.predict.view, self.trained_side)
+        return Choice(self.predict.view, self.trained_side, self.predict.band_choice())
 
     def labelled(self, split: Split, cache: ImageCache | None = None) -> Labels:
         """Reads the labelled images of a split, from its files or through a cache."""

@@ -45,7 +45,7 @@ def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
 
     def look(place: int) -> None:
         if choice.in_windows(files.path(place)):
-            check_readable(files.path(place), decode=False)
+            check_readable(files.path(place), decode=False, bands=choice.bands)
         else:
             images.check_header(place)
 

@@ -24,12 +24,16 @@ class Raster(abc.ABC):
         width: Width in pixels.
         georeference: Tags that place an output at the same location; empty if the image has none.
         ground: Areas in square metres; None if the image is not georeferenced.
+        left_out: A sentence about bands that are not used.
+        knows_gaps: Whether the image can mark pixels as missing.
     """
 
     height: int
     width: int
     georeference: dict[str, Any] = {}  # noqa: RUF012  # never changed
     ground: "Ground | None" = None
+    knows_gaps: bool = False
+    left_out: str = ""
 
     def cache_bytes(self, rows: int, columns: int) -> int:
         """Returns the memory that a decoder needs to read such rectangles row by row without decoding much twice."""
@@ -53,6 +57,7 @@ class ArrayRaster(Raster):
     def __init__(self, image: UInt8) -> None:
         self.image = image
         self.height, self.width = image.shape[:2]
+        self.knows_gaps = image.shape[-1] == 4
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[UInt8, Bool]:
         """Copies a rectangle."""

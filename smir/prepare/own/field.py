@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, UInt8
+from smir.data.reading.band_choice import BandChoice
 from smir.prepare.labels.matching import ImageNames
 from smir.prepare.own.options import Options
 from smir.prepare.own.stratification import Members
@@ -75,7 +76,8 @@ class Field:
         source: Number of images and how they were cut, for the report.
         labels: The labels: of photographs after reading, of an orthomosaic after tiling.
         members: Labelled images of each split, after splitting.
-        notes: Notes about the splits, for the report.
+        notes: Notes about bands and splits, for the report.
+        bands: Bands of the images that are used, if they are chosen.
     """
 
     options: Options
@@ -88,6 +90,7 @@ class Field:
     labels: Labels | None = None
     members: Members = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    bands: BandChoice | None = None
 
     @property
     def root(self) -> Path:

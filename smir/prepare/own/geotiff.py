@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
-from rasterio.enums import MaskFlags
-from rasterio.windows import Window
 
-from smir.data.reading.opening import is_tiff
 from smir.data.reading.raster import Bool
+from smir.data.reading.tiff import Tiff, is_tiff
 from smir.errors import DataError
 from smir.terminal import progress, quiet
 
@@ -61,19 +59,10 @@ def tiles_with_gaps(path: Path, windows: Mapping[str, tuple[slice, slice]]) -> I
     Raises:
         DataError: If the TIFF cannot be read.
     """
-    if not is_tiff(path):
+    if not is_tiff(path) or not (tiff := Tiff(path)).has_mask:
         return
-    try:
-        with quiet(rasterio.errors.NotGeoreferencedWarning):
-            opened = rasterio.open(path)
-        with opened as file:
-            if all(flags == [MaskFlags.all_valid] for flags in file.mask_flag_enums):
-                return
-            for name, (rows, columns) in progress(windows.items(), f"No data of {path.name}", unit="tile"):
-                valid = file.dataset_mask(window=Window.from_slices(rows, columns, file.height, file.width)) > 0
-                if not valid.all():
-                    yield name, valid
-    except rasterio.errors.RasterioError as error:
-        raise DataError(
-            f"The image {path.absolute()} does not say where it has data: {error.__cause__ or error}. Copy it again."
-        ) from error
+    for name, (rows, columns) in progress(windows.items(), f"No data of {path.name}", unit="tile"):
+        (top, bottom, _), (left, right, _) = rows.indices(tiff.height), columns.indices(tiff.width)
+        valid = tiff.valid(top, left, bottom - top, right - left)
+        if not valid.all():
+            yield name, valid

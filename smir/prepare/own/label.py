@@ -9,8 +9,8 @@ import numpy as np
 
 from smir.classes import VOID, UInt8
 from smir.data.reading.decode import list_images, read_label
-from smir.data.reading.opening import has_rasterio
 from smir.data.reading.parallel import in_parallel
+from smir.data.reading.tiff import has_rasterio
 from smir.errors import DataError, first_few
 from smir.files.pictures import write_png
 from smir.prepare.labels.classes import ClassTable, of_categories

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from smir.data.reading.decode import IMAGE_SUFFIXES
-from smir.data.reading.opening import has_rasterio, is_tiff
+from smir.data.reading.tiff import has_rasterio, is_tiff
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.own.stratification import SPLITS, TEST_ALONE
 from smir.prepare.records import has_record
@@ -29,6 +29,8 @@ class Options:
     splits: Path | None
     empty: Literal["unlabelled", "background"]
     seed: int
+    bands: str | None = None
+    value_range: str | None = None
 
     @property
     def tests_alone(self) -> bool:

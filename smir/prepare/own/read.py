@@ -10,12 +10,13 @@ from smir.data.reading.decode import image_size, list_images
 from smir.data.reading.lists import stem
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
+from smir.prepare.own.bands import choose_bands, notes_on_bands
 from smir.prepare.own.field import IMAGES, Field
 from smir.prepare.own.label import find_labels
 from smir.prepare.own.options import RECORD, Options, check
 from smir.prepare.own.stratification import SPLITS
 from smir.prepare.records import open_record
-from smir.prepare.tiling import shown_size
+from smir.prepare.sources import shown_size
 
 
 def read(options: Options) -> Field:
@@ -28,7 +29,12 @@ def read(options: Options) -> Field:
     names = [] if options.is_map else _photographs(options.images, options.labels)
     settings = _image_settings(options, names)
     field = Field(options, settings, _label_settings(options), _open_record(options.root, settings))
-    if options.is_map or field.is_complete:
+    if field.is_complete:
+        return field
+    files = [options.images / name for name in names] or [options.images]
+    bands = choose_bands(options.bands, options.value_range, files)
+    field = dataclasses.replace(field, bands=bands, notes=notes_on_bands(files, bands))
+    if options.is_map:
         return field
     size = shown_size if options.cuts_photographs else image_size
     sizes = in_parallel(lambda name: size(options.images / name), names, "Sizes")
@@ -63,6 +69,7 @@ def _image_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {"images": options.images.name}
     if not options.is_map:
         settings["files"] = _digest(options.images, names)
+    settings |= {name: value for name in ("bands", "value_range") if (value := getattr(options, name)) is not None}
     return settings | ({"tile": options.side, "min_valid": options.min_valid} if options.side else {})
 
 

@@ -54,7 +54,7 @@ def split(field: Field) -> Field:
                 f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: what was trained to "
                 "segment before does not fit."
             )
-    return dataclasses.replace(field, members=members, notes=tuple(notes))
+    return dataclasses.replace(field, members=members, notes=(*field.notes, *notes))
 
 
 def _listed(field: Field, labels: Labels, lists: Path) -> Members:

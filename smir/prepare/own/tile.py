@@ -8,10 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.lists import stem
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 from smir.files.json_record import read_json
+from smir.prepare.own.bands import write_image
 from smir.prepare.own.field import IMAGES, LABEL_TILES, Field, Tile
 from smir.prepare.own.options import Options
 from smir.prepare.tiling import RECORD_NAME, names_of_tiles, tile_image
@@ -28,7 +30,7 @@ def tile(field: Field) -> Field:
         DataError: If an image cannot be cut or linked, no tile is left, or a label image does not fit its orthomosaic.
     """
     if field.options.is_map:
-        tiles, source = _cut_map(field.options)
+        tiles, source = _cut_map(field.options, field.bands)
     elif field.options.cuts_photographs:
         tiles, source = _cut_photographs(field)
     else:
@@ -36,9 +38,9 @@ def tile(field: Field) -> Field:
     return dataclasses.replace(field, tiles=tiles, source=source, sizes={name: t.size for name, t in tiles.items()})
 
 
-def _cut_map(options: Options) -> tuple[dict[str, Tile], str]:
+def _cut_map(options: Options, bands: BandChoice | None) -> tuple[dict[str, Tile], str]:
     source, target, side = options.images, options.root / IMAGES, options.side
-    report = tile_image(source, target, side, min_valid=options.min_valid, prefix=TILE_PREFIX)
+    report = tile_image(source, target, side, min_valid=options.min_valid, prefix=TILE_PREFIX, bands=bands)
     if not report.written:
         raise DataError(
             f"None of the {report.skipped} tiles of {source.absolute()} has {100 * options.min_valid:g} % valid "
@@ -80,8 +82,10 @@ def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
 
     def cut(name: str) -> dict[str, Tile]:
         folder = PurePosixPath(stem(name))
-        min_valid = options.min_valid
-        tile_image(source / name, target / folder, side, min_valid=min_valid, prefix=TILE_PREFIX, bar=False)
+        min_valid, bands = options.min_valid, field.bands
+        tile_image(
+            source / name, target / folder, side, min_valid=min_valid, prefix=TILE_PREFIX, bar=False, bands=bands
+        )
         return _tiles_in(target, folder, name, sizes[name], side)
 
     tiles: dict[str, Tile] = {}
@@ -89,7 +93,7 @@ def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
         tiles |= part
     how = [f"{len(large)} cut into {len(tiles):,} tiles of {side} x {side} pixels"] if large else []
     if whole:
-        how.append(f"{len(whole)} in which no tile has room, {link_images(source, whole, target)}")
+        how.append(f"{len(whole)} in which no tile has room, {link_images(source, whole, target, field.bands)}")
         tiles |= {name: Tile(name, 0, 0, np.s_[:, :], sizes[name]) for name in whole}
     if not tiles:
         raise DataError(
@@ -106,8 +110,10 @@ def _tiles_in(target: Path, folder: PurePosixPath, image: str, size: tuple[int, 
     }
 
 
-def link_images(source: Path, names: Collection[str], target: Path) -> str:
+def link_images(source: Path, names: Collection[str], target: Path, bands: BandChoice | None = None) -> str:
     """Links every image below `target`, without copying it; returns how they were linked, for the report.
+
+    Images whose bands are chosen are written anew.
 
     A hard link stays valid when either side is moved or deleted. A symbolic link is made where hard links do not work,
     such as between two disks.
@@ -115,6 +121,10 @@ def link_images(source: Path, names: Collection[str], target: Path) -> str:
     Raises:
         DataError: If another file is in the way, or no link can be made.
     """
+    if bands is not None:
+        for name in progress(names, "Writing", unit="file"):
+            write_image(source / name, target / name, bands)
+        return "written anew from the chosen bands"
     soft = 0
     for name in progress(names, "Linking", unit="file"):
         original, link = (source / name).resolve(), target / name

@@ -1,5 +1,6 @@
 """The last stage: links photographs, moves masks into place, and writes lists, preview, `data.yaml` and the record."""
 
+import dataclasses
 import json
 import shutil
 from collections import Counter
@@ -44,7 +45,7 @@ _NOT_READ = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".nef", 
 def write(field: Field) -> list[str]:
     """Writes the missing files, the record last, and returns the lines of the report."""
     options, root, names = field.options, field.root, list(field.sizes)
-    source = field.source or f"{len(names)} images, {link_images(options.images, names, root / IMAGES)}"
+    source = field.source or f"{len(names)} images, {link_images(options.images, names, root / IMAGES, field.bands)}"
     if field.labels is not None:
         _write_labels(field, field.labels)
     channels = None if options.tests_alone else _statistics(root, IMAGES, names)
@@ -114,6 +115,8 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
         options["min_side"] = smallest
     if field.tiles:
         options["predict"] = {"view": "windows"}  # at the scale of the tiles, whatever the size
+    if field.bands is not None:
+        options.setdefault("predict", {}).update(dataclasses.asdict(field.bands))
     lines = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
     after = "any config of experiments/folder" if channels else "the config.yaml of a trained run, to test it"
     head = [

@@ -1,0 +1,211 @@
+"""TIFF files, read with rasterio: all codecs of GDAL, and an error for every block that cannot be decoded.
+
+Other readers are silent about damage: libvips fills tiles that it cannot decode with zeros, and libtiff only warns
+about broken JPEG and PackBits blocks. So a warning counts as an error here.
+"""
+
+import contextlib
+import importlib.util
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import TiffImagePlugin
+
+from smir.data.reading.raster import Bool
+from smir.errors import DataError
+from smir.terminal import quiet
+
+_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BIG = (b"II+\0", b"MM\0+")
+_GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
+_ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
+_MIRRORED, _UPSIDE_DOWN, _SIDEWAYS = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)
+
+
+def is_tiff(path: Path) -> bool:
+    """Returns whether a file starts like a TIFF.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(4) in _STARTS
+
+
+def has_rasterio() -> bool:
+    """Returns whether the extra `geo` is installed."""
+    return importlib.util.find_spec("rasterio") is not None
+
+
+def tags_of(path: Path) -> Mapping[int, Any]:
+    """Returns the tags of the first image of a TIFF; none if they are damaged."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+            head += file.read(12 if head in _BIG else 4)
+            tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+            file.seek(tags.next)
+            with quiet():
+                tags.load(file)
+            return {tag: tags[tag] for tag in (_ORIENTATION, _PHOTOMETRIC, *_GEOTIFF_TAGS) if tag in tags}
+    except Exception:  # the parser raises all kinds of errors on damaged files
+        return {}
+
+
+def is_georeferenced(path: Path) -> bool:
+    """Returns whether a TIFF is georeferenced."""
+    return any(tag in tags_of(path) for tag in _GEOTIFF_TAGS)
+
+
+def is_lab(path: Path) -> bool:
+    """Returns whether a TIFF holds Lab colours, which GDAL converts differently from all other programs."""
+    return bool(tags_of(path).get(_PHOTOMETRIC) == _LAB)
+
+
+class _Complaints(logging.Handler):
+    """Collects what GDAL complains about, for each thread; some errors do not reach the caller in another way."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.of_thread = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING or text.startswith("GDAL signalled an error"):
+            getattr(self.of_thread, "texts", []).append(text)
+
+
+_COMPLAINTS = _Complaints()
+_LOGGERS = ("rasterio._env", "rasterio._err")
+
+
+class Tiff:
+    """A TIFF of any size, read in rectangles, upright.
+
+    Attributes:
+        file: The dataset of rasterio; its sizes are those before the orientation is applied.
+        height: Height in pixels, as shown.
+        width: Width in pixels, as shown.
+        meanings: Meaning of each band: `red`, `palette`, `undefined`, ...
+        structure: How the file is stored: `COMPRESSION`, ...
+        bits: Bits of a value if they are fewer than its type has, else 0.
+        highest: Highest value of the first band, if that has 8 bits or fewer.
+        is_inverted: Whether the value 0 is white.
+        has_mask: Whether pixels can be missing.
+
+    Args:
+        path: The file.
+        kind: What it is, for messages: `image` or `label`.
+
+    Raises:
+        DataError: If it cannot be opened, or is compressed in a way that GDAL does not know.
+    """
+
+    def __init__(self, path: Path, kind: str = "image") -> None:
+        import rasterio
+
+        self.path, self.name = path, f"The {kind} {path}"
+        try:
+            with self._environment(), quiet(rasterio.errors.NotGeoreferencedWarning):
+                self.file = rasterio.open(path, driver="GTiff")
+        except rasterio.errors.RasterioError as error:
+            reason = error.__cause__ or error
+            if "missing codec" in str(reason):
+                raise DataError(
+                    f"{self.name} is compressed in a way that this rasterio cannot read ({reason}). Write it anew "
+                    f"where it was made: gdal_translate -co COMPRESS=DEFLATE {path.name} converted.tif"
+                ) from error
+            raise DataError(
+                f"{self.name} cannot be read as a TIFF: {reason}. Copy it again from its source, or remove it."
+            ) from error
+        placed = bool(self.file.gcps[0]) or not self.file.transform.is_identity  # on Earth, as it is stored
+        self.orientation = 1 if placed else tags_of(path).get(_ORIENTATION, 1)
+        self.height, self.width = self._turned(self.file.height, self.file.width)
+        self.meanings = [meaning.name for meaning in self.file.colorinterp]
+        self.structure = self.file.tags(ns="IMAGE_STRUCTURE") | self.file.tags(1, ns="IMAGE_STRUCTURE")
+        self.bits = int(self.structure.get("NBITS", 0))
+        self.highest = (1 << (self.bits or 8)) - 1
+        white_first = self.bits == 1 and self.meanings == ["palette"] and self.file.colormap(1)[0][0] == 255
+        self.is_inverted = white_first or self.structure.get("MINISWHITE") == "YES"
+        self.has_mask = any(flags != [rasterio.enums.MaskFlags.all_valid] for flags in self.file.mask_flag_enums)
+
+    def read(self, bands: Sequence[int], top: int, left: int, height: int, width: int) -> npt.NDArray[Any]:
+        """Reads bands of a rectangle, (height, width, bands).
+
+        Raises:
+            DataError: If a block of it cannot be decoded.
+        """
+        place = top, left, height, width
+        with self._naming_damage(*place):
+            planes = self.file.read(bands, window=self._window(*place))
+        fast = planes.dtype == np.uint8 and len(planes) > 1
+        return self._upright(np.asarray(cv2.merge([*planes])) if fast else np.moveaxis(planes, 0, -1))
+
+    def valid(self, top: int, left: int, height: int, width: int) -> Bool:
+        """Returns which pixels of a rectangle hold data, (height, width), by alpha, mask and nodata value."""
+        if not self.has_mask:
+            return np.ones((height, width), dtype=bool)
+        place = top, left, height, width
+        with self._naming_damage(*place):
+            return self._upright(self.file.dataset_mask(window=self._window(*place)) > 0)
+
+    def cache_bytes(self, rows: int, columns: int) -> int:
+        """Returns the bytes of the blocks under a rectangle; under a row of them if the blocks are strips."""
+        block_height, block_width = self.file.block_shapes[0]
+        across = self.file.width if block_width >= self.file.width else columns + 2 * block_width
+        value = max(np.dtype(kind).itemsize for kind in self.file.dtypes)
+        return int((rows + 2 * block_height) * across * self.file.count * value)
+
+    def _turned(self, rows: int, columns: int) -> tuple[int, int]:
+        return (columns, rows) if self.orientation in _SIDEWAYS else (rows, columns)
+
+    def _upright(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        shown = stored.swapaxes(0, 1) if self.orientation in _SIDEWAYS else stored
+        down, across = (-1 if self.orientation in turned else 1 for turned in (_UPSIDE_DOWN, _MIRRORED))
+        return np.ascontiguousarray(shown[::down, ::across])
+
+    def _window(self, top: int, left: int, height: int, width: int) -> Any:
+        from rasterio.windows import Window
+
+        if self.orientation in _UPSIDE_DOWN:
+            top = self.height - top - height
+        if self.orientation in _MIRRORED:
+            left = self.width - left - width
+        (top, left), (height, width) = self._turned(top, left), self._turned(height, width)
+        return Window(left, top, width, height)
+
+    @contextlib.contextmanager
+    def _naming_damage(self, top: int, left: int, height: int, width: int) -> Iterator[None]:
+        from rasterio.errors import RasterioError
+
+        reason: object = None
+        texts: list[str] = []
+        _COMPLAINTS.of_thread.texts = texts
+        try:
+            with self._environment():
+                yield
+        except RasterioError as error:
+            reason = error.__cause__ or error
+        if reason := reason or next(iter(texts), None):
+            raise DataError(
+                f"{self.name} is damaged or cut short: rows {top} to {top + height}, columns {left} to {left + width} "
+                f"cannot be read ({reason}). Copy it again from its source, or remove it."
+            )
+
+    @staticmethod
+    def _environment() -> Any:
+        """Logs GDAL's warnings in this thread, too, and lists no folder to find files beside an image."""
+        import rasterio
+
+        for logger in map(logging.getLogger, _LOGGERS):
+            if _COMPLAINTS not in logger.handlers:
+                logger.addHandler(_COMPLAINTS)
+                logger.setLevel(logging.INFO)
+                logger.propagate = False
+        return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE")

@@ -1,0 +1,97 @@
+"""The options `--bands` and `--value_range`: which bands of TIFFs become red, green and blue."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from smir.data.reading.band_choice import BandChoice
+from smir.data.reading.opening import tiff_raster
+from smir.data.reading.tiff import Tiff, has_rasterio, is_tiff
+from smir.data.reading.tiff_colors import unused_bands
+from smir.errors import ConfigError, DataError, first_few
+from smir.files.atomic import replacing
+from smir.seeding import seed_for
+
+_PLACES, _SIDE = 64, 256
+"""Number and side in pixels of the squares that are read to measure a range."""
+
+
+def choose_bands(bands: str | None, value_range: str | None, files: Sequence[Path]) -> BandChoice | None:
+    """Returns the bands that the options name, and measures a range that is given in per cent.
+
+    Raises:
+        ConfigError: If an option cannot be read.
+        DataError: If a file is no TIFF, or cannot be read.
+    """
+    if bands is None:
+        if value_range is not None:
+            raise ConfigError("--value_range is for the bands that --bands names, such as --bands 3,2,1.")
+        return None
+    numbers = [int(number) for number in re.findall(r"\d+", bands)]
+    if len(numbers) != 3 or min(numbers) < 1:
+        raise ConfigError(f"--bands names three bands counted from 1, such as 3,2,1; got {bands!r}.")
+    chosen = BandChoice((numbers[0], numbers[1], numbers[2]))
+    if not has_rasterio():
+        raise ConfigError("--bands needs rasterio: pip install 'smir[geo]'.")
+    if others := [path for path in files if not is_tiff(path)]:
+        raise DataError(f"--bands is for TIFFs; {len(others)} images are not: {first_few(others)}.")
+    if value_range is None:
+        return chosen
+    match = re.fullmatch(r"\s*(-?[\d.]+)\s*(%?)\s*,\s*(-?[\d.]+)\s*(%?)\s*", value_range)
+    if match is None or match[2] != match[4] or float(match[1]) >= float(match[3]):
+        raise ConfigError(f"--value_range is LOW,HIGH, such as 0,4000 or 2%,98%; got {value_range!r}.")
+    low, high = float(match[1]), float(match[3])
+    if match[2]:
+        low, high = _measured(files, chosen, low, high)
+    return BandChoice(chosen.bands, (low, high))
+
+
+def _measured(files: Sequence[Path], choice: BandChoice, low: float, high: float) -> tuple[float, float]:
+    """Returns percentiles of valid values of the bands, at the same random places for the same files."""
+    chance = np.random.default_rng(seed_for("value range"))
+    values = []
+    for path in (files[place] for place in chance.permutation(len(files))[:_PLACES]):
+        tiff = Tiff(path)
+        if max(choice.bands) > tiff.file.count:
+            raise DataError(f"The image {path} has {tiff.file.count} bands; --bands names band {max(choice.bands)}.")
+        height, width = min(tiff.height, _SIDE), min(tiff.width, _SIDE)
+        for _ in range(max(1, _PLACES // len(files))):
+            top, left = chance.integers(tiff.height - height + 1), chance.integers(tiff.width - width + 1)
+            place = int(top), int(left), height, width
+            found = tiff.read(choice.bands, *place)[tiff.valid(*place)]
+            values.append(found[np.isfinite(found)])
+    of_all = np.concatenate(values)
+    span = np.percentile(of_all, [low, high]) if of_all.size else np.zeros(2)
+    if span[0] == span[1]:
+        raise DataError(f"The bands {choice.bands} of {first_few(files)} hold no range of values. Give --value_range.")
+    return round(float(span[0]), 6), round(float(span[1]), 6)
+
+
+def write_image(source: Path, target: Path, choice: BandChoice) -> None:
+    """Writes the chosen bands of a TIFF as an RGB TIFF."""
+    raster = tiff_raster(source, choice)
+    pixels, _ = raster.read(0, 0, raster.height, raster.width)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as file:
+        Image.fromarray(pixels).save(file, format="TIFF", compression="tiff_adobe_deflate")
+
+
+def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[str, ...]:
+    """Returns a note about the bands that are used, or about those that are not."""
+    if choice is not None:
+        bands = ", ".join(map(str, choice.bands))
+        low, high = choice.value_range or (0, 255)
+        return (f"Bands {bands} are red, green and blue; {low:g} is black, {high:g} white. predict uses the same.",)
+    if not has_rasterio():
+        return ()
+    unused = {path.name: left for path in files if is_tiff(path) and (left := unused_bands(Tiff(path)))}
+    if not unused:
+        return ()
+    name, left = next(iter(unused.items()))
+    return (
+        f"{len(unused)} images have bands that are not used, such as {', '.join(map(str, left))} of {name}; --bands "
+        "chooses bands.",
+    )

@@ -1,0 +1,235 @@
+"""Reads an image of any size in strips, from top to bottom: TIFF with rasterio, all others with libvips."""
+
+import os
+import shlex
+import threading
+from collections.abc import Callable, Generator
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from smir.classes import VOID, UInt8
+from smir.data.reading.band_choice import BandChoice
+from smir.data.reading.decode import image_size, label_kind, read_label
+from smir.data.reading.opening import tiff_raster
+from smir.data.reading.raster import Bool
+from smir.data.reading.tiff import Tiff, has_rasterio, is_tiff
+from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA, kind_of_label, palette, read_ids
+from smir.errors import DataError
+
+_SIDEWAYS = 5
+"""First EXIF orientation that swaps height and width."""
+_CACHE = 16 << 20
+"""Bytes that GDAL may cache beside the blocks of a strip."""
+Strip = tuple[NDArray[Any], Bool | None]
+"""Pixels (h, W, 3) or (h, W), and which of them hold data (h, W), if the file tells."""
+
+
+class Source(NamedTuple):
+    """An image to cut.
+
+    Attributes:
+        height: Height in pixels, as displayed.
+        width: Width in pixels, as displayed.
+        strips: Yields the strips of one height that begin at the given rows.
+        palette: Red, green and blue of the values, if the pixels are indices of a palette.
+    """
+
+    height: int
+    width: int
+    strips: Callable[[list[int]], Generator[Strip, None, None]]
+    palette: UInt8 | None = None
+
+
+def shown_size(source: Path) -> tuple[int, int]:
+    """Returns height and width of an image of any size, as displayed, from its header."""
+    if not _is_tiff(source):
+        image = _header(source)
+        return (image.width, image.height) if _orientation(image) >= _SIDEWAYS else (image.height, image.width)
+    if not has_rasterio():
+        return image_size(source)
+    tiff = Tiff(source)
+    return tiff.height, tiff.width
+
+
+def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = None) -> Source:
+    """Opens an image, as displayed, for reading it once in strips.
+
+    Args:
+        source: The file.
+        rows: Height of a strip.
+        grey: Whether one band of class ids is allowed.
+        bands: Bands of a TIFF to read; default: those of its colours.
+
+    Raises:
+        DataError: If it cannot be read, or is of a kind that cannot be cut.
+    """
+    if not _is_tiff(source):
+        return _of_picture(source, rows, grey)
+    return (grey and _of_ids(source, rows)) or _of_colors(source, rows, bands)
+
+
+def _is_tiff(source: Path) -> bool:
+    if not source.is_file():
+        raise DataError(f"The image to tile, {source.resolve()}, does not exist.")
+    return is_tiff(source)
+
+
+def _of_colors(source: Path, rows: int, bands: BandChoice | None) -> Source:
+    raster = tiff_raster(source, bands)
+
+    def strips(tops: list[int]) -> Generator[Strip, None, None]:
+        with gdal_cache(raster.cache_bytes(rows, raster.width)):
+            for top in tops:
+                pixels, valid = raster.read(top, 0, rows, raster.width)
+                yield pixels, valid if raster.knows_gaps else None
+
+    return Source(raster.height, raster.width, strips)
+
+
+def _of_ids(source: Path, rows: int) -> Source | None:
+    """Opens a label of class ids; returns None for one in colours."""
+    if not has_rasterio():
+        if label_kind(source) == "colors":
+            return None
+        ids = read_label(source)
+        height, width = ids.shape
+        return Source(height, width, lambda tops: ((_storable(ids[top : top + rows], source), None) for top in tops))
+    tiff = Tiff(source, "label")
+    if (kind := kind_of_label(tiff)) == "colors":
+        return None
+
+    def strips(tops: list[int]) -> Generator[Strip, None, None]:
+        with gdal_cache(tiff.cache_bytes(rows, tiff.width)):
+            for top in tops:
+                yield _storable(read_ids(tiff, (top, 0, rows, tiff.width)), source), None
+
+    return Source(tiff.height, tiff.width, strips, palette(tiff) if kind == "palette" else None)
+
+
+def _storable(ids: NDArray[np.int32], source: Path) -> NDArray[Any]:
+    """Returns ids as a PNG holds them, of 8 or 16 bits; missing pixels are void."""
+    ids = np.where(ids == NO_DATA, VOID, ids)
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= MOST_IDS:
+        raise DataError(f"The label {source} holds values from {low} to {high}; class ids are 0 to {MOST_IDS - 1}.")
+    return ids.astype(np.uint8 if high <= VOID else np.uint16)
+
+
+def gdal_cache(size: int) -> Any:
+    """Limits GDAL's cache to this many bytes and a little more."""
+    if not has_rasterio():
+        return nullcontext()
+    import rasterio
+
+    return rasterio.Env(GDAL_CACHEMAX=size + _CACHE)
+
+
+def _of_picture(source: Path, rows: int, grey: bool) -> Source:
+    where = source.resolve()
+    image = _header(source)
+    if _orientation(image) > 1:  # rotation needs the whole image at once
+        image = _header(source, "random").autorot()
+    colored = image.interpretation in ("srgb", "rgb") and image.bands in (3, 4)
+    if image.format != "uchar" or not (colored or (grey and image.bands == 1)):
+        raise DataError(
+            f"{where} has {image.bands} bands of {image.format} ({image.interpretation}); 8-bit RGB, with or without "
+            f"alpha, is needed{' for colours, or one band of 8 bits for class ids' if grey else ''}. Convert it: "
+            f"{_conversion(image, source.name, grey)}"
+        )
+
+    def strips(tops: list[int]) -> Generator[Strip, None, None]:
+        left = iter(tops)
+        try:
+            with closing(_strips_of(image, tops, rows)) as parts:
+                for pixels in parts:
+                    next(left)
+                    shown = pixels[..., 0] if image.bands == 1 else pixels[..., :3]
+                    yield shown, pixels[..., 3] > 0 if image.bands == 4 else None
+        except pyvips.Error as error:
+            row = next(left)
+            raise DataError(
+                f"{where} cannot be decoded below row {row}: {_line_of(error)}. The file is damaged or cut short; "
+                "fetch it again, and delete the folder of its tiles."
+            ) from error
+
+    return Source(image.height, image.width, strips)
+
+
+def _strips_of(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDArray[np.uint8], None, None]:
+    """Yields rows [top, top + tile) of a sequential image as one reused (tile, width, bands) uint8 array.
+
+    libvips decodes in a thread and sends the rows through a pipe. (pyvips.Region would be simpler, but its cache takes
+    0.5 GB at a width of 90,600 pixels, and single crops lose rows that do not fit the decoder's blocks.)
+    """
+    reading, writing = os.pipe()
+    errors: list[pyvips.Error] = []
+
+    def send(chunk: bytes) -> int:
+        try:
+            return os.write(writing, chunk)
+        except BrokenPipeError:  # the reader has stopped; -1 ends the decoding
+            return -1
+
+    def decode() -> None:
+        try:
+            target = pyvips.TargetCustom()
+            target.on_write(send)
+            image.rawsave_target(target)
+        except pyvips.Error as error:
+            errors.append(error)
+        finally:
+            os.close(writing)
+
+    thread = threading.Thread(target=decode, daemon=True)
+    thread.start()
+    strip = np.empty((tile, image.width, image.bands), np.uint8)
+    end = 0
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            for top in tops:
+                # Each row comes once, so rows shared with the previous strip are moved, not read.
+                if kept := end - top:
+                    strip[:kept] = strip[tile - kept :]
+                if pipe.readinto(strip[kept:].data.cast("B")) < strip[kept:].nbytes:
+                    thread.join()
+                    raise errors[0] if errors else pyvips.Error("the decoder stopped early")
+                end = top + tile
+                yield strip
+    finally:
+        thread.join()
+
+
+def _header(source: Path, access: str = "sequential") -> pyvips.Image:
+    where = source.resolve()
+    try:
+        # By default libvips fills parts that it cannot decode with black.
+        return pyvips.Image.new_from_file(str(source), access=access, fail_on="error")
+    except pyvips.Error as error:
+        raise DataError(f"{where} cannot be read as an image: {_line_of(error)}. Check or replace the file.") from error
+
+
+def _orientation(image: pyvips.Image) -> int:
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+
+
+def _conversion(image: pyvips.Image, name: str, grey: bool) -> str:
+    """Returns a command that converts an image so that it can be tiled; it must not change class ids."""
+    if image.interpretation == "cmyk":
+        return f"vips colourspace {shlex.quote(name)} converted.png srgb"
+    named = image.interpretation in ("srgb", "rgb", "rgb16")  # otherwise the order of the bands is unknown
+    bands = "" if image.bands < 3 else "-b 1 -b 2 -b 3 " if named else "-b RED -b GREEN -b BLUE "
+    if not bands and not grey:
+        bands = "-b 1 -b 1 -b 1 "
+    span = "0 65535" if image.format == "ushort" else "LOWEST HIGHEST"  # otherwise each band is stretched separately
+    scale = "" if (grey and image.bands == 1) or image.format == "uchar" else f"-scale {span} 0 255 "
+    return f"gdal_translate {bands}-ot Byte {scale}{shlex.quote(name)} converted.tif"
+
+
+def _line_of(error: pyvips.Error) -> str:
+    """Returns libvips' message, which spans several lines, as one."""
+    return "; ".join(str(error).split("\n")).strip("; ")

@@ -1,0 +1,162 @@
+"""Every codec that GDAL writes: whole files are read, and no block that cannot be decoded becomes pixels."""
+
+import itertools
+import warnings
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+
+from smir.data.reading.decode import image_size, read_image, read_label
+from smir.data.reading.opening import check_readable, open_raster
+from smir.errors import ConfigError, DataError
+from smir.prepare.tiling import tile_image
+
+HEIGHT, WIDTH, SIDE = 96, 112, 48
+CODECS = {
+    "none": {},
+    "lzw": {"compress": "lzw"},
+    "deflate": {"compress": "deflate", "predictor": 2},
+    "packbits": {"compress": "packbits"},
+    "jpeg": {"compress": "jpeg"},
+    "ycbcr": {"compress": "jpeg", "photometric": "ycbcr"},
+    "webp": {"compress": "webp", "webp_lossless": True},
+    "zstd": {"compress": "zstd"},
+    "lerc": {"compress": "lerc"},
+    "lerc_zstd": {"compress": "lerc_zstd"},
+    "lerc_deflate": {"compress": "lerc_deflate"},
+    "lzma": {"compress": "lzma"},
+}
+ONLY = {"ycbcr": {("pixel", 3)}, "webp": {("pixel", 3), ("pixel", 4)}}
+"""Interleaving and bands that a codec can hold; all others hold any."""
+BLOCKS = {"tiled": {"tiled": True, "blockxsize": 32, "blockysize": 32}, "stripped": {"blockysize": 16}}
+
+
+def write(path: Path, bands: np.ndarray, **how: object) -> Path:
+    """Writes bands (B, H, W) as a TIFF."""
+    count, height, width = bands.shape
+    named = {"photometric": "rgb"} if count > 2 else {}
+    named |= {"alpha": "yes"} if count == 4 else {}
+    path.unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        size = {"height": height, "width": width, "count": count, "dtype": bands.dtype}
+        with rasterio.open(path, "w", driver="GTiff", **{**size, **named, **how}) as file:
+            file.write(bands)
+    return path
+
+
+def pixels(count: int) -> np.ndarray:
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    noise = np.random.default_rng(0).integers(0, 9, (count, HEIGHT, WIDTH))
+    return (noise + rows + columns // 2 + 20 * np.arange(1, count + 1)[:, None, None]).astype(np.uint8)
+
+
+def block(path: Path, tiled: bool) -> tuple[int, int]:
+    """Offset and bytes of a block in the middle."""
+    with rasterio.open(path) as file:
+        place = "1_1" if tiled else "0_2"
+        return tuple(int(file.get_tag_item(f"BLOCK_{what}_{place}", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+
+
+def tiles(source: Path, target: Path) -> np.ndarray:
+    """Pixels of the image as its tiles show them."""
+    tile_image(source, target, SIDE, prefix="t_", bar=False)
+    whole = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    places = itertools.product((0, 48), (0, 48, WIDTH - SIDE))
+    for file, (top, left) in zip(sorted(target.glob("t_*.png")), places, strict=True):
+        whole[top : top + SIDE, left : left + SIDE] = cv2.imread(str(file))[..., ::-1]
+    return whole
+
+
+def cut_up(target: Path, source: Path) -> None:
+    tiles(source, target / source.stem)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("layout", BLOCKS)
+@pytest.mark.parametrize("codec", CODECS)
+def test_every_codec_is_read_or_its_damage_named(tmp_path, codec, layout):
+    path = tmp_path / "map.tif"
+    for interleave, count in ONLY.get(codec, set(itertools.product(("pixel", "band"), (1, 3, 4)))):
+        bands = pixels(count)
+        if count == 4:
+            bands[3] = 255 * (bands[3] > 99)
+            bands[:3] *= bands[3] > 0  # LERC keeps nothing below transparent pixels
+        write(path, bands, interleave=interleave, **BLOCKS[layout], **CODECS[codec])
+        whole = read_image(path)
+        expected = np.moveaxis(bands[:3], 0, -1) if count > 1 else np.repeat(bands[0][..., None], 3, axis=-1)
+        assert np.abs(whole.astype(int) - expected).max() <= (60 if codec in ("jpeg", "ycbcr") else 0)
+        assert image_size(path) == (HEIGHT, WIDTH)
+        seen, valid = open_raster(path, tmp_path, progress=False).read(10, 20, 60, 80)
+        assert (seen == whole[10:70, 20:100]).all()
+        assert (valid == (bands[3] > 0)[10:70, 20:100]).all() if count == 4 else valid.all()
+        target = tmp_path / f"{interleave}{count}"
+        assert (tiles(path, target) == whole).all()
+        content, (start, length) = path.read_bytes(), block(path, layout == "tiled")
+        noise = bytes([255]) * (length - length // 3)
+        damaged = {"cut": content[: start + length // 2], "end": content[:-4]}
+        if codec != "none":
+            damaged["zeros"] = content[:start] + bytes(length) + content[start + length :]
+        if codec not in ("none", "packbits", "zstd", "deflate"):  # GDAL checks no sums, so that any bytes may be pixels
+            damaged["noise"] = content[: start + length // 3] + noise + content[start + length :]
+        for kind, changed in damaged.items():
+            bad = tmp_path / f"{kind}.tif"
+            bad.write_bytes(changed)
+            for read in (partial(check_readable, decode=True), partial(cut_up, target), read_image):
+                if read is read_image and (kind, count, interleave) == ("end", 4, "band"):
+                    continue  # a photograph is read without its alpha
+                with pytest.raises(DataError, match=rf"{kind}\.tif is damaged or cut short: rows .* cannot be read"):
+                    read(bad)
+            assert not (target / bad.stem / "tiles.json").exists()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("codec", [codec for codec in CODECS if codec not in ONLY and codec != "jpeg"])
+def test_labels_of_every_codec_keep_their_ids(tmp_path, codec):
+    ids = pixels(1) % 5
+    path = write(tmp_path / "ids.tif", ids, **BLOCKS["tiled"], **CODECS[codec])
+    assert (read_label(path) == ids[0]).all()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"compress": "jpeg"},
+        {"compress": "lerc", "max_z_error": 1},
+        {"compress": "lerc_zstd", "max_z_error": 1},
+    ],
+)
+def test_labels_that_lose_ids_are_refused(tmp_path, how):
+    path = write(tmp_path / "ids.tif", pixels(1) % 5, **how)
+    with pytest.raises(DataError, match=r"The label .*ids\.tif is compressed with losses"):
+        read_label(path)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 12])
+def test_ids_of_few_bits_are_kept_and_grey_is_spread(tmp_path, bits):
+    ids = pixels(1).astype(np.uint16 if bits > 8 else np.uint8) & min((1 << bits) - 1, 255)
+    path = write(tmp_path / "ids.tif", ids, nbits=bits)
+    assert (read_label(path) == ids[0]).all()
+    assert read_image(path).max() == 255 if bits < 8 else (read_image(path)[..., 0] == ids[0] >> 4).all()
+
+
+def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: False)
+    monkeypatch.setattr("smir.prepare.sources.has_rasterio", lambda: False)
+    monkeypatch.setattr("smir.data.reading.opening.has_rasterio", lambda: False)
+    path = tmp_path / "map.tif"
+    for codec in ("none", "lzw", "deflate"):
+        bands = pixels(3)
+        write(path, bands, **BLOCKS["tiled"], **CODECS[codec])
+        assert (tiles(path, tmp_path / codec) == np.moveaxis(bands, 0, -1)).all()
+        path.write_bytes(path.read_bytes()[:-4])
+        with pytest.raises(DataError, match=r"map\.tif is damaged"):
+            tiles(path, tmp_path / f"{codec}-cut")
+    for codec in ("packbits", "jpeg", "zstd"):
+        write(path, pixels(3), **CODECS[codec])
+        with pytest.raises(ConfigError, match=r"needs rasterio: pip install 'smir\[geo\]'"):
+            tiles(path, tmp_path / codec)

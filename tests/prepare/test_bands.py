@@ -1,0 +1,91 @@
+"""Bands of multispectral TIFFs as red, green and blue: `prepare folder --bands`, and `predict` after it."""
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+import yaml
+from fakes import photo
+from PIL import Image
+
+from smir.data.predict_options import PredictOptions
+from smir.data.reading.opening import Choice, open_raster
+
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+def write(path, bands, **how):
+    path.parent.mkdir(exist_ok=True)
+    size = {"height": bands.shape[0], "width": bands.shape[1], "count": bands.shape[2], "dtype": bands.dtype}
+    with rasterio.open(path, "w", driver="GTiff", **size, **how) as file:
+        file.write(np.moveaxis(bands, -1, 0))
+
+
+def five_bands(seed="five", dtype=np.uint16):
+    picture = photo(seed, (128, 128)).astype(float)
+    return np.dstack([picture, picture[..., :2]]).astype(dtype) * dtype(20)
+
+
+def predict_options(root):
+    return yaml.safe_load((root / "data.yaml").read_text())["data"]["init_args"]["predict"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("given", ["100,3000", "5%,90%"])
+def test_bands_of_a_map_are_chosen_stored_and_used_again(smir, tmp_path, dtype, given):
+    bands = five_bands(dtype=dtype)
+    write(tmp_path / "maps/map.tif", bands)
+    smir("prepare", "folder", "--images=maps/map.tif", "--tile=64", "--bands=3,2,1", f"--value_range={given}")
+    stored = predict_options(tmp_path / "field")
+    chosen = bands[..., [2, 1, 0]].astype(float)
+    low, high = (100, 3000) if given == "100,3000" else np.percentile(chosen, [5, 90])
+    assert stored["bands"] == [3, 2, 1]
+    assert stored["value_range"] == pytest.approx([low, high])
+    wanted = np.clip(np.round((chosen - low) * 255 / (high - low)), 0, 255)
+    tile = cv2.imread(str(tmp_path / "field/images/tile_00003.png"))[..., ::-1]
+    assert np.abs(tile - wanted[64:, 64:]).max() <= 1
+    options = PredictOptions(**stored)
+    assert Choice("auto", None, options.band_choice()).in_windows(tmp_path / "maps/map.tif")
+    raster = open_raster(tmp_path / "maps/map.tif", tmp_path, False, options.band_choice())
+    assert (raster.read(64, 64, 64, 64)[0] == tile).all()
+
+
+def test_bands_of_whole_photographs_are_written_anew(smir, tmp_path):
+    for name in "abc":
+        write(tmp_path / f"photos/{name}.tif", five_bands(name))
+    smir("prepare", "folder", "--images=photos", "--bands=5,4,1", "--value_range=0,5100")
+    for name in "abc":
+        with Image.open(tmp_path / f"field/images/{name}.tif") as image:
+            assert (np.asarray(image) == five_bands(name)[..., [4, 3, 0]] / 20).all()
+
+
+@pytest.mark.parametrize("given", [("--images=photos",), ("--images=photos/a.tif", "--tile=64")])
+def test_files_that_do_not_say_their_colours_are_refused_with_the_options(fails, tmp_path, given):
+    write(tmp_path / "photos/a.tif", five_bands())
+    said = fails("prepare", "folder", *given)
+    assert "a.tif has 5 bands: gray (uint16), undefined (uint16)" in said
+    assert "--bands 3,2,1 --value_range 0,4000" in said
+
+
+def test_a_fourth_band_is_told(smir, tmp_path, capsys):
+    write(tmp_path / "photos/a.tif", five_bands(dtype=np.uint8)[..., :4], photometric="rgb")
+    smir("prepare", "folder", "--images=photos")
+    assert (
+        "1 images have bands that are not used, such as 4 of a.tif; --bands chooses bands." in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("--bands=1,2",), "--bands names three bands"),
+        (("--value_range=0,9",), "--value_range is for the bands that --bands names"),
+        (("--bands=1,2,3", "--value_range=9,0"), "--value_range is LOW,HIGH"),
+        (("--bands=1,2,6", "--value_range=0,9"), "has 5 bands"),
+        (("--bands=1,2,6", "--value_range=0%,9%"), "has 5 bands"),
+        (("--bands=1,2,3",), "has 5 bands: gray (uint16)"),
+    ],
+)
+def test_options_that_do_not_fit(fails, tmp_path, given, says):
+    write(tmp_path / "photos/a.tif", five_bands())
+    assert says in fails("prepare", "folder", "--images=photos", *given)
