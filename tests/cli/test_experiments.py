@@ -85,7 +85,7 @@ def paper(tmp_path_factory):
             if kind == "pretrain":
                 words.append(f"--trainer.max_epochs={STAGES[dataset] if row != 'random' else 1}")
             else:
-                words.append("--trainer.max_epochs=1")
+                words += ["--trainer.max_epochs=1", "--data.crop_size=64"]
             if row == "segment-imagenet":
                 words.append(f"--model.imagenet_file={root / 'data/imagenet.pth'}")
             elif kind == "segment" and row != "segment-scratch":
@@ -142,6 +142,8 @@ def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
         stages = CHANGES[name].get("num_stages", stages)
         data = f"{stages} stages"
         words.append(f"--trainer.callbacks.num_stages={stages}")
+    else:
+        words.append("--data.crop_size=64")
     main(["fit", *words, f"--trainer.max_epochs={stages}", f"--data.root={root / data}", *FAST])
     assert (tmp_path / f"runs/nassar/{row}-{name}/seed{seed}/DONE").is_file()
 
