@@ -206,7 +206,7 @@ def test_a_full_disk_leaves_the_run_usable(smir, fails, field, tmp_path, monkeyp
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     run = tmp_path / "runs" / SELECTIVE
     assert f"smir: error: {run / 'checkpoints/best.ckpt'} could not be written: File too large" in said
-    assert "give the same command again" in said
+    assert "then repeat the command; a training resumes after its last kept epoch" in said
     assert not list(run.rglob(".*.tmp"))
     smir(*selective_words(field))
     assert difference(content(run), twin) is None

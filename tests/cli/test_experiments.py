@@ -68,9 +68,10 @@ def paper(tmp_path_factory):
     data, size = root / "data", (192, 256)
     write_pascal_voc(data, unlabelled=2, size=size)
     write_cityscapes(data, extra=2, train=5, val=2, test=2, size=size)
-    write_nassar(data, train=20, tiles=28, size=size)
+    write_nassar(data, train=20, tiles=20, size=size)
     write_sugar_beets(data, plain=4, size=size)
-    write_nassar(root / "few", train=0, val=0, test=0, tiles=8, size=size)
+    for stages in (2, 5, 20):  # a stage needs two images
+        write_nassar(root / f"{stages} stages", train=0, val=0, test=0, tiles=2 * stages, size=size)
     write_imagenet(data / "imagenet.pth", "test_efficientnet")
 
     def run(dataset, row, *more):
@@ -84,7 +85,7 @@ def paper(tmp_path_factory):
             if kind == "pretrain":
                 words.append(f"--trainer.max_epochs={STAGES[dataset] if row != 'random' else 1}")
             else:
-                words.append("--trainer.max_epochs=1")
+                words += ["--trainer.max_epochs=1", "--data.crop_size=64"]
             if row == "segment-imagenet":
                 words.append(f"--model.imagenet_file={root / 'data/imagenet.pth'}")
             elif kind == "segment" and row != "segment-scratch":
@@ -139,8 +140,10 @@ def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
     stages, data = 2, "data"
     if kind == "pretrain":  # the rows of the paper have run all ten
         stages = CHANGES[name].get("num_stages", stages)
-        data = "few" if stages <= 5 else data
+        data = f"{stages} stages"
         words.append(f"--trainer.callbacks.num_stages={stages}")
+    else:
+        words.append("--data.crop_size=64")
     main(["fit", *words, f"--trainer.max_epochs={stages}", f"--data.root={root / data}", *FAST])
     assert (tmp_path / f"runs/nassar/{row}-{name}/seed{seed}/DONE").is_file()
 

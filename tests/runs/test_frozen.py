@@ -13,6 +13,7 @@ FROZEN = REPOSITORY / "tests/frozen"
 FINISHED = {"selective": PRETRAIN, "segment-selective": [*SEGMENT, f"--model.weights={WEIGHTS}"]}
 
 
+@pytest.mark.xdist_group("test_experiments")  # which parses the same files
 def test_recipes_keep_their_hashes(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     expected = json.loads((FROZEN / "recipes.json").read_text())

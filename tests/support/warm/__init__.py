@@ -18,6 +18,7 @@ import torch
 from words import REPOSITORY
 
 SOURCE = Path(__file__).parent
+_servers = []
 
 
 @contextlib.contextmanager
@@ -27,19 +28,22 @@ def warm_python(folder):
     The server ends when nobody is connected.
     """
     path, place = folder / "python", folder / "python.socket"
-    server = None
     with (folder / "python.lock").open("w") as lock, socket.socket(socket.AF_UNIX) as holder:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             holder.connect(str(place))
         except OSError:
             place.unlink(missing_ok=True)
-            server = _start(path, place)
+            _servers.append(_start(path, place))
             holder.connect(str(place))
         fcntl.flock(lock, fcntl.LOCK_UN)
         yield str(path)
-    if server is not None:
-        server.wait()  # so that its CPU time is part of that of the tests
+
+
+def wait():
+    """Waits for the servers that this process has started, so that their CPU time is part of its own."""
+    for server in _servers:
+        server.wait()
 
 
 def _start(path, place):
