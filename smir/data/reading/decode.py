@@ -276,7 +276,7 @@ def label_facts(path: Path) -> LabelFacts:
         if file.mode == "P":
             colors = file.getpalette("RGB") or []
             return LabelFacts("palette", palette=np.array(colors, np.uint8).reshape(-1, 3))
-        bits = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+        bits = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)
         return LabelFacts("ids" if file.mode in _LABEL_MODES else "colors", bits)
 
 
