@@ -78,6 +78,11 @@ class Row:
 RANDOM = Pretraining("imagenet-random", "pretrain-imagenet-random.yaml", staged=False)
 STAGED = Pretraining("imagenet-random-staged", "pretrain-imagenet-random-staged.yaml")
 SELECTIVE = Pretraining("imagenet-selective", "pretrain-imagenet.yaml")
+NETWORK_FREE = Pretraining(
+    "imagenet-interpolation",
+    "pretrain-imagenet.yaml",
+    words=("--trainer.callbacks.score=smir.method.InterpolationScore",),
+)
 SCRATCH_SELECTIVE = Pretraining("selective", "pretrain.yaml")
 
 MAIN = (
@@ -86,6 +91,7 @@ MAIN = (
     Row("imagenet, random", RANDOM),
     Row("imagenet, random-staged", STAGED),
     Row("imagenet, selective", SELECTIVE),
+    Row("imagenet, interpolation", NETWORK_FREE),
     Row("selective", SCRATCH_SELECTIVE, seeds=3),
     Row("imagenet, self-training", "imagenet", module="benchmarks.evidence.self_training.SelfTraining"),
 )

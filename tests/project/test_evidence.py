@@ -1,0 +1,126 @@
+"""The study of few labels (`python -m benchmarks.evidence`): its draws, its jobs, its tables, and self-training."""
+
+import dataclasses
+import json
+import math
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+from fakes import write_folder
+
+from benchmarks.evidence import study as study_module
+from benchmarks.evidence.matrix import MAIN, ROWS, in_order
+from benchmarks.evidence.page import tables
+from benchmarks.evidence.study import Job, Study, make
+
+
+@pytest.fixture
+def study(tmp_path):
+    names = [f"{number:03d}.jpg" for number in range(80)]
+    for name in names:
+        (tmp_path / "field/images").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "field/images" / name).touch()
+    for split, part in (("train", names[:50]), ("val", names[50:60]), ("test", names[60:70])):
+        (tmp_path / f"field/{split}.txt").write_text("\n".join(part) + "\n")
+    settings = {"images": "images", "split_files": {split: f"{split}.txt" for split in ("train", "val", "test")}}
+    (tmp_path / "field/data.yaml").write_text(json.dumps({"data": {"init_args": settings}}))
+    return Study(tmp_path / "field", tmp_path / "held", tmp_path / "out", tmp_path / "results.json", None, [])
+
+
+def drawn(study, labels, seed):
+    return {split: set(Path(file).read_text().split()) for split, file in study.lists(labels, seed).items()}
+
+
+def test_draws_are_nested_and_differ_by_seed(study):
+    small, large, other = drawn(study, 20, 0), drawn(study, 60, 0), drawn(study, 20, 1)
+    assert [len(small[split]) for split in ("train", "val")] == [16, 4]
+    assert [len(large[split]) for split in ("train", "val")] == [48, 12]
+    assert small["train"] < large["train"]
+    assert small["val"] < large["val"]
+    assert not large["train"] & large["val"]
+    assert small["train"] != other["train"]
+    with pytest.raises(SystemExit, match="has 70 labelled images; a row needs 71"):
+        study.lists(71, 0)
+
+
+def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again(study):
+    jobs = study.jobs(ROWS)
+    names = [job.name for job in jobs]
+    assert len(set(names)) == len(names) == sum(row.seeds for row in ROWS) + 6 * 4 + 3
+    for job in jobs:
+        assert job.after is None or names.index(job.after) < names.index(job.name)
+    selective = next(job for job in jobs if job.name == "imagenet, selective/labels-20/seed3")
+    assert selective.after == "imagenet-selective-seed3"
+    assert f"--model.weights={study.out}/runs/imagenet-selective/seed3/checkpoints/best.ckpt" in selective.commands[0]
+    assert [command[0] for command in selective.commands] == ["fit", "test", "test"]
+
+    finish(study, MAIN[:2])
+    left = {job.name for job in study.jobs(ROWS)}
+    assert set(names) - left == {study.key(row, seed) for row, seed in in_order(MAIN[:2])}
+    study.words = ["--trainer.max_epochs=3"]  # other settings are another run
+    assert {job.name for job in study.jobs(ROWS)} == set(names)
+
+
+def finish(study, rows):
+    """Writes figures of runs that were not made: 50 % and a point for every seed and row."""
+    runs = {}
+    for place, row in enumerate(rows):
+        for seed in range(row.seeds):
+            miou = 0.5 + 0.01 * place + 0.003 * (seed - 1) * (place + 1)
+            metrics = {"test/native/miou": miou, "test/native/iou/soil": 0.9, "test/native/iou/weed": miou - 0.4}
+            entry = {"row": row.name, "labels": row.labels, "seed": seed, "settings": study._settings(row)}
+            runs[study.key(row, seed)] = {**entry, "best": metrics, "last": metrics}
+    study.results.write_text(json.dumps({"runs": runs}))
+    return runs
+
+
+def test_tables_show_means_and_paired_intervals(study):
+    rows = [dataclasses.replace(row, seeds=3) for row in MAIN[:3]]
+    text = tables({"runs": finish(study, rows), "about": {"cores": 2}})
+    line = next(line for line in text.splitlines() if line.startswith("| imagenet, random |"))
+    differences = [1 + 0.3 * (seed - 1) for seed in range(3)]  # in points
+    reach = 4.302653 * statistics.stdev(differences) / math.sqrt(3)
+    expected = f"+1.0 [{1 - reach:+.1f}, {1 + reach:+.1f}]"
+    assert line.split(" | ")[1:] == ["3", "52.0 ± 0.9", "90.0", "12.0", expected, " |"]
+    assert "| scratch | 3 | 50.0 ± 0.3 |" in text
+    assert "not run" in text
+
+
+@pytest.mark.parametrize("fails", [None, "b"])
+def test_jobs_wait_for_what_they_start_from_and_end_after_a_failure(tmp_path, monkeypatch, fails):
+    done = []
+
+    def succeeds(job, logs):
+        done.append(job.name)
+        return job.name != fails
+
+    monkeypatch.setattr(study_module, "_succeeds", succeeds)
+    jobs = [Job("c", [], after="b"), Job("a", []), Job("b", []), Job("d", [], after="c")]
+    failed = make(jobs, tmp_path, processes=1)
+    assert (done, failed) == ((["a", "b", "c", "d"], []) if fails is None else (["a", "b"], ["b"]))
+
+
+def test_self_training_follows_the_student_with_its_teacher(smir, tmp_path):
+    write_folder(tmp_path / "root", size=(64, 64))
+    words = (
+        "--data=Folder",
+        "--data.root=root",
+        "--data.labels=labels",
+        "--data.classes=[a,b,c]",
+        "--data.crop_size=64",
+    )
+    network = ("--model.network.encoder=tu-test_efficientnet", "--model.network.decoder_channels=[8,8,8]")
+    short = ("--data.num_workers=0", "--trainer.accelerator=cpu", "--model.warmup_epochs=0", "--data.batch_size=7")
+    model = "--model=benchmarks.evidence.self_training.SelfTraining"
+    for epochs, keep in ((1, 0.0), (1, 1.0)):
+        name = f"keep-{keep}"
+        smir(
+            *("fit", "--allow=benchmarks", model, *words, *network, *short, f"--model.keep={keep}"),
+            *(f"--trainer.max_epochs={epochs}", f"--run.experiment={name}", "--run.test=false", "--seed_everything=0"),
+        )
+        state = torch.load(f"runs/{name}/seed0/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        student = {key: value for key, value in state.items() if key.startswith("network.")}
+        same = [torch.equal(value, state[key.replace("network.", "teacher.", 1)]) for key, value in student.items()]
+        assert all(same) if keep == 0 else not all(same)
