@@ -227,6 +227,17 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
         return _guarded(lambda: _stored(file, path), path, "label")
 
 
+def invisible(path: Path) -> npt.NDArray[np.bool_] | None:
+    """Returns which pixels of an image are fully transparent (H, W); None if it has no transparency."""
+    status = _status(path, "label")
+    if tiff := _tiff(path, "label", status.st_size):
+        return ~tiff.valid(0, 0, tiff.height, tiff.width) if tiff.has_mask else None
+    with _open(path, "label", status) as file:
+        if "A" not in file.mode and "transparency" not in file.info:
+            return None
+        return _guarded(lambda: np.equal(np.asarray(_decoded(file).convert("RGBA"))[..., 3], 0), path, "label")
+
+
 def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
     """Tells from the header of a label image how it holds its classes; see `label_facts` for the errors."""
     return label_facts(path).kind
@@ -276,7 +287,7 @@ def label_facts(path: Path) -> LabelFacts:
         if file.mode == "P":
             colors = file.getpalette("RGB") or []
             return LabelFacts("palette", palette=np.array(colors, np.uint8).reshape(-1, 3))
-        bits = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+        bits = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)
         return LabelFacts("ids" if file.mode in _LABEL_MODES else "colors", bits)
 
 
