@@ -235,7 +235,8 @@ def invisible(path: Path) -> npt.NDArray[np.bool_] | None:
     with _open(path, "label", status) as file:
         if "A" not in file.mode and "transparency" not in file.info:
             return None
-        return _guarded(lambda: np.equal(np.asarray(_decoded(file).convert("RGBA"))[..., 3], 0), path, "label")
+        alpha = _guarded(lambda: np.asarray(_decoded(file).convert("RGBA"))[..., 3], path, "label")
+        return np.asarray(alpha == 0, np.bool_)
 
 
 def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:

@@ -159,7 +159,7 @@ def _factors(folder: Path, facts: Mapping[str, LabelFacts], found: Mapping[str, 
         other = next((name for name in facts if name not in few), few[-1])
         raise DataError(
             f"The masks in {folder.absolute()} have different bit depths: {first_few(few)} have fewer than 8 bits, "
-            f"unlike {other}, and their values do not tell whether they are ids or shades of grey. Write all with 8 bits."
+            f"unlike {other}, and their values do not tell if they are ids or shades of grey. Write all with 8 bits."
         )
     return spread if fits[1] else {}
 
