@@ -28,7 +28,7 @@ setup: .venv/installed  ## make .venv and install smir with its development tool
 
 # One process per core, one thread each: threads that wait for a core slow each other down many times.
 test: .venv/installed  ## the whole test suite
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 fuzz: .venv/installed  ## read 10,000 damaged files with every reader
 	.venv/bin/python tests/tools/fuzz.py --cases 10000

@@ -1,5 +1,6 @@
-"""`python -m smir`: the front door. It imports only what the command at hand needs."""
+"""`python -m smir`. It imports only the modules that the command needs."""
 
+import contextlib
 import io
 import os
 import sys
@@ -11,8 +12,7 @@ from smir import __version__
 from smir.errors import SmirError
 
 try:
-    from smir.cli.includes import expand_includes
-    from smir.cli.trust import scan_words, take_allowed
+    from smir.cli.trust import expand_includes, scan_words, take_allowed
     from smir.runs.signals import requeue_on_signal
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
     raise SystemExit(
@@ -27,15 +27,16 @@ TRAINING = {
     "predict": "write the predicted labels of images as PNGs",
 }
 PLAIN = {
-    "prepare": "make a dataset ready: your own images and labels, the archives of a published one, a synthetic field",
-    "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all that is wrong",
+    "prepare": "prepare a dataset: your own images and labels, the archives of a published one, a synthetic field",
+    "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all errors",
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
     "job": "run one training among many: claims free GPUs, keeps its log, fails if the run is not done",
-    "plan": "say how many runs, image visits and hours the paper still needs",
-    "inspect": "show what a network finds hard or gets wrong on images, as one page with pictures",
+    "plan": "print how many runs, image visits and hours the paper still needs",
+    "inspect": "show hard patches and wrong predictions of a network, as one page with pictures",
     "report": "make the paper's tables and figures from finished runs, as Markdown, CSV, LaTeX and one page",
     "export": "write a trained network as safetensors, ONNX and torch.export, with a model card; runs without smir",
 }
+COMMANDS = TRAINING | PLAIN
 MODULES = {
     "prepare": "smir.prepare.command",
     "check": "smir.data.audit.command",
@@ -46,53 +47,53 @@ MODULES = {
     "report": "smir.report.command",
     "export": "smir.export.command",
 }
-"""The module of each plain command."""
+"""The modules of the plain commands."""
 
 NOISE = (
     # Raised inside Lightning with current versions of torch.
     r".*isinstance\(treespec, LeafSpec\).*",
-    # A resumed run has checkpoints, and a test has no use for the callbacks of the training.
+    # A resumed run has checkpoints, and a test does not need the callbacks of the training.
     r".*Checkpoint directory .* exists and is not empty.*",
     r".*callbacks used to create the checkpoint need to be provided.*",
-    # The words are those of the shell but for `--allow`, with the included files among them.
+    # smir changes the arguments of the shell: it takes out `--allow`, and adds included files.
     r".*LightningCLI's args parameter is intended.*",
     # Metrics are logged per epoch.
     r".*smaller than the logging interval.*",
 )
-"""Warnings of libraries that say nothing a user of smir could act on."""
+"""Warnings of libraries that a user of smir cannot act on."""
 
 
 def _overview() -> str:
-    width = max(map(len, {**TRAINING, **PLAIN}))
-    lines = [f"  {name:<{width}}  {text}" for name, text in {**TRAINING, **PLAIN}.items()]
-    return "\n".join(
-        [
-            "usage: python -m smir COMMAND [options]",
-            "",
-            "Selective Masking Image Reconstruction: pretrain a whole U-Net without labels, then segment.",
-            "",
-            *lines,
-            "",
-            "python -m smir COMMAND --help explains a command, python -m smir fit --data.help Folder a class.",
-            "--allow PACKAGE, with any command, lets a config name classes of a package that smir does not know.",
-        ]
-    )
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    return f"""usage: python -m smir COMMAND [options]
+
+Selective Masking Image Reconstruction: pretrain a whole U-Net without labels, then segment.
+
+{commands}
+
+python -m smir COMMAND --help explains a command, python -m smir fit --data.help Folder a class.
+--allow PACKAGE, with any command, lets a config name classes of a package that smir does not know."""
 
 
-def plain_message(error: SmirError) -> str:
-    """The message alone: a loader worker passes its error on with its traceback around it."""
-    text = str(error)
-    if "Original Traceback" not in text:
-        return text
-    name = f"{type(error).__module__}.{type(error).__name__}: "
-    return text.rsplit(name, 1)[-1].strip()
+def user_message(error: BaseException | None) -> str | None:
+    """Returns the message of the user's error behind an exception; None for a bug.
+
+    The parser wraps the errors of constructors, and a loader worker puts its traceback around the message.
+    """
+    while not isinstance(error, SmirError):
+        if error is None:
+            return None
+        error = error.__cause__
+    name, text = f"{type(error).__module__}.{type(error).__name__}: ", str(error)
+    return text.rsplit(name, 1)[-1].strip() if "Original Traceback" in text else text
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs one command.
 
     Args:
-        args: The words after `python -m smir`; default: those of this process.
+        args: The words after `python -m smir`; default: the arguments of this process.
 
     Raises:
         SystemExit: With code 2 for a wrong option, 130 after Ctrl-C, 1 for any other error that the user can act on.
@@ -108,14 +109,14 @@ def main(args: Sequence[str] | None = None) -> None:
     if words[0] == "--version":
         print(f"smir {__version__}")
         return
-    if words[0] not in {**TRAINING, **PLAIN}:
+    if words[0] not in COMMANDS:
         print(f"smir: there is no command {words[0]!r}.\n\n{_overview()}", file=sys.stderr)
         raise SystemExit(2)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what no terminal can show
+        if isinstance(stream, io.TextIOWrapper):  # some file names cannot be shown by a terminal
             stream.reconfigure(errors="backslashreplace")
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
+    for noise in NOISE:
+        warnings.filterwarnings("ignore", message=noise)
     try:
         words = expand_includes(words)
         scan_words(words, packages)
@@ -126,36 +127,27 @@ def main(args: Sequence[str] | None = None) -> None:
             from smir.cli.plain import run_plain
 
             run_plain(words[0], MODULES[words[0]], words[1:])
-        elif words[0] == "fit":
-            with requeue_on_signal():
-                _run_training(words)
         else:
-            _run_training(words)
+            with requeue_on_signal() if words[0] == "fit" else contextlib.nullcontext():
+                _run_training(words)
     except KeyboardInterrupt:
         print(f"smir: {words[0]} was interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
-        if (cause := _user_error(error)) is None:
+        if (message := user_message(error)) is None:
             raise
-        print(f"smir: error: {plain_message(cause)}", file=sys.stderr)
+        print(f"smir: error: {message}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
-def _user_error(error: BaseException | None) -> SmirError | None:
-    """The error written for the user behind an exception: the parser wraps those that a constructor raises."""
-    while error is not None and not isinstance(error, SmirError):
-        error = error.__cause__
-    return error
-
-
 def _run_training(words: list[str]) -> None:
-    """Runs one of Lightning's commands, and says what comes next, unless `make` runs one after another."""
-    from smir.files.locks import release_all
+    """Runs one of Lightning's commands, and prints the next one unless `make` chains them."""
     from smir.files.memory import keep_freed_memory
 
     keep_freed_memory()
     from smir.cli import hints
     from smir.cli.command_line import run_cli
+    from smir.files.locks import release_all
     from smir.runs.launch import AlreadyDone, global_rank
     from smir.runs.wandb_logging import ending_the_wandb_run
 
@@ -166,12 +158,13 @@ def _run_training(words: list[str]) -> None:
         finished, images = cli.finished, cli.datamodule.predict_images
     except AlreadyDone as done:
         finished = Path(str(done))
-        if done.is_rank_zero:
+        if global_rank() == 0:
             print(f"{done} has finished before; delete the folder to run it again.")
     except BaseException:
         release_all()  # in a notebook, the traceback would keep the run folder locked
         raise
-    if (run := finished) is not None and global_rank() == 0 and "MAKELEVEL" not in os.environ:
+    run = finished
+    if run is not None and global_rank() == 0 and "MAKELEVEL" not in os.environ:
         hints.tell(lambda: hints.after_predict(run, images) if words[0] == "predict" else hints.after_fit(run))
 
 

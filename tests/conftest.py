@@ -1,10 +1,40 @@
+import os
 import sys
 
 import pytest
+import warm
 
 from smir.__main__ import main
 from smir.prepare.synthetic.dataset import write_dataset
 from smir.prepare.tiling import tile_image
+
+SLOW_FIRST = (
+    "test_experiments",
+    "test_robustness",
+    "test_your_data",
+    "test_predict",
+    "test_docs",
+    "test_bad_input",
+    "test_export",
+    "test_site",
+    "test_resume",
+    "test_wandb",
+)
+"""The files that take longest, by their CPU time. They begin first, so that all workers end together."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With `--dist loadgroup`, sends all tests of a file, which share fixtures, to one worker."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    order = {name: place for place, name in enumerate(SLOW_FIRST)}
+    items.sort(key=lambda item: order.get(item.get_closest_marker("xdist_group").args[0], len(order)))
+
+
+def pytest_sessionfinish():
+    warm.wait()
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +51,14 @@ def field(tmp_path_factory):
     write_dataset(root, seed=0, width=1024, height=768, train_tiles=10, val_tiles=2, test_tiles=3)
     tile_image(root / "nassar/orthomosaic/data/RGB_reference_png.png", root / "nassar/ortho_tiles")
     return root
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory):
+    """An executable to use in the place of `sys.executable`; its processes need no time to load torch and Lightning."""
+    folder = tmp_path_factory.getbasetemp()
+    with warm.warm_python(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as path:
+        yield path
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import smir.data
 import smir.training.reconstruction
 import smir.training.segmentation  # so that the base knows the two tasks
 import smir.training.selective_masking
+from smir.method.image_scores import ImageScore
 from smir.method.losses import ReconstructionLoss
 from smir.method.masking import MaskPolicy
 from smir.models.networks import Network
@@ -32,6 +33,7 @@ KINDS: dict[str, tuple[type[Any], str]] = {
     "Networks": (Network, "`--model.network CLASS`"),
     "Losses": (ReconstructionLoss, "`--model.loss CLASS`, of a `ReconstructionModule`"),
     "Mask policies": (MaskPolicy, "`--data.mask CLASS`, and `policy` and `scoring_mask` of `SelectiveMasking`"),
+    "Scores without a network": (ImageScore, "`score` of `SelectiveMasking`"),
     "Callbacks": (
         smir.training.selective_masking.SelectiveMasking,
         "`--trainer.callbacks+ CLASS`; Lightning's own may be named, too",

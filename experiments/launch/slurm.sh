@@ -16,7 +16,7 @@ export SLURM_KILL_BAD_EXIT=1  # a task that fails ends the others
 code=0
 srun "${PYTHON:-.venv/bin/python}" -m smir "$@" \
     --trainer.num_nodes "$SLURM_NNODES" --trainer.devices "$SLURM_NTASKS_PER_NODE" || code=$?
-if [ "$code" = 75 ]; then  # stopped by a signal: the same command goes on
+if [ "$code" = 75 ]; then  # stopped by a signal: the same command resumes the run
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$code"

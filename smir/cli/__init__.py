@@ -1,4 +1,4 @@
-"""The command line: settings and what they may name, the class behind the training commands, hints, `job`, `plan`.
+"""The command line: settings and the classes they may name, the training commands, hints, `job`, `plan`.
 
 Uses every other room.
 """

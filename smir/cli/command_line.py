@@ -14,37 +14,41 @@ from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
 import smir.training.selective_masking  # registers the callback for its short name
-from smir.cli.callbacks import callback_of, evaluation_arguments, training_arguments, write_to
 from smir.cli.evaluation import find_weights, keep_predictions, keep_test, normalise_as
 from smir.cli.hints import figures
-from smir.cli.provenance import origin_of
-from smir.cli.run_options import RunOptions
-from smir.cli.settings import Parser, add_options, as_list, check_seed, refuse_two_of_a_kind
-from smir.cli.skipped import know_skipped
-from smir.cli.trainer_settings import check_trainer
-from smir.cli.training_run import describe_run, finished_epochs, identity_of, start_run
+from smir.cli.settings import Parser, RunOptions, add_options, as_list, check_settings
+from smir.cli.training_run import (
+    all_callbacks,
+    describe_run,
+    finished_epochs,
+    identity_of,
+    load_skipped,
+    origin_of,
+    start_run,
+    trainer_arguments,
+    write_to,
+)
 from smir.errors import ConfigError
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, share_gradient_memory
 from smir.runs.recipe import in_force
 from smir.runs.run_folder import Run, run_of_checkpoint
-from smir.runs.wandb_logging import Job, log_to_wandb
-from smir.runs.wandb_options import in_sweep
+from smir.runs.wandb_logging import Job, in_sweep, log_to_wandb
 from smir.training.from_checkpoint import check_fits
 from smir.training.pictures import FinalPictures
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule
 
-# Lightning advertises packages of its own at every start.
+# Lightning advertises its packages at every start.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 _LOG.addFilter(lambda record: "installing [lit" not in str(record.msg))
 
 
 class SmirCLI(SettingsCLI):
-    """Builds the objects of a command from its settings; gives every run its folder, and results a place there.
+    """Builds the objects of a command from its settings, and gives runs and results their folders.
 
     Attributes:
-        finished: Folder of the run that the command has finished, or whose weights have predicted.
+        finished: Folder of the run that the command finished, or whose weights predicted.
     """
 
     model: SmirModule
@@ -60,27 +64,25 @@ class SmirCLI(SettingsCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Refuses a seed that the generators do not take."""
         super().parse_arguments(parser, args)
-        check_seed(self.config[self.config.subcommand].seed_everything)
+        seed = self.config[self.config.subcommand].seed_everything
+        if not 0 <= int(seed) < 1 << 32:
+            raise ConfigError(f"seed_everything must lie between 0 and {(1 << 32) - 1}, got {seed}.")
 
     def before_instantiate_classes(self) -> None:
-        """Checks the settings of the trainer, names the run, and gives the datamodule its seed."""
+        """Checks the settings, names the run, and gives the datamodule its seed."""
         config = self.config[self.subcommand]
-        check_trainer(config.trainer, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
+        check_settings(config, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
         task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
         config.run.experiment = in_sweep(config.run.experiment or task)
         config.trainer.callbacks = as_list(config.trainer.callbacks)
-        refuse_two_of_a_kind(config.trainer.callbacks)
         config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the callbacks that keep the record of a run."""
         config = self._arguments.trainer
-        if self.subcommand == "fit":
-            kwargs |= training_arguments(config, self.model, self._options.keep_seconds)
-        else:
-            kwargs |= evaluation_arguments(config)
+        kwargs |= trainer_arguments(config, self.model, self._options if self.subcommand == "fit" else None)
         if config.accelerator == "cpu":
-            kwargs["sync_batchnorm"] = False  # torch has it for GPUs alone
+            kwargs["sync_batchnorm"] = False  # torch has it only for GPUs
         try:
             trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
@@ -104,7 +106,7 @@ class SmirCLI(SettingsCLI):
         if given is None and checkpoint is not None:
             self._load(checkpoint)
         if not self._is_trial:
-            describe_run(self._run.path, self.settings, checkpoint if given is None else None)
+            describe_run(self._run.path, self.datamodule, self.settings, checkpoint if given is None else None)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
     def after_fit(self) -> None:
@@ -116,9 +118,10 @@ class SmirCLI(SettingsCLI):
         epochs = finished_epochs(trainer)  # before the test, which takes the state of `best`
         if epochs is None:
             ended = f"stopped after epoch {trainer.current_epoch} of {trainer.max_epochs}"
-            rank_zero_info(f"{run.path} {ended}; the same command goes on.")
+            rank_zero_info(f"{run.path} {ended}; the same command resumes it.")
             return
-        if not (pictures := callback_of(trainer, FinalPictures)).written:  # the run was killed after its last epoch
+        pictures = next(callback for callback in all_callbacks(trainer) if isinstance(callback, FinalPictures))
+        if not pictures.written:  # the run was killed after its last epoch
             pictures.on_train_end(trainer, self.model)
         best = run.checkpoints / "best.ckpt"
         if self._options.test and isinstance(self.model, SegmentationModule) and best.is_file():
@@ -131,24 +134,24 @@ class SmirCLI(SettingsCLI):
             self.finished = run.path
 
     def before_validate(self) -> None:
-        """Needs weights."""
+        """Loads trained weights."""
         self._use_weights()
 
     def before_test(self) -> None:
-        """Needs weights; writes to the run they come from."""
+        """Loads trained weights; the results go to the run that they come from."""
         checkpoint, settings = self._use_weights()
         if not self._is_trial:
             self._tested, hash_ = keep_test(self.trainer, checkpoint.path, self.datamodule, settings)
             self._log_to_wandb(self._tested, hash_, "test", settings)
 
     def after_test(self) -> None:
-        """Says the figures as a training does at its end."""
+        """Prints the figures as a training does at its end."""
         if self._tested is not None and self.trainer.is_global_zero:
             for line in figures(self._tested):
                 print(line, flush=True)
 
     def before_predict(self) -> None:
-        """Needs weights; writes to the run they come from."""
+        """Loads trained weights; the results go to the run that they come from."""
         checkpoint, settings = self._use_weights()
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
@@ -172,20 +175,20 @@ class SmirCLI(SettingsCLI):
         return bool(self._arguments.trainer.fast_dev_run)
 
     def _load(self, checkpoint: Checkpoint) -> None:
-        """Has the trainer load a checkpoint, once it fits the model."""
+        """Makes the trainer load a checkpoint, if it fits the model."""
         check_fits(checkpoint, self.model)
         self._arguments.ckpt_path = str(checkpoint.path)
         if "weights_only" in self._arguments:
             self._arguments.weights_only = True
 
     def _use_weights(self) -> tuple[Checkpoint, dict[str, Any]]:
-        """Takes trained weights, and returns them with the settings by which they are used."""
+        """Loads trained weights, and returns them with the settings that they are used with."""
         given, folder = self._arguments.ckpt_path, self._options.folder(int(self._arguments.seed_everything))
         checkpoint = find_weights(str(self.subcommand), given, folder, self.settings)
         self._load(checkpoint)
         settings = normalise_as(checkpoint.record.preprocessing, self.model, self.datamodule, self.settings)
         if (run := run_of_checkpoint(checkpoint.path)) is not None:
-            know_skipped(self.datamodule, settings, run)
+            load_skipped(self.datamodule, settings, run)
         return checkpoint, settings
 
     def _log_to_wandb(self, folder: Path, hash_: str, phase: str, settings: dict[str, Any]) -> None:
@@ -195,7 +198,7 @@ class SmirCLI(SettingsCLI):
 
 
 class ParsedCLI(ParsingCLI, SmirCLI):
-    """Parses a command of smir; nothing is built or run."""
+    """Parses a command of smir without building or running anything."""
 
 
 def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
@@ -204,8 +207,10 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
     Raises:
         ConfigError: If Lightning finds, once it knows the data, that its settings do not fit.
     """
-    if cli is SmirCLI and args and isinstance(args, list) and args[0] in cli.subcommands():
-        cli = _only(cli, args[0])
+    if cli is SmirCLI and isinstance(args, list) and args and args[0] in (commands := cli.subcommands()):
+        # Lightning would build the parsers of all four commands, which takes four times as long.
+        only = {args[0]: commands[args[0]]}
+        cli = type(cli.__name__, (cli,), {"subcommands": staticmethod(lambda: only)})
     try:
         return cli(
             SmirModule,
@@ -226,9 +231,3 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
         )
     except MisconfigurationException as error:
         raise ConfigError(f"Lightning refuses its settings (trainer.*): {error}") from error
-
-
-def _only(cli: type[SmirCLI], command: str) -> type[SmirCLI]:
-    """Returns a CLI of one command: Lightning builds the parsers of all four, which takes four times as long."""
-    commands = {command: cli.subcommands()[command]}
-    return type(cli.__name__, (cli,), {"subcommands": staticmethod(lambda: commands)})

@@ -1,4 +1,4 @@
-"""Parsers that import from trusted packages alone, and take nothing but classes from them."""
+"""Parsers that import only from trusted packages, and accept only classes from them."""
 
 import inspect
 import re
@@ -11,16 +11,16 @@ from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from smir.cli.trust import refusal, scan_file
 from smir.errors import ConfigError
-from smir.runs.moved_names import accept_old_names
+from smir.runs.recipe import accept_old_names
 
 _allowed: set[str] = set()
-"""Packages that were allowed in this process; the parser's settings are of the process, too."""
+"""Packages that any command of this process allowed; the parser's settings belong to the process, too."""
 _trusted: list[str] = []
-"""Those of the command at hand."""
+"""Packages that the current command trusts."""
 
 
 def trust_only(packages: Sequence[str]) -> None:
-    """Makes every parser of this process refuse to import by name from other packages, before it does."""
+    """Makes every parser of this process refuse to import by name from other packages."""
     accept_old_names()
     set_parsing_settings(
         import_path_denylist=["*", *sorted(_allowed - set(packages))],
@@ -33,7 +33,7 @@ def trust_only(packages: Sequence[str]) -> None:
 
 
 def scan_config(path: Path) -> None:
-    """Looks through a config that a command reads by itself, as `scan_words` does those that are named."""
+    """Checks a config that a command reads by itself, as `scan_words` checks the named ones."""
     scan_file(path, _trusted)
 
 
@@ -47,7 +47,7 @@ class GuardedParser(ArgumentParser):
         return parsed
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Says of a name that was not imported how to allow it.
+        """Reports an error; if a name was not imported, the message says how to allow it.
 
         Raises:
             ConfigError: For such a name.
@@ -58,9 +58,7 @@ class GuardedParser(ArgumentParser):
 
 
 def require_classes(node: Any, key: str = "") -> None:
-    """Checks settings that were parsed, before anything is made of them.
-
-    The parser takes a function whose result has the right type for a class, and calls it.
+    """Checks parsed settings before any object is made: the parser would call a function that returns the right type.
 
     Raises:
         ConfigError: If a function or another object is named where a class is expected.

@@ -1,17 +1,19 @@
-"""The last line of a command says the next one, ready to be run: from a folder of images to predictions and beyond.
+"""The last line of a command is the next one, ready to run: from a folder of images to predictions and beyond.
 
-What comes next follows from the folders that a command leaves behind: the run's config, the record of its test, and the
-record of `prepare` beside the data.
+It follows from the folders that a command leaves behind: the run's config, the record of its test, and the record of
+`prepare` beside the data.
 """
 
+import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smir.cli.segment_hint import field_settings, is_folder, of_the_checkout, segmentation_words
-from smir.cli.trust import read_yaml
+import yaml
+
+from smir.cli.trust import expand_includes, read_yaml
 from smir.errors import SmirError
 from smir.files.json_record import dict_or_empty, read_json
 from smir.report.estimates import care, rests_on
@@ -21,30 +23,30 @@ if TYPE_CHECKING:
     from smir.inspect.command import Inspected
 
 _BEST = Path("checkpoints") / "best.ckpt"
-_PRETRAIN = "experiments/folder/pretrain.yaml"
+_PRETRAIN, _SEGMENT = "experiments/folder/pretrain.yaml", "experiments/folder/segment.yaml"
+_OF_SEGMENTATION = {"task", "batch_size", "mask", "seed", "label_budget"}
+"""Arguments of the data that a segmentation sets for itself; the seed is that of the run."""
 
 
 def tell(lines: Callable[[], Sequence[str]]) -> None:
-    """Prints lines, or none if they cannot be found out: a hint is not worth an error."""
-    found: Sequence[str] = ()
+    """Prints lines, or nothing if finding them fails: a hint is not worth an error."""
     with suppress(Exception):
-        found = lines()
-    for line in found:
-        print(line, flush=True)
+        for line in lines():
+            print(line, flush=True)
 
 
 def next_line(*words: object) -> str:
-    """The line that says the next command of smir: the words after `python -m smir`, quoted for a shell."""
+    """Returns the line of the next command of smir; the words after `python -m smir` are quoted for a shell."""
     return f"Next: python -m smir {shlex.join(map(str, words))}"
 
 
 def after_prepare(made: Path) -> list[str]:
-    """The lines after `prepare` has made a folder of your own images, or a synthetic field."""
+    """Returns the lines after `prepare` has made a folder of your own images, or a synthetic field."""
     if (made / "synthetic.json").is_file():
         return [next_line("prepare", "nassar", "--root", made.parent)]
     config = made / "data.yaml"
-    if set(field_settings(made).get("split_files", ())) != {"test"}:
-        return [next_line("fit", "--config", of_the_checkout(_PRETRAIN), "--config", config)]
+    if set(_field_settings(made).get("split_files", ())) != {"test"}:
+        return [next_line("fit", "--config", _of_the_checkout(_PRETRAIN), "--config", config)]
     run = Path("RUN")
     return [
         "These images are to test on; RUN is the folder of a trained run, such as runs/folder/segment/seed0:",
@@ -53,75 +55,74 @@ def after_prepare(made: Path) -> list[str]:
 
 
 def after_fit(run: Path) -> list[str]:
-    """The lines after a training: the figures of its test, and the command that uses its weights."""
+    """Returns the lines after a training: the figures of its test, and the command that uses its weights."""
     data = _data_of(run)
     if data["init_args"]["task"] == "pretrain":
-        return after_pretraining(run) or [_inspect(run, _photographs(data))]
+        return _after_pretraining(run) or [_inspect(run, _photographs(data))]
     predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
     images = [word for name in _source(data) for word in ("--data.predict_images", name)]
     return [*figures(run / "test"), next_line(*predict, *images)]
 
 
 def after_predict(run: Path, images: Path | None) -> list[str]:
-    """The lines after a prediction: a look at what was predicted, or the export where `inspect` cannot look at it.
+    """Returns the lines after a prediction: `inspect` for its images, or the export if `inspect` cannot read them.
 
     Args:
-        run: Folder of the run whose weights have predicted.
-        images: Folder or file that was predicted; None for the run's own test images.
+        run: Folder of the run whose weights predicted.
+        images: Predicted folder or file; None for the run's own test images.
     """
     data = _data_of(run)
     if images is None or [images.resolve()] == [Path(place).resolve() for place in _source(data)]:
         shown = _photographs(data)  # predicting needs nothing of the dataset, so it may be elsewhere
-        return [_inspect(run, shown)] if all(map(_exists, shown or [data["init_args"]["root"]])) else []
+        places = map(Path, shown or [data["init_args"]["root"]])
+        return [_inspect(run, shown)] if all(place.exists() for place in places) else []
     return [_inspect(run, [str(images)]) if images.is_dir() else _export(run / _BEST)]
 
 
 def after_inspect(found: "Inspected") -> list[str]:
-    """The lines after an inspection: label errors of the training images unless it was of these, and the next step."""
-    run = _run_of(found.checkpoint)
+    """Returns the lines after an inspection: label errors of the training images if not shown, and the next step."""
+    run = run_of(found.checkpoint)
     if found.task == "pretrain":
-        return after_pretraining(run) if run else []
+        return _after_pretraining(run) if run else []
     errors = label_errors(found.checkpoint) if found.split != "train" else []
     return [*errors, _export(found.checkpoint)]
 
 
 def after_export(made: "Exported") -> list[str]:
-    """The lines after an export: a program of it on one image, or what follows the pretraining that was exported."""
+    """Returns the lines after an export: its program for one image, or the step after an exported pretraining."""
     scripts = ("run_onnx.py", "run_smp.py", "run_pt2.py")  # the first needs the least
     for script in (made.folder / name for name in scripts):
         if script.is_file():
             return [f"Next: python {shlex.join([str(script), str(made.photo or 'photo.jpg'), 'labels.png'])}"]
-    run = _run_of(made.checkpoint)
-    return after_pretraining(run) if run and _data_of(run)["init_args"]["task"] == "pretrain" else []
+    run = run_of(made.checkpoint)
+    return _after_pretraining(run) if run and _data_of(run)["init_args"]["task"] == "pretrain" else []
 
 
-def after_pretraining(run: Path) -> list[str]:
-    """The command that segments with the network of a pretraining and its settings of the data.
+def _after_pretraining(run: Path) -> list[str]:
+    """Returns the command that segments with the network of a pretraining and its settings of the data.
 
-    Returns:
-        Its line; how to label, where there are no labels; nothing if no experiment follows it, or its images are
-        elsewhere.
+    Without labels, the lines say how to label. They are empty if no experiment follows, or the images are elsewhere.
     """
     settings = read_yaml(run / "config.yaml")
     data = settings["data"]
     root = Path(data["init_args"]["root"])
     if not root.is_dir():
         return []
-    if is_folder(data) and not (field_settings(root).get("labels") or data["init_args"].get("labels")):
+    if _is_folder(data) and not (_field_settings(root).get("labels") or data["init_args"].get("labels")):
         return how_to_label(data)
     with suppress(Exception):  # a parser that does not exit raises all kinds
-        if words := segmentation_words(settings):
+        if words := _segmentation_words(settings):
             return [next_line("fit", *words, "--model.weights", run / _BEST)]
     return []
 
 
 def label_errors(checkpoint: Path) -> list[str]:
-    """The line that names the likely label errors of the images that a segmentation was trained on, if these are there.
+    """Returns the line that finds likely label errors in the training images of a segmentation.
 
-    They may be elsewhere, and the checkpoint may lie in no run folder.
+    It is missing if the images are elsewhere, or the checkpoint is in no run folder.
     """
     with suppress(OSError, KeyError, TypeError, SmirError):
-        run = _run_of(checkpoint)
+        run = run_of(checkpoint)
         if run and Path(_data_of(run)["init_args"]["root"]).exists():
             command = next_line("inspect", "--ckpt", checkpoint, "--split", "train", "--out", "inspect-train")
             return [f"Likely label errors of the training images: {command.removeprefix('Next: ')}"]
@@ -129,7 +130,7 @@ def label_errors(checkpoint: Path) -> list[str]:
 
 
 def how_to_label(data: dict[str, Any]) -> list[str]:
-    """The lines after a pretraining on images that have no labels yet."""
+    """Returns the lines after a pretraining on images without labels."""
     root = Path(data["init_args"]["root"])
     images = _source(data)[0]
     target = root if (root / "prepared.json").is_file() else root.with_name(f"{root.name}-labelled")
@@ -142,20 +143,18 @@ def how_to_label(data: dict[str, Any]) -> list[str]:
 
 
 def figures(folder: Path) -> list[str]:
-    """Figures of the test in a folder in one line; none where there is no test, or one of a pretraining."""
-    if not (folder / "metrics.json").is_file():
-        return []
-    test = read_json(folder / "metrics.json")
+    """Returns the figures of a segmentation's test in one line; empty if the folder has no such test."""
+    test = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
     if "classes" not in test:
         return []
     metrics, number = test["metrics"], test["images"]["number"]
-    classes = ", ".join(f"{name} {_percent(metrics[f'test/view/iou/{name}'])}" for name in test["classes"])
-    miou = _percent(metrics["test/view/miou"])
-    return [f"Test on {rests_on(number)}: mIoU {miou} ({classes}), IoU in percent.{care(number)}"]
 
+    def percent(name: str) -> str:
+        value = metrics[f"test/view/{name}"]
+        return "-" if value is None else f"{100 * value:.1f}"
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    classes = ", ".join(f"{name} {percent(f'iou/{name}')}" for name in test["classes"])
+    return [f"Test on {rests_on(number)}: mIoU {percent('miou')} ({classes}), IoU in percent.{care(number)}"]
 
 
 def _inspect(run: Path, images: Sequence[str]) -> str:
@@ -166,42 +165,50 @@ def _export(checkpoint: Path) -> str:
     return next_line("export", "--ckpt", checkpoint, "--out", "exported")
 
 
-def _run_of(checkpoint: Path) -> Path | None:
+def run_of(checkpoint: Path) -> Path | None:
+    """Returns the run folder of a checkpoint, if it has a config."""
     run = checkpoint.parent.parent
     return run if checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file() else None
 
 
 def _data_of(run: Path) -> dict[str, Any]:
-    """The data of a run's config."""
+    """Returns the data of a run's config."""
     data: dict[str, Any] = read_yaml(run / "config.yaml")["data"]
     return data
 
 
-def _exists(place: str) -> bool:
-    return Path(place).exists()
+def _is_folder(data: dict[str, Any]) -> bool:
+    """Returns whether the data of a config are a folder of images."""
+    return str(data["class_path"]).rpartition(".")[2] == "Folder"
 
 
 def _source(data: dict[str, Any]) -> list[str]:
     """Returns the images that `prepare folder` was given, before any tiling; for another `Folder`, its images.
 
-    A folder that holds other pictures too, such as labels, is not what the next command should read.
+    A source that also holds other pictures, such as labels, does not count: the next command must not read them.
     """
-    if not is_folder(data):
+    if not _is_folder(data):
         return []
     from smir.data.reading.decode import list_images
     from smir.data.reading.lists import stem
+    from smir.prepare.own.tile import TILE_PREFIX
 
     images = _images(data)
     with suppress(OSError, KeyError, SmirError):
         source = Path(_prepared(data)["source"])
-        if source.is_file() or (source.is_dir() and set(map(stem, list_images(source))) == _made_of(images)):
+        if source.is_file():
+            return [str(source)]
+        # The tiles of an image lie in a folder of its name.
+        parts = [(name, *name.rpartition("/")) for name in list_images(images)]
+        made_of = {folder if file.startswith(TILE_PREFIX) else stem(name) for name, folder, _, file in parts}
+        if source.is_dir() and set(map(stem, list_images(source))) == made_of:
             return [str(source)]
     return [str(images)]
 
 
 def _photographs(data: dict[str, Any]) -> list[str]:
-    """The same, but the tiles if the source was cut."""
-    if is_folder(data) and "tile" in _prepared(data).get("settings", ()):
+    """Returns the images as `_source` does, but the tiles if the source was tiled."""
+    if _is_folder(data) and "tile" in _prepared(data).get("settings", ()):
         return [str(_images(data))]
     return _source(data)
 
@@ -215,11 +222,97 @@ def _prepared(data: dict[str, Any]) -> dict[str, Any]:
     return dict_or_empty(Path(data["init_args"]["root"]) / "prepared.json")
 
 
-def _made_of(images: Path) -> set[str]:
-    """Names, without suffix, of the images that those of a field are, or are tiles of."""
-    from smir.data.reading.decode import list_images
-    from smir.data.reading.lists import stem
-    from smir.prepare.own.tile import TILE_PREFIX
+def _field_settings(root: Path) -> dict[str, Any]:
+    """Returns the settings in `data.yaml` of a field; empty if the file is missing or has other sections too."""
+    file = root / "data.yaml"
+    settings = read_yaml(file) if file.is_file() else {}
+    return dict(settings["data"]["init_args"]) if set(settings) == {"data"} else {}
 
-    parts = [(name, *name.rpartition("/")) for name in list_images(images)]
-    return {folder if file.startswith(TILE_PREFIX) else stem(name) for name, folder, _, file in parts}
+
+def _of_the_checkout(name: str) -> Path:
+    """Returns the path of a file of the checkout, from here."""
+    beside = Path(__file__).parents[2] / name
+    return beside if beside.is_file() and not Path(name).is_file() else Path(name)
+
+
+def _segmentation_words(settings: dict[str, Any]) -> list[str]:
+    """Returns the words after `fit`, without the weights, that segment with a pretraining's network and data settings.
+
+    They are empty if no experiment follows the pretraining.
+    """
+    data = settings["data"]
+    group, _, name = str(settings["run"]["experiment"]).rpartition("/")
+    names = [f"experiments/{group}/segment-{name}.yaml", f"experiments/{group}/segment.yaml"]
+    configs = [file for file in map(_of_the_checkout, [_SEGMENT] if _is_folder(data) else names) if file.is_file()][:1]
+    if not configs:
+        return []
+    field = set[str]()
+    if _is_folder(data) and (given := _field_settings(Path(data["init_args"]["root"]))):
+        configs.append(Path(data["init_args"]["root"], "data.yaml"))
+        field = set(given) - {"root"}
+    words = [word for file in configs for word in ("--config", str(file))]
+    for option, value in _changes(settings, configs, field):
+        words += [option, value if isinstance(value, str) else json.dumps(value)]
+    return words
+
+
+def _changes(run: dict[str, Any], configs: list[Path], field: set[str]) -> Iterator[tuple[str, Any]]:
+    """Yields options, with their values, that give a segmentation the settings of the run.
+
+    Args:
+        run: The run's config: all settings in force.
+        configs: Files that the segmentation reads.
+        field: Arguments of the data that the field sets.
+    """
+    network = run["model"]["init_args"]["network"]
+    settings = _settings(configs, [])
+    if network["class_path"] != settings["model"]["init_args"]["network"]["class_path"]:
+        yield "--model.network", network["class_path"]
+        settings = _settings(configs, [f"--model.network={network['class_path']}"])
+    yield from _unlike(network, settings["model"]["init_args"]["network"], "--model.network")
+    yield from _unlike(run["data"], settings["data"], "--data", _OF_SEGMENTATION | field)
+    for section, names in (("run", ("root",)), ("trainer", ("accelerator", "devices", "precision"))):
+        for name in names:
+            if run[section][name] != settings[section].get(name):
+                yield f"--{section}.{name}", run[section][name]
+    if run["seed_everything"] not in (settings["seed_everything"], _seed_of_experiment(run)):
+        yield "--seed_everything", run["seed_everything"]
+
+
+def _seed_of_experiment(run: dict[str, Any]) -> int | None:
+    """Returns the seed that the experiment gives a pretraining, which its segmentation should not take over."""
+    config = _of_the_checkout(f"experiments/{run['run']['experiment']}.yaml")
+    files = expand_includes([f"--config={config}"])[1::2] if config.is_file() else []
+    seeds = [read_yaml(Path(file)).get("seed_everything") for file in files]
+    return next((seed for seed in reversed(seeds) if seed is not None), None)
+
+
+def _unlike(
+    own: dict[str, Any], other: dict[str, Any], option: str, without: Set[str] = frozenset()
+) -> Iterator[tuple[str, Any]]:
+    theirs = other["init_args"]
+    for name, value in own["init_args"].items():
+        if name not in without and value != theirs.get(name):
+            yield f"{option}.{name}", value
+
+
+def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
+    """Returns all settings that `fit` would use, read in the same way."""
+    from lightning.pytorch import Trainer
+
+    from smir.cli.guarded import scan_config
+    from smir.cli.settings import Parser, add_options
+    from smir.data import SmirDataModule
+    from smir.training.task import SmirModule
+
+    for config in configs:
+        scan_config(config)
+    parser = Parser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--seed_everything", type=int, default=0)
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_lightning_class_args(SmirModule, "model", subclass_mode=True)
+    parser.add_lightning_class_args(SmirDataModule, "data", subclass_mode=True)
+    add_options(parser)
+    files = expand_includes([f"--config={config}" for config in configs])
+    return dict(yaml.safe_load(parser.dump(parser.parse_args([*files, *words]), skip_unset=False)))

@@ -1,10 +1,10 @@
-"""Runs the plain commands: typed functions in a `command.py`, whose options are parsed here.
+"""Runs the plain commands: typed functions, the `COMMANDS` of a module, whose options are parsed here.
 
-Beside its functions, `COMMANDS`, a module may say how its words are read:
+The module may also say how its words are read:
 
-- `WORDS` names the option that takes words without an option: `report a b` is `report --runs '[a, b]'`;
-- `AFTER_DASHES` names the option that takes all that follows `--`;
-- `DATA_OF` names the option with the checkpoint whose run's config is read for the data where no other data are given.
+- `WORDS` names the option for words without an option: `report a b` is `report --runs '[a, b]'`;
+- `AFTER_DASHES` names the option for everything after `--`;
+- `DATA_OF` names the option of a checkpoint: the config of its run gives the data if nothing else does.
 
 A function with an argument `data` reads it from any config that is given with `--config`.
 """
@@ -13,6 +13,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,18 +33,18 @@ _HINTS: Mapping[str, Callable[[Any], list[str]]] = {
 
 
 class DataParser(GuardedParser):
-    """Reads `data` from `--config` files and passes over what they say about model, trainer and run.
+    """Reads `data` from `--config` files, and ignores their settings of model, trainer and run.
 
-    A file that holds the data alone, such as `experiments/data/nassar.yaml`, serves with `--config` too. Several files,
+    A file with the data alone, such as `experiments/data/nassar.yaml`, is a valid `--config` too. Several files,
     `--data FILE` and flags such as `--data.root` merge from left to right, as in training.
     """
 
     def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
-        """Parses the text of a config file, of which only `data` is kept."""
+        """Parses `data` in the text of a config file."""
         try:
             sections = yaml.safe_load(content)
         except yaml.YAMLError:
-            sections = None  # the parser itself says what is wrong with it
+            sections = None  # the parser itself reports the error
         if isinstance(sections, dict):
             data = sections if "class_path" in sections else sections.get("data")
             content = yaml.safe_dump({} if data is None else {"data": data})
@@ -52,13 +53,7 @@ class DataParser(GuardedParser):
 
 
 def run_plain(command: str, module_name: str, args: Sequence[str]) -> None:
-    """Runs a plain command, and says what comes next.
-
-    Args:
-        command: Its name.
-        module_name: The module with its functions.
-        args: The words after its name.
-    """
+    """Runs a plain command of a module with the words after its name, and prints the next command."""
     module = importlib.import_module(module_name)
     functions = module.COMMANDS
     takes_data = callable(functions) and "data" in inspect.signature(functions).parameters
@@ -74,25 +69,26 @@ def run_plain(command: str, module_name: str, args: Sequence[str]) -> None:
 
 
 def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
-    """The words of a command as the parser takes them, by what its module says of them."""
+    """Returns the words of a command as the parser takes them, by the settings of its module."""
     words = list(args)
     if (option := getattr(module, "AFTER_DASHES", None)) and "--" in words:
         place = words.index("--")
         words[place:] = [f"--{option}={json.dumps(words[place + 1 :])}"]
     if option := getattr(module, "WORDS", None):
-        words = words_as(option, words)
+        words = _words_as(option, words)
     if option := getattr(module, "DATA_OF", None):
         words = _with_own_config(option, words)
-    return _with_true(words, _switches(module.COMMANDS))
+    functions = [module.COMMANDS] if callable(module.COMMANDS) else module.COMMANDS.values()
+    arguments = [argument for function in functions for argument in inspect.signature(function).parameters.values()]
+    switches = {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
+    return [  # `--download` means `--download true`
+        f"{word}=true" if word in switches and following not in ("true", "false") else word
+        for word, following in zip_longest(words, words[1:])
+    ]
 
 
-def words_as(name: str, args: Sequence[str]) -> list[str]:
-    """Turns words without an option into a list for one: `report a b --out c` into `report --runs=["a","b"] --out c`.
-
-    Args:
-        name: The option.
-        args: The words.
-    """
+def _words_as(name: str, args: Sequence[str]) -> list[str]:
+    """Collects the words without an option: `report a b --out c` becomes `report --runs=["a","b"] --out c`."""
     plain: list[str] = []
     options: list[str] = []
     words = iter(args)
@@ -112,30 +108,13 @@ def _with_own_config(option: str, words: list[str]) -> list[str]:
     if f"--{option}" not in names or {"--images", "--config", "--data", "-h", "--help"} & set(names):
         return words
     place = names.index(f"--{option}")
-    checkpoint = Path(words[place].partition("=")[2] or next(iter(words[place + 1 : place + 2]), ""))
-    config = checkpoint.parent.parent / "config.yaml"
-    if checkpoint.parent.name != "checkpoints" or not config.is_file():
-        if changed := next((name for name in names if name.startswith("--data.")), None):
-            raise ConfigError(  # the parser would say that it knows no dataset
-                f"{changed} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "
-                f"folder with a config.yaml. Correct --{option}, or give the config of the data: --config FILE"
-            )
-        return words
-    scan_config(config)
-    return [f"--config={config}", *words]
-
-
-def _switches(functions: Any) -> set[str]:
-    """The options that are true or false."""
-    every = [functions] if callable(functions) else functions.values()
-    arguments = [argument for function in every for argument in inspect.signature(function).parameters.values()]
-    return {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
-
-
-def _with_true(words: list[str], switches: set[str]) -> list[str]:
-    """Takes `--download` for `--download true`."""
-    followed_by = [*words[1:], ""][: len(words)]
-    return [
-        f"{word}=true" if word in switches and following not in ("true", "false") else word
-        for word, following in zip(words, followed_by, strict=True)
-    ]
+    checkpoint = Path(words[place].partition("=")[2] or "".join(words[place + 1 : place + 2]))
+    if run := hints.run_of(checkpoint):
+        scan_config(run / "config.yaml")
+        return [f"--config={run / 'config.yaml'}", *words]
+    if changed := next((name for name in names if name.startswith("--data.")), None):
+        raise ConfigError(  # the parser would say that it knows no dataset
+            f"{changed} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "
+            f"folder with a config.yaml. Correct --{option}, or give the config of the data: --config FILE"
+        )
+    return words

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.optim import Adam
 
 from smir.cli.command_line import ParsedCLI, run_cli
-from smir.cli.includes import expand_includes
-from smir.cli.run_options import RunOptions
+from smir.cli.settings import RunOptions
+from smir.cli.trust import expand_includes
 from smir.data.audit.expected import expected_counts
 from smir.data.base import SmirDataModule
 from smir.data.reading.samplers import TrainSampler

@@ -1,15 +1,20 @@
-"""Options beside those of Lightning's CLI, and settings that are refused before anything is built."""
+"""The settings of the training commands: smir's options beside Lightning's, and checks before anything is built."""
 
 import argparse
+import dataclasses
+import math
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from smir.cli.guarded import GuardedParser
-from smir.cli.run_options import RunOptions
 from smir.errors import ConfigError
+from smir.runs.run_folder import IfTaken
+from smir.runs.wandb_logging import WandbOptions
 
 _NO_CLASS = re.compile(
     r"arguments are required: (\w+\.(data|model)(, )?)+$"
@@ -17,15 +22,73 @@ _NO_CLASS = re.compile(
 )
 """The parser's messages for a missing class of model or data, or for the abstract base class in its place."""
 
+_Rule = tuple[Callable[[Any], bool], str]
+_RULES: dict[str, _Rule] = {
+    # Images are float32 where they meet the network; autocast does the rest.
+    "precision": (
+        lambda value: value is None or str(value) in ("32", "32-true", "16", "16-mixed", "bf16", "bf16-mixed"),
+        "32-true, 16-mixed or bf16-mixed",
+    ),
+    "use_distributed_sampler": (lambda value: not value, "false: the samplers of smir deal the images to the devices"),
+}
+_OF_TRAINING: dict[str, _Rule] = {
+    "max_epochs": (
+        lambda value: value is not None and value >= 1,
+        "the number of epochs, 1 or more: the learning-rate schedule spans it",
+    ),
+    # A run that ends before its last epoch is not done, and the same command would never finish it.
+    "max_steps": (lambda value: value == -1, "-1: trainer.max_epochs sets the length of a run"),
+    "accumulate_grad_batches": (lambda value: value >= 1, "1 or more"),
+    "gradient_clip_val": (lambda value: value is None or 0 <= value < math.inf, "0 (no clipping) or more"),
+    "limit_train_batches": (lambda value: value is None or value > 0, "more than 0"),
+    "overfit_batches": (lambda value: not value, "0; trainer.limit_train_batches trains on a few images"),
+    # Metrics, the best checkpoint and the stages count in epochs.
+    "val_check_interval": (lambda value: value in (None, 1.0), "1.0: a run validates at the end of its epochs"),
+    "check_val_every_n_epoch": (lambda value: value is not None and value >= 1, "1 or more"),
+}
+"""Settings that Lightning accepts, but with which a command would crash later or do nothing."""
+
+
+@dataclasses.dataclass
+class RunOptions(WandbOptions):
+    """Options of the run folder and of Weights & Biases.
+
+    Attributes:
+        experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
+        variant: Word for the difference between this run and its experiment, such as `labels-5`; it is appended to the
+            name.
+        root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
+        if_taken: If a run of other settings has that folder: `rename` appends a hash to it, `refuse` is an error.
+        test: Whether a fit that segments ends with testing its best checkpoint.
+        keep_seconds: Least seconds between two writes of `last.ckpt`; a kill may lose the epochs in between. `0` keeps
+            every epoch. The end of a stage is always kept.
+    """
+
+    experiment: str | None = None
+    variant: str | None = None
+    root: Path = Path("runs")
+    if_taken: IfTaken = "rename"
+    test: bool = True
+    keep_seconds: float = 30.0
+
+    def name(self, default: str = "") -> str:
+        """Returns the name of the experiment, or `default`, with the variant."""
+        experiment = self.experiment or default
+        return f"{experiment}-{self.variant}" if self.variant else experiment
+
+    def folder(self, seed: int) -> Path:
+        """Returns the folder of the run of a seed, if no run of other settings has taken it."""
+        return self.root / self.name() / f"seed{seed}"
+
 
 class Parser(GuardedParser, LightningArgumentParser):
-    """Lightning's parser, guarded. The help of a class (`--data.help Folder`) is a parser that comes without a name."""
+    """Lightning's parser, guarded. It has a default name, which the help of a class (`--data.help Folder`) needs."""
 
     def __init__(self, *args: Any, prog: str | None = "python -m smir", **kwargs: Any) -> None:
         super().__init__(*args, prog=prog, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Says how to name the model and the data where the settings name none.
+        """Reports an error; if the settings lack model or data, the message says how to name them.
 
         Raises:
             ConfigError: For such settings.
@@ -41,38 +104,38 @@ class Parser(GuardedParser, LightningArgumentParser):
 
 
 def add_options(parser: LightningArgumentParser) -> None:
-    """Adds what smir has beside trainer, model and data: `--run.*`, and links from the data to the model."""
-    parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Where the run is kept.")
-    # `main` has read the included files before; the key itself means nothing to the parser.
-    parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)
-    parser.link_arguments("data.preprocessing", "model.init_args.preprocessing", apply_on="instantiate")
-    parser.link_arguments("data.classes", "model.init_args.classes", apply_on="instantiate")
+    """Adds `--run.*`, and links from the data to the model."""
+    parser.add_argument("--run", type=RunOptions, default=RunOptions(), help="Folder and logging of the run.")
+    parser.add_argument("--include", type=Any, help=argparse.SUPPRESS)  # `main` has read the included files
+    for name in ("preprocessing", "classes"):
+        parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
 
 
-def check_seed(seed: int) -> None:
-    """Refuses a seed that the generators do not take.
+def check_settings(config: Namespace, trains: bool) -> None:
+    """Refuses settings that would make a command fail later, before anything is read or written.
 
-    Raises:
-        ConfigError: For such a seed.
-    """
-    if not 0 <= int(seed) < 1 << 32:
-        raise ConfigError(f"seed_everything must lie between 0 and {(1 << 32) - 1}, got {seed}.")
-
-
-def refuse_two_of_a_kind(callbacks: list[Namespace]) -> None:
-    """Says how two `SelectiveMasking` come about; Lightning would only say that it cannot save both.
+    More of them matter for a command that `trains`, unless on a single batch.
 
     Raises:
-        ConfigError: If there are two.
+        ConfigError: At the first such setting.
     """
-    staged = [callback for callback in callbacks if callback.class_path.endswith(".SelectiveMasking")]
-    if len(staged) > 1:
+    trainer = config.trainer
+    for name, (holds, words) in (_RULES | _OF_TRAINING if trains else _RULES).items():
+        if not holds(trainer[name]):
+            raise ConfigError(f"trainer.{name} must be {words}. Got {trainer[name]}.")
+    if trains and trainer.check_val_every_n_epoch > trainer.max_epochs:
         raise ConfigError(
-            "The settings name SelectiveMasking twice. Where a config has it already, leave out "
-            "--trainer.callbacks+=SelectiveMasking and give its options alone: --trainer.callbacks.num_stages 5"
+            f"trainer.check_val_every_n_epoch ({trainer.check_val_every_n_epoch}) is more than trainer.max_epochs "
+            f"({trainer.max_epochs}): the run would never be validated, and so have no best checkpoint."
+        )
+    staged = [callback for callback in as_list(trainer.callbacks) if callback.class_path.endswith(".SelectiveMasking")]
+    if len(staged) > 1:  # Lightning would only say that it cannot save both
+        raise ConfigError(
+            "The settings name SelectiveMasking twice. If a config has it already, leave out "
+            "--trainer.callbacks+=SelectiveMasking and give only its options: --trainer.callbacks.num_stages 5"
         )
 
 
 def as_list(value: Any) -> list[Any]:
-    """Returns a setting that may be left out, single or a list, as a list."""
+    """Returns a setting that may be missing, single or a list, as a list."""
     return value if isinstance(value, list) else [value] if value else []

@@ -1,25 +1,58 @@
-"""A training opens its run folder, or finds it done, and says there what it is and when it has finished."""
+"""A training and its run: its callbacks, identity and folder, and the records that it writes there."""
 
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning.pytorch import Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from jsonargparse import Namespace
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from smir.cli.provenance import weights_fingerprint
-from smir.cli.run_options import RunOptions
-from smir.cli.skipped import know_skipped, record_skipped
+from smir.cli.settings import RunOptions, as_list
 from smir.data.base import SmirDataModule
+from smir.data.reading.screening import RECORD
 from smir.files.atomic import write_atomically
-from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.environment import save_environment
+from smir.models.weight_files import read_checkpoint
+from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
+from smir.runs.environment import commit, save_environment
 from smir.runs.launch import agree_on_run, global_rank
-from smir.runs.recipe import in_force, recipe_of
-from smir.runs.run_folder import Identity, Run, open_run
-from smir.training.run_record import stopped_after
+from smir.runs.recipe import digest, in_force, recipe_of
+from smir.runs.run_folder import Identity, Run, file_digest, open_run, run_of_checkpoint
+from smir.training.bad_numbers import FiniteNumbers
+from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
+from smir.training.health import LearningHealth
+from smir.training.pictures import FinalPictures
+from smir.training.progress_bar import RunProgress
+from smir.training.run_record import RunRecord, stopped_after
+from smir.training.stopping import FirstFailure, StopTogether
 from smir.training.task import SmirModule
+
+
+def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | None) -> dict[str, Any]:
+    """Returns the callbacks and plugins that the trainer of a command is built with.
+
+    Args:
+        trainer: The settings `trainer.*`, with the callbacks of the config.
+        model: The model of the command.
+        fit: The options of a fit; None for validate, test and predict.
+    """
+    callbacks: list[Callback] = list(trainer.callbacks)
+    if fit is not None:
+        # The first three precede those of the config, so that bad numbers are found before a partition is scored.
+        callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
+        callbacks += [LearningHealth(), RunRecord(Path(trainer.default_root_dir or ".")), FinalPictures()]
+    if trainer.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in callbacks):
+        # Without one Lightning would choose another if the package rich is installed.
+        callbacks.append(TQDMProgressBar() if fit is None else RunProgress())
+    if fit is None or trainer.enable_checkpointing is False or trainer.fast_dev_run:
+        return {"callbacks": callbacks}
+    shared: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False, "save_top_k": 1}
+    # `best` before `last`, so that `last` holds what `best` knows after this epoch.
+    best = RunCheckpoint(filename="best", monitor=model.monitor, mode=model.monitor_mode, **shared)
+    last = LastCheckpoint(fit.keep_seconds, filename="last", **shared)
+    return {"callbacks": [*callbacks, best, last], "plugins": [*as_list(trainer.plugins), CheckpointFiles()]}
 
 
 def start_run(
@@ -28,13 +61,13 @@ def start_run(
     """Opens the run of these settings: begins it or resumes it.
 
     Returns:
-        Its folder, which rank 0 holds, what the run is, and the checkpoint to resume from if an epoch was kept.
+        Its folder, which rank 0 holds, its identity, and the checkpoint to resume from if an epoch was kept.
 
     Raises:
         AlreadyDone: If it has finished before.
         RunError: If its folder is in use, damaged or taken.
     """
-    # Looking at the images takes long: rank 0 does it once, the others read what it found in the run folder.
+    # Looking at the images takes long: rank 0 does it once, the others read its findings from the run folder.
     identify = cache(lambda: identity_of(options, model, data, settings))
 
     def opens() -> Run:
@@ -44,24 +77,80 @@ def start_run(
         return run
 
     plain = options.folder(int(settings["seed_everything"]))
-    know_skipped(data, settings, plain, *plain.parent.glob(f"{plain.name}-*"))
+    for folder in (plain, *plain.parent.glob(f"{plain.name}-*")):
+        load_skipped(data, settings, folder)
     run, checkpoint = agree_on_run(trainer, opens)
-    know_skipped(data, settings, run.path)
+    load_skipped(data, settings, run.path)
     return run, identify(), checkpoint
 
 
+def load_skipped(data: SmirDataModule, settings: dict[str, Any], run: Path) -> None:
+    """Reads from a run which images cannot be used, so that they are not examined again."""
+    data.screening.load(run / RECORD, digest(recipe_of(settings)["data"]))
+
+
+def record_skipped(data: SmirDataModule, settings: dict[str, Any], folder: Path) -> None:
+    """Writes on rank 0 which images cannot be used."""
+    if data.screening.verdicts and global_rank() == 0:
+        data.screening.save(folder / RECORD, digest(recipe_of(settings)["data"]))
+
+
 def identity_of(options: RunOptions, model: SmirModule, data: SmirDataModule, settings: dict[str, Any]) -> Identity:
-    """Returns what the run of these settings is."""
+    """Returns the identity of the run of these settings."""
     inputs = {"data": data.fingerprint(), "weights": weights_fingerprint(model)}
     return Identity(options.name(), int(settings["seed_everything"]), recipe_of(settings), inputs)
 
 
-def describe_run(folder: Path, settings: dict[str, Any], resumed: Checkpoint | None) -> None:
-    """Says where the run is kept or from where it goes on, and writes its config and environment."""
+def origin_of(identity: Identity, variant: str | None) -> dict[str, Any]:
+    """Returns the record of a run for its checkpoints, so that a run that starts from one knows its pretraining."""
+    return {
+        "experiment": identity.experiment,
+        "variant": variant,
+        "seed": identity.seed,
+        "recipe_hash": identity.recipe_hash,
+        "run_hash": identity.hash,
+        "commit": commit(),
+        "recipe": identity.recipe,
+        "inputs": identity.inputs,
+    }
+
+
+def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
+    """Identifies by content the weights that a network starts from; warns if their run has not finished."""
+    weights = model.weights
+    if weights is None:
+        return {"kind": "scratch"}
+    if str(weights) == "imagenet":
+        if model.imagenet_file is None:
+            return {"kind": "imagenet"}
+        read_checkpoint(model.imagenet_file)
+        return {"kind": "imagenet", "sha256": file_digest(model.imagenet_file)}
+    path = Path(weights)
+    record = CheckpointRecord.find(read_checkpoint(path), path)
+    origin = {} if record is None else record.origin
+    fingerprint = {**origin, "kind": "file", "checkpoint": path.name, "sha256": file_digest(path)}
+    run = run_of_checkpoint(path)
+    if run is not None and not Run(run).done:
+        rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
+        fingerprint["unfinished"] = True
+    return fingerprint
+
+
+def write_to(trainer: Trainer, folder: Path) -> None:
+    """Gives the callbacks of a training its run folder."""
+    for callback in all_callbacks(trainer):
+        if isinstance(callback, RunRecord):
+            callback.folder = folder
+        elif isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+            callback.dirpath = str(folder / "checkpoints")
+
+
+def describe_run(folder: Path, data: SmirDataModule, settings: dict[str, Any], resumed: Checkpoint | None) -> None:
+    """Prints the folder of the run and its length, or where it resumes; writes its config and environment."""
     if resumed is None:
-        rank_zero_info(f"This run is kept in {folder}.")
+        rank_zero_info(f"This run is kept in {folder}.\nIt takes {data.length(settings['trainer']['max_epochs'])}.")
     else:
-        epoch, last = resumed.epoch + 2, settings["trainer"]["max_epochs"]  # it holds the last one done, from 0
+        epoch, last = resumed.epoch + 2, settings["trainer"]["max_epochs"]  # it holds the last finished one, from 0
         rank_zero_info(f"Resuming {folder} from epoch {epoch} of {last} ({resumed.path.name}).")
     if global_rank() == 0:
         if not (path := folder / "config.yaml").exists():
@@ -70,7 +159,13 @@ def describe_run(folder: Path, settings: dict[str, Any], resumed: Checkpoint | N
 
 
 def finished_epochs(trainer: Trainer) -> int | None:
-    """Returns how many epochs a training took to its own end, or None if it only came to the end of its time."""
+    """Returns how many epochs a complete training took, or None if it only ran out of time."""
     if (epochs := stopped_after(trainer)) is not None:
         return epochs
     return trainer.current_epoch if trainer.current_epoch >= (trainer.max_epochs or 0) else None
+
+
+def all_callbacks(trainer: Trainer) -> list[Callback]:
+    """Returns the trainer's own list of callbacks, which can be appended to."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by the trainer's connector
+    return callbacks

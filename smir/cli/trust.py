@@ -1,13 +1,15 @@
-"""The classes that a config may name. A config is checked before anything that it names is imported.
+"""Config files before the parser reads them: their `include:` entries are expanded, their class names checked.
 
-Importing a class runs its module, so a config from someone else could run anything that Python can find. Three walls
-stand in the way: `scan_words` reads the words and config files of a command as plain text; `smir.cli.guarded` lets the
-parser import from trusted packages alone; and what it has imported must be classes, of the type that their place asks
-for.
+Importing a class runs its module, so a config from someone else could run anything that Python can find. Three checks
+prevent that: `scan_words` reads the words and config files of a command as plain text; `smir.cli.guarded` lets the
+parser import from trusted packages only; and the imported objects must be classes of the expected type.
 """
 
+import contextlib
+import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ _LARGEST, _DEEPEST = 1_000_000, 100  # values with all aliases written out, and 
 
 
 def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Takes `--allow PACKAGE` out of the words of a command, as often as it stands there before a `--`.
+    """Takes every `--allow PACKAGE` before a `--` out of the words of a command.
 
     Returns:
         The other words, and the packages that a config may name.
@@ -58,10 +60,8 @@ def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         ConfigError: If the name of a package is missing or invalid.
     """
-    rest: list[str] = []
-    packages = [*PACKAGES]
-    end = words.index("--") if "--" in words else len(words)  # what follows is the command of a job
-    given = iter(words[:end])
+    own = _own(words)
+    rest, packages, given = [], [*PACKAGES], iter(own)
     for word in given:
         if word != "--allow" and not word.startswith("--allow="):
             rest.append(word)
@@ -70,39 +70,110 @@ def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(f"--allow takes the name of a package that configs may name, got {name!r}.")
         packages.append(name)
-    return [*rest, *words[end:]], packages
+    return [*rest, *words[len(own) :]], packages
+
+
+def _own(words: Sequence[str]) -> list[str]:
+    """Returns the words before a `--`; the command of a `job` follows it."""
+    return list(takewhile(lambda word: word != "--", words))
+
+
+def expand_includes(words: Sequence[str]) -> list[str]:
+    """Puts the files that a config includes in front of it; the parser then merges all from left to right.
+
+    So a row of `experiments/` holds only its differences:
+
+    ```yaml
+    include: [{data: ../data/nassar.yaml}, ../base/pretrain.yaml]
+    ```
+
+    An entry is a config file, or `{data: FILE}` for `--data FILE` on the command line. Paths are relative to the file
+    that names them. A file that several others include is read once, at its first place.
+
+    Returns:
+        The words of the command, with a `--config` or `--data` for every included file.
+
+    Raises:
+        ConfigError: If a file is not YAML, an included file is missing or includes itself, or an entry is invalid.
+    """
+    own = _own(words)
+    expanded: list[str] = []
+    rest = iter(own)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag == "--include":
+            raise ConfigError("`include` is a key of config files. On the command line, repeat --config.")
+        if flag in ("--config", "-c") and (equals or (value := next(rest, ""))):
+            expanded += _files(value, [], set())
+        else:
+            expanded.append(word)
+    return [*expanded, *words[len(own) :]]
+
+
+def _files(name: str, within: list[Path], read: set[Path]) -> Iterator[str]:
+    """Yields option and path of every file to read, the included ones first."""
+    path = Path(name)
+    chain = [*within, path]
+    for entry in _entries(path) if _is_file(path) else ():
+        place = entry["data"] if isinstance(entry, dict) else entry
+        included = Path(os.path.normpath(path.parent / place))
+        if not included.is_file():
+            raise ConfigError(f"{path} includes {place}, but there is no file {included.absolute()}.")
+        if included.resolve() in {parent.resolve() for parent in chain}:
+            raise ConfigError(f"{' includes '.join(map(str, [*chain, included]))}: a file cannot include itself.")
+        if included.resolve() in read:
+            continue
+        read.add(included.resolve())
+        yield from ("--data", str(included)) if isinstance(entry, dict) else _files(str(included), chain, read)
+    yield from ("--config", name)
+
+
+def _is_file(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # settings given as YAML text may be too long for a path
+        return path.is_file()
+    return False
+
+
+def _entries(path: Path) -> list[str | dict[str, str]]:
+    content = read_yaml(path)
+    entries = content.get("include", []) if isinstance(content, dict) else []
+    entries = entries if isinstance(entries, list) else [entries]
+    for entry in entries:
+        name = entry["data"] if isinstance(entry, dict) and set(entry) == {"data"} else entry
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"{path} has {entry!r} under `include`; an entry is the path of a config file, or {{data: FILE}}."
+            )
+    return entries
 
 
 def scan_words(words: Sequence[str], packages: Sequence[str]) -> None:
-    """Looks through the words of a command, and the config files among them, for classes that may not be named.
-
-    Args:
-        words: The words after `python -m smir`.
-        packages: What may be named.
+    """Checks that the words of a command, and the config files among them, name only classes of the packages.
 
     Raises:
         ConfigError: At the first class of another package, and at a file that is built to exhaust its reader.
     """
-    for flag, value in _flags(words):
-        key = flag.lstrip("-").rstrip("+").rsplit(".", 1)[-1]
+    for place, word in enumerate(words):
+        if not word.startswith("-"):
+            continue
+        flag, equals, value = word.partition("=")
+        value = value if equals else "".join(words[place + 1 : place + 2])
+        key = _last(flag.lstrip("-"))
         if flag == "-c" or (len(flag) > 3 and "--config".startswith(flag)):  # argparse takes beginnings
             key = "config"
-        if (key == "config" or key in _CLASS_KEYS) and Path(value).is_file():
+        if (key == "config" or key in _CLASS_KEYS) and _is_file(Path(value)):
             scan_file(Path(value), packages)
         else:
             scan({key: value}, f"The option {flag}", packages)
 
 
-def _flags(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Options with their values, written `--name=value` or `--name value`."""
-    for place, word in enumerate(words):
-        if word.startswith("-"):
-            name, equals, value = word.partition("=")
-            yield name, value if equals else next(iter(words[place + 1 : place + 2]), "")
+def _last(name: str) -> str:
+    """Returns the last part of a dotted setting."""
+    return name.rstrip("+").rsplit(".", 1)[-1]
 
 
 def scan_file(path: Path, packages: Sequence[str]) -> None:
-    """Looks through a config file, and through the files that it names in place of settings."""
+    """Checks a config file, and the files that it names in place of settings."""
     scan(read_yaml(path), str(path), packages, path.parent)
 
 
@@ -116,7 +187,7 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"The config {path} has {size:,} bytes; settings are not that long.")
     try:
         return _plain(path.read_bytes().decode("utf-8-sig"), str(path))
-    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError is a date that does not exist, or no text
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError is an impossible date, or not text
         raise ConfigError(f"The config {path} cannot be read as YAML: {error}") from error
 
 
@@ -124,41 +195,38 @@ def _plain(text: str, source: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.constructor.ConstructorError as error:
-        raise ConfigError(f"{source} holds what is no plain value: {error.problem}. Nothing of it was run.") from error
+        raise ConfigError(f"{source} holds more than plain values: {error.problem}. Nothing of it was run.") from error
     except RecursionError:
         raise ConfigError(f"{source} is nested too deeply to be read.") from None
 
 
-def scan(config: Any, source: str, packages: Sequence[str], folder: Path | None = None) -> None:
-    """Looks through settings as they were read from YAML.
+def scan(config: Any, source: str, packages: Sequence[str], folder: Path | None = None, key: str = "") -> None:
+    """Checks settings as they were read from YAML.
 
     Args:
         config: Mappings, lists and plain values.
-        source: Where they come from, for messages.
-        packages: What they may name.
+        source: Their file or option, for messages.
+        packages: The allowed packages.
         folder: Folder that the names of further config files in them are relative to.
+        key: Name of the setting that `config` is the value of.
 
     Raises:
         ConfigError: At the first class of another package; if aliases blow the settings up or make a circle.
     """
-    _check_weight(config, source)
-    _scan(config, "", source, packages, folder)
-
-
-def _check_weight(config: Any, source: str) -> None:
     if _weight(config, source, {}, 0) > _LARGEST:
         raise ConfigError(f"{source} holds more than {_LARGEST:,} values once its aliases are written out.")
+    _scan(config, key, source, packages, folder)
 
 
 def _scan(node: Any, key: str, source: str, packages: Sequence[str], folder: Path | None) -> None:
     if isinstance(node, dict):
         for name, value in node.items():
-            _scan(value, str(name).rstrip("+").rsplit(".", 1)[-1], source, packages, folder)
+            _scan(value, _last(str(name)), source, packages, folder)
     elif isinstance(node, list):
         for value in node:
             _scan(value, key, source, packages, folder)
     elif isinstance(node, str):
-        if folder is not None and node.endswith(_YAML) and (folder / node).is_file():
+        if folder is not None and node.endswith(_YAML) and _is_file(folder / node):
             scan_file(folder / node, packages)
         elif re.search(r"class_path|!!|[\[{]", node):  # settings within a text; the parser reads them, too
             try:
@@ -166,8 +234,7 @@ def _scan(node: Any, key: str, source: str, packages: Sequence[str], folder: Pat
             except (ValueError, yaml.YAMLError):
                 return  # not settings; the parser takes it for a text as well
             if not isinstance(inner, str):
-                _check_weight(inner, source)
-                _scan(inner, key, source, packages, folder)
+                scan(inner, source, packages, folder, key)
         elif key in _CLASS_KEYS:
             _check_name(node, key, source, packages)
 
@@ -181,7 +248,7 @@ def _check_name(name: str, key: str, source: str, packages: Sequence[str]) -> No
 
 
 def refusal(name: str, where: str) -> ConfigError:
-    """The error for a class that may not be named."""
+    """Returns the error for a class that may not be named."""
     return ConfigError(
         f"{where} names {name}, which was not imported: a config may only name classes of {', '.join(PACKAGES)}. If "
         f"you trust that code, allow its package: --allow {name.split('.')[0]}"
@@ -189,7 +256,7 @@ def refusal(name: str, where: str) -> ConfigError:
 
 
 def _weight(node: Any, source: str, known: dict[int, int], depth: int) -> int:
-    """Number of values below a node, aliases written out; each container is counted once."""
+    """Returns the number of values below a node, aliases written out; each container is counted once."""
     if not isinstance(node, dict | list):
         return 1
     if depth > _DEEPEST:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
 import torch
@@ -48,7 +48,12 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         std: Standard deviation of the channels.
         label_budget: Labelled training images to use: a whole number is a count, a fraction a share (1.0 is all, 1 is
             one image). Smaller budgets are subsets of larger ones.
-        split_seed: Seed of the splits and of the label budget, separate from the seed of the run.
+        split_seed: Seed of the splits and, unless `budget_seed` says otherwise, of the label budget; separate from the
+            seed of the run.
+        budget_seed: Seed that draws the label budget: `split`, so that all runs see the same images, or `run`, so that
+            every seed has a draw of its own and the spread over seeds holds the luck of the draw.
+        fill_batches: Whether a segmentation fills an incomplete training batch with further crops of its images. By
+            default it drops them, as the paper does; of 12 images in batches of 8 that is a third.
         min_side: Shortest side in pixels below which an image is refused; default: the crop size.
         predict_images: Folder of images for `predict`, or one image of any size; default: the test split.
         predict: How `predict` reads images, and what it writes.
@@ -64,6 +69,9 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         seed: Seed of the run, for orders, crops and masks; the CLI sets it to `seed_everything`.
     """
 
+    shortens_warmup: ClassVar[bool] = False
+    """Whether a segmentation shortens a warm-up that is as long as the training; elsewhere that is an error."""
+
     def __init__(
         self,
         root: Path,
@@ -76,6 +84,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
         label_budget: LabelBudget | None = None,
         split_seed: int = 0,
+        budget_seed: Literal["split", "run"] = "split",
+        fill_batches: bool = False,
         min_side: int | None = None,
         predict_images: Path | None = None,
         predict: PredictOptions = PredictOptions(),
@@ -99,7 +109,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             raise ConfigError(f"data.num_workers must be 0 (this process loads itself) or more, got {num_workers}.")
         refuse_scores(mask, "data.mask")
         self.root, self.task, self.batch_size, self.crop_size = Path(root), task, batch_size, crop_size
-        self.mask, self.split_seed, self.seed = mask, split_seed, seed
+        self.mask, self.split_seed, self.budget_seed, self.seed = mask, split_seed, budget_seed, seed
+        self.fill_batches = fill_batches and task == "segment"
         self.label_budget = None if label_budget is None else LabelBudget(label_budget)
         self.min_side = crop_size if min_side is None else min_side
         self.predict_images, self.predict = predict_images, predict
@@ -153,7 +164,16 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         return epochs // stages.num_stages * sum(sampler.visits(stage) for stage in range(stages.num_stages))
 
     def _train_sampler(self) -> TrainSampler:
-        return TrainSampler(self.stages, self.seed, *self._place(), self.batch_size, self._first_epoch)
+        place = self._place()
+        return TrainSampler(self.stages, self.seed, *place, self.batch_size, self._first_epoch, self.fill_batches)
+
+    def length(self, epochs: int) -> str:
+        """Says in words how long a training of these epochs is."""
+        sampler, images = self._train_sampler(), len(self.stages.train(0))
+        steps = "1 step" if sampler.num_batches == 1 else f"{sampler.num_batches:,} steps"
+        crops = sampler.visits(0)
+        seen = f"{crops:,} crops of {images:,} images" if crops != images else f"each of {images:,} images once"
+        return f"{epochs:,} epochs of {steps} ({seen}), {epochs * sampler.num_batches:,} steps in all"
 
     def state_dict(self) -> dict[str, Any]:
         """Tells a resumed run the epoch that it begins with; checkpoints are written at the end of one."""

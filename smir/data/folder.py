@@ -1,7 +1,7 @@
 """Your own images: a folder of images and, for segmentation, a parallel folder of labels."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ class Folder(SmirDataModule):
         hold_out: Leave the images of val and test out of the pretraining pool.
         kwargs: Arguments of every dataset.
     """
+
+    shortens_warmup: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -1,9 +1,11 @@
 """Sugar Beets 2016: a robot's view of a field over a season (METHOD.md sections 6 and 8)."""
 
+import re
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ from smir.terminal import progress
 
 FOLDER = "sugarbeets/ijrr_sugarbeets_2016_annotations"
 IMAGES, LABELS = "images/rgb", "annotations/dlp/iMapCleaned"
+BLOCK, GAP = 20, 2
+"""Numbers of a block of consecutive frames, and frames beside those of another split that are left out."""
 BACKGROUND, CROP, WEED = range(3)
 _SOIL = dict.fromkeys((0, 1, 97), BACKGROUND)
 _WEEDS = dict.fromkeys((*range(20000, 20012), *range(20100, 20106)), WEED)  # dicot weeds, grass weeds
@@ -51,6 +55,9 @@ class SugarBeets(PublishedDataset):
             weeds for soil; `corrected` follows the dataset. It does not change which frames are used.
         weeds_only: Train and test only on the frames that hold weeds, not on all of the pool's list.
         fractions: Shares of train, val and test.
+        split_by: `frame` shuffles single frames, as the authors do, so that most test frames have the frame before or
+            after them in train. `block` shuffles runs of 20 consecutive frames of a drive, and keeps the two frames
+            before and after a test frame out of pool, train and val; it needs `protocol: clean`.
         kwargs: Arguments of every published dataset.
     """
 
@@ -65,10 +72,13 @@ class SugarBeets(PublishedDataset):
         labels: Literal["paper", "corrected"] = "corrected",
         weeds_only: bool = True,
         fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+        split_by: Literal["frame", "block"] = "frame",
         **kwargs: Any,
     ) -> None:
         super().__init__(root, **kwargs)
-        self.labels, self.weeds_only, self.fractions = labels, weeds_only, fractions
+        self.labels, self.weeds_only, self.fractions, self.split_by = labels, weeds_only, fractions, split_by
+        if split_by == "block" and self.protocol != "clean":
+            raise ConfigError("data.split_by = block keeps neighbouring frames apart: set data.protocol to clean, too.")
         if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
             raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
 
@@ -143,12 +153,48 @@ class SugarBeets(PublishedDataset):
                 f"image, in {(self.root / FOLDER).absolute()}: {first_few(without)}. Add the file, or take the frame "
                 "off the list."
             )
-        pairs = look_up(keys, frames, "frames of the list of labelled frames", self.root / FOLDER)
-        return cut(pairs, self.fractions, ("train", "val", "test").index(split))
+        if self.split_by == "block":
+            keys = _in_blocks(keys, self.split_seed)
+        parts = {name: cut(keys, self.fractions, place) for place, name in enumerate(get_args(Split))}
+        if self.split_by == "block" and split == "train":
+            near_val = _near(parts["val"])
+            parts["train"] = [key for key in parts["train"] if _drive_and_number(key) not in near_val]
+        return look_up(parts[split], frames, "frames of the list of labelled frames", self.root / FOLDER)
+
+    @cached_property
+    def _held_out(self) -> set[str]:
+        """Images of the test split, and by `split_by: block` of the frames beside them."""
+        held_out = super()._held_out
+        if self.split_by == "frame":
+            return held_out
+        images = {frame: pair.image for frame, pair in self._frames[0].items()}
+        near = _near(frame for frame, image in images.items() if image in held_out)
+        return {image for frame, image in images.items() if _drive_and_number(frame) in near}
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
         """Turns the ids of METHOD.md section 8 into classes; any other id is an error."""
         return by_table(stored, path, LABEL_IDS[self.labels], "Sugar Beets 2016")
+
+
+def _drive_and_number(frame: str) -> tuple[str, int]:
+    """Returns `<CKA_date>/<drive>` and the number of a frame; without a number it is a drive of its own name."""
+    match = re.fullmatch(r"(.*?)(\d+)", frame)
+    return (match[1], int(match[2])) if match else (frame, 0)
+
+
+def _in_blocks(frames: Iterable[str], seed: int) -> list[str]:
+    """Returns frames in shuffled blocks of consecutive numbers of a drive."""
+    blocks: dict[str, list[str]] = {}
+    for frame in sorted(frames, key=_drive_and_number):
+        drive, number = _drive_and_number(frame)
+        blocks.setdefault(f"{drive}{number // BLOCK:09d}", []).append(frame)
+    return [frame for block in shuffled(blocks, seed) for frame in blocks[block]]
+
+
+def _near(frames: Iterable[str]) -> set[tuple[str, int]]:
+    """Returns drive and number of frames and of those up to `GAP` numbers beside them."""
+    places = map(_drive_and_number, frames)
+    return {(drive, number + step) for drive, number in places for step in range(-GAP, GAP + 1)}
 
 
 def _key(entry: str) -> str:

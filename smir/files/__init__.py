@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, named, locked, and kept within the space and memory that there is.
+"""Files on disk: atomic writes, names, locks, and limits of disk space and memory.
 
-Uses nothing of smir but errors.
+Uses only `errors`.
 """

@@ -1,4 +1,4 @@
-"""Files that are never half there: written beside their place, brought to the disk, then renamed."""
+"""Atomic writes: a file is written beside its place, synced to the disk, then renamed."""
 
 import contextlib
 import os
@@ -9,24 +9,24 @@ from typing import IO
 from smir.errors import RunError
 
 TEMPORARY = ".*.[0-9]*.tmp"
-"""Pattern of the name that a file has while it is written; a kill may leave such a file behind."""
+"""Pattern of the name of a file that is being written; a kill may leave such a file behind."""
 
 
 @contextlib.contextmanager
 def unfinished(path: Path, keep: Path | None = None, sync: bool = True) -> Iterator[Path]:
-    """Gives the name of a file to write, which takes the place of `path` when the block ends.
+    """Yields the name of a temporary file, which replaces `path` when the block ends.
 
-    All other writers rest on this one. A reader, a kill or a power cut sees the old content or the new one, never a
-    part. If the block fails, nothing has changed.
+    All other writers use this one. A reader, a kill or a power cut sees the old content or the new one, never a part.
+    If the block fails, nothing has changed.
 
     Args:
         path: The file; its folder is made.
-        keep: Where the old content goes. A kill between the two renames leaves it there alone.
-        sync: Whether to wait for the disk. Without it a power cut, but no kill, may leave a part of the file. For
+        keep: New place of the old content. A kill between the two renames leaves it only there.
+        sync: Whether to wait for the disk. Without it a power cut (but no kill) may leave a part of the file. Off for
             thousands of small files that can be made again.
 
     Yields:
-        The name, beside `path`. The file must be there, and closed, when the block ends.
+        The name, beside `path`. The file must exist and be closed when the block ends.
 
     Raises:
         OSError: If it cannot be written.
@@ -42,7 +42,12 @@ def unfinished(path: Path, keep: Path | None = None, sync: bool = True) -> Itera
             path.replace(keep)
         temporary.replace(path)
         if sync:
-            _sync_folder(path.parent)
+            with contextlib.suppress(OSError):  # Windows and some network file systems cannot sync a folder
+                descriptor = os.open(path.parent, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -50,7 +55,7 @@ def unfinished(path: Path, keep: Path | None = None, sync: bool = True) -> Itera
 
 @contextlib.contextmanager
 def placing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterator[Path]:
-    """As `unfinished`, with an error for the user; for a library that wants the name of the file to write.
+    """Does the same as `unfinished` with an error for the user; for a library that writes to a named file.
 
     Raises:
         RunError: If it cannot be written, as on a full disk.
@@ -60,15 +65,14 @@ def placing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterator
             yield temporary
     except OSError as error:
         raise RunError(
-            f"{path.absolute()} could not be written: {error.strerror or error}. What was there before is unchanged. "
-            "Make room or mend the disk and give the same command again; a training goes on after the last epoch that "
-            "was kept."
+            f"{path.absolute()} could not be written: {error.strerror or error}. Existing files are unchanged. "
+            "Free some space or repair the disk, then repeat the command; a training resumes after its last kept epoch."
         ) from error
 
 
 @contextlib.contextmanager
 def replacing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterator[IO[bytes]]:
-    """As `placing`, but gives the opened file to write to."""
+    """Does the same as `placing`, but yields the open file."""
     with placing(path, keep, sync) as temporary, temporary.open("wb") as file:
         yield file
 
@@ -80,16 +84,6 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes the half-written files that a kill left in a folder to which no other process writes."""
+    """Removes half-written files that a kill left in a folder; no other process may write to it."""
     for temporary in folder.rglob(TEMPORARY):
         temporary.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Brings a rename to the disk; Windows and some network file systems have no such thing."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

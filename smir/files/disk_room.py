@@ -1,4 +1,4 @@
-"""Disk space for caches: one limit for all caches in a folder, shared by all processes that write to them."""
+"""Disk space for caches: one limit for all caches in a folder and all processes that write to them."""
 
 import contextlib
 import os
@@ -19,19 +19,19 @@ from smir.files.locks import FileLock
 _HELD, _USED = "held", "used"
 _DIGITS = 20
 _LEFT_BEHIND = 3600.0
-"""Age in seconds at which a half-written file has no writer any more."""
+"""Age in seconds at which a half-written file counts as abandoned."""
 
 
 class Room:
     """The folder of one cache, beside others that share a limit.
 
-    When the limit is reached, the other caches make room, the one that was not used for longest first, but for those
-    that a process holds. If that is not enough, nothing more is kept.
+    When the limit is reached, other caches are deleted, the longest unused first, except those that a process holds.
+    If that is not enough, nothing more is stored.
 
     Args:
         root: Folder of all caches.
         name: Name of this one.
-        limit: Bytes that all of them may take together. Processes that write at the same moment may pass it by a file.
+        limit: Bytes of all caches together. Processes that write at the same moment may exceed it by a file.
     """
 
     def __init__(self, root: Path, name: str, limit: int) -> None:
@@ -40,10 +40,10 @@ class Room:
         self.lock = FileLock(self.folder / _HELD)
 
     def hold(self) -> None:
-        """Keeps other processes from clearing this cache while this one lives, and counts what is there.
+        """Keeps other processes from deleting this cache while this one lives, and counts the bytes used.
 
         Raises:
-            ConfigError: If nothing can be written there.
+            ConfigError: If the folder cannot be written to.
         """
         if self.lock.held:
             return
@@ -53,15 +53,15 @@ class Room:
                 self.folder.mkdir(exist_ok=True)
                 self.lock.acquire(shared=True, wait=True)
                 os.utime(self.folder / _HELD)
-                _write(counter, sum(_size(folder) for folder in self._caches()))
+                _write(counter, self._used())
         except OSError as error:
             raise ConfigError(
-                f"The image cache cannot be kept in {self.folder.absolute()}: {error}. Set data.cache_folder to a "
+                f"The image cache cannot be written to {self.folder.absolute()}: {error}. Set data.cache_folder to a "
                 "folder that can be written to, or data.cache to false."
             ) from error
 
     def store(self, file: Path, words: npt.NDArray[np.uint64]) -> None:
-        """Keeps a file of this cache, if there is room for it."""
+        """Writes a file of this cache, if there is room for it."""
         if self._full:
             return
         try:
@@ -78,23 +78,24 @@ class Room:
         worker = get_worker_info()
         if worker is None or worker.id == 0:
             warnings.warn(
-                f"The image cache in {self.root} takes no more images ({reason}); they are decoded at every visit.",
+                f"The image cache in {self.root} takes no more images ({reason}); others are decoded at every visit.",
                 stacklevel=2,
             )
 
     def _take(self, size: int) -> bool:
         with self._counter() as counter:
-            used = _read(counter)
+            text = counter.read()
+            used = int(text) if text.isdigit() else 0
             if used + size > self.limit:
                 self._clear_others(used + size - self.limit)
-                used = sum(_size(folder) for folder in self._caches())
+                used = self._used()
             if used + size > self.limit:
                 return False
             _write(counter, used + size)
             return True
 
     def _clear_others(self, needed: int) -> None:
-        """Removes other caches that no process holds, the longest unused first."""
+        """Deletes other caches that no process holds, the longest unused first."""
         others = (folder for folder in self._caches() if folder != self.folder)
         for folder in sorted(others, key=lambda folder: (folder / _HELD).stat().st_mtime):
             if needed <= 0:
@@ -108,9 +109,12 @@ class Room:
     def _caches(self) -> list[Path]:
         return [path.parent for path in self.root.glob(f"*/{_HELD}")]
 
+    def _used(self) -> int:
+        return sum(_size(folder) for folder in self._caches())
+
     @contextlib.contextmanager
     def _counter(self) -> Iterator[FileLock]:
-        """The file with the bytes used, locked."""
+        """Locks the file with the bytes used."""
         counter = FileLock(self.root / _USED)
         counter.acquire(wait=True)
         try:
@@ -119,17 +123,12 @@ class Room:
             counter.release()
 
 
-def _read(counter: FileLock) -> int:
-    text = counter.read()
-    return int(text) if text.isdigit() else 0
-
-
 def _write(counter: FileLock, used: int) -> None:
-    counter.write(f"{used:0{_DIGITS}d}")  # all of one length, so that a kill leaves a number
+    counter.write(f"{used:0{_DIGITS}d}")  # of constant length, so that a kill leaves a number
 
 
 def _size(folder: Path) -> int:
-    """Bytes of a cache; what a kill has left half-written is removed."""
+    """Returns the bytes of a cache; deletes abandoned half-written files."""
     total = 0
     for base, _, names in os.walk(folder):
         for name in names:

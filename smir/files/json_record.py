@@ -1,4 +1,4 @@
-"""Small records in JSON: written whole, and read with a message that says which file is damaged and what to do."""
+"""Small records in JSON, written atomically; read errors say which file is damaged and what to do."""
 
 import contextlib
 import json
@@ -9,11 +9,11 @@ from smir.errors import RunError, SmirError
 from smir.files.atomic import write_atomically
 
 LARGEST = 1 << 28
-"""Bytes of the largest record that is read; Python needs many times that."""
+"""Limit of the size of a record in bytes; Python needs many times that to read it."""
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a record so that it is never half there.
+    """Writes a record atomically.
 
     Raises:
         RunError: If it cannot be written, as on a full disk.
@@ -24,16 +24,11 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(
     path: Path, remedy: str = "Move it away.", error: type[SmirError] = RunError, largest: int = LARGEST
 ) -> Any:
-    """Reads a record.
-
-    Args:
-        path: The file.
-        remedy: What to do if it is damaged, in a sentence.
-        error: Class of the error.
-        largest: Bytes of the largest file that is read.
+    """Reads a record of at most `largest` bytes.
 
     Raises:
-        SmirError: Of the class `error`, if the file is missing, unreadable, too large or not JSON.
+        SmirError: Of the class `error`, if the file is missing, unreadable, too large or not JSON. The message ends
+            with the `remedy`: what the user should do.
     """
     try:
         if (size := path.stat().st_size) > largest:
@@ -49,13 +44,13 @@ def read_dict(path: Path, remedy: str = "Move it away.", error: type[SmirError] 
     """Reads a record that is a JSON object, if there is one.
 
     Raises:
-        SmirError: See `read_json`; also if it is no object.
+        SmirError: See `read_json`; also if it is not an object.
     """
     if not path.is_file():
         return None
     content = read_json(path, remedy, error)
     if not isinstance(content, dict):
-        raise error(f"{path} is damaged: it holds no record. {remedy}")
+        raise error(f"{path} is damaged: it is not a JSON object. {remedy}")
     return content
 
 

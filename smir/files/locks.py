@@ -1,7 +1,7 @@
 """Locks between processes.
 
-They are the operating system's: a lock goes with the process that holds it, however that ends, so that there is nothing
-to delete after a kill or a crash.
+The operating system releases a lock when the process that holds it ends in any way, so nothing is left to delete after
+a kill or a crash.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ if sys.platform == "win32":
     """Position of the locked bytes, far behind all content: Windows lets no other process read locked bytes."""
 
     def _lock(descriptor: int, shared: bool, wait: bool) -> bool:
-        """Locks all the bytes or, as Windows' C library knows no shared locks, one of them that is free."""
+        """Locks all bytes, or a free one for a shared lock, which Windows' C library does not have."""
         places = [(_FIRST + place, 1) for place in range(_PLACES)] if shared else [(_FIRST, _PLACES)]
         while True:
             for start, length in places:
@@ -34,7 +34,7 @@ if sys.platform == "win32":
             time.sleep(_POLL_SECONDS)
 
     def _unlock(descriptor: int) -> None:
-        """Closing it is enough."""
+        """Does nothing: closing the file is enough."""
 
 else:
     import fcntl
@@ -48,17 +48,17 @@ else:
         return True
 
     def _unlock(descriptor: int) -> None:
-        """Lets go at once, although a process that was just forked may have the file open."""
+        """Releases the lock at once, even if a process that was just forked has the file open."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class FileLock:
     """A lock on a file, for one holder or for many that share it.
 
-    Neither a forked process nor a copy sent to another one, such as a loader worker, holds it.
+    A forked process does not hold it, and neither does a copy in another process, such as a loader worker.
 
     Args:
-        path: The file; made in a folder that must be there. Its content is free to use, see `read` and `write`.
+        path: The file; its folder must exist. Its content is free to use, see `read` and `write`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,14 +80,14 @@ class FileLock:
         """Takes the lock, unless this object holds it already.
 
         Args:
-            shared: Whether others may hold it at the same time, if they share it too.
+            shared: Whether others may share it at the same time.
             wait: Whether to wait until it is free.
 
         Returns:
-            Whether it is held; False if another holds it, in this process or another.
+            True if it is held; False if another object or process holds it.
 
         Raises:
-            OSError: If the file cannot be opened, or its file system knows no locks.
+            OSError: If the file cannot be opened, or its file system has no locks.
         """
         while self._descriptor is None:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -106,32 +106,28 @@ class FileLock:
         return True
 
     def sign(self) -> None:
-        """Writes into the file who holds it; on a full disk the lock holds, but cannot say whose it is."""
+        """Writes this process into the file as the holder; on a full disk the lock holds without it."""
         with contextlib.suppress(OSError):
             self.write(f"pid {os.getpid()} on {socket.gethostname()}: {' '.join(sys.argv)}\n")
 
     def holder(self) -> str:
-        """Returns what its holder has signed with."""
+        """Returns the text that the holder wrote with `sign`."""
         with contextlib.suppress(OSError):
             return self.path.read_text(encoding="utf-8", errors="replace").strip() or "unknown"
         return "unknown"
 
     def read(self) -> bytes:
-        """Returns the beginning of the content of the file, which is held."""
+        """Returns the beginning of the file's content; the lock must be held."""
         os.lseek(self._held(), 0, os.SEEK_SET)
         return os.read(self._held(), 1 << 10)
 
     def write(self, text: str) -> None:
-        """Replaces the content of the file, which is held."""
+        """Replaces the file's content; the lock must be held."""
         os.lseek(self._held(), 0, os.SEEK_SET)
         os.ftruncate(self._held(), os.write(self._held(), text.encode(errors="surrogateescape")))
 
     def release(self, remove: bool = False) -> None:
-        """Lets it go, if it is held.
-
-        Args:
-            remove: Whether to delete the file.
-        """
+        """Releases the lock if it is held, and deletes the file if `remove` is set."""
         if self._descriptor is None:
             return
         if remove:
@@ -141,7 +137,7 @@ class FileLock:
         self.forget()
 
     def forget(self) -> None:
-        """Closes the file; in a forked process this leaves the lock to the one before it."""
+        """Closes the file; in a forked process this leaves the lock to the parent."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             _HELD.discard(self)
@@ -157,13 +153,13 @@ _HELD: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 def release_all() -> None:
-    """Lets go of every lock of this process, as at the end of a command that has failed inside another program."""
+    """Releases every lock of this process, for a command that failed inside another program."""
     for lock in list(_HELD):
         lock.release()
 
 
 def _forget_all() -> None:
-    """Closes in a forked process what the one before it holds, which goes on holding it."""
+    """Closes the files of the locks in a forked process; the parent keeps the locks."""
     for lock in list(_HELD):
         lock.forget()
 

@@ -1,8 +1,8 @@
-"""Names of files as people see them."""
+"""Names of files as people read them."""
 
 import unicodedata
 
 
 def same(name: str) -> str:
-    """Writes a name with composed letters: macOS takes `ä` apart, other systems do not, and both look alike."""
+    """Returns a name with composed letters: macOS stores `ä` as two characters that look the same."""
     return unicodedata.normalize("NFC", name)

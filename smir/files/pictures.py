@@ -1,4 +1,4 @@
-"""Writes pictures that are never half there."""
+"""Writes pictures atomically."""
 
 from pathlib import Path
 
@@ -12,12 +12,7 @@ from smir.files.atomic import replacing, write_atomically
 
 
 def write_png(path: Path, picture: NDArray[np.uint8] | Image.Image, sync: bool = True) -> None:
-    """Writes a PNG.
-
-    Args:
-        path: The file.
-        picture: (H, W, 3) uint8 RGB, (H, W) uint8 as mode L, or what Pillow can write.
-        sync: See `unfinished`.
+    """Writes a PNG of (H, W, 3) uint8 RGB, (H, W) uint8 as mode L, or an image of Pillow; for `sync` see `unfinished`.
 
     Raises:
         RunError: If it cannot be written, as on a full disk.

@@ -13,6 +13,7 @@ from smir.errors import RunError
 from smir.inspect.batches import View, stacked
 from smir.inspect.crops import around, outlined
 from smir.inspect.ranking import Histogram, Top
+from smir.method.baselines import inpaint, mean_fill
 from smir.method.losses import patch_loss
 from smir.method.masking import MaskPolicy
 from smir.method.padding import padded_forward
@@ -40,7 +41,8 @@ class ImageLoss:
         mean: Mean over its patches.
         lowest: The lowest.
         highest: The highest.
-        mean_fill: Mean over its patches of answering the mean colour everywhere.
+        mean_fill: The same of filling the masked patches of the same masks with the mean colour.
+        inpaint: The same of interpolating them from their visible neighbours.
     """
 
     index: int
@@ -49,6 +51,7 @@ class ImageLoss:
     lowest: float
     highest: float
     mean_fill: float
+    inpaint: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +106,12 @@ class PatchLosses:
         scores = scored.scores.cpu()
         _require_finite(scores, views)
         chosen = torch.stack([self._mask(scored.grid, score, key) for score, key in zip(scores, keys, strict=True)])
-        mean_fill = patch_loss(torch.zeros_like(scored.image), scored.image, scored.grid).mean(dim=1).tolist()
+        fills = _fills(scored).tolist()
         answers: list[UInt8] = []  # to the chosen masks, made when a picture needs one
         for place, view in enumerate(views):
             score = scores[place]
             mean, lowest, highest = float(score.mean()), float(score.min()), float(score.max())
-            loss = ImageLoss(view.place, view.name, mean, lowest, highest, mean_fill[place])
+            loss = ImageLoss(view.place, view.name, mean, lowest, highest, *fills[place])
             self.images.append(loss)
             self.losses.add(score.tolist())
             self._show(loss, scored, place, chosen[place])
@@ -143,6 +146,16 @@ class PatchLosses:
         shown = ShownImage(loss, uris, scored.grid, scored.scores[place].cpu().numpy())
         for top, value in tops:
             top.add(shown, value, loss.index)
+
+
+def _fills(scored: Scored) -> Tensor:
+    """Mean patch loss (B, 2) of filling the masks of all samples with the mean colour, and by interpolation."""
+    masks = [scored.grid.to_pixels(masked)[:, None] for masked in scored.masked]
+    losses = [
+        [patch_loss(fill(scored.image, mask), scored.image, scored.grid).mean(dim=1) for mask in masks]
+        for fill in (mean_fill, inpaint)
+    ]
+    return torch.stack([torch.stack(samples).mean(dim=0) for samples in losses], dim=1)
 
 
 def _require_finite(scores: Tensor, views: Sequence[View]) -> None:

@@ -25,13 +25,13 @@ def losses_page(found: PatchLosses, links: Links) -> dict[str, Any]:
     """Returns the values of `losses.html`."""
     images = ranked(found.images)
     low, high = found.losses.quantile(0.01), found.losses.quantile(0.99)
-    mean = sum(image.mean for image in images) / len(images)
-    fill = sum(image.mean_fill for image in images) / len(images)
+    parts = [(image.mean, image.mean_fill, image.inpaint) for image in images]
+    mean, fill, interpolated = (sum(part) / len(images) for part in zip(*parts, strict=True))
     places = {image.index: place for place, image in enumerate(images, start=1)}
     hardest = found.hardest.ranked()
     shown = {image.loss.index for image in hardest}
     easiest = [image for image in found.easiest.ranked() if image.loss.index not in shown]
-    columns = ("mean loss", "lowest patch", "highest patch", "mean colour")
+    columns = ("mean loss", "lowest patch", "highest patch", "mean fill", "inpaint")
     groups = {"hardest": ("Hardest images", hardest), "easiest": ("Easiest images", easiest)}
     groups = {name: group for name, group in groups.items() if group[1]}
     return {
@@ -46,9 +46,10 @@ def losses_page(found: PatchLosses, links: Links) -> dict[str, Any]:
             "images": f"{len(images):,}",
             "patches": f"{found.losses.bins.total():,}",
             "mean loss": f"{mean:.3f}",
-            "of answering the mean colour everywhere": f"{fill:.3f}",
+            "of filling masked patches with the mean colour": f"{fill:.3f}",
+            "of interpolating their visible neighbours": f"{interpolated:.3f}",
         },
-        "useless": mean >= fill,
+        "no_better_than": "mean" if mean >= fill else "inpaint" if mean >= interpolated else "",
         "distribution": _distribution(found.losses),
         "most": PATCHES_OF_AN_IMAGE,
         "patches": found.patches.ranked(),
@@ -63,7 +64,7 @@ def losses_page(found: PatchLosses, links: Links) -> dict[str, Any]:
             [
                 Cell(str(place), place),
                 links.cell(image.index, image.name),
-                *map(number, (image.mean, image.lowest, image.highest, image.mean_fill)),
+                *map(number, (image.mean, image.lowest, image.highest, image.mean_fill, image.inpaint)),
             ]
             for place, image in enumerate(images, start=1)
         ],

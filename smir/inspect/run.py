@@ -65,8 +65,9 @@ def inspect_losses(found: PatchLosses, walk: Walk, checkpoint: Path, out: Path) 
     """Scores all images, and writes the page, which is returned, and the CSV files."""
     written = Written(out, [PATCHES, IMAGES, PAGE])
     written.stream(PATCHES, PATCH_COLUMNS, map(found.add, walk))
-    rows = ((i.name, *map(figure, (i.mean, i.lowest, i.highest, i.mean_fill))) for i in ranked_losses(found.images))
-    written.table(IMAGES, [("image", "mean", "lowest", "highest", "mean_fill"), *rows])
+    columns = ("mean", "lowest", "highest", "mean_fill", "inpaint")
+    rows = ((i.name, *(figure(getattr(i, name)) for name in columns)) for i in ranked_losses(found.images))
+    written.table(IMAGES, [("image", *columns), *rows])
     shown = [image.loss.index for top in (found.hardest, found.easiest) for image in top.ranked()]
     values = losses_page(found, Links(out, walk.source.files.root, shown))
     return written.page("losses.html", "what the pretraining finds hard", checkpoint, walk, values)

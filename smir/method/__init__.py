@@ -3,7 +3,14 @@
 Uses nothing of smir but errors and seeding, so it serves as a library: see docs/library.md.
 """
 
-from smir.method.losses import LocalReconstructionLoss, ReconstructionLoss, ms_ssim, patch_loss
+from smir.method.image_scores import ImageScore, InterpolationScore, VarianceScore
+from smir.method.losses import (
+    LocalReconstructionLoss,
+    MaskedReconstructionLoss,
+    ReconstructionLoss,
+    ms_ssim,
+    patch_loss,
+)
 from smir.method.mask_table import MaskTable, PackedMask
 from smir.method.masking import (
     BlockMask,
@@ -24,9 +31,12 @@ from smir.method.stages import Stages
 __all__ = [
     "BlockMask",
     "HardestMask",
+    "ImageScore",
+    "InterpolationScore",
     "LocalReconstructionLoss",
     "MaskPolicy",
     "MaskTable",
+    "MaskedReconstructionLoss",
     "MixedMask",
     "PackedMask",
     "PatchGrid",
@@ -37,6 +47,7 @@ __all__ = [
     "ReconstructionLoss",
     "Scored",
     "Stages",
+    "VarianceScore",
     "ms_ssim",
     "padded_forward",
     "patch_loss",

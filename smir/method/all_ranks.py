@@ -1,7 +1,7 @@
 """Sums and means over the batch of all processes, with the gradient of one process that holds the whole batch.
 
-DistributedDataParallel averages gradients over the processes. That is right for a loss that is a mean over equally many
-images, and wrong for all others: a ratio of sums, or a mean over batches of different sizes.
+DistributedDataParallel averages gradients over the processes. That is right for a mean over equally many images, and
+wrong for a ratio of sums or a mean over batches of different sizes.
 """
 
 import torch
@@ -15,14 +15,11 @@ def num_ranks() -> int:
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """Adds a tensor of the same shape over all processes; every process gets the sum, and must ask for it.
+    """Adds a tensor of the same shape over all processes, which must all call this.
 
-    The gradient of this process's part is scaled by the number of processes, which the average of
-    DistributedDataParallel divides by again. So a loss made of such sums, equal on all processes, has the gradient that
-    one process would compute from the whole batch. The backward pass exchanges nothing.
-
-    Args:
-        value: This process's part.
+    The gradient of this process's part is multiplied by the number of processes, because DistributedDataParallel
+    divides by it. So a loss made of such sums has the gradient of one process that holds the whole batch. The backward
+    pass exchanges nothing.
     """
     ranks = num_ranks()
     if ranks == 1:
@@ -33,11 +30,7 @@ def sum_over_ranks(value: Tensor) -> Tensor:
 
 
 def mean_over_ranks(values: Tensor) -> Tensor:
-    """Mean of the values (B,) of all processes, whose B may differ; a process without any takes part as well.
-
-    Args:
-        values: This process's values, such as the loss of each of its images.
-    """
+    """Returns the mean of the values (B,) of all processes; B may differ, and may be 0."""
     if num_ranks() == 1:
         return values.mean()
     total, count = sum_over_ranks(torch.stack([values.sum(), values.new_full((), len(values))]))

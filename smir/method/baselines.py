@@ -1,4 +1,4 @@
-"""Two baselines that every reconstruction must beat: they fill masked patches without learning anything."""
+"""Two baselines that fill masked patches without learning; every reconstruction must beat them."""
 
 import torch
 from torch import Tensor
@@ -6,28 +6,19 @@ from torch.nn import functional
 
 
 def mean_fill(image: Tensor, mask: Tensor) -> Tensor:
-    """Keeps the visible pixels and gives masked ones the mean colour, which is 0 after normalisation.
-
-    Args:
-        image: Normalised images (B, C, H, W).
-        mask: BoolTensor (B, 1, H, W), True = masked.
-
-    Returns:
-        Tensor (B, C, H, W).
-    """
+    """Keeps visible pixels of normalised images (B, C, H, W) and gives masked ones the mean colour, 0."""
     return image * ~mask
 
 
 def inpaint(image: Tensor, mask: Tensor) -> Tensor:
-    """Keeps the visible pixels and fills masked ones by interpolation between their visible neighbours.
+    """Keeps visible pixels and interpolates masked ones from their visible neighbours ("pull-push").
 
-    Visible pixels are averaged into ever coarser images, until every pixel of one has a colour; each hole is then
-    filled, from coarse to fine, with the bilinear interpolation of the next coarser image ("pull-push"). There are no
-    parameters.
+    Visible pixels are averaged into ever coarser images. Each hole is then filled, from coarse to fine, by bilinear
+    interpolation of the next coarser image.
 
     Args:
         image: Normalised images (B, C, H, W).
-        mask: BoolTensor (B, 1, H, W), True = masked. Of an image that is masked throughout, all pixels become 0.
+        mask: BoolTensor (B, 1, H, W), True = masked. An image without visible pixels becomes 0.
 
     Returns:
         Tensor (B, C, H, W).
@@ -36,7 +27,7 @@ def inpaint(image: Tensor, mask: Tensor) -> Tensor:
 
 
 def _filled(sums: Tensor, weights: Tensor) -> Tensor:
-    """Colours (B, C, h, w) of sums of visible pixels and their weights (B, 1, h, w), without holes."""
+    """Returns colours (B, C, h, w) without holes, from sums of visible pixels and their weights (B, 1, h, w)."""
     colors = sums / weights.clamp(min=torch.finfo(sums.dtype).tiny)
     size = sums.shape[-2:]
     if max(size) == 1:

@@ -9,13 +9,13 @@ from smir.method.all_ranks import sum_over_ranks
 class SoftJaccardLoss(nn.Module):
     """`1 - (intersection + s) / (union + s)` per class, averaged over the classes.
 
-    The sums run over all pixels of the batch that are not void, on all processes together, so that the loss does not
-    depend on how many GPUs share a batch. A class that is absent from the whole batch adds 0 and stays in the mean.
-    With gradient accumulation the sums run over each part of the accumulated batch alone.
+    The sums run over all pixels of the batch except void, on all processes, so the loss does not depend on the number
+    of GPUs. A class that is absent from the whole batch adds 0 and stays in the mean. With gradient accumulation, the
+    sums run over each part of the accumulated batch separately.
 
     Args:
-        smooth: The term s, which keeps the ratio defined where a class is absent.
-        void: Label of pixels that do not count.
+        smooth: The term s, which keeps the ratio defined if a class is absent.
+        void: Label of pixels to ignore.
     """
 
     def __init__(self, smooth: float = 1e-3, void: int = 255) -> None:
@@ -23,14 +23,11 @@ class SoftJaccardLoss(nn.Module):
         self.smooth, self.void = smooth, void
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Returns the loss of the batch, equal on all processes.
+        """Returns the loss of the batch, between 0 and 1 and equal on all processes.
 
         Args:
             logits: (B, C, H, W), float.
             label: Class ids and void (B, H, W), integer.
-
-        Returns:
-            Scalar between 0 and 1.
         """
         ids = torch.arange(logits.shape[1], device=label.device).view(1, -1, 1, 1)
         truth = label[:, None] == ids

@@ -12,15 +12,15 @@ from smir.errors import CheckpointError, ConfigError
 from smir.method.patches import PatchGrid
 
 _MOST_PATCHES = 1 << 20
-"""Patches of a view above which a mask is not believed: a view of 256 pixels has 441, or at most 7,225."""
+"""Most patches of a view that a file may claim; a view of 256 pixels has 441, or at most 7,225."""
 
 
 class PackedMask(NamedTuple):
-    """A patch mask as it travels to a loader worker.
+    """A patch mask, as sent to a loader worker.
 
     Attributes:
-        height: Height of the view whose grid it is on, in pixels.
-        width: Width of that view.
+        height: Height of the view, in pixels.
+        width: Width of the view.
         num_patches: Number of patches that the grid aims at.
         bits: P bits, row-major, the first in the highest bit of the first byte.
     """
@@ -47,7 +47,7 @@ class MaskTable:
         bits: Packed masks of all images, one after another.
 
     Raises:
-        CheckpointError: If the four do not describe each other, as those of a damaged or hostile file may not.
+        CheckpointError: If the four do not fit together, as in a damaged or hostile file.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class MaskTable:
         try:
             lengths = [-(-len(self._grid(place)) // 8) for place in range(len(indices))]
         except ConfigError as error:
-            raise CheckpointError(f"Masks are of views that have no patches: {error}") from error
+            raise CheckpointError(f"The masks have views without patches: {error}") from error
         self.offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         if self.offsets[-1] != len(bits):
             raise CheckpointError(f"Masks of {len(indices)} images take {self.offsets[-1]} bytes, found {len(bits)}.")
@@ -84,11 +84,7 @@ class MaskTable:
         return cls(np.array(indices, dtype=np.int64), shapes, num_patches, bits)
 
     def packed(self, index: int) -> PackedMask:
-        """Returns the mask of an image.
-
-        Raises:
-            KeyError: If the image has none.
-        """
+        """Returns the mask of an image; raises a KeyError if there is no such image."""
         place = int(np.searchsorted(self.indices, index))
         if place == len(self.indices) or self.indices[place] != index:
             raise KeyError(f"image {index} has no mask")
@@ -97,7 +93,7 @@ class MaskTable:
         return PackedMask(height, width, self.num_patches, bits)
 
     def state(self) -> dict[str, Any]:
-        """Plain tensors and numbers for a checkpoint."""
+        """Returns tensors and numbers for a checkpoint."""
         return {
             "indices": torch.from_numpy(self.indices),
             "shapes": torch.from_numpy(self.shapes.astype(np.int32)),
@@ -107,11 +103,7 @@ class MaskTable:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "MaskTable":
-        """Rebuilds what `state` returned.
-
-        Raises:
-            CheckpointError: If it is not that.
-        """
+        """Rebuilds a table from `state()`; raises a CheckpointError if the state is damaged."""
         try:
             shapes = state["shapes"].numpy().astype(np.uint16)
             return cls(state["indices"].numpy(), shapes, int(state["num_patches"]), state["bits"].numpy())

@@ -1,7 +1,4 @@
-"""Mask policies: which patches of an image are hidden. A new policy is one class here.
-
-Every policy is called by keyword with `grid`, `scores`, `generator` and `stage`, and uses what it needs.
-"""
+"""Mask policies: which patches of an image are masked. A new policy is one class here."""
 
 import abc
 import math
@@ -18,9 +15,6 @@ class MaskPolicy(abc.ABC):
 
     Args:
         ratio: Share of the patches that is masked, between 0 and 1.
-
-    Raises:
-        ConfigError: If `ratio` is not between 0 and 1.
     """
 
     needs_scores = False
@@ -35,7 +29,6 @@ class MaskPolicy(abc.ABC):
         return f"{type(self).__name__}(ratio={self.ratio})"
 
     def _count(self, grid: PatchGrid) -> int:
-        """Returns the number of masked patches of a grid."""
         return int(self.ratio * len(grid))
 
     @abc.abstractmethod
@@ -46,9 +39,9 @@ class MaskPolicy(abc.ABC):
 
         Args:
             grid: The patch grid of the image, P patches.
-            scores: Reconstruction loss of each patch (..., P), for policies with `needs_scores`.
+            scores: Score of each patch (..., P), for policies with `needs_scores`.
             generator: CPU generator that random policies draw from.
-            stage: Stage of pretraining that the mask is for, from 0.
+            stage: Stage of pretraining, from 0.
 
         Returns:
             BoolTensor (..., P), True = masked; the leading dimensions are those of `scores`.
@@ -93,9 +86,6 @@ class MixedMask(MaskPolicy):
     Args:
         ratio: Share of the patches that is masked, between 0 and 1.
         hardest: Share of the masked patches that are the hardest: 0 is `RandomMask`, 1 is `HardestMask`.
-
-    Raises:
-        ConfigError: If `hardest` is not a share.
     """
 
     needs_scores = True
@@ -116,15 +106,12 @@ class MixedMask(MaskPolicy):
 class RampMask(MaskPolicy):
     """Goes from random to the hardest patches over the stages, after "Hard Patches Mining" (Wang et al., CVPR 2023).
 
-    The share of the masked patches that are the hardest grows by the same step from stage to stage, from none in stage
-    0; the others are drawn at random.
+    The share of the hardest among the masked patches grows linearly over the stages, from 0 in stage 0. The others are
+    drawn at random.
 
     Args:
         ratio: Share of the patches that is masked, between 0 and 1.
-        last: Stage from which the hardest alone are masked; 9 is the last of ten.
-
-    Raises:
-        ConfigError: If `last` is not positive.
+        last: First stage that masks only the hardest; 9 is the last of ten.
     """
 
     needs_scores = True
@@ -144,7 +131,7 @@ class RampMask(MaskPolicy):
 
 
 class ProportionalMask(MaskPolicy):
-    """Draws the masked patches one after the other, each with a probability in proportion to its score.
+    """Draws the masked patches one by one, each with a probability proportional to its score.
 
     Args:
         ratio: Share of the patches that is masked, between 0 and 1.
@@ -157,22 +144,19 @@ class ProportionalMask(MaskPolicy):
     ) -> BoolTensor:
         """Draws one mask for every row of `scores`; see `MaskPolicy`."""
         weights = _needed(scores, self).double().clamp(min=1e-12)
-        # The smallest of independent exponential times of these rates are such a draw (Efraimidis & Spirakis, 2006).
+        # The smallest of independent exponential times with these rates (Efraimidis & Spirakis, 2006).
         drawn = torch.empty(weights.shape, dtype=torch.double).exponential_(generator=generator).to(weights.device)
         order = (drawn / weights).argsort(dim=-1)
         return _masked(order[..., : self._count(grid)], order.shape)
 
 
 class BlockMask(MaskPolicy):
-    """Masks random rectangles of patches until `int(ratio * P)` are hidden, after BEiT (Bao et al., ICLR 2022).
+    """Masks random rectangles of patches until `int(ratio * P)` are masked, after BEiT (Bao et al., ICLR 2022).
 
     Args:
         ratio: Share of the patches that is masked, between 0 and 1.
-        smallest: Patches of the smallest rectangle, but for the last ones, which fill up the count.
-        aspect: Height over width of the flattest rectangle; the steepest is its inverse.
-
-    Raises:
-        ConfigError: If `smallest` is not positive, or `aspect` not between 0 and 1.
+        smallest: Patches of the smallest rectangle; the last ones may be smaller, to complete the count.
+        aspect: Height over width of the flattest rectangle; the tallest has the inverse.
     """
 
     def __init__(self, ratio: float = 0.5, smallest: int = 16, aspect: float = 0.3) -> None:
@@ -195,7 +179,7 @@ class BlockMask(MaskPolicy):
             stretch = self.aspect ** (2 * shape - 1)
             height = min(max(1, round(math.sqrt(area * stretch))), area, grid.rows)
             width = min(area // height, grid.cols)
-            # Over a patch that is still visible, so that every rectangle hides at least one more, and never too many.
+            # Around a visible patch, so that every rectangle masks at least one more.
             visible = (~mask).nonzero()
             row, col = visible[int(start * len(visible))].tolist()
             top = min(max(0, row - int(down * height)), grid.rows - height)
@@ -205,15 +189,7 @@ class BlockMask(MaskPolicy):
 
 
 def refuse_scores(policy: MaskPolicy, setting: str) -> None:
-    """Refuses a policy that chooses by scores in a place that has none.
-
-    Args:
-        policy: The policy.
-        setting: The setting that names it.
-
-    Raises:
-        ConfigError: If it needs scores.
-    """
+    """Raises a ConfigError if the policy of a setting needs scores, which are not there yet."""
     if policy.needs_scores:
         raise ConfigError(
             f"{setting} draws masks before there are patch scores, which {type(policy).__name__} needs. Use RandomMask "
@@ -232,7 +208,7 @@ def _hardest_and_random(scores: Tensor, count: int, share: float, generator: Gen
     """Masks `count` patches of every row: `int(share * count)` with the highest scores, the others at random."""
     hardest = scores.sort(dim=-1, descending=True, stable=True).indices[..., : int(share * count)]
     places = torch.rand(scores.shape, generator=generator, dtype=torch.double).to(scores.device)
-    places.scatter_(-1, hardest, 2.0)  # above all that is drawn
+    places.scatter_(-1, hardest, 2.0)  # above all random numbers
     return _masked(places.argsort(dim=-1, descending=True)[..., :count], scores.shape)
 
 

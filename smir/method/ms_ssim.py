@@ -1,7 +1,7 @@
 """Multi-scale structural similarity with a finite gradient (METHOD.md section 1).
 
-At small batches the time of a GPU is that of starting kernels. So the gradients that autograd would make of many are
-written out, and all scales share one product.
+With small batches, a GPU spends its time on starting kernels. So some gradients are written out instead of left to
+autograd, and all scales share one product.
 """
 
 import functools
@@ -18,7 +18,7 @@ from smir.method.ssim import as_planes, moments, similarity, spread
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, coarsest scale last
 WINDOW = 11
 MIN_SIDE_FIVE_SCALES = 161  # 11-pixel windows on an image halved four times
-_LOWEST = 1e-4  # similarity under which the gradient of its power is taken to be 0
+_LOWEST = 1e-4  # below this similarity, the gradient of its power is set to 0
 
 
 def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
         Tensor (B,), at most 1: the product over scales per channel, then the mean over channels.
 
     Raises:
-        ConfigError: If the short side is under 161 pixels, so that the window does not fit the coarsest scale.
+        ConfigError: If the short side is under 161 pixels: the window would not fit the coarsest scale.
     """
     batch, _, height, width = prediction.shape
     if min(height, width) < MIN_SIDE_FIVE_SCALES:
@@ -51,16 +51,10 @@ def ms_ssim(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def product_over_scales(similarities: Tensor) -> Tensor:
-    """Product of `max(similarity, 0) ** weight` over the five scales, with a finite gradient.
+    """Returns the product (N,) of `max(similarity, 0) ** weight` over five scales (5, N), coarsest last.
 
-    The value is exact. The gradient is that of similarities clamped at 1e-4, because the true one is infinite at 0 and
-    makes NaN of everything behind it (pytorch-msssim#7, #11).
-
-    Args:
-        similarities: (5, N), the coarsest scale last.
-
-    Returns:
-        Tensor (N,).
+    The value is exact. Below 1e-4 the gradient is 0: the true one is infinite at 0 and causes NaN (pytorch-msssim#7,
+    #11).
     """
     product: Tensor = _ProductOverScales.apply(similarities)
     return product
@@ -89,8 +83,8 @@ class _ProductOverScales(torch.autograd.Function):
 class _MeanContrast(torch.autograd.Function):
     """Contrast-structure part of SSIM, averaged over window positions: (1, N, H, W) twice to (1, N).
 
-    c = (2 cov(z, y) + K2^2) / (var(z) + var(y) + K2^2). Its gradient is written out because what autograd makes of the
-    forward pass takes twice as long: it blurs back four planes, of which three are needed, in a slower layout.
+    c = (2 cov(z, y) + K2^2) / (var(z) + var(y) + K2^2). The gradient is written out because autograd takes twice as
+    long: it blurs back four planes, of which three are needed, in a slower layout.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""A network on images of any size."""
+"""Runs a network on images of any size."""
 
 import torch
 from torch import Tensor, nn

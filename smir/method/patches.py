@@ -14,7 +14,7 @@ MIN_PATCH_SIDE = 3  # the SSIM window of a patch score is 3 x 3
 
 
 def _edges(length: int, num_patches: int) -> list[int]:
-    """Cuts one axis of `length` pixels; see METHOD.md section 2 for the rule of the last strip."""
+    """Cuts one axis of `length` pixels (METHOD.md section 2)."""
     unrounded = length / math.sqrt(num_patches)
     size = math.ceil(unrounded)
     edges = [*range(0, length, size), length]
@@ -27,7 +27,7 @@ class PatchGrid:
     """A grid of about `num_patches` patches over an image (METHOD.md section 2).
 
     A patch is `ceil(height / sqrt(num_patches))` pixels high, and likewise wide. A last strip thinner than half of the
-    unrounded size is merged into its neighbour, else it is a patch of its own. 256 x 256 with 512 gives 21 x 21.
+    unrounded size is merged into its neighbour. 256 x 256 with 512 gives 21 x 21.
 
     Args:
         height: Image height in pixels.
@@ -63,7 +63,7 @@ class PatchGrid:
     @classmethod
     @functools.lru_cache(maxsize=256)
     def cached(cls, height: int, width: int, num_patches: int) -> "PatchGrid":
-        """Returns the same grid object for the same arguments; loader workers ask for one at every visit."""
+        """Returns a shared grid; loader workers ask for one at every visit."""
         return cls(height, width, num_patches)
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ class PatchGrid:
 
     @property
     def boxes(self) -> LongTensor:
-        """Patches as a LongTensor (P, 4) of top, left, bottom, right pixel edges, row-major."""
+        """Patches as a LongTensor (P, 4) of top, left, bottom, right pixel edges, row by row."""
         rows, cols = itertools.pairwise(self.row_edges), list(itertools.pairwise(self.col_edges))
         boxes = torch.tensor([(top, left, bottom, right) for top, bottom in rows for left, right in cols])
         return boxes.long()  # type: ignore[return-value]  # torch annotates .long() as Tensor
@@ -84,14 +84,14 @@ class PatchGrid:
 
         Args:
             mask: BoolTensor (..., P), True = masked.
-            size: Height and width to spread over; a pixel takes the patch its centre falls into when the grid is
-                scaled to that size. Default: the grid's own.
+            size: Height and width to spread over; the grid is scaled to it, and a pixel belongs to the patch that
+                holds its centre. Default: the grid's own.
 
         Returns:
             BoolTensor (..., H, W).
         """
         height, width = size or (self.height, self.width)
-        # Picking strips by number is many times faster than repeating them, and a loader does it at every visit.
+        # index_select is many times faster than repeat_interleave, and loaders do this at every visit.
         row_of = _strip_of_pixel(tuple(self.row_edges), height, mask.device)
         col_of = _strip_of_pixel(tuple(self.col_edges), width, mask.device)
         cells = mask.reshape(*mask.shape[:-1], self.rows, self.cols)
@@ -100,7 +100,7 @@ class PatchGrid:
 
 @functools.lru_cache(maxsize=512)
 def _strip_of_pixel(edges: tuple[int, ...], length: int, device: torch.device) -> Tensor:
-    """Strip of every pixel (length,) once `edges` are stretched to `length`: a pixel i lies where i + 1/2 does."""
+    """Returns the strip of every pixel (length,) after `edges` are scaled to `length`; pixel centres decide."""
     total = edges[-1]
     scaled = [-(-(2 * edge * length - total) // (2 * total)) for edge in edges]  # ceil(edge * length / total - 1/2)
     scaled[0], scaled[-1] = 0, length

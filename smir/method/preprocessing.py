@@ -1,4 +1,4 @@
-"""From an image to the input of a network: normalisation, the whole view, and its patch grid."""
+"""Turns an image into the input of a network: whole view, normalisation, patch grid."""
 
 import functools
 from collections.abc import Sequence
@@ -22,9 +22,6 @@ class Preprocessing:
         std: Standard deviation of the channels, likewise.
         view_size: Shortest side of the whole view, in pixels.
         num_patches: Number of patches of the grid, about.
-
-    Raises:
-        ConfigError: If there are not three means and deviations of values in [0, 1], or a size is not positive.
     """
 
     def __init__(
@@ -56,11 +53,16 @@ class Preprocessing:
         mean, scale = self._channels(image)
         return (image.float() * scale + mean).round().clamp(0, 255).to(torch.uint8)
 
+    def unit_range(self, image: Tensor) -> Tensor:
+        """Turns a normalised (B, 3, H, W) back into values in [0, 1], or beyond if a network leaves that range."""
+        mean, scale = self._channels(image)
+        return (image * scale + mean) / 255
+
     def _channels(self, image: Tensor) -> tuple[Tensor, Tensor]:
         return _of_bytes(self.mean, image.device), _of_bytes(self.std, image.device)
 
     def view_shape(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the whole view: the shortest side is `view_size`, the aspect is kept."""
+        """Returns height and width of the whole view: the shortest side is `view_size`, the aspect is kept."""
         scale = self.view_size / min(height, width)
         return max(self.view_size, round(height * scale)), max(self.view_size, round(width * scale))
 
@@ -79,11 +81,11 @@ class Preprocessing:
         return np.asarray(cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
     def grid(self, height: int, width: int) -> PatchGrid:
-        """Patch grid of a view or crop of that size."""
+        """Returns the patch grid of a view or crop of that size."""
         return PatchGrid.cached(height, width, self.num_patches)
 
 
 @functools.lru_cache(maxsize=64)
 def _of_bytes(channels: tuple[float, ...], device: torch.device) -> Tensor:
-    """Values of three channels in [0, 1] as (1, 3, 1, 1), in the units of uint8."""
+    """Returns three values in [0, 1] as (1, 3, 1, 1), scaled to the range of uint8."""
     return constant(torch.tensor(channels).view(1, 3, 1, 1) * 255, device, torch.float32)

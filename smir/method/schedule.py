@@ -8,18 +8,15 @@ FLOOR = 0.01  # METHOD.md section 1: both parts run between 0.01 and 1 of the pe
 
 
 def warmup_cosine(epoch: int, epochs: int, warmup_epochs: int = 10, floor: float = FLOOR) -> float:
-    """Share of the peak learning rate in an epoch of a stage (METHOD.md section 1).
+    """Returns the learning rate of an epoch as a share of the peak, in [floor, 1] (METHOD.md section 1).
 
-    A function of the epoch alone, so that it cannot drift over a resume.
+    It depends on the epoch alone, so that a resume cannot change it.
 
     Args:
         epoch: Epoch inside the stage, from 0.
         epochs: Epochs of the stage.
         warmup_epochs: Epochs of linear warm-up, fewer than `epochs`.
         floor: Share at the start of the warm-up and at the end of the cosine.
-
-    Returns:
-        A factor in [floor, 1].
 
     Raises:
         ConfigError: If `warmup_epochs` is not less than `epochs`.

@@ -1,8 +1,8 @@
-"""Structural similarity that costs little beside a network; `smir.method.ms_ssim` takes it over five scales.
+"""Fast structural similarity (SSIM); `smir.method.ms_ssim` combines five scales.
 
-All channels of all images are treated as the planes of one tensor (1, N, H, W). On a CPU the planes are innermost in
-memory, so that one vector instruction serves many of them, and a blur is a depthwise convolution. On a GPU a blur is a
-product with a banded matrix on each side of a plane.
+All channels of all images are planes of one tensor (1, N, H, W). On a CPU, planes are innermost in memory, so that one
+vector instruction serves many, and a blur is a depthwise convolution. On a GPU, a blur multiplies each plane by a
+banded matrix on either side.
 """
 
 import functools
@@ -26,7 +26,7 @@ def as_planes(image: Tensor) -> Tensor:
     batch, channels, height, width = image.shape
     if not _planes_innermost(image.device):
         return image.reshape(1, batch * channels, height, width)
-    # The order matters: with a first axis of odd stride the result would not count as channels-last.
+    # The order of these steps matters: otherwise torch does not treat the result as channels-last.
     return image.permute(2, 3, 0, 1).reshape(1, height, width, batch * channels).permute(0, 3, 1, 2)
 
 
@@ -49,10 +49,7 @@ def similarity(prediction: Tensor, target: Tensor, window: int) -> Tensor:
 
 
 def moments(z: Tensor, y: Tensor, window: int) -> tuple[Tensor, ...]:
-    """Blurred z, y, 2 zy + K2^2 and z^2 + y^2 + K2^2.
-
-    The two variances of SSIM occur only as their sum. A constant added before the blur costs no pass of its own.
-    """
+    """Returns blurred z, y, 2 zy + K2^2 and z^2 + y^2 + K2^2; SSIM needs only the sum of the two variances."""
     constant_term = _contrast_constant(z.device, z.dtype)
     product = torch.addcmul(constant_term, z, y, value=2)
     power = torch.addcmul(torch.addcmul(constant_term, y, y), z, z)
@@ -69,7 +66,7 @@ def _blur(planes: Tensor, window: int) -> Tensor:
 
 
 def spread(planes: Tensor, window: int) -> Tensor:
-    """The transpose of `_blur`; a Gaussian is symmetric, so on a CPU it is the same convolution of a padded plane."""
+    """Applies the transpose of `_blur`; on a CPU, the same convolution of a padded plane (a Gaussian is symmetric)."""
     if _planes_innermost(planes.device):
         kernel, margin = _kernel(planes.shape[1], window, planes.dtype), window - 1
         down = conv2d(planes, kernel, groups=len(kernel), padding=(margin, 0))
@@ -86,13 +83,13 @@ def _gaussian(window: int) -> Tensor:
 
 @functools.lru_cache(maxsize=32)
 def _kernel(planes: int, window: int, dtype: torch.dtype) -> Tensor:
-    """Weights (planes, 1, window, 1) that blur the columns of every plane."""
+    """Returns weights (planes, 1, window, 1) that blur the columns of every plane."""
     return constant(_gaussian(window).repeat(planes, 1).view(planes, 1, window, 1), torch.device("cpu"), dtype)
 
 
 @functools.lru_cache(maxsize=128)
 def _matrix(length: int, window: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Matrix (length - window + 1, length) whose product with a column blurs it."""
+    """Returns a matrix (length - window + 1, length) that blurs a column."""
     weights = _gaussian(window)
     matrix = torch.zeros(length - window + 1, length, dtype=torch.float64)
     for row in range(len(matrix)):
@@ -102,5 +99,5 @@ def _matrix(length: int, window: int, device: torch.device, dtype: torch.dtype) 
 
 @functools.lru_cache(maxsize=32)
 def _contrast_constant(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """K2^2 as a scalar tensor."""
+    """Returns K2^2 as a scalar tensor."""
     return constant(torch.tensor(K2**2, dtype=torch.float64), device, dtype)

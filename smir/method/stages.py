@@ -1,4 +1,4 @@
-"""Stages of pretraining: the clock that says which part of the pool is visited now, and with which masks."""
+"""Stages of pretraining: which part of the pool is visited now, and with which masks."""
 
 import numpy as np
 import numpy.typing as npt
@@ -38,28 +38,28 @@ class Stages:
 
     @property
     def current(self) -> int:
-        """The stage that loaders visit now, from 0."""
+        """The current stage, from 0."""
         return self._current
 
     @property
     def masks(self) -> MaskTable | None:
-        """The fixed masks of the current stage; without them every visit draws a random one."""
+        """The fixed masks of the current stage; `None`: every visit draws a random one."""
         return self._masks
 
     def advance(self, stage: int, masks: MaskTable | None = None) -> None:
         """Begins a stage: from now on, loaders visit its images with these masks.
 
         Args:
-            stage: The stage, from 0. A resumed run may begin with any of them.
-            masks: One fixed mask for every image of the stage's partition; `None`: every visit draws a random one.
+            stage: The stage, from 0; a resumed run may begin with any.
+            masks: One mask for every image of the stage's partition; `None`: every visit draws a random one.
 
         Raises:
-            ValueError: If there is no such stage, or the masks are not those of its images.
+            ValueError: If there is no such stage, or the masks belong to other images.
         """
         if not 0 <= stage < self.num_stages:
             raise ValueError(f"There is no stage {stage}: the stages are 0 to {self.num_stages - 1}.")
         if masks is not None and not np.array_equal(masks.indices, self.partition(stage)):
-            raise ValueError(f"The masks are of other images than those of stage {stage}.")
+            raise ValueError(f"The masks belong to other images than those of stage {stage}.")
         self._current, self._masks = stage, masks
 
     def partition(self, stage: int) -> Indices:
@@ -77,7 +77,7 @@ class Stages:
         return partition[int(0.9 * len(partition)) :]
 
     def mask_of(self, index: int) -> PackedMask | None:
-        """Returns the fixed mask of an image in the current stage, if the stage has masks."""
+        """Returns the fixed mask of an image, if the current stage has masks."""
         return None if self._masks is None else self._masks.packed(index)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import segmentation_models_pytorch as smp
 import torch
@@ -60,7 +60,9 @@ def _bare(name: str) -> str:
     return f"encoder.{name.removeprefix(_TIMM)}" if name.startswith(_TIMM) else name
 
 
-def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) -> LoadReport:
+def load_pretrained(
+    network: nn.Module, path: str | Path, head: bool = False, part: Literal["whole", "encoder"] = "whole"
+) -> LoadReport:
     """Fills a network with the encoder and decoder of a weight file; the last convolution stays new.
 
     Names are compared without the prefixes that wrappers add (`network.`, `module.`, ...). A file without the
@@ -70,6 +72,7 @@ def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) ->
         network: Changed in place.
         path: A checkpoint of smir or Lightning, or a plain state dict.
         head: Fill the last convolution too, where the task stays the same.
+        part: The part of the network to fill.
 
     Raises:
         CheckpointError: If the file cannot be read or nothing in it fits the encoder.
@@ -80,8 +83,32 @@ def load_pretrained(network: nn.Module, path: str | Path, head: bool = False) ->
         raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
     tensors = {_bare(name): value for name, value in state.items() if isinstance(name, str) and _is_plain(value)}
     if not any(name.startswith("encoder.") for name in tensors):
-        tensors = {f"encoder.{name}": value for name, value in tensors.items()}
-    return _fill(network, tensors, str(path), head)
+        tensors = _in_order(network, tensors) or {f"encoder.{name}": value for name, value in tensors.items()}
+    if part == "encoder":
+        tensors = {name: value for name, value in tensors.items() if name.startswith("encoder.")}
+    return _fill(network, tensors, f"{path}{', the encoder alone' if part == 'encoder' else ''}", head)
+
+
+def _in_order(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names tensors after those of the encoder, for a file of the same encoder from a library with other names.
+
+    Returns:
+        Nothing unless the file has every tensor of the encoder, in its order, of the same kind (`weight`,
+        `running_mean`, ...) and shape. Tensors behind them, such as those of a classifier, keep their names.
+    """
+    own = {_bare(name): value for name, value in network.state_dict().items()}
+    encoder = {name: value for name, value in own.items() if name.startswith("encoder.")}
+    if any(f"encoder.{name}" in encoder for name in tensors) or len(tensors) < len(encoder):
+        return {}
+    pairs = list(zip(encoder.items(), tensors.items(), strict=False))
+    if any(_kind(mine) != _kind(theirs) for mine, theirs in pairs):
+        return {}
+    named = {mine: value for (mine, _), (_, value) in pairs}
+    return named | dict(list(tensors.items())[len(encoder) :])
+
+
+def _kind(entry: tuple[str, Tensor]) -> tuple[str, torch.Size]:
+    return entry[0].rsplit(".", 1)[-1], entry[1].shape
 
 
 def load_imagenet(network: "Network") -> LoadReport:

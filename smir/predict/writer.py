@@ -22,7 +22,7 @@ from smir.predict.products import probability_tiff
 from smir.predict.segment import labels_of
 from smir.predict.sweep import Tile
 from smir.runs.ranks import gather, patient_group
-from smir.runs.results import RECORDS
+from smir.runs.run_folder import RESULTS
 from smir.terminal import columns
 from smir.training.segmentation import SegmentationModule
 
@@ -61,7 +61,7 @@ class PredictionWriter(Callback):
                     )
         check_extras(pl_module.data.predict)
         if trainer.is_global_zero:
-            write_json(self.folder / RECORDS["predict"], self.source)
+            write_json(self.folder / RESULTS["predict"], self.source)
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
 
     def on_predict_batch_start(
@@ -135,7 +135,7 @@ class PredictionWriter(Callback):
         areas = list(by_index.values())
         write_atomically(self.folder / AREAS, areas_csv(areas, classes))
         print(*_table(areas, pl_module), sep="\n")
-        print(f"Predictions: {self.folder} (labels; {AREAS}; {RECORDS['predict']})")
+        print(f"Predictions: {self.folder} (labels; {AREAS}; {RESULTS['predict']})")
         if whole:
             picture = sheet(self._overlays(pl_module, evenly(whole, _SHOWN)), _PER_ROW, entries(classes))
             write_png(self.folder / PREVIEW, picture)

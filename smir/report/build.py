@@ -49,15 +49,15 @@ class Report:
         return out / "index.html"
 
 
-def build(roots: Sequence[Path]) -> Report:
-    """Reads the runs below the folders and makes all tables and figures.
+def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
+    """Reads the runs below the folders and makes all tables and figures, also the gaps of the paper's, if asked.
 
     Raises:
         RunError: If there is no tested run, a record is damaged, or runs of one cell cannot be averaged.
     """
     tree = read_tree(roots)
     cells = cells_of(tree.tested)
-    protocols = protocols_of(cells)
+    protocols = protocols_of(cells, expect_paper)
     sections = [
         make(protocol)
         for protocol in protocols
@@ -72,6 +72,6 @@ def build(roots: Sequence[Path]) -> Report:
     datasets = dict.fromkeys(title_of(dataset) for protocol in protocols for dataset in protocol.datasets)
     summary = (
         f"{len(tree.tested)} tested segmentations of {', '.join(datasets)}, {len(tree.pretrained)} pretrainings, "
-        f"{len(tree.unfinished)} unfinished runs below {', '.join(map(str, roots))}."
+        f"{len(tree.unfinished)} unfinished run{'s'[: len(tree.unfinished) != 1]} below {', '.join(map(str, roots))}."
     )
     return Report(tree, summary, [section for section in sections if not section.is_empty])

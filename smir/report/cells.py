@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from smir.errors import RunError, first_few
 from smir.report.estimates import Difference, Estimate, paired
 from smir.report.starts import INITS, lineage
-from smir.report.stored import StoredRun
+from smir.report.stored import Draw, StoredRun
 from smir.runs.recipe import differences, digest
 
 TITLES = {
@@ -33,25 +33,19 @@ def order_of(dataset: str) -> tuple[int, str]:
 
 
 class Benchmark(NamedTuple):
-    """A column of the main table: dataset class, protocol if it has one, and label budget if one was set."""
+    """A column of the main table: dataset class, protocol if it has one, label budget if one was set, and its draw."""
 
     dataset: str
     protocol: str | None
-    budget: int | float | None
+    budget: int | float | None = None
+    draw: Draw = Draw()
 
     @property
     def title(self) -> str:
-        """The dataset's name, and the label budget where one was set."""
-        name = title_of(self.dataset)
-        if self.budget is None:
-            return name
-        labels = f"{self.budget:.0%}".replace("%", " %") if isinstance(self.budget, float) else str(self.budget)
-        return f"{name}, {labels} labels" if isinstance(self.budget, int) else f"{name}, {labels} of the labels"
-
-
-def of_the_paper(benchmarks: Sequence[Benchmark]) -> bool:
-    """Returns whether one of them is a dataset of the paper."""
-    return any(benchmark.dataset in TITLES for benchmark in benchmarks)
+        """The dataset's name, the label budget where one was set, and the draw where it is not the usual one."""
+        share = f"{100 * self.budget:.0f} % of the labels" if isinstance(self.budget, float) else ""
+        labels = share or (f"{self.budget} labels" if self.budget else "")
+        return ", ".join(filter(None, (title_of(self.dataset), labels, self.draw.words)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,14 +62,20 @@ class Cell:
     @property
     def benchmark(self) -> Benchmark:
         """The column of the main table that the runs belong to."""
-        return Benchmark(self.first.dataset, self.first.protocol, self.first.budget)
+        return Benchmark(self.first.dataset, self.first.protocol, self.first.budget, self.first.draw)
+
+    @property
+    def draw(self) -> str:
+        """Names the draw of the labels where it is not the usual one: `3 label draws`, `label draw 7`."""
+        number = len(self.runs)
+        return f"{number} label draw{'s'[: number != 1]}" if self.first.draw.by_run else self.first.draw.words
 
     def estimate(self, metric: str = MIOU) -> Estimate | None:
         """Returns a test metric in percent over the seeds; None where no seed has it."""
         values = {run.seed: value for run in self.runs if (value := run.metric(metric)) is not None}
-        starts = {run.weights.get("sha256", run.seed) for run in self.runs}
-        shared = self.first.weights["kind"] == "file" and len(self.runs) > 1 and len(starts) == 1
-        return Estimate(values, len(self.runs), frozenset([self.first.name] if shared else [])) if values else None
+        files = {run.seed: run.weights for run in self.runs if run.weights["kind"] == "file"}
+        starts = {seed: weights["sha256"] for seed, weights in files.items() if "sha256" in weights}
+        return Estimate(values, len(self.runs), self.first.name, starts) if values else None
 
 
 def protocol_words(protocol: str | None) -> str:
@@ -84,10 +84,13 @@ def protocol_words(protocol: str | None) -> str:
 
 
 class Protocol:
-    """The cells of one protocol, or of the datasets without one; each protocol has separate tables."""
+    """The cells of one protocol, or of the datasets without one; each protocol has separate tables.
 
-    def __init__(self, name: str | None, cells: Sequence[Cell]) -> None:
-        self.name = name
+    With `expect_paper`, the rows and datasets of the paper are there without runs too.
+    """
+
+    def __init__(self, name: str | None, cells: Sequence[Cell], expect_paper: bool = False) -> None:
+        self.name, self.expect_paper = name, expect_paper and name is not None
         self._plain = [cell for cell in cells if cell.first.variant is None]
         self._variants = [cell for cell in cells if cell.first.variant is not None]
 
@@ -105,19 +108,19 @@ class Protocol:
     def benchmarks(self) -> list[Benchmark]:
         """The columns of the main table, in the paper's order."""
         plain = {cell.benchmark for cell in self._plain}
-        others = {cell.first.dataset for cell in self._variants} - {benchmark.dataset for benchmark in plain}
-        every = plain | {Benchmark(dataset, self.name, None) for dataset in others}
-        return sorted(every, key=lambda benchmark: (*order_of(benchmark.dataset), benchmark.budget or 0))
+        if self.expect_paper:
+            plain |= {Benchmark(name, self.name) for name in TITLES.keys() - {each.dataset for each in plain}}
+        return sorted(plain, key=lambda each: (*order_of(each.dataset), each.budget or 0, each.draw.words))
 
     @property
     def datasets(self) -> list[str]:
-        """The datasets, in the paper's order."""
-        return list(dict.fromkeys(benchmark.dataset for benchmark in self.benchmarks))
+        """The datasets that have runs, in the paper's order."""
+        return sorted({cell.first.dataset for cell in (*self._plain, *self._variants)}, key=order_of)
 
     def inits(self, benchmarks: Sequence[Benchmark]) -> list[str]:
-        """Returns the rows: for the paper's data all of the paper's, else those that have runs; then all others."""
+        """Returns the rows that have runs, and those of the paper if they are expected."""
         found = {cell.first.init for benchmark in benchmarks for cell in self.plain(benchmark).values()}
-        every = of_the_paper(benchmarks)
+        every = self.expect_paper and any(benchmark.dataset in TITLES for benchmark in benchmarks)
         return [*(init for init in INITS if every or init in found), *sorted(found - set(INITS))]
 
     def plain(self, benchmark: Benchmark) -> dict[str, Cell]:
@@ -162,7 +165,7 @@ def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
     for run in sorted(runs, key=lambda run: (run.seed, run.folder)):
         # A variant's name includes its budget; plain runs of several budgets are several benchmarks.
         budget = run.budget if run.variant is None else None
-        groups.setdefault((run.dataset, run.protocol, budget, run.init, run.variant), []).append(run)
+        groups.setdefault((run.dataset, run.protocol, budget, run.draw, run.init, run.variant), []).append(run)
     if problems := [problem for group in groups.values() if (problem := next(_problems(group), None))]:
         raise RunError(
             f"{len(problems)} group{'s' if len(problems) > 1 else ''} of runs cannot be averaged:\n"
@@ -172,15 +175,17 @@ def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
     return [Cell(group) for group in groups.values()]
 
 
-def protocols_of(cells: Sequence[Cell]) -> list[Protocol]:
+def protocols_of(cells: Sequence[Cell], expect_paper: bool = False) -> list[Protocol]:
     """The protocols: `paper` first, datasets without one last."""
     found = {cell.first.protocol for cell in cells}
     names = sorted(found, key=lambda name: (name is None, name != "paper", name or ""))
-    return [Protocol(name, [cell for cell in cells if cell.first.protocol == name]) for name in names]
+    return [Protocol(name, [cell for cell in cells if cell.first.protocol == name], expect_paper) for name in names]
 
 
 def _downstream(run: StoredRun) -> dict[str, Any]:
-    return {"recipe": run.recipe, "data": run.record["inputs"]["data"]}
+    """Recipe and images of a run, without the names of labelled images that its seed has drawn."""
+    data = run.record["inputs"]["data"]
+    return {"recipe": run.recipe, "data": {**data, "train": run.labels} if run.draw.by_run else data}
 
 
 def _problems(group: list[StoredRun]) -> Iterator[str]:

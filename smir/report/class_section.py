@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from smir.report.cells import Benchmark, Protocol
 from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import on_common_seeds
-from smir.report.main_section import READING, baselines, seed_words, test_words
+from smir.report.estimates import Estimate, on_common_seeds, one_seed
+from smir.report.main_section import baselines, seed_words, test_words
 from smir.report.plots import dumbbells
 
 ORDER = ("scratch", "random", "imagenet")
@@ -53,18 +53,19 @@ def _sorted_classes(protocol: Protocol, benchmark: Benchmark, order: str) -> lis
 def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Table:
     inits = protocol.inits([benchmark])
     columns = [Column("class"), *(Column(init, kind="estimate") for init in inits)]
-    compared = baselines([benchmark], inits) if "selective" in inits else []
+    compared = baselines(protocol, inits) if "selective" in inits else []
     columns += [Column(f"selective - {baseline}", kind="difference") for baseline in compared]
     rows: list[list[Entry]] = []
     for class_name in classes:
         figures = [protocol.figure(benchmark, init, _metric(class_name)) for init in inits]
         gains = [protocol.difference(benchmark, "selective", init, _metric(class_name)) for init in compared]
         rows.append([class_name, *figures, *gains])
+    absent = " A class that occurs neither in the labels nor in the predictions is missing too."
+    estimates = [entry for row in rows for entry in row if isinstance(entry, Estimate)]
     note = (
-        f"IoU in percent at the view, {protocol.words}, sorted by {order}."
-        f"{test_words(protocol, [benchmark])} {READING} A class that "
-        "occurs neither in the labels nor in the predictions is missing too. Differences are paired by seed, with a "
-        f"95 % paired t interval from three seeds on.{_third(protocol, benchmark, classes)}"
+        f"IoU in percent at the view, {protocol.words}, sorted by {order}.{test_words(protocol, [benchmark])}"
+        f"{absent * any(None in row for row in rows)}{_third(protocol, benchmark, classes)}"
+        f"{one_seed({benchmark.title: estimates})}"
     )
     return difference_table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
 

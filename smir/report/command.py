@@ -1,9 +1,12 @@
 """`python -m smir report`: the tables and figures of the paper from finished runs."""
 
 from pathlib import Path
+from typing import Literal
 
 
-def report(runs: list[Path] | Path = Path("runs"), out: Path = Path("report")) -> None:
+def report(
+    runs: list[Path] | Path = Path("runs"), out: Path = Path("report"), expect: Literal["paper"] | None = None
+) -> None:
     """Compares all finished and tested runs, as Markdown, CSV, LaTeX and one self-contained page with plots.
 
     `python -m smir report runs --out report`. Figures are IoU in percent over the whole test split. Runs are averaged
@@ -12,6 +15,7 @@ def report(runs: list[Path] | Path = Path("runs"), out: Path = Path("report")) -
     Args:
         runs: Folders that hold the runs; words without an option are folders too.
         out: Folder for `index.html`, `report.md`, `tables.tex`, `tables/` and `figures/`.
+        expect: `paper` shows all rows and datasets of the paper, and says which are missing. Default: those with runs.
 
     Raises:
         SmirError: If there is no finished and tested run, or if runs that belong in one cell differ.
@@ -19,7 +23,7 @@ def report(runs: list[Path] | Path = Path("runs"), out: Path = Path("report")) -
     from smir.report.build import build
     from smir.report.formats import table_lines
 
-    made = build(runs if isinstance(runs, list) else [runs])
+    made = build(runs if isinstance(runs, list) else [runs], expect_paper=expect == "paper")
     index = made.write(out)
     for section in made.sections:
         if section.title.startswith("Main table"):

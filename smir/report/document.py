@@ -76,13 +76,23 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """The note, and how many seeds the figures rest on."""
-        if not self._seeds:
-            return self.note
+        """The note, how to read the entries that occur, and how many seeds they rest on."""
+        entries = [entry for row in self.rows for entry in row]
+        gains = [entry for entry in entries if isinstance(entry, Difference)]
+        words = [self.note]
+        if any(isinstance(entry, Estimate) and entry.deviation is not None for entry in entries):
+            words.append("Figures are mean ± sample deviation over seeds.")
+        if gains:
+            known = any(gain.interval for gain in gains)
+            interval = "mean and 95 % paired t interval over seeds (Student's t); " if known else ""
+            words.append(f"Differences are points, paired by seed: {interval}fewer than three seeds give no interval.")
+        if None in entries:
+            words.append("Missing figures have no finished run.")
         if len(self._seeds) > 1:
-            return f"{self.note} The number of seeds stands beside each figure."
-        (seeds,) = self._seeds
-        return f"{self.note} Every figure rests on {'a single seed' if seeds == '1' else f'{seeds} seeds'}."
+            words.append("The number of seeds stands beside each figure.")
+        for seeds in self._seeds if len(self._seeds) == 1 else ():
+            words.append(f"Every figure rests on {'a single seed' if seeds == '1' else f'{seeds} seeds'}.")
+        return " ".join(words)
 
     @property
     def _seeds(self) -> set[str]:

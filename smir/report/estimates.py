@@ -1,4 +1,4 @@
-"""Means over seeds, differences paired by seed with their t intervals, and a warning where images are few."""
+"""Means over seeds, differences paired by seed with their t intervals, and warnings where seeds or images are few."""
 
 import dataclasses
 import functools
@@ -20,12 +20,14 @@ class Estimate:
     Attributes:
         by_seed: The figure of every seed that has it, at least one.
         seeds: Number of seeds that were run; a class may occur in the results of some of them only.
-        one_pretraining: The row's name, if all its seeds start from the same pretraining.
+        name: The row's name.
+        starts: Hash of the pretraining that each seed starts from, if it does.
     """
 
     by_seed: Mapping[int, float]
     seeds: int
-    one_pretraining: frozenset[str] = frozenset()
+    name: str = ""
+    starts: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -37,6 +39,17 @@ class Estimate:
         """Sample deviation (n - 1) over the seeds; None with a single one."""
         return statistics.stdev(self.by_seed.values()) if len(self.by_seed) > 1 else None
 
+    def one_pretraining(self, seeds: Sequence[int]) -> frozenset[str]:
+        """Returns the row's name if some of these seeds start from the same pretraining, and which, if not all do."""
+        groups: dict[str, list[int]] = {}
+        for seed in seeds:
+            if seed in self.starts:
+                groups.setdefault(self.starts[seed], []).append(seed)
+        shared = [group for group in groups.values() if len(group) > 1]
+        which = "; ".join(", ".join(map(str, group)) for group in shared)
+        every = shared == [list(seeds)]
+        return frozenset([self.name if every else f"{self.name} (seeds {which})"] if shared else [])
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
@@ -44,7 +57,7 @@ class Difference:
 
     Attributes:
         by_seed: The difference of every seed that has both; empty where they share none.
-        one_pretraining: Names of the rows whose seeds all start from the same pretraining.
+        one_pretraining: Names of the rows whose seeds start from the same pretraining, and which seeds, if not all.
     """
 
     by_seed: Mapping[int, float]
@@ -67,7 +80,7 @@ def paired(left: Estimate | None, right: Estimate | None) -> Difference | None:
         return None
     common = sorted(left.by_seed.keys() & right.by_seed.keys())
     by_seed = {seed: left.by_seed[seed] - right.by_seed[seed] for seed in common}
-    return Difference(by_seed, left.one_pretraining | right.one_pretraining)
+    return Difference(by_seed, left.one_pretraining(common) | right.one_pretraining(common))
 
 
 def on_common_seeds(left: Estimate | None, right: Estimate | None) -> tuple[Estimate | None, Estimate | None]:
@@ -90,8 +103,39 @@ def averaged(parts: Iterable[Difference | None]) -> Difference | None:
     return Difference(by_seed, frozenset().union(*(part.one_pretraining for part in known)))
 
 
+def chance(estimates: Iterable[Estimate | None]) -> float | None:
+    """Returns the difference that two runs of equal rows stay below in 95 % of cases; None if no row has two seeds.
+
+    It is t · √2 · s: s is the sample deviation over seeds, pooled over the rows, and t Student's t of as many degrees
+    of freedom, the number of runs minus the number of rows.
+    """
+    rows = [list(one.by_seed.values()) for one in estimates if one and len(one.by_seed) > 1]
+    freedom = sum(len(row) - 1 for row in rows)
+    if not freedom:
+        return None
+    squares = sum((len(row) - 1) * statistics.variance(row) for row in rows)
+    return t_quantile(freedom) * math.sqrt(2 * squares / freedom)
+
+
+def one_seed(rows: Mapping[str, Sequence[Estimate | None]]) -> str:
+    """Returns a warning about rows, grouped by dataset, where some of several have one seed."""
+    bounds = {
+        title: chance(estimates)
+        for title, estimates in rows.items()
+        if len(estimates) > 1 and any(estimate and len(estimate.by_seed) == 1 for estimate in estimates)
+    }
+    known = [f"{bound:.1f} points on {title}" for title, bound in bounds.items() if bound is not None]
+    words = f" One seed: differences below about {' and '.join(known)} are chance." if known else ""
+    if unknown := [title for title, bound in bounds.items() if bound is None]:
+        words += (
+            f" One seed: differences may be chance. No row of {' and '.join(unknown)} has several seeds, so the report "
+            "cannot tell how large chance differences are."
+        )
+    return words
+
+
 def left_out(differences: Iterable[Difference | None]) -> str:
-    """Names what the intervals of a row leave out: the luck of a pretraining that all seeds share."""
+    """Names what the intervals of a row leave out: the luck of a pretraining that seeds share."""
     names = {name for gain in differences if gain and gain.interval for name in gain.one_pretraining}
     return f"luck of the one pretraining of {' and of '.join(sorted(names))}" if names else ""
 

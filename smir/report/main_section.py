@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from smir.report.cells import Benchmark, Protocol, of_the_paper, title_of
+from smir.report.cells import Benchmark, Protocol, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import averaged, care, left_out, rests_on
+from smir.report.estimates import averaged, care, left_out, one_seed, rests_on
 from smir.report.plots import dots, forest
 from smir.report.starts import last_word
 
@@ -12,25 +12,25 @@ BASELINES = ("random", "imagenet")
 BASELINE_WORDS = {"scratch": "random weights", "random": "random masking", "imagenet": "ImageNet"}
 CONTROLS = ("random-staged", "random-fixed")
 PAIRS = (("PascalVOC", "Cityscapes"), ("Nassar", "SugarBeets"))
-"""The datasets that the paper averages over: its gains of 2.9 and of 2.5 points."""
-
-READING = "Mean ± sample deviation over seeds; with one seed there is no deviation. Missing rows have no finished run."
-INTERVAL = (
-    "Differences are points of mIoU at the view, paired by seed: mean and 95 % paired t interval over seeds (Student's "
-    "t); fewer than three seeds give no interval."
-)
+"""The datasets that the paper averages over: its gains of 2.9 and of 2.5 percent."""
 
 
-def baselines(benchmarks: Sequence[Benchmark], inits: Sequence[str]) -> list[str]:
-    """Returns the rows to compare with: the paper's two; on other data also `scratch`, if they have runs."""
-    if of_the_paper(benchmarks):
+def baselines(protocol: Protocol, inits: Sequence[str]) -> list[str]:
+    """Returns the rows to compare others with: the paper's two if its rows are expected, else all that have runs."""
+    if protocol.expect_paper:
         return list(BASELINES)
     return [init for init in BASELINE_WORDS if init in inits and len(inits) > 1]
 
 
 def miou_note(protocol: Protocol) -> str:
-    """Explains a table of figures and differences."""
-    return f"mIoU in percent at the view, {protocol.words}. {READING} {INTERVAL}"
+    """Explains a table of figures."""
+    return f"mIoU in percent at the view, {protocol.words}."
+
+
+def chance_words(protocol: Protocol) -> str:
+    """Returns a warning for a note where datasets have rows of one seed."""
+    cells = {benchmark.title: protocol.plain(benchmark).values() for benchmark in protocol.benchmarks}
+    return one_seed({title: [cell.estimate() for cell in rows] for title, rows in cells.items()})
 
 
 def seed_words(counts: Iterable[int]) -> str:
@@ -57,8 +57,9 @@ def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:
 def main_section(protocol: Protocol) -> Section:
     """Returns the tables of one protocol over all its datasets."""
     benchmarks, inits = protocol.benchmarks, protocol.inits(protocol.benchmarks)
-    figures = [make(protocol, *place, inits) for make in (_every_seed, _gains) for place in enumerate(benchmarks)]
-    tables = [_miou(protocol, inits), _differences(protocol, inits), _averages(protocol)]
+    figures = [make(protocol, *place) for make in (_every_seed, _gains) for place in enumerate(benchmarks)]
+    makers = (_miou, _differences, _averages, _visits) if inits else ()
+    tables = [make(protocol, inits) for make in makers]
     return Section(
         f"Main table, {protocol.words}",
         warnings=[
@@ -71,8 +72,8 @@ def main_section(protocol: Protocol) -> Section:
     )
 
 
-def _every_seed(protocol: Protocol, number: int, benchmark: Benchmark, inits: Sequence[str]) -> Figure | None:
-    rows = {init: protocol.figure(benchmark, init) for init in inits}
+def _every_seed(protocol: Protocol, number: int, benchmark: Benchmark) -> Figure | None:
+    rows = {init: protocol.figure(benchmark, init) for init in protocol.inits([benchmark])}
     seeds = seed_words(len(estimate.by_seed) for estimate in rows.values() if estimate)
     caption = (
         f"{benchmark.title} ({protocol.words}): mIoU at the view of every seed (discs) and their mean (bars); {seeds}."
@@ -80,8 +81,8 @@ def _every_seed(protocol: Protocol, number: int, benchmark: Benchmark, inits: Se
     return Figure(f"miou-{protocol.file_word}-{number}", caption, dots(rows, benchmark.title))
 
 
-def _gains(protocol: Protocol, number: int, benchmark: Benchmark, inits: Sequence[str]) -> Figure | None:
-    others = [name for name in ("scratch", *BASELINES, *CONTROLS) if name in inits]
+def _gains(protocol: Protocol, number: int, benchmark: Benchmark) -> Figure | None:
+    others = [name for name in ("scratch", *BASELINES, *CONTROLS) if name in protocol.inits([benchmark])]
     gains = {name: protocol.difference(benchmark, "selective", name) for name in others}
     if not any(gain and gain.by_seed for gain in gains.values()):
         return None
@@ -104,7 +105,7 @@ def _miou(protocol: Protocol, inits: Sequence[str]) -> Table:
                 row.append(protocol.figure(benchmark, init, metric))
     note = (
         f"mIoU in percent on the test split, {protocol.words}: counted at the network's view, the paper's figure, and "
-        f"at the labels' own size.{test_words(protocol, protocol.benchmarks)} {READING}"
+        f"at the labels' own size.{test_words(protocol, protocol.benchmarks)}{chance_words(protocol)}"
     )
     return Table(f"main-{protocol.file_word}", "mIoU by dataset and init", note, columns, rows)
 
@@ -117,7 +118,7 @@ def _view(protocol: Protocol, benchmark: Benchmark) -> str:
 
 
 def _differences(protocol: Protocol, inits: Sequence[str]) -> Table | None:
-    compared = baselines(protocol.benchmarks, inits)
+    compared = baselines(protocol, inits)
     columns = [Column("init")]
     rows: list[list[Entry]] = [[init] for init in inits]
     for benchmark in protocol.benchmarks:
@@ -125,44 +126,62 @@ def _differences(protocol: Protocol, inits: Sequence[str]) -> Table | None:
             columns.append(Column(f"- {baseline}", benchmark.title, "difference"))
             for row, init in zip(rows, inits, strict=True):
                 row.append(NOT_MEANT if init == baseline else protocol.difference(benchmark, init, baseline))
-    note = f"{INTERVAL} {protocol.words.capitalize()}."
+    note = f"{miou_note(protocol)}{chance_words(protocol)}"
     title = f"Difference to {' and to '.join(BASELINE_WORDS[baseline] for baseline in compared)}"
     return difference_table(f"differences-{protocol.file_word}", title, note, columns, rows) if compared else None
 
 
-def _averages(protocol: Protocol) -> Table | None:
-    """The paper's claim as it states it, and the same against the controls."""
-    others = (*BASELINES, *CONTROLS)
+def _averages(protocol: Protocol, inits: Sequence[str]) -> Table | None:
+    """The paper's claim as we read it, and the same against the controls."""
+    others = [name for name in (*BASELINES, *CONTROLS) if name in inits]
     rows: list[list[Entry]] = []
     for pair in PAIRS:
         chosen = [benchmark for benchmark in protocol.benchmarks if benchmark.dataset in pair]
-        if not chosen:
-            continue
-        complete = {benchmark.dataset for benchmark in chosen} == set(pair) and len(chosen) == len(pair)
-        parts = [[protocol.difference(each, "selective", baseline) for each in chosen] for baseline in others]
-        rows.append([" and ".join(map(title_of, pair)), *(averaged(part if complete else []) for part in parts)])
+        if tuple(benchmark.dataset for benchmark in chosen) == pair:
+            parts = [[protocol.difference(each, "selective", baseline) for each in chosen] for baseline in others]
+            rows.append([" and ".join(map(title_of, pair)), *map(averaged, parts)])
     columns = [Column("mean over"), *(Column(f"selective - {baseline}", kind="difference") for baseline in others)]
     note = (
-        f"{INTERVAL} {protocol.words.capitalize()}. The paper reports 2.9 points over the first pair and 2.5 over the "
-        "second, against random masking and ImageNet. random-staged and random-fixed share the stages and restarts of "
-        "selective: only a gain over them shows that selection helps."
+        f"{miou_note(protocol)} The paper reports 2.9 % over the first pair and 2.5 % over the second, against random "
+        "masking and ImageNet; that these are points of mIoU, and against each of the two, is our reading. "
+        "random-staged and random-fixed share the stages and restarts of selective: only a gain over "
+        f"them shows that selection helps.{chance_words(protocol)}"
     )
     title = "Gain of selective masking, averaged over datasets"
-    return difference_table(f"averages-{protocol.file_word}", title, note, columns, rows) if rows else None
+    known = protocol.expect_paper or any(entry is not None for row in rows for entry in row[1:])
+    return difference_table(f"averages-{protocol.file_word}", title, note, columns, rows) if rows and known else None
+
+
+def _visits(protocol: Protocol, inits: Sequence[str]) -> Table | None:
+    """How many images the pretraining of each row has seen, if there are rows to compare."""
+    columns, rows = [Column("init")], {init: [init] for init in inits}
+    for benchmark in protocol.benchmarks:
+        cells = protocol.plain(benchmark)
+        visits = {init: cell.first.weights.get("image_visits") for init, cell in cells.items()}
+        usual = visits.get("random")
+        columns += [Column(head, benchmark.title, "number") for head in ("image visits", "against random")]
+        for init, row in rows.items():
+            seen = visits.get(init)
+            row.append(f"{seen:,}" if seen else NOT_MEANT)
+            row.append(f"{100 * (seen / usual - 1):+.1f} %" if seen and usual and init != "random" else NOT_MEANT)
+    pretrained = [row for row in rows.values() if set(row[1:]) != {NOT_MEANT}]
+    note = (
+        "Images that the pretraining behind each row trained on, over all epochs. Rows differ where incomplete batches "
+        "are dropped, in stages more often."
+    )
+    title = "Image visits of the pretraining"
+    return Table(f"visits-{protocol.file_word}", title, note, columns, pretrained) if len(pretrained) > 1 else None
 
 
 def cross_section(protocol: Protocol) -> Section:
-    """Compares pretraining on the downstream dataset itself with pretraining on its sister.
-
-    Every dataset and masking with a `-cross` row gets a row here, and `selective` always does.
-    """
+    """Compares pretraining on the downstream dataset itself with pretraining on its sister, where `-cross` has runs."""
     crossed = [init for init in protocol.inits(protocol.benchmarks) if init.endswith("-cross")]
     rows: list[list[Entry]] = []
     for benchmark in protocol.benchmarks:
         cells = protocol.plain(benchmark)
         for cross in crossed:
             own = cross.removesuffix("-cross")
-            if cross != "selective-cross" and cross not in cells:
+            if cross not in cells and not (protocol.expect_paper and cross == "selective-cross"):
                 continue
             pool = cells[cross].first.weights["recipe"]["data"]["class_path"] if cross in cells else None
             figures = [protocol.figure(benchmark, init) for init in (own, cross)]
@@ -174,5 +193,5 @@ def cross_section(protocol: Protocol) -> Section:
         Column("same - cross", kind="difference"),
     ]
     title, name = "Pretraining on the same set and on another", f"cross-{protocol.file_word}"
-    table = difference_table(name, title, miou_note(protocol), columns, rows)
+    table = difference_table(name, title, miou_note(protocol) + chance_words(protocol), columns, rows)
     return Section(f"Same set against cross set, {protocol.words}", tables=[table] if rows else [])

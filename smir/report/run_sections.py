@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from smir.report.cells import MIOU, Cell, Protocol, order_of, protocol_words, title_of
-from smir.report.document import Column, Entry, Figure, Picture, Section, Table
+from smir.report.document import NOT_MEANT, Column, Entry, Figure, Picture, Section, Table
 from smir.report.plots import CURVES, stages
 from smir.report.stored import StoredRun
 from smir.report.tree import Tree
@@ -29,9 +29,10 @@ def pretraining_section(runs: Sequence[StoredRun]) -> Section:
         curves = [{name: run.curve(name) for name in CURVES} for run in members]
         figures.append(Figure(f"pretraining-{number}", caption, stages(curves, title)))
     text = (
-        "The curves show the loss on the validation part (thick) and on the training part (thin) over epochs; dotted "
-        "is the loss of filling masked patches with the mean. Every stage, numbered above, has other images and masks: "
-        "compare losses within a stage only."
+        "The curves show the loss on the validation part (thick) and on the training part (thin) over epochs, and of "
+        "two fillings that learn nothing: masked patches with the mean colour (dotted), or interpolated from their "
+        "visible neighbours (dashed). Every stage, numbered above, has other images and masks: compare losses within "
+        "a stage only."
     )
     return Section("Pretraining", text=[text], tables=[_pretraining_table(runs)] if runs else [], figures=figures)
 
@@ -48,15 +49,16 @@ def _pretraining_table(runs: Sequence[StoredRun]) -> Table:
         fills = [[v for *_, v in run.curve(name) if v is not None] for name in ("val/mean_fill", "val/inpaint")]
         place = (title_of(run.dataset), run.protocol or "-", run.name, str(run.seed))
         counts = (len({stage for _, stage, _ in losses}), summary.get("epochs", 0), summary.get("image_visits", 0))
-        ends = (f"{min(last):.4f}" if last else None, *(f"{fill[-1]:.4f}" if fill else None for fill in fills))
+        ends = (
+            f"{min(last):.4f}" if last else NOT_MEANT,
+            *(f"{fill[-1]:.4f}" if fill else NOT_MEANT for fill in fills),
+        )
         rows.append([*place, *(f"{count:,}" for count in counts), *ends])
     names = ("dataset", "protocol", "masking")
     numbers = ("seed", "stages", "epochs", "image visits", "best loss, last stage", "mean fill", "inpaint")
     note = (
-        "Loss on the validation part in the last stage, where downstream runs take their weights from, beside the "
-        "loss of two fillings that learn nothing: masked patches with the mean colour, and interpolated from their "
-        "visible neighbours. "
-        "Losses of different maskings cannot be compared: hard masks mean a high loss."
+        "Loss on the validation part in the last stage, where downstream runs take their weights from, beside that of "
+        "the two fillings. Losses of different maskings cannot be compared: hard masks mean a high loss."
     )
     columns = [*map(Column, names), *(Column(head, kind="number") for head in numbers)]
     return Table("pretraining", "Pretraining runs", note, columns, rows)

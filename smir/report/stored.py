@@ -18,6 +18,25 @@ class Point(NamedTuple):
     value: float | None
 
 
+class Draw(NamedTuple):
+    """The seeds that chose a run's images; a budget seed of None follows `split_seed`, `run` the seed of the run."""
+
+    split_seed: int = 0
+    budget_seed: int | str | None = None
+
+    @property
+    def by_run(self) -> bool:
+        """True if every seed draws its own labelled images."""
+        return self.budget_seed == "run"
+
+    @property
+    def words(self) -> str:
+        """Names the draw where it is not the usual one."""
+        split = f"split seed {self.split_seed}" if self.split_seed else ""
+        labels = "" if self.budget_seed is None else f"label draw {self.budget_seed}"
+        return ", ".join(filter(None, (split, "a label draw for each seed" if self.by_run else labels)))
+
+
 @dataclasses.dataclass(frozen=True)
 class StoredRun:
     """A run on disk, of either task.
@@ -83,6 +102,13 @@ class StoredRun:
         """The label budget in its config, if one was set."""
         budget: int | float | None = self.recipe["data"]["init_args"].get("label_budget")
         return budget
+
+    @property
+    def draw(self) -> Draw:
+        """The seeds that chose its images."""
+        arguments = self.recipe["data"]["init_args"]
+        seed = None if self.budget is None else arguments.get("budget_seed")
+        return Draw(arguments.get("split_seed") or 0, seed)
 
     @property
     def labels(self) -> int:

@@ -5,10 +5,11 @@ import re
 from smir.errors import first_few
 from smir.report.cells import Benchmark, Cell, Protocol, title_of
 from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import paired
-from smir.report.main_section import BASELINES, miou_note, seed_words
+from smir.report.estimates import Estimate, one_seed, paired
+from smir.report.main_section import baselines, miou_note, seed_words
 from smir.report.plots import lines
 from smir.report.starts import INITS, lineage
+from smir.report.stored import Draw
 from smir.runs.recipe import differences
 
 Curves = dict[str, dict[int, Cell]]
@@ -16,32 +17,41 @@ Curves = dict[str, dict[int, Cell]]
 
 
 def budget_section(protocol: Protocol) -> Section:
-    """Returns a table and a figure for every dataset with more than one label budget."""
+    """Returns a table and a figure for every dataset, and draw of its labels, with more than one label budget."""
     section = Section(f"Label budgets, {protocol.words}")
-    for dataset in protocol.datasets:
-        curves = _curves(protocol, dataset)
+    for dataset, draw in ((name, draw) for name in protocol.datasets for draw in _draws(protocol, name)):
+        curves = _curves(protocol, dataset, draw)
         if len({labels for by_labels in curves.values() for labels in by_labels}) < 2:
             continue
-        title, name = title_of(dataset), f"budgets-{protocol.file_word}-{dataset}"
+        title = ", ".join(filter(None, (title_of(dataset), draw.words)))
+        name = "-".join([f"budgets-{protocol.file_word}-{dataset}", *re.findall(r"\w+", draw.words)])
         section.warnings.extend(_unequal(curves))
         section.tables.append(_budget_table(protocol, curves, title, name))
         section.figures.append(_budget_figure(protocol, curves, title, name))
     return section
 
 
-def _budget_cells(protocol: Protocol, benchmark: Benchmark) -> list[Cell]:
-    """The variants of a benchmark's rows that change the label budget alone."""
-    plain = protocol.plain(benchmark)
-    return [
-        cell
-        for cell in protocol.variants(benchmark.dataset)
-        if cell.first.budget is not None
-        and not cell.first.weights.get("variant")
-        and (
-            cell.first.init not in plain
-            or not differences(_but_for_budget(cell), _but_for_budget(plain[cell.first.init]))
-        )
-    ]
+def _plain_cells(protocol: Protocol, dataset: str) -> list[Cell]:
+    benchmarks = [benchmark for benchmark in protocol.benchmarks if benchmark.dataset == dataset]
+    return [cell for benchmark in benchmarks for cell in protocol.plain(benchmark).values()]
+
+
+def _budget_cells(protocol: Protocol, dataset: str) -> list[Cell]:
+    """The variants of a dataset's rows that change the label budget, or its draw, alone."""
+    found = []
+    for cell in protocol.variants(dataset):
+        plain = [other for other in _plain_cells(protocol, dataset) if other.first.init == cell.first.init]
+        alike = [other for other in plain if not differences(_but_for_budget(cell), _but_for_budget(other))]
+        if cell.first.budget is not None and not cell.first.weights.get("variant") and (alike or not plain):
+            found.append(cell)
+    return found
+
+
+def _draws(protocol: Protocol, dataset: str) -> list[Draw]:
+    """The draws of the cells with a label budget."""
+    cells = [*_plain_cells(protocol, dataset), *_budget_cells(protocol, dataset)]
+    draws = {cell.first.draw for cell in cells if cell.first.budget is not None}
+    return sorted(draws or {cell.first.draw for cell in cells}, key=lambda draw: draw.words)
 
 
 def _settings(cell: Cell) -> dict[str, object]:
@@ -51,17 +61,16 @@ def _settings(cell: Cell) -> dict[str, object]:
 
 def _but_for_budget(cell: Cell) -> dict[str, object]:
     recipe = cell.first.recipe
-    arguments = {**recipe["data"]["init_args"], "label_budget": None}
+    arguments = {**recipe["data"]["init_args"], "label_budget": None, "budget_seed": None, "split_seed": None}
     return {**_settings(cell), "recipe": {**recipe, "data": {**recipe["data"], "init_args": arguments}}}
 
 
-def _curves(protocol: Protocol, dataset: str) -> Curves:
-    """The cells of a dataset, with plain runs where no variant has as many labels."""
+def _curves(protocol: Protocol, dataset: str, draw: Draw) -> Curves:
+    """The cells of a dataset and draw, with plain runs where no variant has as many labels."""
     curves: Curves = {}
-    benchmarks = [benchmark for benchmark in protocol.benchmarks if benchmark.dataset == dataset]
-    plain = [cell for benchmark in benchmarks for cell in protocol.plain(benchmark).values()]
-    for cell in [*plain, *(cell for benchmark in benchmarks for cell in _budget_cells(protocol, benchmark))]:
-        curves.setdefault(cell.first.init, {})[cell.first.labels] = cell
+    for cell in [*_plain_cells(protocol, dataset), *_budget_cells(protocol, dataset)]:
+        if cell.first.draw == (draw if cell.first.budget is not None else Draw(draw.split_seed)):
+            curves.setdefault(cell.first.init, {})[cell.first.labels] = cell
     order = {init: place for place, init in enumerate(INITS)}
     return dict(sorted(curves.items(), key=lambda item: (order.get(item[0], len(order)), item[0])))
 
@@ -80,13 +89,22 @@ def _unequal(curves: Curves) -> list[str]:
 def _budget_table(protocol: Protocol, curves: Curves, title: str, name: str) -> Table:
     inits = [init for init, by_labels in curves.items() if len(by_labels) > 1]
     columns = [Column("labelled images"), *(Column(init, kind="estimate") for init in inits)]
-    columns += [Column(f"selective - {baseline}", kind="difference") for baseline in BASELINES]
+    compared = baselines(protocol, inits) if "selective" in inits else []
+    columns += [Column(f"selective - {baseline}", kind="difference") for baseline in compared]
     rows: list[list[Entry]] = []
     for labels in sorted({labels for init in inits for labels in curves[init]}):
-        figures = {init: cell.estimate() for init in inits if (cell := curves[init].get(labels)) is not None}
-        gains = [paired(figures.get("selective"), figures.get(baseline)) for baseline in BASELINES]
-        rows.append([f"{labels:,}", *(figures.get(init) for init in inits), *gains])
-    return difference_table(name, f"{title}: label budgets", miou_note(protocol), columns, rows)
+        cells = {init: cell for init in inits if (cell := curves[init].get(labels)) is not None}
+        figures = {init: cell.estimate() for init, cell in cells.items()}
+        gains = [paired(figures.get("selective"), figures.get(baseline)) for baseline in compared]
+        draws = ", ".join(dict.fromkeys(cell.draw for cell in cells.values() if cell.first.draw.by_run))
+        head = f"{labels:,} ({draws})" if draws else f"{labels:,}"
+        rows.append([head, *(figures.get(init) for init in inits), *gains])
+    note = miou_note(protocol) + one_seed({title: _estimates(rows)})
+    return difference_table(name, f"{title}: label budgets", note, columns, rows)
+
+
+def _estimates(rows: list[list[Entry]]) -> list[Estimate]:
+    return [entry for row in rows for entry in row if isinstance(entry, Estimate)]
 
 
 def _budget_figure(protocol: Protocol, curves: Curves, title: str, name: str) -> Figure:
@@ -107,25 +125,28 @@ def _budget_figure(protocol: Protocol, curves: Curves, title: str, name: str) ->
 
 def ablation_section(protocol: Protocol) -> Section:
     """Returns a row for every variant that changes more than the label budget, and a list of the changes."""
-    budgets = {id(cell) for benchmark in protocol.benchmarks for cell in _budget_cells(protocol, benchmark)}
+    budgets = {id(cell) for dataset in protocol.datasets for cell in _budget_cells(protocol, dataset)}
     rows: list[list[Entry]] = []
     changes: list[tuple[str, list[str]]] = []
     for dataset in protocol.datasets:
         title, cells = title_of(dataset), [cell for cell in protocol.variants(dataset) if id(cell) not in budgets]
-        for cell in sorted(cells, key=lambda cell: (cell.first.init, _natural(cell.first.variant or ""))):
+        for cell in sorted(cells, key=lambda cell: (cell.first.init, _natural(cell.first.variant or ""), cell.draw)):
             run = cell.first
-            without = protocol.plain(Benchmark(dataset, protocol.name, run.budget)).get(run.init)
+            without = protocol.plain(Benchmark(dataset, protocol.name, run.budget, run.draw)).get(run.init)
+            variant = ", ".join(filter(None, (run.variant, cell.draw)))
             before, own = without.estimate() if without is not None else None, cell.estimate()
-            rows.append([title, run.init, run.variant, before, own, paired(own, before)])
+            rows.append([title, run.init, variant, before, own, paired(own, before)])
             if without is not None:
                 texts = "; ".join(differences(_settings(cell), _settings(without))) or "nothing in its recipe"
-                changes.append((f"{title}, {run.init}, {run.variant}: {texts}", []))
+                changes.append((f"{title}, {run.init}, {variant}: {texts}", []))
     columns = [
         *map(Column, ("dataset", "init", "variant")),
         *(Column(head, kind="estimate") for head in ("without it", "with it")),
         Column("with - without", kind="difference"),
     ]
-    table = difference_table(f"ablations-{protocol.file_word}", "Ablations", miou_note(protocol), columns, rows)
+    titles = map(title_of, protocol.datasets)
+    note = miou_note(protocol) + one_seed({title: _estimates([r for r in rows if r[0] == title]) for title in titles})
+    table = difference_table(f"ablations-{protocol.file_word}", "Ablations", note, columns, rows)
     lists = {"What each variant changes": changes} if changes else {}
     return Section(f"Ablations, {protocol.words}", tables=[table] if rows else [], lists=lists)
 

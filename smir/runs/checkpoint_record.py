@@ -1,4 +1,4 @@
-"""Checkpoints of smir: the record in each says which network its weights are of and how that was trained."""
+"""Checkpoints of smir: each has a record of the network that its weights belong to and of its training."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ _WRONG = (ConfigError, LookupError, TypeError, ValueError, RuntimeError)
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointRecord:
-    """The record that smir adds to a checkpoint. It is checked once, where a file is read.
+    """The record that smir adds to a checkpoint. It is checked once, when a file is read.
 
     Attributes:
         task: `pretrain` or `segment`.
         network: Class and arguments of the network, for `build_network`.
         out_channels: Output channels of the network.
-        preprocessing: How the network sees an image.
+        preprocessing: Normalisation, view size and patches of the network's images.
         usual_side: Usual shortest side of the training images in pixels. Early checkpoints do not record it.
         origin: The run that wrote the checkpoint, as plain values: experiment, seed, commit, recipe, inputs, ...
         classes: The classes of a segmentation.
@@ -40,21 +40,17 @@ class CheckpointRecord:
     classes: Classes | None = None
 
     def write(self, content: dict[str, Any]) -> None:
-        """Adds the record to a checkpoint's content, as plain values that name nothing to be imported."""
+        """Adds the record to a checkpoint's content, as plain values that import nothing."""
         seen = self.preprocessing
         content[_KEY] = {
             "format": FORMAT,
-            "task": self.task,
-            "network": self.network,
-            "out_channels": self.out_channels,
+            **{name: value for name, value in vars(self).items() if name != "classes"},
             "preprocessing": {
                 "mean": list(seen.mean),
                 "std": list(seen.std),
                 "view_size": seen.view_size,
                 "num_patches": seen.num_patches,
             },
-            "usual_side": self.usual_side,
-            "origin": self.origin,
         }
         if self.classes is not None:
             colors = [list(color) for color in self.classes.colors]
@@ -62,11 +58,7 @@ class CheckpointRecord:
 
     @classmethod
     def find(cls, content: dict[str, Any], path: str | Path) -> "CheckpointRecord | None":
-        """Returns the record in a checkpoint's content, or None if smir did not write the checkpoint.
-
-        Args:
-            content: What `read_checkpoint` returned.
-            path: The checkpoint, for messages.
+        """Returns the record in the content of a checkpoint, or None if smir did not write the checkpoint.
 
         Raises:
             CheckpointError: If the record is damaged, incomplete or of another format.
@@ -102,7 +94,7 @@ class Checkpoint:
         path: The file.
         record: Its record.
         state: Its tensors by name.
-        epoch: The last epoch that was finished, counted from 0; -1 if the file does not say.
+        epoch: The last finished epoch, counted from 0; -1 if the file does not say.
     """
 
     path: Path
@@ -139,24 +131,19 @@ def _classes(found: Any, path: str | Path) -> Classes:
 
 
 def _is_plain(value: Any, depth: int = 16) -> bool:
-    """Returns whether a value of a checkpoint from anywhere can be written to a record as it is."""
-    if isinstance(value, dict | list):
-        inside = value.values() if isinstance(value, dict) else value
-        names = list(value) if isinstance(value, dict) else []
-        return depth > 0 and all(isinstance(n, str) for n in names) and all(_is_plain(v, depth - 1) for v in inside)
+    """Returns whether a value of an untrusted checkpoint can be written to a record as it is."""
+    if isinstance(value, dict):
+        return all(isinstance(name, str) for name in value) and _is_plain(list(value.values()), depth)
+    if isinstance(value, list):
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
     return value is None or isinstance(value, str | int | float)
 
 
 def same_classes(trained: Sequence[str], own: Sequence[str], where: str) -> None:
-    """Refuses labels whose ids would mean other classes than those of the network.
-
-    Args:
-        trained: Class names of the checkpoint, by id.
-        own: Class names of the data, by id.
-        where: What to call the data in the message.
+    """Refuses data whose class ids mean other classes than those of the checkpoint.
 
     Raises:
-        ConfigError: If they differ, in a name or in their order.
+        ConfigError: If a name or the order of the classes differs; the message calls the data `where`.
     """
     if tuple(trained) != tuple(own):
         raise ConfigError(

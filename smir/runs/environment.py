@@ -29,7 +29,7 @@ PACKAGES = (
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit, device and command of this process."""
+    """Returns versions, commit, device and command of this process."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -49,12 +49,12 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that this code is from, with `+` where it has been changed since."""
+    """Returns the commit of this code, with `+` if the code has changed since."""
     folder = Path(__file__).parent
     try:
         output = [
             subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
-            # The first fails where smir is installed inside the repository of something else.
+            # The first fails if smir is installed inside the repository of another project.
             for command in (
                 ["ls-files", "--error-unmatch", Path(__file__).name],
                 ["rev-parse", "--short", "HEAD"],
@@ -67,7 +67,7 @@ def commit() -> str:
 
 
 def save_environment(folder: Path) -> None:
-    """Adds this start to `environment.json`, which keeps one entry per start of the run."""
+    """Appends this start of the run to `environment.json`."""
     path = folder / "environment.json"
     starts = read_json(path) if path.is_file() else []
     write_json(path, [*starts, environment()])

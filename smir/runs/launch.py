@@ -1,4 +1,4 @@
-"""The processes of a run: they agree on its folder, whatever started them, and end together.
+"""The processes of a run: they agree on its folder and checkpoint, whatever started them, and end together.
 
 A further rank ends soon after rank 0 does, so that it does not wait in a collective until its time-out.
 """
@@ -13,31 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-from smir.errors import RunError, SmirError
+from smir.errors import CheckpointError, RunError, SmirError
 from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.resume import resume_point
-from smir.runs.run_folder import Run
+from smir.runs.run_folder import DAMAGED, LAST, PREVIOUS, Run
 
 RUN_VARIABLE = "SMIR_RUN"
-"""Tells the processes that Lightning starts for further devices which run the first one has opened."""
+"""Variable that tells the processes of further devices, which Lightning starts, which run the first has opened."""
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 10.0
-"""Time for a process to end by itself, and to say why, once the one that started it is gone."""
+"""Time for a process to end by itself with a message, once the one that started it is gone."""
 
 
 class AlreadyDone(Exception):
     """The run in that folder has finished before; there is nothing to do."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self.is_rank_zero = global_rank() == 0
-
 
 def global_rank() -> int:
-    """Rank of this process as its environment tells it, also before a process group exists."""
+    """Returns the rank of this process by its environment, also before a process group exists."""
     rank: int = rank_zero_only.rank  # type: ignore[attr-defined]  # Lightning keeps it on the function
     return rank
 
@@ -51,8 +46,8 @@ def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Check
     """Lets rank 0 open the run, and tells the other ranks.
 
     Args:
-        trainer: Its strategy may be set up by this, if the processes were started from outside.
-        opens: Opens the run; called by rank 0 alone.
+        trainer: Its strategy is set up here if the processes were started from outside.
+        opens: Opens the run; only rank 0 calls it.
 
     Returns:
         The run, which rank 0 holds, and the checkpoint to resume from, if there is one.
@@ -66,7 +61,8 @@ def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Check
         threading.Thread(target=_end_with, args=(decision["pid"],), name="smir-watch", daemon=True).start()
         return _follow(decision)
     run, checkpoint, decision = _open(opens) if global_rank() == 0 else (None, None, {})
-    if _started_from_outside(trainer):
+    cluster = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.world_size > 1 and cluster is not None and cluster.creates_processes_externally:
         # torchrun or SLURM has started all ranks; Lightning keeps this process group.
         trainer.strategy.setup_environment()
         decision = trainer.strategy.broadcast(decision)
@@ -102,10 +98,42 @@ def _follow(
     return run or Run(Path(decision["folder"])), checkpoint
 
 
-def _started_from_outside(trainer: Trainer) -> bool:
-    """Returns whether something other than Lightning started the processes of this run."""
-    cluster = getattr(trainer.strategy, "cluster_environment", None)
-    return trainer.world_size > 1 and cluster is not None and cluster.creates_processes_externally
+def resume_point(folder: Path) -> Checkpoint | None:
+    """Reads the checkpoint to resume from: `last`, or `previous` if `last` is damaged.
+
+    A damaged `last` is moved away: the next epoch would put it in the place of the good `previous`, and a kill before
+    the new `last` exists would leave nothing to read.
+
+    Args:
+        folder: The folder of the checkpoints, held by this process.
+
+    Returns:
+        The checkpoint, or None if no epoch was kept.
+
+    Raises:
+        CheckpointError: If all existing ones are damaged.
+    """
+    reasons: list[str] = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        if not path.is_file():
+            continue
+        try:
+            checkpoint = Checkpoint.read(path)
+        except CheckpointError as error:
+            reasons.append(str(error))
+            continue
+        if reasons:
+            (folder / LAST).replace(folder / DAMAGED)
+            rank_zero_warn(
+                f"{reasons[0]} The run resumes from {path.absolute()}, which is of an earlier epoch; the damaged file "
+                f"is now {DAMAGED} beside it."
+            )
+        return checkpoint
+    if reasons:
+        raise CheckpointError(
+            f"No checkpoint of this run can be read: {' '.join(reasons)} Move {folder.absolute()} away to start over."
+        )
+    return None
 
 
 def _end_with(starter: int) -> None:

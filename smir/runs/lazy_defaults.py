@@ -1,4 +1,4 @@
-"""Objects as default arguments that a config can spell out."""
+"""Objects as default arguments that a config can describe."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -9,10 +9,9 @@ T = TypeVar("T")
 
 
 def lazy_instance(class_type: type[T], **kwargs: Any) -> T:
-    """Calls jsonargparse's function of this name, in a new thread.
+    """Calls jsonargparse's function of this name in a new thread, whose stack is short.
 
-    That function looks up the module of every frame on the stack. Deep below the imports that lead to a default
-    argument, this takes half a second per call; a new thread has a short stack.
+    The function looks up the module of every frame on the stack; below many imports that takes half a second.
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: typing.lazy_instance(class_type, **kwargs)).result()

@@ -1,21 +1,22 @@
 """Private names of Lightning that smir has to use, each with its reason.
 
-Nothing promises that they stay. Each says which test of `tests/runs/test_lightning_doors.py` fails once it has moved.
+Lightning may rename them. Each one names the test of `tests/runs/test_lightning_doors.py` that fails then.
 """
 
 from functools import cached_property
 from typing import Any
 
+import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 
 def keep_own_signal_handlers(trainer: Trainer) -> None:
-    """Keeps Lightning from putting its signal handlers in the place of smir's.
+    """Keeps Lightning from replacing smir's signal handlers.
 
-    Lightning's talk to other ranks in the middle of a step, and requeue a SLURM job on their own. Lightning has no
-    option against them, and registers them when a fit has called every `setup` hook.
+    Lightning's talk to other ranks in the middle of a step, and requeue a SLURM job. They have no option, and are
+    registered after all `setup` hooks of a fit.
 
     Test: `test_a_fit_leaves_signal_handlers_alone`.
     """
@@ -23,7 +24,7 @@ def keep_own_signal_handlers(trainer: Trainer) -> None:
 
 
 def share_gradient_memory(strategy: Strategy) -> None:
-    """Makes DDP compute gradients where it sends them from, which spares copying them.
+    """Makes DDP compute gradients in its communication buffers, which saves a copy.
 
     `DDPStrategy` takes this as an argument, but only the trainer knows which strategy `auto` stands for.
 
@@ -34,20 +35,28 @@ def share_gradient_memory(strategy: Strategy) -> None:
 
 
 class SettingsCLI(LightningCLI):
-    """A LightningCLI whose settings come from configs and flags alone, and can be had as plain values."""
+    """A LightningCLI whose settings come only from configs and flags, and are available as plain values."""
 
     def _parse_ckpt_path(self) -> None:
-        """Takes no settings from a checkpoint. Since 2.5.5 Lightning lets its hyperparameters override files and flags.
+        """Takes no settings from a checkpoint; since 2.5.5 Lightning lets its hyperparameters override the others.
 
         Test: `test_a_checkpoint_sets_nothing`.
         """
 
+    def _dump_config(self) -> None:
+        """Keeps all settings as plain values. Lightning's own checks them again, a tenth of the time of a start.
+
+        Test: `test_settings_are_plain_values`.
+        """
+        if not hasattr(self, "config_dump"):
+            text = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False, skip_validation=True)
+            self.config_dump = yaml.safe_load(text)[self.config.subcommand]
+
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """All settings of the subcommand, as plain values.
+        """All settings of the subcommand, as plain values, with those of included files in place of `include`.
 
-        `include` is left out, because the settings hold all that included files say. Lightning dumps only to its own
-        callback, which writes a file.
+        Lightning dumps them only to its own callback, which writes a file.
 
         Test: `test_settings_are_plain_values`.
         """
@@ -56,7 +65,7 @@ class SettingsCLI(LightningCLI):
 
 
 class ParsingCLI(SettingsCLI):
-    """Parses a command; nothing is built or run.
+    """Parses a command without building or running anything.
 
     Test: `test_parsing_builds_and_runs_nothing`.
     """

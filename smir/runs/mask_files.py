@@ -20,24 +20,17 @@ FORMAT = 1
 """Version of the mask and score files."""
 
 _SLACK, _MOST_INFLATION = 1 << 28, 20
-"""Bits and scores hardly shrink; an array above the slack that inflates more is a decompression bomb."""
+"""Bytes and factor: bits and scores hardly shrink, so a larger array that inflates more is a decompression bomb."""
 
 
 def save_masks(path: Path, table: MaskTable) -> None:
-    """Writes the masks of a stage; about 60 bytes an image of 441 patches."""
-    _save(
-        path,
-        {
-            "index": table.indices.astype(np.uint32),
-            "shape": table.shapes,
-            "num_patches": np.array(table.num_patches),
-            "bits": table.bits,
-        },
-    )
+    """Writes the masks of a stage; about 60 bytes for an image of 441 patches."""
+    index = table.indices.astype(np.uint32)
+    _save(path, index=index, shape=table.shapes, num_patches=np.array(table.num_patches), bits=table.bits)
 
 
 def load_masks(path: Path) -> MaskTable:
-    """Reads what `save_masks` wrote.
+    """Reads the masks of a stage.
 
     Raises:
         CheckpointError: If the file is missing, damaged or of another format.
@@ -52,27 +45,21 @@ def load_masks(path: Path) -> MaskTable:
 
 def save_scores(path: Path, indices: Sequence[int], scores: Sequence[Tensor]) -> None:
     """Writes the patch scores of a stage: `values` of all images one after another, `length` patches each."""
-    _save(
-        path,
-        {
-            "index": np.array(indices, dtype=np.uint32),
-            "length": np.array([len(score) for score in scores], dtype=np.uint32),
-            "values": torch.cat(list(scores)).numpy(),
-        },
-    )
+    index, length = (np.array(values, dtype=np.uint32) for values in (indices, list(map(len, scores))))
+    _save(path, index=index, length=length, values=torch.cat(list(scores)).numpy())
 
 
 def save_image_list(folder: Path, names: Iterable[str]) -> None:
-    """Writes once which image each index of the mask files is: a JSON list of relative paths."""
+    """Writes the image paths that the indices of the mask files refer to: a JSON list, written once."""
     path = folder / "images.json"
     if not path.exists():
         write_atomically(path, json.dumps(list(names), indent=0) + "\n")
 
 
-def _save(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
+def _save(path: Path, **arrays: npt.NDArray[Any]) -> None:
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in {"format": np.array(FORMAT), **arrays}.items():
-            # Like np.savez_compressed, but without the time of day, so that equal masks are equal files.
+            # Like np.savez_compressed, but without the time, so that equal masks give equal files.
             entry = zipfile.ZipInfo(f"{name}.npy")
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w") as member:
@@ -103,7 +90,7 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    """Reads an array; before its memory is taken, the size in its header is compared to the bytes that are there."""
+    """Reads an array, after comparing the size in its header to the existing bytes."""
     if entry.file_size > max(_SLACK, _MOST_INFLATION * entry.compress_size):
         raise ValueError(f"{entry.filename} claims {entry.file_size:,} bytes in {entry.compress_size:,}")
     with archive.open(entry) as member:
@@ -111,7 +98,7 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> npt.NDArray[Any]
         if version != (1, 0):
             raise ValueError(f"{entry.filename} has an array header of version {version}")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
-        content = member.read()  # at most `file_size` bytes, of which the checksum is verified
+        content = member.read()  # at most `file_size` bytes, whose checksum is verified
     if dtype.hasobject or fortran or dtype.itemsize * math.prod(shape) != len(content):
         raise ValueError(f"{entry.filename} claims to be {shape} of {dtype} in {len(content):,} bytes")
     array: npt.NDArray[Any] = np.frombuffer(content, dtype=dtype).reshape(shape).copy()

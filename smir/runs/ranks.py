@@ -12,15 +12,13 @@ T = TypeVar("T")
 
 
 def sync_buffers(module: nn.Module) -> None:
-    """Gives every rank the buffers (batch-norm statistics) of rank 0, the ones that are saved."""
-    if num_ranks() == 1:
-        return
-    for buffer in module.buffers():
+    """Gives every rank the buffers (batch-norm statistics) of rank 0, which are the saved ones."""
+    for buffer in module.buffers() if num_ranks() > 1 else ():
         dist.broadcast(buffer, src=0)
 
 
 def patient_group() -> Any:
-    """A group of all ranks that wait a week for each other; every rank must ask for it at the same time."""
+    """Returns a group of all ranks that wait up to a week for each other; all ranks must call this together."""
     return dist.new_group(backend="gloo", timeout=timedelta(days=7)) if num_ranks() > 1 else None
 
 

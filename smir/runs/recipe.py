@@ -1,12 +1,37 @@
-"""The recipe of a run: everything in its config that changes the result."""
+"""The recipe of a run: everything in its config that changes the result.
+
+A recipe names classes as version 0.1 did, so that finished runs keep their hashes when code moves. Configs of that
+version keep working, too. Classes that came later keep their own names.
+"""
 
 import hashlib
+import importlib
 import json
+import sys
+from types import ModuleType
 from typing import Any, cast
 
-from smir.runs.moved_names import in_recipes
+_MOVED = {
+    "smir.losses.LocalReconstructionLoss": "smir.method.LocalReconstructionLoss",
+    "smir.losses.ReconstructionLoss": "smir.method.ReconstructionLoss",
+    "smir.masking.BlockMask": "smir.method.BlockMask",
+    "smir.masking.HardestMask": "smir.method.HardestMask",
+    "smir.masking.MixedMask": "smir.method.MixedMask",
+    "smir.masking.ProportionalMask": "smir.method.ProportionalMask",
+    "smir.masking.RampMask": "smir.method.RampMask",
+    "smir.masking.RandomMask": "smir.method.RandomMask",
+    "smir.network.SmpNetwork": "smir.models.SmpNetwork",
+    "smir.network.UNetStride4": "smir.models.UNetStride4",
+    "smir.preprocessing.Classes": "smir.classes.Classes",
+    "smir.preprocessing.Preprocessing": "smir.method.Preprocessing",
+    "smir.reconstruction.ReconstructionModule": "smir.training.ReconstructionModule",
+    "smir.segmentation.SegmentationModule": "smir.training.SegmentationModule",
+    "smir.selective.SelectiveMasking": "smir.training.SelectiveMasking",
+}
+"""Names of version 0.1, with those of today."""
+_OLD_NAMES = {new: old for old, new in _MOVED.items()}
 
-# What is skipped counts by the lists that remain.
+# The settings of bad images are among them: the images that remain count as an input.
 _DATA_NOT_RECIPE = (
     "root",
     "lists",
@@ -22,7 +47,7 @@ _DATA_NOT_RECIPE = (
 )
 _MODEL_NOT_RECIPE = ("weights", "imagenet_file")
 _LINKED = ("preprocessing", "classes")  # see smir.cli.settings.add_options
-_CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes the speed alone
+_CALLBACKS_NOT_RECIPE = ("batch_size",)  # of scoring: it changes only the speed
 _TRAINER_RECIPE = (
     "max_epochs",
     "max_steps",
@@ -38,11 +63,37 @@ _TRAINER_RECIPE = (
 _NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
 # Arguments of models, data, callbacks and policies that 0.1.0 did not have, with their defaults. A recipe holds them
 # only where they differ, so that the runs of 0.1.0 keep their recipe hash.
-_ADDED: dict[str, Any] = {}
+_ADDED: dict[str, Any] = {
+    "score": None,
+    "ssim_unit_range": False,
+    "weights_part": "whole",
+    "encoder_lr_factor": 1.0,
+    "freeze_encoder_epochs": 0,
+    "reestimate_batch_norm": False,
+    "budget_seed": "split",
+    "fill_batches": False,
+    "split_by": "frame",
+}
+
+
+class _OldModule(ModuleType):
+    """A module of version 0.1 that has only the classes in `_MOVED`."""
+
+    def __getattr__(self, name: str) -> Any:
+        module, _, attribute = _MOVED.get(f"{self.__name__}.{name}", "").rpartition(".")
+        if not module:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(module), attribute)
+
+
+def accept_old_names() -> None:
+    """Lets the parser find a class by its name of version 0.1."""
+    for module in {name.rpartition(".")[0] for name in _MOVED}:
+        sys.modules.setdefault(module, _OldModule(module, "The classes of version 0.1 that have moved."))
 
 
 def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Takes out of a full config what changes the result: neither paths nor devices, workers or loggers."""
+    """Returns the settings of a full config that change the result: no paths, devices, workers or loggers."""
 
     def without(section: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         arguments = {k: v for k, v in (section.get("init_args") or {}).items() if k not in names}
@@ -60,7 +111,19 @@ def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
         "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
         "callbacks": callbacks,
     }
-    return cast("dict[str, Any]", in_recipes(without_new_defaults(recipe)))
+    return cast("dict[str, Any]", _with_old_names(without_new_defaults(recipe)))
+
+
+def _with_old_names(settings: Any) -> Any:
+    """Returns plain settings with every class path as version 0.1 wrote it."""
+    if isinstance(settings, dict):
+        return {
+            key: _OLD_NAMES.get(value, value)
+            if key == "class_path" and isinstance(value, str)
+            else _with_old_names(value)
+            for key, value in settings.items()
+        }
+    return [_with_old_names(value) for value in settings] if isinstance(settings, list) else settings
 
 
 def without_new_defaults(value: Any, added: dict[str, Any] = _ADDED) -> Any:
@@ -74,9 +137,9 @@ def without_new_defaults(value: Any, added: dict[str, Any] = _ADDED) -> Any:
 
 
 def in_force(settings: Any) -> Any:
-    """A config or recipe without the arguments of the model that it takes from the data, such as its normalisation.
+    """Returns a config or recipe without the arguments that a model takes from the data, such as its normalisation.
 
-    They stand in there as defaults, which mean nothing, and would be there again if it were read.
+    The parser writes meaningless defaults for them.
     """
     if not isinstance(settings, dict) or not isinstance(settings.get("model"), dict):
         return settings  # of a foreign checkpoint
@@ -85,26 +148,20 @@ def in_force(settings: Any) -> Any:
 
 
 def digest(value: Any) -> str:
-    """Hash of plain values, 12 hexadecimal digits."""
+    """Returns a hash of plain values, 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def differences(theirs: Any, own: Any, name: str = "") -> list[str]:
-    """Says where two recipes differ.
+    """Lists where two recipes differ, as `data.init_args.batch_size: 64, not 128`; the value of `theirs` comes first.
 
-    Args:
-        theirs: Plain values, such as the recipe of a run on disk.
-        own: Plain values to compare with.
-        name: Dotted name of what is compared.
-
-    Returns:
-        Texts such as `data.init_args.batch_size: 64, not 128`, the value of `theirs` first.
+    `name` is the dotted name of the compared setting.
     """
     if isinstance(theirs, dict) and isinstance(own, dict):
         keys = [*theirs, *(key for key in own if key not in theirs)]
-        found = [differences(theirs.get(key), own.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
-        return [text for texts in found for text in texts]
-    if isinstance(theirs, list) and isinstance(own, list) and len(theirs) == len(own):
-        numbered = enumerate(zip(theirs, own, strict=True))
-        return [text for number, pair in numbered for text in differences(*pair, f"{name}[{number}]")]
-    return [] if theirs == own else [f"{name}: {theirs}, not {own}"]
+        pairs = [(theirs.get(key), own.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+    elif isinstance(theirs, list) and isinstance(own, list) and len(theirs) == len(own):
+        pairs = [(*pair, f"{name}[{number}]") for number, pair in enumerate(zip(theirs, own, strict=True))]
+    else:
+        return [] if theirs == own else [f"{name}: {theirs}, not {own}"]
+    return [text for pair in pairs for text in differences(*pair)]

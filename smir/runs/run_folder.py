@@ -1,7 +1,7 @@
-"""Run identity and the run folder: who may write there, whether to begin, resume or leave it alone.
+"""Run identity and the run folder, which is locked, begun, resumed or left unchanged, and keeps the results.
 
-A run is (experiment, seed, recipe hash). The recipe is everything that changes the result; what a run starts from (the
-lists of files, the pretrained weights) counts by its content, not by its path.
+A run is (experiment, seed, recipe hash). The recipe is everything that changes the result. Its inputs (lists of files,
+pretrained weights) count by content, not by path.
 """
 
 import contextlib
@@ -13,18 +13,21 @@ from typing import Any, Literal
 
 from smir.errors import RunError, first_few
 from smir.files.atomic import remove_unfinished
-from smir.files.json_record import read_dict, write_json
+from smir.files.json_record import read_dict, read_json, write_json
 from smir.files.locks import FileLock
 from smir.runs.recipe import differences, digest
 
 RECORD = "run.json"
 DONE = "DONE"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
-"""Checkpoints to resume from: that of the last epoch kept, and the one kept before should the last be damaged."""
+"""Checkpoints to resume from: that of the last kept epoch, and the one before it in case the last is damaged."""
 DAMAGED = "damaged.ckpt"
 """Name that an unreadable `LAST` gets; nothing reads it."""
 FORMAT = 1
 _CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "recipe": dict, "inputs": dict}
+
+RESULTS = {"test": "metrics.json", "predict": "source.json"}
+"""The file in a folder of results that records their origin."""
 
 IfTaken = Literal["rename", "refuse"]
 
@@ -33,7 +36,7 @@ _LOCKS: dict[Path, FileLock] = {}
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, 16 hexadecimal digits."""
+    """Returns the SHA-256 of a file's content, 16 hexadecimal digits."""
     sha256 = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -59,7 +62,7 @@ class Identity:
 
     @property
     def recipe_hash(self) -> str:
-        """Hash of the recipe alone; runs that differ only in the seed share it."""
+        """Hash of only the recipe; runs that differ only in the seed share it."""
         return digest(self.recipe)
 
     @property
@@ -68,27 +71,15 @@ class Identity:
         return digest([self.recipe, self.inputs])
 
     def record(self) -> dict[str, Any]:
-        """The content of `run.json`."""
-        return {
-            "format": FORMAT,
-            "experiment": self.experiment,
-            "seed": self.seed,
-            "recipe_hash": self.recipe_hash,
-            "hash": self.hash,
-            "recipe": self.recipe,
-            "inputs": self.inputs,
-        }
+        """Returns the content of `run.json`."""
+        return {"format": FORMAT, "recipe_hash": self.recipe_hash, "hash": self.hash, **vars(self)}
 
 
+@dataclasses.dataclass(frozen=True)
 class Run:
-    """A run folder that this process holds.
+    """A run folder that this process holds."""
 
-    Args:
-        path: The folder.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @property
     def done(self) -> bool:
@@ -100,22 +91,15 @@ class Run:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
-    @property
-    def kept(self) -> bool:
-        """True if an epoch was kept, so that the run can resume."""
-        return any((self.checkpoints / name).is_file() for name in (LAST, PREVIOUS))
-
     def finish(self, summary: dict[str, Any]) -> None:
-        """Marks the run as done; written last."""
+        """Marks the run as done; this file is written last."""
         write_json(self.path / DONE, summary)
 
     def lock(self) -> None:
-        """Holds the folder until this process ends.
-
-        A process that has held it since a command that failed may hold it again.
+        """Locks the folder until this process ends, again if this process kept the lock of a failed command.
 
         Raises:
-            RunError: If another process holds it, with what that process says of itself.
+            RunError: If another process holds it; the message names that process.
         """
         self.unlock()
         lock = FileLock(self.path / "lock")
@@ -133,7 +117,7 @@ class Run:
         _LOCKS[self.path.absolute()] = lock
 
     def unlock(self) -> None:
-        """Lets the folder go."""
+        """Releases the folder."""
         if (lock := _LOCKS.pop(self.path.absolute(), None)) is not None:
             lock.release()
 
@@ -144,7 +128,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises:
         RunError: If it is damaged or of another format.
     """
-    record = read_dict(folder / RECORD, f"Move the folder {folder} away to begin anew.")
+    record = read_dict(folder / RECORD, f"Move the folder {folder} away to start over.")
     if record is None:
         return None
     if record.get("format") != FORMAT:
@@ -157,31 +141,36 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Run:
     """Finds or makes the folder of a run, `<root>/<experiment>/seed<k>`, and locks it.
 
-    A folder of that name with another recipe or other inputs stays as it is. Only a run that failed before its first
-    checkpoint leaves nothing worth keeping: its folder is begun anew.
+    A folder of that name with another recipe or other inputs stays as it is, unless its run failed before its first
+    checkpoint: then the folder is used anew.
 
     Args:
         root: Folder of all runs.
-        identity: What the run is.
-        if_taken: Where the folder holds another run: `rename` appends this one's hash, `refuse` is an error.
+        identity: Identity of the run.
+        if_taken: If the folder holds another run: `rename` appends this one's hash, `refuse` is an error.
 
     Raises:
-        RunError: If another process works in it, its record is damaged, or it is taken and that is refused.
+        RunError: If another process works in it, its record is damaged, or it is taken and `if_taken` is `refuse`.
     """
     plain = root / identity.experiment / f"seed{identity.seed}"
     for path in (plain, plain.with_name(f"{plain.name}-{identity.hash}")):
         run = Run(path)
-        other = _is_other(path, identity)
-        if other and (run.done or run.kept):
+        other = _other(path, identity)
+        if other and (run.done or any((run.checkpoints / name).is_file() for name in (LAST, PREVIOUS))):
             if if_taken == "refuse":
-                raise RunError(_taken(path, identity))
+                keys = ("recipe", "inputs")
+                theirs, own = ({key: record[key] for key in keys} for record in (other, identity.record()))
+                raise RunError(
+                    f"{path.absolute()} holds a run of other settings: {first_few(differences(theirs, own), 5)}. Move "
+                    "it away, or give this run another name (--run.experiment, --run.variant)."
+                )
             continue
         if run.done:
             return run
         try:
             run.lock()
         except RunError:
-            if _is_other(path, identity):  # asked again: its holder may have made the folder after we looked
+            if _other(path, identity):  # its holder may have made the folder since the first look
                 continue
             raise
         remove_unfinished(path)
@@ -195,22 +184,22 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
     raise RunError(f"{plain} and its neighbour with {identity.hash} hold other recipes; move them away.")
 
 
-def _taken(path: Path, identity: Identity) -> str:
-    record = read_record(path) or {}
-    theirs, own = ({name: run[name] for name in ("recipe", "inputs")} for run in (record, identity.record()))
-    return (
-        f"{path.absolute()} holds a run of other settings: {first_few(differences(theirs, own), 5)}. Move it away, or "
-        "give this run another name (--run.experiment, --run.variant)."
-    )
-
-
-def _is_other(path: Path, identity: Identity) -> bool:
+def _other(path: Path, identity: Identity) -> dict[str, Any] | None:
+    """Returns the record of a run folder if it is of another run."""
     record = read_record(path)
-    return record is not None and record["hash"] != identity.hash
+    return record if record is not None and record["hash"] != identity.hash else None
+
+
+def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str, Any]) -> Path:
+    """Returns the folder for results: `<run>/<kind>`, or one beside it if that has other weights, data or settings."""
+    record = run / kind / RESULTS[kind]
+    there = read_json(record) if record.is_file() else source
+    same = isinstance(there, dict) and there.get("hash") == source["hash"]
+    return run / (kind if same else f"{kind}-{source['hash']}")
 
 
 def run_of_checkpoint(path: Path) -> Path | None:
-    """The run folder that a checkpoint lies in, if it does."""
+    """Returns the run folder of a checkpoint; None if it is in no run folder."""
     with contextlib.suppress(RunError):
         if path.parent.name == "checkpoints" and read_record(path.parent.parent) is not None:
             return path.parent.parent

@@ -1,6 +1,6 @@
-"""Signals that ask a training to stop and to go on later, as SLURM and spot machines send them.
+"""Signals that ask a training to stop and resume later, as SLURM and spot machines send them.
 
-A handler belongs to the process, and so does what this module remembers.
+Handlers belong to the process, and so does the state of this module.
 """
 
 import contextlib
@@ -13,12 +13,12 @@ from types import FrameType
 from smir.errors import SmirError
 
 REQUEUE = 75
-"""Exit code of a run that was stopped by a signal and goes on with the same command: EX_TEMPFAIL of sysexits.h."""
+"""Exit code of a run that a signal stopped and the same command resumes: EX_TEMPFAIL of sysexits.h."""
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(SystemExit):
-    """The run stops here, on all ranks."""
+    """Stops the run on all ranks."""
 
 
 class _Asked:
@@ -29,15 +29,14 @@ class _Asked:
 
 
 def asked_by() -> signal.Signals | None:
-    """The signal that has asked this process to stop."""
+    """Returns the first signal that asked this process to stop."""
     return _Asked.by
 
 
 def handle(wait_for_step: bool) -> None:
-    """Puts this module's handlers in place, also of those that Lightning has put there.
+    """Installs this module's handlers, in place of Lightning's too.
 
-    Args:
-        wait_for_step: Only note the signal; somebody asks `asked_by` at every step. Else stop at once.
+    They stop the process at once, or only note the signal for a callback that asks `asked_by` at every step.
     """
     _Asked.wait_for_step = wait_for_step
     if threading.current_thread() is threading.main_thread():
@@ -53,14 +52,14 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def requeue_on_signal() -> Iterator[None]:
-    """Ends the process with the code `REQUEUE` where a signal has stopped the block.
+    """Ends the process with the code `REQUEUE` if a signal has stopped the block.
 
-    What fails after a signal fails because of it: where the whole group of processes gets the signal, loaders and
-    other ranks may be gone first.
+    An error after a signal counts as its consequence: if all processes get the signal, loaders and other ranks may end
+    first.
 
     Raises:
-        SystemExit: With that code; with 0 on further ranks that Lightning started, because it kills rank 0 when it
-            sees another code of theirs.
+        SystemExit: With that code; with 0 on further ranks that Lightning started, because it kills rank 0 if they
+            end with another code.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -72,24 +71,14 @@ def requeue_on_signal() -> Iterator[None]:
     except (Exception, Stopped) as error:
         if isinstance(error, SmirError) or not (_Asked.by or isinstance(error, Stopped)):
             raise
-        _tell(_Asked.by)
-        raise SystemExit(0 if _started_by_rank_zero() else REQUEUE) from None
+        from smir.runs.launch import global_rank, started_by_rank_zero  # not needed by every command, and slow
+
+        if global_rank() == 0:
+            by = _Asked.by.name if _Asked.by else "a signal to another process"
+            again = "The same command resumes the run, and repeats the work since the last epoch."
+            print(f"smir: stopped by {by}. {again}", file=sys.stderr, flush=True)
+        raise SystemExit(0 if started_by_rank_zero() else REQUEUE) from None
     finally:
         _Asked.by = None
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _tell(number: signal.Signals | None) -> None:
-    from smir.runs.launch import global_rank
-
-    if global_rank() == 0:
-        by = number.name if number else "a signal to another process"
-        again = "What was done since the last epoch will be repeated; the same command goes on."
-        print(f"smir: stopped by {by}. {again}", file=sys.stderr, flush=True)
-
-
-def _started_by_rank_zero() -> bool:
-    from smir.runs.launch import started_by_rank_zero
-
-    return started_by_rank_zero()

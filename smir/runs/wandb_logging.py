@@ -1,7 +1,7 @@
-"""Logging to Weights & Biases: a run folder is one W&B run, under the same id however often it is resumed.
+"""Logging to Weights & Biases: a run folder is one W&B run, whose id stays the same when it resumes.
 
-Offline, W&B cannot resume: every start adds a segment of its own, and `wandb sync` joins those of one id in the order
-of their start. `wandb.json` in the run folder has the id and that command.
+Offline, W&B cannot resume: every start adds a segment, and `wandb sync` joins the segments of one id in order of their
+start. `wandb.json` in the run folder has the id and that command. wandb itself is only imported for a run that it logs.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -24,7 +24,6 @@ from smir.errors import ConfigError, RunError
 from smir.files.json_record import read_dict, write_json
 from smir.runs.launch import global_rank
 from smir.runs.signals import Stopped
-from smir.runs.wandb_options import WandbOptions, sweep_run
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -33,9 +32,43 @@ RECORD = "wandb.json"
 FORMAT = 1
 
 _HEADER_BYTES = 7
-"""Size of a segment that was killed before W&B wrote anything to it; a single one stops `wandb sync`."""
+"""Size of an empty segment, as a kill leaves behind; a single one stops `wandb sync`."""
 _ROWS_PER_EPOCH = 100
-"""More rows than an epoch logs beside those of its steps."""
+"""More rows than an epoch logs in addition to its steps."""
+
+
+@dataclasses.dataclass
+class WandbOptions:
+    """Options for logging a run to Weights & Biases.
+
+    Attributes:
+        wandb: `online`, `offline` (kept in the run folder for `wandb sync`) or `off`; default: off, unless a sweep
+            agent started this process, which then logs as the environment's WANDB_MODE says.
+        project: The W&B project; default: the environment's WANDB_PROJECT, else `smir`.
+    """
+
+    wandb: Literal["online", "offline", "off"] | None = None
+    project: str | None = None
+
+    @property
+    def mode(self) -> Literal["online", "offline"] | None:
+        """The logging mode, or None for no logging."""
+        if self.wandb is not None or sweep_run() is None:
+            return None if self.wandb == "off" else self.wandb
+        asked = os.environ.get("WANDB_MODE", "online")
+        return None if asked == "disabled" else "offline" if asked in ("offline", "dryrun") else "online"
+
+
+def sweep_run() -> tuple[str, str] | None:
+    """Returns the ids of the sweep and of the W&B run for which an agent started this process."""
+    sweep, run = os.environ.get("WANDB_SWEEP_ID"), os.environ.get("WANDB_RUN_ID")
+    return (sweep, run) if sweep and run else None
+
+
+def in_sweep(experiment: str) -> str:
+    """Names the experiment of a run in a sweep `<experiment>/sweep-<sweep id>/<W&B run id>`."""
+    ids = sweep_run()
+    return experiment if ids is None else f"{experiment}/sweep-{ids[0]}/{ids[1]}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +76,12 @@ class Job:
     """The facts about a run that are sent to W&B.
 
     Attributes:
-        folder: Where the files go.
-        hash: Hash of settings and inputs; the id in the folder counts for no other.
+        folder: Folder of W&B's files.
+        hash: Hash of settings and inputs; the id in the folder counts only for this one.
         phase: `pretrain`, `segment` or `test`.
         experiment: Name of the experiment.
         dataset: Name of the dataset.
-        config: All settings, and what the run says of itself.
+        config: All settings, and the origin of the weights.
     """
 
     folder: Path
@@ -60,7 +93,7 @@ class Job:
 
 
 def log_to_wandb(trainer: Trainer, options: WandbOptions, job: Job) -> None:
-    """Begins or continues the W&B run of a folder, on rank 0, if the options ask for it.
+    """Begins or continues the W&B run of a folder on rank 0, if the options ask for it.
 
     Raises:
         ConfigError: If wandb is not installed, or the config already has a `WandbLogger`.
@@ -76,7 +109,7 @@ def log_to_wandb(trainer: Trainer, options: WandbOptions, job: Job) -> None:
         )
     try:
         from wandb import Error
-    except ImportError as error:  # also where `wandb` is no more than a folder of that name
+    except ImportError as error:  # also if `wandb` is just a folder of that name
         raise ConfigError(
             f"Logging to W&B needs the package wandb ({error}). Run `pip install 'smir[wandb]'`, or leave it off with "
             "--run.wandb off."
@@ -88,17 +121,17 @@ def log_to_wandb(trainer: Trainer, options: WandbOptions, job: Job) -> None:
             f"W&B did not begin the run: {error}. Log in with `wandb login` and check the network, or keep the run "
             "here with --run.wandb offline."
         ) from error
-    # Every rank has a logger, so that all take the same branches; those but 0 never open a run.
+    # Every rank has a logger, so that all take the same branches; only rank 0 opens a run.
     trainer.loggers = [*trainer.loggers, WandbLogger(experiment=run, save_dir=job.folder)]
     trainer.callbacks.append(_WandbRecord(run))  # type: ignore[attr-defined]  # set in its constructor
 
 
 @contextlib.contextmanager
 def ending_the_wandb_run() -> Iterator[None]:
-    """Ends the W&B run of this process, if it has one: finished, failed, or killed as by Ctrl-C.
+    """Ends the W&B run of this process, if there is one, as finished, failed, or killed (by Ctrl-C).
 
-    A sweep that ends a run early interrupts or terminates it. That is no failure, and the agent must not take it for
-    one: after a few it would give up.
+    A sweep that ends a run early interrupts or terminates it. This must not look like a failure: after a few, the agent
+    would give up.
 
     Raises:
         SystemExit: With code 0, if the sweep has ended the run.
@@ -107,7 +140,7 @@ def ending_the_wandb_run() -> Iterator[None]:
     try:
         yield
         code = 0
-    except SystemExit as stop:  # what Lightning makes of an interrupt, and `smir.runs.signals` of a signal
+    except SystemExit as stop:  # Lightning raises it for an interrupt, `smir.runs.signals` for a signal
         interrupted = isinstance(stop, Stopped) or isinstance(stop.__context__, KeyboardInterrupt)
         if sweep_run() and interrupted:
             code = 0
@@ -121,32 +154,28 @@ def ending_the_wandb_run() -> Iterator[None]:
 
 
 class _WandbRecord(Callback):
-    """Makes W&B's summary say what the best checkpoint scored, and keeps the steps of offline segments going up."""
+    """Writes the score of the best checkpoint to W&B's summary, and keeps the steps of offline segments increasing."""
 
     def __init__(self, run: "Run | None") -> None:
         self._run = run
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begins a further offline segment after all rows of those before it; online, W&B does that."""
+        """Begins a further offline segment after all rows of the earlier ones; online, W&B does that."""
         if self._run is not None and self._run.offline and trainer.current_epoch > 0:
             row = {"epoch": trainer.current_epoch, "trainer/global_step": trainer.global_step}
             self._run.log(row, step=trainer.global_step + _ROWS_PER_EPOCH * trainer.current_epoch)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the summary of a training that came to its end."""
-        self._summarise(trainer)
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Writes the summary of a training that did not."""
-        self._summarise(trainer)
-
-    def _summarise(self, trainer: Trainer) -> None:
-        """A sweep takes its goal from the summary, which would else be that of the last epoch."""
+    def on_train_end(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException | None = None
+    ) -> None:
+        """Writes the best score to the summary, the goal of a sweep; otherwise it would be that of the last epoch."""
         if self._run is None:
             return
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_score is not None:
                 self._run.summary[callback.monitor] = float(callback.best_model_score)
+
+    on_exception = on_train_end
 
 
 def _begin(options: WandbOptions, job: Job) -> "Run":
@@ -158,12 +187,12 @@ def _begin(options: WandbOptions, job: Job) -> "Run":
     run_id = ids[1] if ids else record.get("id") or uuid.uuid4().hex[:12]
     project = options.project or record.get("project") or os.environ.get("WANDB_PROJECT") or "smir"
     _save_record(options.mode, job, run_id, project)
-    # For the whole process: told of one run alone, an offline wandb sends telemetry even so.
+    # For the whole process: set for just the run, an offline wandb would still send telemetry.
     wandb.setup(settings=wandb.Settings(mode=options.mode))
     run = wandb.init(
         mode=options.mode,
         dir=job.folder,
-        # The agent of a sweep has said both to wandb itself.
+        # The agent of a sweep has already given both to wandb.
         id=None if ids else run_id,
         project=None if ids else project,
         resume="allow" if options.mode == "online" else None,
@@ -179,18 +208,16 @@ def _begin(options: WandbOptions, job: Job) -> "Run":
 
 
 def _record(job: Job) -> dict[str, Any]:
-    """Reads `wandb.json`; None if it is missing or from other settings.
+    """Reads `wandb.json`; empty if it is missing or from other settings.
 
     Raises:
         RunError: If it is damaged or of another format.
     """
     path = job.folder / RECORD
     record = read_dict(path, "Delete it to log under a new W&B run id.")
-    if record is None:
-        return {}
-    if record.get("format") != FORMAT:
+    if record is not None and record.get("format") != FORMAT:
         raise RunError(f"{path} has format {record.get('format')}; this version of smir reads {FORMAT}.")
-    return record if record["hash"] == job.hash else {}
+    return record if record and record["hash"] == job.hash else {}
 
 
 def _save_record(mode: str, job: Job, run_id: str, project: str) -> None:

@@ -37,10 +37,10 @@ class _Batch(NamedTuple):
 class FiniteNumbers(Callback):
     """Stops when the loss or a gradient is NaN or infinite, with the step, the stage and the files of the batch.
 
-    The device notes the first bad step. Reading the note makes a GPU wait: it is read there every 50 steps and at the
-    end of the epoch; a CPU reads it at every step, before the weights change, and so does a GPU once the run folder
-    holds bad numbers: the second time, the weights of that step are kept as well. Seed, epoch and image indices
-    reproduce a batch, so only its indices are remembered.
+    The device notes the first bad step. Reading the note makes a GPU wait, so a GPU reads it every 50 steps and at the
+    end of the epoch. A CPU reads it at every step, before the weights change. So does a GPU if the run folder already
+    holds bad numbers: then the weights of that step are kept as well. Seed, epoch and image indices reproduce a batch,
+    so only the indices are remembered.
     """
 
     def __init__(self) -> None:
@@ -62,12 +62,12 @@ class FiniteNumbers(Callback):
         self._batches[batch_idx] = _Batch(trainer.global_step, batch["index"])
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Examines the loss."""
+        """Checks the loss."""
         self._note(loss.detach())
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Examines the gradients, which all ranks share, and reads the note when it is time."""
-        if getattr(trainer.precision_plugin, "scaler", None) is None:  # that of float16 expects infinite ones
+        """Checks the gradients, which all ranks share, and reads the note when it is time."""
+        if getattr(trainer.precision_plugin, "scaler", None) is None:  # float16's scaler expects infinite ones
             self._note(get_total_norm([p.grad for p in pl_module.parameters() if p.grad is not None]))
         if (self._current + 1) % self._every == 0:
             self._look(trainer, pl_module, before_step=True)
@@ -101,7 +101,7 @@ class FiniteNumbers(Callback):
 
 
 def _keep(trainer: Trainer, module: SmirModule, batch: _Batch, place: int, exact: bool) -> str:
-    """Writes a batch, rebuilt, with its weights if they are unchanged; returns a sentence that names the file."""
+    """Rebuilds a batch and writes it, with the weights if they are unchanged; returns a message that names the file."""
     data, epoch, indices = module.data, trainer.current_epoch, batch.indices.tolist()
     loader: Any = trainer.train_dataloader
     visits = [Visit(i, seed_for(data.seed, "train", epoch, i), data.stages.mask_of(i)) for i in indices]
@@ -123,11 +123,11 @@ def _keep(trainer: Trainer, module: SmirModule, batch: _Batch, place: int, exact
 
 
 def replay(path: Path, weights: Path | None = None) -> tuple[SmirModule, Tensor]:
-    """Computes the loss of a kept batch again, with its gradients, on the CPU.
+    """Computes the loss and gradients of a kept batch again, on the CPU.
 
     Args:
         path: A file written by `FiniteNumbers`.
-        weights: A checkpoint, needed if that file has no weights.
+        weights: A checkpoint; needed if the file has no weights.
 
     Raises:
         CheckpointError: If a file cannot be read.
@@ -139,7 +139,7 @@ def replay(path: Path, weights: Path | None = None) -> tuple[SmirModule, Tensor]
             f"{path} holds no batch with weights; name a checkpoint with weights=, such as last.ckpt."
         )
     module = module_class(record.task).from_checkpoint(weights or path).train()
-    module.network.to(memory_format=torch.channels_last)  # as in training: else other kernels, other last bits
+    module.network.to(memory_format=torch.channels_last)  # as in training, for the same kernels
     torch.manual_seed(content["seed"])
     loss = module.training_step(content["batch"], 0)
     torch.autograd.backward(loss)

@@ -1,7 +1,7 @@
 """The checkpoint files of a run: the last epoch kept (`last.ckpt`), the one before it (`previous.ckpt`) and the best.
 
-`best.ckpt` is written before `last.ckpt`, which records the choice: a run resumed from `last` or `previous` chooses and
-writes the same `best` again.
+`best.ckpt` is written before `last.ckpt`, which records the choice: a run resumed from `last` or `previous` writes the
+same `best` again.
 """
 
 import io
@@ -20,10 +20,10 @@ from smir.training.task import SmirModule
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """A checkpoint file of a run, whose state survives moving the run to another folder."""
+    """A checkpoint file of a run; its state stays valid when the run moves to another folder."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Points the saved state to the file of this run."""
+        """Replaces the saved paths by those of this run."""
         here = str(Path(self.dirpath or ".") / f"{self.filename}.ckpt")
         scores = dict.fromkeys([here], *state_dict["best_k_models"].values()) if state_dict["best_k_models"] else {}
         paths = {"best_model_path": here, "kth_best_model_path": here} if state_dict["best_model_path"] else {}
@@ -31,7 +31,7 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(RunCheckpoint):
-    """Keeps the last epoch, or fewer if epochs are short, because writing may take longer than training.
+    """Keeps the last epoch; skips short epochs, because writing may take longer than training.
 
     The first epoch of a process and the last one of every stage, with its chosen masks, are always kept.
 
@@ -50,7 +50,7 @@ class LastCheckpoint(RunCheckpoint):
         self._written: float | None = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps the epoch if it is due by the clock of rank 0."""
+        """Keeps the epoch if rank 0 says that it is due."""
         self.behind = not trainer.strategy.broadcast(self._is_due(trainer, pl_module))
         if not self.behind:
             super().on_train_epoch_end(trainer, pl_module)
@@ -64,13 +64,13 @@ class LastCheckpoint(RunCheckpoint):
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Writes checkpoints beside their place, then renames them; keeps the one before `last.ckpt`."""
+    """Writes each checkpoint to a temporary file, then renames it; keeps the one before `last.ckpt`."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Writes a checkpoint.
 
         Raises:
-            RunError: If it cannot be written, as on a full disk; the files that were there are as they were.
+            RunError: If it cannot be written, as on a full disk; the old files stay as they were.
         """
         path = Path(path)
         content = io.BytesIO()  # a writer of torch that fails halfway may end the process

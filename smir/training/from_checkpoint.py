@@ -32,7 +32,7 @@ def check_fits(checkpoint: Checkpoint, model: SmirModule) -> None:
 
     Raises:
         CheckpointError: If it is of another task or network.
-        ConfigError: If it was trained on other classes, or on the same ones in another order.
+        ConfigError: If its classes, or their order, differ.
     """
     model.require_task(checkpoint)
     if isinstance(model, SegmentationModule) and checkpoint.record.classes is not None:

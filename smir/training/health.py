@@ -1,4 +1,4 @@
-"""Warns early when pretraining learns nothing, or not what was meant."""
+"""Early warnings about a pretraining that learns nothing."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from smir.terminal import say
 from smir.training.task import SmirModule
 
 LITTLE = 0.1
-"""Share of the way from chance to perfect agreement under which masks count as random."""
+"""Agreement below which masks count as random; 0 is chance, 1 is perfect."""
 
 
 def mask_agreement(samples: Tensor, ratio: float) -> Tensor:
-    """Measures per image how far two halves of the scoring samples agree on the hardest patches.
+    """Measures how far two halves of the scoring samples agree on the hardest patches of each image.
 
     Args:
         samples: Scores (S, B, P) of S random masks.
         ratio: Share of the patches that is chosen.
 
     Returns:
-        Tensor (B,): 1 = the same patches, 0 = no more in common than two random masks; empty with a single sample.
+        Tensor (B,): 1 = the same patches, 0 = chance; empty with a single sample.
     """
     half = len(samples) // 2
     if half == 0:
@@ -38,7 +38,7 @@ def mask_agreement(samples: Tensor, ratio: float) -> Tensor:
 
 
 def warn_if_like_random(agreement: Tensor, stage: int) -> None:
-    """Warns when the chosen masks hardly differ from random ones; `agreement` (N,) is that of all images."""
+    """Warns if the chosen masks hardly differ from random ones; `agreement` (N,) covers all images."""
     if len(agreement) and float(agreement.mean()) < LITTLE:
         say(
             f"Warning: the masks of stage {stage} (counted from 0) hardly differ from random ones: two halves of the "
@@ -49,7 +49,7 @@ def warn_if_like_random(agreement: Tensor, stage: int) -> None:
 
 
 def warn_of_a_cut_ramp(policy: MaskPolicy | None, num_stages: int) -> None:
-    """Warns when the stages end before the ramp of `RampMask` does, so that the hardest alone are never masked."""
+    """Warns if the stages end before the ramp of `RampMask`, so that no stage masks only the hardest patches."""
     last = num_stages - 1
     if isinstance(policy, RampMask) and 0 < last < policy.last:
         rank_zero_warn(
@@ -60,19 +60,19 @@ def warn_of_a_cut_ramp(policy: MaskPolicy | None, num_stages: int) -> None:
 
 
 class LearningHealth(Callback):
-    """Warns, once in a stage, when the network is no better than a filling that learns nothing.
+    """Warns, once per stage, if the network is no better than filling masked patches without learning.
 
-    By the end of the warm-up it should beat filling the masked patches with the mean colour (`val/mean_fill`), and by
-    half of the stage interpolation between their visible neighbours (`val/inpaint`). The best validation of the stage
-    counts, because losses of small pools jump.
+    It should beat the mean colour (`val/mean_fill`) by the end of the warm-up, and interpolation between visible
+    neighbours (`val/inpaint`) by half of the stage. The best validation of the stage counts, because losses of small
+    pools jump.
     """
 
     def __init__(self) -> None:
         self._settled = {"val/mean_fill": -1, "val/inpaint": -1}
-        """By baseline, the last stage that beat it or that has been warned about."""
+        """The last stage that beat each baseline, or that a warning was given for."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the stages that are settled."""
+        """Returns the settled stages."""
         return {"settled": dict(self._settled)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -115,4 +115,4 @@ _ADVICE = {
     "this stage, though half of it is over. The network has learnt no more than interpolation: train longer per stage "
     "(trainer.max_epochs), or on more images.",
 }
-"""The baseline in words, and what to do."""
+"""For each baseline: its name in words, and what to do."""

@@ -20,13 +20,13 @@ NUM_PICTURES = 4
 
 
 class FinalPictures(Callback):
-    """Pictures of the last weights on validation images, at the end of training."""
+    """Writes pictures of validation images at the end of training."""
 
     def __init__(self) -> None:
         self.written = False
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes `images/final.png`, or one overlay per validation image."""
+        """Writes `images/final.png`, or one overlay for each of a few validation images."""
         self.written = True
         if not trainer.is_global_zero:
             return
@@ -56,15 +56,12 @@ class FinalPictures(Callback):
 
 
 def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, chosen: Tensor) -> UInt8:
-    """Shows input, masked input, reconstruction, patch loss as a heat map, and the chosen mask, side by side.
+    """Shows input, masked input, reconstruction, heat map of the patch loss, and chosen mask, side by side.
 
     Args:
         preprocessing: Turns normalised images back into colours.
         scored: Scores of B or more views.
-        chosen: BoolTensor (B, P), the mask that each image gets.
-
-    Returns:
-        RGB (H, W, 3) uint8, one row per image.
+        chosen: BoolTensor (B, P), the chosen masks; the picture has a row for each.
     """
     count = len(chosen)
     image = scored.image[:count]
@@ -89,12 +86,12 @@ def colors(preprocessing: Preprocessing, image: Tensor) -> list[UInt8]:
 
 
 def save_picture(trainer: Trainer, name: str, picture: UInt8) -> None:
-    """Writes a picture (H, W, 3) as `<run>/images/<name>.png`, and to every logger that takes images."""
+    """Writes an RGB picture to `<run>/images/<name>.png`, and to every logger that takes images."""
     save_picture_as(trainer, run_folder(trainer) / "images" / f"{name}.png", picture)
 
 
 def save_picture_as(trainer: Trainer, path: Path, picture: UInt8) -> None:
-    """Writes a picture (H, W, 3) to a file, and to every logger that takes images."""
+    """Writes an RGB picture to a file, and to every logger that takes images."""
     write_png(path, picture)
     for logger in trainer.loggers:
         if hasattr(logger, "log_image"):

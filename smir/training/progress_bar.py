@@ -1,4 +1,4 @@
-"""The progress bar of a training: which epoch of how many, which stage, and how long it will still take."""
+"""The progress bar of a training: epoch, stage and time left."""
 
 import time
 from collections import deque
@@ -11,14 +11,13 @@ from smir.terminal import Pulse
 from smir.training.task import SmirModule
 
 RECENT = 10
-"""Epochs whose mean is the pace: the first ones may be slow, and stages may differ."""
+"""Epochs whose mean time is the pace: the first ones may be slow, and stages may differ."""
 
 
 class RunProgress(TQDMProgressBar):
-    """Lightning's bar, which also says `Epoch 30/100, stage 1 of 2, 12 min left`; it counts from 1.
+    """Lightning's bar with `Epoch 30/100, stage 1 of 2, 12 min left`, counted from 1.
 
-    The estimate uses the epochs of this process. Epochs that end a stage also score the next partition, so their mean
-    is separate.
+    The estimate uses the epochs of this process. Epochs that end a stage also score, so they have a separate mean.
     """
 
     def __init__(self) -> None:
@@ -27,7 +26,7 @@ class RunProgress(TQDMProgressBar):
         self._pulse = Pulse()
 
     def _should_update(self, current: int, total: int) -> bool:
-        """Moves the bar at intervals: each move waits for the GPU to show the loss, and adds a line to a log."""
+        """Updates the bar at intervals: each update waits for the GPU, and adds a line to a log file."""
         return super()._should_update(current, total) and (current == total or self._pulse.due())
 
     def on_train_start(self, trainer: Trainer, *args: Any) -> None:
@@ -36,7 +35,7 @@ class RunProgress(TQDMProgressBar):
         self._pace = Pace()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Describes the epoch; instead of Lightning's own hook, whose `Epoch 29` would flash before."""
+        """Describes the epoch; replaces Lightning's hook, which would show `Epoch 29` first."""
         assert isinstance(pl_module, SmirModule)
         stages, each = pl_module.data.stages, pl_module.stage_epochs
         self._pace.begin(ends_stage=(trainer.current_epoch + 1) % each == 0)

@@ -11,7 +11,7 @@ from torchmetrics import MeanMetric
 from smir.classes import UInt8
 from smir.method.all_ranks import mean_over_ranks
 from smir.method.baselines import inpaint, mean_fill
-from smir.method.losses import ReconstructionLoss
+from smir.method.losses import ReconstructionLoss, patch_loss
 from smir.method.scoring import Scored, score_views
 from smir.models.networks import build_network
 from smir.runs.checkpoint_record import CheckpointRecord, Task
@@ -28,6 +28,8 @@ class ReconstructionModule(SmirModule):
 
     Args:
         loss: The loss that is trained with and that chooses the best checkpoint.
+        ssim_unit_range: Compute SSIM, in training and scores, on values in [0, 1], which its data range of 1 is meant
+            for. The paper computes it on normalised values.
         kwargs: Arguments of every task.
     """
 
@@ -35,9 +37,15 @@ class ReconstructionModule(SmirModule):
     monitor: ClassVar[str] = "val/loss"
     monitor_mode: ClassVar[Literal["min", "max"]] = "min"
 
-    def __init__(self, loss: ReconstructionLoss = lazy_instance(ReconstructionLoss), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        loss: ReconstructionLoss = lazy_instance(ReconstructionLoss),
+        ssim_unit_range: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(RGB, **kwargs)
         self.loss = loss
+        self.ssim_input = self.preprocessing.unit_range if ssim_unit_range else None
         self.val_loss = MeanMetric()
         self.val_mean_fill = MeanMetric()
         self.val_inpaint = MeanMetric()
@@ -64,30 +72,29 @@ class ReconstructionModule(SmirModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of masked crops."""
         image = self.preprocessing.normalize(batch["image"])
-        loss = mean_over_ranks(self.loss.per_image(self(image, batch["mask"]), image))
+        loss = mean_over_ranks(self._per_image(self(image, batch["mask"]), image, batch["mask"]))
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Loss per image, beside that of two fillings of the masked patches that learn nothing."""
-        image, loss = self._loss_per_image(batch)
-        self.val_loss.update(loss, batch["weight"])
-        self.val_mean_fill.update(self.loss.per_image(mean_fill(image, batch["mask"]), image), batch["weight"])
-        self.val_inpaint.update(self.loss.per_image(inpaint(image, batch["mask"]), image), batch["weight"])
+        image, mask = self.preprocessing.normalize(batch["image"]), batch["mask"]
+        self.val_loss.update(self._per_image(self(image, mask), image, mask), batch["weight"])
+        self.val_mean_fill.update(self._per_image(mean_fill(image, mask), image, mask), batch["weight"])
+        self.val_inpaint.update(self._per_image(inpaint(image, mask), image, mask), batch["weight"])
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log("val/mean_fill", self.val_mean_fill)
         self.log("val/inpaint", self.val_inpaint)
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Loss per image of the validation part of the pool."""
-        _, loss = self._loss_per_image(batch)
-        self.test_loss.update(loss, batch["weight"])
+        image, mask = self.preprocessing.normalize(batch["image"]), batch["mask"]
+        self.test_loss.update(self._per_image(self(image, mask), image, mask), batch["weight"])
         self.log("test/loss", self.test_loss)
 
-    def _loss_per_image(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        image = self.preprocessing.normalize(batch["image"])
-        return image, self.loss.per_image(self(image, batch["mask"]), image)
+    def _per_image(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        return self.loss.per_image(prediction, image, mask, self.ssim_input)
 
     def score_views(self, views: Tensor, keys: Sequence[int], **options: Any) -> Scored:
         """Scores every patch of a batch of whole views; `SelectiveMasking` calls it.
@@ -98,7 +105,8 @@ class ReconstructionModule(SmirModule):
             options: Those of `smir.method.score_views`.
         """
         grid = self.preprocessing.grid(*views.shape[-2:])
-        return score_views(self.network, self.preprocessing.normalize(views), keys, grid=grid, **options)
+        loss = functools.partial(patch_loss, ssim_input=self.ssim_input)
+        return score_views(self.network, self.preprocessing.normalize(views), keys, grid=grid, loss=loss, **options)
 
     def score(self, image: UInt8, num_samples: int = 5, seed: int = 0) -> Tensor:
         """Scores the patches of one image by how badly they are reconstructed (METHOD.md section 3).

@@ -14,7 +14,7 @@ from smir.files.atomic import write_atomically
 class RunRecord(Callback):
     """Keeps `metrics.csv`: one row per epoch, cut back to the checkpoint on a resume.
 
-    The row of an epoch is written before its checkpoint, so that no checkpoint is without its row.
+    The row of an epoch is written before its checkpoint, so every checkpoint has its row.
 
     Args:
         folder: The run folder.
@@ -31,7 +31,7 @@ class RunRecord(Callback):
         return self.folder / "metrics.csv"
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Trains no further if early stopping had already ended the training."""
+        """Stops at once if early stopping has already ended the training."""
         if stopped_after(trainer):
             trainer.should_stop = True
 

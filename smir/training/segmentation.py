@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+import itertools
 from typing import Any, ClassVar, Literal, cast
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import update_bn
 
 from smir.classes import VOID, Classes, UInt8
 from smir.method.jaccard import SoftJaccardLoss
@@ -15,7 +17,11 @@ from smir.method.padding import padded_forward
 from smir.models.iou import ConfusionMatrix, iou_from_confusion
 from smir.models.networks import build_network
 from smir.runs.checkpoint_record import CheckpointRecord, Task
+from smir.runs.ranks import sync_buffers
 from smir.training.task import SmirModule
+
+BATCH_NORM_BATCHES = 100
+"""Training batches, at most, over which batch-norm statistics are averaged."""
 
 
 class SegmentationModule(SmirModule):
@@ -23,6 +29,8 @@ class SegmentationModule(SmirModule):
 
     Args:
         classes: Names and colours of the classes; the CLI takes them from the data.
+        reestimate_batch_norm: Whether batch-norm statistics are those of the training images before the first step. It
+            matters where the encoder is frozen; elsewhere the training replaces them soon.
         kwargs: Arguments of every task.
     """
 
@@ -30,11 +38,12 @@ class SegmentationModule(SmirModule):
     monitor: ClassVar[str] = "val/miou"
     monitor_mode: ClassVar[Literal["min", "max"]] = "max"
 
-    def __init__(self, classes: Classes, **kwargs: Any) -> None:
+    def __init__(self, classes: Classes, reestimate_batch_norm: bool = False, **kwargs: Any) -> None:
         super().__init__(len(classes), **kwargs)
+        self.reestimate_batch_norm = reestimate_batch_norm
         self.classes = classes
         self.usual_side: int | None = None
-        """Usual shortest side of the training images, if a checkpoint has told it."""
+        """Usual shortest side of the training images, if known from a checkpoint."""
         self.loss = SoftJaccardLoss(smooth=1e-3, void=VOID)
         self.val_confusion = ConfusionMatrix(len(classes))
         self.test_counts: dict[str, Tensor] = {}
@@ -61,6 +70,13 @@ class SegmentationModule(SmirModule):
                 f"data.batch_size images alone, and the gradients of {parts} such batches are averaged. That is not "
                 f"the loss of one batch {parts} times as large; data.batch_size makes that one."
             )
+
+    def on_train_start(self) -> None:
+        """Estimates batch-norm statistics anew where a training begins; a resumed one has them."""
+        if self.reestimate_batch_norm and self.trainer.ckpt_path is None:
+            batches = itertools.islice(self.data.train_dataloader(), BATCH_NORM_BATCHES)
+            update_bn((self.preprocessing.normalize(batch["image"].to(self.device)) for batch in batches), self.network)
+            sync_buffers(self)
 
     def checkpoint_record(self) -> CheckpointRecord:
         """Adds the classes to what every checkpoint records."""
@@ -109,7 +125,7 @@ class SegmentationModule(SmirModule):
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | list[Tensor]:
         """Returns logits (B, C, H, W) at the size of the source image; a batch holds one image.
 
-        Of an image that is read in windows a batch holds no pixels: nothing is returned, `PredictionWriter` runs them.
+        If an image is read in windows, the batch has no pixels and nothing is returned: `PredictionWriter` segments it.
         """
         if "image" not in batch:
             return []

@@ -1,9 +1,7 @@
 """SelectiveMasking: the callback that runs the stages of METHOD.md section 4 inside one fit.
 
-The last epoch of a stage ends with scoring the next partition, choosing its masks and forgetting Adam's moments, all
-before the checkpoint of that epoch is written. So a checkpoint always holds what the next epoch needs.
-
-It works with any LightningModule and datamodule that have what `smir.training.staged` describes.
+At the end of a stage it scores the next partition, chooses its masks and clears Adam's moments, before the checkpoint
+of that epoch is written. So a checkpoint always holds what the next epoch needs.
 """
 
 import math
@@ -17,10 +15,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from smir.errors import CheckpointError, ConfigError, RunError
+from smir.method.image_scores import ImageScore
 from smir.method.mask_table import MaskTable
 from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
 from smir.method.patches import MIN_PATCH_SIDE, PatchGrid
-from smir.method.scoring import Scored, ScoredPatches, evaluating
+from smir.method.scoring import Scored, ScoredPatches, evaluating, refuse_lone_samples
 from smir.method.stages import Stages
 from smir.runs.lazy_defaults import lazy_instance
 from smir.runs.mask_files import save_image_list, save_masks, save_scores
@@ -37,21 +36,21 @@ class SelectiveMasking(Callback):
     """Pretrains in stages: after each, the next part of the pool is scored and every image gets a fixed mask.
 
     Stage 0 masks at random. A later stage trains on its own partition, from the last weights, with a fresh Adam state
-    and learning-rate schedule. `trainer.max_epochs` is the total over all stages.
+    and learning-rate schedule. `trainer.max_epochs` is the total over all stages. Any LightningModule and datamodule
+    with the methods of `smir.training.staged` will do.
 
     Args:
         num_stages: Number of stages and partitions.
-        num_samples: Random masks that the scores of an image are averaged over.
+        num_samples: Random masks per image that scores are averaged over.
         policy: Chooses the fixed masks; `null`: every visit draws a random one, so that only the stages remain.
-        scoring_mask: Draws the masks that images are scored with.
-        score_patches: Patches that a sample scores: `all`, the paper's way, or the `masked` ones alone.
-        paired_samples: Draw the random masks in complementary pairs: two of them mask every patch once, so that
-            `num_samples: 2` does with 40 % of the passes what five independent ones do. The paper draws independently.
-        batch_size: Views scored at once on one device; changes the speed alone.
-
-    Raises:
-        ConfigError: If `trainer.max_epochs` is not a multiple of `num_stages`, not every epoch is validated,
-            `scoring_mask` needs scores itself, or the module or datamodule lacks what `smir.training.staged` asks.
+        scoring_mask: Draws the random masks for scoring.
+        score_patches: Patches that a sample scores: `all`, the paper's way, or the `masked` ones alone; or `excess`,
+            the loss of a patch where it is masked minus the loss where it is visible, which needs `paired_samples`.
+        paired_samples: Draw the random masks in complementary pairs, which mask every patch once: `num_samples: 2` is
+            then as good as five independent masks, with 40 % of the passes. The paper draws independently.
+        batch_size: Views scored at once on one device; changes only the speed.
+        score: Scores patches from the image alone, `VarianceScore` or `InterpolationScore`, as a control: the options
+            of scoring above then have no effect. `null`: by the loss of the network's reconstruction.
     """
 
     def __init__(
@@ -63,6 +62,7 @@ class SelectiveMasking(Callback):
         score_patches: ScoredPatches = "all",
         paired_samples: bool = False,
         batch_size: int = 16,
+        score: ImageScore | None = None,
     ) -> None:
         if min(num_stages, num_samples, batch_size) < 1:
             raise ConfigError(
@@ -70,9 +70,10 @@ class SelectiveMasking(Callback):
                 f"{batch_size}."
             )
         refuse_scores(scoring_mask, "scoring_mask")
+        refuse_lone_samples(score_patches, num_samples, paired_samples)
         self.num_stages, self.num_samples, self.batch_size = num_stages, num_samples, batch_size
         self.policy, self.scoring_mask, self.score_patches = policy, scoring_mask, score_patches
-        self.paired_samples = paired_samples
+        self.paired_samples, self.score = paired_samples, score
         self._restored: dict[str, Any] | None = None
         self._stages: Stages  # these three are known from `setup` on
         self._data: StagedData
@@ -104,24 +105,20 @@ class SelectiveMasking(Callback):
             _refuse_thin_patches(self._data, self._stages.num_images)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Goes on in the stage of the checkpoint, with its masks.
-
-        Raises:
-            CheckpointError: If there is no such stage, or the masks are not those of its images.
-        """
+        """Continues in the stage of the checkpoint, with its masks; raises a CheckpointError if they do not fit."""
         if self._restored is None:
             return
         stage, masks = self._restored.get("stage"), self._restored.get("masks")
         table = None if masks is None else MaskTable.from_state(masks)
         if not isinstance(stage, int):
-            raise CheckpointError(f"The checkpoint is of stage {stage!r}, which is not a whole number.")
+            raise CheckpointError(f"The stage of the checkpoint is {stage!r}, which is not a whole number.")
         try:
             self._stages.advance(stage, table)
         except ValueError as error:
-            raise CheckpointError(f"The checkpoint is not one of the {self.num_stages} stages here: {error}") from error
+            raise CheckpointError(f"The checkpoint does not fit the {self.num_stages} stages here: {error}") from error
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lets the best checkpoint start afresh in every stage: losses of different stages do not compare."""
+        """Resets the best checkpoint at the start of a stage, because losses of different stages do not compare."""
         if trainer.current_epoch % self._stage_epochs == 0:
             for callback in trainer.checkpoint_callbacks:
                 if isinstance(callback, ModelCheckpoint) and callback.monitor:
@@ -129,7 +126,7 @@ class SelectiveMasking(Callback):
                     callback.best_model_score = callback.current_score = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """At the end of a stage but the last, prepares the next one."""
+        """Prepares the next stage at the end of each stage but the last."""
         done = trainer.current_epoch + 1
         if done % self._stage_epochs or done == trainer.max_epochs:
             return
@@ -143,7 +140,7 @@ class SelectiveMasking(Callback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The stage that the next epoch is in, and its masks, packed."""
+        """Returns the stage of the next epoch and its masks, packed."""
         masks = self._stages.masks
         return {"stage": self._stages.current, "masks": None if masks is None else masks.state()}
 
@@ -152,7 +149,7 @@ class SelectiveMasking(Callback):
         self._restored = state_dict
 
     def choose_masks(self, trainer: Trainer, module: LightningModule, stage: int) -> MaskTable:
-        """Fixes one mask for every image of a partition, and records masks and scores."""
+        """Chooses one mask for every image of a partition; writes masks and scores to the run folder."""
         assert self.policy is not None
         data, folder = self._data, run_folder(trainer) / "masks"
         indices = self._stages.partition(stage).tolist()
@@ -175,7 +172,7 @@ class SelectiveMasking(Callback):
         return self.policy(grid=grid, scores=scores, generator=generator, stage=stage)
 
     def _score(self, trainer: Trainer, module: LightningModule, stage: int, indices: list[int]) -> dict[int, Tensor]:
-        """Scores a partition over all ranks; returns the scores (P,) of every image on every rank."""
+        """Scores a partition on all ranks; returns the scores (P,) of every image on every rank."""
         sync_buffers(module)
         own: dict[int, np.ndarray[Any, Any]] = {}
         agreements = [torch.empty(0)]
@@ -211,10 +208,11 @@ class SelectiveMasking(Callback):
             policy=self.scoring_mask,
             over=self.score_patches,
             paired=self.paired_samples,
+            score=self.score,
         )
 
     def _picture(self, trainer: Trainer, scored: Scored, stage: int, keys: list[int], limit: int = 4) -> None:
-        """Shows the masks of the next stage on its first images."""
+        """Writes a picture of the first images of the next stage and their masks."""
         chosen = [
             self._mask(scored.grid, score.cpu(), stage, key)
             for key, score in zip(keys[:limit], scored.scores[:limit], strict=True)
@@ -224,10 +222,10 @@ class SelectiveMasking(Callback):
 
 
 def _refuse_thin_patches(data: StagedData, num_images: int) -> None:
-    """Raises a ConfigError before training if a view's patches are too thin to be scored."""
+    """Raises a ConfigError before training if patches of a view are too thin to be scored."""
     preprocessing = data.preprocessing
     if preprocessing.view_size >= 2 * MIN_PATCH_SIDE * math.sqrt(preprocessing.num_patches):
-        return  # no strip is thinner than half of the unrounded size, so there is no need to read all headers
+        return  # no strip is thinner than half of the unrounded size: no need to read all headers
     for shape in sorted(set(data.view_shapes(range(num_images)))):
         preprocessing.grid(*shape)
 
@@ -235,10 +233,10 @@ def _refuse_thin_patches(data: StagedData, num_images: int) -> None:
 def _complete(
     scores: dict[int, np.ndarray[Any, Any]], indices: list[int], stage: int, data: StagedData
 ) -> dict[int, Tensor]:
-    """Checks that all scores of a partition are there and finite, and returns them."""
+    """Checks that every image of a partition has finite scores, and returns them."""
     missing = set(indices) - set(scores)
     if missing:
-        raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug: never drop samples
+        raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug
     diverged = [index for index in indices if not np.isfinite(scores[index]).all()]
     if diverged:
         raise RunError(

@@ -7,6 +7,7 @@ from torch import Tensor
 from typing_extensions import get_protocol_members
 
 from smir.errors import ConfigError
+from smir.method.image_scores import ImageScore
 from smir.method.masking import MaskPolicy
 from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import Scored, ScoredPatches
@@ -27,35 +28,28 @@ class ScoringModule(Protocol):
         policy: MaskPolicy,
         over: ScoredPatches,
         paired: bool,
+        score: ImageScore | None,
     ) -> Scored:
-        """Scores every patch of a batch of whole views; `smir.method.score_views` does it for any network.
+        """Scores every patch of a batch of whole views, given as the `image` (B, ...) of `scoring_dataloader`.
 
-        Args:
-            views: What `scoring_dataloader` gives as `image` (B, ...), on the device of the module.
-            keys: B stable numbers of the images.
-            num_samples: Random masks per image.
-            seed: Seed of the masks.
-            stage: Stage that the scores are for.
-            policy: Draws the masks.
-            over: Patches that a sample scores.
-            paired: Whether masks come in complementary pairs.
+        The options are those of `smir.method.score_views`.
         """
 
 
 class StagedData(Protocol):
     """A LightningDataModule whose pool of unlabelled images is visited in stages.
 
-    Its training loader visits `stages.train(stages.current)`, with the mask `stages.mask_of(index)` of each image, and
-    asks anew in every epoch: `stages` is what `use_stages` returned.
+    In every epoch, its training loader visits `stages.train(stages.current)` with the masks `stages.mask_of(index)`,
+    where `stages` is the clock that `use_stages` returned.
     """
 
     seed: int
     """Seed of the run."""
     preprocessing: Preprocessing
-    """Cuts a whole view into patches, and turns normalised images back into colours."""
+    """Defines the patches of a view, and turns normalised images back into colours."""
 
     def use_stages(self, num_stages: int) -> Stages:
-        """Splits the pool into that many stages; returns the clock that the loaders follow."""
+        """Splits the pool into stages; returns the clock that the loaders follow."""
 
     def images(self, name: Literal["pool"]) -> Sequence[str]:
         """Returns the names of the images of the pool, by index."""
@@ -68,7 +62,7 @@ class StagedData(Protocol):
 
 
 def refuse_incomplete(owner: object, protocol: type[Any], ours: str) -> None:
-    """Raises a ConfigError if a module or datamodule lacks members of its protocol; `ours` is a class that has them."""
+    """Raises a ConfigError if an object lacks members of a protocol; `ours` is a class that has them."""
     missing = sorted(name for name in get_protocol_members(protocol) if not hasattr(owner, name))
     if missing:
         raise ConfigError(

@@ -15,25 +15,25 @@ from smir.runs.signals import REQUEUE, Stopped, asked_by, handle
 from smir.training.checkpoints import LastCheckpoint
 
 STEPS_ON_GPU = 8
-"""Steps between two questions on a GPU, where each waits for the device; a CPU asks at every step."""
+"""Steps between two checks on a GPU, where each waits for the device; a CPU checks at every step."""
 PATIENCE_SECONDS = 3.0
 """Time for another process to end after its connection has; Lightning kills all of them after five."""
 
 
 class StopTogether(Callback):
-    """Stops all ranks at the same step once a signal has told one of them to stop.
+    """Stops all ranks at the same step after one of them got a signal.
 
     Nothing is saved within an epoch: the run stops at once if the previous epoch was kept, else after this short one.
-    Scoring is not interrupted, because the ranks may have different numbers of batches there.
+    Scoring is not interrupted, because ranks may have different numbers of batches.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Replaces Lightning's handlers: they talk to other ranks in the middle of a step, and requeue on their own."""
+        """Replaces Lightning's handlers, which contact other ranks in the middle of a step, and requeue."""
         keep_own_signal_handlers(trainer)
         handle(wait_for_step=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lets every rank stop alone from here on."""
+        """Lets every rank stop by itself from now on."""
         handle(wait_for_step=False)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -61,14 +61,14 @@ class StopTogether(Callback):
             if not behind:
                 raise Stopped(REQUEUE)
             for callback in behind:
-                callback.wanted = True  # asked again at the next step, all is kept
+                callback.wanted = True
 
 
 class FirstFailure(Callback):
-    """Reports the process that died first, instead of the connection error that rank 0 gets because of it."""
+    """Reports the process that failed first, instead of the connection error of rank 0 that follows."""
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Raises a RunError with the rank and exit code of a process that has failed."""
+        """Raises a RunError with the rank and exit code of a failed process."""
         if isinstance(exception, SmirError | Stopped | KeyboardInterrupt):
             return
         processes: list[Popen[Any]] = getattr(trainer.strategy.launcher, "procs", [])

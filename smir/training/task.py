@@ -1,14 +1,15 @@
-"""The base of both tasks: optimiser, schedule, seeding of epochs, and the record in a checkpoint."""
+"""The base of both tasks: optimiser, schedule, seeds, and the record in a checkpoint."""
 
 import abc
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import nn
 from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
@@ -38,13 +39,17 @@ class SmirModule(pl.LightningModule):
         preprocessing: Normalisation and views; the CLI takes it from the data.
         lr: Peak learning rate of Adam.
         warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
-        weights: What the network starts from: nothing (random weights), `imagenet` (the library's encoder weights), or
-            the path of a checkpoint or of a plain state dict. To resume or test a run, use `--ckpt_path` instead.
-        imagenet_file: File of the encoder's ImageNet weights, where `weights` is `imagenet` and the library cannot
-            download them.
+        weights: Initial weights: none (random), `imagenet` (the library's encoder weights), or the path of a checkpoint
+            or plain state dict. To resume or test a run, use `--ckpt_path` instead.
+        imagenet_file: File of the encoder's ImageNet weights, for `weights: imagenet` without a download.
+        weights_part: Part of the network that `weights` fills: `whole`, or `encoder`; the decoder is new then.
+        encoder_lr_factor: Factor of the encoder's learning rate; below 1 it keeps more of the weights it starts from.
+        freeze_encoder_epochs: Epochs at the start in which the encoder and its batch-norm statistics stay as they are;
+            -1: all epochs.
 
     Raises:
-        ConfigError: If the learning rate is not positive, the warm-up is negative, or `imagenet_file` has no use.
+        ConfigError: If the learning rate or its factor is not positive, the warm-up or the number of frozen epochs is
+            not possible, or `imagenet_file` or `weights_part` has no use.
     """
 
     task: ClassVar[Task]
@@ -61,6 +66,9 @@ class SmirModule(pl.LightningModule):
         warmup_epochs: int = 10,
         weights: Literal["imagenet"] | Path | None = None,
         imagenet_file: Path | None = None,
+        weights_part: Literal["whole", "encoder"] = "whole",
+        encoder_lr_factor: float = 1.0,
+        freeze_encoder_epochs: int = 0,
     ) -> None:
         super().__init__()
         if not 0 < lr < math.inf:
@@ -72,6 +80,19 @@ class SmirModule(pl.LightningModule):
                 f"model.imagenet_file = {imagenet_file} is read where model.weights is imagenet, but that is "
                 f"{weights}. Set --model.weights imagenet, or leave the file out."
             )
+        if weights_part == "encoder" and weights is None:
+            raise ConfigError(
+                "model.weights_part = encoder has no use without model.weights. Set it, or leave this out."
+            )
+        if not 0 < encoder_lr_factor < math.inf:
+            raise ConfigError(
+                f"model.encoder_lr_factor must be positive and finite, got {encoder_lr_factor}. To keep the encoder as "
+                "it is, set model.freeze_encoder_epochs to -1."
+            )
+        if freeze_encoder_epochs < -1:
+            raise ConfigError(
+                f"model.freeze_encoder_epochs must be 0 or more, or -1 for all, got {freeze_encoder_epochs}."
+            )
         self.network = network(out_channels)
         self.out_channels = out_channels
         self.preprocessing = preprocessing
@@ -79,8 +100,11 @@ class SmirModule(pl.LightningModule):
         self.warmup_epochs = warmup_epochs
         self.weights = weights
         self.imagenet_file = imagenet_file
+        self.weights_part = weights_part
+        self.encoder_lr_factor = encoder_lr_factor
+        self.freeze_encoder_epochs = freeze_encoder_epochs
         self.origin: dict[str, Any] = {}
-        """The run that a checkpoint comes from, as the checkpoint records it; the CLI fills it in."""
+        """The run that a checkpoint comes from; the CLI fills it in."""
 
     @property
     def data(self) -> "SmirDataModule":
@@ -106,6 +130,12 @@ class SmirModule(pl.LightningModule):
         self.network.to(memory_format=torch.channels_last)
         if stage != "fit":
             return
+        if self.task == "segment" and self.data.shortens_warmup and self.warmup_epochs >= self.stage_epochs:
+            given, self.warmup_epochs = self.warmup_epochs, self.stage_epochs // 10
+            rank_zero_info(
+                f"model.warmup_epochs = {given} does not fit into {self.stage_epochs} epochs; the warm-up takes "
+                f"{self.warmup_epochs} of them."
+            )
         self._lr_factor(0)  # refuses a warm-up that is too long
         if self.weights is not None and self.trainer.ckpt_path is None:
             report = self._load_weights(self.weights)
@@ -118,25 +148,55 @@ class SmirModule(pl.LightningModule):
                 )
 
     def _load_weights(self, weights: Literal["imagenet"] | Path) -> LoadReport:
-        if str(weights) == "imagenet":
-            file = self.imagenet_file
-            return load_imagenet(self.network) if file is None else load_pretrained(self.network, file)
-        return load_pretrained(self.network, weights, head=self.task == "pretrain")
+        if str(weights) == "imagenet" and self.imagenet_file is None:
+            return load_imagenet(self.network)
+        path = self.imagenet_file or weights
+        return load_pretrained(self.network, path, head=self.task == "pretrain", part=self.weights_part)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The network's encoder."""
+        return cast(nn.Module, self.network.encoder)
 
     def configure_optimizers(self) -> Optimizer:
-        """Adam without weight decay; `on_train_epoch_start` sets its learning rate."""
-        return Adam(self.network.parameters(), lr=self.lr)
+        """Adam without weight decay; `on_train_epoch_start` sets its learning rates."""
+        if self.encoder_lr_factor == 1:
+            return Adam(self.network.parameters(), lr=self.lr)
+        encoder = set(self.encoder.parameters())
+        others = [parameter for parameter in self.network.parameters() if parameter not in encoder]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": list(self.encoder.parameters()), "factor": self.encoder_lr_factor},
+        ]
+        return Adam(groups, lr=self.lr)
+
+    def encoder_is_frozen(self) -> bool:
+        """Returns whether the encoder stays as it is in the current epoch."""
+        return self.freeze_encoder_epochs == -1 or self.current_epoch < self.freeze_encoder_epochs
 
     def on_train_epoch_start(self) -> None:
-        """Sets the learning rate, a function of the epoch alone."""
-        factor = self._lr_factor(self.current_epoch)
-        optimizer = self.optimizers()
-        for group in optimizer.param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
-            group["lr"] = self.lr * factor
-        self.log_dict({"lr": self.lr * factor, "stage": float(self.data.stages.current)}, sync_dist=True)
+        """Sets the learning rates, functions of the epoch alone, and freezes the encoder or lets it go."""
+        lr = self.lr * self._lr_factor(self.current_epoch)
+        values = {"lr": lr, "stage": float(self.data.stages.current)}
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
+            group["lr"] = lr * group.get("factor", 1)
+            if "factor" in group:
+                values["lr/encoder"] = group["lr"]
+        self.log_dict(values, sync_dist=True)
+        if self.freeze_encoder_epochs:
+            self.encoder.train(not self.encoder_is_frozen())
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Takes the gradients of a frozen encoder away, after the ranks have exchanged them: Adam passes over it.
+
+        DistributedDataParallel decides once, at the start, which parameters it exchanges; `requires_grad` must not
+        change later.
+        """
+        if self.freeze_encoder_epochs and self.encoder_is_frozen():
+            self.encoder.zero_grad(set_to_none=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seeds the global generator (dropout) at every batch: loaders draw from it too, earlier on a resume."""
+        """Seeds the global generator (dropout) at every batch, because loaders draw from it, too."""
         torch.manual_seed(seed_for(self.data.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
 
     def on_validation_start(self) -> None:
@@ -164,11 +224,7 @@ class SmirModule(pl.LightningModule):
         self.checkpoint_record().write(checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuses to resume from what another version wrote, and from what would delete files elsewhere.
-
-        Raises:
-            CheckpointError: If the checkpoint has another format, or its callbacks name files elsewhere.
-        """
+        """Raises a CheckpointError if the checkpoint has another format, or its callbacks name files elsewhere."""
         path = self.trainer.ckpt_path or "the checkpoint"
         check_format(checkpoint, path)
         check_paths(checkpoint, path)
@@ -184,11 +240,7 @@ class SmirModule(pl.LightningModule):
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Self:
-        """Rebuilds the trained module of a checkpoint, in eval mode on the CPU.
-
-        Raises:
-            CheckpointError: If the file is not a readable checkpoint of this task.
-        """
+        """Rebuilds the trained module of a checkpoint file, in eval mode on the CPU; see `rebuild`."""
         return cls.rebuild(Checkpoint.read(path))
 
     @classmethod

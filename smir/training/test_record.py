@@ -12,7 +12,7 @@ from torch import Tensor
 from smir.files.atomic import write_atomically
 from smir.files.json_record import write_json
 from smir.pages.overlays import overlay_panel
-from smir.runs.results import RECORDS
+from smir.runs.run_folder import RESULTS
 from smir.training.pictures import NUM_PICTURES, save_picture_as
 from smir.training.segmentation import SegmentationModule
 
@@ -22,7 +22,7 @@ class TestRecord(Callback):
 
     Args:
         folder: Where to write.
-        source: What is recorded beside the metrics: checkpoint, data, experiment.
+        source: Recorded beside the metrics: checkpoint, data, experiment.
     """
 
     __test__ = False  # not a test class, although pytest would think so from its name
@@ -59,7 +59,7 @@ class TestRecord(Callback):
             result["classes"] = list(pl_module.classes.names)
             for at, counts in pl_module.test_counts.items():
                 write_atomically(self.folder / f"confusion-{at}.csv", _table(result["classes"], counts))
-        write_json(self.folder / RECORDS["test"], result)
+        write_json(self.folder / RESULTS["test"], result)
 
 
 def _table(names: list[str], counts: Tensor) -> str:
@@ -71,5 +71,5 @@ def _table(names: list[str], counts: Tensor) -> str:
 
 
 def _as_json(metrics: dict[str, Tensor]) -> dict[str, float | None]:
-    """Metrics as JSON knows them: NaN, a class that occurs nowhere, becomes null."""
+    """Converts metrics to JSON values; NaN, a class that does not occur, becomes null."""
     return {name: None if torch.isnan(value) else float(value) for name, value in metrics.items()}

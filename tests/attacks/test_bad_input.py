@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from fakes import write_noise
 from PIL import Image
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
 
@@ -16,16 +17,8 @@ SPLITS = "--data.split_files={train: train.txt, val: val.txt, test: test.txt}"
 @pytest.fixture
 def photos(tmp_path):
     """Six photographs with labels in the layout of the README."""
-    root = tmp_path / "field"
-    rng = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True)
-    names = [f"photo {number}" for number in range(6)]
-    for name in names:
-        Image.fromarray(rng.integers(0, 255, (200, 256, 3), dtype=np.uint8)).save(root / f"images/{name}.jpg")
-        Image.fromarray(rng.integers(0, 3, (200, 256), dtype=np.uint8)).save(root / f"masks/{name}.png")
-    for split, part in (("train", names[:4]), ("val", names[4:5]), ("test", names[5:])):
-        (root / f"{split}.txt").write_text("\r\n".join(part))
+    root, names = tmp_path / "field", [f"photo {number}" for number in range(6)]
+    write_noise(root, {"train": names[:4], "val": names[4:5], "test": names[5:]}, ".jpg", (200, 256))
     return root
 
 
@@ -192,7 +185,7 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--model.network.decoder_channels=[0, 16, 16]"], "decoder_channels needs three widths"),
         (["--trainer.max_epochs=0"], "trainer.max_epochs must be the number of epochs, 1 or more"),
         (["--trainer.max_epochs=null"], "trainer.max_epochs must be the number of epochs, 1 or more"),
-        (["--trainer.max_steps=3"], "trainer.max_steps must be -1: how long a run is, trainer.max_epochs says"),
+        (["--trainer.max_steps=3"], "trainer.max_steps must be -1: trainer.max_epochs sets the length of a run"),
         (["--trainer.use_distributed_sampler=true"], "the samplers of smir deal the images to the devices"),
     ],
 )

@@ -14,7 +14,7 @@ from compare_runs import content, difference
 from words import REPOSITORY, SUPPORT, pretrain_words, segment_words, selective_words
 
 from smir.errors import CheckpointError
-from smir.runs.resume import resume_point
+from smir.runs.launch import resume_point
 from smir.runs.signals import REQUEUE
 from smir.training.bad_numbers import FiniteNumbers, replay
 from smir.training.reconstruction import ReconstructionModule
@@ -35,18 +35,23 @@ def twin(field, tmp_path_factory):
     return content(root / SELECTIVE)
 
 
-def start(folder, words, **env):
+@pytest.fixture
+def start(python, tmp_path):
     """Starts a training in its own process group, with the moments of `tests/support/moments`."""
     paths = os.pathsep.join([str(SUPPORT / "moments"), str(REPOSITORY)])
-    output = (folder / "output.txt").open("a")
-    return subprocess.Popen(
-        [sys.executable, "-m", "smir", *words],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": paths, **env},
-        stdout=output,
-        stderr=output,
-        start_new_session=True,
-    )
+
+    def run(words, **env):
+        with (tmp_path / "output.txt").open("a") as output:
+            return subprocess.Popen(
+                [python, "-m", "smir", *words],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONPATH": paths, **env},
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    return run
 
 
 def at_step(monkeypatch, number, act):
@@ -72,8 +77,8 @@ def die():
 # kills, in short; `make torture` is the long form
 
 
-def test_a_kill_at_a_rare_moment_changes_nothing(smir, field, tmp_path, twin):
-    killed = start(tmp_path, selective_words(field), SMIR_MOMENT="previous.ckpt in place:2")
+def test_a_kill_at_a_rare_moment_changes_nothing(smir, start, field, tmp_path, twin):
+    killed = start(selective_words(field), SMIR_MOMENT="previous.ckpt in place:2")
     assert killed.wait(300) == -signal.SIGKILL, (tmp_path / "output.txt").read_text()[-3000:]
     assert list((tmp_path / "runs").rglob(".*.tmp"))  # what was written beside
     smir(*selective_words(field))
@@ -130,9 +135,9 @@ def test_a_signal_keeps_the_epochs_that_were_not_kept(smir, fails, field, tmp_pa
     assert difference(stopped, whole) is None
 
 
-def test_ranks_agree_on_what_is_kept(field, tmp_path):
+def test_ranks_agree_on_what_is_kept(start, field, tmp_path):
     words = selective_words(field, "--trainer.devices=2", "--trainer.max_epochs=8", SELDOM)
-    run = start(tmp_path, words, SMIR_ACT="step:3:1:USR1")
+    run = start(words, SMIR_ACT="step:3:1:USR1")
     assert run.wait(300) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
     assert epoch_of(tmp_path / "runs" / SELECTIVE, "last") == 2
 
@@ -172,7 +177,7 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, in
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         smir(*selective_words(field))
-    said = [str(w.message) for w in caught if "goes on from" in str(w.message)]
+    said = [str(w.message) for w in caught if "resumes from" in str(w.message)]
     if damage != "missing":
         assert str(last) in said[0]
         assert str(last.with_name("previous.ckpt")) in said[0]
@@ -187,7 +192,7 @@ def test_a_run_without_a_readable_checkpoint_says_so(fails, field, interrupted):
     assert "No checkpoint of this run can be read" in said
     assert "last.ckpt" in said
     assert "previous.ckpt" in said
-    with pytest.raises(CheckpointError, match=r"Move .* away to begin anew"):
+    with pytest.raises(CheckpointError, match=r"Move .* away to start over"):
         resume_point(interrupted / "checkpoints")
 
 
@@ -201,7 +206,7 @@ def test_a_full_disk_leaves_the_run_usable(smir, fails, field, tmp_path, monkeyp
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     run = tmp_path / "runs" / SELECTIVE
     assert f"smir: error: {run / 'checkpoints/best.ckpt'} could not be written: File too large" in said
-    assert "give the same command again" in said
+    assert "then repeat the command; a training resumes after its last kept epoch" in said
     assert not list(run.rglob(".*.tmp"))
     smir(*selective_words(field))
     assert difference(content(run), twin) is None
@@ -250,9 +255,9 @@ def test_a_signal_stops_at_a_step_with_a_code_of_its_own(smir, fails, field, tmp
     assert difference(content(run), twin) is None
 
 
-def test_a_signal_to_one_rank_stops_all(field, tmp_path):
+def test_a_signal_to_one_rank_stops_all(start, field, tmp_path):
     words = selective_words(field, "--trainer.devices=2")
-    run = start(tmp_path, words, SMIR_ACT="step:2:1:USR1")
+    run = start(words, SMIR_ACT="step:2:1:USR1")
     assert run.wait(300) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
     said = (tmp_path / "output.txt").read_text()
     assert said.count("smir: stopped by") == 1
@@ -260,8 +265,8 @@ def test_a_signal_to_one_rank_stops_all(field, tmp_path):
     assert not (tmp_path / "runs" / SELECTIVE / "DONE").exists()
 
 
-def test_a_dead_rank_takes_the_others_along(field, tmp_path):
-    run = start(tmp_path, selective_words(field, "--trainer.devices=2"), SMIR_ACT="step:1:1:raise")
+def test_a_dead_rank_takes_the_others_along(start, field, tmp_path):
+    run = start(selective_words(field, "--trainer.devices=2"), SMIR_ACT="step:1:1:raise")
     assert run.wait(300) not in (0, REQUEUE)
     said = (tmp_path / "output.txt").read_text()
     assert "RuntimeError: the error of this rank" in said
@@ -343,17 +348,17 @@ def test_a_bad_gradient_is_found_though_the_loss_is_fine(fails, field, tmp_path,
 # runs beside each other
 
 
-def test_runs_beside_each_other(field, tmp_path):
+def test_runs_beside_each_other(start, field, tmp_path):
     """The same run twice and another one, at once: one of the two is refused and names the first."""
     words = pretrain_words(field, "--trainer.max_epochs=3")
-    same = [start(tmp_path, words), start(tmp_path, words)]
-    other = start(tmp_path, [*words, "--model.lr=1e-3"])
+    same = [start(words, SMIR_PID=str(tmp_path / name)) for name in "ab"]
+    other = start([*words, "--model.lr=1e-3"], SMIR_PID=str(tmp_path / "c"))
     codes = sorted(process.wait(300) for process in same)
     assert codes == [0, 1]
     assert other.wait(300) == 0
     said = (tmp_path / "output.txt").read_text()
-    winner = next(process for process in same if process.returncode == 0)
-    assert "is in use by another process: pid" in said
-    assert f"pid {winner.pid} on " in said or f"pid {other.pid} on " in said
+    winner = next(name for name, process in zip("ab", same, strict=True) if process.returncode == 0)
+    holders = [(tmp_path / name).read_text() for name in (winner, "c")]
+    assert any(f"is in use by another process: pid {pid} on " in said for pid in holders)
     assert len(list((tmp_path / "runs").rglob("DONE"))) == 2
     assert len({run.read_text() for run in (tmp_path / "runs").rglob("run.json")}) == 2

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fakes import write_all, write_imagenet
+from fakes import write_cityscapes, write_imagenet, write_nassar, write_pascal_voc, write_sugar_beets
+from freeze import parsed
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
 
 from smir.__main__ import main
-from smir.cli.planning import parsed
 
 SISTERS = {
     "pascal_voc": "cityscapes",
@@ -23,11 +23,16 @@ ABLATIONS = sorted(path.stem for path in (EXPERIMENTS / "ablations").glob("*.yam
 BUDGETS = [name for name in ABLATIONS if name.startswith("labels-")]
 CHANGES = {
     "local-loss": {"model.loss": "smir.method.LocalReconstructionLoss"},
+    "loss-masked": {"model.loss": "smir.method.MaskedReconstructionLoss"},
     "masked-patches-only": {"score_patches": "masked"},
     "patches-128": {"data.num_patches": 128},
     "patches-1024": {"data.num_patches": 1024},
     "samples-1": {"num_samples": 1},
     "samples-10": {"num_samples": 10},
+    "score-excess": {"score_patches": "excess", "paired_samples": True},
+    "score-interpolation": {"score": "smir.method.InterpolationScore"},
+    "score-variance": {"score": "smir.method.VarianceScore"},
+    "ssim-unit-range": {"model.ssim_unit_range": True},
     "stages-2": {"num_stages": 2, "max_epochs": 2000},
     "stages-5": {"num_stages": 5, "max_epochs": 5000},
     "stages-20": {"num_stages": 20, "max_epochs": 20000},
@@ -60,8 +65,14 @@ FAST = [*TINY_NETWORK, *QUIET]
 def paper(tmp_path_factory):
     """Runs a row as `make paper-smoke` does, after what it rests on; returns its folder. Each is run once."""
     root = tmp_path_factory.mktemp("paper")
-    write_all(root / "data")
-    write_imagenet(root / "data/imagenet.pth", "test_efficientnet")
+    data, size = root / "data", (192, 256)
+    write_pascal_voc(data, unlabelled=2, size=size)
+    write_cityscapes(data, extra=2, train=5, val=2, test=2, size=size)
+    write_nassar(data, train=20, tiles=20, size=size)
+    write_sugar_beets(data, plain=4, size=size)
+    for stages in (2, 5, 20):  # a stage needs two images
+        write_nassar(root / f"{stages} stages", train=0, val=0, test=0, tiles=2 * stages, size=size)
+    write_imagenet(data / "imagenet.pth", "test_efficientnet")
 
     def run(dataset, row, *more):
         folder = root / "runs" / dataset / row / "seed0"
@@ -74,7 +85,7 @@ def paper(tmp_path_factory):
             if kind == "pretrain":
                 words.append(f"--trainer.max_epochs={STAGES[dataset] if row != 'random' else 1}")
             else:
-                words.append("--trainer.max_epochs=1")
+                words += ["--trainer.max_epochs=1", "--data.crop_size=64"]
             if row == "segment-imagenet":
                 words.append(f"--model.imagenet_file={root / 'data/imagenet.pth'}")
             elif kind == "segment" and row != "segment-scratch":
@@ -85,6 +96,7 @@ def paper(tmp_path_factory):
             assert (folder / "DONE").is_file()
         return folder
 
+    run.root = root
     return run
 
 
@@ -122,21 +134,24 @@ def test_a_segmentation_runs(paper, dataset, init):
 def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     row, kind, seed = ("segment-scratch", "segment", 0) if name in BUDGETS else ("selective", "pretrain", 3741)
-    data = paper("nassar", "random").parents[3] / "data"
+    root = paper.root
     files = (f"nassar/{row}", f"ablations/{name}", f"smoke/{kind}", "smoke/all")
     words = [f"--config={EXPERIMENTS / file}.yaml" for file in files]
-    stages = 2
+    stages, data = 2, "data"
     if kind == "pretrain":  # the rows of the paper have run all ten
         stages = CHANGES[name].get("num_stages", stages)
+        data = f"{stages} stages"
         words.append(f"--trainer.callbacks.num_stages={stages}")
-    main(["fit", *words, f"--trainer.max_epochs={stages}", f"--data.root={data}", *FAST])
+    else:
+        words.append("--data.crop_size=64")
+    main(["fit", *words, f"--trainer.max_epochs={stages}", f"--data.root={root / data}", *FAST])
     assert (tmp_path / f"runs/nassar/{row}-{name}/seed{seed}/DONE").is_file()
 
 
 @pytest.mark.parametrize("dataset", SISTERS)
 @pytest.mark.parametrize("row", PRETRAININGS)
 def test_pretraining_has_the_settings_of_the_paper(dataset, row):
-    (config,) = parsed([["fit", f"--config={EXPERIMENTS / dataset / row}.yaml"]])
+    config = parsed(f"{dataset}/{row}").fit
     model, data, trainer = config.model.init_args, config.data.init_args, config.trainer
     network = model.network.init_args
     assert (config.seed_everything, trainer.precision) == (3741, "32-true")
@@ -161,7 +176,7 @@ def test_pretraining_has_the_settings_of_the_paper(dataset, row):
 @pytest.mark.parametrize("dataset", SISTERS)
 @pytest.mark.parametrize("init", INITS)
 def test_segmentation_has_the_settings_of_the_paper(dataset, init):
-    (config,) = parsed([["fit", f"--config={EXPERIMENTS / dataset / f'segment-{init}'}.yaml"]])
+    config = parsed(f"{dataset}/segment-{init}").fit
     model, data, trainer = config.model.init_args, config.data.init_args, config.trainer
     network = model.network.init_args
     assert (network.encoder, list(network.decoder_channels), network.dropout) == ("resnet34", [256, 128, 64], 0.2)
@@ -188,9 +203,7 @@ def flat(value, name=""):
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_changes_what_it_says_and_nothing_else(name):
     row = "segment-random" if name in BUDGETS else "selective"
-    words = ["fit", f"--config={EXPERIMENTS / 'nassar' / row}.yaml"]
-    configs = parsed([words, [*words, f"--config={EXPERIMENTS / 'ablations' / name}.yaml"]])
-    before, after = (flat(config.as_dict()) for config in configs)
+    before, after = (flat(parsed(which).fit.as_dict()) for which in (f"nassar/{row}", f"ablations/{name}"))
     found = {key: value for key, value in after.items() if value != before.get(key, "not there")}
     found = {key: value for key, value in found.items() if key not in ("config", "include")}
     assert all(key.removesuffix(".class_path") in found for key in before.keys() - after.keys())

@@ -12,11 +12,17 @@ from pathlib import Path
 import pytest
 from words import EXPERIMENTS, REPOSITORY, SUPPORT, segment_words
 
-from smir.cli.devices import claim, visible_devices
+from smir.cli.job import claim, visible_devices
 from smir.errors import ConfigError
 
 
-def test_a_job_keeps_the_output_and_marks_the_run(smir, field, tmp_path, capfd):
+@pytest.fixture
+def warm(python, monkeypatch):
+    """Jobs start the stand-in for Python."""
+    monkeypatch.setattr(sys, "executable", python)
+
+
+def test_a_job_keeps_the_output_and_marks_the_run(smir, warm, field, tmp_path, capfd):
     words = segment_words(field, "--run.experiment=x", "--run.root=runs")
     smir("job", "--run=runs/x/seed0", "--", *words)
     assert "done after" in capfd.readouterr().out
@@ -30,14 +36,14 @@ def test_a_job_keeps_the_output_and_marks_the_run(smir, field, tmp_path, capfd):
     assert done.stat().st_mtime > 0  # else make would come back to it for ever
 
 
-def test_a_failed_job_names_its_log_and_shows_its_end(fails, field, tmp_path):
+def test_a_failed_job_names_its_log_and_shows_its_end(fails, warm, field, tmp_path):
     said = fails("job", "--run=runs/x/seed0", "--", *segment_words(field, "--model.lr=fast"), code=2)
     assert f"runs/x/seed0 failed with exit code 2. The end of its log, {tmp_path / 'runs/x/seed0/log.txt'}:" in said
     assert "model.lr" in said or '"lr"' in said
     assert "There is nothing to run" in fails("job", "--run=x", "--words=[]")
 
 
-def test_a_job_whose_run_is_not_done_has_failed(fails, field):
+def test_a_job_whose_run_is_not_done_has_failed(fails, warm, field):
     said = fails("job", "--run=runs/other/seed0", "--", "--version")
     assert "runs/other/seed0 ended before the run was done" in said
 
@@ -51,7 +57,7 @@ def test_jobs_share_devices(tmp_path, monkeypatch):
     assert first.__enter__() == ["0"]
     # The locks are those of a process, so that the other job is one.
     code = (
-        "import sys; from pathlib import Path; from smir.cli.devices import claim\n"
+        "import sys; from pathlib import Path; from smir.cli.job import claim\n"
         "with claim(['0', '1', 'GPU-ab'], 2, Path(sys.argv[1]), print) as names:\n"
         "    print(names, flush=True); sys.stdin.read()"
     )
@@ -127,7 +133,7 @@ def metrics(run):
     return json.loads((run / "test/metrics.json").read_text())["metrics"]
 
 
-def slurm(folder):
+def slurm(python, folder):
     """Stands in for SLURM: a place for its commands, and what it sets for a job of two nodes with a task each."""
     (folder / "bin").mkdir()
     for name, text in {"srun": SRUN, "scontrol": '#!/usr/bin/env bash\necho "scontrol $*"\n'}.items():
@@ -140,15 +146,15 @@ def slurm(folder):
         "SLURM_JOB_ID": "71",
         "SLURM_JOB_NAME": "smir",
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-        "PYTHON": sys.executable,
+        "PYTHON": python,
         "PYTHONPATH": f"{SUPPORT / 'moments'}:{REPOSITORY}",
         "OMP_NUM_THREADS": "1",
     }
 
 
-def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(field, tmp_path):
+def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(python, field, tmp_path):
     """The script does; Lightning, which has handlers of its own for SLURM, must not."""
-    env = {**slurm(tmp_path), "SMIR_ACT": "step:1:1:USR1"}
+    env = {**slurm(python, tmp_path), "SMIR_ACT": "step:1:1:USR1"}
     words = segment_words(field, "--run.experiment=two")
     command = [EXPERIMENTS / "launch/slurm.sh", *words]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
@@ -158,8 +164,8 @@ def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(field, tmp_pat
     assert not (tmp_path / "runs/two/seed0/DONE").exists()
 
 
-def test_the_slurm_script_trains_on_two_nodes(field, tmp_path):
-    env = slurm(tmp_path)
+def test_the_slurm_script_trains_on_two_nodes(python, field, tmp_path):
+    env = slurm(python, tmp_path)
     words = segment_words(field, "--run.experiment=two")
     script = EXPERIMENTS / "launch/slurm.sh"
     done = subprocess.run(
@@ -204,13 +210,13 @@ def hosts(tmp_path):
                 subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def test_the_torchrun_script_trains_on_two_nodes(field, tmp_path, hosts):
+def test_the_torchrun_script_trains_on_two_nodes(python, field, tmp_path, hosts):
     head, begins = hosts
     env = {
         **os.environ,
         "NODES": "2",
         "HEAD": f"{head}:29671",
-        "PYTHON": sys.executable,
+        "PYTHON": python,
         "PYTHONPATH": str(REPOSITORY),
         "OMP_NUM_THREADS": "1",
     }

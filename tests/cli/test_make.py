@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -15,18 +14,19 @@ from smir.cli.paper import paper_runs
 ROOT = REPOSITORY
 DATASETS = ("pascal_voc", "cityscapes", "nassar", "sugar_beets")
 STAND_IN = """
-import pathlib, sys
-words = sys.argv[1:]
-if words[0] == "job":
-    run = pathlib.Path(words[words.index("--run") + 1])
-    weights = [words[n + 1] for n, word in enumerate(words) if word == "--model.weights"]
-    missing = [w for w in weights if not (pathlib.Path(w).parents[1] / "DONE").is_file()]
-    with open("order.txt", "a") as file:
-        file.write(f"{run} {missing}\\n")
-    if pathlib.Path("broken").is_file() and str(run) == pathlib.Path("broken").read_text():
-        sys.exit(75)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "DONE").touch()
+[ "$1" = job ] || exit 0
+missing=
+while [ $# -gt 0 ]; do
+    case $1 in
+        --run) run=$2 ;;
+        --model.weights) [ -f "${2%/*/*}/DONE" ] || missing="$missing $2" ;;
+    esac
+    shift
+done
+echo "$run [$missing]" >> order.txt
+if [ -f broken ] && [ "$run" = "$(cat broken)" ]; then exit 75; fi
+mkdir -p "$run"
+: > "$run/DONE"
 """
 
 
@@ -43,10 +43,10 @@ def sandbox(tmp_path):
     (tmp_path / ".venv").mkdir()
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / ".venv/installed").touch()
-    (tmp_path / "smir.py").write_text(STAND_IN)
+    (tmp_path / "smir.sh").write_text(STAND_IN)
 
     def run(*words):
-        return make(f"SMIR={sys.executable} -SE smir.py", "SEEDS=0 1", *words, cwd=tmp_path)
+        return make("SMIR=sh smir.sh", "SEEDS=0 1", *words, cwd=tmp_path)
 
     return run
 

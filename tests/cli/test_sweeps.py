@@ -2,16 +2,17 @@
 
 import itertools
 import json
+import os
 import subprocess
-import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
 from fakes import write_nassar
 from wandb_programs import WANDB, no_wandb_from_outside, program, segments, upload  # noqa: F401  # a fixture
 from wandb_server import WandbServer
-from words import EXPERIMENTS, segment_words
+from words import EXPERIMENTS, TINY_NETWORK, segment_words
 
 from smir.cli.planning import parsed
 
@@ -58,12 +59,12 @@ def test_every_value_of_a_sweep_is_one_of_a_training(path, monkeypatch):
         assert ("early_terminate" in content) == (content["method"] == "bayes")
 
 
-def test_an_agent_runs_two_parameter_sets(tmp_path):
+def test_an_agent_runs_two_parameter_sets(python, tmp_path):
     write_nassar(tmp_path / "data", tiles=20, size=(192, 192))
     (tmp_path / "experiments").symlink_to(EXPERIMENTS)
     content = sweep(EXPERIMENTS / "sweeps/pretrain-grid.yaml")
     smoke = [f"--config=experiments/smoke/{name}.yaml" for name in ("pretrain", "all")]
-    content["command"][-1:] = [*smoke, "--trainer.accelerator=cpu", "${args}"]
+    content["command"][-1:] = [*smoke, *TINY_NETWORK, "--trainer.accelerator=cpu", "${args}"]
     parameters = content["parameters"]
     grid = itertools.product(*(parameters[name]["values"] for name in parameters))
     chosen = [dict(zip(parameters, combination, strict=True)) for combination in itertools.islice(grid, 2)]
@@ -73,7 +74,7 @@ def test_an_agent_runs_two_parameter_sets(tmp_path):
         for n, given in enumerate(chosen)
     ]
     with WandbServer(sweep=content, commands=[commands]) as server:
-        environment = program(server, WANDB_MODE="offline")
+        environment = program(server, WANDB_MODE="offline", PATH=f"{Path(python).parent}:{os.environ['PATH']}")
         agent = subprocess.Popen(
             [WANDB, "agent", "me/smir/sweep"],
             cwd=tmp_path,
@@ -102,13 +103,13 @@ def test_an_agent_runs_two_parameter_sets(tmp_path):
         assert json.loads((run / "wandb.json").read_text())["id"] in str(run)
 
 
-def test_a_run_that_the_sweep_ends_early_has_not_failed(field, tmp_path):
+def test_a_run_that_the_sweep_ends_early_has_not_failed(python, field, tmp_path):
     """An agent sends SIGTERM, and gives up after a few runs that fail."""
     words = segment_words(field, "--trainer.max_epochs=500", "--run.experiment=s")
     environment = program(None, WANDB_SWEEP_ID="sweep", WANDB_RUN_ID="run0", WANDB_MODE="offline")
     with (tmp_path / "said.txt").open("w") as output:
         started = subprocess.Popen(
-            [sys.executable, "-m", "smir", *words], cwd=tmp_path, env=environment, stdout=output, stderr=output
+            [python, "-m", "smir", *words], cwd=tmp_path, env=environment, stdout=output, stderr=output
         )
         run = tmp_path / "runs/s/sweep-sweep/run0/seed0"
         while not (run / "checkpoints/last.ckpt").exists() and started.poll() is None:

@@ -51,9 +51,9 @@ def test_a_resumed_run_is_one_offline_run_of_two_segments(smir, field, tmp_path,
     assert [sum(f"images/{name}_" in picture for picture in pictures) for name in ("stage-01", "final")] == [1, 1]
 
 
-def test_two_processes_make_one_run(field, tmp_path):
+def test_two_processes_make_one_run(python, field, tmp_path):
     words = segment_words(field, "--trainer.devices=2", "--run.experiment=s", "--run.wandb=offline")
-    command = [sys.executable, "-m", "smir", *map(str, words)]
+    command = [python, "-m", "smir", *map(str, words)]
     done = subprocess.run(
         command, cwd=tmp_path, env=program(), capture_output=True, text=True, timeout=300, check=False
     )

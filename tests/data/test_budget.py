@@ -1,7 +1,9 @@
 import itertools
 
 import pytest
+from fakes import write_folder
 
+from smir.data import Folder
 from smir.data.budget import LabelBudget
 from smir.errors import ConfigError
 
@@ -81,3 +83,16 @@ def test_a_budget_must_fit_the_list(value, asked):
 
 def test_it_is_shown_as_it_was_given():
     assert (repr(LabelBudget(1)), repr(LabelBudget("1.0"))) == ("1", "1.0")
+
+
+@pytest.mark.parametrize("by", ["split", "run"])
+def test_a_seed_of_the_run_draws_its_own_budget_where_it_is_asked_to(tmp_path, by):
+    write_folder(tmp_path, count=20)
+
+    def drawn(seed, budget):
+        options = {"labels": "labels", "classes": ["a", "b", "c"], "label_budget": budget, "budget_seed": by}
+        return set(Folder(tmp_path, seed=seed, **options).images("train"))
+
+    assert (drawn(0, 5) == drawn(1, 5)) == (by == "split")
+    assert drawn(1, 3) < drawn(1, 5) < drawn(1, 1.0)
+    assert drawn(0, 1.0) == drawn(1, 1.0)

@@ -1,5 +1,7 @@
 """The datasets of the paper on tiny fakes in their true layouts, and on what goes wrong with real downloads."""
 
+import random
+import re
 import shutil
 from pathlib import Path
 
@@ -366,6 +368,47 @@ def test_frames_without_partner_are_counted_and_left_out_of_the_pool(tmp_path):
         assert len(make(SugarBeets, tmp_path).pool()) == 12
 
 
+def write_drives(root, per_drive=100):
+    """Two drives of consecutive frames, all with weeds."""
+    entries = []
+    for drive in ("drive_1", "drive_2"):
+        for number in range(per_drive):
+            name = f"{drive}_frame{number}.png"
+            for kind in ("images/rgb", "annotations/dlp/iMapCleaned"):
+                path = root / fakes.BEETS / "CKA_1" / kind / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()  # only the names matter here
+            entries.append(f"/CKA_1/annotations/dlp/iMapCleaned/{name}")
+    for file in ("sugarbeets.txt", "sugarbeets_weeds.txt"):
+        fakes.save_list(root / fakes.BEETS / file, random.Random(0).sample(entries, len(entries)))
+
+
+def test_blocks_of_a_drive_keep_neighbouring_frames_apart(tmp_path):
+    write_drives(tmp_path)
+
+    def frames(**options):
+        data = make(SugarBeets, tmp_path, protocol="clean", **options)
+        lists = {split: [pair.image for pair in data.pairs(split)] for split in ("train", "val", "test")}
+        lists["pool"] = data.pool()
+        found = {
+            split: {re.search(r"(drive_.)_frame(\d+)", image).groups() for image in images}
+            for split, images in lists.items()
+        }
+        return {split: {(drive, int(number)) for drive, number in names} for split, names in found.items()}
+
+    def beside(split, other, reach=2):
+        return {(d, n) for d, n in split if any((d, n + step) in other for step in range(-reach, reach + 1))}
+
+    single, blocks = frames(), frames(split_by="block")
+    assert len(beside(single["test"], single["train"], 1)) > 30  # of 40
+    for held, others in (("test", ("train", "val", "pool")), ("val", ("train",))):
+        assert not any(beside(blocks[held], blocks[other]) for other in others)
+    assert (len(blocks["test"]), len(single["test"])) == (40, 40)
+    assert len(blocks["train"]) >= 0.85 * len(single["train"])
+    assert blocks == frames(split_by="block")
+    assert blocks != frames(split_by="block", split_seed=1)
+
+
 def damage(path):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"garbage" * 9)
 
@@ -435,6 +478,7 @@ def test_small_images_of_voc_are_accepted_by_default(tmp_path):
     [
         (Cityscapes, {"train_share": 1.0}, "train_share must lie between 0 and 1"),
         (SugarBeets, {"fractions": (0.5, 0.1, 0.1)}, "add up to 1"),
+        (SugarBeets, {"split_by": "block"}, "set data.protocol to clean"),
     ],
 )
 def test_impossible_options_are_refused(dataset, option, message, tmp_path):

@@ -3,11 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from fakes import write_noise
 from PIL import Image
 from words import EXPERIMENTS, QUIET, REPOSITORY, TINY_NETWORK
 
@@ -22,16 +22,8 @@ PRETRAINING, SEGMENTATION = "runs/folder/selective/seed0", "runs/folder/segment/
 @pytest.fixture
 def photos(tmp_path):
     """Fourteen photographs with labels, in lists of 10, 2 and 2."""
-    root = tmp_path / "field"
-    rng = np.random.default_rng(0)
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True)
-    names = [f"p{number:02d}" for number in range(14)]
-    for name in names:
-        Image.fromarray(rng.integers(0, 255, (200, 220, 3), dtype=np.uint8)).save(root / f"images/{name}.png")
-        Image.fromarray(rng.integers(0, 3, (200, 220), dtype=np.uint8)).save(root / f"masks/{name}.png")
-    for split, part in (("train", names[:10]), ("val", names[10:12]), ("test", names[12:])):
-        (root / f"{split}.txt").write_text("\n".join(part))
+    root, names = tmp_path / "field", [f"p{number:02d}" for number in range(14)]
+    write_noise(root, {"train": names[:10], "val": names[10:12], "test": names[12:]})
     return root
 
 
@@ -198,11 +190,11 @@ def test_an_image_that_turns_bad_later_is_an_error(photos):
         data.view(5)
 
 
-def test_two_processes_skip_the_same(photos, tmp_path):
+def test_two_processes_skip_the_same(python, photos, tmp_path):
     truncate(photos / "images/p03.png")
     start = ["-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "smir"]
     more = ["--trainer.devices=2", "--trainer.callbacks=null", "--data.num_workers=1"]
-    command = [sys.executable, *start, *words("pretrain", photos, *more)]
+    command = [python, *start, *words("pretrain", photos, *more)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -231,3 +231,20 @@ def test_workers_that_persist_see_a_change_of_stage():
             assert visit.mask is None if stage == 0 else torch.equal(visit.mask.unpack()[1], masks[visit.index])
         seen.append([visit.seed for visit in visits])
     assert seen[1] != seen[2]
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("images", [5, 8, 12, 16, 21])
+def test_filled_batches_are_whole_and_the_same_on_any_number_of_ranks(images, world):
+    samplers = [TrainSampler(SingleStage(images), 0, rank, world, 8, fill=True) for rank in range(world)]
+    by_rank = batches(samplers, 8 // world)
+    whole = [sorted(visit for rank in by_rank for visit in rank[step]) for step in range(len(by_rank[0]))]
+    (alone,) = batches([TrainSampler(SingleStage(images), 0, 0, 1, 8, fill=True)], 8)
+    assert whole == [sorted(batch) for batch in alone]
+    assert [len(batch) for batch in whole] == [8] * -(-images // 8)
+    counts = [sum(visit.index == index for batch in whole for visit in batch) for index in range(images)]
+    assert max(counts) - min(counts) <= 1
+    assert min(counts) >= 1
+    seeds = [visit.seed for batch in whole for visit in batch]
+    assert len(set(seeds)) == len(seeds)  # a second visit is another crop
+    assert sum(map(len, samplers)) == len(seeds)

@@ -34,7 +34,7 @@ from smir.training.reconstruction import ReconstructionModule
 from smir.training.segmentation import SegmentationModule
 
 EXPORTED_SCRIPTS = Path(scripts.__file__).parent
-TINY = "tu-mobilenetv3_small_100"
+TINY = "tu-test_efficientnet"
 
 
 @pytest.fixture(scope="module")

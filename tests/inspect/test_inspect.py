@@ -16,6 +16,7 @@ from words import segment_words
 from benchmarks.plain import score_image
 from smir import terminal
 from smir.classes import Classes
+from smir.method.baselines import inpaint
 from smir.method.masking import RandomMask
 from smir.method.padding import padded_forward
 from smir.method.preprocessing import Preprocessing
@@ -39,7 +40,7 @@ def rows_of(path):
 
 
 def network(channels):
-    return UNetStride4(channels, "tu-mobilenetv3_small_100", [16, 16, 16])
+    return UNetStride4(channels, "tu-test_efficientnet", [16, 16, 16])
 
 
 def write_run(folder, module, **data):
@@ -139,6 +140,11 @@ def test_every_patch_loss_is_that_of_the_plain_way(smir, pool, pretrained, tmp_p
         (summary,) = (row for row in rows_of(tmp_path / "inspect/images.csv") if row["image"] == name)
         assert float(summary["mean"]) == pytest.approx(float(expected.mean()), abs=1e-4)
         assert float(summary["highest"]) == pytest.approx(float(expected.max()), abs=1e-4)
+        kept = score_image(lambda masked: masked, image, grid, masks)  # a masked pixel is the mean colour
+        assert float(summary["mean_fill"]) == pytest.approx(float(kept.mean()), abs=1e-4)
+        answers = iter([inpaint(image, grid.to_pixels(mask)[None, None]) for mask in masks])
+        filled = score_image(lambda _, left=answers: next(left), image, grid, masks)
+        assert float(summary["inpaint"]) == pytest.approx(float(filled.mean()), abs=1e-4)
     means = [float(row["mean"]) for row in rows_of(tmp_path / "inspect/images.csv")]
     assert means == sorted(means, reverse=True)
 
@@ -179,6 +185,21 @@ def test_the_page_needs_nothing_beside_it_and_is_the_same_again(smir, pool, tmp_
     assert (out / "patches.csv").read_text().count("\n") == before["patches.csv"].count(b"\n")
     smir("inspect", "--ckpt", pool, "--limit=2")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def interpolated(masked):
+    """What interpolation makes of masked images, a little off."""
+    return inpaint(masked, (masked == 0).all(dim=1, keepdim=True)) + 0.01
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [(torch.zeros_like, "filling masked patches with the mean"), (interpolated, "interpolation")]
+)
+def test_a_network_that_is_no_better_than_a_filling_gets_a_warning(smir, pool, monkeypatch, tmp_path, answer, said):
+    monkeypatch.setattr("smir.method.scoring.padded_forward", lambda _, masked: answer(masked))
+    smir("inspect", "--ckpt", pool, "--num_samples=1", "--limit=1")
+    (warning,) = re.findall(r'class="warning">(.*?)</p>', (tmp_path / "inspect/index.html").read_text(), re.DOTALL)
+    assert f"no better than {said}" in warning
 
 
 def test_another_policy_hides_its_own_share(smir, pool, tmp_path):

@@ -7,9 +7,10 @@ import torch
 
 from smir.errors import ConfigError
 from smir.method import ssim
-from smir.method.losses import LocalReconstructionLoss, ReconstructionLoss, patch_loss
+from smir.method.losses import LocalReconstructionLoss, MaskedReconstructionLoss, ReconstructionLoss, patch_loss
 from smir.method.ms_ssim import SCALE_WEIGHTS, ms_ssim, product_over_scales
 from smir.method.patches import PatchGrid
+from smir.method.preprocessing import Preprocessing
 
 
 @pytest.fixture(params=["as on a CPU", "as on a GPU"])
@@ -101,6 +102,48 @@ def test_the_local_loss_is_l1_plus_one_minus_ssim_in_a_small_window(share):
     expected = (z - y).abs().mean(dim=(1, 2, 3)) + 1 - ssim
     torch.testing.assert_close(LocalReconstructionLoss().per_image(z, y), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(LocalReconstructionLoss()(z, y), expected.mean(), atol=1e-5, rtol=0)
+
+
+def test_the_masked_loss_knows_masked_pixels_alone():
+    target, mask = textured(2, 3, 176, 176), torch.rand(2, 1, 176, 176) < 0.3
+    prediction = close_to(target, 0.4).requires_grad_()
+    found = MaskedReconstructionLoss().per_image(prediction, target, mask)
+    for image in range(2):
+        hidden = mask[image].expand(3, -1, -1)
+        seen_as = torch.where(hidden, prediction[image], target[image])
+        expected = (prediction[image] - target[image])[hidden].abs().mean() + 1
+        expected -= reference_ms_ssim(seen_as[None], target[image][None])[0]
+        torch.testing.assert_close(found[image], expected, atol=1e-5, rtol=1e-5)
+    found.sum().backward()
+    assert prediction.grad[~mask.expand_as(target)].abs().max() == 0
+    assert prediction.grad[mask.expand_as(target)].abs().min() > 0
+
+
+def test_the_masked_loss_without_a_masked_pixel_is_zero_and_without_a_mask_refused():
+    target, prediction = textured(1, 3, 176, 176), torch.zeros(1, 3, 176, 176).bfloat16()
+    nothing = torch.zeros(1, 1, 176, 176, dtype=torch.bool)
+    assert MaskedReconstructionLoss()(prediction, target.bfloat16(), nothing).abs() < 1e-6
+    with pytest.raises(ValueError, match="needs the mask"):
+        MaskedReconstructionLoss()(prediction, target)
+
+
+UNIT = Preprocessing(mean=(0.3, 0.4, 0.5), std=(0.2, 0.1, 0.25))
+
+
+def in_unit_range(image):
+    return image * torch.tensor(UNIT.std)[:, None, None] + torch.tensor(UNIT.mean)[:, None, None]
+
+
+def test_ssim_on_values_between_0_and_1_is_of_denormalised_images():
+    pixels = torch.randint(256, (2, 3, 176, 176), dtype=torch.uint8)
+    target = UNIT.normalize(pixels)
+    torch.testing.assert_close(UNIT.unit_range(target), pixels / 255)
+    prediction = close_to(target, 0.1)
+    expected = (prediction - target).abs().mean(dim=(1, 2, 3)) + 1
+    expected -= reference_ms_ssim(in_unit_range(prediction), in_unit_range(target))
+    found = ReconstructionLoss().per_image(prediction, target, ssim_input=UNIT.unit_range)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(found, ReconstructionLoss().per_image(prediction, target), atol=1e-2)
 
 
 def test_the_gradient_is_that_of_the_formula(layout):
@@ -203,7 +246,7 @@ def test_shapes_that_differ_are_refused():
 # The loss of a patch
 
 
-def patch_by_patch(prediction, target, grid):
+def patch_by_patch(prediction, target, grid, absolute=True):
     """METHOD.md section 3, literally: cut every patch out, and take the SSIM inside it alone."""
     gaussian = np.exp(-(np.array([-1.0, 0.0, 1.0]) ** 2) / (2 * 1.5**2))
     kernel = np.outer(gaussian, gaussian) / gaussian.sum() ** 2
@@ -222,7 +265,7 @@ def patch_by_patch(prediction, target, grid):
         covariance = blur(z * y) - mean_z * mean_y
         ssim = (2 * mean_z * mean_y + c1) * (2 * covariance + c2)
         ssim /= (mean_z**2 + mean_y**2 + c1) * (var_z + var_y + c2)
-        scores[image, patch] = np.abs(z - y).mean() + 1 - ssim.mean()
+        scores[image, patch] = absolute * np.abs(z - y).mean() + 1 - ssim.mean()
     return torch.from_numpy(scores)
 
 
@@ -239,6 +282,16 @@ def test_patch_loss_equals_cutting_every_patch_out(height, width, num_patches, i
     assert ours.dtype == torch.float32
     assert ours.std() > 0.01
     torch.testing.assert_close(ours.double(), patch_by_patch(prediction, target, grid), atol=1e-5, rtol=0)
+
+
+def test_patch_loss_with_ssim_on_values_between_0_and_1():
+    grid = PatchGrid(60, 90, 16)
+    target = textured(2, 3, 60, 90)
+    prediction = close_to(target, 0.4)
+    absolute = patch_by_patch(prediction, target, grid) - patch_by_patch(prediction, target, grid, absolute=False)
+    expected = absolute + patch_by_patch(in_unit_range(prediction), in_unit_range(target), grid, absolute=False)
+    found = patch_loss(prediction, target, grid, UNIT.unit_range)
+    torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
 
 
 def test_a_patch_is_scored_by_its_own_pixels_alone():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from smir.errors import ConfigError
 from smir.method import PatchGrid, RandomMask, padded_forward, patch_loss, score_views
 from smir.seeding import generator_for
 
@@ -46,6 +47,26 @@ def test_scores_equal_a_plain_loop(network, images, over, num_samples):
     scores = score_views(network.train(), images, [7, 8], grid=GRID, num_samples=num_samples, over=over).scores
     for image, key, found in zip(images, [7, 8], scores, strict=True):
         torch.testing.assert_close(found, plain_scores(network, image, key, num_samples, over), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("num_samples", [2, 5])
+def test_excess_is_the_loss_where_masked_minus_the_loss_where_visible(network, images, num_samples):
+    options = {"grid": GRID, "num_samples": num_samples, "paired": True}
+    found = score_views(network, images, [7, 8], over="excess", **options)
+    for image, patch in ((0, 0), (0, 17), (1, 40)):
+        losses = [[], []]
+        for sample in range(num_samples):
+            answer = padded_forward(network.eval(), images * ~GRID.to_pixels(found.masked[sample])[:, None])
+            loss = patch_loss(answer, images, GRID)[image, patch].item()
+            losses[int(found.masked[sample, image, patch])].append(loss)
+        visible, masked = (sum(part) / len(part) for part in losses)
+        assert found.scores[image, patch].item() == pytest.approx(masked - visible, abs=1e-5)
+
+
+@pytest.mark.parametrize(("num_samples", "paired"), [(5, False), (1, True)])
+def test_excess_needs_every_patch_masked_and_visible(network, images, num_samples, paired):
+    with pytest.raises(ConfigError, match=rf"paired_samples: {str(paired).lower()} and num_samples: {num_samples}\."):
+        score_views(network, images, grid=GRID, over="excess", num_samples=num_samples, paired=paired)
 
 
 def test_the_two_ways_of_scoring_differ(network, images):

@@ -10,7 +10,7 @@ from smir.errors import CheckpointError, ConfigError
 from smir.method.padding import padded_forward
 from smir.models.networks import SmpNetwork, UNetStride4, build_network
 
-TINY = "tu-mobilenetv3_small_100"
+TINY = "tu-test_efficientnet"
 
 
 def giga_flops(network):

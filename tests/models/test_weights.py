@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchvision
 
-from smir.cli.provenance import weights_fingerprint
+from smir.cli.training_run import weights_fingerprint
 from smir.errors import CheckpointError
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
@@ -112,6 +112,30 @@ def test_a_classifier_of_torchvision_fills_the_encoder(tmp_path):
     for name, value in fresh.state_dict().items():
         expected = classifier.state_dict()[name.removeprefix("encoder.")] if "encoder" in name else before[name]
         assert torch.equal(value, expected), name
+
+
+def test_the_encoder_of_a_library_with_other_names_is_taken_in_order(tmp_path):
+    ours = scrambled(network(encoder="tu-test_efficientnet"))
+    theirs = {f"_layer{place}.{name.rsplit('.', 1)[-1]}": value for place, (name, value) in enumerate(encoder_of(ours))}
+    torch.save({**theirs, "_fc.weight": torch.ones(10, 5)}, tmp_path / "foreign.pth")
+    fresh = network(encoder="tu-test_efficientnet")
+    report = load_pretrained(fresh, tmp_path / "foreign.pth")
+    assert all(torch.equal(value, copied(fresh)[name]) for name, value in encoder_of(ours))
+    assert (len(report.loaded), report.unexpected) == (len(theirs), ["_fc.weight"])
+    names = list(theirs)
+    changed = [
+        {name: theirs[name] for name in names[1:]},  # a tensor is missing
+        {name: theirs[name] for name in (names[1], names[0], *names[2:])},  # another order
+        {name.replace("running_mean", "mean"): value for name, value in theirs.items()},  # other kinds
+    ]
+    for state in changed:
+        torch.save(state, tmp_path / "other.pth")
+        with pytest.raises(CheckpointError, match=r"No weight in .* fits the encoder"):
+            load_pretrained(network(encoder="tu-test_efficientnet"), tmp_path / "other.pth")
+
+
+def encoder_of(model):
+    return [(name, value) for name, value in copied(model).items() if name.startswith("encoder.")]
 
 
 def test_other_widths_are_reported_and_stay_new(tmp_path, trained):

@@ -17,8 +17,8 @@ from PIL import Image
 from words import EXPERIMENTS, QUIET, TINY_NETWORK, pretrain_words, segment_words
 
 from smir.__main__ import MODULES, PLAIN, TRAINING, main
-from smir.cli.includes import expand_includes
 from smir.cli.plain import _words
+from smir.cli.trust import expand_includes
 from smir.errors import ConfigError
 from smir.runs.mask_files import load_masks
 
@@ -181,11 +181,12 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, tmp_path):
         "pretrain.yaml": [*small, "--data.batch_size=2", "--data.crop_size=192", "--trainer.max_epochs=4"],
         "segment.yaml": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
         "config.yaml": QUIET,
+        "export": ["--formats=onnx"],
     }
     for block in section(ROOT / "README.md", "Your own images")[:2]:
         for words in filter(None, map(smir_words, lines(block.text))):  # `make setup` is for whoever reads it
             config = Path(words[words.index("--config") + 1]).name if "--config" in words else None
-            smir(*words, *extra.get(config, []))
+            smir(*words, *extra.get(config or words[0], []))
     assert list((tmp_path / "runs/folder/segment/seed0/predict").glob("*.png"))
     assert (tmp_path / "inspect/index.html").is_file()
     assert (tmp_path / "exported/run_onnx.py").is_file()

@@ -20,7 +20,7 @@ from smir.training.reconstruction import ReconstructionModule
 @pytest.fixture(scope="module")
 def module():
     torch.manual_seed(0)
-    return ReconstructionModule(network=lambda out: UNetStride4(out, "tu-mobilenetv3_small_100", [16, 16, 16])).eval()
+    return ReconstructionModule(network=lambda out: UNetStride4(out, "tu-test_efficientnet", [16, 16, 16])).eval()
 
 
 def test_scores_equal_those_of_the_plain_loop_over_patches(module):

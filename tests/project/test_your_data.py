@@ -20,14 +20,14 @@ from words import EXPERIMENTS, QUIET
 
 from smir.cli import hints
 from smir.cli.guarded import trust_only
-from smir.cli.segment_hint import _settings
+from smir.cli.hints import _settings
 from smir.cli.trust import PACKAGES
 
 PAGE = ROOT / "docs/your-data.md"
 TINY = {
     "model": {
         "init_args": {
-            "network": {"init_args": {"encoder": "tu-mobilenetv3_small_100", "decoder_channels": [16, 16, 16]}},
+            "network": {"init_args": {"encoder": "tu-test_efficientnet", "decoder_channels": [16, 16, 16]}},
             "warmup_epochs": 0,
         }
     },
@@ -37,7 +37,7 @@ TINY = {
 
 
 OF_TINY = (
-    "--model.network.encoder tu-mobilenetv3_small_100 --model.network.decoder_channels '[16, 16, 16]' "
+    "--model.network.encoder tu-test_efficientnet --model.network.decoder_channels '[16, 16, 16]' "
     "--data.crop_size 192 --data.num_workers 0 --trainer.accelerator cpu"
 )
 """What a segmentation needs of it, as options."""
@@ -135,7 +135,7 @@ def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
     of_fit = said_next(capsys)
     expected = (
         "Next: python -m smir fit --config experiments/folder/segment.yaml --config field/data.yaml "
-        "--model.network.encoder tu-mobilenetv3_small_100 --model.network.decoder_channels '[16, 16, 16]' "
+        "--model.network.encoder tu-test_efficientnet --model.network.decoder_channels '[16, 16, 16]' "
         "--data.crop_size 192 --data.num_workers 0 --run.root 'my runs' --trainer.accelerator cpu --seed_everything 3 "
         "--model.weights 'my runs/folder/selective/seed3/checkpoints/best.ckpt'"
     )
@@ -150,7 +150,7 @@ def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
 def test_a_look_at_a_pretraining_without_a_field_s_file_says_its_data_and_network(smir, desk, capsys):
     smir(*smir_words(commands("The walk")[0]), "--root=a field")
     (desk / "a field/data.yaml").unlink()
-    network = {"class_path": "SmpNetwork", "init_args": {"encoder": "tu-mobilenetv3_small_100"}}
+    network = {"class_path": "SmpNetwork", "init_args": {"encoder": "tu-test_efficientnet"}}
     network["init_args"]["options"] = {"decoder_channels": [32, 16, 16, 8, 8]}
     data = {
         "root": "a field",
@@ -352,7 +352,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
     smir("check", "--config=held/data.yaml")
     assert "All is well." in capsys.readouterr().out
     said = fails("fit", "--config=experiments/folder/segment.yaml", "--config=held/data.yaml", "--config=tiny.yaml")
-    assert "These images are to test on" in said
+    assert "nothing can be trained" in said
 
 
 def test_a_field_to_test_on_stays_one(smir, fails, desk):

@@ -1,12 +1,23 @@
 """The statistics of the report, and how its plots place things."""
 
+import math
 import statistics
 
 import numpy as np
 import pytest
 
 from smir.pages.svg import Axis, spread
-from smir.report.estimates import Estimate, averaged, left_out, on_common_seeds, paired, t_interval, t_quantile
+from smir.report.estimates import (
+    Estimate,
+    averaged,
+    chance,
+    left_out,
+    on_common_seeds,
+    one_seed,
+    paired,
+    t_interval,
+    t_quantile,
+)
 from smir.report.plots import POINTS, thinned
 from smir.report.stored import Point
 
@@ -38,7 +49,8 @@ def test_of_three_seeds_the_interval_holds_the_true_difference_in_95_of_100_case
 
 
 def test_differences_remember_which_rows_share_one_pretraining():
-    shared = {name: Estimate({0: 1.0, 1: 2.0, 2: 4.0}, 3, frozenset([name])) for name in ("random", "selective")}
+    one = dict.fromkeys(range(3), "ab")
+    shared = {name: Estimate({0: 1.0, 1: 2.0, 2: 4.0}, 3, name, one) for name in ("random", "selective")}
     scratch = Estimate({0: 1.0, 1: 3.0, 2: 2.0}, 3)
     gain, other = paired(shared["selective"], shared["random"]), paired(shared["random"], scratch)
     assert left_out([gain]) == "luck of the one pretraining of random and of selective"
@@ -47,6 +59,29 @@ def test_differences_remember_which_rows_share_one_pretraining():
     assert left_out([paired(scratch, scratch)]) == ""
     alone = paired(shared["random"], Estimate({0: 1.0}, 1))
     assert left_out([alone]) == ""  # it has no interval
+
+
+def test_seeds_of_which_some_share_one_pretraining_are_named():
+    scratch = Estimate(dict.fromkeys(range(4), 1.0), 4)
+    some = Estimate({0: 1.0, 1: 2.0, 2: 4.0, 3: 3.0}, 4, "selective", {0: "ab", 1: "cd", 2: "ab", 3: "ef"})
+    assert left_out([paired(some, scratch)]) == "luck of the one pretraining of selective (seeds 0, 2)"
+    without = Estimate({1: 1.0, 2: 2.0, 3: 4.0}, 3)
+    assert left_out([paired(some, without)]) == ""  # seeds 1, 2 and 3 share none
+
+
+def test_differences_of_one_seed_below_a_bound_are_chance():
+    rows = [Estimate({0: 1.0, 1: 2.0, 2: 3.0}, 3), Estimate({0: 4.0, 1: 8.0}, 2), Estimate({0: 9.0}, 1), None]
+    # pooled variance (2 * 1 + 1 * 8) / 3, and Student's t of three degrees of freedom
+    assert chance(rows) == pytest.approx(3.18245 * math.sqrt(2 * 10 / 3), abs=1e-3)
+    assert chance(rows[2:]) is None
+    assert one_seed({"Nassar 2020": rows}) == " One seed: differences below about 8.2 points on Nassar 2020 are chance."
+    assert "No row of Nassar 2020 has several seeds" in one_seed({"Nassar 2020": [*rows[2:], rows[2]]})
+    assert one_seed({"Nassar 2020": rows[:2]}) == one_seed({"Nassar 2020": rows[2:3]}) == ""
+    dice = np.random.default_rng(3)
+    trials = dice.normal(0, 1, size=(4000, 2, 3))
+    bounds = [chance([Estimate(dict(enumerate(row)), 3) for row in trial]) for trial in trials]
+    within = np.abs(np.diff(dice.normal(0, 1, size=(4000, 2)))[:, 0]) < bounds
+    assert within.mean() == pytest.approx(0.95, abs=0.012)
 
 
 def test_pairs_need_both_and_averages_need_all():

@@ -6,17 +6,18 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from freeze import NETWORK, PRETRAIN, SEGMENT, SHORT, WEIGHTS, experiments, recipe_hashes
+from freeze import NETWORK, PRETRAIN, SEGMENT, SHORT, WEIGHTS, experiments, recipe_hash
 from words import REPOSITORY
 
 FROZEN = REPOSITORY / "tests/frozen"
 FINISHED = {"selective": PRETRAIN, "segment-selective": [*SEGMENT, f"--model.weights={WEIGHTS}"]}
 
 
+@pytest.mark.xdist_group("test_experiments")  # which parses the same files
 def test_recipes_keep_their_hashes(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     expected = json.loads((FROZEN / "recipes.json").read_text())
-    assert recipe_hashes({name: words for name, words in experiments().items() if name in expected}) == expected
+    assert {name: recipe_hash(name) for name in experiments() if name in expected} == expected
 
 
 @pytest.fixture

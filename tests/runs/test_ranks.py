@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,20 +14,20 @@ from smir.errors import ConfigError
 from smir.runs.mask_files import load_arrays, load_masks
 
 
-def run(folder, *words):
+def run(python, folder, *words):
     """Runs a program of its own, as DDP needs it."""
     folder.mkdir(exist_ok=True)
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, *map(str, words)]
+    command = [python, *map(str, words)]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_scores_and_masks_do_not_depend_on_the_number_of_ranks(smir, field, tmp_path):
+def test_scores_and_masks_do_not_depend_on_the_number_of_ranks(smir, python, field, tmp_path):
     smir(*pretrain_words(field, "--run.experiment=w", "--trainer.max_epochs=2"))
     weights = tmp_path / "runs/w/seed0/checkpoints/last.ckpt"
     for devices in (1, 2, 4):  # three batches: of four ranks one has nothing to score
-        run(tmp_path / str(devices), SUPPORT / "rank_scores.py", devices, field, weights, ".")
+        run(python, tmp_path / str(devices), SUPPORT / "rank_scores.py", devices, field, weights, ".")
     one, *more = (tmp_path / str(devices) / "masks" for devices in (1, 2, 4))
     expected = load_arrays(one / "stage-01-scores.npz", ("index", "values"))
     assert expected["index"].tolist() == [1, 3, 5, 7, 9, 11]
@@ -47,7 +46,7 @@ def test_a_global_batch_that_does_not_divide_over_the_ranks_is_refused(field):
 
 
 @pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
-def test_test_figures_do_not_depend_on_the_number_of_ranks(smir, field, tmp_path, launcher):
+def test_test_figures_do_not_depend_on_the_number_of_ranks(smir, python, field, tmp_path, launcher):
     """Three test images over two processes: one of them would be counted twice by a padded sampler."""
     smir(*segment_words(field, "--run.experiment=s"))
     one = json.loads((tmp_path / "runs/s/seed0/test/metrics.json").read_text())["metrics"]
@@ -55,6 +54,6 @@ def test_test_figures_do_not_depend_on_the_number_of_ranks(smir, field, tmp_path
     words = ["test", *segment_words(field, "--trainer.devices=2", f"--ckpt_path={checkpoint}")[1:]]
     start = ["-m", "torch.distributed.run", "--nproc_per_node=2"] if launcher == "torchrun" else []
     (tmp_path / "runs/s/seed0/test/metrics.json").unlink()
-    run(tmp_path, *start, "-m", "smir", *words)
+    run(python, tmp_path, *start, "-m", "smir", *words)
     two = json.loads((tmp_path / "runs/s/seed0/test/metrics.json").read_text())["metrics"]
     assert two == pytest.approx(one, abs=1e-6)

@@ -85,7 +85,7 @@ def test_segmentation_resumes(smir, field, tmp_path, monkeypatch):
     assert_equal(result_of(tmp_path / "runs/broken/seed0"), result_of(tmp_path / "runs/whole/seed0"))
 
 
-def test_two_processes_resume_after_sigkill(field, tmp_path):
+def test_two_processes_resume_after_sigkill(python, field, tmp_path):
     """The real thing: a job of two processes is killed once its first checkpoint is there, and started again."""
     words = selective_words(field, "--trainer.devices=2", "--trainer.strategy=ddp")
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
@@ -93,9 +93,7 @@ def test_two_processes_resume_after_sigkill(field, tmp_path):
     def start(folder, **kwargs):
         folder.mkdir(exist_ok=True)
         log = (folder / "log").open("a")
-        return subprocess.Popen(
-            [sys.executable, "-m", "smir", *words], cwd=folder, env=env, stdout=log, stderr=log, **kwargs
-        )
+        return subprocess.Popen([python, "-m", "smir", *words], cwd=folder, env=env, stdout=log, stderr=log, **kwargs)
 
     whole = start(tmp_path / "whole")
     assert whole.wait(timeout=300) == 0, (tmp_path / "whole/log").read_text()[-3000:]

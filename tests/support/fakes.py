@@ -156,6 +156,18 @@ def write_folder(root, count=10, values=(0, 1, 2), size=SIZE):
         save(root / f"labels/{number:03d}.png", blocks(f"image {number}", list(values), size))
 
 
+def write_noise(root, splits, suffix=".png", size=(200, 220)):
+    """Images and masks of three classes for `Folder`, every pixel drawn at random, and a list for every split."""
+    chance = np.random.default_rng(0)
+    for split, names in splits.items():
+        for name in names:
+            (root / "images").mkdir(parents=True, exist_ok=True)
+            (root / "masks").mkdir(exist_ok=True)
+            Image.fromarray(chance.integers(0, 255, (*size, 3), dtype=np.uint8)).save(root / f"images/{name}{suffix}")
+            Image.fromarray(chance.integers(0, 3, size, dtype=np.uint8)).save(root / f"masks/{name}.png")
+        (root / f"{split}.txt").write_text("\r\n".join(names))
+
+
 def write_imagenet(path, encoder):
     """A stand-in for an encoder's ImageNet weights, with the names of timm's own files."""
     import timm

@@ -53,6 +53,7 @@ def selective_words(root, *more):
     return pretrain_words(
         root,
         f"--config={EXPERIMENTS / 'demo' / 'selective.yaml'}",
+        "--trainer.callbacks.num_samples=2",
         "--trainer.max_epochs=4",
         *more,
     )

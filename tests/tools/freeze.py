@@ -8,6 +8,7 @@ The weights in the folders are zeros, so that the archive is small.
 """
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,6 +44,7 @@ def smir(folder: Path, *words: str) -> None:
     subprocess.run([sys.executable, "-m", "smir", *words], cwd=folder, env=environment, check=True)
 
 
+@functools.cache
 def experiments() -> dict[str, list[str]]:
     """The words that give every file of `experiments/` a place in a whole training, by the name of the file."""
     root = REPOSITORY / "experiments"
@@ -66,21 +69,30 @@ def experiments() -> dict[str, list[str]]:
     return found
 
 
-def recipe_hashes(commands: dict[str, list[str]]) -> dict[str, str]:
-    """The hash of the recipe of each training, as its `run.json` would hold it."""
+@functools.cache
+def _parser() -> Any:
+    from smir.cli.command_line import ParsedCLI, run_cli
+    from smir.cli.trust import expand_includes
+
+    return run_cli(expand_includes(["fit", "--config=experiments/demo/pretrain.yaml"]), ParsedCLI).parser
+
+
+@functools.cache
+def parsed(name: str) -> Any:
+    """An experiment as `fit` parses it, in the root of the repository."""
+    from smir.cli.trust import expand_includes
+
+    return _parser().parse_args(expand_includes(experiments()[name]))
+
+
+def recipe_hash(name: str) -> str:
+    """The hash of the recipe of an experiment, as its `run.json` would hold it."""
     import yaml
 
-    from smir.cli.command_line import ParsedCLI, run_cli
-    from smir.cli.includes import expand_includes
     from smir.runs.recipe import digest, recipe_of
 
-    parser, hashes = None, {}
-    for name, words in commands.items():
-        expanded = expand_includes(words)
-        parser = parser or run_cli(expanded, ParsedCLI).parser  # building it takes longer than all parsing
-        text = parser.dump(parser.parse_args(expanded), skip_link_targets=False, skip_unset=False)
-        hashes[name] = digest(recipe_of(yaml.safe_load(text)["fit"]))
-    return hashes
+    text = _parser().dump(parsed(name), skip_link_targets=False, skip_unset=False, skip_validation=True)
+    return digest(recipe_of(yaml.safe_load(text)["fit"]))
 
 
 def with_zeros(value):
@@ -120,7 +132,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     os.chdir(REPOSITORY)
     sys.argv = ["smir"]
-    recipes = recipe_hashes(experiments())
+    recipes = {name: recipe_hash(name) for name in experiments()}
     (out / "recipes.json").write_text(json.dumps(recipes, indent=1) + "\n")
     with tempfile.TemporaryDirectory() as folder, tarfile.open(out / "runs.tar.xz", "w:xz") as archive:
         work = Path(folder)

@@ -11,7 +11,7 @@ from interruptions import Killed
 from smir.errors import RunError
 from smir.method.preprocessing import Preprocessing
 from smir.runs.checkpoint_record import CheckpointRecord
-from smir.runs.resume import resume_point
+from smir.runs.launch import resume_point
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.training.reconstruction import ReconstructionModule
 

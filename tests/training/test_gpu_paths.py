@@ -21,7 +21,7 @@ SIDE = 192
 
 
 def small(out_channels):
-    return UNetStride4(out_channels, "tu-mobilenetv3_small_100", [16, 16, 16])
+    return UNetStride4(out_channels, "tu-test_efficientnet", [16, 16, 16])
 
 
 def two_images():

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from smir.method import LocalReconstructionLoss, Preprocessing, ReconstructionLoss, score_views
+from smir.method import (
+    LocalReconstructionLoss,
+    MaskedReconstructionLoss,
+    Preprocessing,
+    ReconstructionLoss,
+    patch_loss,
+    score_views,
+)
 from smir.method.baselines import inpaint
 from smir.models import UNetStride4
 from smir.training import ReconstructionModule
@@ -13,7 +20,7 @@ SIDE = 192
 
 
 def small(out_channels):
-    return UNetStride4(out_channels, "tu-mobilenetv3_small_100", [16, 16, 16])
+    return UNetStride4(out_channels, "tu-test_efficientnet", [16, 16, 16])
 
 
 @pytest.fixture
@@ -47,6 +54,26 @@ def test_the_training_loss_is_that_of_the_whole_image(module, batch, loss):
     image = module.preprocessing.normalize(batch["image"])
     expected = loss(module.network(image * ~batch["mask"]), image)
     torch.testing.assert_close(module.training_step(batch, 0), expected)
+
+
+def test_the_loss_of_masked_pixels_gets_the_mask_of_the_batch(module, batch):
+    module.loss = MaskedReconstructionLoss()
+    image = module.preprocessing.normalize(batch["image"])
+    expected = module.loss(module.network(image * ~batch["mask"]), image, batch["mask"])
+    torch.testing.assert_close(module.training_step(batch, 0), expected)
+
+
+def test_ssim_between_0_and_1_is_of_training_and_of_scores(batch):
+    torch.manual_seed(0)
+    preprocessing = Preprocessing(view_size=SIDE)
+    module = ReconstructionModule(network=small, preprocessing=preprocessing, ssim_unit_range=True).eval()
+    module.log = lambda *args, **kwargs: None
+    image = preprocessing.normalize(batch["image"])
+    loss = ReconstructionLoss().per_image(module(image, batch["mask"]), image, ssim_input=preprocessing.unit_range)
+    torch.testing.assert_close(module.training_step(batch, 0), loss.mean())
+    scored = module.score_views(batch["image"], [3, 4], num_samples=1)
+    expected = patch_loss(scored.reconstruction, image, scored.grid, preprocessing.unit_range)
+    torch.testing.assert_close(scored.scores, expected)
 
 
 @pytest.mark.parametrize("step", ["validation_step", "test_step"])

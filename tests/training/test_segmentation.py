@@ -18,7 +18,7 @@ def module():
     torch.manual_seed(0)
     classes = Classes.named(["soil", "crop", "weed", "rare"])
     return SegmentationModule(
-        classes, network=lambda channels: UNetStride4(channels, "tu-mobilenetv3_small_100", [16, 16, 16])
+        classes, network=lambda channels: UNetStride4(channels, "tu-test_efficientnet", [16, 16, 16])
     ).eval()
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from words import pretrain_words, selective_words
 
 from smir.errors import CheckpointError, ConfigError
-from smir.method import HardestMask, Preprocessing, RandomMask, Stages, score_views
+from smir.method import HardestMask, Preprocessing, RandomMask, Stages, VarianceScore, score_views
 from smir.runs.mask_files import load_arrays, load_masks
 from smir.training import SelectiveMasking
 from smir.training.staged import ScoringModule, StagedData, refuse_incomplete
@@ -181,6 +181,25 @@ def test_without_a_policy_only_the_stages_remain(tmp_path):
     assert {mask for _, _, mask in data.visited} == {None}
     assert module.scored == []
     assert not (tmp_path / "masks").exists()
+
+
+def test_a_score_without_a_network_chooses_the_masks_and_resumes(tmp_path):
+    whole, data = tmp_path / "whole", ForeignData()
+    train(whole, data, keep_all(whole), score=VarianceScore())
+    for stage in (1, 2):
+        table = load_masks(whole / f"masks/stage-{stage:02d}.npz")
+        for index in table.indices.tolist():
+            variances, _ = VarianceScore()(data.pool[index][None], grid_of(SIDE))
+            expected = HardestMask()(grid=grid_of(SIDE), scores=variances[0])
+            assert torch.equal(table.packed(index).unpack()[1], expected)
+    again = ForeignData()
+    train(tmp_path / "again", again, score=VarianceScore(), ckpt_path=whole / "epoch=1.ckpt")
+    assert again.visited == data.visited[-len(again.visited) :]
+
+
+def test_excess_without_pairs_is_refused_before_training():
+    with pytest.raises(ConfigError, match=r"every patch needs both\. Set paired_samples: true"):
+        SelectiveMasking(score_patches="excess")
 
 
 # What is asked of others

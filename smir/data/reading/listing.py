@@ -37,6 +37,8 @@ class Listing(abc.ABC):
     min_side: int
     label_budget: LabelBudget | None
     split_seed: int
+    budget_seed: Literal["split", "run"]
+    seed: int
     predict_images: Path | None
     predict: PredictOptions
     trained_side: int | None
@@ -85,7 +87,7 @@ class Listing(abc.ABC):
     def _list_pairs(self, split: Split) -> None:
         pairs = self._usable_pairs(split, self.pairs(split))
         if split == "train" and self.label_budget is not None:
-            pairs = self.label_budget.take(pairs, self.split_seed)
+            pairs = self.label_budget.take(pairs, self.seed if self.budget_seed == "run" else self.split_seed)
         if not pairs:
             alone = "" if split in self.splits() else " data.split_files names only test, so nothing can be trained."
             raise DataError(

@@ -47,7 +47,8 @@ class VisitSampler(Sampler[Visit]):
 class TrainSampler(VisitSampler):
     """Shuffled visits for training, the same number of batches in every stage.
 
-    The incomplete global batch is dropped. A stage one image short of the longest one takes a short last batch, as
+    The incomplete global batch is dropped, or with `fill` completed by the images that a second order begins with. A
+    stage one image short of the longest one takes a short last batch, as
     does a partition smaller than one batch, because Lightning fixes the number of batches once.
 
     `batch_size` is the global one, a multiple of `world_size`. A resumed run gives `first_epoch`, because Lightning
@@ -58,7 +59,14 @@ class TrainSampler(VisitSampler):
     """
 
     def __init__(
-        self, stages: Stages, seed: int, rank: int, world_size: int, batch_size: int, first_epoch: int = 0
+        self,
+        stages: Stages,
+        seed: int,
+        rank: int,
+        world_size: int,
+        batch_size: int,
+        first_epoch: int = 0,
+        fill: bool = False,
     ) -> None:
         super().__init__(stages, seed, rank, world_size)
         self.epoch = self.first_epoch = first_epoch
@@ -67,7 +75,10 @@ class TrainSampler(VisitSampler):
             raise DataError(
                 f"{min(sizes)} training images are fewer than the {world_size} processes; use fewer devices or stages."
             )
-        self.batch_size = batch_size
+        self.batch_size, self.fill = batch_size, fill
+        if fill:
+            self.num_batches = -(-max(sizes) // batch_size)
+            return
         self.num_batches = max(1, max(sizes) // batch_size)
         if min(sizes) - (self.num_batches - 1) * batch_size < world_size:  # a rank would lack the last batch
             self.num_batches = max(1, min(sizes) // batch_size)
@@ -82,14 +93,25 @@ class TrainSampler(VisitSampler):
 
     def visits(self, stage: int) -> int:
         """Visits of all ranks in an epoch of a stage."""
-        return min(self.num_batches * self.batch_size, len(self.stages.train(stage)))
+        most = self.num_batches * self.batch_size
+        return most if self.fill else min(most, len(self.stages.train(stage)))
 
     def __iter__(self) -> Iterator[Visit]:
         indices = self.stages.train(self.stages.current)
-        order = torch.randperm(len(indices), generator=generator_for(self.seed, "order", self.epoch)).numpy()
-        mine = indices[order][: self.num_batches * self.batch_size][self.rank :: self.world_size]
+        for round_ in range(-(-self.visits(self.stages.current) // len(indices))):
+            yield from self._visits(indices, round_)
+
+    def _visits(self, indices: Indices, round_: int) -> Iterator[Visit]:
+        """Visits of this rank in the first order of an epoch, or in a later one that fills the last batch."""
+        key = ("order", self.epoch) if round_ == 0 else ("order", self.epoch, round_)
+        order = torch.randperm(len(indices), generator=generator_for(self.seed, *key)).numpy()
+        begin = round_ * len(indices)
+        mine = indices[order][: self.visits(self.stages.current) - begin][
+            (self.rank - begin) % self.world_size :: self.world_size
+        ]
+        again = () if round_ == 0 else (round_,)
         for index in map(int, mine):  # a list of them would be copied page by page to every worker
-            yield Visit(index, seed_for(self.seed, "train", self.epoch, index), self.stages.mask_of(index))
+            yield Visit(index, seed_for(self.seed, "train", self.epoch, index, *again), self.stages.mask_of(index))
 
 
 class EvalSampler(VisitSampler):

@@ -109,6 +109,8 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
     else:
         options["mean"] = [round(value, 5) for value in channels.mean]
         options["std"] = [max(round(value, 5), 1e-5) for value in channels.std]
+        if field.labels is not None:
+            options["fill_batches"] = True  # a few labels are too precious to drop the last batch
     if (smallest := min(map(min, field.sizes.values()))) < _CROP:
         options["min_side"] = smallest
     if field.tiles:

@@ -1,0 +1,104 @@
+"""The runs of the study: what each starts from, how long it trains, and on how many labels.
+
+Every seed has its own draw of labelled images, its own pretraining and its own segmentation, so that the interval of
+a difference holds the luck of all three.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+SETTINGS = (
+    *("--model.network.encoder", "tu-tf_efficientnet_lite0"),
+    *("--data.crop_size", "192"),
+    *("--data.num_workers", "0"),
+    *("--trainer.accelerator", "cpu"),
+)
+"""Of every run: a small encoder and crops that one core can train on in half an hour."""
+PRETRAIN = ("--data.hold_out", "false")
+"""The pool is all images of the field; the test images are elsewhere."""
+SEGMENT = ("--data.batch_size", "4", "--trainer.max_epochs", "120", "--run.test", "false")
+STAGES = 2
+VISITS = 14_000
+VAL_SHARE = 0.2
+"""Of the labelled images, those that choose the checkpoint."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretraining:
+    """A pretraining, of which every seed has its own.
+
+    Attributes:
+        name: Name of the experiment.
+        config: File in `experiments/folder`.
+        staged: Whether it trains in stages, each on a part of the pool.
+        visits: Image visits, over all stages.
+        words: Further options.
+    """
+
+    name: str
+    config: str
+    staged: bool = True
+    visits: int = VISITS
+    words: tuple[str, ...] = ()
+
+    @property
+    def from_imagenet(self) -> bool:
+        """Whether the encoder starts from ImageNet weights."""
+        return "imagenet" in self.config
+
+    def epochs(self, pool: int) -> int:
+        """Epochs for the visits; an epoch of a stage sees its part of the pool."""
+        return max(round(self.visits * (STAGES if self.staged else 1) / pool), STAGES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row of a table: segmentations that differ only in their seed.
+
+    Attributes:
+        name: Name in tables and of the experiment.
+        start: Random weights (`scratch`), ImageNet weights (`imagenet`), or a pretraining.
+        labels: Labelled images, of which `VAL_SHARE` validate.
+        seeds: Number of seeds, from 0.
+        module: Class to train, for a module of the study; default: that of the config.
+    """
+
+    name: str
+    start: str | Pretraining
+    labels: int = 20
+    seeds: int = 6
+    module: str | None = None
+
+    @property
+    def from_imagenet(self) -> bool:
+        """Whether the run itself loads ImageNet weights."""
+        return self.start == "imagenet"
+
+
+RANDOM = Pretraining("imagenet-random", "pretrain-imagenet-random.yaml", staged=False)
+STAGED = Pretraining("imagenet-random-staged", "pretrain-imagenet-random-staged.yaml")
+SELECTIVE = Pretraining("imagenet-selective", "pretrain-imagenet.yaml")
+SCRATCH_SELECTIVE = Pretraining("selective", "pretrain.yaml")
+
+MAIN = (
+    Row("scratch", "scratch"),
+    Row("imagenet", "imagenet"),
+    Row("imagenet, random", RANDOM),
+    Row("imagenet, random-staged", STAGED),
+    Row("imagenet, selective", SELECTIVE),
+    Row("selective", SCRATCH_SELECTIVE, seeds=3),
+    Row("imagenet, self-training", "imagenet", module="benchmarks.evidence.self_training.SelfTraining"),
+)
+BUDGETS = tuple(
+    dataclasses.replace(row, labels=labels)
+    for labels in (10, 60)
+    for row in MAIN
+    if row.name in ("imagenet", "imagenet, random-staged", "imagenet, selective")
+)
+ROWS = (*MAIN, *BUDGETS)
+
+
+def in_order(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
+    """Yields every run seed by seed, so that a study that is cut short has whole seeds."""
+    for seed in range(max(row.seeds for row in rows)):
+        yield from ((row, seed) for row in rows if seed < row.seeds)

@@ -1,0 +1,116 @@
+"""Writes the tables of docs/evidence.md from the figures of the study's runs."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import report
+from benchmarks.evidence.matrix import BUDGETS, MAIN, Row
+from benchmarks.evidence.study import KEPT
+from smir.files.atomic import write_atomically
+from smir.report.estimates import Estimate, paired
+from smir.report.plots import dots
+
+BEGIN = "<!-- table: make evidence writes it -->\n"
+AGAINST = ("imagenet", "imagenet, random-staged")
+"""Rows that every other row is compared with."""
+METRIC = "test/native/miou"
+
+
+def figures(runs: dict[str, Any], row: Row, kept: str, metric: str = METRIC) -> Estimate | None:
+    """Returns a figure in percent of every seed that has finished; None if there is none."""
+    own = [run for run in runs.values() if (run["row"], run["labels"]) == (row.name, row.labels)]
+    by_seed = {run["seed"]: 100 * run[kept][metric] for run in own if run[kept].get(metric) is not None}
+    return Estimate(by_seed, len(own)) if by_seed else None
+
+
+def tables(content: dict[str, Any]) -> str:
+    """Returns all tables as Markdown."""
+    runs = content["runs"]
+    parts = [main_table(runs, kept) for kept in reversed(KEPT)]
+    parts += [budget_table(runs), raw_table(runs)]
+    facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in content["about"].items() if value)
+    return "\n\n".join([*parts, f"Measured on: {facts}."]) + "\n"
+
+
+def main_table(runs: dict[str, Any], kept: str) -> str:
+    """Returns the rows at 20 labels, each with its difference from `AGAINST`."""
+    head = ["start", "seeds", "mIoU", *_classes(runs), *(f"minus {name}" for name in AGAINST)]
+    lines = []
+    for row in MAIN:
+        own = figures(runs, row, kept)
+        classes = [_mean(figures(runs, row, kept, f"test/native/iou/{name}")) for name in _classes(runs)]
+        lines.append([row.name, str(own.seeds if own else 0), _spread(own), *classes, *_against(runs, row, kept)])
+    return f"**The {kept} checkpoint, {MAIN[0].labels} labels**\n\n" + _markdown(head, lines)
+
+
+def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
+    own = figures(runs, row, kept)
+    cells = []
+    for name in AGAINST:
+        other = next(there for there in MAIN if there.name == name)
+        gain = paired(own, figures(runs, other, kept)) if name != row.name else None
+        interval = gain.interval if gain and gain.by_seed else None
+        reach = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
+        cells.append(f"{gain.mean:+.1f}{reach}" if gain and gain.by_seed else "")
+    return cells
+
+
+def budget_table(runs: dict[str, Any]) -> str:
+    """Returns mIoU of the last checkpoint by the number of labels."""
+    labels = sorted({row.labels for row in (*MAIN, *BUDGETS)})
+    lines = [
+        [row.name, *(_spread(figures(runs, _with(row, number), "last")) for number in labels)]
+        for row in MAIN
+        if any(other.name == row.name for other in BUDGETS)
+    ]
+    head = ["start", *(f"{number} labels" for number in labels)]
+    return "**By the number of labels: mIoU of the last checkpoint**\n\n" + _markdown(head, lines)
+
+
+def _with(row: Row, labels: int) -> Row:
+    return next(other for other in (*MAIN, *BUDGETS) if (other.name, other.labels) == (row.name, labels))
+
+
+def raw_table(runs: dict[str, Any]) -> str:
+    """Returns the two figures of every run, by seed."""
+    seeds = sorted({run["seed"] for run in runs.values()})
+    lines = []
+    for row in (*MAIN, *BUDGETS):
+        both = [figures(runs, row, kept) for kept in KEPT]
+        cells = [
+            " / ".join(f"{one.by_seed[seed]:.1f}" if one and seed in one.by_seed else "" for one in both).strip(" /")
+            for seed in seeds
+        ]
+        if any(cells):
+            lines.append([row.name, str(row.labels), *cells])
+    head = ["start", "labels", *(f"seed {seed}" for seed in seeds)]
+    return "**Every run: mIoU of the best / last checkpoint**\n\n" + _markdown(head, lines)
+
+
+def _classes(runs: dict[str, Any]) -> list[str]:
+    metrics = next(iter(runs.values()))["last"]
+    return [name.removeprefix("test/native/iou/") for name in metrics if name.startswith("test/native/iou/")]
+
+
+def _spread(own: Estimate | None) -> str:
+    if own is None:
+        return "not run"
+    return f"{own.mean:.1f}" + (f" ± {own.deviation:.1f}" if own.deviation is not None else "")
+
+
+def _mean(own: Estimate | None) -> str:
+    return "" if own is None else f"{statistics.fmean(own.by_seed.values()):.1f}"
+
+
+def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [head, ["---", *["--:"] * (len(head) - 1)], *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def write(content: dict[str, Any], document: Path) -> None:
+    """Writes the tables into their place in the document, and the plot beside it."""
+    report.insert(document, tables(content), BEGIN)
+    plot = dots({row.name: figures(content["runs"], row, "last") for row in MAIN}, "mIoU of the last checkpoint")
+    write_atomically(document.with_suffix(".svg"), plot)

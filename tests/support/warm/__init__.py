@@ -1,0 +1,57 @@
+"""A stand-in for the Python interpreter whose processes begin with torch, Lightning and smir loaded.
+
+Loading them takes each process some seconds; here one server does so, and forks for every program. The stand-in is an
+executable file that is used as `sys.executable` is, with `-m module`, `-c code` or a script. It hands working folder,
+environment, standard streams and Linux namespaces to a fork of the server, passes signals on, and ends as the fork
+ends. If it is killed, the server kills the session of the fork. Use the real interpreter in tests of its own start.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from words import REPOSITORY
+
+SOURCE = Path(__file__).parent
+_servers = []
+
+
+@contextlib.contextmanager
+def warm_python(folder):
+    """Starts the server of a folder, unless another process of the same tests has; yields the path of the stand-in.
+
+    The server ends when nobody is connected.
+    """
+    path, place = folder / "python", folder / "python.socket"
+    with (folder / "python.lock").open("w") as lock, socket.socket(socket.AF_UNIX) as holder:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            holder.connect(str(place))
+        except OSError:
+            place.unlink(missing_ok=True)
+            _servers.append(_start(path, place))
+            holder.connect(str(place))
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        yield str(path)
+
+
+def wait():
+    """Waits for the servers that this process has started, so that their CPU time is part of its own."""
+    for server in _servers:
+        server.wait()
+
+
+def _start(path, place):
+    path.write_text(f"#!{sys.executable} -IS\nSOCKET = {str(place)!r}\n{(SOURCE / 'client.py').read_text()}")
+    path.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen(64)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": str(REPOSITORY)}
+        command = [sys.executable, SOURCE / "server.py", str(listener.fileno()), path]
+        return subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], cwd="/", start_new_session=True)
