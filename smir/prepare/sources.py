@@ -18,7 +18,7 @@ from smir.data.reading.decode import image_size, label_kind, read_label
 from smir.data.reading.opening import tiff_raster
 from smir.data.reading.raster import Bool
 from smir.data.reading.tiff import Tiff, has_rasterio, is_tiff
-from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA, kind_of_label, palette, read_ids
+from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA, id_of_no_data, kind_of_label, palette, read_ids
 from smir.errors import DataError
 
 _SIDEWAYS = 5
@@ -71,6 +71,11 @@ def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = 
     if not _is_tiff(source):
         return _of_picture(source, rows, grey)
     return (grey and _of_ids(source, rows)) or _of_colors(source, rows, bands)
+
+
+def no_data_of(label: Path) -> int | None:
+    """Returns the id that a label image of any size marks as missing; only a TIFF can."""
+    return id_of_no_data(Tiff(label, "label")) if is_tiff(label) and has_rasterio() else None
 
 
 def _is_tiff(source: Path) -> bool:

@@ -39,6 +39,8 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
+_OF_SYSTEMS = ("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "__MACOSX")
+"""Folders in which systems keep thumbnails and deleted files."""
 _CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 """Compressions of TIFF of which Pillow tells all damage."""
 _BITS = {1, 8, 16, 32}
@@ -227,6 +229,18 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
         return _guarded(lambda: _stored(file, path), path, "label")
 
 
+def invisible(path: Path) -> npt.NDArray[np.bool_] | None:
+    """Returns which pixels of an image are fully transparent (H, W); None if it has no transparency."""
+    status = _status(path, "label")
+    if tiff := _tiff(path, "label", status.st_size):
+        return ~tiff.valid(0, 0, tiff.height, tiff.width) if tiff.has_mask else None
+    with _open(path, "label", status) as file:
+        if "A" not in file.mode and "transparency" not in file.info:
+            return None
+        alpha = _guarded(lambda: np.asarray(_decoded(file).convert("RGBA"))[..., 3], path, "label")
+        return np.asarray(alpha == 0, np.bool_)
+
+
 def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
     """Tells from the header of a label image how it holds its classes; see `label_facts` for the errors."""
     return label_facts(path).kind
@@ -308,13 +322,19 @@ def list_images(folder: Path) -> list[str]:
             f"There is no folder {folder.absolute()}. The nearest that exists is {parent}, which holds: "
             f"{', '.join(there) or 'nothing'}."
         )
+    made: list[str] = []
     names: list[str] = []
     links: list[str] = []
     for base, folders, files in os.walk(folder, onerror=_raise_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        made += [name for name in folders if name in _OF_SYSTEMS]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _OF_SYSTEMS]
         relative = Path(base).relative_to(folder)
         names += [(relative / f).as_posix() for f in files if f.lower().endswith(IMAGE_SUFFIXES) and f[0] != "."]
         links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
+    if made:
+        rank_zero_warn(
+            f"Folders that systems make are not images: {len(made)} in {folder.absolute()}: {first_few(made)}."
+        )
     if outside := sorted(link for link in links if not _leads_into(folder / link, folder)):
         rank_zero_warn(
             f"Links to folders are not followed, so images behind {len(outside)} of them in {folder.absolute()} are "

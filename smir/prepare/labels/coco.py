@@ -80,11 +80,17 @@ def _shape(path: Path, stored: Any, where: str) -> Shape | str:
             counts = counts if isinstance(counts, str) else [int(c) for c in numbers(counts, path, where)]
             return RunLengths((size[0], size[1]), counts)
     elif isinstance(stored, list):
+        if len(stored) > 2 and all(isinstance(point, list) and len(point) == 2 for point in stored):
+            stored = [[coordinate for point in stored for coordinate in point]]  # one outline as pairs of x and y
         outlines = [numbers(outline, path, f"the outline of {where}") for outline in stored]
         if odd := [outline for outline in outlines if len(outline) % 2]:
             raise DataError(
                 f"{path}: an outline of {where} has {len(odd[0])} numbers; they should be pairs of x and y."
             )
         outlines = [outline for outline in outlines if len(outline) >= 6]
+        if outlines and max(map(max, outlines)) <= 1:
+            raise DataError(
+                f"{path}: {where} lies within one pixel, so its coordinates are shares of the image. Export pixels."
+            )
         return Polygon(outlines) if outlines else "outlines of less than three points"
     raise DataError(f"{path}: the segmentation of {where} is neither polygons nor run lengths: {str(stored)[:80]}.")

@@ -1,18 +1,21 @@
 """Reads label images: class ids in grey, palette indices, or colours, with or without CVAT's list of colours."""
 
+import dataclasses
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, UInt8
-from smir.data.reading.decode import label_kind, read_image, read_label
+from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_image, read_label
 from smir.data.reading.parallel import in_parallel
+from smir.data.reading.tiff_colors import NO_DATA
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.classes import BACKGROUND, ClassTable, entries, of_categories, table_of
 
@@ -20,6 +23,11 @@ COLOR_LIST = "labelmap.txt"
 MOST_VALUES = 64
 """Largest number of values in a label image; photographs and smoothly resized masks have more. VOC has 22."""
 
+TRANSPARENT = "transparent"
+"""The source of pixels that are invisible in a mask of colours, and not black."""
+_MISSING, _TRANSPARENT = "missing", 1 << 24
+_SMOOTH = 3
+"""Values that only lie on borders from which on masks are taken to be smooth."""
 Coding = Literal["ids", "colors", "grey colors"]
 
 
@@ -33,6 +41,9 @@ class MaskFiles:
         colors: Name of every colour `#rrggbb` in CVAT's list, if there is one.
         coding: What distinguishes classes: stored values, colours, or colours that are all grey.
         values: Number of pixels of each value (`7`), colour (`#00ff00`) or, with `colors`, name.
+        factors: Factor of the grey values of each file: 1, or that which spreads few bits over 0 to 255.
+        no_data: Values that files mark as missing.
+        thin: Values that only lie between others, in no square of 3 x 3 pixels alone.
     """
 
     folder: Path
@@ -40,6 +51,9 @@ class MaskFiles:
     colors: Mapping[str, str]
     coding: Coding
     values: Counter[str]
+    factors: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    no_data: frozenset[str] = frozenset()
+    thin: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -50,9 +64,10 @@ class MaskFiles:
 
     def label(self, name: str, table: ClassTable) -> UInt8:
         """Returns class ids and void (H, W) of a file."""
-        pixels = _stored(self.folder / name, self.coding)
+        pixels = _stored(self.folder / name, self.coding, self.factors.get(name, 1))
         values, places = np.unique(pixels, return_inverse=True)
-        ids = np.array([table.ids[_key_of(value, self.coding, self.colors)] for value in values.tolist()], np.uint8)
+        keys = [_key_of(value, self.coding, self.colors) for value in values.tolist()]
+        ids = np.array([VOID if key == _MISSING else table.ids[key] for key in keys], np.uint8)
         return np.asarray(ids[places].reshape(pixels.shape), np.uint8)
 
 
@@ -63,43 +78,122 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         DataError: If a file is not a label image, or the files are of two kinds.
     """
     by_color = bool(colors) or any("=#" in entry.replace(" ", "") for entry in given or ())
-    kinds = list(in_parallel(lambda name: label_kind(folder / name), names, "Labels"))
-    of_kind = {kind: [n for n, k in zip(names, kinds, strict=True) if k == kind] for kind in dict.fromkeys(kinds)}
-    grey = [] if by_color else [name for kind in ("ids", "palette") for name in of_kind.get(kind, [])]
-    if "colors" in of_kind and grey:
+    all_facts = list(in_parallel(lambda name: label_facts(folder / name), names, "Labels"))
+    facts = dict(zip(names, all_facts, strict=True))
+    of_kind = {kind: [n for n in names if facts[n].kind == kind] for kind in ("colors", "ids", "palette")}
+    grey = [] if by_color else [*of_kind["ids"], *of_kind["palette"]]
+    if of_kind["colors"] and grey:
         raise DataError(
             f"{folder.absolute()} holds {len(of_kind['colors'])} masks in colours ({first_few(of_kind['colors'])}) and "
             f"{len(grey)} of class ids ({first_few(grey)}). Export all of them in the same format."
         )
-    coding: Coding = "colors" if "colors" in of_kind or (by_color and "palette" in of_kind) else "ids"
-    values: Counter[str] = Counter()
-    for part in in_parallel(lambda name: _count(folder / name, coding, colors), names, "Label values"):
-        values += part
+
+    def count(coding: Coding) -> dict[str, _Found]:
+        found = in_parallel(lambda name: _count(folder / name, coding, colors), names, "Label values")
+        return dict(zip(names, found, strict=True))
+
+    coding: Coding = "colors" if of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
+    found = count(coding)
+    if coding == "ids" and _palettes_differ(facts, found, bool(of_kind["ids"])):
+        coding = "colors"
+        found = count(coding)
+    factors = _factors(folder, facts, found) if coding == "ids" else {}
+    if factors:
+        found = {name: part.spread(factors[name]) for name, part in found.items()}
+    values = sum((part.values for part in found.values()), Counter[str]())
+    thin = tuple(key for key in values if not any(key in part.thick for part in found.values()))
     if coding == "colors" and not by_color and all(key[1:3] == key[3:5] == key[5:7] for key in values):
         coding, values = "grey colors", Counter({str(int(key[1:3], 16)): count for key, count in values.items()})
-    return MaskFiles(folder, names, colors, coding, values)
+        thin = tuple(str(int(key[1:3], 16)) for key in thin)
+    missing = frozenset(str(fact.no_data) for fact in facts.values() if fact.no_data is not None)
+    return MaskFiles(folder, names, colors, coding, values, factors, missing, thin)
 
 
-def _stored(path: Path, coding: Coding) -> npt.NDArray[np.int32]:
+class _Found(NamedTuple):
+    """Pixels of every value of a file, and the values that fill a square of 3 x 3 pixels."""
+
+    values: Counter[str]
+    thick: frozenset[str]
+
+    def spread(self, factor: int) -> "_Found":
+        """Returns the same for grey values times a factor."""
+        if factor == 1:
+            return self
+        values = Counter({str(int(key) * factor): count for key, count in self.values.items()})
+        return _Found(values, frozenset(str(int(key) * factor) for key in self.thick))
+
+
+def _palettes_differ(facts: Mapping[str, LabelFacts], found: Mapping[str, _Found], beside_grey: bool) -> bool:
+    """Returns whether one index has two colours, so that only colours tell the classes.
+
+    Beside grey files, a palette of greys is what a program made of grey values.
+    """
+    colors: dict[str, set[tuple[int, ...]]] = {}
+    for name, fact in facts.items():
+        if fact.palette is None:
+            continue
+        for key in found[name].values:
+            if key.isdigit() and int(key) < len(fact.palette):
+                colors.setdefault(key, set()).add(tuple(fact.palette[int(key)].tolist()))
+    of_all = {color for these in colors.values() for color in these}
+    made_grey = beside_grey and all(len(set(color)) == 1 for color in of_all) and len(of_all) > 1
+    return made_grey or any(len(these) > 1 for these in colors.values())
+
+
+def _factors(folder: Path, facts: Mapping[str, LabelFacts], found: Mapping[str, _Found]) -> dict[str, int]:
+    """Returns the factor of every file, if files of few bits stand beside others: a program may have reduced them.
+
+    Raises:
+        DataError: If their values fit those of the others neither as they are nor spread over 0 to 255, or both.
+    """
+    few = [name for name, fact in facts.items() if fact.bits < 8]
+    if len({fact.bits for fact in facts.values()}) < 2:
+        return {}
+    full = {key for name, part in found.items() if name not in few for key in part.values}
+    spread = {name: 255 // ((1 << facts[name].bits) - 1) if name in few else 1 for name in facts}
+    fits = [
+        all(found[name].spread(factors[name]).values.keys() <= full for name in few)
+        for factors in (dict.fromkeys(facts, 1), spread)
+    ]
+    if fits[0] == fits[1]:
+        other = next((name for name in facts if name not in few), few[-1])
+        raise DataError(
+            f"The masks in {folder.absolute()} have different bit depths: {first_few(few)} have fewer than 8 bits, "
+            f"unlike {other}, and their values do not tell if they are ids or shades of grey. Write all with 8 bits."
+        )
+    return spread if fits[1] else {}
+
+
+def _stored(path: Path, coding: Coding, factor: int = 1) -> npt.NDArray[np.int32]:
     """Returns the stored values of a file (H, W), or its colours as 0xRRGGBB."""
     if coding == "ids":
-        return read_label(path)
+        ids = read_label(path)
+        return np.where(ids == NO_DATA, ids, ids * factor)
     image = read_image(path)
     if coding == "grey colors":
         return image[..., 0].astype(np.int32)
-    return image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    colors = image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    hidden = invisible(path)
+    if hidden is not None:
+        colors[hidden & (colors != 0)] = _TRANSPARENT
+    return colors
 
 
 def _key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
     """Returns the name, colour or number for a stored value."""
+    if value == NO_DATA:
+        return _MISSING
     if coding != "colors":
         return str(value)
+    if value == _TRANSPARENT:
+        return TRANSPARENT
     color = f"#{value:06x}"
     return colors.get(color, color)
 
 
-def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> Counter[str]:
-    values, counts = np.unique(_stored(path, coding), return_counts=True)
+def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> _Found:
+    pixels = _stored(path, coding)
+    values, counts = np.unique(pixels, return_counts=True)
     if len(values) > MOST_VALUES:
         raise DataError(
             f"The label {path} holds {len(values)} different {'values' if coding == 'ids' else 'colours'}; a label "
@@ -114,8 +208,19 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> Counter[str
                 f"The label {path} has {count} pixels of the colour {key}, which {COLOR_LIST} does not name. It names: "
                 f"{first_few((f'{name} {color}' for color, name in colors.items()), 8)}."
             )
-        found[key] += count
-    return found
+        if key != _MISSING:
+            found[key] += count
+    return _Found(found, frozenset(_key_of(value, coding, colors) for value in _thick(pixels)))
+
+
+def _thick(pixels: npt.NDArray[np.int32]) -> list[int]:
+    """Returns the values that fill a square of 3 x 3 pixels."""
+    height, width = (max(side - 2, 0) for side in pixels.shape)
+    middle = pixels[1 : 1 + height, 1 : 1 + width]
+    alone = np.ones(middle.shape, dtype=bool)
+    for down, across in itertools.product(range(3), repeat=2):
+        alone &= pixels[down : down + height, across : across + width] == middle
+    return [int(value) for value in np.unique(middle[alone])]
 
 
 def read_color_list(path: Path) -> dict[str, str]:
@@ -160,9 +265,13 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
         return of_categories(given, list(masks.colors.values()), masks.values, str(masks.folder.absolute()), may_lack)
     # Black, the usual background, comes first.
     keys = sorted(masks.values) if masks.coding == "colors" else sorted(masks.values, key=int)
+    if given is None:
+        keys = [key for key in keys if key not in masks.no_data]
+        _refuse_smooth(masks)
     chosen = _named(keys) if given is None else _given(given, keys, masks)
     table = table_of(chosen, str(masks.folder.absolute()))
-    table.ids.setdefault(str(VOID), VOID)
+    for key in (str(VOID), *masks.no_data):
+        table.ids.setdefault(key, VOID)
     if unknown := [key for key in keys if key not in table.ids]:
         found = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in unknown[:5])
         raise ConfigError(
@@ -172,11 +281,23 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
     return table
 
 
+def _refuse_smooth(masks: MaskFiles) -> None:
+    """Refuses masks with smooth borders: many values that only lie between others."""
+    if len(masks.thin) < _SMOOTH or 2 * len(masks.thin) < len(masks.values):
+        return
+    raise DataError(
+        f"The masks in {masks.folder.absolute()} hold {len(masks.values)} values, {len(masks.thin)} of which only lie "
+        f"on the borders between others ({first_few(masks.thin)}): their borders are smooth. Export the masks without "
+        "smoothing (antialiasing), or name every value in --classes; equal names are one class."
+    )
+
+
 def _named(keys: list[str]) -> list[tuple[str, str]]:
     classes = [key for key in keys if key != str(VOID)]
     if classes == ["0"]:
         classes = keys
-    names = {"0": BACKGROUND, "#000000": BACKGROUND}
+    names = {"0": BACKGROUND, "#000000": BACKGROUND, TRANSPARENT: BACKGROUND}
+    classes.sort(key=lambda key: key not in names)  # the background comes first
     return [(names.get(key, f"class_{key.removeprefix('#')}"), key) for key in classes]
 
 

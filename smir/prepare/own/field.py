@@ -116,7 +116,7 @@ class Field:
         """Groups tiles by the image that they were cut from."""
         groups: dict[str, list[str]] = {}
         for name in tiles:
-            groups.setdefault(self.tiles[name].image, []).append(name)
+            groups.setdefault(self.tiles[name].image if name in self.tiles else name, []).append(name)
         return groups
 
 

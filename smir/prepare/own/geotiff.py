@@ -61,7 +61,8 @@ def tiles_with_gaps(path: Path, windows: Mapping[str, tuple[slice, slice]]) -> I
     """
     if not is_tiff(path) or not (tiff := Tiff(path)).has_mask:
         return
-    for name, (rows, columns) in progress(windows.items(), f"No data of {path.name}", unit="tile"):
+    title, few = f"No data of {path.name}", len(windows) < 2
+    for name, (rows, columns) in progress(windows.items(), title, unit="tile", disable=few):
         (top, bottom, _), (left, right, _) = rows.indices(tiff.height), columns.indices(tiff.width)
         valid = tiff.valid(top, left, bottom - top, right - left)
         if not valid.all():

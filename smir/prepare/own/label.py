@@ -20,6 +20,7 @@ from smir.prepare.labels.matching import renaming_notes
 from smir.prepare.labels.shapes import Annotated, Annotations, draw
 from smir.prepare.own.field import LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
 from smir.prepare.own.options import Options
+from smir.prepare.sources import no_data_of
 from smir.terminal import percent
 
 
@@ -35,7 +36,7 @@ def label(field: Field) -> Field:
     (field.root / NEW_MASKS).mkdir()
     labels = _draw(field, field.labels or find_labels(field))
     shutil.rmtree(field.root / LABEL_TILES, ignore_errors=True)
-    if field.tiles and has_rasterio():
+    if has_rasterio():
         labels = _without_no_data(field, labels)
     return dataclasses.replace(field, labels=labels)
 
@@ -73,7 +74,7 @@ def _without_no_data(field: Field, labels: Labels) -> Labels:
 
     pixels = dict(labels.pixels)
     for image, names in field.by_image(labels.pixels).items():
-        windows = {name: field.tiles[name].window for name in names}
+        windows = {name: field.tiles[name].window if name in field.tiles else np.s_[:, :] for name in names}
         path = field.options.images if field.options.is_map else field.options.images / image
         for name, valid in tiles_with_gaps(path, windows):
             file = mask_path(field.root / NEW_MASKS, name)
@@ -90,7 +91,11 @@ def find_labels(field: Field) -> Labels:
     if options.has_label_map:
         tiles = options.root / LABEL_TILES
         names = [name for name in list_images(tiles) if name in field.sizes]
-        return _of_masks(field, read_masks(tiles, names, {}, options.classes))
+        masks = read_masks(tiles, names, {}, options.classes)
+        marked = None if options.labels is None else no_data_of(options.labels)
+        if marked is not None:
+            masks = dataclasses.replace(masks, no_data=frozenset([str(marked)]))
+        return _of_masks(field, masks)
     found = read_labels(options.labels, options.classes)
     return _of_masks(field, found) if isinstance(found, MaskFiles) else _of_shapes(field, found, options.labels)
 
@@ -184,6 +189,12 @@ def _notes_of_shapes(found: Annotations, options: Options) -> list[str]:
 
 def _notes_of_masks(masks: MaskFiles, table: ClassTable, given: Sequence[str] | None) -> list[str]:
     notes = []
+    if few := [key for key in masks.thin if key in table.ids and table.ids[key] != VOID]:
+        notes.append(f"Found only on the borders between other values: {first_few(few)}. Are the borders smooth?")
+    if given is None and (held := [key for key in sorted(masks.no_data) if masks.values.get(key)]):
+        notes.append(
+            f"The files mark {', '.join(held)} as nodata, so not labelled. If it is a class, name it in --classes."
+        )
     if given is None and not masks.colors:
         named = ", ".join(f"{table.names[place]}={key}" for key, place in table.ids.items() if place != VOID)
         notes.append(f"The classes are named after their values. Give them names with --classes '[{named}]'.")
