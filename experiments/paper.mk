@@ -3,10 +3,10 @@ DATA ?= data
 SEEDS ?= 0 1 2
 # GPUs of a run; auto: one with `make -j`, otherwise all
 DEVICES ?= auto
-# once: one pretraining (seed 3741) for all downstream seeds, as in the paper; paired: one for each of them
-PRETRAIN ?= once
 # paper: with the paper's overlaps between pool, training and test; clean: without them
 PROTOCOL ?= paper
+# once: one pretraining (seed 3741) for all downstream seeds, as in the paper; paired: one for each of them
+PRETRAIN ?= $(if $(filter clean,$(PROTOCOL)),paired,once)
 # file of ResNet-34's ImageNet weights, if they cannot be downloaded
 IMAGENET ?=
 # datasets of the ablations
@@ -43,7 +43,7 @@ endif
 .PRECIOUS: $(PAPER_RUNS)
 
 paper: $(PAPER_RUNS)  ## every run of the paper, then its report; DATA= SEEDS= DEVICES= PRETRAIN= PROTOCOL= (experiments/paper.mk)
-	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --out $(REPORT)
+	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --expect paper --out $(REPORT)
 
 $(foreach dataset,$(DATASETS),$(eval $(dataset): $(RUNS_OF_$(dataset))))
 $(DATASETS):  # one dataset, with the runs that it needs: make nassar
@@ -68,4 +68,4 @@ $(SMOKE)/data/READY: | .venv/installed
 	.venv/bin/python tests/support/fakes.py $(SMOKE)/data
 
 smoke-report: $(MAIN_RUNS)
-	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --out $(RUNS)/report
+	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --expect paper --out $(RUNS)/report

@@ -67,28 +67,40 @@ MAIN = (
     Row("segment-selective-cross", start="selective", of_sister=True),
 )
 
-_BUDGET_ROWS = ["segment-scratch", "segment-imagenet", "segment-random", "segment-selective"]
+_SEGMENTATIONS = ["segment-scratch", "segment-imagenet", "segment-random", "segment-selective"]
+_SHARED = ["selective", "random"]  # what both maskings have is changed in both, so that they can be compared
 ABLATIONS = {
-    "local-loss": ["selective"],
+    "dropout-0": _SHARED,
+    "local-loss": _SHARED,
+    "loss-masked": _SHARED,
+    "ssim-unit-range": _SHARED,
+    "mask-ratio-25": _SHARED,
+    "mask-ratio-75": _SHARED,
+    "patches-128": _SHARED,
+    "patches-1024": _SHARED,
     "masked-patches-only": ["selective"],
-    "mask-ratio-25": ["selective"],
-    "mask-ratio-75": ["selective"],
-    "patches-128": ["selective"],
-    "patches-1024": ["selective"],
     "policy-blocks": ["selective"],
     "policy-mixed": ["selective"],
     "policy-proportional": ["selective"],
     "policy-ramp": ["selective"],
     "samples-1": ["selective"],
     "samples-10": ["selective"],
-    "stages-2": ["selective"],
-    "stages-5": ["selective"],
-    "stages-20": ["selective"],
-    "labels-5": _BUDGET_ROWS,
-    "labels-10": _BUDGET_ROWS,
-    "labels-20": _BUDGET_ROWS,
-    "labels-50": _BUDGET_ROWS,
-    "labels-100": _BUDGET_ROWS,
+    "score-excess": ["selective"],
+    "score-interpolation": ["selective"],
+    "score-variance": ["selective"],
+    "stages-2": ["selective", "random-staged"],
+    "stages-5": ["selective", "random-staged"],
+    "stages-20": ["selective", "random-staged"],
+    "encoder-only": ["segment-random", "segment-selective"],
+    "frozen-encoder": _SEGMENTATIONS[1:],
+    "encoder-lr-0.1": _SEGMENTATIONS[1:],
+    "batch-norm": _SEGMENTATIONS[1:],
+    "labels-5": _SEGMENTATIONS,
+    "labels-10": _SEGMENTATIONS,
+    "labels-20": _SEGMENTATIONS,
+    "labels-50": _SEGMENTATIONS,
+    "labels-100": _SEGMENTATIONS,
+    "label-draws": _SEGMENTATIONS,
 }
 """Files of `experiments/ablations/`, and the rows that each is put on top of. A pretraining brings its segmentation."""
 
@@ -141,20 +153,20 @@ class Run(NamedTuple):
         return " ".join(filter(None, words))
 
 
-def paper_runs(
-    seeds: str = SEEDS, pretrain: str = "once", protocol: str = "paper", ablate: str = ABLATED
-) -> Iterator[Run]:
+def paper_runs(seeds: str = SEEDS, pretrain: str = "", protocol: str = "paper", ablate: str = ABLATED) -> Iterator[Run]:
     """Yields every run of the paper. The values are those of make's variables, several words with blanks between.
 
     Args:
         seeds: Downstream seeds.
-        pretrain: `once`: one pretraining for all downstream seeds, as in the paper; `paired`: one for each of them.
+        pretrain: `once`: one pretraining for all downstream seeds, as in the paper; `paired`: one for each of them, so
+            that intervals hold the luck of the pretraining. Default: `once` for `paper`, `paired` for `clean`.
         protocol: `paper` or `clean`.
         ablate: Datasets that the ablations are made on.
 
     Raises:
         ConfigError: If a value is not one of these.
     """
+    pretrain = pretrain or ("paired" if protocol == "clean" else "once")
     _check("PRETRAIN is once or paired", pretrain, pretrain in ("once", "paired"))
     _check("PROTOCOL is paper or clean", protocol, protocol in ("paper", "clean"))
     for word in ablate.split():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def plan(
     data: Path = Path("data"),
     seeds: str = SEEDS,
-    pretrain: Literal["once", "paired"] = "once",
+    pretrain: Literal["once", "paired"] | None = None,
     protocol: Literal["paper", "clean"] = "paper",
     ablate: str = ABLATED,
     runs: Path | None = None,
@@ -35,6 +35,7 @@ def plan(
         data: Data root.
         seeds: Downstream seeds, such as "0 1 2".
         pretrain: `once`: one pretraining for all downstream seeds, as in the paper; `paired`: one for each of them.
+            Default: `once` for the protocol `paper`, `paired` for `clean`.
         protocol: `paper`, or `clean` without the overlaps of pool, training and test.
         ablate: Datasets that the ablations are made on, such as "nassar sugar_beets"; "" leaves the ablations out.
         runs: Folder of the runs; default: `runs`, and `runs/clean` for the clean protocol.
@@ -51,7 +52,7 @@ def plan(
     places = {"runs": shlex.quote(str(root)), "data": shlex.quote(str(data)), "protocol": protocol}
     commands = [
         run.command(**places, flags=f"{segment_flags if run.row.segments else pretrain_flags} {flags}")
-        for run in paper_runs(seeds, pretrain, protocol, ablate)
+        for run in paper_runs(seeds, pretrain or "", protocol, ablate)
         if not (root / run.folder / DONE).is_file()
     ]
     if not commands:

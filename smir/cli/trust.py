@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from smir.cli.ablations import Masking
 from smir.errors import ConfigError
 
 PACKAGES = (
@@ -88,15 +89,18 @@ def expand_includes(words: Sequence[str]) -> list[str]:
     ```
 
     An entry is a config file, or `{data: FILE}` for `--data FILE` on the command line. Paths are relative to the file
-    that names them. A file that several others include is read once, at its first place.
+    that names them. A file that several others include is read once, at its first place. Two entries are for ablations,
+    and look at the masking of the configs before: `{requires: selection}` (or `stages`) refuses a row without it, and
+    `{fixed_masks: FILE}` includes the file only for a row that fixes its masks by a policy.
 
     Returns:
         The words of the command, with a `--config` or `--data` for every included file.
 
     Raises:
-        ConfigError: If a file is not YAML, an included file is missing or includes itself, or an entry is invalid.
+        ConfigError: If a file is not YAML, an included file is missing or includes itself, an entry is invalid, or the
+            row lacks what a file requires.
     """
-    own = _own(words)
+    own, masking = _own(words), Masking()
     expanded: list[str] = []
     rest = iter(own)
     for word in rest:
@@ -104,18 +108,24 @@ def expand_includes(words: Sequence[str]) -> list[str]:
         if flag == "--include":
             raise ConfigError("`include` is a key of config files. On the command line, repeat --config.")
         if flag in ("--config", "-c") and (equals or (value := next(rest, ""))):
-            expanded += _files(value, [], set())
-        else:
-            expanded.append(word)
+            expanded += _files(value, [], set(), masking)
+            continue
+        if "SelectiveMasking" in word:  # --trainer.callbacks+=SelectiveMasking
+            masking.read({"trainer": {"callbacks": "SelectiveMasking"}})
+        expanded.append(word)
     return [*expanded, *words[len(own) :]]
 
 
-def _files(name: str, within: list[Path], read: set[Path]) -> Iterator[str]:
+def _files(name: str, within: list[Path], read: set[Path], masking: Masking) -> Iterator[str]:
     """Yields option and path of every file to read, the included ones first."""
     path = Path(name)
     chain = [*within, path]
-    for entry in _entries(path) if _is_file(path) else ():
-        place = entry["data"] if isinstance(entry, dict) else entry
+    content = read_yaml(path) if _is_file(path) else None
+    for kind, place in _entries(content, path):
+        if kind == "requires":
+            masking.require(place, path)
+        if kind == "requires" or (kind == "fixed_masks" and masking.policy is None):
+            continue
         included = Path(os.path.normpath(path.parent / place))
         if not included.is_file():
             raise ConfigError(f"{path} includes {place}, but there is no file {included.absolute()}.")
@@ -124,7 +134,10 @@ def _files(name: str, within: list[Path], read: set[Path]) -> Iterator[str]:
         if included.resolve() in read:
             continue
         read.add(included.resolve())
-        yield from ("--data", str(included)) if isinstance(entry, dict) else _files(str(included), chain, read)
+        yield from ("--data", str(included)) if kind == "data" else _files(str(included), chain, read, masking)
+    if content is not None:
+        masking.read(content)
+        masking.configs.append(path)
     yield from ("--config", name)
 
 
@@ -134,17 +147,17 @@ def _is_file(path: Path) -> bool:
     return False
 
 
-def _entries(path: Path) -> list[str | dict[str, str]]:
-    content = read_yaml(path)
+def _entries(content: Any, path: Path) -> Iterator[tuple[str, str]]:
+    """Yields kind and value of every entry under `include`; the kind of a plain path is `config`."""
     entries = content.get("include", []) if isinstance(content, dict) else []
-    entries = entries if isinstance(entries, list) else [entries]
-    for entry in entries:
-        name = entry["data"] if isinstance(entry, dict) and set(entry) == {"data"} else entry
-        if not isinstance(name, str):
+    for entry in entries if isinstance(entries, list) else [entries]:
+        kind, value = next(iter(entry.items())) if isinstance(entry, dict) and len(entry) == 1 else ("config", entry)
+        if kind not in ("config", "data", "requires", "fixed_masks") or not isinstance(value, str):
             raise ConfigError(
-                f"{path} has {entry!r} under `include`; an entry is the path of a config file, or {{data: FILE}}."
+                f"{path} has {entry!r} under `include`; an entry is the path of a config file, {{data: FILE}}, "
+                "{fixed_masks: FILE} or {requires: selection}."
             )
-    return entries
+        yield kind, value
 
 
 def scan_words(words: Sequence[str], packages: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fakes import write_cityscapes, write_imagenet, write_nassar, write_pascal_voc, write_sugar_beets
-from freeze import parsed
+from freeze import parse, parsed
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
 
 from smir.__main__ import main
@@ -20,8 +20,16 @@ PRETRAININGS = ("random", "selective", "random-staged", "random-fixed")
 INITS = ("scratch", "imagenet", *PRETRAININGS, "selective-cross")
 BATCH_SIZES = {"pascal_voc": 128, "cityscapes": 128, "nassar": 256, "sugar_beets": 64}
 ABLATIONS = sorted(path.stem for path in (EXPERIMENTS / "ablations").glob("*.yaml"))
-BUDGETS = [name for name in ABLATIONS if name.startswith("labels-")]
+ENCODER = ["batch-norm", "encoder-lr-0.1", "encoder-only", "frozen-encoder"]
+SEGMENT = [*ENCODER, "label-draws", *(name for name in ABLATIONS if name.startswith("labels-"))]
+"""Ablations of a segmentation; the others are of a pretraining."""
 CHANGES = {
+    "batch-norm": {"model.reestimate_batch_norm": True, "model.freeze_encoder_epochs": -1},
+    "dropout-0": {"model.network.dropout": 0.0},
+    "encoder-lr-0.1": {"model.encoder_lr_factor": 0.1},
+    "encoder-only": {"model.weights_part": "encoder"},
+    "frozen-encoder": {"model.freeze_encoder_epochs": -1},
+    "label-draws": {"data.label_budget": 0.05, "data.budget_seed": "run"},
     "local-loss": {"model.loss": "smir.method.LocalReconstructionLoss"},
     "loss-masked": {"model.loss": "smir.method.MaskedReconstructionLoss"},
     "masked-patches-only": {"score_patches": "masked"},
@@ -133,7 +141,7 @@ def test_a_segmentation_runs(paper, dataset, init):
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    row, kind, seed = ("segment-scratch", "segment", 0) if name in BUDGETS else ("selective", "pretrain", 3741)
+    row, kind, seed = ("segment-scratch", "segment", 0) if name in SEGMENT else ("selective", "pretrain", 3741)
     root = paper.root
     files = (f"nassar/{row}", f"ablations/{name}", f"smoke/{kind}", "smoke/all")
     words = [f"--config={EXPERIMENTS / file}.yaml" for file in files]
@@ -144,6 +152,8 @@ def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
         words.append(f"--trainer.callbacks.num_stages={stages}")
     else:
         words.append("--data.crop_size=64")
+    if name in ENCODER:
+        words.append(f"--model.weights={paper('nassar', 'random') / 'checkpoints/best.ckpt'}")
     main(["fit", *words, f"--trainer.max_epochs={stages}", f"--data.root={root / data}", *FAST])
     assert (tmp_path / f"runs/nassar/{row}-{name}/seed{seed}/DONE").is_file()
 
@@ -200,9 +210,39 @@ def flat(value, name=""):
     return {name: getattr(value, "value", value)}
 
 
+SHARED = {"mask-ratio-75": {"data.mask": 0.75}, "patches-128": {"data.num_patches": 128}}
+
+
+@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("row", ["random", "random-staged"])
+def test_an_ablation_of_both_maskings_keeps_the_row_what_it_is(monkeypatch, row, name):
+    monkeypatch.chdir(EXPERIMENTS.parent)
+    files = [f"--config=experiments/nassar/{row}.yaml", f"--config=experiments/ablations/{name}.yaml"]
+    before, after = (flat(parse(words).fit.as_dict()) for words in (files[:1], files))
+    found = {key: value for key, value in after.items() if value != before.get(key, "not there")}
+    found = {key: value for key, value in found.items() if key not in ("config", "include")}
+    assert found == {"run.variant": name, **SHARED[name]}
+    assert before.keys() - after.keys() <= {"config", "include"}
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "lacks"),
+    [
+        ("random", "samples-10", "select no masks by their scores"),
+        ("random-staged", "score-variance", "select no masks by their scores"),
+        ("random", "stages-5", "have no stages"),
+    ],
+)
+def test_an_ablation_of_selection_is_refused_on_another_row(fails, row, name, lacks):
+    files = [f"--config={EXPERIMENTS}/nassar/{row}.yaml", f"--config={EXPERIMENTS}/ablations/{name}.yaml"]
+    said = fails("fit", *files)
+    assert f"{name}.yaml changes" in said
+    assert lacks in said
+
+
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_changes_what_it_says_and_nothing_else(name):
-    row = "segment-random" if name in BUDGETS else "selective"
+    row = "segment-random" if name in SEGMENT else "selective"
     before, after = (flat(parsed(which).fit.as_dict()) for which in (f"nassar/{row}", f"ablations/{name}"))
     found = {key: value for key, value in after.items() if value != before.get(key, "not there")}
     found = {key: value for key, value in found.items() if key not in ("config", "include")}

@@ -55,7 +55,7 @@ def test_words_of_another_command_are_left_alone(write):
         ("row.yaml", r"row\.yaml includes row\.yaml: a file cannot include itself"),
         ("round.yaml", r"row\.yaml includes round\.yaml includes row\.yaml: a file cannot"),
         (3, r"row\.yaml has 3 under `include`"),
-        ([{"model": "m.yaml"}], r"under `include`; an entry is the path of a config file, or \{data: FILE\}"),
+        ([{"model": "m.yaml"}], r"under `include`; an entry is the path of a config file, \{data: FILE\}"),
     ],
 )
 def test_wrong_includes_are_refused_by_name(write, include, message):

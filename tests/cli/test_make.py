@@ -84,7 +84,7 @@ def test_make_has_the_commands_of_the_table():
 def test_the_plan_has_the_variables_of_make():
     printed = make("-n", "plan", "SEEDS=4 5", "PROTOCOL=clean", "ABLATE=", "FLAGS=--a 'b c'").stdout.replace("\\\n", "")
     assert shlex.split(printed.splitlines()[-1])[3:] == [
-        *("plan", "--seeds=4 5", "--pretrain=once", "--protocol=clean", "--ablate=", "--data", "data"),
+        *("plan", "--seeds=4 5", "--pretrain=paired", "--protocol=clean", "--ablate=", "--data", "data"),
         *("--runs", "runs/clean", "--flags=--a 'b c'", "--pretrain_flags=", "--segment_flags="),
     ]
 
@@ -147,6 +147,7 @@ def test_a_wrong_variable_is_refused(words):
 
 def test_the_clean_protocol_has_folders_of_its_own():
     planned = make("-n", "nassar", "PROTOCOL=clean", "SEEDS=0").stdout
+    assert "--model.weights runs/clean/nassar/selective/seed0/checkpoints/best.ckpt" in planned  # PRETRAIN=paired
     assert all(run.startswith("runs/clean/") for run in runs(planned))
     assert planned.count("--data.protocol clean") == len(runs(planned))
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -16,6 +17,11 @@ from words import EXPERIMENTS, TINY_NETWORK, segment_words
 
 from smir.cli.planning import parsed
 
+VARIABLES = [
+    {"INIT": "selective", "MASKING": "selective", "EPOCHS": "200"},
+    {"INIT": "scratch", "MASKING": "random", "EPOCHS": "20"},
+]
+"""What a user sets for an agent, so that every start and masking is tuned alike."""
 SWEEPS = sorted((EXPERIMENTS / "sweeps").glob("*.yaml"))
 
 
@@ -28,16 +34,17 @@ def values(parameter):
     return parameter.get("values") or [parameter["min"], parameter["max"]]
 
 
-def words(content, chosen, *more):
+def words(content, chosen, *more, variables=VARIABLES[0]):
     """The words after `smir` that an agent would start."""
-    command = content["command"]
+    command = [re.sub(r"\$\{envvar:(\w+)\}", lambda found: variables[found[1]], word) for word in content["command"]]
     rest = command[command.index("smir") + 1 :]
     flags = [f"--{name}={value}" for name, value in chosen.items()]
     return [flag for word in rest for flag in ([*more, *flags] if word == "${args}" else [word])]
 
 
+@pytest.mark.parametrize("variables", VARIABLES, ids=["selective", "random"])
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_value_of_a_sweep_is_one_of_a_training(path, monkeypatch):
+def test_every_value_of_a_sweep_is_one_of_a_training(path, variables, monkeypatch):
     monkeypatch.chdir(EXPERIMENTS.parent)
     content = sweep(path)
     names = list(content["parameters"])
@@ -48,7 +55,9 @@ def test_every_value_of_a_sweep_is_one_of_a_training(path, monkeypatch):
             strict=True,
         )
     ]
-    for config, given in zip(parsed(words(content, values) for values in chosen), chosen, strict=True):
+    for config, given in zip(
+        parsed(words(content, values, variables=variables) for values in chosen), chosen, strict=True
+    ):
         for name, value in given.items():
             section, _, key = name.partition(".")
             found = config[section].init_args[key] if section in ("model", "data") else config[name]
@@ -75,6 +84,7 @@ def test_an_agent_runs_two_parameter_sets(python, tmp_path):
     ]
     with WandbServer(sweep=content, commands=[commands]) as server:
         environment = program(server, WANDB_MODE="offline", PATH=f"{Path(python).parent}:{os.environ['PATH']}")
+        environment |= VARIABLES[0]
         agent = subprocess.Popen(
             [WANDB, "agent", "me/smir/sweep"],
             cwd=tmp_path,

@@ -44,6 +44,10 @@ def smir(folder: Path, *words: str) -> None:
     subprocess.run([sys.executable, "-m", "smir", *words], cwd=folder, env=environment, check=True)
 
 
+_DOWNSTREAM = ("labels-", "label-draws", "batch-norm", "encoder-", "frozen-encoder")
+"""Beginnings of the names of ablations of a segmentation."""
+
+
 @functools.cache
 def experiments() -> dict[str, list[str]]:
     """The words that give every file of `experiments/` a place in a whole training, by the name of the file."""
@@ -54,7 +58,8 @@ def experiments() -> dict[str, list[str]]:
         if folder == "sweeps":  # files of W&B
             continue
         before = {
-            "ablations": ["nassar/segment-random" if name.startswith("labels-") else "nassar/selective"],
+            "ablations": ["nassar/segment-random" if name.startswith(_DOWNSTREAM) else "nassar/selective"],
+            "fixed_masks": ["nassar/selective"],
             "base": ["nassar/segment-scratch" if name == "segment" else "nassar/random"],
             "data": ["nassar/segment-scratch"],
             "demo": [] if name in ("pretrain", "segment") else ["demo/pretrain"],
@@ -77,12 +82,17 @@ def _parser() -> Any:
     return run_cli(expand_includes(["fit", "--config=experiments/demo/pretrain.yaml"]), ParsedCLI).parser
 
 
+def parse(words: list[str]) -> Any:
+    """The settings of `fit` with these words, in the root of the repository."""
+    from smir.cli.trust import expand_includes
+
+    return _parser().parse_args(expand_includes(["fit", *words]))
+
+
 @functools.cache
 def parsed(name: str) -> Any:
     """An experiment as `fit` parses it, in the root of the repository."""
-    from smir.cli.trust import expand_includes
-
-    return _parser().parse_args(expand_includes(experiments()[name]))
+    return parse(experiments()[name][1:])
 
 
 def recipe_hash(name: str) -> str:
