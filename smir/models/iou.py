@@ -31,9 +31,13 @@ def iou_from_confusion(confusion: Tensor) -> IoU:
 
     A class that is only predicted counts as 0, one that occurs nowhere is left out.
     """
-    pixels = confusion.double()
-    intersection = pixels.diag()
-    per_class = intersection / (pixels.sum(dim=0) + pixels.sum(dim=1) - intersection)
+    intersection = confusion.diag()
+    return iou_from_counts(intersection, confusion.sum(dim=0) + confusion.sum(dim=1) - intersection)
+
+
+def iou_from_counts(intersection: Tensor, union: Tensor) -> IoU:
+    """Computes the IoU from intersections and unions (C,) in pixels; a class without a union is left out."""
+    per_class = intersection.double() / union.double()
     known = per_class[~per_class.isnan()]
     nan = per_class.new_tensor(float("nan"))
     std = known.std() if len(known) > 1 else nan

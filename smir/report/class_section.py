@@ -11,6 +11,8 @@ from smir.report.plots import dumbbells
 ORDER = ("scratch", "random", "imagenet")
 """The first of these with runs sorts the classes. A compared row would not do: its class that is lowest by chance
 would seem to gain."""
+PARTS = {"boundary": "boundaries", "small": "small objects", "medium": "medium objects", "large": "large objects"}
+"""Parts of the test that `smir.models.object_iou` counts; results of 0.1.0 lack them."""
 
 
 def class_section(protocol: Protocol) -> Section:
@@ -24,6 +26,7 @@ def class_section(protocol: Protocol) -> Section:
         classes = _sorted_classes(protocol, benchmark, order)
         name = f"classes-{protocol.file_word}-{number}"
         tables.append(_table(protocol, benchmark, classes, order, name))
+        tables += _part_tables(protocol, benchmark, f"parts-{protocol.file_word}-{number}")
         if "random" in cells and "selective" in cells:
             figures.append(_figure(protocol, benchmark, classes, order, name))
     return Section(
@@ -68,6 +71,26 @@ def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], ord
         f"{one_seed({benchmark.title: estimates})}"
     )
     return difference_table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
+
+
+def _part_tables(protocol: Protocol, benchmark: Benchmark, name: str) -> list[Table]:
+    """Returns a table of IoU at boundaries and of objects by size, if a run has them."""
+    inits = protocol.inits([benchmark])
+    columns = [Column("pixels of"), *(Column(init, kind="estimate") for init in inits)]
+    compared = baselines(protocol, inits) if "selective" in inits else []
+    columns += [Column(f"selective - {baseline}", kind="difference") for baseline in compared]
+    rows: list[list[Entry]] = []
+    for part, words in PARTS.items():
+        figures = [protocol.figure(benchmark, init, f"{part}/miou") for init in inits]
+        gains = [protocol.difference(benchmark, "selective", init, f"{part}/miou") for init in compared]
+        rows.append([words, *figures, *gains])
+    if not any(isinstance(entry, Estimate) for row in rows for entry in row):
+        return []
+    note = (
+        f"Mean IoU over the classes in percent at the labels' own size, {protocol.words}. Sizes are those of connected "
+        f"regions of the labels: medium from 1/300 of the image, large from 3/100."
+    )
+    return [difference_table(name, f"{benchmark.title}: boundaries and small objects", note, columns, rows)]
 
 
 def _third(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ from torch.optim.swa_utils import update_bn
 from smir.classes import VOID, Classes, UInt8
 from smir.method.jaccard import SoftJaccardLoss
 from smir.method.padding import padded_forward
-from smir.models.iou import ConfusionMatrix, iou_from_confusion
+from smir.models.iou import ConfusionMatrix, IoU, iou_from_confusion, iou_from_counts
 from smir.models.networks import build_network
+from smir.models.object_iou import PARTS, ObjectIoU
 from smir.runs.checkpoint_record import CheckpointRecord, Task
 from smir.runs.ranks import sync_buffers
 from smir.training.task import SmirModule
@@ -49,6 +50,7 @@ class SegmentationModule(SmirModule):
         self.test_counts: dict[str, Tensor] = {}
         """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""
         self.test_confusion = nn.ModuleDict({at: ConfusionMatrix(len(classes)) for at in ("view", "native")})
+        self.test_objects = ObjectIoU(len(classes), background=0 if classes.colors[:1] == ((0, 0, 0),) else None)
 
     @classmethod
     def from_record(cls, record: CheckpointRecord) -> "SegmentationModule":
@@ -102,10 +104,13 @@ class SegmentationModule(SmirModule):
 
     def on_validation_epoch_end(self) -> None:
         """Logs the IoU over the whole split."""
-        self._log_iou("val", self.val_confusion, prog_bar=True)
+        self._log_iou("val", iou_from_confusion(self.val_confusion.compute()), prog_bar=True)
+        self.val_confusion.reset()
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Counts the pixels of whole images: at their view, the paper's figure, and at the label's own size.
+
+        Boundaries and objects by size count at the label's own size.
 
         Returns:
             Predicted class ids at the label's own size (B, H, W).
@@ -115,12 +120,19 @@ class SegmentationModule(SmirModule):
         confusion = cast(dict[str, ConfusionMatrix], self.test_confusion)
         confusion["view"].update(logits.argmax(dim=1), batch["view_label"], batch["weight"])
         confusion["native"].update(native, batch["label"], batch["weight"])
+        self.test_objects.update(native, batch["label"], batch["weight"])
         return native
 
     def on_test_epoch_end(self) -> None:
-        """Logs the IoU over the whole split at both sizes."""
-        for at, confusion in self.test_confusion.items():
-            self.test_counts[at] = self._log_iou(f"test/{at}", cast(ConfusionMatrix, confusion)).cpu()
+        """Logs the IoU over the whole split at both sizes, at boundaries, and of small, medium and large objects."""
+        for at, confusion in cast(dict[str, ConfusionMatrix], self.test_confusion).items():
+            counts = confusion.compute()
+            self._log_iou(f"test/{at}", iou_from_confusion(counts))
+            self.test_counts[at] = counts.cpu()
+            confusion.reset()
+        for part, intersection, union in zip(PARTS, *self.test_objects.compute(), strict=True):
+            self._log_iou(f"test/{part}", iou_from_counts(intersection, union))
+        self.test_objects.reset()
 
     def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor | list[Tensor]:
         """Returns logits (B, C, H, W) at the size of the source image; a batch holds one image.
@@ -150,17 +162,13 @@ class SegmentationModule(SmirModule):
         batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
         return self(self.preprocessing.normalize(batch))  # type: ignore[no-any-return]  # of __call__
 
-    def _log_iou(self, prefix: str, confusion: ConfusionMatrix, prog_bar: bool = False) -> Tensor:
-        counts = confusion.compute()
-        result = iou_from_confusion(counts)
-        confusion.reset()
+    def _log_iou(self, prefix: str, result: IoU, prog_bar: bool = False) -> None:
         values = {"miou": result.mean, "iou_std": result.std, "iou_min": result.lowest}
         per_class = zip(self.classes.names, result.per_class, strict=True)
         values |= {f"iou/{name}": value for name, value in per_class}
         for name, value in values.items():
             # Equal on all ranks already; sync_dist only tells Lightning so.
             self.log(f"{prefix}/{name}", value.float(), prog_bar=prog_bar and name == "miou", sync_dist=True)
-        return counts
 
 
 def _resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -83,6 +83,8 @@ def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplo
     assert test["metrics"]["test/view/miou"] == pytest.approx(sum(known) / len(known), abs=1e-6)
     counts = np.genfromtxt(run / "test/confusion-native.csv", delimiter=",", skip_header=1)[:, 1:]
     assert counts.sum() == 3 * 256 * 256
+    parts = {name.split("/")[1] for name in test["metrics"]}
+    assert parts == {"view", "native", "boundary", "small", "medium", "large"}
     assert (run / "test/overlay-0.png").is_file()
 
     smir("predict", *segment_words(field, "--run.experiment=demo/segment-random")[1:], "--ckpt_path=best")

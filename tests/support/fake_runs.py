@@ -176,7 +176,7 @@ def segmentation(root, dataset, init, seed=0, weights=None, variant=None, budget
     dice = random.Random(f"{dataset} {init} {seed} {variant}")
     least = 30 + 25 * len(CLASSES[dataset]) % 40 + 6 * math.log(images / TRAIN_IMAGES[dataset])
     metrics = {}
-    for at in ("view", "native"):
+    for at in ("view", "native", "boundary", "small", "medium", "large"):
         for number, name in enumerate(CLASSES[dataset]):
             lift = GAIN[init] * 1.5 / (1 + number % 7) + dice.gauss(0, 1.2) - (1 if at == "native" else 0)
             metrics[f"test/{at}/iou/{name}"] = min(0.99, max(0.0, (least + 5 * (number % 7) + lift) / 100))
