@@ -57,15 +57,19 @@ plan: | .venv/installed  ## runs, image visits and hours that `make paper` still
 report: | .venv/installed  ## the report of the finished runs
 	$(SMIR) report $(wildcard $(DATASETS:%=$(RUNS)/%)) --out $(REPORT)
 
-# The main table by the same rules, on tiny fake data in the true layouts.
+# The main table and the controls by the same rules, on tiny fake data in the true layouts.
 SMOKE := runs/smoke
-paper-smoke: $(SMOKE)/data/READY  ## the rows of the main table on tiny fake data, one seed; 5 minutes on 2 CPU cores
+SMOKE_ABLATIONS := score-variance score-interpolation score-excess loss-masked ssim-unit-range encoder-only frozen-encoder \
+	encoder-lr-0.1 batch-norm label-draws
+paper-smoke: $(SMOKE)/data/READY  ## the main table and the controls on tiny fake data, one seed; 10 minutes on 2 CPU cores
 	@$(MAKE) --no-print-directory smoke-report RUNS=$(SMOKE) DATA=$(SMOKE)/data SEEDS=0 PRETRAIN=once PROTOCOL=paper \
+		ABLATE=nassar \
 		IMAGENET=$(SMOKE)/data/imagenet.pth FLAGS='--config experiments/smoke/all.yaml' \
 		PRETRAIN_FLAGS='--config experiments/smoke/pretrain.yaml' SEGMENT_FLAGS='--config experiments/smoke/segment.yaml'
 
 $(SMOKE)/data/READY: | .venv/installed
 	.venv/bin/python tests/support/fakes.py $(SMOKE)/data
 
-smoke-report: $(MAIN_RUNS)
+smoke-report: $(MAIN_RUNS) $(foreach run,$(PAPER_RUNS),\
+	$(if $(strip $(foreach name,$(SMOKE_ABLATIONS),$(findstring -$(name)/,$(run)))),$(run)))
 	$(SMIR) report $(DATASETS:%=$(RUNS)/%) --expect paper --out $(RUNS)/report
