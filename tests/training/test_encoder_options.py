@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from fakes import write_folder
+from interruptions import Killed, die_at_epoch
 
 NETWORK = ("--model.network.encoder=tu-test_efficientnet", "--model.network.decoder_channels=[8,8,8]")
 SHORT = ("--data.crop_size=64", "--data.batch_size=4", "--data.num_workers=0", "--trainer.accelerator=cpu")
@@ -44,11 +45,16 @@ def test_a_frozen_encoder_stays_to_the_bit_and_the_decoder_learns(fit):
     assert not same(state(start, "decoder"), state(frozen, "decoder"))
 
 
-def test_an_encoder_is_let_go_after_its_epochs_also_by_a_resumed_run(fit, smir):
+def test_an_encoder_is_let_go_after_its_epochs_also_by_a_resumed_run(fit, monkeypatch):
     start = Path("runs/start/seed0")
     assert same(state(start, "encoder"), state(fit("two", "--model.freeze_encoder_epochs=2", epochs=2), "encoder"))
     whole = fit("three", "--model.freeze_encoder_epochs=2")
     assert not same(state(start, "encoder"), state(whole, "encoder"))
+    with monkeypatch.context() as patch:
+        die_at_epoch(patch, 1)
+        with pytest.raises(Killed):
+            fit("resumed", "--model.freeze_encoder_epochs=2")
+    assert same(state(whole, ""), state(fit("resumed", "--model.freeze_encoder_epochs=2"), ""))
 
 
 def test_the_encoder_learns_at_its_factor_of_the_learning_rate(fit):
