@@ -54,7 +54,7 @@ class ObjectIoU(Metric):
             weight: (B,), 0 for an image that only fills up a batch.
         """
         predictions = prediction.masked_fill(label == VOID, VOID).to(torch.uint8).cpu().numpy()
-        for found, truth, counted in zip(predictions, label.cpu().numpy(), weight.tolist(), strict=True):
+        for found, truth, counted in zip(predictions, label.cpu().numpy(), weight.cpu(), strict=True):
             if counted > 0:
                 self.counts += torch.from_numpy(self._counts(found, truth)).to(self.counts.device)
 
@@ -66,7 +66,8 @@ class ObjectIoU(Metric):
         """Counts the pixels (2, parts, C) of an image; a prediction is void where the label is."""
         counts = np.zeros((2, len(PARTS), self.num_classes), dtype=np.int64)
         counts[:, 0] = _boundary(found, truth, self.num_classes)
-        for number in set(np.unique(np.stack([found, truth])).tolist()) - {VOID, self.background}:
+        pixels = sum(np.bincount(image.ravel(), minlength=VOID + 1) for image in (found, truth))
+        for number in set(np.flatnonzero(pixels).tolist()) - {VOID, self.background}:
             counts[:, 1:, number] = _by_size(found == number, truth == number)
         return counts
 
