@@ -1,4 +1,4 @@
-"""Writes pictures atomically."""
+"""Writes pictures atomically, and tells TIFFs by their first bytes."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from PIL import Image
 
 from smir.errors import DataError
 from smir.files.atomic import replacing, write_atomically
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def write_png(path: Path, picture: NDArray[np.uint8] | Image.Image, sync: bool = True) -> None:
@@ -28,3 +30,13 @@ def write_png(path: Path, picture: NDArray[np.uint8] | Image.Image, sync: bool =
     if not done:
         raise DataError(f"OpenCV could not encode an image of shape {picture.shape} as {path.resolve()}.")
     write_atomically(path, encoded.tobytes(), sync)
+
+
+def is_tiff(path: Path) -> bool:
+    """Returns whether a file starts like a TIFF.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(4) in _TIFF

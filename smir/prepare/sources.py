@@ -1,31 +1,27 @@
-"""Reads an image of any size in strips, from top to bottom: TIFF with rasterio, all others with libvips."""
+"""Reads an image of any size in strips, from top to bottom: with libvips, but TIFFs by `tiff_sources`."""
 
 import os
 import shlex
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from smir.classes import VOID, UInt8
-from smir.data.reading.band_choice import BandChoice
-from smir.data.reading.decode import image_size, label_kind, read_label
-from smir.data.reading.opening import tiff_raster
-from smir.data.reading.raster import Bool
-from smir.data.reading.tiff import Tiff, has_rasterio, is_tiff
-from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA, id_of_no_data, kind_of_label, palette, read_ids
+from smir.classes import UInt8
 from smir.errors import DataError
+from smir.files.pictures import is_tiff
+
+if TYPE_CHECKING:
+    from smir.data.reading.band_choice import BandChoice
 
 _SIDEWAYS = 5
 """First EXIF orientation that swaps height and width."""
-_CACHE = 16 << 20
-"""Bytes that GDAL may cache beside the blocks of a strip."""
-Strip = tuple[NDArray[Any], Bool | None]
+Strip = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Pixels (h, W, 3) or (h, W), and which of them hold data (h, W), if the file tells."""
 
 
@@ -50,13 +46,12 @@ def shown_size(source: Path) -> tuple[int, int]:
     if not _is_tiff(source):
         image = _header(source)
         return (image.width, image.height) if _orientation(image) >= _SIDEWAYS else (image.height, image.width)
-    if not has_rasterio():
-        return image_size(source)
-    tiff = Tiff(source)
-    return tiff.height, tiff.width
+    from smir.prepare.tiff_sources import tiff_size  # loads torch
+
+    return tiff_size(source)
 
 
-def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = None) -> Source:
+def open_source(source: Path, rows: int, grey: bool, bands: "BandChoice | None" = None) -> Source:
     """Opens an image, as displayed, for reading it once in strips.
 
     Args:
@@ -70,68 +65,15 @@ def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = 
     """
     if not _is_tiff(source):
         return _of_picture(source, rows, grey)
-    return (grey and _of_ids(source, rows)) or _of_colors(source, rows, bands)
+    from smir.prepare.tiff_sources import open_tiff  # loads torch
 
-
-def no_data_of(label: Path) -> int | None:
-    """Returns the id that a label image of any size marks as missing; only a TIFF can."""
-    return id_of_no_data(Tiff(label, "label")) if is_tiff(label) and has_rasterio() else None
+    return open_tiff(source, rows, grey, bands)
 
 
 def _is_tiff(source: Path) -> bool:
     if not source.is_file():
         raise DataError(f"The image to tile, {source.resolve()}, does not exist.")
     return is_tiff(source)
-
-
-def _of_colors(source: Path, rows: int, bands: BandChoice | None) -> Source:
-    raster = tiff_raster(source, bands)
-
-    def strips(tops: list[int]) -> Generator[Strip, None, None]:
-        with gdal_cache(raster.cache_bytes(rows, raster.width)):
-            for top in tops:
-                pixels, valid = raster.read(top, 0, rows, raster.width)
-                yield pixels, valid if raster.knows_gaps else None
-
-    return Source(raster.height, raster.width, strips)
-
-
-def _of_ids(source: Path, rows: int) -> Source | None:
-    """Opens a label of class ids; returns None for one in colours."""
-    if not has_rasterio():
-        if label_kind(source) == "colors":
-            return None
-        ids = read_label(source)
-        height, width = ids.shape
-        return Source(height, width, lambda tops: ((_storable(ids[top : top + rows], source), None) for top in tops))
-    tiff = Tiff(source, "label")
-    if (kind := kind_of_label(tiff)) == "colors":
-        return None
-
-    def strips(tops: list[int]) -> Generator[Strip, None, None]:
-        with gdal_cache(tiff.cache_bytes(rows, tiff.width)):
-            for top in tops:
-                yield _storable(read_ids(tiff, (top, 0, rows, tiff.width)), source), None
-
-    return Source(tiff.height, tiff.width, strips, palette(tiff) if kind == "palette" else None)
-
-
-def _storable(ids: NDArray[np.int32], source: Path) -> NDArray[Any]:
-    """Returns ids as a PNG holds them, of 8 or 16 bits; missing pixels are void."""
-    ids = np.where(ids == NO_DATA, VOID, ids)
-    low, high = int(ids.min()), int(ids.max())
-    if low < 0 or high >= MOST_IDS:
-        raise DataError(f"The label {source} holds values from {low} to {high}; class ids are 0 to {MOST_IDS - 1}.")
-    return ids.astype(np.uint8 if high <= VOID else np.uint16)
-
-
-def gdal_cache(size: int) -> Any:
-    """Limits GDAL's cache to this many bytes and a little more."""
-    if not has_rasterio():
-        return nullcontext()
-    import rasterio
-
-    return rasterio.Env(GDAL_CACHEMAX=size + _CACHE)
 
 
 def _of_picture(source: Path, rows: int, grey: bool) -> Source:

@@ -146,7 +146,7 @@ def test_ids_of_few_bits_are_kept_and_grey_is_spread(tmp_path, bits):
 
 def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: False)
-    monkeypatch.setattr("smir.prepare.sources.has_rasterio", lambda: False)
+    monkeypatch.setattr("smir.prepare.tiff_sources.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.data.reading.opening.has_rasterio", lambda: False)
     path = tmp_path / "map.tif"
     for codec in ("none", "lzw", "deflate"):

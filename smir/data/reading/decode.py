@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image, ImageOps
 
 from smir.classes import VOID, UInt8
-from smir.data.reading.tiff import Tiff, has_rasterio, is_lab, is_tiff
+from smir.data.reading.tiff import Tiff, has_rasterio, is_lab
 from smir.data.reading.tiff_colors import (
     MOST_IDS,
     NO_DATA,
@@ -30,6 +30,7 @@ from smir.data.reading.tiff_colors import (
     read_ids,
 )
 from smir.errors import ConfigError, DataError, first_few
+from smir.files.pictures import is_tiff
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 MAX_PIXELS = 2 * 89_478_485

@@ -10,8 +10,9 @@ from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.decode import FORMATS, MAX_PIXELS, image_size, read_image
 from smir.data.reading.pairs import MAX_ASPECT
 from smir.data.reading.raster import ArrayRaster, Raster
-from smir.data.reading.tiff import Tiff, has_rasterio, is_georeferenced, is_tiff
+from smir.data.reading.tiff import Tiff, has_rasterio, is_georeferenced
 from smir.errors import ConfigError, DataError
+from smir.files.pictures import is_tiff
 from smir.terminal import quiet
 
 MUCH_LARGER = 4

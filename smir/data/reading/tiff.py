@@ -21,21 +21,10 @@ from smir.data.reading.raster import Bool
 from smir.errors import DataError
 from smir.terminal import quiet
 
-_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BIG = (b"II+\0", b"MM\0+")
 _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
 _ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
 _MIRRORED, _UPSIDE_DOWN, _SIDEWAYS = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)
-
-
-def is_tiff(path: Path) -> bool:
-    """Returns whether a file starts like a TIFF.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
-    with path.open("rb") as file:
-        return file.read(4) in _STARTS
 
 
 def has_rasterio() -> bool:

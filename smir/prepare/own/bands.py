@@ -9,10 +9,11 @@ from PIL import Image
 
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.opening import tiff_raster
-from smir.data.reading.tiff import Tiff, has_rasterio, is_tiff
+from smir.data.reading.tiff import Tiff, has_rasterio
 from smir.data.reading.tiff_colors import unused_bands
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.atomic import replacing
+from smir.files.pictures import is_tiff
 from smir.seeding import seed_for
 
 _PLACES, _SIDE = 64, 256

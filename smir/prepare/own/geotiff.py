@@ -7,8 +7,9 @@ from typing import Any
 import rasterio
 
 from smir.data.reading.raster import Bool
-from smir.data.reading.tiff import Tiff, is_tiff
+from smir.data.reading.tiff import Tiff
 from smir.errors import DataError
+from smir.files.pictures import is_tiff
 from smir.terminal import progress, quiet
 
 _TOLERANCE = 0.5

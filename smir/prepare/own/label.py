@@ -20,7 +20,7 @@ from smir.prepare.labels.matching import renaming_notes
 from smir.prepare.labels.shapes import Annotated, Annotations, draw
 from smir.prepare.own.field import LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
 from smir.prepare.own.options import Options
-from smir.prepare.sources import no_data_of
+from smir.prepare.tiff_sources import no_data_of
 from smir.terminal import percent
 
 

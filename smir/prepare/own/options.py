@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from smir.data.reading.decode import IMAGE_SUFFIXES
-from smir.data.reading.tiff import has_rasterio, is_tiff
+from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError, DataError, first_few
+from smir.files.pictures import is_tiff
 from smir.prepare.own.stratification import SPLITS, TEST_ALONE
 from smir.prepare.records import has_record
 
