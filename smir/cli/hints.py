@@ -189,7 +189,7 @@ def _source(data: dict[str, Any]) -> list[str]:
     """
     if not _is_folder(data):
         return []
-    from smir.data.reading.decode import list_images
+    from smir.data.reading.image_files import list_images
     from smir.data.reading.lists import stem
     from smir.prepare.own.tile import TILE_PREFIX
 

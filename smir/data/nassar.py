@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from smir.classes import Classes, UInt8
 from smir.data.published import PublishedDataset
-from smir.data.reading.decode import class_ids, list_images
+from smir.data.reading.image_files import list_images
+from smir.data.reading.label_values import class_ids
 from smir.data.reading.listing import Pair, Split
 from smir.data.reading.lists import files_by_stem, look_up, stem
 from smir.errors import DataError

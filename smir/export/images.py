@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from smir.data import SmirDataModule
-from smir.data.reading.decode import list_images
+from smir.data.reading.image_files import list_images
 from smir.errors import DataError, SmirError
 
 COUNT = 8

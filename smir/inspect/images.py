@@ -7,8 +7,8 @@ from typing import Literal
 
 from smir.classes import Classes, UInt8
 from smir.data import SmirDataModule
-from smir.data.reading.decode import list_images
 from smir.data.reading.file_list import FileList
+from smir.data.reading.image_files import list_images
 from smir.data.reading.pairs import Images, Labels
 from smir.errors import ConfigError, DataError
 from smir.runs.checkpoint_record import same_classes

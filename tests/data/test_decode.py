@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smir.data.reading.decode import image_size, list_images, read_image, read_label
+from smir.data.reading.decode import image_size, read_image, read_label
+from smir.data.reading.image_files import list_images
 from smir.errors import DataError
 
 HEIGHT, WIDTH = 40, 60

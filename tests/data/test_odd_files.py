@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from smir.data import Folder
-from smir.data.reading.decode import MAX_PIXELS, by_table, image_size, list_images, read_image, read_label
+from smir.data.reading.decode import MAX_PIXELS, image_size, read_image, read_label
 from smir.data.reading.file_list import FileList
+from smir.data.reading.image_files import list_images
+from smir.data.reading.label_values import by_table
 from smir.data.reading.lists import read_list, write_list
 from smir.data.reading.pairs import Images
 from smir.errors import DataError

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from smir.data.reading.decode import class_ids
 from smir.data.reading.file_list import FileList
+from smir.data.reading.label_values import class_ids
 from smir.data.reading.pairs import Images, LabelledCrops, Labels, MaskedCrops, WholeViews
 from smir.data.reading.samplers import Visit
 from smir.data.reading.transforms import CropTransform, TrainTransform

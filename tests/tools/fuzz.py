@@ -43,7 +43,8 @@ from smir.cli.training_run import weights_fingerprint
 from smir.cli.trust import PACKAGES, scan_file
 from smir.data import Folder
 from smir.data.predict_options import PredictOptions
-from smir.data.reading.decode import class_ids, image_size, read_image, read_label
+from smir.data.reading.decode import image_size, read_image, read_label
+from smir.data.reading.label_values import class_ids
 from smir.data.reading.lists import read_list
 from smir.data.reading.opening import check_readable
 from smir.errors import SmirError

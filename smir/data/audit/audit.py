@@ -19,7 +19,8 @@ from smir.data.audit.overlaps import Overlap, find_overlaps, find_unpaired
 from smir.data.base import SmirDataModule
 from smir.data.folder import Folder
 from smir.data.published import PublishedDataset
-from smir.data.reading.decode import list_images, read_image, read_label
+from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.image_files import list_images
 from smir.data.reading.listing import Pair, Split
 from smir.data.reading.pairs import MAX_ASPECT
 from smir.data.reading.parallel import in_parallel

@@ -9,7 +9,7 @@ from smir.data.audit.expected import expected_counts
 from smir.data.base import SmirDataModule
 from smir.data.folder import Folder
 from smir.data.published import PublishedDataset
-from smir.data.reading.decode import list_images
+from smir.data.reading.image_files import list_images
 from smir.data.reading.listing import Pair
 from smir.data.reading.lists import stem
 

@@ -7,21 +7,18 @@ whatever a library makes of damage is one error that names the file.
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from lightning.pytorch.utilities import rank_zero_warn
 from PIL import Image, ImageOps
 
-from smir.classes import VOID, UInt8
+from smir.classes import UInt8
 from smir.data.reading.tiff import Tiff, has_rasterio, is_lab
 from smir.data.reading.tiff_colors import (
-    MOST_IDS,
-    NO_DATA,
     color_bands,
     id_of_no_data,
     kind_of_label,
@@ -29,10 +26,9 @@ from smir.data.reading.tiff_colors import (
     read_colors,
     read_ids,
 )
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import ConfigError, DataError
 from smir.files.pictures import is_tiff
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 MAX_PIXELS = 2 * 89_478_485
 """Pixels above which an image is refused: 0.5 GB of RGB, and where Pillow stops too."""
 
@@ -40,8 +36,6 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
-_OF_SYSTEMS = ("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "__MACOSX")
-"""Folders in which systems keep thumbnails and deleted files."""
 _CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 """Compressions of TIFF of which Pillow tells all damage."""
 _BITS = {1, 8, 16, 32}
@@ -305,124 +299,3 @@ def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
         )
     stretch = {"L;2": 85, "L;4": 17}.get(str(raw), 1)  # Pillow spreads grey of 2 and 4 bits over 0 to 255
     return np.asarray(image).astype(np.int32) // stretch
-
-
-def list_images(folder: Path) -> list[str]:
-    """Lists the image files below a folder, sorted, as paths relative to it with forward slashes.
-
-    Links to folders are not followed, so that circles cannot trap the walk; where one leads out of the folder, a
-    warning says so. Hidden files are passed over. Links to files are listed, also broken ones: reading them fails.
-
-    Raises:
-        DataError: If the folder is missing, holds no image, or cannot be read to its end.
-    """
-    if not folder.is_dir():
-        parent = next((p for p in folder.absolute().parents if p.is_dir()), Path("/"))
-        there = sorted(entry.name for entry in parent.iterdir())[:8]
-        raise DataError(
-            f"There is no folder {folder.absolute()}. The nearest that exists is {parent}, which holds: "
-            f"{', '.join(there) or 'nothing'}."
-        )
-    made: list[str] = []
-    names: list[str] = []
-    links: list[str] = []
-    for base, folders, files in os.walk(folder, onerror=_raise_unreadable):
-        made += [name for name in folders if name in _OF_SYSTEMS]
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in _OF_SYSTEMS]
-        relative = Path(base).relative_to(folder)
-        names += [(relative / f).as_posix() for f in files if f.lower().endswith(IMAGE_SUFFIXES) and f[0] != "."]
-        links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
-    if made:
-        rank_zero_warn(
-            f"Folders that systems make are not images: {len(made)} in {folder.absolute()}: {first_few(made)}."
-        )
-    if outside := sorted(link for link in links if not _leads_into(folder / link, folder)):
-        rank_zero_warn(
-            f"Links to folders are not followed, so images behind {len(outside)} of them in {folder.absolute()} are "
-            f"not listed: {first_few(outside)}. Give the folder itself, or link the files."
-        )
-    if not names:
-        raise DataError(
-            f"The folder {folder.absolute()} holds no image (looked for {', '.join(IMAGE_SUFFIXES)}, also in folders "
-            "below it)."
-        )
-    return sorted(names)
-
-
-def _raise_unreadable(error: OSError) -> None:
-    raise DataError(f"The folder {error.filename} cannot be listed: {error.strerror}.") from error
-
-
-def _leads_into(link: Path, folder: Path) -> bool:
-    """Returns whether the target of a link is listed anyway, as part of the folder."""
-    return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))
-
-
-def class_ids(
-    stored: npt.NDArray[np.int32], path: Path, num_classes: int, label_map: dict[int, int] | None = None
-) -> UInt8:
-    """Turns stored label values into class ids and void, refusing any other value.
-
-    Values that `label_map` does not name stay as they are.
-
-    Raises:
-        DataError: If a value is neither a class nor void, with the values found.
-        ConfigError: If `label_map` maps a value to something that is not a class.
-    """
-    for value, class_id in (label_map or {}).items():
-        if not (0 <= value < MOST_IDS and (0 <= class_id < num_classes or class_id == VOID)):
-            raise ConfigError(
-                f"data.label_map translates {value} to {class_id}: the first must lie between 0 and {MOST_IDS - 1}, "
-                f"the second be a class (0 to {num_classes - 1}) or void ({VOID})."
-            )
-    ids, unknown = _translated(stored, {**{n: n for n in range(num_classes)}, VOID: VOID, **(label_map or {})})
-    if unknown:
-        raise DataError(
-            f"The label {path} holds values outside the classes 0 to {num_classes - 1} and void {VOID}: "
-            f"{_counted(unknown)}. Name every class in data.classes, or translate values with data.label_map, e.g. "
-            f"{{{min(unknown)}: 1}}."
-        )
-    return ids
-
-
-def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int], dataset: str) -> UInt8:
-    """Translates stored label values (H, W) by a table that names every value, to class ids and void (255).
-
-    Returns:
-        Class ids and void (H, W).
-
-    Raises:
-        DataError: If the file holds a value that the table has not, with file, values and pixel counts.
-    """
-    ids, unknown = _translated(stored, table)
-    if unknown:
-        raise DataError(
-            f"The label {path} holds values that {dataset} does not define: {_counted(unknown)}. Known are "
-            f"{', '.join(_ranges(table))}. Is it the label file of another kind, or of another dataset?"
-        )
-    return ids
-
-
-def _translated(stored: npt.NDArray[np.int32], table: Mapping[int, int]) -> tuple[UInt8, dict[int, int]]:
-    """Returns class ids and void (H, W), and how many pixels have each value that the table does not name."""
-    lookup = np.full(MOST_IDS + 1, -1, dtype=np.int16)  # the last place is that of all values which no file should hold
-    lookup[list(table)] = list(table.values())
-    ids = lookup[np.where((stored >= 0) & (stored < MOST_IDS), stored, MOST_IDS)]
-    ids[stored == NO_DATA] = VOID
-    values, counts = np.unique(stored[ids < 0], return_counts=True)
-    return ids.astype(np.uint8), dict(zip(values.tolist(), counts.tolist(), strict=True))
-
-
-def _counted(unknown: Mapping[int, int]) -> str:
-    return ", ".join(f"{value} ({count} px)" for value, count in list(unknown.items())[:5])
-
-
-def _ranges(values: Mapping[int, int]) -> list[str]:
-    """Writes runs of consecutive numbers as `first to last`."""
-    runs: list[list[int]] = []
-    for value in sorted(values):
-        if runs and value == runs[-1][-1] + 1:
-            runs[-1].append(value)
-        else:
-            runs.append([value])
-    return [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]

@@ -11,8 +11,9 @@ from smir.classes import Classes, UInt8
 from smir.data.budget import LabelBudget
 from smir.data.predict_options import PredictOptions
 from smir.data.reading.cache import ImageCache
-from smir.data.reading.decode import class_ids, list_images
 from smir.data.reading.file_list import FileList
+from smir.data.reading.image_files import list_images
+from smir.data.reading.label_values import class_ids
 from smir.data.reading.opening import Choice, check_readable
 from smir.data.reading.pairs import Images, Labels
 from smir.data.reading.predicted import ImagesToPredict

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from smir.data.reading.decode import IMAGE_SUFFIXES, list_images
+from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.files.atomic import write_atomically
 from smir.seeding import seed_for

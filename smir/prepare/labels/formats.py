@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from smir.data.reading.decode import IMAGE_SUFFIXES, list_images
+from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
 from smir.prepare.labels import coco, cvat, labelme

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from smir.classes import VOID, UInt8
-from smir.data.reading.decode import list_images, read_label
+from smir.data.reading.decode import read_label
+from smir.data.reading.image_files import list_images
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff import has_rasterio
 from smir.errors import DataError, first_few

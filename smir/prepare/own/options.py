@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from smir.data.reading.decode import IMAGE_SUFFIXES
+from smir.data.reading.image_files import IMAGE_SUFFIXES
 from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import is_tiff

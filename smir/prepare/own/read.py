@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smir.data.reading.decode import image_size, list_images
+from smir.data.reading.decode import image_size
+from smir.data.reading.image_files import list_images
 from smir.data.reading.lists import stem
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError

@@ -1,0 +1,63 @@
+"""Finds the image files below a folder, by their suffixes."""
+
+import os
+from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_warn
+
+from smir.errors import DataError, first_few
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+_OF_SYSTEMS = ("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "__MACOSX")
+"""Folders in which systems keep thumbnails and deleted files."""
+
+
+def list_images(folder: Path) -> list[str]:
+    """Lists the image files below a folder, sorted, as paths relative to it with forward slashes.
+
+    Links to folders are not followed, so that circles cannot trap the walk; where one leads out of the folder, a
+    warning says so. Hidden files are passed over. Links to files are listed, also broken ones: reading them fails.
+
+    Raises:
+        DataError: If the folder is missing, holds no image, or cannot be read to its end.
+    """
+    if not folder.is_dir():
+        parent = next((p for p in folder.absolute().parents if p.is_dir()), Path("/"))
+        there = sorted(entry.name for entry in parent.iterdir())[:8]
+        raise DataError(
+            f"There is no folder {folder.absolute()}. The nearest that exists is {parent}, which holds: "
+            f"{', '.join(there) or 'nothing'}."
+        )
+    made: list[str] = []
+    names: list[str] = []
+    links: list[str] = []
+    for base, folders, files in os.walk(folder, onerror=_raise_unreadable):
+        made += [name for name in folders if name in _OF_SYSTEMS]
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _OF_SYSTEMS]
+        relative = Path(base).relative_to(folder)
+        names += [(relative / f).as_posix() for f in files if f.lower().endswith(IMAGE_SUFFIXES) and f[0] != "."]
+        links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
+    if made:
+        rank_zero_warn(
+            f"Folders that systems make are not images: {len(made)} in {folder.absolute()}: {first_few(made)}."
+        )
+    if outside := sorted(link for link in links if not _leads_into(folder / link, folder)):
+        rank_zero_warn(
+            f"Links to folders are not followed, so images behind {len(outside)} of them in {folder.absolute()} are "
+            f"not listed: {first_few(outside)}. Give the folder itself, or link the files."
+        )
+    if not names:
+        raise DataError(
+            f"The folder {folder.absolute()} holds no image (looked for {', '.join(IMAGE_SUFFIXES)}, also in folders "
+            "below it)."
+        )
+    return sorted(names)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise DataError(f"The folder {error.filename} cannot be listed: {error.strerror}.") from error
+
+
+def _leads_into(link: Path, folder: Path) -> bool:
+    """Returns whether the target of a link is listed anyway, as part of the folder."""
+    return Path(os.path.realpath(link)).is_relative_to(os.path.realpath(folder))

@@ -1,0 +1,81 @@
+"""Stored label values to class ids: every value is known, or refused by name."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from smir.classes import VOID, UInt8
+from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA
+from smir.errors import ConfigError, DataError
+
+
+def class_ids(
+    stored: npt.NDArray[np.int32], path: Path, num_classes: int, label_map: dict[int, int] | None = None
+) -> UInt8:
+    """Turns stored label values into class ids and void, refusing any other value.
+
+    Values that `label_map` does not name stay as they are.
+
+    Raises:
+        DataError: If a value is neither a class nor void, with the values found.
+        ConfigError: If `label_map` maps a value to something that is not a class.
+    """
+    for value, class_id in (label_map or {}).items():
+        if not (0 <= value < MOST_IDS and (0 <= class_id < num_classes or class_id == VOID)):
+            raise ConfigError(
+                f"data.label_map translates {value} to {class_id}: the first must lie between 0 and {MOST_IDS - 1}, "
+                f"the second be a class (0 to {num_classes - 1}) or void ({VOID})."
+            )
+    ids, unknown = _translated(stored, {**{n: n for n in range(num_classes)}, VOID: VOID, **(label_map or {})})
+    if unknown:
+        raise DataError(
+            f"The label {path} holds values outside the classes 0 to {num_classes - 1} and void {VOID}: "
+            f"{_counted(unknown)}. Name every class in data.classes, or translate values with data.label_map, e.g. "
+            f"{{{min(unknown)}: 1}}."
+        )
+    return ids
+
+
+def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int], dataset: str) -> UInt8:
+    """Translates stored label values (H, W) by a table that names every value, to class ids and void (255).
+
+    Returns:
+        Class ids and void (H, W).
+
+    Raises:
+        DataError: If the file holds a value that the table has not, with file, values and pixel counts.
+    """
+    ids, unknown = _translated(stored, table)
+    if unknown:
+        raise DataError(
+            f"The label {path} holds values that {dataset} does not define: {_counted(unknown)}. Known are "
+            f"{', '.join(_ranges(table))}. Is it the label file of another kind, or of another dataset?"
+        )
+    return ids
+
+
+def _translated(stored: npt.NDArray[np.int32], table: Mapping[int, int]) -> tuple[UInt8, dict[int, int]]:
+    """Returns class ids and void (H, W), and how many pixels have each value that the table does not name."""
+    lookup = np.full(MOST_IDS + 1, -1, dtype=np.int16)  # the last place is that of all values which no file should hold
+    lookup[list(table)] = list(table.values())
+    ids = lookup[np.where((stored >= 0) & (stored < MOST_IDS), stored, MOST_IDS)]
+    ids[stored == NO_DATA] = VOID
+    values, counts = np.unique(stored[ids < 0], return_counts=True)
+    return ids.astype(np.uint8), dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _counted(unknown: Mapping[int, int]) -> str:
+    return ", ".join(f"{value} ({count} px)" for value, count in list(unknown.items())[:5])
+
+
+def _ranges(values: Mapping[int, int]) -> list[str]:
+    """Writes runs of consecutive numbers as `first to last`."""
+    runs: list[list[int]] = []
+    for value in sorted(values):
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
