@@ -159,7 +159,8 @@ def differences(theirs: Any, own: Any, name: str = "") -> list[str]:
     """
     if isinstance(theirs, dict) and isinstance(own, dict):
         keys = [*theirs, *(key for key in own if key not in theirs)]
-        pairs = [(theirs.get(key), own.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        values = ((key, *(side.get(key, _ADDED.get(key)) for side in (theirs, own))) for key in keys)
+        pairs = [(left, right, f"{name}.{key}".lstrip(".")) for key, left, right in values]
     elif isinstance(theirs, list) and isinstance(own, list) and len(theirs) == len(own):
         pairs = [(*pair, f"{name}[{number}]") for number, pair in enumerate(zip(theirs, own, strict=True))]
     else:

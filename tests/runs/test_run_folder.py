@@ -9,7 +9,7 @@ import pytest
 from words import REPOSITORY, pretrain_words, segment_words
 
 from smir.errors import RunError
-from smir.runs.recipe import without_new_defaults
+from smir.runs.recipe import differences, without_new_defaults
 from smir.runs.run_folder import Identity, Run, open_run
 
 
@@ -92,3 +92,10 @@ def test_new_arguments_count_in_a_recipe_only_where_they_differ_from_their_defau
     recipe = {"model": {"init_args": {"lr": 1, "new": None}}, "callbacks": [{"init_args": {"new": 2}}]}
     expected = {"model": {"init_args": {"lr": 1}}, "callbacks": [{"init_args": {"new": 2}}]}
     assert without_new_defaults(recipe, {"new": None}) == expected
+
+
+def test_a_difference_names_the_default_that_a_recipe_leaves_out():
+    recipe = {"model": {"init_args": {"lr": 1}}}
+    other = {"model": {"init_args": {"lr": 1, "encoder_lr_factor": 0.1}}}
+    assert differences(other, recipe) == ["model.init_args.encoder_lr_factor: 0.1, not 1.0"]
+    assert differences(recipe, other) == ["model.init_args.encoder_lr_factor: 1.0, not 0.1"]
