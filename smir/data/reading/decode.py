@@ -63,7 +63,7 @@ def _status(path: Path, kind: str) -> os.stat_result:
 
 def _tiff(path: Path, kind: str, size: int) -> "Tiff | None":
     """Opens a TIFF to be read as a whole; returns None for other files, for Lab, and without rasterio."""
-    if not (has_rasterio() and is_tiff(path)) or is_lab(path):
+    if not (is_tiff(path) and has_rasterio()) or is_lab(path):
         return None
     tiff = Tiff(path, kind)
     _check_size(path, kind, tiff.width, tiff.height, size)

@@ -55,7 +55,7 @@ class Choice:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    if has_rasterio() and is_tiff(path):
+    if is_tiff(path) and has_rasterio():
         tiff = Tiff(path)
         return tiff.height, tiff.width
     with quiet(), Image.open(path, formats=FORMATS) as image:

@@ -5,7 +5,6 @@ about broken JPEG and PackBits blocks. So a warning counts as an error here.
 """
 
 import contextlib
-import functools
 import importlib.util
 import logging
 import threading
@@ -28,7 +27,6 @@ _ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
 _MIRRORED, _UPSIDE_DOWN, _SIDEWAYS = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)
 
 
-@functools.cache  # every image that is read asks
 def has_rasterio() -> bool:
     """Returns whether the extra `geo` is installed."""
     return importlib.util.find_spec("rasterio") is not None
