@@ -85,6 +85,9 @@ NETWORK_FREE = Pretraining(
 )
 SCRATCH_SELECTIVE = Pretraining("selective", "pretrain.yaml")
 
+FROZEN = dataclasses.replace(SELECTIVE, name="imagenet-selective-frozen", words=("--model.freeze_encoder_epochs=-1",))
+SLOW = dataclasses.replace(SELECTIVE, name="imagenet-selective-slow", words=("--model.encoder_lr_factor=0.1",))
+
 MAIN = (
     Row("scratch", "scratch"),
     Row("imagenet", "imagenet"),
@@ -101,7 +104,12 @@ BUDGETS = tuple(
     for row in MAIN
     if row.name in ("imagenet", "imagenet, random-staged", "imagenet, selective")
 )
-ROWS = (*MAIN, *BUDGETS)
+EXPLORED = (
+    Row("imagenet, selective, frozen encoder", FROZEN, seeds=3),
+    Row("imagenet, selective, encoder at a tenth", SLOW, seeds=3),
+)
+"""What a pretraining from ImageNet weights needs in order not to harm."""
+ROWS = (*MAIN, *EXPLORED, *BUDGETS)
 
 
 def in_order(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
