@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.evidence.matrix import BUDGETS, MAIN, Row
+from benchmarks.evidence.matrix import BUDGETS, EXPLORED, MAIN, Row
 from benchmarks.evidence.study import KEPT
 from smir.files.atomic import write_atomically
 from smir.report.estimates import Estimate, paired
@@ -28,21 +28,22 @@ def figures(runs: dict[str, Any], row: Row, kept: str, metric: str = METRIC) -> 
 def tables(content: dict[str, Any]) -> str:
     """Returns all tables as Markdown."""
     runs = content["runs"]
-    parts = [main_table(runs, kept) for kept in reversed(KEPT)]
+    parts = [table(runs, MAIN, kept, f"The {kept} checkpoint, {MAIN[0].labels} labels") for kept in reversed(KEPT)]
+    parts += [table(runs, EXPLORED, "last", "What keeps a pretraining from harming ImageNet weights, last checkpoint")]
     parts += [budget_table(runs), raw_table(runs)]
     facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in content["about"].items() if value)
     return "\n\n".join([*parts, f"Measured on: {facts}."]) + "\n"
 
 
-def main_table(runs: dict[str, Any], kept: str) -> str:
-    """Returns the rows at 20 labels, each with its difference from `AGAINST`."""
+def table(runs: dict[str, Any], rows: Sequence[Row], kept: str, title: str) -> str:
+    """Returns rows at 20 labels, each with its difference from `AGAINST` over the seeds that both have."""
     head = ["start", "seeds", "mIoU", *_classes(runs), *(f"minus {name}" for name in AGAINST)]
     lines = []
-    for row in MAIN:
+    for row in rows:
         own = figures(runs, row, kept)
         classes = [_mean(figures(runs, row, kept, f"test/native/iou/{name}")) for name in _classes(runs)]
         lines.append([row.name, str(own.seeds if own else 0), _spread(own), *classes, *_against(runs, row, kept)])
-    return f"**The {kept} checkpoint, {MAIN[0].labels} labels**\n\n" + _markdown(head, lines)
+    return f"**{title}**\n\n" + _markdown(head, lines)
 
 
 def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
@@ -77,7 +78,7 @@ def raw_table(runs: dict[str, Any]) -> str:
     """Returns the two figures of every run, by seed."""
     seeds = sorted({run["seed"] for run in runs.values()})
     lines = []
-    for row in (*MAIN, *BUDGETS):
+    for row in (*MAIN, *EXPLORED, *BUDGETS):
         both = [figures(runs, row, kept) for kept in KEPT]
         cells = [
             " / ".join(f"{one.by_seed[seed]:.1f}" if one and seed in one.by_seed else "" for one in both).strip(" /")
