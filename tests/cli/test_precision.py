@@ -7,14 +7,14 @@ from fakes import write_folder
 from smir.cli import precision
 from smir.runs.recipe import recipe_of
 
-TRY = ("fit", "--model=ReconstructionModule", "--data=Folder", "--data.task=pretrain", "--data.root=root", "--data.crop_size=64")
+TRY = ("fit", "--model=ReconstructionModule", "--data=Folder", "--data.task=pretrain", "--data.root=root", "--data.crop_size=192")
 SHORT = ("--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--model.warmup_epochs=0", "--data.num_workers=0")
 NETWORK = ("--model.network.encoder=tu-test_efficientnet", "--model.network.decoder_channels=[8,8,8]")
 
 
 @pytest.mark.parametrize(("flags", "became"), [({"avx2", "amx_bf16"}, "bf16-mixed"), ({"avx512f"}, "32-true")])
 def test_auto_is_written_as_what_it_became(smir, tmp_path, monkeypatch, flags, became):
-    write_folder(tmp_path / "root", size=(64, 64))
+    write_folder(tmp_path / "root", size=(192, 192))
     monkeypatch.setattr(precision, "_processor_flags", lambda: flags)
     smir(*TRY, *SHORT, *NETWORK, "--data.batch_size=4", "--trainer.precision=auto")
     config = yaml.safe_load((tmp_path / "runs/folder/pretrain/seed0/config.yaml").read_text())
