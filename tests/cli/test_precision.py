@@ -7,8 +7,21 @@ from fakes import write_folder
 from smir.cli import precision
 from smir.runs.recipe import recipe_of
 
-TRY = ("fit", "--model=ReconstructionModule", "--data=Folder", "--data.task=pretrain", "--data.root=root", "--data.crop_size=192")
-SHORT = ("--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--model.warmup_epochs=0", "--data.num_workers=0")
+TRY = (
+    "fit",
+    "--model=ReconstructionModule",
+    "--data=Folder",
+    "--data.task=pretrain",
+    "--data.root=root",
+    "--data.crop_size=192",
+)
+SHORT = (
+    "--trainer.accelerator=cpu",
+    "--trainer.max_epochs=1",
+    "--model.warmup_epochs=0",
+    "--data.num_workers=0",
+    "--data.crop_size=192",
+)
 NETWORK = ("--model.network.encoder=tu-test_efficientnet", "--model.network.decoder_channels=[8,8,8]")
 
 

@@ -133,7 +133,7 @@ def test_the_page_has_a_place_for_the_tables_and_the_plot(study, tmp_path):
     content = {"about": {}, "runs": finish(study, rows)}
     write(content, page)
     text = page.read_text()
-    assert text.count("| scratch |") == 3  # two tables, and that of all runs
+    assert text.count("| scratch |") == 4  # four tables
     assert "No run has finished yet." not in text
     assert "| imagenet, selective, frozen encoder | 3 | 53.0" in text
     assert page.with_suffix(".svg").read_text().startswith("<svg")
