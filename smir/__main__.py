@@ -12,7 +12,7 @@ from smir import __version__
 from smir.errors import SmirError
 
 try:
-    from smir.cli.trust import expand_includes, scan_words, take_allowed
+    from smir.cli.trust import at_home, expand_includes, scan_words, take_allowed
     from smir.runs.signals import requeue_on_signal
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
     raise SystemExit(
@@ -99,7 +99,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With code 2 for a wrong option, 130 after Ctrl-C, 1 for any other error that the user can act on.
     """
     try:
-        words, packages = take_allowed(sys.argv[1:] if args is None else args)
+        words, packages = take_allowed(at_home(sys.argv[1:] if args is None else args))
     except SmirError as error:
         print(f"smir: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
