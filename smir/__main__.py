@@ -12,7 +12,7 @@ from smir import __version__
 from smir.errors import SmirError
 
 try:
-    from smir.cli.trust import expand_includes, scan_words, take_allowed
+    from smir.cli.trust import at_home, expand_includes, scan_words, take_allowed
     from smir.runs.signals import requeue_on_signal
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
     raise SystemExit(
@@ -102,7 +102,7 @@ def main(args: Sequence[str] | None = None) -> None:
     # busy ones a step takes 2.9 times as long, alone it takes 0.91 of the time (docs/benchmarks.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        words, packages = take_allowed(sys.argv[1:] if args is None else args)
+        words, packages = take_allowed(at_home(sys.argv[1:] if args is None else args))
     except SmirError as error:
         print(f"smir: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ArgumentParser, Namespace, set_dumper, set_parsing_settings
 
-from smir.cli.trust import refusal, scan_file
+from smir.cli.trust import refusal, scan_file, yaml_text
 from smir.errors import ConfigError
 from smir.runs.recipe import accept_old_names
 
@@ -22,6 +22,7 @@ _trusted: list[str] = []
 def trust_only(packages: Sequence[str]) -> None:
     """Makes every parser of this process refuse to import by name from other packages."""
     accept_old_names()
+    set_dumper("yaml", yaml_text)  # the parser also reads what it has dumped
     set_parsing_settings(
         import_path_denylist=["*", *sorted(_allowed - set(packages))],
         import_path_allowlist=list(packages),
@@ -43,6 +44,9 @@ class GuardedParser(ArgumentParser):
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # the overloads of argparse
         """Parses words; see `require_classes`."""
         parsed: Namespace = super().parse_args(*args, **kwargs)
+        for name, value in list(parsed.items()):
+            if isinstance(value, Path) and value.parts[:1] == ("~",) and not value.exists():  # from a config
+                parsed[name] = value.expanduser()
         require_classes(parsed.as_dict())
         return parsed
 

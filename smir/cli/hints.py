@@ -37,7 +37,23 @@ def tell(lines: Callable[[], Sequence[str]]) -> None:
 
 def next_line(*words: object) -> str:
     """Returns the line of the next command of smir; the words after `python -m smir` are quoted for a shell."""
-    return f"Next: python -m smir {shlex.join(map(str, words))}"
+    return f"Next: python -m smir {_quoted(*words)}"
+
+
+def _quoted(*words: object) -> str:
+    """Quotes words for a shell."""
+    return shlex.join(map(_word, words))
+
+
+def _word(word: object) -> str:
+    """Returns a word of a command; a path that would be taken for an option or a home begins with `./`."""
+    return f"./{word}" if isinstance(word, Path) and str(word)[0] in "-~" else str(word)
+
+
+def _unused(name: str) -> Path:
+    """Returns the name of a folder that does not exist yet: `name`, or with a number behind it."""
+    names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+    return next(path for path in map(Path, names) if not path.exists())
 
 
 def after_prepare(made: Path) -> list[str]:
@@ -46,12 +62,25 @@ def after_prepare(made: Path) -> list[str]:
         return [next_line("prepare", "nassar", "--root", made.parent)]
     config = made / "data.yaml"
     if set(_field_settings(made).get("split_files", ())) != {"test"}:
-        return [next_line("fit", "--config", _of_the_checkout(_PRETRAIN), "--config", config)]
+        following = _after_pretraining(run) if (run := _pretrained(made)) else []
+        return following or [next_line("fit", "--config", _of_the_checkout(_PRETRAIN), "--config", config)]
     run = Path("RUN")
     return [
         "These images are to test on; RUN is the folder of a trained run, such as runs/folder/segment/seed0:",
         next_line("test", "--config", run / "config.yaml", "--config", config, "--ckpt_path", run / _BEST),
     ]
+
+
+def _pretrained(field: Path) -> Path | None:
+    """Returns the last finished pretraining below `runs` on the images that a field has now."""
+    done = {mark: mark.stat().st_mtime for mark in Path("runs").glob("*/*/seed*/DONE")}
+    newer = [mark for mark, time in done.items() if time > (field / "images").stat().st_mtime]
+    for run in (mark.parent for mark in sorted(newer, key=done.__getitem__, reverse=True)):
+        data = _data_of(run)
+        root = Path(data["init_args"]["root"]).resolve()
+        if _is_folder(data) and data["init_args"]["task"] == "pretrain" and root == field.resolve():
+            return run
+    return None
 
 
 def after_fit(run: Path) -> list[str]:
@@ -72,11 +101,11 @@ def after_predict(run: Path, images: Path | None) -> list[str]:
         images: Predicted folder or file; None for the run's own test images.
     """
     data = _data_of(run)
-    if images is None or [images.resolve()] == [Path(place).resolve() for place in _source(data)]:
+    if images is None or [images.resolve()] == [place.resolve() for place in _source(data)]:
         shown = _photographs(data)  # predicting needs nothing of the dataset, so it may be elsewhere
-        places = map(Path, shown or [data["init_args"]["root"]])
+        places = shown or [Path(data["init_args"]["root"])]
         return [_inspect(run, shown)] if all(place.exists() for place in places) else []
-    return [_inspect(run, [str(images)]) if images.is_dir() else _export(run / _BEST)]
+    return [_inspect(run, [images]) if images.is_dir() else _export(run / _BEST)]
 
 
 def after_inspect(found: "Inspected") -> list[str]:
@@ -93,7 +122,7 @@ def after_export(made: "Exported") -> list[str]:
     scripts = ("run_onnx.py", "run_smp.py", "run_pt2.py")  # the first needs the least
     for script in (made.folder / name for name in scripts):
         if script.is_file():
-            return [f"Next: python {shlex.join([str(script), str(made.photo or 'photo.jpg'), 'labels.png'])}"]
+            return [f"Next: python {_quoted(script, made.photo or Path('photo.jpg'), 'labels.png')}"]
     run = run_of(made.checkpoint)
     return _after_pretraining(run) if run and _data_of(run)["init_args"]["task"] == "pretrain" else []
 
@@ -124,7 +153,9 @@ def label_errors(checkpoint: Path) -> list[str]:
     with suppress(OSError, KeyError, TypeError, SmirError):
         run = run_of(checkpoint)
         if run and Path(_data_of(run)["init_args"]["root"]).exists():
-            command = next_line("inspect", "--ckpt", checkpoint, "--split", "train", "--out", "inspect-train")
+            command = next_line(
+                "inspect", "--ckpt", checkpoint, "--split", "train", "--out", _replaceable("inspect-train")
+            )
             return [f"Likely label errors of the training images: {command.removeprefix('Next: ')}"]
     return []
 
@@ -157,12 +188,22 @@ def figures(folder: Path) -> list[str]:
     return [f"Test on {rests_on(number)}: mIoU {percent('miou')} ({classes}), IoU in percent.{care(number)}"]
 
 
-def _inspect(run: Path, images: Sequence[str]) -> str:
-    return next_line("inspect", "--ckpt", run / _BEST, *images, "--out", "inspect")
+def _inspect(run: Path, images: Sequence[Path]) -> str:
+    return next_line("inspect", "--ckpt", run / _BEST, *images, "--out", _replaceable("inspect"))
+
+
+def _replaceable(name: str) -> Path:
+    """Returns the name of a folder that `inspect` can write to."""
+    from smir.inspect.run import claim
+
+    with suppress(SmirError):
+        claim(Path(name))
+        return Path(name)
+    return _unused(name)
 
 
 def _export(checkpoint: Path) -> str:
-    return next_line("export", "--ckpt", checkpoint, "--out", "exported")
+    return next_line("export", "--ckpt", checkpoint, "--out", _unused("exported"))
 
 
 def run_of(checkpoint: Path) -> Path | None:
@@ -182,7 +223,7 @@ def _is_folder(data: dict[str, Any]) -> bool:
     return str(data["class_path"]).rpartition(".")[2] == "Folder"
 
 
-def _source(data: dict[str, Any]) -> list[str]:
+def _source(data: dict[str, Any]) -> list[Path]:
     """Returns the images that `prepare folder` was given, before any tiling; for another `Folder`, its images.
 
     A source that also holds other pictures, such as labels, does not count: the next command must not read them.
@@ -197,19 +238,19 @@ def _source(data: dict[str, Any]) -> list[str]:
     with suppress(OSError, KeyError, SmirError):
         source = Path(_prepared(data)["source"])
         if source.is_file():
-            return [str(source)]
+            return [source]
         # The tiles of an image lie in a folder of its name.
         parts = [(name, *name.rpartition("/")) for name in list_images(images)]
         made_of = {folder if file.startswith(TILE_PREFIX) else stem(name) for name, folder, _, file in parts}
         if source.is_dir() and set(map(stem, list_images(source))) == made_of:
-            return [str(source)]
-    return [str(images)]
+            return [source]
+    return [images]
 
 
-def _photographs(data: dict[str, Any]) -> list[str]:
+def _photographs(data: dict[str, Any]) -> list[Path]:
     """Returns the images as `_source` does, but the tiles if the source was tiled."""
     if _is_folder(data) and "tile" in _prepared(data).get("settings", ()):
-        return [str(_images(data))]
+        return [_images(data)]
     return _source(data)
 
 
@@ -235,7 +276,7 @@ def _of_the_checkout(name: str) -> Path:
     return beside if beside.is_file() and not Path(name).is_file() else Path(name)
 
 
-def _segmentation_words(settings: dict[str, Any]) -> list[str]:
+def _segmentation_words(settings: dict[str, Any]) -> list[object]:
     """Returns the words after `fit`, without the weights, that segment with a pretraining's network and data settings.
 
     They are empty if no experiment follows the pretraining.
@@ -250,9 +291,10 @@ def _segmentation_words(settings: dict[str, Any]) -> list[str]:
     if _is_folder(data) and (given := _field_settings(Path(data["init_args"]["root"]))):
         configs.append(Path(data["init_args"]["root"], "data.yaml"))
         field = set(given) - {"root"}
-    words = [word for file in configs for word in ("--config", str(file))]
+    words: list[object] = [word for file in configs for word in ("--config", file)]
     for option, value in _changes(settings, configs, field):
-        words += [option, value if isinstance(value, str) else json.dumps(value)]
+        text = value if isinstance(value, str) else json.dumps(value)
+        words += [f"{option}={text}"] if text.startswith("-") else [option, text]
     return words
 
 
@@ -314,5 +356,5 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
     parser.add_lightning_class_args(SmirModule, "model", subclass_mode=True)
     parser.add_lightning_class_args(SmirDataModule, "data", subclass_mode=True)
     add_options(parser)
-    files = expand_includes([f"--config={config}" for config in configs])
+    files = expand_includes([f"--config={_word(config)}" for config in configs])
     return dict(yaml.safe_load(parser.dump(parser.parse_args([*files, *words]), skip_unset=False)))

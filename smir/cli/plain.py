@@ -23,6 +23,7 @@ from jsonargparse import Namespace, auto_cli
 
 from smir.cli import hints
 from smir.cli.guarded import GuardedParser, scan_config
+from smir.cli.trust import yaml_text
 from smir.errors import ConfigError
 
 _HINTS: Mapping[str, Callable[[Any], list[str]]] = {
@@ -47,7 +48,7 @@ class DataParser(GuardedParser):
             sections = None  # the parser itself reports the error
         if isinstance(sections, dict):
             data = sections if "class_path" in sections else sections.get("data")
-            content = yaml.safe_dump({} if data is None else {"data": data})
+            content = yaml_text({} if data is None else {"data": data})
         parsed: Namespace = super().parse_string(content, *args, **kwargs)
         return parsed
 
@@ -111,7 +112,7 @@ def _with_own_config(option: str, words: list[str]) -> list[str]:
     checkpoint = Path(words[place].partition("=")[2] or "".join(words[place + 1 : place + 2]))
     if run := hints.run_of(checkpoint):
         scan_config(run / "config.yaml")
-        return [f"--config={run / 'config.yaml'}", *words]
+        return [f"--config={(run / 'config.yaml').absolute()}", *words]  # absolute: the parser expands a `~`
     if changed := next((name for name in names if name.startswith("--data.")), None):
         raise ConfigError(  # the parser would say that it knows no dataset
             f"{changed} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "

@@ -5,13 +5,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from smir.cli.settings import RunOptions, as_list
+from smir.cli.trust import yaml_text
 from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
 from smir.errors import ConfigError
@@ -167,7 +167,7 @@ def describe_run(folder: Path, data: SmirDataModule, settings: dict[str, Any], r
         rank_zero_info(f"Resuming {folder} from epoch {epoch} of {last} ({resumed.path.name}).")
     if global_rank() == 0:
         if not (path := folder / "config.yaml").exists():
-            write_atomically(path, yaml.safe_dump(in_force(settings), sort_keys=False))
+            write_atomically(path, yaml_text(in_force(settings)))
         save_environment(folder)
 
 

@@ -52,6 +52,12 @@ _LONGEST = 1 << 24  # bytes of a config file
 _LARGEST, _DEEPEST = 1_000_000, 100  # values with all aliases written out, and levels
 
 
+def at_home(words: Sequence[str]) -> list[str]:
+    """Replaces the `~` of `~/field` where the shell leaves it, as in `--root=~/field`."""
+    home = str(Path.home())
+    return [re.sub(r"^(--[\w.+-]+=)?~(?=/)", lambda found: (found[1] or "") + home, word) for word in words]
+
+
 def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Takes every `--allow PACKAGE` before a `--` out of the words of a command.
 
@@ -202,6 +208,20 @@ def read_yaml(path: Path) -> Any:
         return _plain(path.read_bytes().decode("utf-8-sig"), str(path))
     except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError is an impossible date, or not text
         raise ConfigError(f"The config {path} cannot be read as YAML: {error}") from error
+
+
+class _Quoting(yaml.SafeDumper):
+    """Quotes texts such as `1e-3` and `77950e8`: YAML takes them for texts, and the parser for numbers."""
+
+
+_Quoting.add_implicit_resolver(  # type: ignore[no-untyped-call]  # PyYAML's stubs lack it
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9.][0-9_.]*[eE][-+]?[0-9]+"), list("-+0123456789.")
+)
+
+
+def yaml_text(settings: Any) -> str:
+    """Returns plain values as YAML that the parser reads as the same values."""
+    return yaml.dump(settings, Dumper=_Quoting, sort_keys=False)
 
 
 def _plain(text: str, source: str) -> Any:

@@ -1,8 +1,11 @@
 """The walk of docs/your-data.md: every command runs as it stands there, and each says the next one."""
 
 import csv
+import functools
+import importlib
 import itertools
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -18,10 +21,15 @@ from fakes import blocks, photo, save
 from PIL import Image
 from words import EXPERIMENTS, QUIET
 
+from smir.__main__ import MODULES, PLAIN, main
 from smir.cli import hints
+from smir.cli.command_line import ParsedCLI, run_cli
 from smir.cli.guarded import trust_only
 from smir.cli.hints import _settings
-from smir.cli.trust import PACKAGES
+from smir.cli.settings import Parser
+from smir.cli.trust import PACKAGES, expand_includes, yaml_text
+from smir.export.command import Exported
+from smir.inspect.command import Inspected
 
 PAGE = ROOT / "docs/your-data.md"
 TINY = {
@@ -113,7 +121,7 @@ def run_of(root, settings, run="runs/folder/selective/seed0"):
 def pretrain(smir, *words):
     """A pretraining with settings of its own; the file of them is not there any more when it is looked at."""
     smir("fit", "--config=experiments/folder/pretrain.yaml", "--config=tiny.yaml", *words)
-    checkpoints = list(Path().glob("**/selective/seed*/checkpoints/best.ckpt"))
+    checkpoints = list(Path().glob("**/selective*/seed*/checkpoints/best.ckpt"))
     assert len(checkpoints) == 1
     return checkpoints[0]
 
@@ -374,3 +382,104 @@ def test_lists_that_are_missing_are_named(fails, desk):
     said = fails(*smir_words(commands("The walk")[0]), "--splits=lists")
     assert "needs train.txt, val.txt and test.txt; there is no train.txt and no val.txt" in said
     assert "--shares '[0, 0, 1]'" in said
+
+
+ODD = ["1e3", "+1.e-3", "77950e8", "2024-01-01", "on", "0x10", "1_000", "1:30", ".5", "~", "-x", "a b", "null", "[x]"]
+"""Names that YAML, the parser or a shell could take for something else."""
+
+
+def test_a_config_is_read_as_it_was_written(smir, tmp_path):
+    trust_only(PACKAGES)
+    parser = Parser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--name", type=list[str | float | None])
+    for text in (yaml_text({"name": values}) for values in (ODD, [1e-5, 1000.0, None])):
+        (tmp_path / "odd.yaml").write_text(text)
+        assert parser.parse_args(["--config=odd.yaml"]).name == yaml.safe_load(text)["name"]
+
+
+@pytest.mark.parametrize("name", ["77950e8", "~", '-it\'s "ünï" $(x) #1', "[on]"])
+def test_every_next_line_is_understood_whatever_the_names(smir, desk, monkeypatch, name):
+    """Each line is parsed like any other command; the folders have odd names, and results of earlier commands exist."""
+    for folder in (f"{name}/images", f"{name}/masks", "inspect", "inspect-train", "exported"):
+        save(desk / folder / f"{name}.png", photo(name, (64, 64)))
+    field = Path(name)
+    data = {"root": name, "images": "images", "labels": "masks", "classes": [name, "weed"], "partial_labels": True}
+    (field / "data.yaml").write_text(yaml_text({"data": {"class_path": "Folder", "init_args": data}}))
+    (field / "prepared.json").write_text("{}")
+    lines = hints.after_prepare(field)
+    words = [f"--run.variant={name}"] * (name not in ("~", "null")) + [f"--run.root={name}"]
+    runs = {}
+    for task in ("pretrain", "segment"):
+        configs = [Path(f"experiments/folder/{task}.yaml"), field / "data.yaml"]
+        runs[task] = field / task / "seed0"
+        (runs[task] / "checkpoints").mkdir(parents=True)
+        (runs[task] / "checkpoints/best.ckpt").touch()
+        settings = _settings(configs, words)
+        settings["trainer"]["use_distributed_sampler"] = False
+        (runs[task] / "config.yaml").write_text(yaml_text(settings))
+    best = runs["segment"] / "checkpoints/best.ckpt"
+    lines += [*hints.after_fit(runs["pretrain"]), *hints.after_fit(runs["segment"])]
+    lines += hints.after_inspect(Inspected(best, "segment", "val"))
+    for images in (None, field / "images", field / "images" / f"{name}.png"):
+        lines += hints.after_predict(runs["segment"], images)
+    (desk / "exported/run_onnx.py").write_text("")
+    lines += hints.after_export(Exported(best, Path("exported"), field / "images" / f"{name}.png"))
+    lines += hints.how_to_label({"init_args": {**data, "labels": None}, "class_path": "Folder"})
+    commands = [shlex.split(line)[4:] for line in lines if line.startswith("Next: python -m")]
+    commands += [shlex.split(line.partition(": python -m smir ")[2]) for line in lines if line.startswith("Likely")]
+    assert {words[0] for words in commands} == {"fit", "predict", "inspect", "export", "prepare"}
+    for words in map(list, dict.fromkeys(map(tuple, commands))):
+        outs = [words[at + 1] for at, word in enumerate(words) if word == "--out"]
+        assert not any(map(os.path.exists, outs))
+        with monkeypatch.context() as patch:
+            named = understood(words, patch)
+        assert named
+        assert all(path.resolve().is_relative_to(field.resolve()) for path in named), words
+    (script,) = [shlex.split(line)[2:] for line in lines if line.startswith("Next: python exported")]
+    assert Path(script[1]).is_file()
+    assert script[1][0] not in "-~"
+
+
+def understood(words, patch):
+    """Parses a command without running it, and returns the paths of the field that it names."""
+    if words[0] not in PLAIN:
+        settings = run_cli(expand_includes(words), ParsedCLI).settings
+        data = settings["data"]["init_args"]
+        paths = [data["root"], data["predict_images"], settings["ckpt_path"], settings["model"]["init_args"]["weights"]]
+        return [Path(path) for path in paths if path]
+    module = importlib.import_module(MODULES[words[0]])
+    real = module.COMMANDS["folder"] if words[0] == "prepare" else module.COMMANDS
+    seen = []
+
+    @functools.wraps(real)
+    def keep(**options):
+        seen.append(options)
+
+    patch.setattr(module, "COMMANDS", {"folder": keep} if words[0] == "prepare" else keep)
+    main(words)
+    (options,) = seen
+    paths = [options[name] for name in ("ckpt", "root") if name in options]
+    images = options.get("images") or []
+    return [*paths, *(images if isinstance(images, list) else [images])]
+
+
+def test_what_follows_a_second_prepare_after_a_pretraining_is_its_segmentation(smir, desk, capsys):
+    smir("prepare", "folder", "--images=photos", "--root=1e3")
+    pretrain(smir, "--config=1e3/data.yaml", "--run.variant=77950e8")
+    capsys.readouterr()
+    smir("prepare", "folder", "--images=photos", "--root=1e3", "--labels=annotations")
+    (line,) = said_next(capsys)
+    assert line.endswith("--model.weights runs/folder/selective-77950e8/seed0/checkpoints/best.ckpt")
+    segments(smir, line)
+    (line,) = said_next(capsys)
+    smir(*shlex.split(line)[4:], *QUIET[:1])
+
+
+def test_a_home_that_the_shell_leaves_is_found(smir, desk, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(desk / "home"))
+    smir("prepare", "folder", "--images=photos", "--root=~/field")
+    assert (desk / "home/field/data.yaml").is_file()
+    assert not (desk / "~").exists()
+    smir("check", "--data=Folder", "--data.root=~/field", "--data.task=pretrain", "--data.min_side=1")
+    assert "All is well." in capsys.readouterr().out
