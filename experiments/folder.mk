@@ -6,7 +6,8 @@ endif
 FIELD_RUNS ?= runs
 FIELD_REPORT ?= report
 FIELD_SEEDS ?= 0
-# weights that the segmentations start from; leave imagenet out if you can neither download nor give them (IMAGENET=)
+# weights that the segmentations start from: scratch, imagenet, selective, or imagenet-selective (a pretraining from
+# ImageNet weights); leave imagenet out if you can neither download nor give its weights (IMAGENET=)
 FIELD_INITS ?= scratch imagenet selective
 # more options for every fit, for the pretraining and for the segmentations
 FIELD_FLAGS ?=
@@ -14,6 +15,8 @@ FIELD_PRETRAIN_FLAGS ?=
 FIELD_SEGMENT_FLAGS ?=
 
 FIELD_PRETRAINED := $(FIELD_RUNS)/folder/selective/seed0
+FIELD_ADAPTED := $(FIELD_RUNS)/folder/imagenet-selective/seed0
+FIELD_IMAGENET := $(IMAGENET:%=--model.imagenet_file %)
 FIELD_FIT = $(SMIR) fit --config experiments/folder/$1.yaml --config $(FIELD)/data.yaml --run.root $(FIELD_RUNS) \
 	--run.if_taken refuse $(FIELD_FLAGS)
 
@@ -22,19 +25,25 @@ $(FIELD_PRETRAINED)/DONE: $(FIELD)/data.yaml | .venv/installed
 	$(call FIELD_FIT,pretrain) $(FIELD_PRETRAIN_FLAGS)
 	@touch $@
 
-# $(call field_segment,init,name of the run,seed,what it rests on,further words)
+$(FIELD_ADAPTED)/DONE: $(FIELD)/data.yaml | .venv/installed
+	$(call FIELD_FIT,pretrain-imagenet) $(FIELD_IMAGENET) $(FIELD_PRETRAIN_FLAGS)
+	@touch $@
+
+# $(call field_segment,init,config,name of the run,seed,what it rests on,further words)
 define field_segment
-FIELD_DONE_$1 += $(FIELD_RUNS)/folder/$2/seed$3/DONE
-$(FIELD_RUNS)/folder/$2/seed$3/DONE: $(FIELD)/data.yaml $4 | .venv/installed
-	$$(call FIELD_FIT,$2) --seed_everything $3 $5 $$(FIELD_SEGMENT_FLAGS)
+FIELD_DONE_$1 += $(FIELD_RUNS)/folder/$3/seed$4/DONE
+$(FIELD_RUNS)/folder/$3/seed$4/DONE: $(FIELD)/data.yaml $5 | .venv/installed
+	$$(call FIELD_FIT,$2) --seed_everything $4 $6 $$(FIELD_SEGMENT_FLAGS)
 	@touch $$@
 endef
 
 $(foreach seed,$(FIELD_SEEDS),\
-$(eval $(call field_segment,scratch,segment-scratch,$(seed)))\
-$(eval $(call field_segment,imagenet,segment-imagenet,$(seed),,$(IMAGENET:%=--model.imagenet_file %)))\
-$(eval $(call field_segment,selective,segment,$(seed),$(FIELD_PRETRAINED)/DONE,\
-	--model.weights $(FIELD_PRETRAINED)/checkpoints/best.ckpt)))
+$(eval $(call field_segment,scratch,segment-scratch,segment-scratch,$(seed)))\
+$(eval $(call field_segment,imagenet,segment-imagenet,segment-imagenet,$(seed),,$(FIELD_IMAGENET)))\
+$(eval $(call field_segment,selective,segment,segment,$(seed),$(FIELD_PRETRAINED)/DONE,\
+	--model.weights $(FIELD_PRETRAINED)/checkpoints/best.ckpt))\
+$(eval $(call field_segment,imagenet-selective,segment,segment-imagenet-selective,$(seed),$(FIELD_ADAPTED)/DONE,\
+	--run.experiment folder/segment-imagenet-selective --model.weights $(FIELD_ADAPTED)/checkpoints/best.ckpt)))
 
 $(FIELD)/data.yaml:
 	@echo "$@ is not there. Make it: python -m smir prepare folder --images PHOTOS --labels LABELS --root $(FIELD)" >&2

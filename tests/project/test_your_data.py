@@ -68,34 +68,40 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_each_command_of_the_walk_says_the_next(smir, desk, capsys, monkeypatch):
+def test_each_command_of_the_walk_says_the_next(smir, desk, imagenet, capsys, monkeypatch):
     walk = commands("The walk")
-    assert [smir_words(line)[0] for line in walk] == ["prepare", "fit", "fit", "predict", "inspect", "export"]
+    assert [smir_words(line)[0] for line in walk] == ["prepare", "fit", "predict", "inspect", "export"]
     for line, following in itertools.pairwise(walk):
         words = smir_words(line)
         more = ["--config=tiny.yaml"] if words[0] == "fit" else QUIET[:1] if words[0] == "predict" else []
         smir(*words, *more)
         said = capsys.readouterr().out.splitlines()
-        if "pretrain.yaml" in line:
-            following = following.replace("--model.weights", f"{OF_TINY} --model.weights")
         assert said[-1] == f"Next: {following}"
         assert sum(text.startswith("Next:") for text in said) == 1
         if words[0] == "inspect":
             smir(*shlex.split(said[-2].partition(": python -m smir ")[2]))  # the likely label errors
             assert capsys.readouterr().out.splitlines()[-1] == f"Next: {following}"
-        if "segment.yaml" in line:
+        if "few-labels.yaml" in line:
             assert said[-2].startswith("Test on 1 image: mIoU ")
             assert "fewer than 20" in said[-2]
     assert (desk / "inspect/index.html").is_file()
     assert (desk / "inspect-train/regions.csv").is_file()
-    predicted = desk / "runs/folder/segment/seed0/predict"
+    predicted = desk / "runs/folder/few-labels/seed0/predict"
     assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
-    smir(*smir_words(walk[2]), "--config=tiny.yaml")  # finished; says it again
-    assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[3]}"
+    smir(*smir_words(walk[1]), "--config=tiny.yaml")  # finished; says it again
+    assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[2]}"
     monkeypatch.setenv("MAKELEVEL", "1")  # `make` runs one command after another by itself
-    smir(*smir_words(walk[2]), "--config=tiny.yaml")
+    smir(*smir_words(walk[1]), "--config=tiny.yaml")
     assert "Next:" not in capsys.readouterr().out
 
+
+def test_the_pretraining_is_compared_with_other_starts(smir, desk, capsys):
+    smir(*smir_words(commands("The walk")[0]))
+    pretraining, segmentation = commands("Pretrain on your own images")
+    smir(*smir_words(pretraining), "--config=tiny.yaml")
+    following = segmentation.replace("--model.weights", f"{OF_TINY} --model.weights")
+    assert capsys.readouterr().out.splitlines()[-1] == f"Next: {following}"
+    smir(*smir_words(segmentation), "--config=tiny.yaml")
     scratch = smir_words(commands("Was the pretraining worth it?")[0])
     smir(*scratch, "--config=tiny.yaml")
     smir(*smir_words(commands("Was the pretraining worth it?")[-1]))
@@ -313,9 +319,9 @@ def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
 def trained(smir, desk):
     """A run that has been trained and tested, by the docs' own commands but the pretraining."""
     smir(*smir_words(commands("The walk")[0]))
-    words = smir_words(commands("The walk")[2])
-    smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/segment")
-    return desk / "runs/folder/segment/seed0"
+    words = smir_words(commands("Pretrain on your own images")[1])
+    smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/few-labels")
+    return desk / "runs/folder/few-labels/seed0"
 
 
 def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained, desk, capsys):
@@ -447,7 +453,7 @@ def understood(words, patch):
         settings = run_cli(expand_includes(words), ParsedCLI).settings
         data = settings["data"]["init_args"]
         paths = [data["root"], data["predict_images"], settings["ckpt_path"], settings["model"]["init_args"]["weights"]]
-        return [Path(path) for path in paths if path]
+        return [Path(path) for path in paths if path and path != "imagenet"]
     module = importlib.import_module(MODULES[words[0]])
     real = module.COMMANDS["folder"] if words[0] == "prepare" else module.COMMANDS
     seen = []
@@ -483,3 +489,11 @@ def test_a_home_that_the_shell_leaves_is_found(smir, desk, monkeypatch, capsys):
     assert not (desk / "~").exists()
     smir("check", "--data=Folder", "--data.root=~/field", "--data.task=pretrain", "--data.min_side=1")
     assert "All is well." in capsys.readouterr().out
+
+
+def test_without_imagenet_weights_the_next_step_is_the_pretraining(smir, desk, capsys, monkeypatch):
+    monkeypatch.setattr(hints, "at_hand", lambda: False)
+    smir(*smir_words(commands("The walk")[0]))
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2].startswith("ImageNet weights, which few labels gain most from, cannot be downloaded here. ")
+    assert said[-1] == f"Next: {commands('Pretrain on your own images')[0]}"
