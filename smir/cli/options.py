@@ -68,7 +68,7 @@ def _check_parts(flag: str, parts: list[str], command: str, any_class: bool) -> 
 def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: str) -> None:
     if parts[at] in known or (at == 0 and any(name.startswith(parts[0]) for name in known)):  # beginnings are accepted
         return
-    own = known - _OF_PARSERS | ({"config"} if at == 0 else set())
+    own = known - _OF_PARSERS - {"ckpt_path"} | ({"config"} if at == 0 else set())
     guess = closest(flag, [f"--{'.'.join([*parts[:at], name, *parts[at + 1 :]])}" for name in own])
     raise NoSuchOption(f"There is no option {flag}.{guess}\npython -m smir {command} --help lists the options.")
 

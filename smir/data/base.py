@@ -119,7 +119,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         self.on_bad_image, self.screening = on_bad_image, Screening(max_bad_share)
         self.num_workers = num_workers
         self.preprocessing = Preprocessing(mean, std, crop_size, num_patches)
-        self.preprocessing.grid(crop_size, crop_size)  # refuses patches that are too small, before anything is read
+        if task == "pretrain":
+            self.preprocessing.grid(crop_size, crop_size)  # refuses patches that are too small, before anything is read
         self.cache = open_cache(self.root, self.preprocessing, cache_folder, cache_gb) if cache else None
         self._lists: dict[str, FileList] = {}
         self._stages: Stages | None = None

@@ -40,7 +40,7 @@ class SmirModule(pl.LightningModule):
         lr: Peak learning rate of Adam.
         warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
         weights: Initial weights: none (random), `imagenet` (the library's encoder weights), or the path of a checkpoint
-            or plain state dict. To resume or test a run, use `--ckpt_path` instead.
+            or plain state dict. To resume or test a run, use `--ckpt` instead.
         imagenet_file: File of the encoder's ImageNet weights, for `weights: imagenet` without a download.
         weights_part: Part of the network that `weights` fills: `whole`, or `encoder`; the decoder is new then.
         encoder_lr_factor: Factor of the encoder's learning rate; below 1 it keeps more of the weights it starts from.
