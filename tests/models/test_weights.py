@@ -12,7 +12,7 @@ from smir.errors import CheckpointError
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
 from smir.models.weight_files import read_checkpoint
-from smir.models.weights import load_imagenet, load_pretrained
+from smir.models.weights import load_from_library, load_pretrained
 from smir.runs.checkpoint_record import CheckpointRecord
 
 WIDTHS = (32, 24, 16)
@@ -280,7 +280,7 @@ def test_imagenet_weights_that_cannot_be_had_tell_the_way_round(monkeypatch):
     monkeypatch.setattr("smir.models.weights.urlopen", offline)
     where = r"Download https://huggingface\.co/smp-hub/resnet18\.imagenet/resolve/\w+/model\.safetensors"
     with pytest.raises(CheckpointError, match=rf"'resnet18' could not .*no route.*{where}.*--model\.imagenet_file"):
-        load_imagenet(fresh)
+        load_from_library(fresh)
 
 
 def test_a_safetensors_file_of_imagenet_weights_fills_the_encoder(tmp_path):
@@ -298,7 +298,7 @@ def test_imagenet_weights_fill_the_encoder(monkeypatch):
     fresh = network()
     monkeypatch.setattr("smir.models.weights.urlopen", lambda *arguments, **options: io.BytesIO())
     monkeypatch.setattr("smir.models.weights.smp.encoders.get_encoder", lambda *arguments, **options: given)
-    report = load_imagenet(fresh)
+    report = load_from_library(fresh)
     assert report.loaded == [name for name in fresh.state_dict() if name.startswith("encoder.")]
     assert torch.equal(fresh.encoder.conv1.weight, given.conv1.weight)
 
