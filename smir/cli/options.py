@@ -1,7 +1,7 @@
 """Finds options and class names that do not exist, before the slow imports; the names come from the source files."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
@@ -50,7 +50,7 @@ def check_options(words: Sequence[str], module: str | None, any_class: bool) -> 
             _check_class(flag, value)
 
 
-def closest(name: str, known: Sequence[str]) -> str:
+def closest(name: str, known: Iterable[str]) -> str:
     """Returns `Did you mean NAME?` for the most similar of the known names, or nothing."""
     return f" Did you mean {found[0]}?" if (found := get_close_matches(name, sorted(known), 1)) else ""
 

@@ -215,7 +215,7 @@ class _Quoting(yaml.SafeDumper):
     """Quotes texts such as `1e-3` and `77950e8`: YAML takes them for texts, and the parser for numbers."""
 
 
-_Quoting.add_implicit_resolver(  # type: ignore[no-untyped-call]  # PyYAML's stubs lack it
+_Quoting.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9.][0-9_.]*[eE][-+]?[0-9]+"), list("-+0123456789.")
 )
 

@@ -8,8 +8,7 @@ from urllib.request import Request, urlopen
 
 import segmentation_models_pytorch as smp
 import torch
-from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.constants import ENDPOINT
+from huggingface_hub import constants, try_to_load_from_cache
 from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
@@ -124,7 +123,7 @@ def load_from_library(network: "Network") -> LoadReport:
     """
     name, weights = network.encoder_name, library_weights(network.encoder_name)
     repository, revision = weights.place
-    url = f"{ENDPOINT}/{repository}/resolve/{revision}/model.safetensors"
+    url = f"{constants.ENDPOINT}/{repository}/resolve/{revision}/model.safetensors"
     try:
         if not isinstance(try_to_load_from_cache(repository, "model.safetensors", revision=revision), str):
             urlopen(Request(url, method="HEAD"), timeout=10).close()  # offline, the hub's client tries six times
