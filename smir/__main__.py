@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from smir import __version__
 from smir.errors import SmirError
 
 try:
-    from smir.cli.trust import at_home, expand_includes, scan_words, take_allowed
+    from smir.cli.options import NoSuchOption, check_options
+    from smir.cli.trust import PACKAGES, as_meant, expand_includes, scan_words, take_allowed
     from smir.runs.signals import requeue_on_signal
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
     raise SystemExit(
@@ -102,7 +104,8 @@ def main(args: Sequence[str] | None = None) -> None:
     # busy ones a step takes 2.9 times as long, alone it takes 0.91 of the time (docs/benchmarks.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        words, packages = take_allowed(at_home(sys.argv[1:] if args is None else args))
+        typed = list(sys.argv[1:] if args is None else args)
+        words, packages = take_allowed(as_meant(typed, "ckpt_path" if typed[:1] and typed[0] in TRAINING else "ckpt"))
     except SmirError as error:
         print(f"smir: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -123,6 +126,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         words = expand_includes(words)
         scan_words(words, packages)
+        check_options(words, MODULES.get(words[0]), packages != list(PACKAGES))
         from smir.cli.guarded import trust_only
 
         trust_only(packages)
@@ -134,24 +138,41 @@ def main(args: Sequence[str] | None = None) -> None:
             with requeue_on_signal() if words[0] == "fit" else contextlib.nullcontext():
                 _run_training(words)
     except KeyboardInterrupt:
-        print(f"smir: {words[0]} was interrupted.", file=sys.stderr)
+        _say_interrupted(typed)
+        raise SystemExit(130) from None
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):  # Lightning ends the process itself
+            raise
+        _say_interrupted(typed)
         raise SystemExit(130) from None
     except Exception as error:
         if (message := user_message(error)) is None:
             raise
         print(f"smir: error: {message}", file=sys.stderr)
-        raise SystemExit(1) from None
+        raise SystemExit(2 if isinstance(error, NoSuchOption) else 1) from None
+
+
+def _say_interrupted(typed: list[str]) -> None:
+    """Says what Ctrl-C has left, and which command goes on."""
+    print(f"smir: {typed[0]} was interrupted.", file=sys.stderr)
+    if typed[0] == "fit":
+        from smir.runs.launch import what_is_kept
+
+        print(f"{what_is_kept()}: python -m smir {shlex.join(typed)}", file=sys.stderr)
 
 
 def _run_training(words: list[str]) -> None:
     """Runs one of Lightning's commands, and prints the next one unless `make` chains them."""
     from smir.files.memory import keep_freed_memory
+    from smir.runs.slurm import check_tasks
 
+    check_tasks()
     keep_freed_memory()
     from smir.cli import hints
     from smir.cli.command_line import run_cli
     from smir.files.locks import release_all
     from smir.runs.launch import AlreadyDone, global_rank
+    from smir.runs.run_folder import forget_failed_starts
     from smir.runs.wandb_logging import ending_the_wandb_run
 
     images = None
@@ -163,7 +184,9 @@ def _run_training(words: list[str]) -> None:
         finished = Path(str(done))
         if global_rank() == 0:
             print(f"{done} has finished before; delete the folder to run it again.")
-    except BaseException:
+    except BaseException as error:
+        if user_message(error) is not None:
+            forget_failed_starts()
         release_all()  # in a notebook, the traceback would keep the run folder locked
         raise
     run = finished

@@ -23,7 +23,7 @@ from smir.training.test_record import TestRecord
 
 
 def find_weights(command: str, given: str | None, plain: Path, settings: dict[str, Any]) -> Checkpoint:
-    """Reads the checkpoint of `--ckpt_path`.
+    """Reads the checkpoint of `--ckpt`.
 
     Args:
         command: The command that needs it, for the message.
@@ -36,8 +36,7 @@ def find_weights(command: str, given: str | None, plain: Path, settings: dict[st
     """
     if given is None:
         raise CheckpointError(
-            f"{command} needs trained weights: --ckpt_path FILE, or --ckpt_path best for the best "
-            f"checkpoint of {plain}."
+            f"{command} needs trained weights: --ckpt FILE, or --ckpt best for the best checkpoint of {plain}."
         )
     if given not in ("best", "last"):
         return Checkpoint.read(given)
@@ -48,7 +47,7 @@ def find_weights(command: str, given: str | None, plain: Path, settings: dict[st
     if len(chosen) != 1:
         there = ", ".join(map(str, folders)) or "none"
         raise CheckpointError(
-            f"--ckpt_path {given} means a run {plain} with the settings given; folders of that name: {there}. Give the "
+            f"--ckpt {given} means a run {plain} with the settings given; folders of that name: {there}. Give the "
             "checkpoint's path instead."
         )
     return Checkpoint.read(chosen[0] / "checkpoints" / f"{given}.ckpt")

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -58,7 +59,10 @@ class GuardedParser(ArgumentParser):
         """
         if denied := re.search(r"Importing '([\w.]+)' is not allowed, denied by", message):
             raise refusal(denied[1], "A setting") from ex
-        super().error(message, ex)
+        if not self.exit_on_error:
+            super().error(message, ex)
+        print(f"smir: error: {message}\n{self.prog} --help lists the options.", file=sys.stderr)
+        raise SystemExit(2) from ex
 
 
 def require_classes(node: Any, key: str = "") -> None:

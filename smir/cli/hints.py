@@ -69,7 +69,7 @@ def after_prepare(made: Path) -> list[str]:
     run = Path("RUN")
     return [
         "These images are to test on; RUN is the folder of a trained run, such as runs/folder/few-labels/seed0:",
-        next_line("test", "--config", run / "config.yaml", "--config", config, "--ckpt_path", run / _BEST),
+        next_line("test", "--config", run / "config.yaml", "--config", config, "--ckpt", run / _BEST),
     ]
 
 
@@ -104,7 +104,7 @@ def after_fit(run: Path) -> list[str]:
     data = _data_of(run)
     if data["init_args"]["task"] == "pretrain":
         return _after_pretraining(run) or [_inspect(run, _photographs(data))]
-    predict = ["predict", "--config", run / "config.yaml", "--ckpt_path", run / _BEST]
+    predict = ["predict", "--config", run / "config.yaml", "--ckpt", run / _BEST]
     images = [word for name in _source(data) for word in ("--data.predict_images", name)]
     return [*figures(run / "test"), next_line(*predict, *images)]
 

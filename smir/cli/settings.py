@@ -87,6 +87,10 @@ class Parser(GuardedParser, LightningArgumentParser):
     def __init__(self, *args: Any, prog: str | None = "python -m smir", **kwargs: Any) -> None:
         super().__init__(*args, prog=prog, **kwargs)
 
+    def format_help(self) -> str:
+        """Returns the help, with the checkpoint's option as all commands call it."""
+        return super().format_help().replace("--ckpt_path", "--ckpt")
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Reports an error; if the settings lack model or data, the message says how to name them.
 

@@ -14,15 +14,15 @@ from smir.cli.settings import RunOptions, as_list
 from smir.cli.trust import yaml_text
 from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
-from smir.errors import ConfigError
+from smir.errors import ConfigError, first_few
 from smir.files.atomic import write_atomically
 from smir.models.library_weights import library_weights
 from smir.models.weight_files import read_checkpoint
 from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
 from smir.runs.environment import commit, save_environment
 from smir.runs.launch import agree_on_run, global_rank
-from smir.runs.recipe import digest, in_force, recipe_of
-from smir.runs.run_folder import Identity, Run, file_digest, open_run, run_of_checkpoint
+from smir.runs.recipe import differences, digest, in_force, recipe_of
+from smir.runs.run_folder import Identity, Run, file_digest, open_run, read_record, run_of_checkpoint
 from smir.training.bad_numbers import FiniteNumbers
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.training.health import LearningHealth
@@ -84,7 +84,20 @@ def start_run(
         load_skipped(data, settings, folder)
     run, checkpoint = agree_on_run(trainer, opens)
     load_skipped(data, settings, run.path)
+    if run.path != plain and checkpoint is None:
+        _say_what_differs(plain, run.path, identify())
     return run, identify(), checkpoint
+
+
+def _say_what_differs(first: Path, own: Path, identity: Identity) -> None:
+    """Says that a run begins beside another with the same name, and how to go on from the weights of that one."""
+    keys, own_record, record = ("recipe", "inputs"), identity.record(), read_record(first)
+    if record is not None:
+        theirs, ours = ({key: each[key] for key in keys} for each in (record, own_record))
+        rank_zero_info(
+            f"{first} holds a run of other settings: {first_few(differences(theirs, ours), 5)}. This one begins anew, "
+            f"in {own}. To begin with the weights of that one: --model.weights {first / 'checkpoints' / 'best.ckpt'}"
+        )
 
 
 def load_skipped(data: SmirDataModule, settings: dict[str, Any], run: Path) -> None:

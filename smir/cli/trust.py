@@ -52,9 +52,10 @@ _LONGEST = 1 << 24  # bytes of a config file
 _LARGEST, _DEEPEST = 1_000_000, 100  # values with all aliases written out, and levels
 
 
-def at_home(words: Sequence[str]) -> list[str]:
-    """Replaces the `~` of `~/field` where the shell leaves it, as in `--root=~/field`."""
+def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
+    """Replaces the `~` of `~/field` where the shell leaves it, as in `--root=~/field`, and `--ckpt` by its old name."""
     home = str(Path.home())
+    words = [re.sub(r"^--ckpt(_path)?(?==|$)", f"--{ckpt}", word) for word in words]
     return [re.sub(r"^(--[\w.+-]+=)?~(?=/)", lambda found: (found[1] or "") + home, word) for word in words]
 
 
@@ -214,7 +215,7 @@ class _Quoting(yaml.SafeDumper):
     """Quotes texts such as `1e-3` and `77950e8`: YAML takes them for texts, and the parser for numbers."""
 
 
-_Quoting.add_implicit_resolver(  # type: ignore[no-untyped-call]  # PyYAML's stubs lack it
+_Quoting.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9.][0-9_.]*[eE][-+]?[0-9]+"), list("-+0123456789.")
 )
 

@@ -1,7 +1,8 @@
 """The base of all datamodules: lists of files in, loaders out. A dataset only names its files and classes."""
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -16,7 +17,7 @@ from smir.data.reading.cache import open_cache
 from smir.data.reading.file_list import FileList, batches_of_one_shape, usual_side, view_shapes
 from smir.data.reading.listing import Listing
 from smir.data.reading.pairs import Images, LabelledCrops, MaskedCrops, Sample, WholeViews
-from smir.data.reading.parallel import default_workers, same_on_all_ranks
+from smir.data.reading.parallel import check_shared_memory, default_workers, same_on_all_ranks
 from smir.data.reading.predicted import PredictedImages
 from smir.data.reading.samplers import EvalSampler, ListSampler, TrainSampler, Visit
 from smir.data.reading.screening import Screening
@@ -118,7 +119,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         self.on_bad_image, self.screening = on_bad_image, Screening(max_bad_share)
         self.num_workers = num_workers
         self.preprocessing = Preprocessing(mean, std, crop_size, num_patches)
-        self.preprocessing.grid(crop_size, crop_size)  # refuses patches that are too small, before anything is read
+        if task == "pretrain":
+            self.preprocessing.grid(crop_size, crop_size)  # refuses patches that are too small, before anything is read
         self.cache = open_cache(self.root, self.preprocessing, cache_folder, cache_gb) if cache else None
         self._lists: dict[str, FileList] = {}
         self._stages: Stages | None = None
@@ -248,6 +250,9 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         workers = self.num_workers
         if workers is None:
             workers = default_workers(self._place()[1], self.trainer.num_nodes if self.trainer else 1)
+        if batch_size is not None:  # four bytes a pixel: an image and its mask or label
+            batches = math.ceil(len(cast("Sized", sampler)) / batch_size)
+            check_shared_memory(workers, batches, 4 * batch_size * self.crop_size**2)
         order: dict[str, Any] = (
             {"batch_sampler": sampler} if batch_size is None else {"sampler": sampler, "batch_size": batch_size}
         )

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional
 from tqdm import tqdm
 
 from smir.classes import UInt8
 from smir.errors import CheckpointError
-from smir.method.padding import PAD_MULTIPLE
+from smir.method.padding import PAD_MULTIPLE, reflect_padded
 from smir.training.segmentation import SegmentationModule
 
 Logits = npt.NDArray[np.float32]
@@ -100,9 +99,7 @@ def padded_shape(module: SegmentationModule, image: UInt8) -> tuple[int, int]:
 def padded_view(module: SegmentationModule, image: UInt8) -> torch.Tensor:
     """Returns the view (1, 3, H, W) uint8 of an image, padded as in `SegmentationModule.segment`."""
     view = torch.from_numpy(module.preprocessing.view(image)).permute(2, 0, 1)[None]
-    height, width = padded_shape(module, image)
-    padding = (0, width - view.shape[-1], 0, height - view.shape[-2])
-    return functional.pad(view.float(), padding, mode="reflect").to(torch.uint8)
+    return reflect_padded(view.float(), *padded_shape(module, image)).to(torch.uint8)
 
 
 def share_of_equal_labels(labels: Callable[[UInt8], Any], module: SegmentationModule, images: Sequence[UInt8]) -> float:

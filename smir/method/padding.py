@@ -12,14 +12,21 @@ def padded_forward(network: nn.Module, image: Tensor, multiple: int = PAD_MULTIP
 
     Args:
         network: Maps (B, 3, H, W) to (B, C, H, W).
-        image: (B, 3, h, w), each side longer than its padding.
+        image: (B, 3, h, w).
         multiple: Both sides are padded to a multiple of this.
 
     Returns:
         Tensor (B, C, h, w).
     """
     height, width = image.shape[-2:]
-    padding = (0, -width % multiple, 0, -height % multiple)
-    padded = functional.pad(image, padding, mode="reflect") if any(padding) else image
+    padded = reflect_padded(image, height + -height % multiple, width + -width % multiple)
     output: Tensor = network(padded.contiguous(memory_format=torch.channels_last))
     return output[..., :height, :width]
+
+
+def reflect_padded(image: Tensor, height: int, width: int) -> Tensor:
+    """Returns an image (B, C, h, w) of floats, padded at the bottom and right by reflection, like `numpy.pad`."""
+    while (missing := (width - image.shape[-1], height - image.shape[-2])) != (0, 0):  # torch adds less than a side
+        right, bottom = (min(more, side - 1) for more, side in zip(missing, image.shape[:-3:-1], strict=True))
+        image = functional.pad(image, (0, right, 0, bottom), mode="reflect")
+    return image

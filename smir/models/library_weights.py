@@ -21,12 +21,14 @@ class LibraryWeights:
         licence: Licence as timm states it; None if it states none.
         mean: Mean of the channels that the encoder was trained with, of values in [0, 1]; None if not known.
         std: Standard deviation, likewise.
+        place: Repository on the Hugging Face hub, and its revision.
     """
 
     name: str
     licence: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    place: tuple[str, str] = dataclasses.field(default=("", ""), compare=False)
 
     @property
     def of_imagenet(self) -> bool:
@@ -56,7 +58,8 @@ def library_weights(encoder: str) -> LibraryWeights:
                 f"segmentation_models_pytorch has no ImageNet weights for the encoder {encoder!r}. Use another "
                 "encoder, give a file as model.weights, or start from random weights."
             )
-        return LibraryWeights(f"{encoder}.imagenet")
+        place = offered["imagenet"]["repo_id"], offered["imagenet"]["revision"]
+        return LibraryWeights(f"{encoder}.imagenet", place=place)
     model = encoder.removeprefix("tu-")
     try:
         config = timm.get_pretrained_cfg(model)
@@ -68,4 +71,5 @@ def library_weights(encoder: str) -> LibraryWeights:
         there = f"It has {first_few(['tu-' + name for name in tags])}." if tags else "Use another encoder."
         raise ConfigError(f"timm has no pretrained weights for the encoder {encoder!r}. {there}")
     name = f"{config.architecture}.{config.tag}"
-    return LibraryWeights(name, config.license or None, tuple(config.mean), tuple(config.std))
+    place = config.hf_hub_id or f"timm/{name}", "main"
+    return LibraryWeights(name, config.license or None, tuple(config.mean), tuple(config.std), place)

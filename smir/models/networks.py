@@ -5,14 +5,16 @@ can rebuild it. `load_pretrained`, which fills one, is in `smir.models.weights`.
 """
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smir.errors import CheckpointError, ConfigError
+from smir.errors import CheckpointError, ConfigError, first_few
 from smir.method.padding import padded_forward
 from smir.models.weights import LoadReport, load_pretrained
 
@@ -45,15 +47,21 @@ def _check_encoder(name: str) -> None:
         raise ConfigError(f"The encoder {name!r} is a place, not a name. Load weights with --model.weights FILE.")
 
 
+def _no_encoder(name: str) -> ConfigError:
+    known = [*smp.encoders.encoders, *(f"tu-{model}" for model in timm.list_models())]
+    close = get_close_matches(name, known) or list(smp.encoders.encoders)
+    return ConfigError(
+        f"segmentation_models_pytorch has no encoder {name!r}. Did you mean {first_few(close)}? "
+        "A timm model is written tu-<timm name>, for example tu-resnet18."
+    )
+
+
 def _encoder(name: str) -> nn.Module:
     _check_encoder(name)
     try:
         encoder: nn.Module = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights=None)
     except (KeyError, RuntimeError) as error:
-        raise ConfigError(
-            f"segmentation_models_pytorch has no encoder {name!r}. Its own are {', '.join(smp.encoders.encoders)}; "
-            "a timm model is written tu-<timm name>, for example tu-resnet18."
-        ) from error
+        raise _no_encoder(name) from error
     except ValueError as error:
         raise ConfigError(f"The encoder {name!r} does not go down to stride 32 in steps of 2: {error}") from error
     return encoder
@@ -166,6 +174,8 @@ class SmpNetwork(Network):
                 architecture, encoder_name=encoder, encoder_weights=None, classes=out_channels, **options
             )
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            if encoder not in smp.encoders.encoders and not timm.is_model(encoder.removeprefix("tu-")):
+                raise _no_encoder(encoder) from error
             raise ConfigError(
                 f"segmentation_models_pytorch could not build {architecture!r} with encoder {encoder!r} and options "
                 f"{options}: {error}"

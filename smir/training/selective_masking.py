@@ -240,7 +240,7 @@ def _complete(
     diverged = [index for index in indices if not np.isfinite(scores[index]).all()]
     if diverged:
         raise RunError(
-            f"The scores of {len(diverged)} of {len(indices)} images of stage {stage} are not finite, the first is "
+            f"The scores of {len(diverged)} of {len(indices)} images of stage {stage + 1} are not finite, the first is "
             f"{data.images('pool')[diverged[0]]}: the network has diverged. Lower model.lr."
         )
     return {index: torch.from_numpy(scores[index]) for index in indices}

@@ -48,7 +48,7 @@ class SmirModule(pl.LightningModule):
         warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
         weights: Initial weights: none (random), `imagenet` (the library's encoder weights), `pretrained` (the same, of
             any training: the tag of a timm encoder says which), or the path of a checkpoint or plain state dict. To
-            resume or test a run, use `--ckpt_path` instead.
+            resume or test a run, use `--ckpt` instead.
         imagenet_file: File of those weights, for `imagenet` or `pretrained` without a download.
         weights_part: Part of the network that `weights` fills: `whole`, or `encoder`; the decoder is new then.
         encoder_lr_factor: Factor of the encoder's learning rate; below 1 it keeps more of the weights it starts from.

@@ -226,3 +226,13 @@ def test_the_weights_of_another_encoder(fails, smir, photos, tmp_path):
     assert "fits the encoder of the network (UNetStride4, encoder tu-regnetx_002)" in said
     with pytest.warns(UserWarning, match="which begin at random: decoder.2"):
         smir(*words("segment", photos, weights, "--model.network.decoder_channels=[16,16,8]"))
+
+
+def test_small_crops_segment_and_a_second_run_says_what_differs(smir, photos, caplog):
+    """The patches of a pretraining would be too thin for crops of 32 pixels; a segmentation has none."""
+    caplog.set_level("INFO", logger="lightning.pytorch.utilities.rank_zero")
+    smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1"))
+    smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1", "--model.lr=0.01"))
+    (said,) = (text for text in caplog.messages if "holds a run of other settings" in text)
+    assert "recipe.model.init_args.lr: 0.003, not 0.01. This one begins anew, in runs/folder/segment/seed0-" in said
+    assert said.endswith("--model.weights runs/folder/segment/seed0/checkpoints/best.ckpt")

@@ -286,7 +286,7 @@ def test_bad_numbers_stop_with_the_batch(fails, field, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(ReconstructionModule, "training_step", step)
         said = fails(*selective_words(field))
-    assert "not a finite number: step 2, epoch 2, batch 0 of it, stage 1 (all counted from 0)." in said
+    assert "not a finite number: step 3, epoch 3, batch 1 of it, stage 2." in said
     assert f"Rank 0 had {field / 'nassar/ortho_tiles/nassar_'}" in said
     run = tmp_path / "runs" / SELECTIVE
     (kept,) = (run / "bad-numbers").iterdir()

@@ -138,7 +138,7 @@ def test_a_run_s_config_shows_one_normalisation_and_is_the_same_run_when_read_ag
 
 @pytest.mark.parametrize("command", ["test", "predict", "validate"])
 def test_no_weights_are_refused(fails, field, command):
-    assert "needs trained weights: --ckpt_path" in fails(command, *segment_words(field)[1:])
+    assert "needs trained weights: --ckpt" in fails(command, *segment_words(field)[1:])
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_a_launch_script_parses(script):
 SRUN = """#!/usr/bin/env bash
 # Starts the tasks of one node after the other's, all on this machine, with the variables that SLURM would set.
 for rank in $(seq 0 $((SLURM_NTASKS - 1))); do
-    SLURM_PROCID=$rank SLURM_LOCALID=$((rank % SLURM_NTASKS_PER_NODE)) \\
+    SLURM_STEP_ID=0 SLURM_PROCID=$rank SLURM_LOCALID=$((rank % SLURM_NTASKS_PER_NODE)) \\
         SLURM_NODEID=$((rank / SLURM_NTASKS_PER_NODE)) "$@" &
 done
 code=0

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
@@ -132,15 +133,20 @@ class Recorder(nn.Module):
 
 @pytest.mark.parametrize(
     ("size", "padded"),
-    [((256, 256), (256, 256)), ((256, 341), (256, 384)), ((257, 256), (320, 256)), ((255, 100), (256, 128))],
+    [
+        ((256, 256), (256, 256)),
+        ((256, 341), (256, 384)),
+        ((257, 256), (320, 256)),
+        ((255, 100), (256, 128)),
+        ((32, 40), (64, 64)),
+    ],
 )
 def test_images_are_reflect_padded_and_cropped_back(size, padded):
     network, image = Recorder(), torch.randn(2, 3, *size)
     assert torch.equal(padded_forward(network, image), image)
     assert network.seen.shape[-2:] == padded
-    rows = [row if row < size[0] else 2 * (size[0] - 1) - row for row in range(padded[0])]
-    cols = [col if col < size[1] else 2 * (size[1] - 1) - col for col in range(padded[1])]
-    assert torch.equal(network.seen, image[:, :, rows][..., cols])
+    sides = ((0, 0), (0, 0), *((0, after - before) for before, after in zip(size, padded, strict=True)))
+    assert np.array_equal(network.seen, np.pad(image, sides, mode="reflect"))
 
 
 def test_without_padding_it_is_the_network_itself():

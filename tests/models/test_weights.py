@@ -1,9 +1,11 @@
+import io
 import random
 from types import SimpleNamespace
 
 import pytest
 import torch
 import torchvision
+from safetensors.torch import save_file
 
 from smir.cli.training_run import weights_fingerprint
 from smir.errors import CheckpointError
@@ -275,14 +277,26 @@ def test_imagenet_weights_that_cannot_be_had_tell_the_way_round(monkeypatch):
         raise OSError("no route to host")
 
     fresh = network()
-    monkeypatch.setattr("smir.models.weights.smp.encoders.get_encoder", offline)
-    with pytest.raises(CheckpointError, match=r"'resnet18' could not be downloaded .*no route.*--model\.imagenet_file"):
+    monkeypatch.setattr("smir.models.weights.urlopen", offline)
+    where = r"Download https://huggingface\.co/smp-hub/resnet18\.imagenet/resolve/\w+/model\.safetensors"
+    with pytest.raises(CheckpointError, match=rf"'resnet18' could not .*no route.*{where}.*--model\.imagenet_file"):
         load_from_library(fresh)
+
+
+def test_a_safetensors_file_of_imagenet_weights_fills_the_encoder(tmp_path):
+    given, fresh = scrambled(network()).encoder, network()
+    save_file(given.state_dict(), tmp_path / "model.safetensors")
+    load_pretrained(fresh, tmp_path / "model.safetensors", part="encoder")
+    assert torch.equal(fresh.encoder.conv1.weight, given.conv1.weight)
+    (tmp_path / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(CheckpointError, match="is not a checkpoint of plain weights"):
+        read_checkpoint(tmp_path / "model.safetensors")
 
 
 def test_imagenet_weights_fill_the_encoder(monkeypatch):
     given = scrambled(network()).encoder
     fresh = network()
+    monkeypatch.setattr("smir.models.weights.urlopen", lambda *arguments, **options: io.BytesIO())
     monkeypatch.setattr("smir.models.weights.smp.encoders.get_encoder", lambda *arguments, **options: given)
     report = load_from_library(fresh)
     assert report.loaded == [name for name in fresh.state_dict() if name.startswith("encoder.")]

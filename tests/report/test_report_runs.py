@@ -87,7 +87,7 @@ def test_unfinished_runs_and_useless_tests_are_listed(smir, tmp_path):
     sweep.write()
     smir("report", "runs")
     text = (tmp_path / "report/report.md").read_text()
-    assert "runs/nassar/selective/seed3741: 50 of 50 epochs, in stage 9" in text
+    assert "runs/nassar/selective/seed3741: 50 of 50 epochs, in stage 10" in text
     assert "runs/nassar/random/seed3741: 3 of 10 epochs" in text
     assert "segment-imagenet/seed1: test/ tests last.ckpt, not best.ckpt" in text
     assert "segment-imagenet/seed2: test/ tests with other settings" in text

@@ -2,15 +2,19 @@
 
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
-from smir.errors import DataError
+from smir.errors import ConfigError, DataError
 from smir.runs.ranks import gather
 from smir.terminal import progress
 
 MOST_WORKERS = 8
+SHARED_MEMORY = "/dev/shm"
+"""Folder through which loader processes hand over batches on Linux; containers often have 64 MB of it."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -46,3 +50,21 @@ def same_on_all_ranks(lists: dict[str, Any]) -> None:
 def default_workers(world_size: int, num_nodes: int) -> int:
     """Loader processes of a rank: its share of this machine's cores but one, and at most `MOST_WORKERS`."""
     return max(1, min(MOST_WORKERS, math.ceil(cores() * num_nodes / world_size) - 1))
+
+
+def check_shared_memory(workers: int, batches: int, batch_bytes: int) -> None:
+    """Refuses more loader processes than fit their shared memory: a full one would kill them in the first epoch.
+
+    Raises:
+        ConfigError: If the batches that `workers` prepare ahead, two each, do not fit.
+    """
+    if not workers or not Path(SHARED_MEMORY).is_dir():
+        return
+    ahead, free = min(2 * workers, batches) * batch_bytes, shutil.disk_usage(SHARED_MEMORY).free
+    if ahead > free:
+        fitting = free // (2 * batch_bytes)
+        raise ConfigError(
+            f"{SHARED_MEMORY} has {free / 1e6:,.0f} MB free, but data.num_workers = {workers} loader processes put "
+            f"{ahead / 1e6:,.0f} MB of batches there. Use --data.num_workers {fitting}, or give the container more: "
+            "docker run --shm-size 2g."
+        )

@@ -16,7 +16,7 @@ class ImagesToPredict(Images):
 
     too_small = (
         "Remove it, or have images of any size enlarged: --data.min_side 1 with the path of the checkpoint "
-        "(--ckpt_path FILE), as `best` would mean a run that was trained with that setting."
+        "(--ckpt FILE), as `best` would mean a run that was trained with that setting."
     )
 
 

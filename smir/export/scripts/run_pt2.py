@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 
 
 def segment(network: Any, settings: dict[str, Any], image: Any) -> Any:
@@ -22,7 +22,8 @@ def segment(network: Any, settings: dict[str, Any], image: Any) -> Any:
     height, width = (max(size, round(side * (size / min(shape)))) for side in shape)
     view = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     view = interpolate(view, (height, width), mode="bilinear").round()
-    view = pad(view, (0, -width % multiple, 0, -height % multiple), mode="reflect").to(torch.uint8)
+    sides = ((0, 0), (0, 0), (0, -height % multiple), (0, -width % multiple))
+    view = torch.from_numpy(np.pad(view.numpy(), sides, mode="reflect")).to(torch.uint8)
     with torch.no_grad():
         logits = network(view)[..., :height, :width]
     return interpolate(logits, shape, mode="bilinear").argmax(1)[0].to(torch.uint8).numpy()

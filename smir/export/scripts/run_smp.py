@@ -15,7 +15,7 @@ import segmentation_models_pytorch as smp
 import torch
 from PIL import Image, ImageOps
 from safetensors import safe_open
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 
 
 def segment(network: Any, settings: dict[str, Any], image: Any) -> Any:
@@ -25,7 +25,8 @@ def segment(network: Any, settings: dict[str, Any], image: Any) -> Any:
     mean, std = torch.tensor([settings["mean"], settings["std"]]).view(2, 1, 3, 1, 1) * 255
     view = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     view = interpolate(view, (height, width), mode="bilinear").round()
-    view = pad(view, (0, -width % multiple, 0, -height % multiple), mode="reflect")
+    sides = ((0, 0), (0, 0), (0, -height % multiple), (0, -width % multiple))
+    view = torch.from_numpy(np.pad(view.numpy(), sides, mode="reflect"))
     with torch.no_grad():
         logits = network((view - mean) / std)[..., :height, :width]
     return interpolate(logits, shape, mode="bilinear").argmax(1)[0].to(torch.uint8).numpy()

@@ -1,0 +1,112 @@
+"""Finds options and class names that do not exist, before the slow imports; the names come from the source files."""
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from smir.errors import ConfigError
+
+
+class NoSuchOption(ConfigError):
+    """An option or a class that does not exist."""
+
+
+_SMIR = Path(__file__).parents[1]
+_OF_PARSERS = {"config", "help", "print_config", "class_path", "init_args", "dict_kwargs"}
+_OF_TRAINING = {"seed_everything", "include", "ckpt", "ckpt_path", "weights_only", "verbose", "return_predictions"}
+_SECTIONS = {"data": "data", "model": "training", "run": "cli/settings.py runs/wandb_logging.py"}
+"""Where the classes of a section are, below `smir`."""
+_CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss"}
+"""Options that take a class of smir."""
+
+
+def check_options(words: Sequence[str], module: str | None, any_class: bool) -> None:
+    """Checks the options of a command before its parser is built.
+
+    Args:
+        words: The command and the words after it.
+        module: Name of the module of a plain command; None for a training.
+        any_class: Whether classes of other packages may have further options.
+
+    Raises:
+        NoSuchOption: At the first option or class that does not exist; the message names the closest one.
+    """
+    tops = _OF_TRAINING | {"trainer", *_SECTIONS} if module is None else _arguments_of_command(module, words)
+    for place, word in enumerate(words[1:], 2):
+        if word == "--":
+            return
+        if not word.startswith("--"):
+            continue
+        flag, equals, value = word.partition("=")
+        parts = [part for part in flag[2:].rstrip("+").split(".") if part != "init_args"]
+        _check_name(flag, parts, 0, _OF_PARSERS | tops, words[0])
+        if parts[0] in tops and len(parts) > 1 and "help" not in parts:
+            _check_parts(flag, parts, words[0], any_class)
+        value = value if equals else "".join(words[place : place + 1])
+        if parts[-1] in _CLASSES and value.isidentifier() and not any_class and not Path(value).exists():
+            _check_class(flag, value)
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Returns `Did you mean NAME?` for the most similar of the known names, or nothing."""
+    return f" Did you mean {found[0]}?" if (found := get_close_matches(name, sorted(known), 1)) else ""
+
+
+def _check_parts(flag: str, parts: list[str], command: str, any_class: bool) -> None:
+    if parts[0] == "trainer" and (spec := find_spec("lightning")) and spec.submodule_search_locations:
+        file = Path(spec.submodule_search_locations[0], "pytorch/trainer/trainer.py")
+        _check_name(flag, parts, 1, _OF_PARSERS | _arguments(file), command)
+    elif parts[0] == "run" or (parts[0] in _SECTIONS and not any_class):
+        _check_name(flag, parts, 1, _OF_PARSERS | _arguments(*_files(_SECTIONS[parts[0]])), command)
+        if len(parts) > 2 and "options" not in parts and "dict_kwargs" not in parts:
+            _check_name(flag, parts, len(parts) - 1, _OF_PARSERS | _arguments(*_files(".")), command)
+
+
+def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: str) -> None:
+    if parts[at] in known or (at == 0 and any(name.startswith(parts[0]) for name in known)):  # beginnings are accepted
+        return
+    own = known - _OF_PARSERS - {"ckpt_path"} | ({"config"} if at == 0 else set())
+    guess = closest(flag, [f"--{'.'.join([*parts[:at], name, *parts[at + 1 :]])}" for name in own])
+    raise NoSuchOption(f"There is no option {flag}.{guess}\npython -m smir {command} --help lists the options.")
+
+
+def _check_class(flag: str, value: str) -> None:
+    known = {node.name for file in _files(".") for node in _tree(file) if isinstance(node, ast.ClassDef)}
+    if value not in known:
+        raise NoSuchOption(f"There is no class {value}, which {flag} names.{closest(value, known)}")
+
+
+def _files(places: str) -> Iterator[Path]:
+    for place in (_SMIR / name for name in places.split()):
+        yield from place.rglob("*.py") if place.is_dir() else [place]
+
+
+@cache
+def _tree(file: Path) -> list[ast.stmt]:
+    return ast.parse(file.read_text(encoding="utf-8")).body
+
+
+def _arguments(*files: Path) -> set[str]:
+    """Returns the arguments of all constructors, and the fields of all data classes, in files."""
+    names: set[str] = set()
+    for node in (part for file in files for top in _tree(file) if isinstance(top, ast.ClassDef) for part in top.body):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            names |= _parameters(node)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return names
+
+
+def _parameters(function: ast.FunctionDef) -> set[str]:
+    return {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)} - {"self"}
+
+
+def _arguments_of_command(module: str, words: Sequence[str]) -> set[str]:
+    """Returns the arguments of the function of a plain command, or of all its functions if it has several."""
+    file = _SMIR.parent / f"{module.replace('.', '/')}.py"
+    functions = [node for node in _tree(file) if isinstance(node, ast.FunctionDef) and node.name[0] != "_"]
+    own = [node for node in functions if node.name in words[:2]] or functions
+    return set().union(*map(_parameters, own))

@@ -1,0 +1,102 @@
+"""Mistakes of the hand: wrong names, a wrong start, Ctrl-C. The answer is quick and short; nothing is left behind."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from words import EXPERIMENTS, pretrain_words
+
+from smir.__main__ import MODULES, TRAINING
+from smir.cli.command_line import ParsedCLI, run_cli
+from smir.cli.options import check_options
+from smir.data.reading import parallel
+from smir.training.health import LearningHealth
+
+PRETRAIN = f"--config={EXPERIMENTS / 'folder/pretrain.yaml'}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("fit --data.batchsize 4", "There is no option --data.batchsize. Did you mean --data.batch_size?"),
+        ("fit --modle.lr=3", "There is no option --modle.lr. Did you mean --model.lr?"),
+        ("fit --trainer.max_epoch 3", "Did you mean --trainer.max_epochs?"),
+        ("fit --run.varriant x", "Did you mean --run.variant?"),
+        ("fit --model.network.encodr x", "Did you mean --model.network.encoder?"),
+        ("fit --data Foldr", "There is no class Foldr, which --data names. Did you mean Folder?"),
+        ("fit --model.network UNetStrid4", "Did you mean UNetStride4?"),
+        ("prepare folder --imags photos", "Did you mean --images?"),
+        ("inspect --ckptt x", "Did you mean --ckpt?"),
+        ("check --dta.root field", "Did you mean --data.root?"),
+    ],
+)
+def test_a_wrong_name_is_answered_in_three_lines(fails, words, said):
+    answer = fails(*words.split(), code=2)
+    assert said in answer
+    assert len(answer.splitlines()) <= 3
+
+
+def test_a_wrong_option_is_found_before_torch_is_imported():
+    program = "import sys; from smir.__main__ import main; sys.argv[1:] = ['fit', '--data.batchsize', '4']\n"
+    program += "try: main()\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == "False\n"
+
+
+def test_a_wrong_value_is_answered_without_a_screen_of_usage(fails):
+    answer = fails("prepare", "folder", "--images=photos", "--tile=large", code=2)
+    assert "large" in answer
+    assert "usage:" not in answer
+
+
+def test_every_option_of_the_parsers_is_known():
+    for command in TRAINING:
+        parser = run_cli([command, f"--config={EXPERIMENTS / 'demo/segment.yaml'}"], ParsedCLI).parser
+        (choices,) = (action.choices for action in parser._actions if action.dest == "subcommand")
+        for option in choices[command]._option_string_actions:
+            check_options([command, option], None, any_class=False)
+    for words in ("inspect --ckpt=x --policy.ratio=1 --data.root=x", "job --run=x -- fit --any", "plan --seeds=0"):
+        check_options(words.split(), MODULES[words.split()[0]], any_class=False)
+
+
+def test_an_encoder_of_another_name_is_suggested(fails, field, tmp_path):
+    answer = fails(*pretrain_words(field, "--model.network.encoder=resnet34x"))
+    assert "has no encoder 'resnet34x'. Did you mean resnet34" in answer
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_small_shared_memory_is_noticed_and_the_failed_start_leaves_no_folder(fails, field, tmp_path, monkeypatch):
+    real = shutil.disk_usage
+    small = SimpleNamespace(free=10**6)
+    monkeypatch.setattr(parallel.shutil, "disk_usage", lambda path: small if path == "/dev/shm" else real(path))
+    answer = fails(*pretrain_words(field, "--data.num_workers=3"))
+    assert "/dev/shm has 1 MB free, but data.num_workers = 3 loader processes put" in answer
+    assert "--data.num_workers 0, or give the container more: docker run --shm-size" in answer
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_slurm_job_of_several_tasks_needs_srun(fails, monkeypatch):
+    for name, value in {"NTASKS": "2", "JOB_ID": "1", "JOB_NAME": "train", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    answer = fails("fit", PRETRAIN)
+    assert "This SLURM job has 2 tasks (SLURM_NTASKS), but srun did not start them" in answer
+    assert "sbatch --ntasks=1" in answer
+
+
+@pytest.mark.parametrize(
+    ("epoch", "kept"), [(0, "No epoch was kept."), (1, "keeps the training up to epoch 1 (last.ckpt).")]
+)
+def test_after_ctrl_c_it_says_what_is_kept_and_how_to_go_on(fails, field, monkeypatch, epoch, kept):
+    def press(callback, trainer, module):
+        if trainer.current_epoch == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(LearningHealth, "on_train_epoch_start", press)
+    words = pretrain_words(field, "--trainer.max_epochs=3", "--run.experiment=a b")
+    answer = fails(*words, code=130)
+    assert kept in answer
+    assert answer.endswith(f": python -m smir {shlex.join(words)}\n")
