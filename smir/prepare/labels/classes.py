@@ -124,8 +124,9 @@ def of_categories(
     if not any(is_background(source) for _, source in chosen):
         chosen.insert(0, (BACKGROUND, BACKGROUND))
     sources = {source for _, source in chosen}
-    left_out = sorted(name for name in used - sources if not is_background(name))
+    left_out = sorted(name for name in used - sources if not is_background(name) and not is_void(name))
     table = table_of(chosen, where, left_out)
+    table.ids.update({name: VOID for name in used if is_void(name) and name not in table.ids})
     table.ids.update({name: table.background for name in used if is_background(name) and name not in table.ids})
     return table
 

@@ -1,5 +1,6 @@
 """Recognises the format of labels by their content, and reads them."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,14 @@ from smir.prepare.labels.shapes import Annotations
 KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
+_UNPACK = "an archive. Unpack it, and give the folder."
+_NOT_TEXT = {
+    **dict.fromkeys((b"PK", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ"), _UNPACK),
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: git lfs pull.",
+}
+"""Files that bear the name of an annotation file, by their first bytes."""
+_BEFORE_XML = b"\xef\xbb\xbf\xfe\xff\0 \t\r\n"
+_BRUSH = re.compile(r"task-\d+-annotation-\d+-by-.*")
 _CVAT_MASKS = "SegmentationClass"
 _LARGEST = 1 << 32
 """Largest annotation file in bytes: a COCO file holds a whole dataset."""
@@ -47,13 +56,17 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
         return whole
     if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
         return _read_masks(path, given)
-    there = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
-    raise DataError(f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {there}.")
+    there = sorted(entry.name for entry in path.iterdir())
+    unpack = " Unpack the archive." if any(name.lower().endswith(_ARCHIVES) for name in there) else ""
+    raise DataError(
+        f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {first_few(there) or 'nothing'}."
+        f"{unpack}"
+    )
 
 
 def _read_file(path: Path) -> Annotations | MaskFiles:
     if path.suffix.lower() in _ARCHIVES:
-        raise DataError(f"{path.absolute()} is an archive. Unpack it, and give the folder.")
+        raise DataError(f"{path.absolute()} is {_UNPACK}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(
             f"{path.absolute()} is one label image, which fits an orthomosaic of its size. For a folder of images give "
@@ -66,6 +79,11 @@ def _read_file(path: Path) -> Annotations | MaskFiles:
 
 def _read_masks(folder: Path, given: Sequence[str] | None) -> MaskFiles:
     names = list_images(folder)
+    if brushes := [name for name in names if _BRUSH.fullmatch(PurePosixPath(name).name)]:
+        raise DataError(
+            f"{folder.absolute()} holds PNGs of Label Studio's brush ({first_few(brushes)}), one for each label, and "
+            "their names do not say which image they belong to. Export 'Brush labels to COCO' instead."
+        )
     try:
         return read_masks(folder, names, {}, given)
     except DataError as error:
@@ -107,7 +125,15 @@ def _annotation_files(folder: Path) -> list[Path]:
 
 def _read_annotations(path: Path, folder: Path) -> Annotations | None:
     """Reads an annotation file; returns None if it has another format."""
-    if path.suffix.lower() == ".xml":
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    if what := next((what for magic, what in _NOT_TEXT.items() if start.startswith(magic)), None):
+        raise DataError(f"{path.absolute()} is {what}")
+    if start.translate(None, _BEFORE_XML).startswith(b"<"):
         return cvat.read_cvat(path)
-    content = read_json(path, "Export it again.", DataError, largest=_LARGEST)
-    return coco.read_coco(path, content) or labelme.read_labelme(path, content, folder)
+    remedy = "Export it again, as UTF-8 (iconv -f GBK -t UTF-8 changes text in GBK)."
+    content = read_json(path, remedy, DataError, largest=_LARGEST)
+    return coco.read_coco(path, content, folder) or labelme.read_labelme(path, content, folder)

@@ -2,10 +2,12 @@
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
+from smir.data.reading.image_files import OTHER_PICTURES
 from smir.data.reading.lists import stem
 from smir.errors import DataError, first_few
 from smir.files.names import same
@@ -26,23 +28,26 @@ class ImageNames:
         for name in self.names:
             self._by_stem.setdefault(_parts(name)[-1], []).append(name)
 
-    def find(self, label: str, parts: Sequence[str] = ()) -> str | None:
-        """Returns the image with the name of a label, or with `parts` as its folders and name; None if there is none.
+    def find(self, label: str, change: Callable[[str], str] = str) -> str | None:
+        """Returns the image with the name of a label, to which `change` is applied; None if there is none.
 
         If there are several, the one that shares the most folders with the label's path is chosen.
 
         Raises:
             DataError: If several images fit equally well.
         """
-        parts = parts or _parts(label)
-        shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
-        best = [name for name, count in shared.items() if count == max(shared.values())]
-        if len(best) > 1:
-            raise DataError(
-                f"The label {label} may belong to {first_few(best)} in {self.folder.absolute()}. Keep the folders in "
-                "the labels' names, or give each image a different name."
-            )
-        return best[0] if best else None
+        for *folders, name in _readings(label):
+            parts = [*folders, change(name)]
+            shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
+            best = [name for name, count in shared.items() if count == max(shared.values())]
+            if len(best) > 1:
+                raise DataError(
+                    f"The label {label} may belong to {first_few(best)} in {self.folder.absolute()}. Keep the folders "
+                    "in the labels' names, or give each image a different name."
+                )
+            if best:
+                return best[0]
+        return None
 
     def match(self, labels: Iterable[str], where: Path) -> dict[str, str]:
         """Finds the image of every label; if no name fits, ignores what annotation tools add to names.
@@ -75,10 +80,11 @@ class ImageNames:
         return found
 
     def _renamed(self, labels: list[str]) -> dict[str, str | None]:
-        parts = {label: _parts(label) for label in labels}
-        ending = _common_ending([names[-1] for names in parts.values()], self._by_stem)
+        readings = [_readings(label) for label in labels]
+        stored, plain = ([parts[place][-1] for parts in readings] for place in (0, -1))
+        ending = _common_ending(stored, self._by_stem) or _common_ending(plain, self._by_stem)
         change = (lambda stem: stem.removesuffix(ending)) if ending else self._original
-        return {label: self.find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
+        return {label: self.find(label, change) for label in labels}
 
     def _original(self, stem: str) -> str:
         """Returns the original name of an image that a tool renamed, if it is unique."""
@@ -101,9 +107,13 @@ class ImageNames:
                 f"{first_few(missing)}. {there} Names must be equal, apart from folders and suffix: rename one side, "
                 "or check that the two folders belong together."
             )
+        stems = {parts[-1] for label in missing for parts in _readings(label)}
+        others = (path for path in self.folder.rglob("*") if path.suffix.lower() in OTHER_PICTURES)
+        unread = sorted(path.name for path in others if same(path.stem) in stems)
+        hint = f" Convert {first_few(unread)} to JPEG or PNG, because smir cannot read them." if unread else ""
         return (
-            f"{len(missing)} of {count} labels in {where.absolute()} have no image: {first_few(missing)}. {there} Add "
-            "the images, or remove these labels."
+            f"{len(missing)} of {count} labels in {where.absolute()} have no image: {first_few(missing)}. {there}{hint}"
+            " Add the images, or remove these labels."
         )
 
 
@@ -116,6 +126,16 @@ def renaming_notes(found: Mapping[str, str]) -> list[str]:
 def _parts(name: str) -> list[str]:
     path = PurePosixPath(same(name).replace("\\", "/"))
     return [*path.parts[:-1], stem(path.name)]
+
+
+def _readings(label: str) -> list[list[str]]:
+    """Returns the parts of a label's path as stored, then without what links and raw pictures add to a name."""
+    path, _, query = label.partition("?")
+    local = re.search(r"(?:^|&)d=([^&]*)", query)  # Label Studio: /data/local-files/?d=photos/IMG_1.JPG
+    plain = local[1] if local else path if stem(path) != path else label
+    names = [label, plain, unquote(plain), unquote(unquote(plain))]  # links in links are escaped twice
+    names += [PurePosixPath(name).stem for name in names if name.lower().endswith(OTHER_PICTURES)]
+    return [_parts(name) for name in dict.fromkeys(names) if name]
 
 
 def _common_end(one: Sequence[str], other: Sequence[str]) -> int:

@@ -165,12 +165,16 @@ def _by_image(found: Annotations, options: Options) -> dict[str, Annotated]:
         name = annotated.image
         if len(folders[name]) > 1:
             name = (annotated.source.parent / name).as_posix()
-        other = kept.setdefault(name, annotated)
-        if other is not annotated:
+        other = kept.get(name)
+        if other is not None and other.shapes and annotated.shapes:
+            same = other.source == annotated.source
             raise DataError(
-                f"The image {annotated.image} is labelled twice, in {other.source} and in {annotated.source}. Join "
-                "the two in the annotation tool, or remove one."
+                f"The image {annotated.image} is labelled twice, "
+                f"{f'both in {other.source}' if same else f'in {other.source} and in {annotated.source}'}, as when two "
+                "people label it. Join the two in the annotation tool, or remove one."
             )
+        if other is None or annotated.shapes:
+            kept[name] = annotated
     return kept
 
 
