@@ -306,7 +306,7 @@ def test_cvat_masks_are_cut_off_at_the_border(smir, tmp_path, made, box):
         ('<polygon label=" " points="1,2;3,4;5,5"/>', "polygon number 2 of a.jpg has no label"),
         (
             '<box label="weed" xtl="inf" ytl="1" xbr="2" ybr="3"/>',
-            "the xtl of box number 2 of a.jpg should be numbers, got 'inf'",
+            "xtl of box number 2 of a.jpg should be numbers, got 'inf'",
         ),
     ],
 )

@@ -565,7 +565,7 @@ def spoil(tmp_path, labels, how):
         ("two labels", "The image images/000.jpg is labelled twice"),
         ("same id", "'images' has the id 0"),
         ("category", "annotation 1 has category_id 99, but the file has no such category"),
-        ("outside", "does not fit its image images/000.jpg of 64 x 48 pixels: its points go from (70, 10) to (80, 20)"),
+        ("outside", "does not fit its image images/000.jpg of 64 x 48 pixels: it goes from (70, 10) to (80, 20)"),
         ("far outside", "to (1e+09, 20), far out of the image"),
         ("not numbers", "the outline of annotation 1 should be a list of numbers, got ['a', 0,"),
         ("runs", "its run lengths add up to 104 of 3072 pixels"),
