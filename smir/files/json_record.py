@@ -40,7 +40,7 @@ def read_json(
     except UnicodeDecodeError as problem:
         raise error(
             f"{path} is damaged, or its text is not UTF-8 but in an encoding such as GBK or Windows-1252: byte "
-            f"{problem.start} cannot be decoded. {remedy}"
+            f"{problem.start} cannot be decoded (iconv -f GBK -t UTF-8 changes GBK). {remedy}"
         ) from problem
     except (ValueError, RecursionError) as problem:
         raise error(f"{path} is damaged: {problem}. {remedy}") from problem

@@ -140,6 +140,7 @@ def set_annotation(**values):
         (set_image(width=None), "got b.jpg, 48, None."),
         (set_image(width=True), "got b.jpg, 48, True."),
         (set_image(height=float("nan")), "got b.jpg, nan, 64."),
+        (set_image(file_name=""), "image 2 needs file_name, height and width, got , 48, 64."),
         (set_image(id=None), "'images' holds the id None; an id is a number or a word."),
         (set_image(id="1"), "'images' has the id 1 more than once"),
         (set_image(file_name="a.jpg"), "The image a.jpg is labelled twice, both in labels/a.json"),
@@ -301,8 +302,14 @@ def test_cvat_masks_are_cut_off_at_the_border(smir, tmp_path, made, box):
         ('<mask label="weed" rle="1, 2.5" left="1" top="1" width="2" height="2"/>', "should be whole numbers"),
         ('<mask label="weed" rle="0, 4" left="1.5" top="1" width="2" height="2"/>', "the left of mask number 2 of"),
         ('<mask label="weed" rle="0, 9" left="1" top="1" width="2" height="2"/>', "add up to 9 of 4 pixels"),
-        ('<polygon label="weed" points="1,2;3,4;5"/>', "polygon number 2 of a.jpg has 5 numbers"),
+        (
+            '<polygon label="weed" points="1,2;3,4;5"/>',
+            "a point of polygon number 2 of a.jpg is '5'; it should be x and y",
+        ),
         ('<polygon label="weed" points="1,2;nan,4;5,5"/>', "the points of polygon number 2 of a.jpg should be numbers"),
+        ('<polygon label="weed" points="1,2,3;4,5,6"/>', "is '1,2,3'; it should be x and y."),
+        ('<mask label="weed" rle="0, 4" left="1" top="1" width="-2" height="-2"/>', "run lengths is negative"),
+        ('<polygon label="weed" points="0.1,0.2;0.3,0.4;0.5,0.1"/>', "its coordinates are shares of the image"),
         ('<polygon label=" " points="1,2;3,4;5,5"/>', "polygon number 2 of a.jpg has no label"),
         (
             '<box label="weed" xtl="inf" ytl="1" xbr="2" ybr="3"/>',
@@ -335,7 +342,9 @@ def labelme(**values):
 
 def write_labelme(folder, contents, encoding="utf-8"):
     for name, content in contents.items():
-        (folder / f"labels/{name}.json").write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
+        (folder / f"labels/{name}.json").write_bytes(
+            json.dumps(content, ensure_ascii=encoding != "gbk").encode(encoding)
+        )
 
 
 def bitmap(side, points):
@@ -359,6 +368,11 @@ def test_labelme_as_tools_write_it(smir, tmp_path, made):
     [
         ({"imageHeight": 48.5}, "labels/a.json: imageHeight and imageWidth should be whole numbers, got 48.5, 64."),
         ({"shapes": [bitmap(8, [[1, 1], [20, 8]])]}, "has 8 x 8 pixels, but its points are [1, 1] and [20, 8]"),
+        ({"shapes": {}}, "labels/a.json: 'shapes' should be a list, got {}."),
+        (
+            {"shapes": [{"label": "\ud800", "points": [[1, 1], [9, 1], [9, 9]]}]},
+            "holds characters that cannot be stored",
+        ),
         ({"shapes": [{"label": "", "points": []}]}, "labels/a.json: shape number 0 has no label."),
         ({"shapes": [{"label": "crop", "points": [None]}]}, "a point of shape number 0 should be a list of numbers"),
     ],
@@ -381,10 +395,10 @@ def test_other_encodings_are_named(fails, tmp_path, made):
 
 
 def test_names_that_links_escape(smir, tmp_path):
-    names = [unicodedata.normalize("NFD", f"Süd {number}") for number in range(4)] + ["a%20b", "a b"]
+    names = [unicodedata.normalize("NFD", f"Süd {number}") for number in range(4)] + ["a%20b", "a b", "Süd 4"]
     write_photos(tmp_path, names)
     (tmp_path / "labels").mkdir()
-    content = coco(range(6))
+    content = coco(range(7))
     for image, name in zip(
         content["images"],
         (
@@ -394,11 +408,12 @@ def test_names_that_links_escape(smir, tmp_path):
             "S%C3%BCd%203.HEIC",
             "a%20b.jpg",
             "a b.jpg",
+            "S%FCd+4.jpg",
         ),
         strict=True,
     ):
         image["file_name"] = name
-    content["annotations"][-1]["segmentation"] = [corners(OTHER_CROP)]
+    content["annotations"][11]["segmentation"] = [corners(OTHER_CROP)]
     write_coco(tmp_path, content)
     smir(*WORDS)
     for name in names:

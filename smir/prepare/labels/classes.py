@@ -78,6 +78,8 @@ def table_of(pairs: Iterable[tuple[str, str]], where: str, left_out: Iterable[st
         if is_void(name):
             ids[source] = VOID
             continue
+        if name != name.encode(errors="ignore").decode():
+            raise ConfigError(f"The class {name!r} in {where} holds characters that cannot be stored. Rename it.")
         if name not in names:
             names.append(name)
         ids[source] = names.index(name)

@@ -93,7 +93,7 @@ def _name(path: Path, category: dict[str, Any]) -> str:
 def _image(path: Path, image: dict[str, Any]) -> tuple[str, tuple[int, int]]:
     name, *stored = (image.get(key) for key in ("file_name", "height", "width"))
     height, width = map(whole, stored)
-    if not isinstance(name, str) or height is None or width is None:
+    if not isinstance(name, str) or not name or height is None or width is None:
         raise DataError(
             f"{path}: image {image['id']} needs file_name, height and width, got {name}, {stored[0]}, {stored[1]}."
         )
@@ -129,10 +129,6 @@ def _shape(path: Path, stored: Any, where: str) -> Shape | str:
                 f"{path}: an outline of {where} has {len(odd[0])} numbers; they should be pairs of x and y."
             )
         outlines = [outline for outline in outlines if len(outline) >= 6]
-        if outlines and max(map(max, outlines)) <= 1:
-            raise DataError(
-                f"{path}: {where} lies within one pixel, so its coordinates are shares of the image. Export pixels."
-            )
         return Polygon(outlines) if outlines else "outlines of less than three points"
     raise DataError(f"{path}: the segmentation of {where} is neither polygons nor run lengths: {str(stored)[:80]}.")
 

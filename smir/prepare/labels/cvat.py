@@ -35,7 +35,7 @@ def read_cvat(path: Path) -> Annotations | None:
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
-        raise DataError(f"{path} cannot be read as XML: {error}. Export it again.") from error
+        raise DataError(f"{path} cannot be read as XML: {error}. Export it again, as UTF-8.") from error
     if root.tag != "annotations":
         return None
     if root.find("track") is not None:
@@ -92,11 +92,11 @@ def _shape(path: Path, element: ElementTree.Element, where: str) -> Shape | str:
         return f"shapes of the kind {element.tag}"
     value = partial(_number, path, element, where=where)
     if element.tag == "polygon":
-        points = [word for point in element.get("points", "").split(";") if point.strip() for word in point.split(",")]
-        outline = _numbers(path, points, f"points of {where}")
-        if len(outline) % 2:
-            raise DataError(f"{path}: {where} has {len(outline)} numbers; they should be pairs of x and y.")
-        return Polygon([outline]) if len(outline) >= 6 else "outlines of less than three points"
+        points = [point for point in element.get("points", "").split(";") if point.strip()]
+        if odd := [point for point in points if point.count(",") != 1]:
+            raise DataError(f"{path}: a point of {where} is {odd[0]!r}; it should be x and y.")
+        outline = _numbers(path, [word for point in points for word in point.split(",")], f"points of {where}")
+        return Polygon([outline]) if len(points) >= 3 else "outlines of less than three points"
     if element.tag == "box":
         return turned(box(value("xtl"), value("ytl"), value("xbr"), value("ybr")), value("rotation", default=0))
     if element.tag == "ellipse":

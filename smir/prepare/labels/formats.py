@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from lightning.pytorch.utilities import rank_zero_warn
+
 from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
@@ -43,7 +45,10 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
         names = list_images(path)
         masks = [name for name in names if _CVAT_MASKS in PurePosixPath(name).parts]
         return read_masks(path, masks or names, _joined(color_lists), given)
-    read = [found for file in _annotation_files(path) if (found := _read_annotations(file, path)) is not None]
+    files = [(file, _read_annotations(file, path)) for file in _annotation_files(path)]
+    read = [found for _, found in files if found is not None]
+    if read and (others := [file.name for file, found in files if found is None]):
+        rank_zero_warn(f"Files in {path.absolute()} that hold no annotations: {first_few(others)}.")
     titles = list(dict.fromkeys(found.title for found in read))
     if len(titles) > 1:
         raise DataError(
@@ -134,6 +139,5 @@ def _read_annotations(path: Path, folder: Path) -> Annotations | None:
         raise DataError(f"{path.absolute()} is {what}")
     if start.translate(None, _BEFORE_XML).startswith(b"<"):
         return cvat.read_cvat(path)
-    remedy = "Export it again, as UTF-8 (iconv -f GBK -t UTF-8 changes text in GBK)."
-    content = read_json(path, remedy, DataError, largest=_LARGEST)
+    content = read_json(path, "Export it again.", DataError, largest=_LARGEST)
     return coco.read_coco(path, content, folder) or labelme.read_labelme(path, content, folder)

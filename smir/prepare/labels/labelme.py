@@ -38,12 +38,14 @@ def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
     Raises:
         DataError: If the file is malformed.
     """
-    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list) or "imagePath" not in content:
+    if not isinstance(content, dict) or not {"shapes", "imagePath"} <= content.keys():
         return None
+    if not isinstance(content["shapes"], list | None):
+        raise DataError(f"{path}: 'shapes' should be a list, got {str(content['shapes'])[:80]}.")
     size = _size(path, content)
     found = Annotations(TITLE)
     shapes: list[Drawn] = []
-    for place, stored in enumerate(content["shapes"]):
+    for place, stored in enumerate(content["shapes"] or ()):
         where = f"shape number {place}"
         if not isinstance(stored, dict) or not isinstance(stored.get("label"), str) or not stored["label"].strip():
             raise DataError(f"{path}: {where} has no label.")
@@ -96,7 +98,7 @@ def _bitmap(path: Path, stored: dict[str, Any], corners: Sequence[Sequence[float
         with Image.open(io.BytesIO(base64.b64decode(str(stored.get("mask")))), formats=["PNG"]) as image:
             inside = np.asarray(image.convert("L")) > 0
     except (OSError, ValueError, SyntaxError, binascii.Error, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: the mask of {where} is not a PNG: {error}.") from error
+        raise DataError(f"{path}: the mask of {where} is not a PNG in base64.") from error
     height, width = inside.shape
     (left, top), (right, bottom) = corners
     if abs(right - left + 1 - width) > 1 or abs(bottom - top + 1 - height) > 1:

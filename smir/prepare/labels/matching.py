@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from smir.data.reading.image_files import OTHER_PICTURES
 from smir.data.reading.lists import stem
@@ -80,9 +80,7 @@ class ImageNames:
         return found
 
     def _renamed(self, labels: list[str]) -> dict[str, str | None]:
-        readings = [_readings(label) for label in labels]
-        stored, plain = ([parts[place][-1] for parts in readings] for place in (0, -1))
-        ending = _common_ending(stored, self._by_stem) or _common_ending(plain, self._by_stem)
+        ending = _common_ending([[parts[-1] for parts in _readings(label)] for label in labels], self._by_stem)
         change = (lambda stem: stem.removesuffix(ending)) if ending else self._original
         return {label: self.find(label, change) for label in labels}
 
@@ -131,11 +129,12 @@ def _parts(name: str) -> list[str]:
 def _readings(label: str) -> list[list[str]]:
     """Returns the parts of a label's path as stored, then without what links and raw pictures add to a name."""
     path, _, query = label.partition("?")
-    local = re.search(r"(?:^|&)d=([^&]*)", query)  # Label Studio: /data/local-files/?d=photos/IMG_1.JPG
+    local = re.search(r"(?:^|&)d=([^&]+)", query)  # Label Studio: /data/local-files/?d=photos/IMG_1.JPG
     plain = local[1] if local else path if stem(path) != path else label
     names = [label, plain, unquote(plain), unquote(unquote(plain))]  # links in links are escaped twice
+    names += [unquote_plus(plain), unquote(plain, "latin-1")]
     names += [PurePosixPath(name).stem for name in names if name.lower().endswith(OTHER_PICTURES)]
-    return [_parts(name) for name in dict.fromkeys(names) if name]
+    return [_parts(name) for name in dict.fromkeys(names)]
 
 
 def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
@@ -154,14 +153,16 @@ def _uploaded(stem: str) -> str:
     return re.sub(r"[^-\w.]", "", same(stem).strip().replace(" ", "_"))
 
 
-def _common_ending(stems: Collection[str], images: Iterable[str]) -> str:
-    """Returns the ending, such as `_mask`, that all names of labels add to names of images; empty if there is none."""
-    images = set(images)
-    first = next(iter(stems))
-    for length in range(len(first) - 1, 0, -1):
-        ending = first[length:]
-        if ending[0].isdigit():  # otherwise 10 and 20 would match 1 and 2
-            continue
-        if all(stem.endswith(ending) and stem.removesuffix(ending) in images for stem in stems):
-            return ending
+def _common_ending(labels: Sequence[Sequence[str]], images: Collection[str]) -> str:
+    """Returns the ending, such as `_mask`, that all labels add to names of images; empty if there is none.
+
+    A label has several names: see `_readings`.
+    """
+    for first in labels[0]:
+        for length in range(len(first) - 1, 0, -1):
+            ending = first[length:]
+            if ending[0].isdigit():  # otherwise 10 and 20 would match 1 and 2
+                continue
+            if all(any(n.endswith(ending) and n.removesuffix(ending) in images for n in names) for names in labels):
+                return ending
     return ""

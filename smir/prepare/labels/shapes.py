@@ -52,6 +52,8 @@ class Polygon:
         points = np.array([value for outline in self.outlines for value in outline], dtype=float).reshape(-1, 2)
         low, high = points.min(axis=0), points.max(axis=0)
         _refuse_outside(low, high, (width, height))
+        if low.min() >= 0 and high.max() <= 1:
+            raise ValueError("it lies within one pixel, so its coordinates are shares of the image, not pixels")
         left, top = (int(value) for value in np.floor(np.maximum(low, 0)))
         right, bottom = (int(value) for value in np.minimum(np.ceil(high), (width, height)))
         shifted = [(np.reshape(outline, (-1, 2)) - (left, top)).ravel().tolist() for outline in self.outlines]
@@ -214,7 +216,9 @@ def from_row_runs(runs: Sequence[int], height: int, width: int) -> Bools:
     Raises:
         ValueError: If they do not fill the mask.
     """
-    if min(runs, default=0) < 0 or sum(runs) != height * width or height * width > MAX_PIXELS:
+    if min(height, width, min(runs, default=0)) < 0:
+        raise ValueError("its size or one of its run lengths is negative")
+    if sum(runs) != height * width or height * width > MAX_PIXELS:
         raise ValueError(f"its run lengths add up to {sum(runs)} of {height * width} pixels")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
 
