@@ -395,10 +395,16 @@ def test_other_encodings_are_named(fails, tmp_path, made):
 
 
 def test_names_that_links_escape(smir, tmp_path):
-    names = [unicodedata.normalize("NFD", f"Süd {number}") for number in range(4)] + ["a%20b", "a b", "Süd 4"]
+    names = [unicodedata.normalize("NFD", f"Süd {number}") for number in range(4)]
+    names += [
+        "a%20b",
+        "a b",
+        "Süd 4",
+        "S%C3%BCd%205",
+    ]
     write_photos(tmp_path, names)
     (tmp_path / "labels").mkdir()
-    content = coco(range(7))
+    content = coco(range(8))
     for image, name in zip(
         content["images"],
         (
@@ -409,6 +415,7 @@ def test_names_that_links_escape(smir, tmp_path):
             "a%20b.jpg",
             "a b.jpg",
             "S%FCd 4.jpg",
+            "Süd 5.jpg",
         ),
         strict=True,
     ):
@@ -466,7 +473,10 @@ def test_files_that_are_something_else(fails, tmp_path, made, name, content, sai
 def test_cvat_is_known_by_its_content(smir, tmp_path, made):
     write_cvat(tmp_path, "")
     (tmp_path / "labels/annotations.xml").rename(tmp_path / "labels/export.json")
-    smir(*WORDS)
+    (tmp_path / "labels/meta.json").write_text("{}")
+    (tmp_path / "labels/old.zip").write_bytes(archive())
+    with pytest.warns(UserWarning, match=r"are not read: meta\.json, old\.zip\."):
+        smir(*WORDS)
     assert np.array_equal(made("b"), PLAIN)
 
 

@@ -47,8 +47,12 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
         return read_masks(path, masks or names, _joined(color_lists), given)
     files = [(file, _read_annotations(file, path)) for file in _annotation_files(path)]
     read = [found for _, found in files if found is not None]
-    if read and (others := [file.name for file, found in files if found is None]):
-        rank_zero_warn(f"Files in {path.absolute()} that hold no annotations: {first_few(others)}.")
+    archives = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARCHIVES)
+    if read and (others := [*(file.name for file, found in files if found is None), *(file.name for file in archives)]):
+        rank_zero_warn(
+            f"Some files in {path.absolute()} are not read: {first_few(others)}. Archives that hold labels must be "
+            "unpacked."
+        )
     titles = list(dict.fromkeys(found.title for found in read))
     if len(titles) > 1:
         raise DataError(
@@ -62,10 +66,9 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
     if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
         return _read_masks(path, given)
     there = sorted(entry.name for entry in path.iterdir())
-    unpack = " Unpack the archive." if any(name.lower().endswith(_ARCHIVES) for name in there) else ""
     raise DataError(
         f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {first_few(there) or 'nothing'}."
-        f"{unpack}"
+        f"{' Unpack the archive.' * bool(archives)}"
     )
 
 

@@ -36,9 +36,9 @@ class ImageNames:
         Raises:
             DataError: If several images fit equally well.
         """
-        for *folders, name in _readings(label):
-            parts = [*folders, change(name)]
-            shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
+        for table, (*folders, own) in itertools.product((self._by_stem, self._by_plain), _readings(label)):
+            parts = [*folders, change(own)]
+            shared = {name: _common_end(parts, _parts(name)) for name in table.get(parts[-1], ())}
             best = [name for name, count in shared.items() if count == max(shared.values())]
             if len(best) > 1:
                 raise DataError(
@@ -48,6 +48,15 @@ class ImageNames:
             if best:
                 return best[0]
         return None
+
+    @cached_property
+    def _by_plain(self) -> dict[str, list[str]]:
+        """Images whose own names are escaped, as after a download."""
+        names: dict[str, list[str]] = {}
+        for image in self.names:
+            for parts in _readings(image)[1:]:
+                names.setdefault(parts[-1], []).append(image)
+        return names
 
     def match(self, labels: Iterable[str], where: Path) -> dict[str, str]:
         """Finds the image of every label; if no name fits, ignores what annotation tools add to names.
