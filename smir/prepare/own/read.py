@@ -27,7 +27,7 @@ def read(options: Options) -> Field:
         SmirError: If options contradict each other, the root holds other files, or images and labels cannot be used.
     """
     check(options)
-    names = [] if options.is_map else _photographs(options.images, options.labels)
+    names = [] if options.is_map else _photographs(options)
     settings = _image_settings(options, names)
     field = Field(options, settings, _label_settings(options), _open_record(options.root, settings))
     if field.is_complete:
@@ -49,9 +49,13 @@ def read(options: Options) -> Field:
     return dataclasses.replace(field, labels=labels)
 
 
-def _photographs(folder: Path, labels: Path | None) -> list[str]:
-    """Lists the images of a folder, excluding images inside the label folder."""
+def _photographs(options: Options) -> list[str]:
+    """Lists the images of a folder, excluding label images in the same folder or one below it."""
+    folder, labels = options.images, options.labels
     names = list_images(folder)
+    if options.names_of_pairs is not None and labels is not None and folder.resolve() == labels.resolve():
+        of_labels = set(options.names_of_pairs.labels_among(names))
+        names = [name for name in names if name not in of_labels]
     if labels is not None and labels.is_dir() and folder.resolve() in labels.resolve().parents:
         names = [name for name in names if not (folder / name).resolve().is_relative_to(labels.resolve())]
     if not names:
@@ -79,7 +83,8 @@ def _label_settings(options: Options) -> dict[str, Any] | None:
         return None
     where = options.labels
     files = sorted(f.relative_to(where).as_posix() for f in where.rglob("*") if f.is_file()) if where.is_dir() else []
-    return {
+    pair = {} if options.pair is None else {"pair": options.pair}
+    return pair | {
         "files": _digest(where, files) if files else _digest(where.parent, [where.name]),
         "classes": options.classes,
         "shares": list(options.shares),
