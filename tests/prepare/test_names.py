@@ -1,7 +1,10 @@
 """Names of labels that differ from those of their images, as public datasets and tools write them."""
 
+import json
+
 import numpy as np
 import pytest
+import yaml
 from fakes import blocks, photo, save
 from PIL import Image
 
@@ -103,3 +106,44 @@ def test_a_pair_that_fits_no_label(fails, pairs):
     pairs("{}.png", "{}_mask.png")
     said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--pair={}={}_label")
     assert "has a name as --pair '{}={}_label' says: 001_mask.png, 002_mask.png, 010_mask.png and 1 more" in said
+
+
+# Names of classes and of files
+
+
+@pytest.mark.parametrize(
+    "classes", [["no", "yes", "on"], ["null", "1", "2"], ["~", "1e3", "012"], ["2021-01-01", "off", "rübe, rot"]]
+)
+def test_class_names_that_yaml_takes_for_other_values(smir, pairs, tmp_path, classes):
+    pairs("{}.png", "{}.png")
+    listed = ", ".join(f"'{name}'" if "," in name else name for name in classes)
+    for words in ([f"--classes=[{listed}]"], ["--classes", f"[{listed}]"]):
+        smir("prepare", "folder", "--images=photos", "--labels=labels", "--root", str(len(words)), *words)
+        settings = yaml.safe_load((tmp_path / str(len(words)) / "data.yaml").read_text())
+        assert settings["data"]["init_args"]["classes"] == classes
+
+
+@pytest.mark.parametrize("given", ['[soil, "", weed]', '[soil, " ", weed]', "[soil, =1, weed]"])
+def test_a_class_without_a_name(fails, pairs, given):
+    pairs("{}.png", "{}.png")
+    assert "an entry is NAME or NAME=SOURCE" in fails(
+        "prepare", "folder", "--images=photos", "--labels=labels", f"--classes={given}"
+    )
+
+
+def test_a_category_without_a_name(fails, pairs, tmp_path):
+    pairs("{}.png", "{}.png")
+    shape = {"label": "", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+    content = {"version": "5", "shapes": [shape], "imagePath": "001.png", "imageHeight": 24, "imageWidth": 32}
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json/001.json").write_text(json.dumps(content))
+    said = fails("prepare", "folder", "--images=photos", "--labels=json")
+    assert "has no name. Name it in the annotation tool" in said
+
+
+def test_lists_cannot_hold_names_that_are_not_text(smir, fails, pairs, tmp_path):
+    pairs("caf\udce9 {}.png", "caf\udce9 {}.png")
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert r"The lists of the splits cannot hold 'caf\udce9 001.png'" in said
+    assert not list((tmp_path / "field").glob("images"))
+    smir("prepare", "folder", "--images=photos", "--root=pool")

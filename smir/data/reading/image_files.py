@@ -7,7 +7,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.errors import DataError, first_few
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp")
 _OF_SYSTEMS = ("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "__MACOSX")
 """Folders in which systems keep thumbnails and deleted files."""
 

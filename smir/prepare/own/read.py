@@ -8,9 +8,9 @@ from typing import Any
 
 from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
-from smir.data.reading.lists import stem
+from smir.data.reading.lists import can_be_listed, stem
 from smir.data.reading.parallel import in_parallel
-from smir.errors import DataError
+from smir.errors import DataError, first_few
 from smir.prepare.own.bands import choose_bands, notes_on_bands
 from smir.prepare.own.field import IMAGES, Field
 from smir.prepare.own.label import find_labels
@@ -60,6 +60,11 @@ def _photographs(options: Options) -> list[str]:
         names = [name for name in names if not (folder / name).resolve().is_relative_to(labels.resolve())]
     if not names:
         raise DataError(f"All images in {folder.absolute()} lie in the folder of the labels, {labels}.")
+    if labels is not None and (bad := [name for name in names if not can_be_listed(name)]):
+        raise DataError(
+            f"The lists of the splits cannot hold {first_few(map(repr, bad))}: a line is a name, in UTF-8. Rename the "
+            f"images in {folder.absolute()}."
+        )
     seen: dict[str, str] = {}
     for name in names:
         if (other := seen.setdefault(stem(name), name)) != name:
