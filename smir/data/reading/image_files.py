@@ -7,7 +7,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.errors import DataError, first_few
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp")
 OTHER_PICTURES = (
     *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif"),
     *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2"),

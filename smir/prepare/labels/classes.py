@@ -75,6 +75,8 @@ def table_of(pairs: Iterable[tuple[str, str]], where: str, left_out: Iterable[st
     names: list[str] = []
     ids: dict[str, int] = {}
     for name, source in pairs:
+        if not name.strip():
+            raise ConfigError(f"A class of the labels in {where} has no name. Name it in the annotation tool.")
         if is_void(name):
             ids[source] = VOID
             continue

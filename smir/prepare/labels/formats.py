@@ -11,6 +11,7 @@ from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
 from smir.prepare.labels import coco, cvat, labelme
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
+from smir.prepare.labels.matching import Pair
 from smir.prepare.labels.shapes import Annotations
 
 KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
@@ -29,12 +30,13 @@ _LARGEST = 1 << 32
 """Largest annotation file in bytes: a COCO file holds a whole dataset."""
 
 
-def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations | MaskFiles:
+def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | None = None) -> Annotations | MaskFiles:
     """Reads labels of any known format.
 
     Args:
         path: A file, or a folder of files.
         given: `--classes`; if it names colours, palettes are read as colours.
+        pair: `--pair`; label images whose names do not fit are left out.
 
     Raises:
         DataError: If the format is unknown, there are two formats, or a file is damaged.
@@ -44,7 +46,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
     if color_lists := _color_lists(path):
         names = list_images(path)
         masks = [name for name in names if _CVAT_MASKS in PurePosixPath(name).parts]
-        return read_masks(path, masks or names, _joined(color_lists), given)
+        return read_masks(path, _fitting(masks or names, pair, path), _joined(color_lists), given)
     files = [(file, _read_annotations(file, path)) for file in _annotation_files(path)]
     read = [found for _, found in files if found is not None]
     archives = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARCHIVES)
@@ -64,7 +66,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
             whole.add(found)
         return whole
     if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
-        return _read_masks(path, given)
+        return _read_masks(path, given, pair)
     there = sorted(entry.name for entry in path.iterdir())
     raise DataError(
         f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {first_few(there) or 'nothing'}."
@@ -85,8 +87,15 @@ def _read_file(path: Path) -> Annotations | MaskFiles:
     return found
 
 
-def _read_masks(folder: Path, given: Sequence[str] | None) -> MaskFiles:
-    names = list_images(folder)
+def _fitting(names: Sequence[str], pair: Pair | None, folder: Path) -> list[str]:
+    """Returns the label images, by `--pair` if it is given."""
+    if pair is None or (fitting := pair.labels_among(names)):
+        return list(names if pair is None else fitting)
+    raise DataError(f"No label in {folder.absolute()} has a name as --pair {pair.text!r} says: {first_few(names)}.")
+
+
+def _read_masks(folder: Path, given: Sequence[str] | None, pair: Pair | None) -> MaskFiles:
+    names = _fitting(list_images(folder), pair, folder)
     if brushes := [name for name in names if _BRUSH.fullmatch(PurePosixPath(name).name)]:
         raise DataError(
             f"{folder.absolute()} holds PNGs of Label Studio's brush ({first_few(brushes)}), one for each label, and "
