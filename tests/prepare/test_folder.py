@@ -522,7 +522,7 @@ def spoil(tmp_path, labels, how):
         change()
         path.write_text(path.read_text()[:300])
     elif how == "nothing common":
-        exports.grey(folder, {f"label_{name}": label for name, label in labels.items()})
+        exports.grey(folder, {f"label_9{name}": label for name, label in labels.items()})
     elif how == "two formats":
         change()
         exports.labelme(folder / "labelme", labels)
@@ -573,7 +573,7 @@ def spoil(tmp_path, labels, how):
         ("text cut within", "its run lengths end in the middle of a number"),
         ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as displayed"),
         ("half a file", "instances_default.json is damaged"),
-        ("nothing common", "Labels look like: label_000.png, label_001.png, label_002.png and 5 more. Images in"),
+        ("nothing common", "Labels look like: label_9000.png, label_9001.png, label_9002.png and 5 more. Images in"),
         ("two formats", "holds labels in 2 formats: COCO JSON, Labelme JSON"),
         ("video", "Export the task again as 'CVAT for images 1.1'"),
         ("lookalikes", "'Crop ' and 'crop'"),
@@ -593,7 +593,7 @@ def test_labels_that_cannot_be_right_are_refused(fails, photos, labels, tmp_path
 
 
 def test_after_a_refusal_the_right_labels_go_on(prepare, fails, labels, tmp_path):
-    exports.grey(tmp_path / "labels", {f"x{name}": label for name, label in labels.items()})
+    exports.grey(tmp_path / "labels", {f"9{name}": label for name, label in labels.items()})
     fails("prepare", "folder", "--images=photos", "--labels=labels")
     exports.coco_polygons(tmp_path / "right", labels)
     prepare("--labels=right")

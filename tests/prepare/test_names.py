@@ -138,7 +138,7 @@ def test_a_category_without_a_name(fails, pairs, tmp_path):
     (tmp_path / "json").mkdir()
     (tmp_path / "json/001.json").write_text(json.dumps(content))
     said = fails("prepare", "folder", "--images=photos", "--labels=json")
-    assert "has no name. Name it in the annotation tool" in said
+    assert "001.json: shape number 0 has no label. Name it in the annotation tool." in said
 
 
 def test_lists_cannot_hold_names_that_are_not_text(smir, fails, pairs, tmp_path):

@@ -57,7 +57,7 @@ def _image(path: Path, image: ElementTree.Element, found: Annotations) -> Annota
         if element.tag == "tag":
             continue
         if not (label := element.get("label", "")).strip():
-            raise DataError(f"{path}: {where} has no label.")
+            raise DataError(f"{path}: {where} has no label. Name it in the annotation tool.")
         shape = _shape(path, element, where)
         if isinstance(shape, str):
             found.left_out[shape] += 1

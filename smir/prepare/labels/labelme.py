@@ -48,7 +48,7 @@ def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
     for place, stored in enumerate(content["shapes"] or ()):
         where = f"shape number {place}"
         if not isinstance(stored, dict) or not isinstance(stored.get("label"), str) or not stored["label"].strip():
-            raise DataError(f"{path}: {where} has no label.")
+            raise DataError(f"{path}: {where} has no label. Name it in the annotation tool.")
         shape = _shape(path, stored, where)
         if isinstance(shape, str):
             found.left_out[shape] += 1
