@@ -9,10 +9,11 @@ The module may also say how its words are read:
 A function with an argument `data` reads it from any config that is given with `--config`.
 """
 
+import contextlib
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
@@ -81,11 +82,28 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
         words = _with_own_config(option, words)
     functions = [module.COMMANDS] if callable(module.COMMANDS) else module.COMMANDS.values()
     arguments = [argument for function in functions for argument in inspect.signature(function).parameters.values()]
+    words = _as_texts(
+        words, {f"--{argument.name}" for argument in arguments if "list[str]" in str(argument.annotation)}
+    )
     switches = {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
     return [  # `--download` means `--download true`
         f"{word}=true" if word in switches and following not in ("true", "false") else word
         for word, following in zip_longest(words, words[1:])
     ]
+
+
+def _as_texts(words: Sequence[str], options: Collection[str]) -> list[str]:
+    """Quotes the entries of `[no, 1e3]` after options that take texts: YAML has other values for such words."""
+    texts: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        if option in options and value.startswith("["):
+            with contextlib.suppress(yaml.YAMLError):
+                entries = yaml.load(value, Loader=yaml.BaseLoader)  # every scalar is a text
+                if all(isinstance(entry, str) for entry in entries):
+                    word = f"{option if equals else ''}{equals}{json.dumps(entries, ensure_ascii=False)}"
+        texts.append(word)
+    return texts
 
 
 def _words_as(name: str, args: Sequence[str]) -> list[str]:

@@ -68,6 +68,8 @@ class Folder(SmirDataModule):
             )
         if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
             raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
+        if not all(name.strip() for name in classes or ()):
+            raise ConfigError(f"data.classes holds a class without a name: {classes}.")
         if self.task == "segment" and (labels is None or not classes):
             raise ConfigError(
                 "To segment, Folder needs data.labels (the folder of label images, relative to data.root) and "

@@ -78,9 +78,9 @@ def replacing(path: Path, keep: Path | None = None, sync: bool = True) -> Iterat
 
 
 def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> None:
-    """Writes a file with `replacing`; text as UTF-8."""
+    """Writes a file with `replacing`; text as UTF-8, where bytes of file names that are not text are escaped."""
     with replacing(path, sync=sync) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 def remove_unfinished(folder: Path) -> None:

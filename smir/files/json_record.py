@@ -33,9 +33,15 @@ def read_json(
     try:
         if (size := path.stat().st_size) > largest:
             raise error(f"{path} is too large to be a record: {size:,} bytes, at most {largest:,} are read. {remedy}")
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        content = path.read_bytes()
+        return json.loads(content.decode(json.detect_encoding(content)))
     except OSError as problem:
         raise error(f"{path} cannot be read: {problem.strerror or problem}. {remedy}") from problem
+    except UnicodeDecodeError as problem:
+        raise error(
+            f"{path} is damaged, or its text is not UTF-8 but in an encoding such as GBK or Windows-1252: byte "
+            f"{problem.start} cannot be decoded (iconv -f GBK -t UTF-8 changes GBK). {remedy}"
+        ) from problem
     except (ValueError, RecursionError) as problem:
         raise error(f"{path} is damaged: {problem}. {remedy}") from problem
 

@@ -1,5 +1,6 @@
 """Writes pictures atomically, and tells TIFFs by their first bytes."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,23 @@ def write_png(path: Path, picture: NDArray[np.uint8] | Image.Image, sync: bool =
     if not done:
         raise DataError(f"OpenCV could not encode an image of shape {picture.shape} as {path.resolve()}.")
     write_atomically(path, encoded.tobytes(), sync)
+
+
+_LOADERS = {rb"\xff\xd8\xff": "jpegload", rb"\x89PNG\r\n\x1a\n": "pngload", rb"RIFF.{4}WEBP": "webpload"}
+"""Loaders of libvips by the first bytes of a file. The name of a file never selects another parser."""
+
+
+def loader_of(path: Path) -> str | None:
+    """Returns the loader of libvips for a JPEG, PNG or WebP; None for other files."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    return next((name for start, name in _LOADERS.items() if re.match(start, head, re.DOTALL)), None)
+
+
+def is_bmp(path: Path) -> bool:
+    """Returns whether a file starts like a BMP."""
+    with path.open("rb") as file:
+        return file.read(2) == b"BM"
 
 
 def is_tiff(path: Path) -> bool:

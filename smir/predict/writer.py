@@ -94,7 +94,8 @@ class PredictionWriter(Callback):
         self._whole.append(index)
 
     def _target(self, name: str) -> Path:
-        return (self.folder / name).with_suffix("")
+        """Returns the path of an output without its ending; GDAL writes no names that are not UTF-8."""
+        return (self.folder / name.encode(errors="backslashreplace").decode()).with_suffix("")
 
     def _write_whole(self, module: SegmentationModule, logits: Tensor, name: str, target: Path) -> Areas:
         height, width = logits.shape[1:]
@@ -149,7 +150,8 @@ class PredictionWriter(Callback):
     def _overlays(self, module: SegmentationModule, indices: Sequence[int]) -> Iterator[tuple[str, UInt8]]:
         files = module.data.images("predict")
         for index in indices:
-            label = read_label((self.folder / files[index]).with_suffix(".png")).astype(np.uint8)
+            target = self._target(files[index])
+            label = read_label(target.with_name(f"{target.name}.png")).astype(np.uint8)
             yield files[index], small_overlay(read_image(files.path(index)), label, module.classes)
 
 

@@ -163,6 +163,7 @@ def folder(
     seed: int = 0,
     bands: str | None = None,
     value_range: str | None = None,
+    pair: str | None = None,
 ) -> Path:
     """Prepares your own images: a folder of photographs or an orthomosaic, and labels from an annotation tool.
 
@@ -188,6 +189,8 @@ def folder(
         bands: Bands of TIFFs to use as red, green and blue, such as `3,2,1`; `predict` then uses the same.
         value_range: Values of these bands that become black and white, for more than 8 bits: `0,4000`, or percentiles
             `2%,98%` of all images.
+        pair: How names of images and labels differ, with `{}` for what is equal, such as
+            `{}_image.png={}_annotation.png`. Other label images are left out. Default: found from the names.
 
     Returns:
         The root.
@@ -195,7 +198,9 @@ def folder(
     from smir.prepare.own.folder import prepare
     from smir.prepare.own.options import Options
 
-    options = Options(images, labels, classes, root, tile, min_valid, shares, splits, empty, seed, bands, value_range)
+    options = Options(
+        images, labels, classes, root, tile, min_valid, shares, splits, empty, seed, bands, value_range, pair
+    )
     print("\n".join(prepare(options)))
     return root
 

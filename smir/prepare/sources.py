@@ -1,4 +1,4 @@
-"""Reads an image of any size in strips, from top to bottom: with libvips, but TIFFs by `tiff_sources`."""
+"""Reads an image of any size in strips, from top to bottom: with libvips, but TIFF and BMP by `tiff_sources`."""
 
 import os
 import shlex
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from smir.classes import UInt8
 from smir.errors import DataError
-from smir.files.pictures import is_tiff
+from smir.files.kinds import kind_of_file
+from smir.files.orientation import orientation_in
+from smir.files.pictures import is_bmp, is_tiff, loader_of
+from smir.files.turned import turned
 
 if TYPE_CHECKING:
     from smir.data.reading.band_choice import BandChoice
 
-_SIDEWAYS = 5
-"""First EXIF orientation that swaps height and width."""
+_SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations that swap height and width."""
 Strip = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Pixels (h, W, 3) or (h, W), and which of them hold data (h, W), if the file tells."""
 
@@ -43,9 +46,10 @@ class Source(NamedTuple):
 
 def shown_size(source: Path) -> tuple[int, int]:
     """Returns height and width of an image of any size, as displayed, from its header."""
-    if not _is_tiff(source):
+    if not _by_rows(source):
         image = _header(source)
-        return (image.width, image.height) if _orientation(image) >= _SIDEWAYS else (image.height, image.width)
+        sideways = orientation_in(source) in _SIDEWAYS
+        return (image.width, image.height) if sideways else (image.height, image.width)
     from smir.prepare.tiff_sources import tiff_size  # loads torch
 
     return tiff_size(source)
@@ -63,24 +67,24 @@ def open_source(source: Path, rows: int, grey: bool, bands: "BandChoice | None" 
     Raises:
         DataError: If it cannot be read, or is of a kind that cannot be cut.
     """
-    if not _is_tiff(source):
+    if not _by_rows(source):
         return _of_picture(source, rows, grey)
     from smir.prepare.tiff_sources import open_tiff  # loads torch
 
     return open_tiff(source, rows, grey, bands)
 
 
-def _is_tiff(source: Path) -> bool:
+def _by_rows(source: Path) -> bool:
+    """Returns whether `tiff_sources` reads a file."""
     if not source.is_file():
         raise DataError(f"The image to tile, {source.resolve()}, does not exist.")
-    return is_tiff(source)
+    return is_tiff(source) or is_bmp(source)
 
 
 def _of_picture(source: Path, rows: int, grey: bool) -> Source:
     where = source.resolve()
     image = _header(source)
-    if _orientation(image) > 1:  # rotation needs the whole image at once
-        image = _header(source, "random").autorot()
+    image = turned(source, lambda: _header(source, "random")) or image
     colored = image.interpretation in ("srgb", "rgb") and image.bands in (3, 4)
     if image.format != "uchar" or not (colored or (grey and image.bands == 1)):
         raise DataError(
@@ -153,15 +157,15 @@ def _strips_of(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDA
 
 def _header(source: Path, access: str = "sequential") -> pyvips.Image:
     where = source.resolve()
+    if (loader := loader_of(source)) is None:
+        raise DataError(
+            f"{where} cannot be read as an image.{kind_of_file(source) or ' It is damaged or of another format.'}"
+        )
     try:
         # By default libvips fills parts that it cannot decode with black.
-        return pyvips.Image.new_from_file(str(source), access=access, fail_on="error")
+        return getattr(pyvips.Image, loader)(os.fsencode(source), access=access, fail_on="error")
     except pyvips.Error as error:
         raise DataError(f"{where} cannot be read as an image: {_line_of(error)}. Check or replace the file.") from error
-
-
-def _orientation(image: pyvips.Image) -> int:
-    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
 
 
 def _conversion(image: pyvips.Image, name: str, grey: bool) -> str:

@@ -1,4 +1,4 @@
-"""Reads a TIFF of any size in strips, from top to bottom, with rasterio where it is installed."""
+"""Reads a TIFF of any size in strips, from top to bottom, with rasterio where it is installed; and a BMP."""
 
 from collections.abc import Generator
 from contextlib import nullcontext
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smir.classes import VOID
 from smir.data.reading.band_choice import BandChoice
-from smir.data.reading.decode import image_size, label_kind, read_label
+from smir.data.reading.decode import image_size, label_facts, read_label
 from smir.data.reading.opening import tiff_raster
 from smir.data.reading.tiff import Tiff, has_rasterio
 from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA, id_of_no_data, kind_of_label, palette, read_ids
@@ -23,8 +23,8 @@ _CACHE = 16 << 20
 
 
 def tiff_size(source: Path) -> tuple[int, int]:
-    """Returns height and width of a TIFF, as displayed, from its header."""
-    if not has_rasterio():
+    """Returns height and width of a TIFF or BMP, as displayed, from its header."""
+    if not has_rasterio() or not is_tiff(source):
         return image_size(source)
     tiff = Tiff(source)
     return tiff.height, tiff.width
@@ -54,12 +54,18 @@ def _of_colors(source: Path, rows: int, bands: BandChoice | None) -> Source:
 
 def _of_ids(source: Path, rows: int) -> Source | None:
     """Opens a label of class ids; returns None for one in colours."""
-    if not has_rasterio():
-        if label_kind(source) == "colors":
+    if not has_rasterio() or not is_tiff(source):
+        facts = label_facts(source)
+        if facts.kind == "colors":
             return None
         ids = read_label(source)
         height, width = ids.shape
-        return Source(height, width, lambda tops: ((_storable(ids[top : top + rows], source), None) for top in tops))
+        return Source(
+            height,
+            width,
+            lambda tops: ((_storable(ids[top : top + rows], source), None) for top in tops),
+            facts.palette,
+        )
     tiff = Tiff(source, "label")
     if (kind := kind_of_label(tiff)) == "colors":
         return None

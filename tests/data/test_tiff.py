@@ -1,6 +1,7 @@
 """Every codec that GDAL writes: whole files are read, and no block that cannot be decoded becomes pixels."""
 
 import itertools
+import re
 import warnings
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import rasterio
 
 from smir.data.reading.decode import image_size, read_image, read_label
 from smir.data.reading.opening import check_readable, open_raster
+from smir.data.reading.tiff_colors import NO_DATA
 from smir.errors import ConfigError, DataError
 from smir.prepare.tiling import tile_image
 
@@ -142,6 +144,39 @@ def test_ids_of_few_bits_are_kept_and_grey_is_spread(tmp_path, bits):
     path = write(tmp_path / "ids.tif", ids, nbits=bits)
     assert (read_label(path) == ids[0]).all()
     assert read_image(path).max() == 255 if bits < 8 else (read_image(path)[..., 0] == ids[0] >> 4).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rasterio_there", [True, False])
+def test_ids_as_floating_point_numbers(tmp_path, monkeypatch, dtype, rasterio_there):
+    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: rasterio_there or dtype == "float64")
+    values = (pixels(1) % 5).astype(dtype)
+    assert (read_label(write(tmp_path / "ids.tif", values)) == values[0]).all()
+    for odd in (1.5, np.nan, np.inf, 3e9):
+        values[0, 3, 4] = odd
+        with pytest.raises(DataError, match=re.escape(f"ids.tif holds floating-point numbers such as {odd:g} (1 px)")):
+            read_label(write(tmp_path / "ids.tif", values))
+    values[0, 3, 4] = np.nan  # marked as missing
+    if rasterio_there:
+        assert read_label(write(tmp_path / "ids.tif", values, nodata=np.nan))[3, 4] == NO_DATA
+
+
+@pytest.mark.parametrize("odd", [-1, -9999, 70_000])
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype):
+    for folder in ("photos", "labels"):
+        (tmp_path / folder).mkdir()
+    for number in range(3):
+        values = (pixels(1) % 3).astype(dtype)
+        values[0, :2] = odd
+        write(tmp_path / f"labels/{number}.tif", values)
+        cv2.imwrite(str(tmp_path / f"photos/{number}.png"), np.moveaxis(pixels(3), 0, -1))
+    command = ("prepare", "folder", "--images=photos", "--labels=labels")
+    assert f"hold {odd} (672 px), which is no id (0 to 65535)" in fails(*command)
+    smir(*command, f"--classes=[a=0, b=1, c=2, void={odd}]")
+    mask = cv2.imread(str(tmp_path / "field/masks/0.png"), cv2.IMREAD_UNCHANGED)
+    assert (mask[:2] == 255).all()
+    assert (mask[2:] == pixels(1)[0, 2:] % 3).all()
 
 
 def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypatch):

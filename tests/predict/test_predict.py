@@ -514,3 +514,22 @@ def test_names_that_would_meet(fails, words, tmp_path):
     for name in ("a.png", "a.preview.png"):
         Image.fromarray(photo(name, (100, 100))).save(Path(tmp_path / "photos" / name))
     assert "would both be predicted as" in fails(*words(tmp_path / "photos"))
+
+
+@pytest.mark.parametrize("view", ["whole", "windows"])
+def test_names_that_are_not_text(smir, words, tmp_path, view):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photo("a", (96, 128))).save(tmp_path / "in/photo.png")
+    (tmp_path / "in/photo.png").rename(tmp_path / "in/caf\udce9.png")
+    smir(*words(tmp_path / "in", f"--data.predict.view={view}", "--data.predict.probabilities=true"))
+    (areas,) = tmp_path.rglob("areas.csv")
+    assert areas.read_text().splitlines()[1].startswith(r"caf\udce9.png,soil,0,")
+    assert len(list(areas.parent.glob("caf*udce9.*"))) == (2 if view == "whole" else 3)
+
+
+def test_a_tiff_whose_name_is_not_text_is_refused_before_the_work(fails, words, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photo("a", (96, 128))).save(tmp_path / "in/photo.tif")
+    (tmp_path / "in/photo.tif").rename(tmp_path / "in/caf\udce9.tif")
+    said = fails(*words(tmp_path / "in"))
+    assert r"caf\udce9.tif has a name that is not UTF-8, which GDAL cannot open. Rename it" in said

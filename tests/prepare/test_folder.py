@@ -522,7 +522,7 @@ def spoil(tmp_path, labels, how):
         change()
         path.write_text(path.read_text()[:300])
     elif how == "nothing common":
-        exports.grey(folder, {f"label_{name}": label for name, label in labels.items()})
+        exports.grey(folder, {f"label_9{name}": label for name, label in labels.items()})
     elif how == "two formats":
         change()
         exports.labelme(folder / "labelme", labels)
@@ -565,7 +565,7 @@ def spoil(tmp_path, labels, how):
         ("two labels", "The image images/000.jpg is labelled twice"),
         ("same id", "'images' has the id 0"),
         ("category", "annotation 1 has category_id 99, but the file has no such category"),
-        ("outside", "does not fit its image images/000.jpg of 64 x 48 pixels: its points go from (70, 10) to (80, 20)"),
+        ("outside", "does not fit its image images/000.jpg of 64 x 48 pixels: it goes from (70, 10) to (80, 20)"),
         ("far outside", "to (1e+09, 20), far out of the image"),
         ("not numbers", "the outline of annotation 1 should be a list of numbers, got ['a', 0,"),
         ("runs", "its run lengths add up to 104 of 3072 pixels"),
@@ -573,7 +573,7 @@ def spoil(tmp_path, labels, how):
         ("text cut within", "its run lengths end in the middle of a number"),
         ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as displayed"),
         ("half a file", "instances_default.json is damaged"),
-        ("nothing common", "Labels look like: label_000.png, label_001.png, label_002.png and 5 more. Images in"),
+        ("nothing common", "Labels look like: label_9000.png, label_9001.png, label_9002.png and 5 more. Images in"),
         ("two formats", "holds labels in 2 formats: COCO JSON, Labelme JSON"),
         ("video", "Export the task again as 'CVAT for images 1.1'"),
         ("lookalikes", "'Crop ' and 'crop'"),
@@ -593,7 +593,7 @@ def test_labels_that_cannot_be_right_are_refused(fails, photos, labels, tmp_path
 
 
 def test_after_a_refusal_the_right_labels_go_on(prepare, fails, labels, tmp_path):
-    exports.grey(tmp_path / "labels", {f"x{name}": label for name, label in labels.items()})
+    exports.grey(tmp_path / "labels", {f"9{name}": label for name, label in labels.items()})
     fails("prepare", "folder", "--images=photos", "--labels=labels")
     exports.coco_polygons(tmp_path / "right", labels)
     prepare("--labels=right")

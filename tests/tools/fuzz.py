@@ -2,9 +2,9 @@
 
 Every case is a good file with a few changes: bytes flipped, cut out, repeated or overwritten with numbers that parsers
 trip over, also inside PNG chunks and zip members whose checksums are then made right again. The file must either be
-read, and what was read must keep its promises, or be refused by a `SmirError` that names it. Anything else (another
-exception, a case that takes seconds, an entry that is silently dropped) is a failure; the program keeps the file and
-exits with 1.
+read, and what was read must keep its promises and be what a second reader finds (`pixels`, `ids`), or be refused by a
+`SmirError` that names it. Anything else (another exception, a case that takes seconds, an entry that is silently
+dropped) is a failure; the program keeps the file and exits with 1.
 """
 
 import argparse
@@ -25,11 +25,12 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import exports
 import numpy as np
 import rasterio
@@ -43,11 +44,13 @@ from smir.cli.training_run import weights_fingerprint
 from smir.cli.trust import PACKAGES, scan_file
 from smir.data import Folder
 from smir.data.predict_options import PredictOptions
-from smir.data.reading.decode import image_size, read_image, read_label
+from smir.data.reading.decode import image_size, label_facts, read_image, read_label
 from smir.data.reading.label_values import class_ids
 from smir.data.reading.lists import read_list
-from smir.data.reading.opening import check_readable
+from smir.data.reading.opening import check_readable, open_raster
+from smir.data.reading.tiff_colors import NO_DATA
 from smir.errors import SmirError
+from smir.files.pictures import is_tiff
 from smir.method.mask_table import MaskTable
 from smir.method.patches import PatchGrid
 from smir.method.preprocessing import Preprocessing
@@ -240,6 +243,173 @@ def labels(folder: Path) -> Kind:
     return Kind(".png", [_saved(*save) for save in saves], read)
 
 
+_CODECS = ("none", "lzw", "deflate", "packbits", "zstd", "lzma", "lerc", "lerc_deflate")
+
+
+def _tiff_how(chance: np.random.Generator) -> dict[str, Any]:
+    blocks = {"tiled": True, "blockxsize": 16, "blockysize": 32} if chance.random() < 0.5 else {"blockysize": 8}
+    codec, interleave = str(chance.choice(_CODECS)), str(chance.choice(["pixel", "band"]))
+    return {"crs": None, "transform": None, "compress": codec, "interleave": interleave, **blocks}
+
+
+def pixels(folder: Path) -> Kind:
+    """Images of all codecs, bit depths, palettes and nodata values, compared with a second reader."""
+    chance = np.random.default_rng(3)
+    seeds = []
+    for _ in range(120):
+        count = int(chance.choice([1, 3, 3, 4]))
+        kind = np.uint16 if chance.random() < 0.3 else np.uint8
+        image = chance.integers(0, np.iinfo(kind).max + 1, (40, 56, count), kind).repeat(2, 0)
+        how = _tiff_how(chance) | {"dtype": kind.__name__}
+        if how["compress"].startswith("lerc") and count == 4:
+            how["compress"] = "deflate"  # LERC keeps nothing below transparent pixels
+        if count > 1:
+            how |= {"photometric": "rgb"} | ({"alpha": "yes"} if count == 4 else {})
+        elif chance.random() < 0.3 and kind is np.uint8:
+            how["nbits"] = int(chance.choice([1, 2, 4]))
+            image &= (1 << how["nbits"]) - 1
+        elif chance.random() < 0.4:
+            how["nodata"] = int(chance.choice([0, 7, 255]))
+        colors = (
+            chance.integers(0, 256, (256, 3)).tolist() if count == 1 and kind is np.uint8 and "nbits" not in how else []
+        )
+        seeds.append(_geotiff(image, colors=colors if chance.random() < 0.4 else [], **how))
+    rgb = Image.fromarray(chance.integers(0, 256, (40, 56, 3), np.uint8).repeat(2, 0))
+    for mode, bits in (("RGB", 8), ("RGBA", 8), ("L", 8), ("LA", 8), ("P", 8), ("P", 4), ("P", 2), ("P", 1), ("1", 1)):
+        image = rgb.quantize(1 << bits) if mode == "P" else rgb.convert(mode)
+        seeds += [_saved(image, "PNG", {"bits": bits} if mode == "P" else {})] * 4
+    seeds += [_saved(rgb.convert(mode), "BMP", {}) for mode in ("RGB", "L", "P", "1") for _ in range(3)]
+    seeds += [
+        _saved(rgb, form, options) for form, options in (("JPEG", {}), ("WEBP", {"lossless": True})) for _ in "abc"
+    ]
+
+    def read(path: Path) -> None:
+        image = read_image(path)
+        other = second_colors(path)
+        if other is not None:
+            assert image.shape == other.shape, f"{image.shape}, but a second reader has {other.shape}"
+            error = np.abs(image.astype(int) - other)
+            far = error.max() > 1 if _is_lossless(path) else error.mean() > 8  # palettes of 16 bits are rounded
+            assert not far, f"a second reader has other colours (by up to {error.max()})"
+        try:
+            raster = open_raster(path, folder / "decoded", progress=False)
+        except SmirError:  # 16 bits, which windows need a range for
+            return
+        try:
+            seen, _ = raster.read(0, 0, raster.height, raster.width)
+        except SmirError:  # a damaged alpha, which photographs do not need
+            return
+        assert seen.shape == image.shape
+        assert np.abs(seen.astype(int) - image).max() <= (0 if _is_lossless(path) else 60), "in windows other colours"
+
+    return Kind(".tif", seeds, read)
+
+
+def _is_lossless(path: Path) -> bool:
+    return not path.read_bytes().startswith(b"\xff\xd8")
+
+
+def ids(folder: Path) -> Kind:
+    """Labels of all codecs, bit depths, palettes and nodata values, compared with a second reader."""
+    chance = np.random.default_rng(4)
+    seeds = []
+    for _ in range(120):
+        kind = str(chance.choice(["uint8", "uint8", "uint16", "int16", "int32", "float32", "float64"]))
+        how = _tiff_how(chance) | {"dtype": kind}
+        values = chance.integers(0, 4, (40, 56, 1)).repeat(2, 0)
+        if kind == "uint8" and chance.random() < 0.5:
+            how["nbits"] = int(chance.choice([1, 2, 4]))
+            values &= (1 << how["nbits"]) - 1
+        if chance.random() < 0.4:
+            marks = {"uint8": [0, 255], "uint16": [0, 65535], "int16": [0, -9999], "int32": [3, -9999]}
+            how["nodata"] = float(chance.choice(marks.get(kind, [0, -9999, np.nan])))
+            values = values.astype(kind) if kind.startswith("float") else values
+            values[3:9, 5:20] = how["nodata"]
+        colors = chance.integers(0, 256, (256, 3)).tolist() if kind == "uint8" and chance.random() < 0.3 else []
+        seeds.append(_geotiff(values.astype(kind), colors=[] if "nbits" in how else colors, **how))
+    stored = chance.integers(0, 2, (40, 56), np.uint8).repeat(2, 0)
+    for bits in (1, 2, 4, 8):
+        palette = Image.fromarray(stored * ((1 << bits) - 1))
+        palette.putpalette(chance.integers(0, 256, 3 << bits, np.uint8).tobytes())
+        seeds += [_saved(palette, "PNG", {"bits": bits})] * 3 + [_grey_png(stored, bits)] * 3
+    seeds += [_saved(Image.fromarray(stored), "BMP", {})] * 3 + [
+        _saved(Image.fromarray(stored.astype(np.uint16)), "PNG", {})
+    ] * 3
+
+    def read(path: Path) -> None:
+        found = read_label(path)
+        label_facts(path)
+        other = second_ids(path)
+        if other is not None:
+            assert found.shape == other.shape, f"{found.shape}, but a second reader has {other.shape}"
+            differ = int((found != other).sum())
+            assert not differ, (
+                f"a second reader has other ids at {differ} pixels: {np.unique(found)[:6]}, {np.unique(other)[:6]}"
+            )
+
+    return Kind(".png", seeds, read)
+
+
+def _grey_png(values: np.ndarray, bits: int) -> bytes:
+    """A grey PNG of 1, 2, 4 or 8 bits, which Pillow does not write."""
+    height, width = values.shape
+    planes = [(values >> bit) & 1 for bit in reversed(range(bits))]
+    rows = np.packbits(np.stack(planes, -1).reshape(height, width * bits), axis=1)
+    content = b"".join(b"\0" + row.tobytes() for row in rows)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(content)),
+        (b"IEND", b""),
+    )
+    packed = (struct.pack(">I", len(b)) + k + b + struct.pack(">I", zlib.crc32(k + b)) for k, b in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+# Second readers: Pillow where smir takes rasterio, OpenCV and GDAL where it takes Pillow
+
+
+def second_colors(path: Path) -> np.ndarray | None:
+    """RGB of an image (H, W, 3); None if the second reader cannot read it."""
+    try:
+        if not is_tiff(path):
+            flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            read = cv2.imread(str(path), flags)
+            return None if read is None else read[..., ::-1]
+        with Image.open(path, formats=["TIFF"]) as image:
+            if 262 not in image.tag_v2:  # whether 0 is black is not said
+                return None
+            if image.tag_v2[258][0] > 8 and len(image.getbands()) > 1:  # Pillow has 8 bits for these
+                return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., 2::-1] >> 8
+            pixels = np.asarray(image if image.mode.startswith("I") else image.convert("RGB"))
+    except Exception:
+        return None
+    if pixels.ndim == 2:
+        pixels = np.repeat((pixels >> 8)[..., None], 3, axis=-1)
+    return pixels.astype(np.uint8)
+
+
+def second_ids(path: Path) -> np.ndarray | None:
+    """Stored values of a label (H, W) with `NO_DATA`; None if the second reader cannot read it."""
+    try:
+        if not is_tiff(path):
+            with rasterio.open(path, driver=None) as file:
+                return file.read(1).astype(np.int64) if file.count == 1 else None
+        with Image.open(path, formats=["TIFF"]) as image:
+            tags, mode = image.tag_v2, image.mode
+            bits = tags.get(258, (1,))[0]
+            values = np.asarray(image)
+            mark = float(str(tags.get(42113, "nan")).strip("\0 "))
+    except Exception:
+        return None
+    if mode not in ("1", "L", "P", "I;16", "I;16B", "I;16S", "I", "F") or tags.get(277, 1) != 1:
+        return None
+    values = values.astype(np.float64)
+    if mode == "L" and bits in (2, 4):
+        values //= 255 // ((1 << bits) - 1)
+    missing = np.isnan(values) if np.isnan(mark) else (values == mark) & (mark not in range(1 << 16))
+    return np.where(missing, NO_DATA, np.nan_to_num(values)).astype(np.int64)
+
+
 def windows(folder: Path) -> Kind:
     """GeoTIFFs and pictures that `predict` reads in windows, from the file to what it writes."""
     chance = np.random.default_rng(2)
@@ -286,13 +456,15 @@ def windows(folder: Path) -> Kind:
     return Kind(".tif", [*(_saved(*save) for save in pictures), *maps, *maps], read)
 
 
-def _geotiff(image: np.ndarray, **profile: Any) -> bytes:
-    """A GeoTIFF of bands (H, W, C), in UTM unless it is said otherwise."""
+def _geotiff(image: np.ndarray, colors: list[list[int]] | None = None, **profile: Any) -> bytes:
+    """A GeoTIFF of bands (H, W, C), in UTM unless it is said otherwise; with a palette of `colors` if there are any."""
     height, width, count = image.shape
     profile = {"crs": "EPSG:32632", "transform": from_origin(5e5, 5.7e6, 0.05, 0.05), **profile}
     shape = {"height": height, "width": width, "count": count, "dtype": "uint8"}
     with rasterio.MemoryFile() as memory:
-        with memory.open(driver="GTiff", **shape, **profile) as file:
+        with memory.open(driver="GTiff", **{**shape, **profile}) as file:
+            if colors:
+                file.write_colormap(1, {place: (*color, 255) for place, color in enumerate(colors)})
             file.write(np.moveaxis(image, -1, 0))
         return memory.read()
 
@@ -439,16 +611,18 @@ def records(folder: Path) -> Kind:
 
 
 KINDS = {
-    "image": (images, 0.2),
-    "window": (windows, 0.1),
-    "label": (labels, 0.1),
-    "annotation": (annotations, 0.12),
-    "cvat": (cvat, 0.03),
-    "list": (lists, 0.12),
-    "checkpoint": (checkpoints, 0.18),
-    "masks": (masks, 0.1),
-    "config": (configs, 0.03),
-    "record": (records, 0.02),
+    "image": (images, 0.1),
+    "pixels": (pixels, 0.25),
+    "ids": (ids, 0.25),
+    "window": (windows, 0.05),
+    "label": (labels, 0.05),
+    "annotation": (annotations, 0.08),
+    "cvat": (cvat, 0.02),
+    "list": (lists, 0.05),
+    "checkpoint": (checkpoints, 0.08),
+    "masks": (masks, 0.04),
+    "config": (configs, 0.02),
+    "record": (records, 0.01),
 }
 """Every kind, with its share of the cases."""
 
@@ -471,11 +645,11 @@ def outcome(kind: Kind, path: Path) -> str:
     return f"{took:.1f} s for a file of {size} bytes" if took > TIME_LIMIT else result
 
 
-def fuzz(cases: int, seed: int, keep: Path) -> Iterator[tuple[str, str]]:
+def fuzz(cases: int, seed: int, keep: Path, kinds: Sequence[str] = tuple(KINDS)) -> Iterator[tuple[str, str]]:
     """Yields kind and outcome of every case; keeps the files of those that failed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for title, (make, share) in KINDS.items():
+        for title, (make, share) in ((title, KINDS[title]) for title in kinds):
             chance = random.Random(f"{seed} {title}")
             kind = make(folder)
             for number, seed_file in enumerate(dict.fromkeys(kind.seeds)):
@@ -484,7 +658,9 @@ def fuzz(cases: int, seed: int, keep: Path) -> Iterator[tuple[str, str]]:
                 outcome(kind, good)  # caches are filled, before time and memory are measured
             for number in range(round(cases * share)):
                 path = folder / f"{title}-{number}{kind.suffix}"
-                path.write_bytes(damage(chance.choice(kind.seeds), chance, kind.seeds))
+                seed_file = chance.choice(kind.seeds)
+                whole = title in ("pixels", "ids") and chance.random() < 0.3
+                path.write_bytes(seed_file if whole else damage(seed_file, chance, kind.seeds))
                 content = path.read_bytes()
                 result = outcome(kind, path)
                 if result not in ("read", "refused"):
@@ -513,12 +689,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--keep", type=Path, default=Path("fuzz-failures"), help="folder for the files that failed")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stderr__.fileno())  # libtiff writes there what it thinks of a file
     started = time.perf_counter()
-    results = list(fuzz(options.cases, options.seed, options.keep))
+    results = list(fuzz(options.cases, options.seed, options.keep, options.kinds))
     print(table(results))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
     print(f"seed {options.seed}, {time.perf_counter() - started:.0f} s, peak memory {peak:.1f} GiB")

@@ -25,8 +25,11 @@ from smir.data.reading.tiff_colors import (
     palette,
     read_colors,
     read_ids,
+    refuse_fractions,
 )
 from smir.errors import ConfigError, DataError
+from smir.files.kinds import kind_of_file
+from smir.files.orientation import orientation_of
 from smir.files.pictures import is_tiff
 
 MAX_PIXELS = 2 * 89_478_485
@@ -40,7 +43,6 @@ _CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 """Compressions of TIFF of which Pillow tells all damage."""
 _BITS = {1, 8, 16, 32}
 """Bits of a value that Pillow does not stretch."""
-_ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
@@ -76,9 +78,10 @@ def _open(path: Path, kind: str, status: os.stat_result) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise DataError(f"The {kind} {path} is too large: {error} Cut it into tiles.") from error
     except Exception as error:  # the parsers of headers raise all kinds of errors on damaged files
+        what = kind_of_file(path) or f" It is damaged or of another format: {error}. Replace or remove the file."
         raise DataError(
-            f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read "
-            f"({', '.join(FORMATS)}, by its content): {error}. Replace or remove the file."
+            f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read ({', '.join(FORMATS)}, by "
+            f"its content).{what}"
         ) from error
     try:
         _check_size(path, kind, *image.size, status.st_size)
@@ -129,15 +132,8 @@ def _guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:
         ) from error
 
 
-def _orientation(image: Image.Image) -> int:
-    """Orientation tag as far as the header holds it; `getexif` would decode a whole PNG to look behind the pixels."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    return int(image.getexif().get(_ORIENTATION, 1))
-
-
 def _decoded(image: Image.Image) -> Image.Image:
-    oriented = _orientation(image) != 1
+    oriented = orientation_of(image) != 1
     if image.format == "TIFF":
         # Else Pillow maps an uncompressed file into memory with the sides of the rotated image.
         image.filename = ""  # type: ignore[attr-defined]  # of the subclass that Image.open returns
@@ -156,7 +152,7 @@ def image_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         if image.format == "TIFF":
             width, height = image.tag_v2[256], image.tag_v2[257]  # type: ignore[attr-defined]  # `size` is that of the rotated image already
-        return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
+        return (width, height) if orientation_of(image) in _SIDEWAYS else (height, width)
 
     status = _status(path, "image")
     if tiff := _tiff(path, "image", status.st_size):
@@ -286,13 +282,15 @@ def label_facts(path: Path) -> LabelFacts:
             colors = file.getpalette("RGB") or []
             return LabelFacts("palette", palette=np.array(colors, np.uint8).reshape(-1, 3))
         bits = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)
-        return LabelFacts("ids" if file.mode in _LABEL_MODES else "colors", bits)
+        return LabelFacts("ids" if file.mode in (*_LABEL_MODES, "F") else "colors", bits)
 
 
 def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
     raw = file.tile[0].args if file.format == "PNG" and file.tile else None  # type: ignore[attr-defined]  # of the subclass that Image.open returns
     image = _decoded(file)
-    if image.mode not in _LABEL_MODES:
+    if image.mode == "F":
+        refuse_fractions(np.asarray(image), f"The label {path}")
+    elif image.mode not in _LABEL_MODES:
         raise DataError(
             f"The label {path} has mode {image.mode} ({len(image.getbands())} channels); a label has one channel "
             "that holds class ids (a grey or palette PNG). Convert colours to ids first."

@@ -19,13 +19,10 @@ from smir.classes import UInt8
 from smir.data.reading.decode import can_hold
 from smir.data.reading.raster import Bool, Raster
 from smir.errors import DataError, RunError
+from smir.files.kinds import kind_of_file
+from smir.files.pictures import loader_of
+from smir.files.turned import turned
 
-_LOADERS = {
-    b"\xff\xd8\xff": "jpegload",
-    b"\x89PNG\r\n\x1a\n": "pngload",
-    b"RIFF": "webpload",
-}
-"""Loaders by the first bytes of a file. The name of a file never selects another parser."""
 pyvips.cache_set_max(0)  # an image that it keeps would call the progress bar of one that is gone: the process aborts
 _BANDS = {"b-w": (1, 2), "rgb": (3, 4), "srgb": (3, 4)}
 """Without and with alpha."""
@@ -102,22 +99,17 @@ def _naming_damage(path: Path) -> Iterator[None]:
 
 def _upright(path: Path) -> pyvips.Image:
     image = _opened(path)
-    if image.get_typeof("orientation") and image.get("orientation") > 1:
-        return _opened(path, access="random").autorot()  # rows do not come in order any more
-    return image
+    return turned(path, lambda: _opened(path, access="random")) or image
 
 
 def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
     """A picture as it is stored; its header has been read."""
-    with path.open("rb") as file:
-        head = file.read(12)
-    loader = next((name for start, name in _LOADERS.items() if head.startswith(start)), None)
-    if loader is None:
+    if (loader := loader_of(path)) is None:
         raise DataError(
-            f"The image {path} is not a JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it: "
-            f"{_convert(path)}"
+            f"The image {path} is not a JPEG, PNG, WebP, TIFF or BMP; only those are read in windows."
+            f"{kind_of_file(path) or f' Convert it: {_convert(path)}'}"
         )
-    image = getattr(pyvips.Image, loader)(str(path), access=access, fail_on="error")
+    image = getattr(pyvips.Image, loader)(os.fsencode(path), access=access, fail_on="error")
     if not can_hold(size := path.stat().st_size, image.width * image.height):
         raise DataError(
             f"The image {path} claims to be {image.width} x {image.height} pixels, in {size:,} bytes, which cannot "

@@ -7,7 +7,12 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.errors import DataError, first_few
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp")
+OTHER_PICTURES = (
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif"),
+    *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2"),
+)
+"""Suffixes of pictures from phones and cameras that smir does not read."""
 _OF_SYSTEMS = ("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "__MACOSX")
 """Folders in which systems keep thumbnails and deleted files."""
 

@@ -49,14 +49,20 @@ def read_list(path: Path) -> list[str]:
     return list(counts)
 
 
+def can_be_listed(name: str) -> bool:
+    """Returns whether a name can be a line of a list: text without line ends, and without a space at its ends."""
+    as_bytes = any("\ud800" <= letter <= "\udfff" for letter in name)  # so Python keeps what is no text
+    return name == name.strip() and not as_bytes and not set(name) & set("\r\n\ufeff")
+
+
 def write_list(path: Path, entries: Iterable[str]) -> None:
     """Writes a list file, one entry a line; a reader never sees a part of it.
 
     Raises:
-        DataError: If an entry would change when read back, because it has a line end or a space at its end.
+        DataError: If an entry would change when read back, see `can_be_listed`.
     """
     entries = list(entries)
-    if bad := [entry for entry in entries if entry != entry.strip() or set(entry) & set("\r\n\ufeff")]:
+    if bad := [entry for entry in entries if not can_be_listed(entry)]:
         shown = first_few(map(repr, bad))
         raise DataError(f"{path.absolute()} cannot list {shown}: a line is a name. Rename the files.")
     write_atomically(path, "".join(f"{entry}\n" for entry in entries))

@@ -12,7 +12,7 @@ from smir.data.reading.pairs import MAX_ASPECT
 from smir.data.reading.raster import ArrayRaster, Raster
 from smir.data.reading.tiff import Tiff, has_rasterio, is_georeferenced
 from smir.errors import ConfigError, DataError
-from smir.files.pictures import is_tiff
+from smir.files.pictures import is_bmp, is_tiff
 from smir.terminal import quiet
 
 MUCH_LARGER = 4
@@ -76,7 +76,7 @@ def open_raster(path: Path, folder: Path, progress: bool = True, bands: BandChoi
         DataError: If it cannot be read.
         ConfigError: If it is georeferenced and the extra that keeps that is not installed.
     """
-    if not _is_tiff(path):
+    if not _is_tiff(path) and not is_bmp(path):
         from smir.data.reading.decoded_raster import DecodedRaster
 
         return DecodedRaster(path, folder, progress)
@@ -84,8 +84,8 @@ def open_raster(path: Path, folder: Path, progress: bool = True, bands: BandChoi
 
 
 def tiff_raster(path: Path, bands: BandChoice | None = None) -> Raster:
-    """Opens a TIFF, which is read in place; without rasterio it is decoded to memory."""
-    if not has_rasterio():
+    """Opens a TIFF, which is read in place; a BMP, and any without rasterio, is decoded to memory."""
+    if not has_rasterio() or is_bmp(path):
         if bands is not None:
             raise ConfigError("Choosing bands needs rasterio: pip install 'smir[geo]'.")
         return ArrayRaster(read_image(path))
@@ -96,11 +96,11 @@ def tiff_raster(path: Path, bands: BandChoice | None = None) -> Raster:
 
 def check_readable(path: Path, decode: bool, bands: BandChoice | None = None) -> None:
     """Refuses what `open_raster` refuses: by the header alone, or with `decode` after decoding the image to its end."""
-    if not _is_tiff(path):
+    if not _is_tiff(path) and not is_bmp(path):
         from smir.data.reading.decoded_raster import check_picture
 
         check_picture(path, decode)
-    elif not has_rasterio():
+    elif not has_rasterio() or is_bmp(path):
         (read_image if decode else image_size)(path)
     else:
         from smir.data.reading.geotiff import GeoTiffRaster

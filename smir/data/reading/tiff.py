@@ -103,6 +103,10 @@ class Tiff:
         try:
             with self._environment(), quiet(rasterio.errors.NotGeoreferencedWarning):
                 self.file = rasterio.open(path, driver="GTiff")
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{self.name} has a name that is not UTF-8, which GDAL cannot open. Rename it, or its folder."
+            ) from error
         except rasterio.errors.RasterioError as error:
             reason = error.__cause__ or error
             if "missing codec" in str(reason):

@@ -127,8 +127,7 @@ def read_ids(tiff: Tiff, place: Place | None = None) -> npt.NDArray[np.int32]:
     place = place or (0, 0, tiff.height, tiff.width)
     values = tiff.read([1], *place)[..., 0]
     missing = ~tiff.valid(*place) & (values != id_of_no_data(tiff))
-    if values.dtype.kind == "f" and not _is_whole(values[~missing]):
-        raise DataError(f"{tiff.name} holds floating-point numbers; class ids are whole. Round or export them again.")
+    refuse_fractions(values[~missing], tiff.name)
     ids = np.where(missing, 0, values).astype(np.int32)
     if tiff.is_inverted:
         ids = tiff.highest - ids
@@ -142,5 +141,13 @@ def id_of_no_data(tiff: Tiff) -> int | None:
     return int(value) if value is not None and value in range(MOST_IDS) else None
 
 
-def _is_whole(values: npt.NDArray[Any]) -> bool:
-    return bool((np.isfinite(values) & (values == np.round(values)) & (abs(values) < 1 << 31)).all())
+def refuse_fractions(values: npt.NDArray[Any], name: str) -> None:
+    """Refuses floating-point numbers that are no whole numbers of 32 bits."""
+    if values.dtype.kind != "f":
+        return
+    odd = values[~(np.isfinite(values) & (values == np.round(values)) & (abs(values) < 1 << 31))]
+    if odd.size:
+        raise DataError(
+            f"{name} holds floating-point numbers such as {odd[0]:g} ({odd.size} px); class ids are whole. Round them, "
+            "or export the labels again as whole numbers."
+        )

@@ -75,9 +75,13 @@ def table_of(pairs: Iterable[tuple[str, str]], where: str, left_out: Iterable[st
     names: list[str] = []
     ids: dict[str, int] = {}
     for name, source in pairs:
+        if not name.strip():
+            raise ConfigError(f"A class of the labels in {where} has no name. Name it in the annotation tool.")
         if is_void(name):
             ids[source] = VOID
             continue
+        if name != name.encode(errors="ignore").decode():
+            raise ConfigError(f"The class {name!r} in {where} holds characters that cannot be stored. Rename it.")
         if name not in names:
             names.append(name)
         ids[source] = names.index(name)
@@ -124,8 +128,9 @@ def of_categories(
     if not any(is_background(source) for _, source in chosen):
         chosen.insert(0, (BACKGROUND, BACKGROUND))
     sources = {source for _, source in chosen}
-    left_out = sorted(name for name in used - sources if not is_background(name))
+    left_out = sorted(name for name in used - sources if not is_background(name) and not is_void(name))
     table = table_of(chosen, where, left_out)
+    table.ids.update({name: VOID for name in used if is_void(name) and name not in table.ids})
     table.ids.update({name: table.background for name in used if is_background(name) and name not in table.ids})
     return table
 

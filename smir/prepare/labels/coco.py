@@ -1,20 +1,26 @@
-"""Reads COCO JSON: one file for many images, with polygons or run lengths."""
+"""Reads COCO JSON: one file for many images, with polygons, run lengths, or ids in panoptic PNGs."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from smir.errors import DataError, first_few
-from smir.prepare.labels.shapes import Annotated, Annotations, Drawn, Polygon, RunLengths, Shape, numbers
+from smir.prepare.labels.panoptic import PanopticFiles
+from smir.prepare.labels.shapes import Annotated, Annotations, Drawn, Polygon, RunLengths, Shape, numbers, whole
 
 TITLE = "COCO JSON"
+PANOPTIC_TITLE = "COCO panoptic JSON; pixels of no segment are not labelled"
+_LONGEST_ID = 30
 
 
-def read_coco(path: Path, content: Any) -> Annotations | None:
+def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
     """Reads images, categories and shapes; returns None if the JSON has another format.
 
+    Panoptic PNGs are looked up below `folder`.
+
     Raises:
-        DataError: If ids clash or do not exist, or a shape is malformed.
+        DataError: If ids clash or do not exist, a shape is malformed, or a PNG is missing.
     """
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= content.keys():
         return None
@@ -23,18 +29,39 @@ def read_coco(path: Path, content: Any) -> Annotations | None:
     names = {key: _name(path, category) for key, category in categories.items()}
     found = Annotations(TITLE, declared=list(dict.fromkeys(names.values())))
     annotated = {key: Annotated(*_image(path, image), [], path) for key, image in images.items()}
+    panoptic = PanopticFiles(path, folder)
     for place, entry in enumerate(_list(path, content, "annotations")):
         where = f"annotation {entry.get('id', f'number {place}')}"
-        for key, known in (("image_id", images), ("category_id", categories)):
-            if not isinstance(entry.get(key), int | str) or entry[key] not in known:
-                raise DataError(f"{path}: {where} has {key} {entry.get(key)!r}, but the file has no such {key[:-3]}.")
-        category = names[entry["category_id"]]
+        shapes = annotated[_known(path, entry, "image_id", images, where)].shapes
+        if (segments := entry.get("segments_info")) is not None:
+            found.title = PANOPTIC_TITLE
+            of_segment = _segments(path, segments, names, where)
+            drawn = panoptic.segments(entry.get("file_name"), of_segment, where)
+            shapes += [Drawn(category, shape, where) for category, shape in drawn.items()]
+            continue
+        category = names[_known(path, entry, "category_id", categories, where)]
         shape = _shape(path, entry.get("segmentation"), where)
         if isinstance(shape, str):
             found.left_out[shape] += 1
         else:
-            annotated[entry["image_id"]].shapes.append(Drawn(category, shape, where))
+            shapes.append(Drawn(category, shape, where))
     found.images = list(annotated.values())
+    return found
+
+
+def _id(stored: object) -> int | str | None:
+    """Returns an id; tools also write the number 7 as 7.0 or "7". Returns None if it is no id."""
+    if isinstance(stored, str):
+        is_number = stored.strip().isdecimal() and len(stored) <= _LONGEST_ID
+        return int(stored) if is_number else stored or None
+    if isinstance(stored, bool) or not isinstance(stored, int | float) or stored % 1 != 0:
+        return None
+    return int(stored)
+
+
+def _known(path: Path, entry: dict[str, Any], key: str, known: Mapping[Any, object], where: str) -> int | str:
+    if (found := _id(entry.get(key))) is None or found not in known:
+        raise DataError(f"{path}: {where} has {key} {entry.get(key)!r}, but the file has no such {key[:-3]}.")
     return found
 
 
@@ -45,14 +72,16 @@ def _list(path: Path, content: dict[str, Any], key: str) -> list[dict[str, Any]]
     return entries
 
 
-def _by_id(path: Path, content: dict[str, Any], key: str) -> dict[Any, dict[str, Any]]:
+def _by_id(path: Path, content: dict[str, Any], key: str) -> dict[int | str, dict[str, Any]]:
     entries = _list(path, content, key)
-    if strange := [entry.get("id") for entry in entries if not isinstance(entry.get("id"), int | str)]:
-        raise DataError(f"{path}: {key!r} holds the id {strange[0]!r}; an id is a number or a word.")
-    counts = Counter(entry["id"] for entry in entries)
-    if twice := [value for value, count in counts.items() if count > 1]:
+    ids = [_id(entry.get("id")) for entry in entries]
+    if None in ids:
+        raise DataError(
+            f"{path}: {key!r} holds the id {entries[ids.index(None)].get('id')!r}; an id is a number or a word."
+        )
+    if twice := [value for value, count in Counter(ids).items() if count > 1]:
         raise DataError(f"{path}: {key!r} has the id {first_few(twice)} more than once, so shapes cannot be assigned.")
-    return {entry["id"]: entry for entry in entries}
+    return {key: entry for key, entry in zip(ids, entries, strict=True) if key is not None}
 
 
 def _name(path: Path, category: dict[str, Any]) -> str:
@@ -62,12 +91,24 @@ def _name(path: Path, category: dict[str, Any]) -> str:
 
 
 def _image(path: Path, image: dict[str, Any]) -> tuple[str, tuple[int, int]]:
-    name, height, width = (image.get(key) for key in ("file_name", "height", "width"))
-    if not isinstance(name, str) or not isinstance(height, int) or not isinstance(width, int):
+    name, *stored = (image.get(key) for key in ("file_name", "height", "width"))
+    height, width = map(whole, stored)
+    if not isinstance(name, str) or not name or height is None or width is None:
         raise DataError(
-            f"{path}: image {image['id']} needs file_name, height and width, got {name}, {height}, {width}."
+            f"{path}: image {image['id']} needs file_name, height and width, got {name}, {stored[0]}, {stored[1]}."
         )
     return name, (height, width)
+
+
+def _segments(path: Path, stored: object, names: Mapping[int | str, str], where: str) -> dict[int, str]:
+    """Returns the category of each segment of a panoptic annotation."""
+    categories: dict[int, str] = {}
+    for segment in _list(path, {"segments_info": stored}, "segments_info"):
+        key = _id(segment.get("id"))
+        if not isinstance(key, int) or key == 0 or key in categories:
+            raise DataError(f"{path}: {where} has a segment with the id {segment.get('id')!r}; ids are 1, 2, 3, ...")
+        categories[key] = names[_known(path, segment, "category_id", names, f"segment {key} of {where}")]
+    return categories
 
 
 def _shape(path: Path, stored: Any, where: str) -> Shape | str:
@@ -77,20 +118,31 @@ def _shape(path: Path, stored: Any, where: str) -> Shape | str:
     if isinstance(stored, dict):
         size, counts = stored.get("size"), stored.get("counts")
         if isinstance(size, list) and len(size) == 2 and isinstance(counts, str | list):
-            counts = counts if isinstance(counts, str) else [int(c) for c in numbers(counts, path, where)]
-            return RunLengths((size[0], size[1]), counts)
+            height, width = (_whole(side, path, f"a side of {where}") for side in size)
+            is_text = isinstance(counts, str)
+            runs = counts if is_text else [_whole(count, path, f"a run length of {where}") for count in counts]
+            return RunLengths((height, width), runs)
     elif isinstance(stored, list):
-        if len(stored) > 2 and all(isinstance(point, list) and len(point) == 2 for point in stored):
-            stored = [[coordinate for point in stored for coordinate in point]]  # one outline as pairs of x and y
-        outlines = [numbers(outline, path, f"the outline of {where}") for outline in stored]
+        outlines = _outlines(stored, path, f"the outline of {where}")
         if odd := [outline for outline in outlines if len(outline) % 2]:
             raise DataError(
                 f"{path}: an outline of {where} has {len(odd[0])} numbers; they should be pairs of x and y."
             )
         outlines = [outline for outline in outlines if len(outline) >= 6]
-        if outlines and max(map(max, outlines)) <= 1:
-            raise DataError(
-                f"{path}: {where} lies within one pixel, so its coordinates are shares of the image. Export pixels."
-            )
         return Polygon(outlines) if outlines else "outlines of less than three points"
     raise DataError(f"{path}: the segmentation of {where} is neither polygons nor run lengths: {str(stored)[:80]}.")
+
+
+def _whole(stored: object, path: Path, where: str) -> int:
+    if (found := whole(stored)) is None:
+        raise DataError(f"{path}: {where} should be a whole number, got {str(stored)[:80]}.")
+    return found
+
+
+def _outlines(stored: list[Any], path: Path, where: str, depth: int = 2) -> list[list[float]]:
+    """Returns outlines x, y, x, y, ...; tools also write a lone outline without its list, and points as pairs."""
+    if depth == 0 or not all(isinstance(part, list) for part in stored):
+        return [numbers(stored, path, where)]
+    if all(len(part) == 2 and not isinstance(part[0], list) for part in stored):
+        return [numbers([coordinate for point in stored for coordinate in point], path, where)]
+    return [outline for part in stored for outline in _outlines(part, path, where, depth - 1)]

@@ -1,5 +1,7 @@
 """Reads the XML of CVAT's export "CVAT for images 1.1": one file for many images."""
 
+import contextlib
+import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from functools import partial
@@ -17,6 +19,7 @@ from smir.prepare.labels.shapes import (
     ellipse,
     from_row_runs,
     turned,
+    whole,
 )
 
 TITLE = "CVAT for images XML"
@@ -32,7 +35,7 @@ def read_cvat(path: Path) -> Annotations | None:
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
-        raise DataError(f"{path} cannot be read as XML: {error}. Export it again.") from error
+        raise DataError(f"{path} cannot be read as XML: {error}. Export it again, as UTF-8.") from error
     if root.tag != "annotations":
         return None
     if root.find("track") is not None:
@@ -47,19 +50,19 @@ def _image(path: Path, image: ElementTree.Element, found: Annotations) -> Annota
     name = image.get("name")
     if not name:
         raise DataError(f"{path}: image {image.get('id')} has no name.")
-    size = (int(_number(path, image, "height", name)), int(_number(path, image, "width", name)))
+    size = (_whole(path, image, "height", name), _whole(path, image, "width", name))
     layers: list[tuple[int, Drawn]] = []
     for place, element in enumerate(image):
         where = f"{element.tag} number {place} of {name}"
         if element.tag == "tag":
             continue
-        if element.tag in _WITHOUT_AREA:
-            found.left_out[f"shapes of the kind {element.tag}"] += 1
-            continue
-        if (label := element.get("label")) is None:
-            raise DataError(f"{path}: {where} has no label.")
-        layer = int(_number(path, element, "z_order", where, 0))
-        layers.append((layer, Drawn(label, _shape(path, element, where), where)))
+        if not (label := element.get("label", "")).strip():
+            raise DataError(f"{path}: {where} has no label. Name it in the annotation tool.")
+        shape = _shape(path, element, where)
+        if isinstance(shape, str):
+            found.left_out[shape] += 1
+        else:
+            layers.append((_whole(path, element, "z_order", where, 0), Drawn(label, shape, where)))
     layers.sort(key=lambda entry: entry[0])  # stable: within a layer the file's order
     return Annotated(name, size, [drawn for _, drawn in layers], path)
 
@@ -69,29 +72,44 @@ def _number(path: Path, element: ElementTree.Element, key: str, where: str, defa
     return _numbers(path, [stored], f"{key} of {where}")[0]
 
 
+def _whole(path: Path, element: ElementTree.Element, key: str, where: str, default: int | None = None) -> int:
+    if (found := whole(element.get(key, default))) is None:
+        raise DataError(f"{path}: the {key} of {where} should be a whole number, got {element.get(key)!r}.")
+    return found
+
+
 def _numbers(path: Path, words: Sequence[str], where: str) -> list[float]:
-    try:
-        return [float(word) for word in words]
-    except ValueError as error:
-        raise DataError(f"{path}: the {where} should be a number: {error}.") from error
+    with contextlib.suppress(ValueError):
+        found = [float(word) for word in words]
+        if all(map(math.isfinite, found)):
+            return found
+    raise DataError(f"{path}: the {where} should be numbers, got {','.join(words)[:80]!r}.")
 
 
-def _shape(path: Path, element: ElementTree.Element, where: str) -> Shape:
+def _shape(path: Path, element: ElementTree.Element, where: str) -> Shape | str:
+    """Returns the shape, or its kind if it has no area."""
+    if element.tag in _WITHOUT_AREA:
+        return f"shapes of the kind {element.tag}"
     value = partial(_number, path, element, where=where)
     if element.tag == "polygon":
-        points = element.get("points", "").replace(";", ",").split(",")
-        if len(points) < 6 or len(points) % 2:
-            raise DataError(f"{path}: {where} has {len(points)} numbers; three or more pairs of x and y are needed.")
-        return Polygon([_numbers(path, points, f"points of {where}")])
+        points = [point for point in element.get("points", "").split(";") if point.strip()]
+        if odd := [point for point in points if point.count(",") != 1]:
+            raise DataError(f"{path}: a point of {where} is {odd[0]!r}; it should be x and y.")
+        outline = _numbers(path, [word for point in points for word in point.split(",")], f"points of {where}")
+        return Polygon([outline]) if len(points) >= 3 else "outlines of less than three points"
     if element.tag == "box":
         return turned(box(value("xtl"), value("ytl"), value("xbr"), value("ybr")), value("rotation", default=0))
     if element.tag == "ellipse":
         return turned(ellipse(value("cx"), value("cy"), value("rx"), value("ry")), value("rotation", default=0))
     if element.tag == "mask":
-        runs = [int(run) for run in _numbers(path, element.get("rle", "").split(","), f"rle of {where}")]
+        side = partial(_whole, path, element, where=where)
+        stored = element.get("rle", "").split(",")
+        runs = [run for run in map(whole, stored) if run is not None]
+        if len(runs) != len(stored):
+            raise DataError(f"{path}: the rle of {where} should be whole numbers.")
         try:
-            inside = from_row_runs(runs, int(value("height")), int(value("width")))
+            inside = from_row_runs(runs, side("height"), side("width"))
         except ValueError as error:
             raise DataError(f"{path}: {where} is damaged: {error}.") from error
-        return Bitmap(int(value("left")), int(value("top")), inside)
+        return Bitmap(side("left"), side("top"), inside)
     raise DataError(f"{path}: {where} is a kind of shape that smir does not know.")

@@ -1,29 +1,42 @@
 """Recognises the format of labels by their content, and reads them."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+
+from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
 from smir.prepare.labels import coco, cvat, labelme
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
+from smir.prepare.labels.matching import Pair
 from smir.prepare.labels.shapes import Annotations
 
 KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
+_UNPACK = "an archive. Unpack it, and give the folder."
+_NOT_TEXT = {
+    **dict.fromkeys((b"PK", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ"), _UNPACK),
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: git lfs pull.",
+}
+"""Files that bear the name of an annotation file, by their first bytes."""
+_BEFORE_XML = b"\xef\xbb\xbf\xfe\xff\0 \t\r\n"
+_BRUSH = re.compile(r"task-\d+-annotation-\d+-by-.*")
 _CVAT_MASKS = "SegmentationClass"
 _LARGEST = 1 << 32
 """Largest annotation file in bytes: a COCO file holds a whole dataset."""
 
 
-def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations | MaskFiles:
+def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | None = None) -> Annotations | MaskFiles:
     """Reads labels of any known format.
 
     Args:
         path: A file, or a folder of files.
         given: `--classes`; if it names colours, palettes are read as colours.
+        pair: `--pair`; label images whose names do not fit are left out.
 
     Raises:
         DataError: If the format is unknown, there are two formats, or a file is damaged.
@@ -33,8 +46,15 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
     if color_lists := _color_lists(path):
         names = list_images(path)
         masks = [name for name in names if _CVAT_MASKS in PurePosixPath(name).parts]
-        return read_masks(path, masks or names, _joined(color_lists), given)
-    read = [found for file in _annotation_files(path) if (found := _read_annotations(file, path)) is not None]
+        return read_masks(path, _fitting(masks or names, pair, path), _joined(color_lists), given)
+    files = [(file, _read_annotations(file, path)) for file in _annotation_files(path)]
+    read = [found for _, found in files if found is not None]
+    archives = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARCHIVES)
+    if read and (others := [*(file.name for file, found in files if found is None), *(file.name for file in archives)]):
+        rank_zero_warn(
+            f"Some files in {path.absolute()} are not read: {first_few(others)}. Archives that hold labels must be "
+            "unpacked."
+        )
     titles = list(dict.fromkeys(found.title for found in read))
     if len(titles) > 1:
         raise DataError(
@@ -46,14 +66,17 @@ def read_labels(path: Path, given: Sequence[str] | None = None) -> Annotations |
             whole.add(found)
         return whole
     if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
-        return _read_masks(path, given)
-    there = first_few(sorted(entry.name for entry in path.iterdir())) or "nothing"
-    raise DataError(f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {there}.")
+        return _read_masks(path, given, pair)
+    there = sorted(entry.name for entry in path.iterdir())
+    raise DataError(
+        f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {first_few(there) or 'nothing'}."
+        f"{' Unpack the archive.' * bool(archives)}"
+    )
 
 
 def _read_file(path: Path) -> Annotations | MaskFiles:
     if path.suffix.lower() in _ARCHIVES:
-        raise DataError(f"{path.absolute()} is an archive. Unpack it, and give the folder.")
+        raise DataError(f"{path.absolute()} is {_UNPACK}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(
             f"{path.absolute()} is one label image, which fits an orthomosaic of its size. For a folder of images give "
@@ -64,8 +87,20 @@ def _read_file(path: Path) -> Annotations | MaskFiles:
     return found
 
 
-def _read_masks(folder: Path, given: Sequence[str] | None) -> MaskFiles:
-    names = list_images(folder)
+def _fitting(names: Sequence[str], pair: Pair | None, folder: Path) -> list[str]:
+    """Returns the label images, by `--pair` if it is given."""
+    if pair is None or (fitting := pair.labels_among(names)):
+        return list(names if pair is None else fitting)
+    raise DataError(f"No label in {folder.absolute()} has a name as --pair {pair.text!r} says: {first_few(names)}.")
+
+
+def _read_masks(folder: Path, given: Sequence[str] | None, pair: Pair | None) -> MaskFiles:
+    names = _fitting(list_images(folder), pair, folder)
+    if brushes := [name for name in names if _BRUSH.fullmatch(PurePosixPath(name).name)]:
+        raise DataError(
+            f"{folder.absolute()} holds PNGs of Label Studio's brush ({first_few(brushes)}), one for each label, and "
+            "their names do not say which image they belong to. Export 'Brush labels to COCO' instead."
+        )
     try:
         return read_masks(folder, names, {}, given)
     except DataError as error:
@@ -107,7 +142,14 @@ def _annotation_files(folder: Path) -> list[Path]:
 
 def _read_annotations(path: Path, folder: Path) -> Annotations | None:
     """Reads an annotation file; returns None if it has another format."""
-    if path.suffix.lower() == ".xml":
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    if what := next((what for magic, what in _NOT_TEXT.items() if start.startswith(magic)), None):
+        raise DataError(f"{path.absolute()} is {what}")
+    if start.translate(None, _BEFORE_XML).startswith(b"<"):
         return cvat.read_cvat(path)
     content = read_json(path, "Export it again.", DataError, largest=_LARGEST)
-    return coco.read_coco(path, content) or labelme.read_labelme(path, content, folder)
+    return coco.read_coco(path, content, folder) or labelme.read_labelme(path, content, folder)

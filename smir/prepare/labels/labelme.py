@@ -5,14 +5,25 @@ import binascii
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from smir.errors import DataError
-from smir.prepare.labels.shapes import Annotated, Annotations, Bitmap, Drawn, Polygon, Shape, box, ellipse, numbers
+from smir.prepare.labels.shapes import (
+    Annotated,
+    Annotations,
+    Bitmap,
+    Drawn,
+    Polygon,
+    Shape,
+    box,
+    ellipse,
+    numbers,
+    whole,
+)
 
 TITLE = "Labelme JSON"
 _CORNERS = ("rectangle", "rotation")
@@ -27,26 +38,36 @@ def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
     Raises:
         DataError: If the file is malformed.
     """
-    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list) or "imagePath" not in content:
+    if not isinstance(content, dict) or not {"shapes", "imagePath"} <= content.keys():
         return None
-    name, height, width = (content.get(key) for key in ("imagePath", "imageHeight", "imageWidth"))
-    if not isinstance(name, str) or not all(isinstance(side, int | None) for side in (height, width)):
-        raise DataError(f"{path} needs imagePath, imageHeight and imageWidth, got {name}, {height}, {width}.")
-    size = None if height is None or width is None else (height, width)  # missing before version 3.5
+    if not isinstance(content["shapes"], list | None):
+        raise DataError(f"{path}: 'shapes' should be a list, got {str(content['shapes'])[:80]}.")
+    size = _size(path, content)
     found = Annotations(TITLE)
     shapes: list[Drawn] = []
-    for place, stored in enumerate(content["shapes"]):
+    for place, stored in enumerate(content["shapes"] or ()):
         where = f"shape number {place}"
-        if not isinstance(stored, dict) or not isinstance(stored.get("label"), str):
-            raise DataError(f"{path}: {where} has no label.")
+        if not isinstance(stored, dict) or not isinstance(stored.get("label"), str) or not stored["label"].strip():
+            raise DataError(f"{path}: {where} has no label. Name it in the annotation tool.")
         shape = _shape(path, stored, where)
         if isinstance(shape, str):
             found.left_out[shape] += 1
         else:
             shapes.append(Drawn(stored["label"], shape, where))
-    image = path.relative_to(folder).with_suffix(PurePosixPath(name.replace("\\", "/")).suffix)
+    image = path.relative_to(folder).with_suffix("")  # the picture may have been converted since, as from HEIC
     found.images = [Annotated(image.as_posix(), size, shapes, path)]
     return found
+
+
+def _size(path: Path, content: dict[str, Any]) -> tuple[int, int] | None:
+    """Returns height and width of the image, which are missing before version 3.5."""
+    stored = content.get("imageHeight"), content.get("imageWidth")
+    if None in stored:
+        return None
+    height, width = map(whole, stored)
+    if height is None or width is None:
+        raise DataError(f"{path}: imageHeight and imageWidth should be whole numbers, got {stored[0]}, {stored[1]}.")
+    return height, width
 
 
 def _shape(path: Path, stored: dict[str, Any], where: str) -> Shape | str:
@@ -77,5 +98,12 @@ def _bitmap(path: Path, stored: dict[str, Any], corners: Sequence[Sequence[float
         with Image.open(io.BytesIO(base64.b64decode(str(stored.get("mask")))), formats=["PNG"]) as image:
             inside = np.asarray(image.convert("L")) > 0
     except (OSError, ValueError, SyntaxError, binascii.Error, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: the mask of {where} is not a PNG: {error}.") from error
-    return Bitmap(round(corners[0][0]), round(corners[0][1]), inside)
+        raise DataError(f"{path}: the mask of {where} is not a PNG in base64.") from error
+    height, width = inside.shape
+    (left, top), (right, bottom) = corners
+    if abs(right - left + 1 - width) > 1 or abs(bottom - top + 1 - height) > 1:
+        raise DataError(
+            f"{path}: the mask of {where} has {width} x {height} pixels, but its points are {corners[0]} and "
+            f"{corners[1]}. Draw it again."
+        )
+    return Bitmap(round(left), round(top), inside)

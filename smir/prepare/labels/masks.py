@@ -15,7 +15,7 @@ import numpy.typing as npt
 from smir.classes import VOID, UInt8
 from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_image, read_label
 from smir.data.reading.parallel import in_parallel
-from smir.data.reading.tiff_colors import NO_DATA
+from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.classes import BACKGROUND, ClassTable, entries, of_categories, table_of
 
@@ -267,6 +267,12 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
     keys = sorted(masks.values) if masks.coding == "colors" else sorted(masks.values, key=int)
     if given is None:
         keys = [key for key in keys if key not in masks.no_data]
+        if masks.coding == "ids" and (odd := [key for key in keys if not 0 <= int(key) < MOST_IDS]):
+            raise ConfigError(
+                f"The masks in {masks.folder.absolute()} hold {odd[0]} ({masks.values[odd[0]]:,} px), which is no id "
+                f"(0 to {MOST_IDS - 1}). If such pixels are not labelled, name all classes and this: --classes "
+                f"'[NAME=0, NAME=1, void={odd[0]}]'."
+            )
         _refuse_smooth(masks)
     chosen = _named(keys) if given is None else _given(given, keys, masks)
     table = table_of(chosen, str(masks.folder.absolute()))

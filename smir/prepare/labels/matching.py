@@ -2,18 +2,25 @@
 
 import itertools
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, unquote_plus
 
-from smir.data.reading.lists import stem
-from smir.errors import DataError, first_few
+from smir.data.reading.image_files import IMAGE_SUFFIXES, OTHER_PICTURES
+from smir.data.reading.lists import stem as without_suffix
+from smir.errors import ConfigError, DataError, first_few
 from smir.files.names import same
 
 _ROBOFLOW = re.compile(r"(.+?)(?:_(?:jpe?g|png|tiff?|bmp|webp))+\.rf\.\w+", re.IGNORECASE)
 """`IMG_1.JPG` becomes `IMG_1_JPG.rf.<hash>.jpg`."""
 _LABEL_STUDIO = re.compile(r"[0-9a-f]{8}-(.+)")
 """`IMG_1.JPG` becomes `<8 hex digits>-IMG_1.JPG`, and `a (1).JPG` `<8 hex digits>-a_1.JPG`."""
+
+_EXAMPLE = "'{}_image.png={}_annotation.png'"
+_SAMPLED = 50
+"""Labels, images and differences that are looked at to find how names differ."""
 
 
 class ImageNames:
@@ -26,30 +33,43 @@ class ImageNames:
         for name in self.names:
             self._by_stem.setdefault(_parts(name)[-1], []).append(name)
 
-    def find(self, label: str, parts: Sequence[str] = ()) -> str | None:
-        """Returns the image with the name of a label, or with `parts` as its folders and name; None if there is none.
+    def find(self, label: str, change: Callable[[str], str] = str) -> str | None:
+        """Returns the image with the name of a label, to which `change` is applied; None if there is none.
 
         If there are several, the one that shares the most folders with the label's path is chosen.
 
         Raises:
             DataError: If several images fit equally well.
         """
-        parts = parts or _parts(label)
-        shared = {name: _common_end(parts, _parts(name)) for name in self._by_stem.get(parts[-1], ())}
-        best = [name for name, count in shared.items() if count == max(shared.values())]
-        if len(best) > 1:
-            raise DataError(
-                f"The label {label} may belong to {first_few(best)} in {self.folder.absolute()}. Keep the folders in "
-                "the labels' names, or give each image a different name."
-            )
-        return best[0] if best else None
+        for table, (*folders, own) in itertools.product((self._by_stem, self._by_plain), _readings(label)):
+            parts = [*folders, change(own)]
+            shared = {name: _common_end(parts, _parts(name)) for name in table.get(parts[-1], ())}
+            best = [name for name, count in shared.items() if count == max(shared.values())]
+            if len(best) > 1:
+                raise DataError(
+                    f"The label {label} may belong to {first_few(best)} in {self.folder.absolute()}. Keep the folders "
+                    "in the labels' names, or give each image a different name."
+                )
+            if best:
+                return best[0]
+        return None
 
-    def match(self, labels: Iterable[str], where: Path) -> dict[str, str]:
-        """Finds the image of every label; if no name fits, ignores what annotation tools add to names.
+    @cached_property
+    def _by_plain(self) -> dict[str, list[str]]:
+        """Images whose own names are escaped, as after a download."""
+        names: dict[str, list[str]] = {}
+        for image in self.names:
+            for parts in _readings(image)[1:]:
+                names.setdefault(parts[-1], []).append(image)
+        return names
+
+    def match(self, labels: Iterable[str], where: Path, pair: "Pair | None" = None) -> dict[str, str]:
+        """Finds the image of every label: by `pair`, or in the way that finds most (see docs/your-data.md).
 
         Args:
             labels: Names or paths of the labels.
             where: The source of the labels, for messages.
+            pair: The option `--pair`.
 
         Returns:
             The label of every labelled image, in the order of the labels.
@@ -58,9 +78,7 @@ class ImageNames:
             DataError: If a label has no image, or an image has two labels.
         """
         labels = list(labels)
-        images = {label: self.find(label) for label in labels}
-        if labels and not any(images.values()):
-            images = self._renamed(labels)
+        images = self._images_of(labels, pair)
         found: dict[str, str] = {}
         missing: list[str] = []
         for label, image in images.items():
@@ -68,21 +86,62 @@ class ImageNames:
                 missing.append(label)
             elif (other := found.setdefault(image, label)) != label:
                 raise DataError(
-                    f"The image {image} has two labels in {where.absolute()}: {other} and {label}. Keep one of them."
+                    f"The image {image} has two labels in {where.absolute()}: {other} and {label}. Keep one of them, "
+                    f"or choose: --pair {_EXAMPLE}."
                 )
         if missing:
-            raise DataError(self._no_image(missing, len(labels), where))
+            raise DataError(self._no_image(missing, len(labels), where, pair))
         return found
 
-    def _renamed(self, labels: list[str]) -> dict[str, str | None]:
-        parts = {label: _parts(label) for label in labels}
-        ending = _common_ending([names[-1] for names in parts.values()], self._by_stem)
-        change = (lambda stem: stem.removesuffix(ending)) if ending else self._original
-        return {label: self.find(label, [*names[:-1], change(names[-1])]) for label, names in parts.items()}
+    def _images_of(self, labels: Sequence[str], pair: "Pair | None") -> dict[str, str | None]:
+        """Returns the image of each label, or None; of several ways to read the names, that which finds most."""
+        if pair is not None:
+            by_key = {pair.image_key(name): _parts(name)[-1] for name in self.names}
+            meant = {label: by_key.get(pair.label_key(label)) if pair.label_key(label) else None for label in labels}
+            return {label: self.find(label, lambda _, to=to: to) if to else None for label, to in meant.items()}
+        ending = _common_ending([[parts[-1] for parts in _readings(label)] for label in labels], self._by_stem)
+        best = {label: self.find(label) for label in labels}
+        if all(best.values()):
+            return best
+        for change in (lambda name: name.removesuffix(ending), self._original, self._by_words(labels)):
+            other = {label: self.find(label, change) for label in labels}
+            if len([*filter(None, other.values())]) > len([*filter(None, best.values())]):
+                best = other
+        return best
+
+    def _by_words(self, labels: Sequence[str]) -> Callable[[str], str]:
+        """Translates names that all differ from their images by the same words: `1_annotation` to `1_image`.
+
+        More than half of the labels must do, and at least two; numbers make no such difference.
+        """
+        images = {stem: _words(stem) for stem in self._by_stem}
+        named = [_words(_parts(unquote(label))[-1]) for label in labels]
+        with_word: dict[str, list[tuple[str, ...]]] = {}
+        for words in images.values():
+            for word in set(words):
+                with_word.setdefault(word, []).append(words)
+        differences: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
+        for words in named[:_SAMPLED]:
+            rarest = min((with_word[word] for word in words if word in with_word), key=len, default=[])
+            differences.update({(_minus(words, of_image), _minus(of_image, words)) for of_image in rarest[:_SAMPLED]})
+        ways: list[tuple[int, dict[tuple[str, ...], str], tuple[str, ...]]] = [(len(labels) // 2, {}, ())]
+        for (of_label, of_image), _ in differences.most_common(_SAMPLED):
+            if any(word.isdigit() for word in (*of_label, *of_image)):
+                continue
+            keys = {stem: _without(words, of_image) for stem, words in images.items()}
+            counts = Counter(keys.values())
+            by_key = {key: stem for stem, key in keys.items() if key and counts[key] == 1}
+            found = [key for words in named if (key := _without(words, of_label)) in by_key]
+            if len(set(found)) > 1:
+                ways.append((len(found), {key: by_key[key] for key in found}, of_label))
+        most, by_key, of_label = max(ways, key=lambda way: way[0])
+        if any(count == most and other != by_key for count, other, _ in ways):  # such as colour and infrared images
+            return lambda stem: stem
+        return lambda stem: by_key.get(_without(_words(stem), of_label), stem)
 
     def _original(self, stem: str) -> str:
         """Returns the original name of an image that a tool renamed, if it is unique."""
-        name = _before_upload(stem)
+        name = _before_upload(without_suffix(stem))
         alike = self._by_upload.get(name, ())
         return alike[0] if name not in self._by_stem and len(alike) == 1 else name
 
@@ -93,18 +152,63 @@ class ImageNames:
             names.setdefault(_uploaded(image), []).append(image)
         return names
 
-    def _no_image(self, missing: list[str], count: int, where: Path) -> str:
+    def _no_image(self, missing: list[str], count: int, where: Path, pair: "Pair | None") -> str:
         there = f"Images in {self.folder.absolute()} look like: {first_few(self.names)}."
         if len(missing) == count:
             return (
                 f"None of the {count} labels in {where.absolute()} has the name of an image. Labels look like: "
-                f"{first_few(missing)}. {there} Names must be equal, apart from folders and suffix: rename one side, "
-                "or check that the two folders belong together."
+                f"{first_few(missing)}. {there} Say how the names differ: "
+                f"--pair {repr(pair.text) if pair else _EXAMPLE}. Or check that the two folders belong together."
             )
+        stems = {parts[-1] for label in missing for parts in _readings(label)}
+        others = (path for path in self.folder.rglob("*") if path.suffix.lower() in OTHER_PICTURES)
+        unread = sorted(path.name for path in others if same(path.stem) in stems)
+        hint = f" Convert {first_few(unread)} to JPEG or PNG, because smir cannot read them." if unread else ""
         return (
-            f"{len(missing)} of {count} labels in {where.absolute()} have no image: {first_few(missing)}. {there} Add "
-            "the images, or remove these labels."
+            f"{len(missing)} of {count} labels in {where.absolute()} have no image: {first_few(missing)}. {there}{hint}"
+            " Add the images, or remove these labels."
         )
+
+
+class Pair:
+    """The option `--pair IMAGE=LABEL`: how names of images and labels differ, with `{}` for what they share.
+
+    Args:
+        text: Such as `{}_image.png={}_annotation.png`; suffixes may be left out.
+
+    Raises:
+        ConfigError: If it is not of this form.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        image, _, label = text.partition("=")
+        if not image.count("{}") == label.count("{}") > 0 or "=" in label:
+            raise ConfigError(f"--pair is IMAGE=LABEL, such as {_EXAMPLE}, with {{}} for what is equal; got {text!r}.")
+        self._image, self._label = image, label
+
+    def image_key(self, name: str) -> tuple[str, ...] | None:
+        """Returns what stands for `{}` in the name of an image; None if the name does not fit."""
+        return _held(self._image, name)
+
+    def label_key(self, name: str) -> tuple[str, ...] | None:
+        """Returns what stands for `{}` in the name of a label; None if the name does not fit."""
+        return _held(self._label, name)
+
+    def labels_among(self, names: Sequence[str]) -> list[str]:
+        """Returns the names that fit labels; only those with an image, if images are among the names."""
+        fitting = [name for name in names if self.label_key(name)]
+        images = {self.image_key(name) for name in names}
+        return [name for name in fitting if self.label_key(name) in images] or fitting
+
+
+def _held(pattern: str, name: str) -> tuple[str, ...] | None:
+    name = PurePosixPath(same(name)).name
+    if without_suffix(pattern) == pattern:
+        name = without_suffix(name)
+    expression = "(.+)".join(map(re.escape, same(pattern).split("{}")))
+    match = re.fullmatch(expression, name, re.IGNORECASE | re.DOTALL)
+    return match.groups() if match else None
 
 
 def renaming_notes(found: Mapping[str, str]) -> list[str]:
@@ -115,7 +219,18 @@ def renaming_notes(found: Mapping[str, str]) -> list[str]:
 
 def _parts(name: str) -> list[str]:
     path = PurePosixPath(same(name).replace("\\", "/"))
-    return [*path.parts[:-1], stem(path.name)]
+    return [*path.parts[:-1], without_suffix(path.name)]
+
+
+def _readings(label: str) -> list[list[str]]:
+    """Returns the parts of a label's path as stored, then without what links and raw pictures add to a name."""
+    path, _, query = label.partition("?")
+    local = re.search(r"(?:^|&)d=([^&]+)", query)  # Label Studio: /data/local-files/?d=photos/IMG_1.JPG
+    plain = local[1] if local else path if without_suffix(path) != path else label
+    names = [label, plain, unquote(plain), unquote(unquote(plain))]  # links in links are escaped twice
+    names += [unquote_plus(plain), unquote(plain, "latin-1")]
+    names += [PurePosixPath(name).stem for name in names if name.lower().endswith(OTHER_PICTURES)]
+    return [_parts(name) for name in dict.fromkeys(names)]
 
 
 def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
@@ -134,14 +249,44 @@ def _uploaded(stem: str) -> str:
     return re.sub(r"[^-\w.]", "", same(stem).strip().replace(" ", "_"))
 
 
-def _common_ending(stems: Collection[str], images: Iterable[str]) -> str:
-    """Returns the ending, such as `_mask`, that all names of labels add to names of images; empty if there is none."""
-    images = set(images)
-    first = next(iter(stems))
-    for length in range(len(first) - 1, 0, -1):
-        ending = first[length:]
-        if ending[0].isdigit():  # otherwise 10 and 20 would match 1 and 2
-            continue
-        if all(stem.endswith(ending) and stem.removesuffix(ending) in images for stem in stems):
-            return ending
-    return ""
+def _words(stem: str) -> tuple[str, ...]:
+    """Returns the words and numbers of a name; image suffixes are none."""
+    parts = re.findall(r"[^\W_]+", stem.casefold())
+    split = [re.fullmatch(r"(\D*)(\d+)|(\d+)(?!\d*bit)(\D+)", part) for part in parts]
+    words = [word for part, match in zip(parts, split, strict=True) for word in (match.groups() if match else [part])]
+    return tuple(word for word in words if word and f".{word}" not in IMAGE_SUFFIXES)
+
+
+def _minus(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
+    return tuple((Counter(one) - Counter(other)).elements())
+
+
+def _without(words: Sequence[str], dropped: Sequence[str]) -> tuple[str, ...]:
+    """Returns the other words, in their order; nothing if one to drop is missing."""
+    left = list(words)
+    for word in dropped:
+        if word not in left:
+            return ()
+        left.reverse()
+        left.remove(word)
+        left.reverse()
+    return tuple(left)
+
+
+def _common_ending(labels: Sequence[Sequence[str]], images: Collection[str]) -> str:
+    """Returns the ending, such as `_mask`, that most labels add to names of images; empty if there is none.
+
+    A label has several names: see `_readings`.
+    """
+    endings = Counter(
+        ending
+        for stems in labels
+        for ending in {
+            stem[length:]
+            for stem in stems
+            for length in range(1, len(stem))
+            if not stem[length].isdigit() and stem[:length] in images  # otherwise 10 and 20 would match 1 and 2
+        }
+    )
+    ending, count = max(endings.items(), key=lambda item: (item[1], -len(item[0])), default=("", 0))
+    return ending if 2 * count > len(labels) else ""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from smir.errors import ConfigError, DataError
 from smir.prepare.labels.classes import ClassTable
 
 Bools = npt.NDArray[np.bool_]
+_MOST_BITS = 60
+"""Bits of a run length as text."""
+_LARGEST = 1e15
+"""Largest number of pixels or coordinate that is read from a file."""
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
 
@@ -46,13 +51,11 @@ class Polygon:
         """Returns the pixels that the outlines enclose, clipped to the image."""
         points = np.array([value for outline in self.outlines for value in outline], dtype=float).reshape(-1, 2)
         low, high = points.min(axis=0), points.max(axis=0)
-        size = np.array([width, height])
-        if not np.isfinite(points).all() or (low < -size).any() or (high > 2 * size).any():
-            raise ValueError(f"its points go from {_point(low)} to {_point(high)}, far out of the image")
-        if (high < 0).any() or (low > size).any():  # tools clip shapes to the border
-            raise ValueError(f"its points go from {_point(low)} to {_point(high)}, all of them out of the image")
+        _refuse_outside(low, high, (width, height))
+        if low.min() >= 0 and high.max() <= 1:
+            raise ValueError("it lies within one pixel, so its coordinates are shares of the image, not pixels")
         left, top = (int(value) for value in np.floor(np.maximum(low, 0)))
-        right, bottom = (int(value) for value in np.minimum(np.ceil(high), size))
+        right, bottom = (int(value) for value in np.minimum(np.ceil(high), (width, height)))
         shifted = [(np.reshape(outline, (-1, 2)) - (left, top)).ravel().tolist() for outline in self.outlines]
         tools = coco_masks()
         drawn = tools.decode(tools.merge(tools.frPyObjects(shifted, bottom - top, right - left)))
@@ -89,11 +92,14 @@ class Bitmap:
     inside: Bools
 
     def pixels(self, height: int, width: int) -> tuple[Window, Bools]:
-        """Returns its pixels; it must lie within the image."""
-        bottom, right = self.top + self.inside.shape[0], self.left + self.inside.shape[1]
-        if self.left < 0 or self.top < 0 or bottom > height or right > width:
-            raise ValueError(f"its mask goes from {self.left}, {self.top} to {right}, {bottom}, out of the image")
-        return (slice(self.top, bottom), slice(self.left, right)), self.inside
+        """Returns its pixels, clipped to the image."""
+        low = np.array([self.left, self.top], dtype=float)
+        _refuse_outside(low, low + self.inside.shape[::-1], (width, height))
+        top, left = max(self.top, 0), max(self.left, 0)
+        inside = self.inside[top - self.top : height - self.top, left - self.left : width - self.left]
+        if self.inside.size and not inside.size:
+            raise ValueError(f"it begins at {_point(low)}, all of it out of the image")
+        return (slice(top, top + inside.shape[0]), slice(left, left + inside.shape[1])), inside
 
 
 @dataclass(frozen=True)
@@ -195,13 +201,24 @@ def turned(polygon: Polygon, degrees: float) -> Polygon:
     return Polygon([((each - middle) @ turn + middle).ravel().tolist() for each in points])
 
 
+def _refuse_outside(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], size: tuple[int, int]) -> None:
+    """Raises a `ValueError` if a shape lies out of an image of that width and height; tools let it reach over."""
+    reach = f"it goes from {_point(low)} to {_point(high)}"
+    if not np.isfinite([low, high]).all() or (low < np.negative(size)).any() or (high > np.multiply(size, 2)).any():
+        raise ValueError(f"{reach}, far out of the image")
+    if (high < 0).any() or (low > size).any():
+        raise ValueError(f"{reach}, all of it out of the image")
+
+
 def from_row_runs(runs: Sequence[int], height: int, width: int) -> Bools:
     """Decodes run lengths, row by row, the first one outside, to a mask (h, w).
 
     Raises:
         ValueError: If they do not fill the mask.
     """
-    if min(runs, default=0) < 0 or sum(runs) != height * width or height * width > MAX_PIXELS:
+    if min(height, width, min(runs, default=0)) < 0:
+        raise ValueError("its size or one of its run lengths is negative")
+    if sum(runs) != height * width or height * width > MAX_PIXELS:
         raise ValueError(f"its run lengths add up to {sum(runs)} of {height * width} pixels")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
 
@@ -217,13 +234,15 @@ def runs_of_text(text: str) -> list[int]:
         ValueError: If the text is malformed.
     """
     runs: list[int] = []
-    value = place = 0
+    value = place = 0  # without a limit, a number of many groups takes quadratic time
     for character in text:
         group = ord(character) - 48
         if not 0 <= group < 64:
             raise ValueError(f"its run lengths hold the character {character!r}")
         value |= (group & 31) << place
         place += 5
+        if place > _MOST_BITS:
+            raise ValueError(f"its run lengths hold a number of more than {_MOST_BITS} bits")
         if group & 32:
             continue
         value -= (group & 16) << (place - 4)
@@ -253,7 +272,16 @@ def _point(xy: npt.NDArray[np.float64]) -> str:
 def numbers(values: object, path: object, where: str) -> list[float]:
     """Returns a list read from a file if it holds only finite numbers; otherwise raises a `DataError`."""
     if isinstance(values, list) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST for value in values
     ):
         return values
     raise DataError(f"{path}: {where} should be a list of numbers, got {str(values)[:80]}.")
+
+
+def whole(stored: object) -> int | None:
+    """Returns a whole number read from a file, which may be stored as 96.0 or "96"; None if it is something else."""
+    if isinstance(stored, str) and re.fullmatch(r"-?[0-9]{1,15}(\.0*)?", stored.strip()):
+        stored = float(stored)
+    if isinstance(stored, bool) or not isinstance(stored, int | float) or not abs(stored) < _LARGEST:
+        return None
+    return int(stored) if stored == int(stored) else None

@@ -97,14 +97,14 @@ def find_labels(field: Field) -> Labels:
         if marked is not None:
             masks = dataclasses.replace(masks, no_data=frozenset([str(marked)]))
         return _of_masks(field, masks)
-    found = read_labels(options.labels, options.classes)
+    found = read_labels(options.labels, options.classes, options.names_of_pairs)
     return _of_masks(field, found) if isinstance(found, MaskFiles) else _of_shapes(field, found, options.labels)
 
 
 def _of_masks(field: Field, masks: MaskFiles) -> Labels:
     options = field.options
     table = of_masks(options.classes, masks, options.tests_alone)
-    names = field.names.match(masks.names, masks.folder)
+    names = field.names.match(masks.names, masks.folder, options.names_of_pairs)
 
     def draw_mask(image: str) -> UInt8:
         label = masks.label(names[image], table)
@@ -112,6 +112,8 @@ def _of_masks(field: Field, masks: MaskFiles) -> Labels:
         return label
 
     notes = [*_notes_of_masks(masks, table, options.classes), *table.notes(), *renaming_notes(names)]
+    if options.pair is not None and (others := sorted({*list_images(masks.folder)} - {*masks.names, *field.sizes})):
+        notes.append(f"--pair leaves out {len(others)} files in {masks.folder}: {first_few(others)}.")
     return Labels(masks.title, table.names, list(names), draw_mask, notes)
 
 
@@ -125,7 +127,7 @@ def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
             f"{left_out}Draw polygons or masks in the annotation tool."
         )
     table = of_categories(options.classes, found.declared, found.used(), str(where), options.tests_alone)
-    names = field.names.match(annotated, where)
+    names = field.names.match(annotated, where, options.names_of_pairs)
 
     def draw_shapes(image: str) -> UInt8:
         of_image = annotated[names[image]]
@@ -165,12 +167,16 @@ def _by_image(found: Annotations, options: Options) -> dict[str, Annotated]:
         name = annotated.image
         if len(folders[name]) > 1:
             name = (annotated.source.parent / name).as_posix()
-        other = kept.setdefault(name, annotated)
-        if other is not annotated:
+        other = kept.get(name)
+        if other is not None and other.shapes and annotated.shapes:
+            same = other.source == annotated.source
             raise DataError(
-                f"The image {annotated.image} is labelled twice, in {other.source} and in {annotated.source}. Join "
-                "the two in the annotation tool, or remove one."
+                f"The image {annotated.image} is labelled twice, "
+                f"{f'both in {other.source}' if same else f'in {other.source} and in {annotated.source}'}, as when two "
+                "people label it. Join the two in the annotation tool, or remove one."
             )
+        if other is None or annotated.shapes:
+            kept[name] = annotated
     return kept
 
 

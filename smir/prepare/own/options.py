@@ -8,6 +8,7 @@ from smir.data.reading.image_files import IMAGE_SUFFIXES
 from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import is_tiff
+from smir.prepare.labels.matching import Pair
 from smir.prepare.own.stratification import SPLITS, TEST_ALONE
 from smir.prepare.records import has_record
 
@@ -32,6 +33,12 @@ class Options:
     seed: int
     bands: str | None = None
     value_range: str | None = None
+    pair: str | None = None
+
+    @property
+    def names_of_pairs(self) -> Pair | None:
+        """How names of images and labels differ, if `--pair` says so."""
+        return None if self.pair is None else Pair(self.pair)
 
     @property
     def tests_alone(self) -> bool:
@@ -74,6 +81,8 @@ def check(options: Options) -> None:
         if path is not None and not path.exists():
             raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
     _check_splits(options)
+    if options.names_of_pairs is not None and (options.labels is None or options.is_map):
+        raise ConfigError("--pair is for a folder of --images and its --labels.")
     label, image = options.labels, options.images
     both_files = label is not None and label.is_file() and image.is_file()
     if label is not None and both_files and has_rasterio() and is_tiff(label) and is_tiff(image):

@@ -8,9 +8,9 @@ from typing import Any
 
 from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
-from smir.data.reading.lists import stem
+from smir.data.reading.lists import can_be_listed, stem
 from smir.data.reading.parallel import in_parallel
-from smir.errors import DataError
+from smir.errors import DataError, first_few
 from smir.prepare.own.bands import choose_bands, notes_on_bands
 from smir.prepare.own.field import IMAGES, Field
 from smir.prepare.own.label import find_labels
@@ -27,7 +27,7 @@ def read(options: Options) -> Field:
         SmirError: If options contradict each other, the root holds other files, or images and labels cannot be used.
     """
     check(options)
-    names = [] if options.is_map else _photographs(options.images, options.labels)
+    names = [] if options.is_map else _photographs(options)
     settings = _image_settings(options, names)
     field = Field(options, settings, _label_settings(options), _open_record(options.root, settings))
     if field.is_complete:
@@ -49,13 +49,22 @@ def read(options: Options) -> Field:
     return dataclasses.replace(field, labels=labels)
 
 
-def _photographs(folder: Path, labels: Path | None) -> list[str]:
-    """Lists the images of a folder, excluding images inside the label folder."""
+def _photographs(options: Options) -> list[str]:
+    """Lists the images of a folder, excluding label images in the same folder or one below it."""
+    folder, labels = options.images, options.labels
     names = list_images(folder)
+    if options.names_of_pairs is not None and labels is not None and folder.resolve() == labels.resolve():
+        of_labels = set(options.names_of_pairs.labels_among(names))
+        names = [name for name in names if name not in of_labels]
     if labels is not None and labels.is_dir() and folder.resolve() in labels.resolve().parents:
         names = [name for name in names if not (folder / name).resolve().is_relative_to(labels.resolve())]
     if not names:
         raise DataError(f"All images in {folder.absolute()} lie in the folder of the labels, {labels}.")
+    if labels is not None and (bad := [name for name in names if not can_be_listed(name)]):
+        raise DataError(
+            f"The lists of the splits cannot hold {first_few(map(repr, bad))}: a line is a name, in UTF-8. Rename the "
+            f"images in {folder.absolute()}."
+        )
     seen: dict[str, str] = {}
     for name in names:
         if (other := seen.setdefault(stem(name), name)) != name:
@@ -79,7 +88,8 @@ def _label_settings(options: Options) -> dict[str, Any] | None:
         return None
     where = options.labels
     files = sorted(f.relative_to(where).as_posix() for f in where.rglob("*") if f.is_file()) if where.is_dir() else []
-    return {
+    pair = {} if options.pair is None else {"pair": options.pair}
+    return pair | {
         "files": _digest(where, files) if files else _digest(where.parent, [where.name]),
         "classes": options.classes,
         "shares": list(options.shares),

@@ -15,6 +15,7 @@ from smir.classes import VOID, Classes, UInt8
 from smir.data.audit.stats import ChannelStatistics, channel_statistics
 from smir.data.folder import Folder
 from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.image_files import OTHER_PICTURES
 from smir.data.reading.lists import write_list
 from smir.errors import first_few
 from smir.files.atomic import write_atomically
@@ -38,8 +39,6 @@ _FEW = 10
 """Labelled images below which figures are mostly chance."""
 _LARGE = 8
 """Size in crops from which on the report mentions how much smaller the network sees an image."""
-_NOT_READ = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2")
-"""Suffixes of pictures from phones and cameras that smir does not read."""
 
 
 def write(field: Field) -> list[str]:
@@ -191,7 +190,7 @@ def _notes_on_sizes(sizes: Sizes, cut: bool) -> list[str]:
 
 
 def _not_read(folder: Path) -> list[str]:
-    kinds = Counter(path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in _NOT_READ)
+    kinds = Counter(path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in OTHER_PICTURES)
     found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     return (
         [f"Pictures in {folder} that are not read: {found}. Convert them to JPEG or PNG to use them."] if kinds else []

@@ -1,0 +1,64 @@
+"""The orientation in which a picture is shown, as Pillow tells it, which the exported scripts use."""
+
+import struct
+from pathlib import Path
+
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from smir.errors import DataError
+from smir.files.pictures import loader_of
+
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 26
+"""Bytes of a colour profile or text: programs store whole documents there, and no more than this is unpacked."""
+_TAG = 0x0112
+_TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
+_OPENERS = {
+    "jpegload": JpegImagePlugin.JpegImageFile,
+    "pngload": PngImagePlugin.PngImageFile,
+    "webpload": WebPImagePlugin.WebPImageFile,
+}
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Returns the orientation (1 to 8) of an image by EXIF or XMP, also in a PNG's text or behind its pixels.
+
+    No pixels are decoded.
+    """
+    if isinstance(image, PngImagePlugin.PngImageFile) and image.png is not None:
+        _read_behind(image)
+    return int(Image.Image.getexif(image).get(_TAG, 1))  # that of PNGs would decode the image first
+
+
+def orientation_in(path: Path) -> int:
+    """Returns the orientation of a JPEG, PNG or WebP of any size; 1 for other files.
+
+    Raises:
+        DataError: If its header is damaged.
+    """
+    if (loader := loader_of(path)) is None:
+        return 1
+    try:
+        with path.open("rb") as file:
+            return orientation_of(_OPENERS[loader](file))
+    except Exception as error:  # the parsers of headers raise all kinds of errors on damaged files
+        raise DataError(
+            f"The image {path} is damaged: {str(error) or type(error).__name__}. Copy it again from its source."
+        ) from error
+
+
+def _read_behind(image: PngImagePlugin.PngImageFile) -> None:
+    """Reads the metadata behind the pixels into `image.info`."""
+    file, place = image.fp, image.fp.tell()
+    at, behind = 8, False
+    try:
+        while len(head := (file.seek(at), file.read(8))[1]) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            behind |= kind == b"IDAT"
+            if behind and (
+                kind == b"eXIf" or (kind in (b"tEXt", b"zTXt", b"iTXt") and file.read(22).startswith(_TEXTS))
+            ):
+                file.seek(at + 8)
+                image.png.call(kind, at + 8, length)
+            at += 12 + length
+    finally:
+        file.seek(place)

@@ -1,0 +1,488 @@
+"""Annotation files as tools really write them: read with the right pixels, or refused with a reason."""
+
+import base64
+import io
+import json
+import time
+import unicodedata
+import zipfile
+
+import numpy as np
+import pytest
+from fakes import photo
+from PIL import Image
+
+from smir.prepare.labels.shapes import runs_of_text
+
+SIZE = HEIGHT, WIDTH = 48, 64
+NAMES = ("a", "b", "c")
+CROP, WEED = (8, 8, 24, 24), (32, 8, 48, 24)
+"""Left, top, right and bottom of the two plants of every image."""
+
+
+def pixels(*boxes):
+    """Class ids of an image with boxes of (class, box); later ones lie on top, and may reach out of the image."""
+    ids = np.zeros(SIZE, np.uint8)
+    for class_id, (left, top, right, bottom) in boxes:
+        ids[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = class_id
+    return ids
+
+
+PLAIN = pixels((1, CROP), (2, WEED))
+
+
+def corners(box):
+    left, top, right, bottom = box
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Writes a photograph for each name, and returns a reader of the mask that was made for it."""
+    (tmp_path / "labels").mkdir()
+    write_photos(tmp_path, NAMES)
+    return lambda name: np.asarray(Image.open(tmp_path / f"field/masks/{name}.png"))
+
+
+def write_photos(folder, names):
+    (folder / "photos").mkdir(exist_ok=True)
+    for name in names:
+        Image.fromarray(photo(name, SIZE)).save(folder / f"photos/{name}.jpg")
+
+
+WORDS = ("prepare", "folder", "--images=photos", "--labels=labels")
+
+
+def refused(fails, *words):
+    """Returns the message of a command that must fail, in one line, without a traceback."""
+    return " ".join(fails(*WORDS, *words).split())
+
+
+# COCO
+
+
+def coco(names=NAMES):
+    content = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "crop"}, {"id": 2, "name": "weed"}]}
+    for number, name in enumerate(names, 1):
+        content["images"].append({"id": number, "file_name": f"{name}.jpg", "height": HEIGHT, "width": WIDTH})
+        content["annotations"] += [annotation(number, 1, [corners(CROP)]), annotation(number, 2, [corners(WEED)])]
+    return content
+
+
+def annotation(image, category, segmentation):
+    return {"image_id": image, "category_id": category, "segmentation": segmentation}
+
+
+def write_coco(folder, content, encoding="utf-8"):
+    (folder / "labels/a.json").write_bytes(json.dumps(content).encode(encoding))
+
+
+def flat(content):
+    for entry in content["annotations"]:
+        entry["segmentation"] = entry["segmentation"][0]
+
+
+def pairs_in_a_list(content):
+    for entry in content["annotations"]:
+        entry["segmentation"] = [np.reshape(outline, (-1, 2)).tolist() for outline in entry["segmentation"]]
+
+
+def ids_as_text_and_floats(content):
+    for entry in content["annotations"]:
+        entry["image_id"], entry["category_id"] = str(entry["image_id"]), float(entry["category_id"])
+    content["images"][1] |= {"id": "2", "height": f"{HEIGHT}", "width": float(WIDTH)}
+
+
+def run_lengths_as_floats(content):
+    for entry in content["annotations"]:
+        inside = pixels((1, (CROP, WEED)[entry["category_id"] - 1])).T.ravel()
+        ends = np.flatnonzero(np.diff(inside, prepend=0, append=1))
+        lengths = np.diff(ends, prepend=0).astype(float)
+        entry["segmentation"] = {"size": [float(HEIGHT), str(WIDTH)], "counts": lengths.tolist()}
+
+
+def without_area(content):
+    shapes = ([64.0, 48.0], [[10, 10, 40, 40]], [[5, 5], [9, 9]], [[]], None, [], {})
+    content["annotations"] += [annotation(1, 2, shape) for shape in shapes]
+
+
+def listed_again_without_shapes(content):
+    content["images"].append({**content["images"][0], "id": 77})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [flat, pairs_in_a_list, ids_as_text_and_floats, run_lengths_as_floats, without_area, listed_again_without_shapes],
+)
+def test_coco_as_tools_write_it(smir, tmp_path, made, capsys, change):
+    content = coco()
+    change(content)
+    write_coco(tmp_path, content, "utf-16" if change is flat else "utf-8")
+    smir(*WORDS)
+    assert all(np.array_equal(made(name), PLAIN) for name in NAMES)
+    if change is without_area:
+        left_out = "3 boxes without an outline, 4 outlines of less than three points."
+        assert f"Left out, having no area: {left_out}" in capsys.readouterr().out
+
+
+def set_image(**values):
+    return lambda content: content["images"][1].update(values)
+
+
+def set_annotation(**values):
+    return lambda content: content["annotations"][2].update({"id": 900, **values})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (set_image(height=48.5), "a.json: image 2 needs file_name, height and width, got b.jpg, 48.5, 64."),
+        (set_image(width=None), "got b.jpg, 48, None."),
+        (set_image(width=True), "got b.jpg, 48, True."),
+        (set_image(height=float("nan")), "got b.jpg, nan, 64."),
+        (set_image(file_name=""), "image 2 needs file_name, height and width, got , 48, 64."),
+        (set_image(id=None), "'images' holds the id None; an id is a number or a word."),
+        (set_image(id="1"), "'images' has the id 1 more than once"),
+        (set_image(file_name="a.jpg"), "The image a.jpg is labelled twice, both in labels/a.json"),
+        (set_annotation(image_id="two"), "annotation 900 has image_id 'two', but the file has no such image."),
+        (set_annotation(category_id=None), "annotation 900 has category_id None, but the file has no such category."),
+        (set_annotation(category_id=1.5), "annotation 900 has category_id 1.5"),
+        (set_annotation(image_id=True), "annotation 900 has image_id True"),
+        (set_annotation(segmentation=[[1, 2, 10**400, 2, 3, 4]]), "of annotation 900 should be a list of numbers"),
+        (set_annotation(segmentation=[1, 2, 3, 4, 5, 6, 7]), "of annotation 900 has 7 numbers"),
+        (set_annotation(segmentation=[[[[1, 2], [3, 4], [5, 6]]]]), "of annotation 900 should be a list of numbers"),
+        (set_annotation(segmentation=[{"x": 1, "y": 2}]), "of annotation 900 should be a list of numbers"),
+        (set_annotation(segmentation=[[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]), "its coordinates are shares of the image"),
+        (
+            set_annotation(segmentation={"size": list(SIZE), "counts": [5.5, HEIGHT * WIDTH - 5]}),
+            "a run length of annotation 900 should be a whole number, got 5.5.",
+        ),
+        (
+            set_annotation(segmentation={"size": [HEIGHT + 1, WIDTH], "counts": [(HEIGHT + 1) * WIDTH]}),
+            "annotation 900 (crop) does not fit its image b.jpg of 64 x 48 pixels: its run lengths are for 64 x 49",
+        ),
+        (
+            set_annotation(segmentation={"size": list(SIZE), "counts": [0, HEIGHT * (WIDTH + 1)]}),
+            "its run lengths add up to 3120 of 3072 pixels",
+        ),
+    ],
+)
+def test_coco_that_cannot_be_right(fails, tmp_path, made, change, said):
+    content = coco()
+    change(content)
+    write_coco(tmp_path, content)
+    assert said in refused(fails)
+    assert not (tmp_path / "field/data.yaml").exists()
+
+
+def test_run_lengths_as_text_take_linear_time():
+    start = time.process_time()
+    with pytest.raises(ValueError, match="more than 60 bits"):
+        runs_of_text("o" * 3_000_000)
+    assert runs_of_text("111" + "0" * 200_000) == [1] * 200_003
+    assert time.process_time() - start < 5
+
+
+# COCO panoptic: a PNG of segment ids for each image
+
+SEGMENTS = {"crop": [7, 300], "weed": [70_000]}
+OTHER_CROP = (32, 32, 48, 40)
+
+
+def write_panoptic(folder, name="labels/pngs", change=None):
+    ids = np.zeros(SIZE, np.int64)
+    for value, (left, top, right, bottom) in ((7, CROP), (300, OTHER_CROP), (70_000, WEED)):
+        ids[top:bottom, left:right] = value
+    if change:
+        ids = change(ids)
+    content = coco()
+    content["annotations"] = [
+        {
+            "image_id": number,
+            "file_name": f"{name_}.png",
+            "segments_info": [
+                {"id": i, "category_id": place} for place, key in enumerate(SEGMENTS, 1) for i in SEGMENTS[key]
+            ],
+        }
+        for number, name_ in enumerate(NAMES, 1)
+    ]
+    write_coco(folder, content)
+    (folder / name).mkdir(parents=True)
+    for name_ in NAMES:
+        colors = np.stack([ids % 256, ids // 256 % 256, ids // 65_536], axis=-1).astype(np.uint8)
+        Image.fromarray(colors).save(folder / name / f"{name_}.png")
+
+
+def test_panoptic_segments_are_read_from_their_pngs(smir, tmp_path, made):
+    write_panoptic(tmp_path)
+    expected = pixels((1, CROP), (2, WEED), (1, OTHER_CROP))
+    smir(*WORDS, "--classes=[background=void, crop, weed]")
+    assert all(np.array_equal(made(name), expected) for name in NAMES)
+    smir(*WORDS)  # pixels of no segment are not labelled, as the format says
+    assert all(np.array_equal(made(name), np.where(expected == 0, 255, expected)) for name in NAMES)
+
+
+def unknown_segment(ids):
+    return np.where(ids == 300, 301, ids)
+
+
+@pytest.mark.parametrize(
+    ("folder", "change", "said"),
+    [
+        ("elsewhere", None, "annotation number 0 is panoptic, so its shapes are in the PNG a.png, which is not below"),
+        ("labels/pngs", unknown_segment, "and segments_info do not share the segments 300, 301."),
+        ("labels/pngs", lambda ids: ids[:40], "a.png has 64 x 40 pixels."),
+    ],
+)
+def test_panoptic_pngs_that_do_not_fit(fails, tmp_path, made, folder, change, said):
+    write_panoptic(tmp_path, folder, change)
+    assert said in refused(fails)
+
+
+def test_panoptic_pngs_in_grey_are_refused(fails, tmp_path, made):
+    write_panoptic(tmp_path)
+    for name in NAMES:
+        Image.fromarray(PLAIN).save(tmp_path / f"labels/pngs/{name}.png")
+    assert "a.png is a grey or palette PNG, but segments are colours" in refused(fails)
+
+
+# CVAT
+
+
+def write_cvat(folder, shapes, size=f'height="{HEIGHT}" width="{WIDTH}"', head="<?xml version='1.0'?>"):
+    outlines = {
+        name: ";".join(f"{x},{y}" for x, y in np.reshape(corners(box), (-1, 2)))
+        for name, box in (("crop", CROP), ("weed", WEED))
+    }
+    usual = "".join(f'<polygon label="{name}" points="{points}"/>' for name, points in outlines.items())
+    images = "".join(
+        f'<image id="{number}" name="{name}.jpg" {size}>{usual}{shapes if name == "a" else ""}</image>'
+        for number, name in enumerate(NAMES)
+    )
+    names = "<label><name>crop</name></label><label><name>weed</name></label>"
+    text = f"{head}<annotations><meta><task><labels>{names}</labels></task></meta>{images}</annotations>"
+    (folder / "labels/annotations.xml").write_text(text)
+
+
+def test_cvat_shapes_without_area_are_left_out(smir, tmp_path, made, capsys):
+    without_area = (
+        '<polygon label="weed" points="40,40;40,40"/><polygon label="weed" points="40,40"/>'
+        '<polygon label="weed" points=""/><polyline label="weed" points="1,40;9,40"/>'
+        '<points label="crop" points="1,2;3,4"/><tag label="crop"/>'
+    )
+    write_cvat(tmp_path, without_area)
+    smir(*WORDS)
+    assert all(np.array_equal(made(name), PLAIN) for name in NAMES)
+    said = "1 shapes of the kind points, 1 shapes of the kind polyline."
+    assert f"3 outlines of less than three points, {said}" in capsys.readouterr().out
+
+
+def mask(box, class_name="weed"):
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    return (
+        f'<mask label="{class_name}" rle="0, {width * height}" left="{left}" top="{top}" width="{width}" '
+        f'height="{height}"/>'
+    )
+
+
+@pytest.mark.parametrize("box", [(40, 30, 60, HEIGHT + 1), (50, 30, WIDTH + 1, 40), (-1, -1, 5, 5)])
+def test_cvat_masks_are_cut_off_at_the_border(smir, tmp_path, made, box):
+    write_cvat(tmp_path, mask(box))
+    smir(*WORDS)
+    assert np.array_equal(made("a"), pixels((1, CROP), (2, WEED), (2, box)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        (mask((10, HEIGHT, 20, HEIGHT + 5)), "it begins at (10, 48), all of it out of the image"),
+        (mask((10, -9, 20, -2)), "it goes from (10, -9) to (20, -2), all of it out of the image"),
+        (mask((10, 200, 20, 300)), "far out of the image"),
+        ('<mask label="weed" rle="1, 2.5" left="1" top="1" width="2" height="2"/>', "should be whole numbers"),
+        ('<mask label="weed" rle="0, 4" left="1.5" top="1" width="2" height="2"/>', "the left of mask number 2 of"),
+        ('<mask label="weed" rle="0, 9" left="1" top="1" width="2" height="2"/>', "add up to 9 of 4 pixels"),
+        (
+            '<polygon label="weed" points="1,2;3,4;5"/>',
+            "a point of polygon number 2 of a.jpg is '5'; it should be x and y",
+        ),
+        ('<polygon label="weed" points="1,2;nan,4;5,5"/>', "the points of polygon number 2 of a.jpg should be numbers"),
+        ('<polygon label="weed" points="1,2,3;4,5,6"/>', "is '1,2,3'; it should be x and y."),
+        ('<mask label="weed" rle="0, 4" left="1" top="1" width="-2" height="-2"/>', "run lengths is negative"),
+        ('<polygon label="weed" points="0.1,0.2;0.3,0.4;0.5,0.1"/>', "its coordinates are shares of the image"),
+        ('<polygon label=" " points="1,2;3,4;5,5"/>', "polygon number 2 of a.jpg has no label"),
+        (
+            '<box label="weed" xtl="inf" ytl="1" xbr="2" ybr="3"/>',
+            "xtl of box number 2 of a.jpg should be numbers, got 'inf'",
+        ),
+    ],
+)
+def test_cvat_that_cannot_be_right(fails, tmp_path, made, shape, said):
+    write_cvat(tmp_path, shape)
+    assert said in refused(fails)
+
+
+@pytest.mark.parametrize("size", ['height="nan" width="64"', 'height="48" width=""', 'height="48.5" width="64"'])
+def test_cvat_sizes_are_whole_numbers(fails, tmp_path, made, size):
+    write_cvat(tmp_path, "", size)
+    assert "labels/annotations.xml: the " in (said := refused(fails))
+    assert "of a.jpg should be a whole number, got " in said
+
+
+# Labelme
+
+
+def labelme(**values):
+    shapes = [
+        {"label": name, "points": np.reshape(corners(box), (-1, 2)).tolist(), "shape_type": "polygon"}
+        for name, box in (("crop", CROP), ("weed", WEED))
+    ]
+    return {"shapes": shapes, "imagePath": "x.jpg", "imageHeight": HEIGHT, "imageWidth": WIDTH, **values}
+
+
+def write_labelme(folder, contents, encoding="utf-8"):
+    for name, content in contents.items():
+        (folder / f"labels/{name}.json").write_bytes(
+            json.dumps(content, ensure_ascii=encoding != "gbk").encode(encoding)
+        )
+
+
+def bitmap(side, points):
+    png = io.BytesIO()
+    Image.fromarray(np.full((side, side), 255, np.uint8)).save(png, "PNG")
+    text = base64.b64encode(png.getvalue()).decode()
+    return {"label": "weed", "shape_type": "mask", "points": points, "mask": text}
+
+
+def test_labelme_as_tools_write_it(smir, tmp_path, made):
+    odd = labelme(imagePath="b.HEIC", imageHeight=float(HEIGHT), imageWidth=str(WIDTH))
+    odd["shapes"] += [bitmap(8, [[-1, 41], [6, 48]]), {"label": "weed", "points": [[3, 3], [9, 9]]}]
+    write_labelme(tmp_path, {"a": labelme(imagePath=None), "b": odd, "c": labelme()}, "utf-16")
+    smir(*WORDS)
+    assert np.array_equal(made("a"), PLAIN)
+    assert np.array_equal(made("b"), pixels((1, CROP), (2, WEED), (2, (-1, 41, 7, 49))))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"imageHeight": 48.5}, "labels/a.json: imageHeight and imageWidth should be whole numbers, got 48.5, 64."),
+        ({"shapes": [bitmap(8, [[1, 1], [20, 8]])]}, "has 8 x 8 pixels, but its points are [1, 1] and [20, 8]"),
+        ({"shapes": {}}, "labels/a.json: 'shapes' should be a list, got {}."),
+        (
+            {"shapes": [{"label": "\ud800", "points": [[1, 1], [9, 1], [9, 9]]}]},
+            "holds characters that cannot be stored",
+        ),
+        ({"shapes": [{"label": "", "points": []}]}, "labels/a.json: shape number 0 has no label."),
+        ({"shapes": [{"label": "crop", "points": [None]}]}, "a point of shape number 0 should be a list of numbers"),
+    ],
+)
+def test_labelme_that_cannot_be_right(fails, tmp_path, made, change, said):
+    write_labelme(tmp_path, {"a": labelme(**change), "b": labelme(), "c": labelme()})
+    assert said in refused(fails)
+
+
+def test_other_encodings_are_named(fails, tmp_path, made):
+    crop = labelme()
+    crop["shapes"][0]["label"] = "玉米"
+    write_labelme(tmp_path, {"a": crop}, "gbk")
+    said = refused(fails)
+    assert "labels/a.json is damaged, or its text is not UTF-8 but in an encoding such as GBK" in said
+    assert "iconv -f GBK -t UTF-8" in said
+
+
+# Names
+
+
+def test_names_that_links_escape(smir, tmp_path):
+    names = [unicodedata.normalize("NFD", f"Süd {number}") for number in range(4)]
+    names += [
+        "a%20b",
+        "a b",
+        "Süd 4",
+        "S%C3%BCd%205",
+    ]
+    write_photos(tmp_path, names)
+    (tmp_path / "labels").mkdir()
+    content = coco(range(8))
+    for image, name in zip(
+        content["images"],
+        (
+            "/data/local-files/?d=photos%5CS%C3%BCd%200.jpg",
+            "https://store/S%25C3%25BCd%201.jpg?signed=1&by=me",
+            "/data/local-files/?x=1&d=S%C3%BCd 2.jpg",
+            "S%C3%BCd%203.HEIC",
+            "a%20b.jpg",
+            "a b.jpg",
+            "S%FCd 4.jpg",
+            "Süd 5.jpg",
+        ),
+        strict=True,
+    ):
+        image["file_name"] = name
+    content["annotations"][11]["segmentation"] = [corners(OTHER_CROP)]
+    write_coco(tmp_path, content)
+    smir(*WORDS)
+    for name in names:
+        found = np.asarray(Image.open(tmp_path / f"field/masks/{name}.png"))
+        assert np.array_equal(found, pixels((1, CROP), (2, OTHER_CROP if name == "a b" else WEED)))
+
+
+def test_names_that_label_studio_escapes_and_renames(smir, tmp_path, made):
+    names = ["Feld_Süd_0", "Feld Süd (1)", "x"]
+    write_photos(tmp_path, names)
+    uploaded = ("Feld_S%C3%BCd_0", "Feld_S%C3%BCd_1", "x")
+    write_coco(tmp_path, coco([f"images/3/0a1b2c0{n}-{name}" for n, name in enumerate(uploaded)]))
+    smir(*WORDS)
+    assert all(np.array_equal(made(name), PLAIN) for name in names)
+
+
+def test_pictures_that_are_not_read_are_named_where_labels_lack_them(fails, tmp_path, made):
+    write_labelme(tmp_path, dict.fromkeys((*NAMES, "d"), labelme()))
+    (tmp_path / "photos/d.HEIC").touch()
+    assert "1 of 4 labels in" in (said := refused(fails))
+    assert "Convert d.HEIC to JPEG or PNG, because smir cannot read them." in said
+
+
+# Files that are not what their name says
+
+
+def archive():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("result.json", json.dumps(coco()))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", archive(), "labels/a.json is an archive. Unpack it, and give the folder."),
+        ("a.xml", archive(), "labels/a.xml is an archive."),
+        ("a.json", b"\x1f\x8b\x08\0", "labels/a.json is an archive."),
+        ("a.zip", archive(), "It holds a.zip. Unpack the archive."),
+        ("a.json", b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS, not the file itself"),
+        ("a.json", b"<!DOCTYPE html><html></html>", "holds no labels of a known format"),
+    ],
+)
+def test_files_that_are_something_else(fails, tmp_path, made, name, content, said):
+    (tmp_path / "labels" / name).write_bytes(content)
+    assert said in refused(fails)
+
+
+def test_cvat_is_known_by_its_content(smir, tmp_path, made):
+    write_cvat(tmp_path, "")
+    (tmp_path / "labels/annotations.xml").rename(tmp_path / "labels/export.json")
+    (tmp_path / "labels/meta.json").write_text("{}")
+    (tmp_path / "labels/old.zip").write_bytes(archive())
+    with pytest.warns(UserWarning, match=r"are not read: meta\.json, old\.zip\."):
+        smir(*WORDS)
+    assert np.array_equal(made("b"), PLAIN)
+
+
+def test_pngs_of_label_studios_brush_are_named(fails, tmp_path, made):
+    for number in (1, 2):
+        Image.fromarray(PLAIN * 100).save(tmp_path / f"labels/task-{number}-annotation-7-by-1-tag-crop-0.png")
+    said = refused(fails)
+    assert "holds PNGs of Label Studio's brush (task-1-annotation-7-by-1-tag-crop-0.png, " in said
+    assert "Export 'Brush labels to COCO' instead." in said

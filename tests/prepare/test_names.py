@@ -1,0 +1,149 @@
+"""Names of labels that differ from those of their images, as public datasets and tools write them."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from fakes import blocks, photo, save
+from PIL import Image
+
+NAMES = ("001", "002", "010", "100")
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Writes images and labels under names that hold `{}`; returns the labels by their images."""
+
+    def write(image, label, names=NAMES):
+        for name in names:
+            save(tmp_path / "photos" / image.format(name), photo(name, (24, 32)))
+            save(tmp_path / "labels" / label.format(name), blocks(name, (0, 1, 2), (24, 32)))
+
+    return write
+
+
+def check_masks(root, image, names=NAMES):
+    for name in names:
+        with Image.open((root / "field/masks" / image.format(name)).with_suffix(".png")) as mask:
+            assert np.array_equal(np.asarray(mask), blocks(name, (0, 1, 2), (24, 32)))
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("{}_image.png", "{}_annotation.png"),
+        ("{}_rgb_crop.png", "{}_crop.png"),
+        ("IMG_{}.jpg", "mask-{}.png"),
+        ("plot{}_rgb_1.png", "plot{}_gt_1.png"),
+        ("a_{}_leftImg8bit.png", "a_{}_gtFine_labelIds.png"),
+        ("{}.jpg", "{}.jpg.png"),
+        ("{}.jpg", "{}.jpg_mask.png"),
+    ],
+)
+def test_words_by_which_all_names_differ(smir, pairs, tmp_path, capsys, image, label):
+    pairs(image, label)
+    smir("prepare", "folder", "--images=photos", "--labels=labels")
+    check_masks(tmp_path, image)
+    assert f"{label.format('001')} is taken for {image.format('001')}" in capsys.readouterr().out
+
+
+def test_labels_that_keep_the_suffix_of_their_image(smir, pairs, tmp_path):
+    pairs("{}.jpg", "{}.jpg.png", NAMES[:2])
+    pairs("{}.png", "{}.png.png", NAMES[2:])
+    smir("prepare", "folder", "--images=photos", "--labels=labels")
+    check_masks(tmp_path, "{}.png")
+
+
+@pytest.mark.parametrize(("image", "label"), [("{}.jpg", "{}_mask.png"), ("{}_image.png", "{}_annotation.png")])
+def test_a_surplus_label_is_the_only_one_that_is_named(fails, pairs, tmp_path, image, label):
+    pairs(image, label)
+    save(tmp_path / "labels/overview.png", blocks("", (0, 1)))
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "1 of 5 labels in" in said
+    assert "have no image: overview.png." in said
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (("{}_rgb.png", "{}_nir.png"), ("{}_gt.png",)),  # which image?
+        (("{}_rgb.png",), ("{}_color.png", "{}_ids.png")),  # which label?
+        (("2019_{}.png",), ("2020_{}.png",)),  # numbers are no words
+    ],
+)
+def test_names_that_leave_a_choice_need_the_option(smir, fails, pairs, tmp_path, capsys, images, labels):
+    for image in images:
+        for label in labels:
+            pairs(image, label)
+    command = ("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "Say how the names differ: --pair '{}_image.png={}_annotation.png'" in fails(*command)
+    smir(*command, f"--pair={images[0]}={labels[-1]}")
+    check_masks(tmp_path, images[0])
+    assert ("--pair leaves out 4 files in labels: 001_color.png" in capsys.readouterr().out) == (len(labels) > 1)
+
+
+def test_images_and_labels_in_one_folder(smir, pairs, tmp_path):
+    pairs("{}.jpg", "{}_mask.png")
+    for path in (tmp_path / "labels").glob("*.png"):
+        path.rename(tmp_path / "photos" / path.name)
+    save(tmp_path / "photos/more.jpg", photo("more"))
+    smir("prepare", "folder", "--images=photos", "--labels=photos", "--pair={}={}_mask")
+    check_masks(tmp_path, "{}.png")
+    assert sorted(path.stem for path in (tmp_path / "field/images").glob("*.*")) == [*NAMES, "more"]
+
+
+@pytest.mark.parametrize("pair", ["{}_a.png", "a=b", "{}{}={}", "{}={}="])
+def test_a_pair_of_another_form(fails, pairs, pair):
+    pairs("{}.png", "{}.png")
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", f"--pair={pair}")
+    assert f"--pair is IMAGE=LABEL, such as '{{}}_image.png={{}}_annotation.png'; got {pair!r}" in said.replace(
+        ", with {} for what is equal", ""
+    )
+
+
+def test_a_pair_that_fits_no_label(fails, pairs):
+    pairs("{}.png", "{}_mask.png")
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--pair={}={}_label")
+    assert "has a name as --pair '{}={}_label' says: 001_mask.png, 002_mask.png, 010_mask.png and 1 more" in said
+
+
+# Names of classes and of files
+
+
+@pytest.mark.parametrize(
+    "classes", [["no", "yes", "on"], ["null", "1", "2"], ["~", "1e3", "012"], ["2021-01-01", "off", "rübe, rot"]]
+)
+def test_class_names_that_yaml_takes_for_other_values(smir, pairs, tmp_path, classes):
+    pairs("{}.png", "{}.png")
+    listed = ", ".join(f"'{name}'" if "," in name else name for name in classes)
+    for words in ([f"--classes=[{listed}]"], ["--classes", f"[{listed}]"]):
+        smir("prepare", "folder", "--images=photos", "--labels=labels", "--root", str(len(words)), *words)
+        settings = yaml.safe_load((tmp_path / str(len(words)) / "data.yaml").read_text())
+        assert settings["data"]["init_args"]["classes"] == classes
+
+
+@pytest.mark.parametrize("given", ['[soil, "", weed]', '[soil, " ", weed]', "[soil, =1, weed]"])
+def test_a_class_without_a_name(fails, pairs, given):
+    pairs("{}.png", "{}.png")
+    assert "an entry is NAME or NAME=SOURCE" in fails(
+        "prepare", "folder", "--images=photos", "--labels=labels", f"--classes={given}"
+    )
+
+
+def test_a_category_without_a_name(fails, pairs, tmp_path):
+    pairs("{}.png", "{}.png")
+    shape = {"label": "", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+    content = {"version": "5", "shapes": [shape], "imagePath": "001.png", "imageHeight": 24, "imageWidth": 32}
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json/001.json").write_text(json.dumps(content))
+    said = fails("prepare", "folder", "--images=photos", "--labels=json")
+    assert "001.json: shape number 0 has no label. Name it in the annotation tool." in said
+
+
+def test_lists_cannot_hold_names_that_are_not_text(smir, fails, pairs, tmp_path):
+    pairs("caf\udce9 {}.png", "caf\udce9 {}.png")
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert r"The lists of the splits cannot hold 'caf\udce9 001.png'" in said
+    assert not list((tmp_path / "field").glob("images"))
+    smir("prepare", "folder", "--images=photos", "--root=pool")
