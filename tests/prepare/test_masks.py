@@ -49,3 +49,28 @@ def test_invisible_colours_are_no_classes(smir, fails, tmp_path, field):
     assert "background=transparent" in fails(*WORDS, f"--classes=[soil=#000000, {given}")
     smir(*WORDS, f"--classes=[soil=transparent, {given}")
     assert (field("a") == IDS).all()
+
+
+def beside(tmp_path, kind):
+    """Writes a label image among the photographs, as a dataset with labels of several splits has."""
+    (tmp_path / "photos/val").mkdir()
+    if kind == "grey":
+        Image.fromarray(IDS).save(tmp_path / "photos/val/x.png")
+    elif kind == "palette":
+        picture = Image.fromarray(IDS)
+        picture.putpalette([0, 0, 0, 0, 200, 0, 220, 0, 0])
+        picture.save(tmp_path / "photos/val/x.png")
+    elif kind == "empty":
+        Image.fromarray(IDS * 0).save(tmp_path / "photos/val/x.png")
+    else:
+        Image.fromarray(np.dstack([IDS * 90] * 3)).save(tmp_path / "photos/val/a.png")
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette", "empty", "colours"])
+def test_label_images_among_the_photographs_are_named(fails, tmp_path, field, kind):
+    noise = np.random.default_rng(0).integers(0, 255, (*IDS.shape, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photos/a.png")
+    beside(tmp_path, kind)
+    said = fails("prepare", "folder", "--images=photos")
+    assert "1 of 4 images in" in said
+    assert f"one channel or the name of a photograph: val/{'a' if kind == 'colours' else 'x'}.png" in said
