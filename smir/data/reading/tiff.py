@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import itertools
 import logging
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ _BIG = (b"II+\0", b"MM\0+")
 _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
 _ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
 _LENGTHS = (279, 325)  # of strips, of tiles
+_MOST_BLOCK = 1 << 29
+"""Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
 _MIRRORED, _UPSIDE_DOWN, _SIDEWAYS = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)
 
 
@@ -120,6 +123,12 @@ class Tiff:
             raise DataError(
                 f"{self.name} cannot be read as a TIFF: {reason}. Copy it again from its source, or remove it."
             ) from error
+        values = max(np.dtype(kind).itemsize for kind in self.file.dtypes) * self.file.count
+        if (block := math.prod(self.file.block_shapes[0]) * values) > _MOST_BLOCK:
+            raise DataError(
+                f"{self.name} is stored in blocks of {block >> 20:,} MiB, and any part of it would need twice that "
+                f"memory. Store it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE {path.name} tiled.tif"
+            )
         placed = bool(self.file.gcps[0]) or not self.file.transform.is_identity  # on Earth, as it is stored
         self.orientation = 1 if placed else tags_of(path).get(_ORIENTATION, 1)
         self.height, self.width = self._turned(self.file.height, self.file.width)
