@@ -195,3 +195,12 @@ def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypa
         write(path, pixels(3), **CODECS[codec])
         with pytest.raises(ConfigError, match=r"needs rasterio: pip install 'smir\[geo\]'"):
             tiles(path, tmp_path / codec)
+
+
+def test_a_block_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    path = write(tmp_path / "map.tif", pixels(3), compress="deflate", blockysize=HEIGHT)
+    monkeypatch.setattr("smir.data.reading.tiff._MOST_BLOCK", HEIGHT * WIDTH * 3 - 1)
+    with pytest.raises(DataError, match=r"stored in blocks of .* gdal_translate -co TILED=YES"):
+        check_readable(path, decode=False)
+    write(path, pixels(3), compress="deflate", blockysize=16)
+    check_readable(path, decode=True)

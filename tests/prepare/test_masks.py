@@ -1,9 +1,13 @@
 """What a pixel of a mask means, where its number alone does not tell."""
 
+import warnings
+
 import numpy as np
 import pytest
+import rasterio
 from fakes import photo
 from PIL import Image
+from rasterio.windows import Window
 
 IDS = np.repeat(np.repeat(np.arange(12).reshape(3, 4) % 3, 16, axis=0), 16, axis=1).astype(np.uint8)
 
@@ -49,3 +53,110 @@ def test_invisible_colours_are_no_classes(smir, fails, tmp_path, field):
     assert "background=transparent" in fails(*WORDS, f"--classes=[soil=#000000, {given}")
     smir(*WORDS, f"--classes=[soil=transparent, {given}")
     assert (field("a") == IDS).all()
+
+
+def beside(tmp_path, kind):
+    """Writes a label image among the photographs, as a dataset with labels of several splits has."""
+    (tmp_path / "photos/val").mkdir()
+    if kind == "grey":
+        Image.fromarray(IDS).save(tmp_path / "photos/val/x.png")
+    elif kind == "palette":
+        picture = Image.fromarray(IDS)
+        picture.putpalette([0, 0, 0, 0, 200, 0, 220, 0, 0])
+        picture.save(tmp_path / "photos/val/x.png")
+    elif kind == "empty":
+        Image.fromarray(IDS * 0).save(tmp_path / "photos/val/x.png")
+    else:
+        Image.fromarray(np.dstack([IDS * 90] * 3)).save(tmp_path / "photos/val/a.png")
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette", "empty", "colours"])
+def test_label_images_among_the_photographs_are_named(fails, tmp_path, field, kind):
+    noise = np.random.default_rng(0).integers(0, 255, (*IDS.shape, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photos/a.png")
+    beside(tmp_path, kind)
+    said = fails("prepare", "folder", "--images=photos")
+    assert "1 of 4 images in" in said
+    assert f"one channel or the name of a photograph: val/{'a' if kind == 'colours' else 'x'}.png" in said
+
+
+def tif(path, bands, rows=None, **how):
+    """Writes bands (B, H, W) as a TIFF, or only its first rows."""
+    size = {"height": bands.shape[1], "width": bands.shape[2], "count": len(bands), "dtype": bands.dtype}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "w", driver="GTiff", **{**size, **how}) as file:
+            file.write(bands[:, :rows], window=Window(0, 0, bands.shape[2], rows or bands.shape[1]))
+
+
+SPARSE = {"tiled": True, "blockxsize": 16, "blockysize": 16, "sparse_ok": True}
+LABEL_MAPS = {
+    "two bits": ({"nbits": 2}, None, IDS),
+    "zstd": ({"compress": "zstd", "tiled": True, "blockxsize": 16, "blockysize": 16}, None, IDS),
+    "sparse with nodata": ({**SPARSE, "nodata": 255}, 32, np.where(np.arange(48)[:, None] < 32, IDS, 255)),
+    "sparse": (SPARSE, 32, np.where(np.arange(48)[:, None] < 32, IDS, 0)),
+}
+
+
+@pytest.mark.parametrize("kind", LABEL_MAPS)
+def test_a_label_image_of_an_orthomosaic_keeps_its_ids(smir, tmp_path, capsys, kind):
+    how, rows, wanted = LABEL_MAPS[kind]
+    tif(tmp_path / "map.tif", photo("map", IDS.shape).transpose(2, 0, 1), photometric="rgb")
+    tif(tmp_path / "labels.tif", IDS[None], rows, **how)
+    smir("prepare", "folder", "--images=map.tif", "--labels=labels.tif", "--tile=16", "--min_valid=0")
+    for number, (top, left) in enumerate((top, left) for top in (0, 16, 32) for left in (0, 16, 32, 48)):
+        part, path = wanted[top : top + 16, left : left + 16], tmp_path / f"field/masks/tile_{number:05d}.png"
+        assert (np.asarray(Image.open(path)) == part).all() if path.exists() else (part == 255).all()
+    noted = "1 TIFFs lack blocks (SPARSE_OK), which count as 0: labels.tif." in capsys.readouterr().out
+    assert noted == (kind == "sparse")
+
+
+def test_values_that_a_tiff_marks_as_missing_are_not_labelled(smir, tmp_path, field):
+    for name in "abc":
+        ids = IDS.astype(np.int16)
+        ids[:8] = -9999
+        tif(tmp_path / f"labels/{name}.tif", ids[None], nodata=-9999)
+    smir(*WORDS)
+    assert (field("a") == np.where(np.arange(48)[:, None] < 8, 255, IDS)).all()
+
+
+def test_where_a_photograph_has_no_data_nothing_is_labelled(smir, tmp_path, field):
+    for name in "abc":
+        (tmp_path / f"photos/{name}.png").unlink()
+        bands = photo(name, IDS.shape).transpose(2, 0, 1).copy()
+        bands[:, :8] = 0
+        tif(tmp_path / f"photos/{name}.tif", bands, nodata=0, photometric="rgb")
+        Image.fromarray(IDS).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    assert (field("a") == np.where(np.arange(48)[:, None] < 8, 255, IDS)).all()
+
+
+def test_an_id_that_only_some_files_mark_as_missing_must_be_named(smir, fails, tmp_path, field):
+    for name in "ab":
+        Image.fromarray(IDS).save(tmp_path / f"labels/{name}.png")
+    tif(tmp_path / "labels/c.tif", IDS[None], nodata=0)
+    said = fails(*WORDS)
+    assert "2 of 3 masks in" in said
+    assert "hold 0, which others mark as nodata: a.png, b.png. Name it in --classes: NAME=0" in said
+    smir(*WORDS, "--classes=[soil=0, crop=1, weed=2]")
+    assert all((field(name) == IDS).all() for name in "abc")
+
+
+def test_masks_compressed_with_losses_are_refused(fails, tmp_path, field):
+    for name in "abc":
+        tif(tmp_path / f"labels/{name}.tif", IDS[None], compress="jpeg")
+    assert "a.tif is compressed with losses (JPEG)" in fails(*WORDS)
+
+
+def test_smooth_borders_are_refused_and_a_class_of_few_pixels_is_told(smir, fails, tmp_path, capsys, field):
+    for name in "abc":
+        Image.fromarray(IDS * 120).resize((128, 96), Image.Resampling.BILINEAR).save(tmp_path / f"labels/{name}.png")
+        Image.fromarray(photo(name, (96, 128))).save(tmp_path / f"photos/{name}.png")
+    assert "hold 15 values, 12 of which only lie on the borders between others" in fails(*WORDS)
+    ids = np.kron(np.minimum(IDS, 1), np.ones((2, 2), np.uint8))
+    ids[31:33, 31:33] = 2
+    for name in "abc":
+        Image.fromarray(ids).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    assert "Found only on the borders between other values: 2. Are the borders smooth?" in capsys.readouterr().out
+    assert (field("a") == ids).all()

@@ -16,12 +16,14 @@ import numpy.typing as npt
 from smir.classes import UInt8
 from smir.data.audit.expected import Expected, expected_counts
 from smir.data.audit.overlaps import Overlap, find_overlaps, find_unpaired
+from smir.data.audit.own import Seen, own_notes, own_problems
 from smir.data.base import SmirDataModule
 from smir.data.folder import Folder
 from smir.data.published import PublishedDataset
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.listing import Pair, Split
+from smir.data.reading.misplaced import look
 from smir.data.reading.pairs import MAX_ASPECT
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, SmirError
@@ -45,6 +47,7 @@ class Facts:
         digest: Hash of the decoded pixels; None if it cannot be read or has a single colour, as no-data tiles do.
         stored: Pixels by stored value of the label.
         classes: Pixels by class of the label, void at 255; empty if it holds an illegal value.
+        seen: What may be odd about the two.
         problems: What is wrong with the two.
     """
 
@@ -52,6 +55,7 @@ class Facts:
     digest: bytes | None = None
     stored: dict[int, int] = dataclasses.field(default_factory=dict)
     classes: dict[int, int] = dataclasses.field(default_factory=dict)
+    seen: Seen = dataclasses.field(default_factory=Seen)
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
 
@@ -62,6 +66,9 @@ def examine(data: SmirDataModule, pair: Pair) -> Facts:
     image = _attempt(lambda: read_image(path), path, facts)
     if image is not None:
         facts.size, facts.digest = image.shape[:2], _digest(image)
+        if isinstance(data, Folder):
+            facts.seen.look = look(path, image)
+            _attempt(lambda: data.check_predicted(path), path, facts)
         if min(facts.size) < data.min_side:
             text = f"{path} is {_shape(facts.size)}; data.min_side is {data.min_side}"
             facts.problems.append(Problem("images that are too small", text))
@@ -83,9 +90,13 @@ def _examine_label(data: SmirDataModule, pair: Pair, facts: Facts) -> None:
     facts.stored = _count(stored)
     if len(data.classes):
         try:
-            facts.classes = _count(data.decode_label(stored, path))
+            ids = data.decode_label(stored, path)
         except DataError as error:
             facts.problems.append(Problem("illegal label values", str(error)))
+            return
+        facts.classes = _count(ids)
+        if isinstance(data, Folder) and facts.size is not None:
+            _attempt(lambda: facts.seen.see_label(data.root / pair.image, path, facts.stored, ids), path, facts)
 
 
 def has_labels(data: SmirDataModule) -> bool:
@@ -184,6 +195,10 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
     pairs = list(walked.values())
     facts = dict(zip(walked, in_parallel(lambda pair: examine(data, pair), pairs, "Files", threads), strict=True))
     problems += [problem for found in facts.values() for problem in found.problems]
+    if isinstance(data, Folder):
+        seen = {pair: facts[pair.image].seen for pair in pairs}
+        problems += [Problem(*found) for found in own_problems(data.root, seen)]
+        notes += [Problem(*found) for found in own_notes(data.root, data.classes.names, seen)]
     overlaps = find_overlaps(data, lists, {image: found.digest for image, found in facts.items()})
     for overlap in overlaps:
         if overlap.wrong:

@@ -1,5 +1,6 @@
 """Stored label values to class ids: every value is known, or refused by name."""
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy.typing as npt
 from smir.classes import VOID, UInt8
 from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA
 from smir.errors import ConfigError, DataError
+
+MOST_VALUES = 64
+"""Largest number of values in a label image; photographs and smoothly resized masks have more. VOC has 22."""
 
 
 def class_ids(
@@ -68,6 +72,16 @@ def _translated(stored: npt.NDArray[np.int32], table: Mapping[int, int]) -> tupl
 
 def _counted(unknown: Mapping[int, int]) -> str:
     return ", ".join(f"{value} ({count} px)" for value, count in list(unknown.items())[:5])
+
+
+def thick(pixels: npt.NDArray[np.int32]) -> list[int]:
+    """Returns the values that fill a square of 3 x 3 pixels."""
+    height, width = (max(side - 2, 0) for side in pixels.shape)
+    middle = pixels[1 : 1 + height, 1 : 1 + width]
+    alone = np.ones(middle.shape, dtype=bool)
+    for down, across in itertools.product(range(3), repeat=2):
+        alone &= pixels[down : down + height, across : across + width] == middle
+    return [int(value) for value in np.unique(middle[alone])]
 
 
 def _ranges(values: Mapping[int, int]) -> list[str]:

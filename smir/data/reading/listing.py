@@ -107,12 +107,9 @@ class Listing(abc.ABC):
         if self.on_bad_image == "error":
             return files
         images = (ImagesToPredict if name == "predict" else Images)(files, self.min_side)
-        choice = self.choice()
 
         def read(place: int) -> None:
-            if name == "predict" and choice.in_windows(files.path(place)):
-                check_readable(files.path(place), decode=True, bands=choice.bands)
-            else:
+            if name != "predict" or not self.check_predicted(files.path(place), decode=True):
                 images.read(place)
 
         kept = self.screening.usable(name, [files], read)
@@ -132,6 +129,14 @@ class Listing(abc.ABC):
                 f"compared: {first_messages(reasons)} Repair them or take them off the list."
             )
         return [pairs[place] for place in kept]
+
+    def check_predicted(self, path: Path, decode: bool = False) -> bool:
+        """Returns whether `predict` reads an image in windows; if so, refuses it like `predict` (`check_readable`)."""
+        choice = self.choice()
+        in_windows = choice.in_windows(path)
+        if in_windows:
+            check_readable(path, decode, choice.bands)
+        return in_windows
 
     def choice(self) -> Choice:
         """Tells the images that `predict` reads in windows."""

@@ -6,7 +6,9 @@ about broken JPEG and PackBits blocks. So a warning counts as an error here.
 
 import contextlib
 import importlib.util
+import itertools
 import logging
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,9 @@ from smir.terminal import quiet
 _BIG = (b"II+\0", b"MM\0+")
 _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
 _ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
+_LENGTHS = (279, 325)  # of strips, of tiles
+_MOST_BLOCK = 1 << 29
+"""Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
 _MIRRORED, _UPSIDE_DOWN, _SIDEWAYS = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)
 
 
@@ -32,8 +37,8 @@ def has_rasterio() -> bool:
     return importlib.util.find_spec("rasterio") is not None
 
 
-def tags_of(path: Path) -> Mapping[int, Any]:
-    """Returns the tags of the first image of a TIFF; none if they are damaged."""
+def tags_of(path: Path, *more: int) -> Mapping[int, Any]:
+    """Returns known tags, and `more`, of the first image of a TIFF; none if they are damaged."""
     try:
         with path.open("rb") as file:
             head = file.read(4)
@@ -42,7 +47,7 @@ def tags_of(path: Path) -> Mapping[int, Any]:
             file.seek(tags.next)
             with quiet():
                 tags.load(file)
-            return {tag: tags[tag] for tag in (_ORIENTATION, _PHOTOMETRIC, *_GEOTIFF_TAGS) if tag in tags}
+            return {tag: tags[tag] for tag in (_ORIENTATION, _PHOTOMETRIC, *_GEOTIFF_TAGS, *more) if tag in tags}
     except Exception:  # the parser raises all kinds of errors on damaged files
         return {}
 
@@ -55,6 +60,11 @@ def is_georeferenced(path: Path) -> bool:
 def is_lab(path: Path) -> bool:
     """Returns whether a TIFF holds Lab colours, which GDAL converts differently from all other programs."""
     return bool(tags_of(path).get(_PHOTOMETRIC) == _LAB)
+
+
+def lacks_blocks(path: Path) -> bool:
+    """Returns whether blocks of a TIFF were never written; all programs show 0 or the nodata value there."""
+    return 0 in itertools.chain(*(tags_of(path, *_LENGTHS).get(tag, ()) for tag in _LENGTHS))
 
 
 class _Complaints(logging.Handler):
@@ -117,6 +127,12 @@ class Tiff:
             raise DataError(
                 f"{self.name} cannot be read as a TIFF: {reason}. Copy it again from its source, or remove it."
             ) from error
+        values = max(np.dtype(kind).itemsize for kind in self.file.dtypes) * self.file.count
+        if (block := math.prod(self.file.block_shapes[0]) * values) > _MOST_BLOCK:
+            raise DataError(
+                f"{self.name} is stored in blocks of {block >> 20:,} MiB, and any part of it would need twice that "
+                f"memory. Store it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE {path.name} tiled.tif"
+            )
         placed = bool(self.file.gcps[0]) or not self.file.transform.is_identity  # on Earth, as it is stored
         self.orientation = 1 if placed else tags_of(path).get(_ORIENTATION, 1)
         self.height, self.width = self._turned(self.file.height, self.file.width)

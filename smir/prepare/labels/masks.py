@@ -1,7 +1,6 @@
 """Reads label images: class ids in grey, palette indices, or colours, with or without CVAT's list of colours."""
 
 import dataclasses
-import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,14 +13,13 @@ import numpy.typing as npt
 
 from smir.classes import VOID, UInt8
 from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_image, read_label
+from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.classes import BACKGROUND, ClassTable, entries, of_categories, table_of
 
 COLOR_LIST = "labelmap.txt"
-MOST_VALUES = 64
-"""Largest number of values in a label image; photographs and smoothly resized masks have more. VOC has 22."""
 
 TRANSPARENT = "transparent"
 """The source of pixels that are invisible in a mask of colours, and not black."""
@@ -43,6 +41,7 @@ class MaskFiles:
         values: Number of pixels of each value (`7`), colour (`#00ff00`) or, with `colors`, name.
         factors: Factor of the grey values of each file: 1, or that which spreads few bits over 0 to 255.
         no_data: Values that files mark as missing.
+        unmarked: Files that hold such a value without marking it, by value.
         thin: Values that only lie between others, in no square of 3 x 3 pixels alone.
     """
 
@@ -53,6 +52,7 @@ class MaskFiles:
     values: Counter[str]
     factors: Mapping[str, int] = dataclasses.field(default_factory=dict)
     no_data: frozenset[str] = frozenset()
+    unmarked: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
     thin: tuple[str, ...] = ()
 
     @property
@@ -106,7 +106,11 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         coding, values = "grey colors", Counter({str(int(key[1:3], 16)): count for key, count in values.items()})
         thin = tuple(str(int(key[1:3], 16)) for key in thin)
     missing = frozenset(str(fact.no_data) for fact in facts.values() if fact.no_data is not None)
-    return MaskFiles(folder, names, colors, coding, values, factors, missing, thin)
+    unmarked = {
+        key: [name for name, part in found.items() if part.values[key] and str(facts[name].no_data) != key]
+        for key in missing - {str(VOID)}
+    }
+    return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin)
 
 
 class _Found(NamedTuple):
@@ -210,17 +214,7 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> _Found:
             )
         if key != _MISSING:
             found[key] += count
-    return _Found(found, frozenset(_key_of(value, coding, colors) for value in _thick(pixels)))
-
-
-def _thick(pixels: npt.NDArray[np.int32]) -> list[int]:
-    """Returns the values that fill a square of 3 x 3 pixels."""
-    height, width = (max(side - 2, 0) for side in pixels.shape)
-    middle = pixels[1 : 1 + height, 1 : 1 + width]
-    alone = np.ones(middle.shape, dtype=bool)
-    for down, across in itertools.product(range(3), repeat=2):
-        alone &= pixels[down : down + height, across : across + width] == middle
-    return [int(value) for value in np.unique(middle[alone])]
+    return _Found(found, frozenset(_key_of(value, coding, colors) for value in thick(pixels)))
 
 
 def read_color_list(path: Path) -> dict[str, str]:
@@ -275,6 +269,12 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
             )
         _refuse_smooth(masks)
     chosen = _named(keys) if given is None else _given(given, keys, masks)
+    for key, files in masks.unmarked.items():
+        if files and key not in {source for _, source in chosen}:
+            raise ConfigError(
+                f"{len(files)} of {len(masks.names)} masks in {masks.folder.absolute()} hold {key}, which others mark "
+                f"as nodata: {first_few(files)}. Name it in --classes: NAME={key} if it is a class, else void={key}."
+            )
     table = table_of(chosen, str(masks.folder.absolute()))
     for key in (str(VOID), *masks.no_data):
         table.ids.setdefault(key, VOID)

@@ -1,7 +1,7 @@
 """The options `--bands` and `--value_range`: which bands of TIFFs become red, green and blue."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from PIL import Image
 
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.opening import tiff_raster
-from smir.data.reading.tiff import Tiff, has_rasterio
+from smir.data.reading.tiff import Tiff, has_rasterio, lacks_blocks
 from smir.data.reading.tiff_colors import unused_bands
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.atomic import replacing
@@ -72,12 +72,12 @@ def _measured(files: Sequence[Path], choice: BandChoice, low: float, high: float
 
 
 def write_image(source: Path, target: Path, choice: BandChoice) -> None:
-    """Writes the chosen bands of a TIFF as an RGB TIFF."""
+    """Writes the chosen bands of a TIFF as a picture in PNG, whatever its name: `predict` chooses bands of TIFFs."""
     raster = tiff_raster(source, choice)
     pixels, _ = raster.read(0, 0, raster.height, raster.width)
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as file:
-        Image.fromarray(pixels).save(file, format="TIFF", compression="tiff_adobe_deflate")
+        Image.fromarray(pixels).save(file, format="PNG")
 
 
 def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[str, ...]:
@@ -96,3 +96,13 @@ def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[st
         f"{len(unused)} images have bands that are not used, such as {', '.join(map(str, left))} of {name}; --bands "
         "chooses bands.",
     )
+
+
+def notes_on_blocks(files: Iterable[Path]) -> tuple[str, ...]:
+    """Returns a note about TIFFs that lack blocks without a value for missing pixels."""
+    if not has_rasterio():
+        return ()
+    lacking = [path.name for path in files if is_tiff(path) and lacks_blocks(path) and not Tiff(path).has_mask]
+    if not lacking:
+        return ()
+    return (f"{len(lacking)} TIFFs lack blocks (SPARSE_OK), which count as 0: {first_few(lacking)}.",)

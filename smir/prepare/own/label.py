@@ -19,6 +19,7 @@ from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.masks import MaskFiles, of_masks, read_masks
 from smir.prepare.labels.matching import renaming_notes
 from smir.prepare.labels.shapes import Annotated, Annotations, draw
+from smir.prepare.own.bands import notes_on_blocks
 from smir.prepare.own.field import LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
 from smir.prepare.own.options import Options
 from smir.prepare.tiff_sources import no_data_of
@@ -96,12 +97,14 @@ def find_labels(field: Field) -> Labels:
         marked = None if options.labels is None else no_data_of(options.labels)
         if marked is not None:
             masks = dataclasses.replace(masks, no_data=frozenset([str(marked)]))
-        return _of_masks(field, masks)
+        return _of_masks(field, masks, [options.labels])
     found = read_labels(options.labels, options.classes, options.names_of_pairs)
-    return _of_masks(field, found) if isinstance(found, MaskFiles) else _of_shapes(field, found, options.labels)
+    if isinstance(found, MaskFiles):
+        return _of_masks(field, found, [found.folder / name for name in found.names])
+    return _of_shapes(field, found, options.labels)
 
 
-def _of_masks(field: Field, masks: MaskFiles) -> Labels:
+def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
     options = field.options
     table = of_masks(options.classes, masks, options.tests_alone)
     names = field.names.match(masks.names, masks.folder, options.names_of_pairs)
@@ -114,6 +117,7 @@ def _of_masks(field: Field, masks: MaskFiles) -> Labels:
     notes = [*_notes_of_masks(masks, table, options.classes), *table.notes(), *renaming_notes(names)]
     if options.pair is not None and (others := sorted({*list_images(masks.folder)} - {*masks.names, *field.sizes})):
         notes.append(f"--pair leaves out {len(others)} files in {masks.folder}: {first_few(others)}.")
+    notes += notes_on_blocks(files)
     return Labels(masks.title, table.names, list(names), draw_mask, notes)
 
 

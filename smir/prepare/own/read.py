@@ -9,9 +9,10 @@ from typing import Any
 from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
 from smir.data.reading.lists import can_be_listed, stem
+from smir.data.reading.misplaced import look, misplaced_labels, named_twice
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
-from smir.prepare.own.bands import choose_bands, notes_on_bands
+from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
 from smir.prepare.own.field import IMAGES, Field
 from smir.prepare.own.label import find_labels
 from smir.prepare.own.options import RECORD, Options, check
@@ -34,12 +35,14 @@ def read(options: Options) -> Field:
         return field
     files = [options.images / name for name in names] or [options.images]
     bands = choose_bands(options.bands, options.value_range, files)
-    field = dataclasses.replace(field, bands=bands, notes=notes_on_bands(files, bands))
+    field = dataclasses.replace(field, bands=bands, notes=notes_on_bands(files, bands) + notes_on_blocks(files))
     if options.is_map:
         return field
     size = shown_size if options.cuts_photographs else image_size
     sizes = in_parallel(lambda name: size(options.images / name), names, "Sizes")
     field = dataclasses.replace(field, sizes=dict(zip(names, sizes, strict=True)))
+    if bands is None:
+        field = dataclasses.replace(field, notes=(*field.notes, *_odd_ones(options.images, names)))
     if options.labels is None:
         return field
     labels = find_labels(field)
@@ -73,6 +76,22 @@ def _photographs(options: Options) -> list[str]:
                 "move one. If one of them is a label, keep labels in a separate folder."
             )
     return names
+
+
+def _odd_ones(folder: Path, names: list[str]) -> list[str]:
+    """Refuses label images among photographs; returns a note if photographs lie there twice."""
+    looks = dict(zip(names, in_parallel(lambda name: look(folder / name), names, "Images"), strict=True))
+    if found := misplaced_labels(looks):
+        raise DataError(
+            f"{len(found)} of {len(names)} images in {folder.absolute()} look like label images, with few values and "
+            f"one channel or the name of a photograph: {first_few(found)}. They would be trained on as photographs. "
+            "Move label images to a separate folder, also those of other splits, or give --images a folder of "
+            "photographs alone."
+        )
+    twice = named_twice(looks)
+    return (
+        [f"{len(twice)} images have one name but two suffixes: {first_few(twice)}. Are they copies?"] if twice else []
+    )
 
 
 def _image_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""Notices label images that lie among photographs, and photographs that lie there twice."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from smir.classes import UInt8
+from smir.data.reading.decode import image_size, label_facts, read_image
+from smir.data.reading.label_values import MOST_VALUES, thick
+from smir.errors import SmirError
+
+_SOME = 4096
+
+
+class Look(NamedTuple):
+    """Whether an image file has one channel, and whether it has areas of few colours, as labels have."""
+
+    grey: bool = False
+    flat: bool = False
+
+
+PHOTOGRAPH = Look()
+
+
+def look(path: Path, image: UInt8 | None = None) -> Look:
+    """Looks at an image; `image` is its RGB (H, W, 3) if it is decoded already.
+
+    JPEGs and damaged files count as photographs. So do files in colours with a byte or more for each pixel, unless
+    `image` is given, because decoding all of them would take long.
+    """
+    try:
+        grey = label_facts(path).kind != "colors"
+        if image is None and not grey and path.stat().st_size >= math.prod(image_size(path)):
+            return PHOTOGRAPH
+        image = read_image(path) if image is None else image
+    except SmirError:
+        return PHOTOGRAPH
+    some = image.reshape(-1, 3)[:: 1 + image.size // _SOME]
+    if len(np.unique(some, axis=0)) > MOST_VALUES:
+        return Look(grey)
+    colors = image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    return Look(grey, len(np.unique(colors)) <= MOST_VALUES and (grey or len(thick(colors)) > 1))
+
+
+def misplaced_labels(looks: Mapping[str, Look]) -> list[str]:
+    """Returns images that look like labels: grey ones among colours, and flat ones that have the name of another."""
+    in_colors = not all(seen.grey for seen in looks.values())
+    photographs = {_stem(name) for name, seen in looks.items() if not seen.flat}
+    return [
+        name
+        for name, seen in looks.items()
+        if seen.flat and ((seen.grey and in_colors) or (not seen.grey and _stem(name) in photographs))
+    ]
+
+
+def named_twice(looks: Mapping[str, Look]) -> list[str]:
+    """Returns pairs of photographs with the same name and different suffixes, in two folders."""
+    firsts: dict[str, str] = {}
+    pairs = [(firsts.setdefault(_stem(name), name), name) for name in looks]
+    return [f"{first} and {name}" for first, name in pairs if PurePosixPath(first).suffix != PurePosixPath(name).suffix]
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem

@@ -1,0 +1,167 @@
+"""`check` on a field that `prepare folder` made, after files of it were damaged or replaced."""
+
+import shutil
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from smir.__main__ import main
+
+SIZE = (48, 64)
+IDS = np.kron(np.arange(12).reshape(3, 4) % 3, np.ones((16, 16))).astype(np.uint8)
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+def noise(seed, count=3):
+    return np.random.default_rng(seed).integers(0, 250, (count, *SIZE)).astype(np.uint8)
+
+
+def tif(path, bands, **how):
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    size = {"height": SIZE[0], "width": SIZE[1], "count": len(bands), "dtype": bands.dtype}
+    with rasterio.open(path, "w", driver="GTiff", **{"compress": "deflate", **size, **how}) as file:
+        file.write(bands)
+
+
+def palette(ids, colors):
+    picture = Image.fromarray(ids)
+    picture.putpalette(colors)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    root = tmp_path_factory.mktemp("whole")
+    (root / "labels").mkdir()
+    for number in range(5):
+        tif(root / f"photos/p{number}.tif", noise(number), photometric="rgb", blockysize=16)
+        Image.fromarray(IDS).save(root / f"labels/p{number}.png")
+    words = [f"--images={root}/photos", f"--labels={root}/labels", f"--root={root}/field"]
+    main(["prepare", "folder", *words, "--classes=[soil, crop, weed]"])
+    return root / "field"
+
+
+@pytest.fixture
+def check(smir, whole, tmp_path, capsys):
+    """Changes a copy of the field and returns exit code and report of `check`."""
+
+    def run(change, *words):
+        root = shutil.copytree(whole, tmp_path / "field")
+        change(root / "images", root / "masks")
+        code = 0
+        try:
+            smir("check", f"--config={root / 'data.yaml'}", f"--data.root={root}", *words)
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def cut(images, masks):
+    content = (images / "p1.tif").read_bytes()
+    (images / "p1.tif").write_bytes(content[:-900])
+
+
+def damaged_block(images, masks):
+    with rasterio.open(images / "p1.tif") as file:
+        start, size = (int(file.get_tag_item(f"BLOCK_{what}_0_1", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    content = (images / "p1.tif").read_bytes()
+    (images / "p1.tif").write_bytes(content[:start] + bytes(size) + content[start + size :])
+
+
+def smooth(images, masks):
+    Image.fromarray(IDS * 120).resize((32, 24)).resize(SIZE[::-1]).save(masks / "p1.png")
+
+
+def palettes(images, masks):
+    palette(IDS, [0, 0, 0, 0, 200, 0, 220, 0, 0]).save(masks / "p1.png")
+    palette(IDS, [0, 0, 0, 220, 0, 0, 0, 200, 0]).save(masks / "p2.png")
+
+
+def label_among_images(images, masks):
+    (images / "val").mkdir()
+    shutil.copy(masks / "p2.png", images / "val/other.png")
+
+
+def pointer(images, masks):
+    (images / "p1.tif").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
+
+
+PROBLEMS = {
+    "a cut image": (cut, "p1.tif is damaged or cut short"),
+    "a damaged block": (damaged_block, "p1.tif is damaged or cut short"),
+    "a pointer": (pointer, "bytes) is not an image that can be read"),
+    "five bands": (lambda images, masks: tif(images / "p1.tif", noise(0, 5)), "p1.tif has 5 bands"),
+    "a label as image": (lambda images, masks: shutil.copy(masks / "p2.png", images / "p1.tif"), "images/p1.tif"),
+    "a label among images": (label_among_images, "images/val/other.png"),
+    "palettes": (palettes, "1 is (220, 0, 0), in masks/p1.png (0, 200, 0)"),
+    "smooth borders": (smooth, "p1.png holds values outside the classes"),
+    "colours": (lambda images, masks: Image.fromarray(np.dstack([IDS] * 3)).save(masks / "p1.png"), "has mode RGB"),
+    "losses": (lambda images, masks: Image.fromarray(IDS).save(masks / "p1.png", "JPEG"), "p1.png is a JPEG"),
+    "tiff with losses": (lambda images, masks: tif(masks / "p1.png", IDS[None], compress="jpeg"), "with losses (JPEG)"),
+    "another size": (lambda images, masks: Image.fromarray(IDS[:-1]).save(masks / "p1.png"), "is 64 x 47 pixels"),
+}
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_what_is_damaged_or_replaced_is_a_problem(check, kind):
+    change, says = PROBLEMS[kind]
+    code, report = check(change)
+    assert code == 1
+    assert says in report
+
+
+def gaps(images, masks):
+    bands = noise(1) + np.uint8(1)
+    bands[:, :4] = 0
+    tif(images / "p1.tif", bands, nodata=0, photometric="rgb")
+
+
+def specks(images, masks):
+    for path in masks.glob("*.png"):
+        ids = np.minimum(IDS, 1)
+        ids[::8, ::8] = 2
+        Image.fromarray(ids).save(path)
+
+
+def copy(images, masks):
+    (images / "small").mkdir()
+    Image.open(images / "p1.tif").save(images / "small/p1.png")
+
+
+WARNINGS = {
+    "no data": (gaps, "1 labels of pixels that the image marks as missing: "),
+    "specks": (specks, "1 classes that only lie on borders between others: weed (masks/p"),
+    "a copy": (copy, "1 images with one name but two suffixes: images/p1.tif and images/small/p1.png"),
+}
+
+
+@pytest.mark.parametrize("kind", WARNINGS)
+def test_what_is_odd_is_a_warning(check, kind):
+    change, says = WARNINGS[kind]
+    assert says in check(change)[1]
+
+
+def deep(images, masks):
+    tif(images / "p1.tif", noise(1).astype(np.uint16) * 256, photometric="rgb")
+
+
+def test_check_reads_as_predict_does(check):
+    assert "p1.tif has 3 bands: red (uint16)" in check(deep, "--data.predict.view=windows")[1]
+
+
+def test_a_whole_field_and_every_codec_pass(check):
+    def change(images, masks):
+        with rasterio.open(images / "p1.tif") as file:
+            pixels = file.read()
+        for number, how in enumerate([{"compress": "zstd"}, {"compress": "lerc"}, {"interleave": "band"}]):
+            tif(images / f"p{number}.tif", pixels + np.uint8(number), photometric="rgb", **how)
+        tif(masks / "p1.png", IDS[None], nbits=2)
+
+    code, report = check(change)
+    assert code == 0
+    assert "warning" not in report
