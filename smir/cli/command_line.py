@@ -30,7 +30,7 @@ from smir.cli.training_run import (
 )
 from smir.errors import ConfigError
 from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, share_gradient_memory
+from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, load_only_what_is_given, share_gradient_memory
 from smir.runs.recipe import in_force
 from smir.runs.run_folder import Run, run_of_checkpoint
 from smir.runs.wandb_logging import Job, in_sweep, log_to_wandb
@@ -88,6 +88,7 @@ class SmirCLI(SettingsCLI):
         except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
             raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
         share_gradient_memory(trainer.strategy)
+        load_only_what_is_given(trainer)
         return trainer
 
     def before_fit(self) -> None:
