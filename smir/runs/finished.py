@@ -16,7 +16,7 @@ _TESTS = ("test*/*.json", "test*/*.csv")
 """Files that `test` makes, and can make again."""
 _LISTED = ("run.json", "config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "masks/*")
 MISSING, CHANGED = "is missing", "has changed since the run ended"
-_REMEDY = "Delete it, and repeat the command of the run: it ends the run again."
+_REMEDY = "The command of the run ends it again from its last checkpoint; without one, delete this file to train again."
 
 
 def write_done(run: Path, summary: dict[str, Any]) -> None:

@@ -174,7 +174,7 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
                 continue
             raise
         remove_unfinished(path, but="predict")  # which has a lock of its own
-        for name in (*lost, *([DONE] if lost else [])):
+        for name in {DONE, *lost} if lost else ():
             (path / name).unlink(missing_ok=True)
         if other:
             shutil.rmtree(path / "images", ignore_errors=True)
@@ -192,7 +192,12 @@ def _lost(run: Run) -> list[str]:
     Raises:
         RunError: If another file is lost.
     """
-    lost = lost_files(run.path)
+    try:
+        lost = lost_files(run.path)
+    except RunError:
+        if not run.has_checkpoint:
+            raise
+        return [DONE]
     if gone := [f"{name} {how}" for name, how in lost.items() if not can_be_made_again(name, how)]:
         raise RunError(
             f"{run.path.absolute()} has finished before, but {first_few(gone, 5)}. Restore it from a copy, or move the "

@@ -66,8 +66,11 @@ def test_a_copy_is_compared_by_content(run, tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"files": 3}', '{"files": {"run.json": 3}}'])
 def test_a_damaged_done_is_not_believed(run, tmp_path, content):
     (run.path / "DONE").write_text(content)
-    with pytest.raises(RunError, match=r"DONE is damaged: .* Delete it, and repeat the command of the run"):
+    (run.path / "checkpoints/last.ckpt").rename(tmp_path / "last.ckpt")
+    with pytest.raises(RunError, match=r"DONE is damaged: .* without one, delete this file to train again"):
         open_run(tmp_path, IDENTITY)
+    (tmp_path / "last.ckpt").rename(run.path / "checkpoints/last.ckpt")
+    assert not open_run(tmp_path, IDENTITY).done  # it ends again from there
 
 
 def test_a_run_of_an_older_version_lists_nothing_and_stays_finished(run, tmp_path):

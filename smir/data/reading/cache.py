@@ -126,7 +126,7 @@ def _checksum(words: npt.NDArray[np.uint64]) -> int:
     It finds what kills and disks do to a file, as fast as the file is read; a CRC of all words takes ten times as long.
     """
     table = words[: len(words) // _SIDE * _SIDE].reshape(-1, _SIDE)
-    return zlib.crc32(np.concatenate([table.sum(axis=0), table.sum(axis=1), words[table.size :]]))
+    return zlib.crc32(np.concatenate([table.sum(axis=0), table.sum(axis=1), words[table.size :]]).data)
 
 
 def _load(file: Path, source: os.stat_result) -> Cached | None:

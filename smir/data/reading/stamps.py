@@ -37,7 +37,8 @@ def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
         raise RunError(f"{error} Delete it to go on without comparing the files of the data.") from error
     for name, files in lists.items():
         old, now = before[name], _stamps(files, before[name])
-        if changed := [files[place] for place in np.flatnonzero((old[:, ::2] != now[:, ::2]).any(axis=1))]:
+        different = np.flatnonzero((old[:, ::2] != now[:, ::2]).any(axis=1)).tolist()
+        if changed := [files[place] for place in different]:
             raise RunError(
                 f"{len(changed)} of {len(files)} files of the list {name!r} below {files.root.absolute()} have changed "
                 f"since this run began: {first_few(changed)}. Put the old ones back, or move {path.parent.absolute()} "
