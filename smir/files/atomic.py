@@ -84,17 +84,18 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
         file.write(content.encode() if isinstance(content, str) else content)
 
 
-def remove_unfinished(folder: Path, pattern: str = TEMPORARY, but: str = "") -> None:
+def remove_unfinished(folder: Path, pattern: str = TEMPORARY, but: str = "", locked: bool = False) -> None:
     """Removes half-written files that a kill left in a folder, but none of a process that is alive on this machine.
 
     Args:
         folder: The folder, with all folders in it.
         pattern: Pattern of the files' names.
         but: Folders in it whose name begins so stay as they are, because others write to them.
+        locked: Whether a lock keeps others out, so that no living process can have written them.
     """
     for temporary in folder.rglob(pattern):
         excepted = but and temporary.relative_to(folder).parts[0].startswith(but)
-        if not excepted and not _is_alive(temporary.suffixes[-2][1:]):
+        if not excepted and (locked or not _is_alive(temporary.suffixes[-2][1:])):
             temporary.unlink(missing_ok=True)
 
 

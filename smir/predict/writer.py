@@ -70,7 +70,7 @@ class PredictionWriter(Callback):
                     "it, or stop it."
                 )
             self._lock.sign()
-            remove_unfinished(self.folder)
+            remove_unfinished(self.folder, locked=True)
             write_json(self.folder / RESULTS["predict"], self.source)
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
 
@@ -155,6 +155,10 @@ class PredictionWriter(Callback):
             others = f"; each of the {len(in_windows):,} read in windows has one" if len(in_windows) > 1 else ""
             first = f"{self._target(in_windows[0])}.preview.png"
             print(f"Look at {first}: the image with its labels over it{others}.")
+        self._lock.release(remove=True)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Gives the folder free."""
         self._lock.release(remove=True)
 
     def _overlays(self, module: SegmentationModule, indices: Sequence[int]) -> Iterator[tuple[str, UInt8]]:
