@@ -12,7 +12,7 @@ MODEL_FIT = $(SMIR) fit --run.if_taken refuse --run.root $(MODEL_RUNS) --config 
 MODEL_PRETRAIN = --trainer.max_epochs 20
 MODEL_SEGMENT = --trainer.max_epochs 30
 
-.PHONY: help setup demo test lint docs bench bench-models evidence fuzz torture
+.PHONY: help setup demo test test-surrounded lint docs bench bench-models evidence fuzz torture
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -29,6 +29,9 @@ setup: .venv/installed  ## make .venv and install smir with its development tool
 # One process per core, one thread each: threads that wait for a core slow each other down many times.
 test: .venv/installed  ## the whole test suite
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+
+test-surrounded: .venv/installed  ## the suite with variables and files of SLURM, torchrun and Lightning around every command
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder --surrounded
 
 fuzz: .venv/installed  ## read 10,000 damaged files with every reader
 	.venv/bin/python tests/tools/fuzz.py --cases 10000

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import warm
+from surroundings import strew, surround
 
 from smir.__main__ import main
 from smir.prepare.synthetic.dataset import write_dataset
@@ -21,6 +22,12 @@ SLOW_FIRST = (
     "test_wandb",
 )
 """The files that take longest, by their CPU time. They begin first, so that all workers end together."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--surrounded", action="store_true", help="put variables and files of other tools around every command"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -62,12 +69,18 @@ def python(tmp_path_factory):
 
 
 @pytest.fixture
-def smir(tmp_path, monkeypatch):
+def smir(request, tmp_path, monkeypatch):
     """Runs `python -m smir ...` in this process, in an empty working folder."""
     monkeypatch.chdir(tmp_path)
+    surrounded = request.config.getoption("surrounded")
+    if surrounded:
+        strew(tmp_path)
 
     def run(*words):
-        main([str(word) for word in words])
+        with monkeypatch.context() as patch:
+            if surrounded:
+                surround(patch)
+            main([str(word) for word in words])
 
     return run
 

@@ -29,9 +29,10 @@ from smir.cli.training_run import (
     trainer_arguments,
     write_to,
 )
-from smir.errors import ConfigError
+from smir.errors import ConfigError, RunError, first_few
 from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, share_gradient_memory
+from smir.runs.finished import check_weights, list_results_again
+from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, load_only_what_is_given, share_gradient_memory
 from smir.runs.recipe import in_force
 from smir.runs.run_folder import Run, run_of_checkpoint
 from smir.runs.wandb_logging import Job, in_sweep, log_to_wandb
@@ -91,6 +92,7 @@ class SmirCLI(SettingsCLI):
         except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
             raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
         share_gradient_memory(trainer.strategy)
+        load_only_what_is_given(trainer)
         return trainer
 
     def before_fit(self) -> None:
@@ -109,7 +111,8 @@ class SmirCLI(SettingsCLI):
         if given is None and checkpoint is not None:
             self._load(checkpoint)
         if not self._is_trial:
-            describe_run(self._run.path, self.datamodule, self.settings, checkpoint if given is None else None)
+            resumed, processes = checkpoint if given is None else None, self.trainer.world_size
+            describe_run(self._run.path, self.datamodule, self.settings, resumed, processes)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
     def after_fit(self) -> None:
@@ -127,7 +130,14 @@ class SmirCLI(SettingsCLI):
         if not pictures.written:  # the run was killed after its last epoch
             pictures.on_train_end(trainer, self.model)
         best = run.checkpoints / "best.ckpt"
-        if self._options.test and isinstance(self.model, SegmentationModule) and best.is_file():
+        chosen = any(getattr(each, "best_model_path", "").endswith(best.name) for each in trainer.checkpoint_callbacks)
+        needed = [run.path / "metrics.csv", *([best] if chosen else [])]
+        if gone := [path.absolute() for path in needed if not path.is_file()]:
+            raise RunError(
+                f"The run cannot end without {first_few(gone)}. Restore what is missing from a copy, or move "
+                f"{run.path} away to train again."
+            )
+        if self._options.test and isinstance(self.model, SegmentationModule) and chosen:
             keep_test(trainer, best, self.datamodule, self.settings)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
         if trainer.is_global_zero:
@@ -150,6 +160,7 @@ class SmirCLI(SettingsCLI):
     def after_test(self) -> None:
         """Prints the figures as a training does at its end."""
         if self._tested is not None and self.trainer.is_global_zero:
+            list_results_again(self._tested.parent)
             for line in figures(self._tested):
                 print(line, flush=True)
 
@@ -191,6 +202,7 @@ class SmirCLI(SettingsCLI):
         self._load(checkpoint)
         settings = normalise_as(checkpoint.record.preprocessing, self.model, self.datamodule, self.settings)
         if (run := run_of_checkpoint(checkpoint.path)) is not None:
+            check_weights(run, checkpoint.path)
             load_skipped(self.datamodule, settings, run)
         return checkpoint, settings
 

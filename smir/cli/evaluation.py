@@ -13,11 +13,12 @@ from smir.data.base import SmirDataModule
 from smir.data.reading.file_list import FileList
 from smir.data.reading.predicted import refuse_bad_headers
 from smir.errors import CheckpointError, DataError
+from smir.files.digest import file_digest
 from smir.method.preprocessing import Preprocessing
 from smir.predict.writer import PredictionWriter
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.recipe import digest, recipe_of
-from smir.runs.run_folder import file_digest, read_record, result_folder, run_of_checkpoint
+from smir.runs.run_folder import read_record, result_folder, run_of_checkpoint
 from smir.training.task import SmirModule
 from smir.training.test_record import TestRecord
 

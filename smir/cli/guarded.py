@@ -1,6 +1,7 @@
 """Parsers that import only from trusted packages, and accept only classes from them."""
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ def trust_only(packages: Sequence[str]) -> None:
     """Makes every parser of this process refuse to import by name from other packages."""
     accept_old_names()
     set_dumper("yaml", yaml_text)  # the parser also reads what it has dumped
+    os.environ.pop("JSONARGPARSE_DEFAULT_ENV", None)  # it would take settings from variables that nobody has checked
     set_parsing_settings(
         import_path_denylist=["*", *sorted(_allowed - set(packages))],
         import_path_allowlist=list(packages),

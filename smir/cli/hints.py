@@ -101,6 +101,8 @@ def _pretrained(field: Path) -> Path | None:
 
 def after_fit(run: Path) -> list[str]:
     """Returns the lines after a training: the figures of its test, and the command that uses its weights."""
+    if not (run / _BEST).is_file():
+        return figures(run / "test")
     data = _data_of(run)
     if data["init_args"]["task"] == "pretrain":
         return _after_pretraining(run) or [_inspect(run, _photographs(data))]

@@ -17,7 +17,7 @@ from jsonargparse.typing import PositiveInt
 
 from smir.errors import ConfigError
 from smir.files.locks import FileLock
-from smir.runs.run_folder import DONE
+from smir.runs.finished import DONE
 from smir.runs.signals import REQUEUE
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from smir.cli.paper import ABLATED, SEEDS, paper_runs
 from smir.errors import ConfigError
-from smir.runs.run_folder import DONE
+from smir.runs.finished import DONE
 from smir.terminal import columns
 
 if TYPE_CHECKING:

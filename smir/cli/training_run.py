@@ -14,15 +14,19 @@ from smir.cli.settings import RunOptions, as_list
 from smir.cli.trust import yaml_text
 from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
+from smir.data.reading.stamps import RECORD as FILES
+from smir.data.reading.stamps import refuse_other_files, save_stamps
 from smir.errors import ConfigError, first_few
 from smir.files.atomic import write_atomically
+from smir.files.digest import file_digest
 from smir.models.library_weights import library_weights
 from smir.models.weight_files import read_checkpoint
 from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
 from smir.runs.environment import commit, save_environment
+from smir.runs.finished import check_weights
 from smir.runs.launch import agree_on_run, global_rank
 from smir.runs.recipe import differences, digest, in_force, recipe_of
-from smir.runs.run_folder import Identity, Run, file_digest, open_run, read_record, run_of_checkpoint
+from smir.runs.run_folder import Identity, Run, open_run, read_record, run_of_checkpoint
 from smir.training.bad_numbers import FiniteNumbers
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.training.health import LearningHealth
@@ -77,6 +81,11 @@ def start_run(
         run = open_run(options.root, identify(), options.if_taken)
         if not run.done:
             record_skipped(data, settings, run.path)  # before the other ranks are told of the folder
+            stamps = run.path / FILES
+            if run.has_checkpoint and stamps.is_file():  # version 0.1 wrote none
+                refuse_other_files(stamps, data.files())
+            else:
+                save_stamps(stamps, data.files())
         return run
 
     plain = options.folder(int(settings["seed_everything"]))
@@ -143,6 +152,8 @@ def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
     origin = {} if record is None else record.origin
     fingerprint = {**origin, "kind": "file", "checkpoint": path.name, "sha256": file_digest(path)}
     run = run_of_checkpoint(path)
+    if run is not None:
+        check_weights(run, path)
     if run is not None and not Run(run).done:
         rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
         fingerprint["unfinished"] = True
@@ -171,7 +182,9 @@ def write_to(trainer: Trainer, folder: Path) -> None:
             callback.dirpath = str(folder / "checkpoints")
 
 
-def describe_run(folder: Path, data: SmirDataModule, settings: dict[str, Any], resumed: Checkpoint | None) -> None:
+def describe_run(
+    folder: Path, data: SmirDataModule, settings: dict[str, Any], resumed: Checkpoint | None, processes: int
+) -> None:
     """Prints the folder of the run and its length, or where it resumes; writes its config and environment."""
     if resumed is None:
         rank_zero_info(f"This run is kept in {folder}.\nIt takes {data.length(settings['trainer']['max_epochs'])}.")
@@ -181,7 +194,7 @@ def describe_run(folder: Path, data: SmirDataModule, settings: dict[str, Any], r
     if global_rank() == 0:
         if not (path := folder / "config.yaml").exists():
             write_atomically(path, yaml_text(in_force(settings)))
-        save_environment(folder)
+        save_environment(folder, processes, resumed is not None)
 
 
 def finished_epochs(trainer: Trainer) -> int | None:

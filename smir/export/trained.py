@@ -10,10 +10,11 @@ import yaml
 
 from smir import __version__
 from smir.data.reading.opening import MUCH_LARGER
+from smir.files.digest import file_digest
 from smir.files.json_record import read_json
 from smir.method.padding import PAD_MULTIPLE
 from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.run_folder import file_digest, run_of_checkpoint
+from smir.runs.run_folder import run_of_checkpoint
 from smir.training.from_checkpoint import trained_module
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule

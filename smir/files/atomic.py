@@ -34,6 +34,7 @@ def unfinished(path: Path, keep: Path | None = None, sync: bool = True) -> Itera
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # a planted link would lead elsewhere
         yield temporary
         if sync:
             with temporary.open("r+b") as file:
@@ -83,7 +84,29 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
         file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Removes half-written files that a kill left in a folder; no other process may write to it."""
-    for temporary in folder.rglob(TEMPORARY):
-        temporary.unlink(missing_ok=True)
+def remove_unfinished(folder: Path, pattern: str = TEMPORARY, but: str = "", locked: bool = False) -> None:
+    """Removes half-written files that a kill left in a folder, but none of a process that is alive on this machine.
+
+    Args:
+        folder: The folder, with all folders in it.
+        pattern: Pattern of the files' names.
+        but: Folders in it whose name begins so stay as they are, because others write to them.
+        locked: Whether a lock keeps others out, so that no living process can have written them.
+    """
+    for temporary in folder.rglob(pattern):
+        excepted = but and temporary.relative_to(folder).parts[0].startswith(but)
+        if not excepted and (locked or not _is_alive(temporary.suffixes[-2][1:])):
+            temporary.unlink(missing_ok=True)
+
+
+def _is_alive(pid: str) -> bool:
+    """Returns whether another process of that number exists; Windows deletes no open file anyway."""
+    if os.name == "nt" or not pid.isdecimal() or int(pid) in (0, os.getpid()):
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-import shutil
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,10 +13,12 @@ import numpy.typing as npt
 from torch.utils.data import get_worker_info
 
 from smir.errors import ConfigError
-from smir.files.atomic import unfinished
+from smir.files.atomic import TEMPORARY, unfinished
 from smir.files.locks import FileLock
 
 _HELD, _USED = "held", "used"
+_CACHE, _PART, _FILE = re.compile(r"[0-9a-f]{12}-\d+"), re.compile(r"[0-9a-f]{2}"), re.compile(r"[0-9a-f]{30}")
+"""Names of caches, of the folders in them, and of their files: nothing else is counted or deleted."""
 _DIGITS = 20
 _LEFT_BEHIND = 3600.0
 """Age in seconds at which a half-written file counts as abandoned."""
@@ -50,6 +52,8 @@ class Room:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with self._counter() as counter:  # no other process clears this cache meanwhile
+                if self.folder.is_symlink():
+                    raise OSError("it is a link, and what it leads to would be written to")
                 self.folder.mkdir(exist_ok=True)
                 self.lock.acquire(shared=True, wait=True)
                 os.utime(self.folder / _HELD)
@@ -68,6 +72,8 @@ class Room:
             if not self._take(words.nbytes - (file.stat().st_size if file.exists() else 0)):
                 self._stop(f"data.cache_gb = {self.limit / 1e9:g} is used up")
                 return
+            if file.parent.is_symlink():
+                raise OSError(f"{file.parent} is a link")
             with unfinished(file, sync=False) as temporary:
                 words.tofile(temporary)
         except OSError as error:
@@ -103,11 +109,16 @@ class Room:
             lock = FileLock(folder / _HELD)
             if lock.acquire():
                 needed -= _size(folder)
-                shutil.rmtree(folder, ignore_errors=os.name == "nt")  # Windows keeps the lock file, which is open
-                lock.release()
+                for file in _files(folder):
+                    file.unlink(missing_ok=True)
+                lock.release(remove=True)
+                for place in (*folder.glob("*"), folder):
+                    with contextlib.suppress(OSError):  # files of others stay
+                        place.rmdir()
 
     def _caches(self) -> list[Path]:
-        return [path.parent for path in self.root.glob(f"*/{_HELD}")]
+        held = self.root.glob(f"*/{_HELD}")
+        return [path.parent for path in held if _CACHE.fullmatch(path.parent.name) and not path.parent.is_symlink()]
 
     def _used(self) -> int:
         return sum(_size(folder) for folder in self._caches())
@@ -127,16 +138,21 @@ def _write(counter: FileLock, used: int) -> None:
     counter.write(f"{used:0{_DIGITS}d}")  # of constant length, so that a kill leaves a number
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a cache, also half-written ones."""
+    for part in folder.glob("*"):
+        if _PART.fullmatch(part.name) and not part.is_symlink():
+            yield from (path for path in part.glob("*") if _FILE.fullmatch(path.name) or path.match(TEMPORARY))
+
+
 def _size(folder: Path) -> int:
     """Returns the bytes of a cache; deletes abandoned half-written files."""
     total = 0
-    for base, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):  # renamed or cleared meanwhile
-                path = Path(base, name)
-                status = path.stat()
-                if name.endswith(".tmp") and time.time() - status.st_mtime > _LEFT_BEHIND:
-                    path.unlink()
-                else:
-                    total += status.st_size
+    for path in _files(folder):
+        with contextlib.suppress(FileNotFoundError):  # renamed or cleared meanwhile
+            status = path.lstat()
+            if path.match(TEMPORARY) and time.time() - status.st_mtime > _LEFT_BEHIND:
+                path.unlink()
+            else:
+                total += status.st_size
     return total

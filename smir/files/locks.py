@@ -53,7 +53,7 @@ else:
 
 
 class FileLock:
-    """A lock on a file, for one holder or for many that share it.
+    """A lock on a file or a folder, for one holder or for many that share it.
 
     A forked process does not hold it, and neither does a copy in another process, such as a loader worker.
 
@@ -90,7 +90,8 @@ class FileLock:
             OSError: If the file cannot be opened, or its file system has no locks.
         """
         while self._descriptor is None:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            flags = os.O_RDONLY if self.path.is_dir() else os.O_RDWR | os.O_CREAT
+            descriptor = os.open(self.path, flags, 0o644)
             locked = False
             try:
                 locked = _lock(descriptor, shared, wait)

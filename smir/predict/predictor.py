@@ -12,6 +12,7 @@ from smir.data.reading.opening import open_raster
 from smir.data.reading.raster import Raster
 from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError
+from smir.files.atomic import remove_unfinished
 from smir.files.pictures import write_png
 from smir.method.preprocessing import Preprocessing
 from smir.predict.areas import Areas
@@ -54,8 +55,7 @@ class WindowPredictor:
             ConfigError: If an extra is missing.
         """
         check_extras(self.options)
-        for left_behind in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):  # by a kill
-            left_behind.unlink(missing_ok=True)
+        remove_unfinished(target.parent, f".{glob.escape(target.name)}.*.tmp")
         source = open_raster(path, target.parent, self.progress, self.options.band_choice())
         sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
         rank_zero_info(f"{name}: {describe(sweep, context)}{source.left_out}")

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from smir.classes import UInt8
 from smir.data.reading.decode import read_image, read_label
-from smir.errors import DataError
-from smir.files.atomic import write_atomically
+from smir.errors import DataError, RunError
+from smir.files.atomic import remove_unfinished, write_atomically
 from smir.files.json_record import write_json
+from smir.files.locks import FileLock
 from smir.files.pictures import write_png
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.predict.areas import HEADER, Areas, areas_csv, total
@@ -45,11 +46,12 @@ class PredictionWriter(Callback):
 
     def __init__(self, folder: Path, source: dict[str, Any]) -> None:
         self.folder, self.source = folder, source
+        self._lock = FileLock(folder / "lock")
         self._areas: dict[int, Areas] = {}
         self._whole: list[int] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raises before the first prediction if two outputs would get one name, or an extra is not installed."""
+        """Raises before the first prediction if two outputs have one name, an extra or the lock is missing."""
         assert isinstance(pl_module, SegmentationModule)
         sources = {Path(PREVIEW).stem: "the preview of all images"}
         for name in pl_module.data.images("predict"):
@@ -61,6 +63,14 @@ class PredictionWriter(Callback):
                     )
         check_extras(pl_module.data.predict)
         if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self._lock.acquire():
+                raise RunError(
+                    f"Another command writes predictions to {self.folder.absolute()}: {self._lock.holder()}. Wait for "
+                    "it, or stop it."
+                )
+            self._lock.sign()
+            remove_unfinished(self.folder, locked=True)
             write_json(self.folder / RESULTS["predict"], self.source)
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
 
@@ -146,6 +156,11 @@ class PredictionWriter(Callback):
             others = f"; each of the {len(in_windows):,} read in windows has one" if len(in_windows) > 1 else ""
             first = f"{self._target(in_windows[0])}.preview.png"
             print(f"Look at {first}: the image with its labels over it{others}.")
+        self._lock.release(remove=True)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Gives the folder free."""
+        self._lock.release(remove=True)
 
     def _overlays(self, module: SegmentationModule, indices: Sequence[int]) -> Iterator[tuple[str, UInt8]]:
         files = module.data.images("predict")

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from smir.errors import first_few
 from smir.files.atomic import write_atomically
 from smir.pages.folder import OwnFiles
 from smir.report.cells import cells_of, protocols_of, title_of
@@ -74,4 +75,6 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
         f"{len(tree.tested)} tested segmentations of {', '.join(datasets)}, {len(tree.pretrained)} pretrainings, "
         f"{len(tree.unfinished)} unfinished run{'s'[: len(tree.unfinished) != 1]} below {', '.join(map(str, roots))}."
     )
+    if tree.lost:
+        summary += f" Lost since their runs ended: {first_few(tree.lost, 5)}."
     return Report(tree, summary, [section for section in sections if not section.is_empty])

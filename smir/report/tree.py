@@ -12,21 +12,29 @@ import yaml
 from smir.errors import RunError
 from smir.files.json_record import read_json
 from smir.report.stored import StoredRun
+from smir.runs.finished import DONE, lost_files
 from smir.runs.recipe import differences
-from smir.runs.run_folder import DONE, RECORD, read_record
+from smir.runs.run_folder import RECORD, read_record
 
 BEST = "best.ckpt"
+_READ = ("run.json", "metrics.csv", "test")
+_COMPARED = 1 << 24
+"""Bytes of the largest file whose content is compared, so that copies of many runs take seconds."""
 _SWEEP = re.compile(r"(^|/)sweep-[^/]+/")
 
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """The runs below some folders; those left out are finished but in no table, each with the reason."""
+    """The runs below some folders.
+
+    Those left out are finished but in no table, each with the reason. The lost are files that tables do not need.
+    """
 
     tested: list[StoredRun] = dataclasses.field(default_factory=list)
     pretrained: list[StoredRun] = dataclasses.field(default_factory=list)
     unfinished: list[StoredRun] = dataclasses.field(default_factory=list)
     left_out: list[tuple[StoredRun, str]] = dataclasses.field(default_factory=list)
+    lost: list[str] = dataclasses.field(default_factory=list)
 
 
 def read_tree(roots: Sequence[Path]) -> Tree:
@@ -42,6 +50,12 @@ def read_tree(roots: Sequence[Path]) -> Tree:
     for run in (_with_origin(run, pretrainings) for run in runs):
         if run.summary is None:
             tree.unfinished.append(run)
+            continue
+        lost = {name: f"{name} {how}" for name, how in lost_files(run.folder, largest=_COMPARED).items()}
+        read = [text for name, text in lost.items() if name.startswith(_READ)]
+        tree.lost.extend(f"{run.folder}/{text}" for text in lost.values() if text not in read)
+        if read:
+            tree.left_out.append((run, "; ".join(read)))
         elif _SWEEP.search(run.record["experiment"]):
             tree.left_out.append((run, "is of a sweep, whose runs differ in their settings"))
         elif run.task == "pretrain":

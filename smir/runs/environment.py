@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.files.json_record import read_json, write_json
 
@@ -26,6 +27,9 @@ PACKAGES = (
     "numpy",
     "pillow",
 )
+
+
+_SUMS = ("processes", "threads")
 
 
 def environment() -> dict[str, Any]:
@@ -66,8 +70,19 @@ def commit() -> str:
     return output[1].strip() + ("+" if output[2].strip() else "")
 
 
-def save_environment(folder: Path) -> None:
-    """Appends this start of the run to `environment.json`."""
+def save_environment(folder: Path, processes: int, resumes: bool) -> None:
+    """Appends this start of the run to `environment.json`; warns if it resumes otherwise than it stopped."""
     path = folder / "environment.json"
     starts = read_json(path) if path.is_file() else []
-    write_json(path, [*starts, environment()])
+    start = environment() | {"processes": processes}
+    write_json(path, [*starts, start])
+    before = starts[-1] if starts and resumes else {}
+    if changed := [
+        f"{before[name]} {name} before, {start[name]} now"
+        for name in _SUMS
+        if before.get(name, start[name]) != start[name]
+    ]:
+        rank_zero_warn(
+            f"{folder} resumes with other numbers ({'; '.join(changed)}): sums are taken in another order, so the last "
+            "digits may differ. The same numbers (--trainer.devices, OMP_NUM_THREADS) keep all bits."
+        )

@@ -23,6 +23,19 @@ def keep_own_signal_handlers(trainer: Trainer) -> None:
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # no option for it
 
 
+def load_only_what_is_given(trainer: Trainer) -> None:
+    """Makes the trainer load the file of `ckpt_path`, or nothing.
+
+    Without a path Lightning looks for files, as for `hpc_ckpt_1.ckpt` in the working folder under SLURM; and it takes
+    the paths `last`, `best` and `hpc` for such searches.
+
+    Test: `test_a_fit_loads_only_what_it_is_given`.
+    """
+    trainer._checkpoint_connector._parse_ckpt_path = (  # type: ignore[method-assign]  # no option for it
+        lambda state_fn, ckpt_path, **_: ckpt_path
+    )
+
+
 def share_gradient_memory(strategy: Strategy) -> None:
     """Makes DDP compute gradients in its communication buffers, which saves a copy.
 

@@ -26,7 +26,7 @@ _SLACK, _MOST_INFLATION = 1 << 28, 20
 def save_masks(path: Path, table: MaskTable) -> None:
     """Writes the masks of a stage; about 60 bytes for an image of 441 patches."""
     index = table.indices.astype(np.uint32)
-    _save(path, index=index, shape=table.shapes, num_patches=np.array(table.num_patches), bits=table.bits)
+    save_arrays(path, index=index, shape=table.shapes, num_patches=np.array(table.num_patches), bits=table.bits)
 
 
 def load_masks(path: Path) -> MaskTable:
@@ -46,7 +46,7 @@ def load_masks(path: Path) -> MaskTable:
 def save_scores(path: Path, indices: Sequence[int], scores: Sequence[Tensor]) -> None:
     """Writes the patch scores of a stage: `values` of all images one after another, `length` patches each."""
     index, length = (np.array(values, dtype=np.uint32) for values in (indices, list(map(len, scores))))
-    _save(path, index=index, length=length, values=torch.cat(list(scores)).numpy())
+    save_arrays(path, index=index, length=length, values=torch.cat(list(scores)).numpy())
 
 
 def save_image_list(folder: Path, names: Iterable[str]) -> None:
@@ -56,7 +56,8 @@ def save_image_list(folder: Path, names: Iterable[str]) -> None:
         write_atomically(path, json.dumps(list(names), indent=0) + "\n")
 
 
-def _save(path: Path, **arrays: npt.NDArray[Any]) -> None:
+def save_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    """Writes arrays by name; `load_arrays` reads them."""
     with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, array in {"format": np.array(FORMAT), **arrays}.items():
             # Like np.savez_compressed, but without the time, so that equal masks give equal files.

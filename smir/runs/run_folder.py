@@ -6,7 +6,6 @@ pretrained weights) count by content, not by path.
 
 import contextlib
 import dataclasses
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -15,10 +14,10 @@ from smir.errors import RunError, first_few
 from smir.files.atomic import remove_unfinished
 from smir.files.json_record import read_dict, read_json, write_json
 from smir.files.locks import FileLock
+from smir.runs.finished import DONE, can_be_made_again, lost_files, write_done
 from smir.runs.recipe import differences, digest
 
 RECORD = "run.json"
-DONE = "DONE"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """Checkpoints to resume from: that of the last kept epoch, and the one before it in case the last is damaged."""
 DAMAGED = "damaged.ckpt"
@@ -34,17 +33,8 @@ _OF_A_START = {RECORD, "config.yaml", "environment.json", "lock", "masks/images.
 
 IfTaken = Literal["rename", "refuse"]
 
-_LOCKS: dict[Path, FileLock] = {}
+_LOCKS: dict[Path, list[FileLock]] = {}
 """The run folders that this process holds."""
-
-
-def file_digest(path: Path) -> str:
-    """Returns the SHA-256 of a file's content, 16 hexadecimal digits."""
-    sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha256.update(block)
-    return sha256.hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +84,14 @@ class Run:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """True if an epoch was kept, from which the run resumes."""
+        return any((self.checkpoints / name).is_file() for name in (LAST, PREVIOUS))
+
     def finish(self, summary: dict[str, Any]) -> None:
-        """Marks the run as done; this file is written last."""
-        write_json(self.path / DONE, summary)
+        """Marks the run as done, with a list of its files; this record is written last."""
+        write_done(self.path, summary)
 
     def lock(self) -> None:
         """Locks the folder until this process ends, again if this process kept the lock of a failed command.
@@ -105,23 +100,27 @@ class Run:
             RunError: If another process holds it; the message names that process.
         """
         self.unlock()
-        lock = FileLock(self.path / "lock")
+        lock, folder = FileLock(self.path / "lock"), FileLock(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             free = lock.acquire()
+            with contextlib.suppress(OSError):  # NFS and Windows lock no folder
+                free = folder.acquire() and free  # holds even if somebody deletes the lock file
         except OSError as error:
             raise RunError(f"The run folder {self.path.absolute()} cannot be written to: {error.strerror}.") from error
         if not free:
+            lock.release()
+            folder.release()
             raise RunError(
                 f"The run {self.path.absolute()} is in use by another process: {lock.holder()}. Wait for it, stop it, "
                 "or give this run another name (--run.experiment) or seed."
             )
         lock.sign()
-        _LOCKS[self.path.absolute()] = lock
+        _LOCKS[self.path.absolute()] = [lock, folder]
 
     def unlock(self) -> None:
         """Releases the folder."""
-        if (lock := _LOCKS.pop(self.path.absolute(), None)) is not None:
+        for lock in _LOCKS.pop(self.path.absolute(), []):
             lock.release()
 
 
@@ -177,7 +176,7 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
     for path in (plain, plain.with_name(f"{plain.name}-{identity.hash}")):
         run = Run(path)
         other = _other(path, identity)
-        if other and (run.done or any((run.checkpoints / name).is_file() for name in (LAST, PREVIOUS))):
+        if other and (run.done or run.has_checkpoint):
             if if_taken == "refuse":
                 keys = ("recipe", "inputs")
                 theirs, own = ({key: record[key] for key in keys} for record in (other, identity.record()))
@@ -186,7 +185,8 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
                     "it away, or give this run another name (--run.experiment, --run.variant)."
                 )
             continue
-        if run.done:
+        lost = _lost(run)
+        if run.done and not lost:
             return run
         try:
             run.lock()
@@ -194,7 +194,9 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
             if _other(path, identity):  # its holder may have made the folder since the first look
                 continue
             raise
-        remove_unfinished(path)
+        remove_unfinished(path, but="predict")  # which has a lock of its own
+        for name in {DONE, *lost} if lost else ():
+            (path / name).unlink(missing_ok=True)
         if other:
             shutil.rmtree(path / "images", ignore_errors=True)
             for name in ("config.yaml", "environment.json", "metrics.csv"):
@@ -203,6 +205,26 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
             write_json(path / RECORD, identity.record())
         return run
     raise RunError(f"{plain} and its neighbour with {identity.hash} hold other recipes; move them away.")
+
+
+def _lost(run: Run) -> list[str]:
+    """Returns the files of a finished run that its last steps make again.
+
+    Raises:
+        RunError: If another file is lost.
+    """
+    try:
+        lost = lost_files(run.path)
+    except RunError:
+        if not run.has_checkpoint:
+            raise
+        return [DONE]
+    if gone := [f"{name} {how}" for name, how in lost.items() if not can_be_made_again(name, how)]:
+        raise RunError(
+            f"{run.path.absolute()} has finished before, but {first_few(gone, 5)}. Restore it from a copy, or move the "
+            "folder away to train again."
+        )
+    return list(lost)
 
 
 def _other(path: Path, identity: Identity) -> dict[str, Any] | None:

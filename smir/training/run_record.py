@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.files.atomic import write_atomically
 
@@ -41,6 +42,9 @@ class RunRecord(Callback):
         if trainer.is_global_zero and trainer.current_epoch > 0 and self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
                 self._rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
+        lost = trainer.current_epoch - len(self._rows)
+        if lost and trainer.ckpt_path and Path(trainer.ckpt_path).parent.parent == self.folder:
+            rank_zero_warn(f"{self.path.absolute()} has lost the rows of {lost} epochs; they are not made again.")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""

@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import time
 
 import cv2
@@ -12,6 +13,8 @@ from words import pretrain_words, segment_words
 
 from smir.data.reading.cache import open_cache
 from smir.data.reading.decode import read_image, read_label
+from smir.errors import ConfigError
+from smir.files.disk_room import Room
 from smir.method.preprocessing import Preprocessing
 
 VIEW = 64  # so that images are kept at 128 pixels at most
@@ -91,6 +94,8 @@ DAMAGE = {
     "zeroed block": lambda content: content[:4096] + bytes(4096) + content[8192:],
     "all zero": lambda content: bytes(len(content)),
     "one bit": lambda content: content[:9000] + bytes([content[9000] ^ 4]) + content[9001:],
+    "swapped words": lambda content: content[:8000] + content[8008:8016] + content[8000:8008] + content[8016:],
+    "swapped blocks": lambda content: content[:4096] + content[8192:12288] + content[4096:8192] + content[12288:],
     "longer": lambda content: content + b"12345678",
     "text": lambda content: b"no space left on device\n" * 50,
 }
@@ -110,7 +115,7 @@ def test_a_damaged_file_is_made_again(source, damage):
 def test_what_does_not_fit_is_decoded_to_the_same_pixels(source, recwarn):
     roomy, tight = cache_of(source), cache_of(source, gigabytes=1e-9, view=VIEW)
     expected = roomy.image(source / "large.png", read_image).pixels
-    tight.room.folder = source.parent / "cache" / "other"
+    tight.room.folder = source.parent / "cache" / "0123456789ab-64"
     for _ in range(2):
         np.testing.assert_array_equal(tight.image(source / "large.png", read_image).pixels, expected)
     assert [str(w.message) for w in recwarn if "takes no more images" in str(w.message)] != []
@@ -140,10 +145,42 @@ def test_the_limit_holds_over_all_caches_and_the_oldest_that_nobody_holds_makes_
     assert sum(path.stat().st_size for cache in (held, new, newest) for path in kept(cache)) <= 2.4 * one
 
 
+def test_nothing_but_caches_is_counted_or_deleted(source, tmp_path):
+    """Beside them lie folders of others that have a file `held` too, and links to such."""
+    one = sum(path.stat().st_size for path in filled(cache_of(source, view=65)))
+    root, theirs = source.parent / "cache", tmp_path / "theirs"
+    elsewhere = shutil.copytree(next(root.glob("*-65")), theirs / "0123456789ab-65")
+    shutil.copytree(elsewhere, root / "photos")
+    (root / "0123456789ab-1").symlink_to(elsewhere)
+    (mixed := root / "0123456789ab-2" / "ab").mkdir(parents=True)
+    (mixed / "paper.pdf").write_text("mine")
+    (mixed / ".paper.pdf.1.tmp").symlink_to(elsewhere / "held")
+    (mixed.parent / "cd").symlink_to(next(elsewhere.glob("??")))
+    (mixed.parent / "held").touch()
+    for path in theirs.rglob("*"):
+        os.utime(path, (0, 0))
+    before = sorted(theirs.rglob("*"))
+    filled(cache_of(source, gigabytes=1.2 * one / 1e9, view=63))
+    assert not list(root.glob("*-65"))  # it made room
+    assert sorted(theirs.rglob("*")) == before
+    assert (root / "photos/held").exists()
+    assert (mixed / "paper.pdf").exists()
+    (root / "0123456789ab-3").symlink_to(elsewhere)
+    with pytest.raises(ConfigError, match="it is a link"):
+        Room(root, "0123456789ab-3", 1).hold()
+
+
+def filled(cache):
+    for name in ("large.png", "small.png", "odd.png"):
+        cache.image(cache.room.root.parent / "data" / name, read_image)
+    cache.room.lock.release()
+    return kept(cache)
+
+
 def test_what_a_kill_has_left_behind_is_removed(source):
     cache = cache_of(source)
     cache.image(source / "large.png", read_image)
-    leftover, fresh = (kept(cache)[0].with_name(f".{name}.tmp") for name in ("dead", "alive"))
+    leftover, fresh = (kept(cache)[0].with_name(f".{name}.1.tmp") for name in ("dead", "alive"))
     for path in (leftover, fresh):
         path.write_bytes(b"half")
     os.utime(leftover, (0, 0))

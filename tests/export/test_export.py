@@ -27,9 +27,9 @@ from smir.classes import Classes
 from smir.export import build, scripts
 from smir.export import command as command
 from smir.export.scripts.run_onnx import resized
+from smir.files.digest import file_digest
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
-from smir.runs.run_folder import file_digest
 from smir.training.reconstruction import ReconstructionModule
 from smir.training.segmentation import SegmentationModule
 

@@ -116,7 +116,7 @@ def test_an_interrupted_run_is_completed_and_keeps_its_tiles(tmp_path, pixels, s
         calls.append(path.name)
         if len(calls) == 9:
             # As a crash in the middle of the file would leave it.
-            path.with_name(f".{path.name}.1.tmp").write_bytes(b"half a ti")
+            path.with_name(f".{path.name}.99999999.tmp").write_bytes(b"half a ti")
             raise KeyboardInterrupt
         write(path, image, **how)
 

@@ -9,8 +9,15 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.trainer.states import TrainerFn
 
-from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, keep_own_signal_handlers, share_gradient_memory
+from smir.runs.lightning_doors import (
+    ParsingCLI,
+    SettingsCLI,
+    keep_own_signal_handlers,
+    load_only_what_is_given,
+    share_gradient_memory,
+)
 
 QUIET = {
     "accelerator": "cpu",
@@ -61,6 +68,19 @@ def test_ddp_shares_gradient_memory(monkeypatch):
     share_gradient_memory(SingleDeviceStrategy())  # nothing is shared here
     strategy._setup_model(torch.nn.Linear(1, 1))
     assert given["gradient_as_bucket_view"] is True
+
+
+def test_a_fit_loads_only_what_it_is_given(tmp_path, monkeypatch):
+    for name in ("SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
+        monkeypatch.setenv(name, "1" if name == "SLURM_NTASKS" else "0")
+    torch.save({"epoch": 3}, tmp_path / "hpc_ckpt_1.ckpt")
+    trainer = Trainer(**QUIET, default_root_dir=tmp_path)
+    connector, found = trainer._checkpoint_connector, str(tmp_path / "hpc_ckpt_1.ckpt")
+    select = {"model_provided": True, "model_connected": True}
+    assert connector._select_ckpt_path(TrainerFn.FITTING, None, **select) == found  # what would happen otherwise
+    load_only_what_is_given(trainer)
+    assert connector._select_ckpt_path(TrainerFn.FITTING, None, **select) is None
+    assert connector._select_ckpt_path(TrainerFn.FITTING, "hpc", **select) == "hpc"
 
 
 class Model(BoringModel):

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from compare_runs import content, difference
 from interruptions import Killed, die_at_epoch, die_while_scoring
 from words import REPOSITORY, segment_words, selective_words
+
+from smir.training.segmentation import SegmentationModule
 
 
 def result_of(run: Path):
@@ -74,15 +78,30 @@ def test_a_moved_run_keeps_its_best(smir, field, tmp_path, monkeypatch, untouche
     assert_equal(result_of(tmp_path / "elsewhere/demo/selective/seed0"), untouched)
 
 
-def test_segmentation_resumes(smir, field, tmp_path, monkeypatch):
+def test_a_segmentation_resumes_whose_first_epoch_stays_the_best(smir, fails, field, tmp_path, monkeypatch):
+    """It refuses another image in the meantime, and warns of other threads and processes."""
+    monkeypatch.setattr(SegmentationModule, "monitor", "stage")  # a metric that never gets better
+    field = shutil.copytree(field, tmp_path / "field")
     words = segment_words(field, "--trainer.max_epochs=4", "--run.test=false")
     smir(*words, "--run.experiment=whole")
     with monkeypatch.context() as patch:
         die_at_epoch(patch, 2)
         with pytest.raises(Killed):
             smir(*words, "--run.experiment=broken")
-    smir(*words, "--run.experiment=broken")
-    assert_equal(result_of(tmp_path / "runs/broken/seed0"), result_of(tmp_path / "runs/whole/seed0"))
+    starts = tmp_path / "runs/broken/seed0/environment.json"
+    starts.write_text(re.sub(r'("processes"|"threads"): \d+', r"\1: 7", starts.read_text()))
+    labels = {path: path.read_bytes() for path in field.glob("nassar/tiled_dataset/train/mask/*")}
+    for path, pixels in labels.items():
+        path.write_bytes(pixels[:-30] + bytes(30))
+    said = fails(*words, "--run.experiment=broken")
+    assert re.search(r"8 of 8 files of the list 'train labels' below .* have changed since this run began: ", said)
+    for path, pixels in labels.items():
+        path.write_bytes(pixels)  # with another time
+    with pytest.warns(UserWarning, match=r"resumes with other numbers \(7 processes before, 1 now; 7 threads before"):
+        smir(*words, "--run.experiment=broken")
+    whole, broken = (content(tmp_path / f"runs/{name}/seed0") for name in ("whole", "broken"))
+    assert whole["best: epoch and step"] == (0, 2)
+    assert difference(broken, whole) is None
 
 
 def test_two_processes_resume_after_sigkill(python, field, tmp_path):

@@ -30,6 +30,10 @@ def test_a_run_in_use_is_refused(tmp_path):
         assert holder.stdout.readline().strip() == b"held"
         with pytest.raises(RunError, match=f"in use by another process: pid {holder.pid} "):
             open_run(tmp_path, identity)
+        (tmp_path / "a/seed0/lock").unlink()
+        for _ in range(2):
+            with pytest.raises(RunError, match="in use by another process"):
+                open_run(tmp_path, identity)
         other = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
         assert other.path.name == f"seed0-{other_hash()}"
     finally:

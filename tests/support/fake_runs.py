@@ -131,7 +131,7 @@ class Run:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
         versions = {"torch": "2.14.1", "lightning": "2.6.6"}
         start = {"time": "2026-01-01T00:00:00+0000", "command": self.command, "commit": self.commit}
-        machine = {"python": "3.11.7", "platform": "Linux", "device": "cpu", "threads": 2}
+        machine = {"python": "3.11.7", "platform": "Linux", "device": "cpu", "threads": 2, "processes": 1}
         self.json("environment.json", [{**start, **machine, "versions": versions}])
         (self.folder / "metrics.csv").write_text(table(self.curve))
         for name, picture in self.pictures.items():
@@ -140,7 +140,7 @@ class Run:
         if self.test is not None:
             self.json("test/metrics.json", self.test)
         if done:
-            self.json("DONE", {"epochs": self.recipe["trainer"]["max_epochs"], "image_visits": 12000})
+            self.json("DONE", {"epochs": self.recipe["trainer"]["max_epochs"], "image_visits": 12000, "files": {}})
         return self
 
     def json(self, name, content):
@@ -271,7 +271,7 @@ def unlike(fake, real):
 
 
 def unlike_names(fake, real, place=""):
-    if place.endswith(".versions"):
+    if place.endswith((".versions", ".files")):
         return []
     if isinstance(fake, dict) and isinstance(real, dict):
         keys = fake if place.endswith(".init_args") else {**fake, **real}

@@ -4,6 +4,7 @@ Weights, optimiser, masks and scores, metrics but for the times, and the choice 
 """
 
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def content(run: Path) -> dict[str, Any]:
         found["metrics"] = [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
     for path in sorted(run.glob("test/*.csv")):
         found[f"test/{path.name}"] = path.read_bytes()
-    found["DONE"] = (run / "DONE").read_bytes() if (run / "DONE").is_file() else None
+    done = json.loads((run / "DONE").read_text()) if (run / "DONE").is_file() else {}
+    found["DONE"] = {**done, "files": list(done.get("files", {}))}  # times differ, and paths in checkpoints
     found["unfinished files"] = [path.name for path in run.rglob(".*.tmp")]
     return found
 

@@ -127,6 +127,9 @@ def make_runs(work: Path) -> None:
         for path in (work / "runs").rglob("*.ckpt"):
             content = torch.load(path, weights_only=True)
             torch.save(with_zeros(content), path)
+        for path in (work / "runs").rglob("DONE"):
+            done = json.loads(path.read_text())
+            path.write_text(json.dumps({name: value for name, value in done.items() if name != "files"}, indent=1))
     run = work / "runs/demo/selective/seed0"
     interrupted = work / "interrupted/demo/selective/seed0"
     shutil.copytree(run, interrupted)

@@ -7,6 +7,7 @@ images, so a cache is part of the recipe. The pixels are the same whether they w
 import hashlib
 import math
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,8 @@ from smir.files.disk_room import Room
 from smir.method.preprocessing import Preprocessing
 
 Pixels = npt.NDArray[Any]
-_MAGIC = int.from_bytes(b"smir-im1", "little")  # the last character is the version of the format
+_MAGIC = int.from_bytes(b"smir-im2", "little")  # the last character is the version of the format
+_SIDE = 256
 _DTYPES = {1: np.uint8, 2: np.uint16}
 
 
@@ -114,8 +116,17 @@ def _words(cached: Cached, source: os.stat_result) -> npt.NDArray[np.uint64]:
     words = np.zeros(1 + len(header) + -(-cached.pixels.nbytes // 8), dtype=np.uint64)
     words[1 : 1 + len(header)] = header
     words[1 + len(header) :].view(np.uint8)[: cached.pixels.nbytes] = cached.pixels.reshape(-1).view(np.uint8)
-    words[0] = np.add.reduce(words[1:])
+    words[0] = _checksum(words[1:])
     return words
+
+
+def _checksum(words: npt.NDArray[np.uint64]) -> int:
+    """Returns the CRC of the sums of rows and columns, which also differ if words change places.
+
+    It finds what kills and disks do to a file, as fast as the file is read; a CRC of all words takes ten times as long.
+    """
+    table = words[: len(words) // _SIDE * _SIDE].reshape(-1, _SIDE)
+    return zlib.crc32(np.concatenate([table.sum(axis=0), table.sum(axis=1), words[table.size :]]).data)
 
 
 def _load(file: Path, source: os.stat_result) -> Cached | None:
@@ -127,8 +138,7 @@ def _load(file: Path, source: os.stat_result) -> Cached | None:
                 return None
     except OSError:
         return None
-    # A sum is as fast as reading, and finds cut, zeroed and flipped words: the damage that kills and disks do.
-    if len(words) < 10 or words[0] != np.add.reduce(words[1:]):
+    if len(words) < 10 or words[0] != _checksum(words[1:]):
         return None
     magic, size, mtime, source_height, source_width, height, width, channels, itemsize = words[1:10].tolist()
     if (magic, size, mtime) != (_MAGIC, source.st_size, _time(source)) or itemsize not in _DTYPES:

@@ -156,6 +156,11 @@ class Listing(abc.ABC):
         lists = {name: self.images(name) for name in names}
         return {name: {"images": len(files), "names": files.fingerprint()} for name, files in lists.items()}
 
+    def files(self) -> dict[str, FileList]:
+        """All files that the task reads: the lists of `fingerprint`, and those of their labels."""
+        names = [name for split in self.fingerprint() for name in (split, f"{split} labels")]
+        return {name: self._lists[name] for name in names if name in self._lists}
+
 
 def _given_images(place: Path) -> FileList:
     """The images of a folder, or a file alone."""

@@ -15,12 +15,12 @@ from typing import Any
 
 from smir.errors import DataError
 from smir.files.atomic import placing
+from smir.files.digest import file_digest
 from smir.files.json_record import dict_or_empty, write_json
 from smir.files.locks import FileLock
 from smir.prepare.published.archives import BROKEN, UnsafeArchive, is_archive, read_archive
 from smir.prepare.published.download import fetch
 from smir.prepare.published.parts import Part, PublishedDataset
-from smir.runs.run_folder import file_digest
 from smir.terminal import progress
 
 STAGING = ".unpacking"

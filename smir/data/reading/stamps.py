@@ -1,0 +1,73 @@
+"""Size, time and a sampled hash of every file of the data, so that a resumed run finds the files it began with."""
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from smir.data.reading.file_list import FileList
+from smir.errors import CheckpointError, RunError, first_few
+from smir.runs.mask_files import load_arrays, save_arrays
+
+RECORD = "files.npz"
+_SAMPLE = 4096
+"""Bytes of each sample: from the beginning, the middle and the end of a file."""
+_Stamps = npt.NDArray[np.uint64]
+
+
+def save_stamps(path: Path, lists: Mapping[str, FileList]) -> None:
+    """Writes the stamps of all files, 24 bytes for each."""
+    save_arrays(path, **{name: _stamps(files) for name, files in lists.items()})
+
+
+def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
+    """Compares the files of the data with those that a run began with.
+
+    Only of files with another time, such as copies, the samples are compared.
+
+    Raises:
+        RunError: If some are others; the message names them.
+    """
+    try:
+        before = load_arrays(path, tuple(lists))
+    except CheckpointError as error:
+        raise RunError(f"{error} Delete it to go on without comparing the files of the data.") from error
+    for name, files in lists.items():
+        old, now = before[name], _stamps(files, before[name])
+        different = np.flatnonzero((old[:, ::2] != now[:, ::2]).any(axis=1)).tolist()
+        if changed := [files[place] for place in different]:
+            raise RunError(
+                f"{len(changed)} of {len(files)} files of the list {name!r} below {files.root.absolute()} have changed "
+                f"since this run began: {first_few(changed)}. Put the old ones back, or move {path.parent.absolute()} "
+                "away to train on the new ones."
+            )
+
+
+def _stamps(files: FileList, known: _Stamps | None = None) -> _Stamps:
+    """Returns size, time and hash of every file (N, 3); the hash is that of `known` where size and time are."""
+
+    def stamp(place: int) -> tuple[int, int, int]:
+        path = files.path(place)
+        try:
+            status = path.stat()
+            size, time = status.st_size, status.st_mtime_ns % 2**64  # some archives hold files from before 1970
+            if known is not None and (known[place, :2] == (size, time)).all():
+                return size, time, int(known[place, 2])
+            return size, time, _sampled_hash(path, size)
+        except OSError:  # whoever reads it reports that
+            return 0, 0, 0
+
+    with ThreadPoolExecutor() as threads:  # waiting for the disk most of the time
+        return np.array(list(threads.map(stamp, range(len(files)))), dtype=np.uint64).reshape(-1, 3)
+
+
+def _sampled_hash(path: Path, size: int) -> int:
+    digest = hashlib.blake2b(digest_size=8)
+    with path.open("rb", buffering=0) as file:
+        for start in sorted({0, max(0, size // 2 - _SAMPLE // 2), max(0, size - _SAMPLE)}):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE))
+    return int.from_bytes(digest.digest(), "little")
