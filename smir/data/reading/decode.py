@@ -6,6 +6,7 @@ whatever a library makes of damage is one error that names the file.
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from smir.classes import UInt8
 from smir.data.reading.tiff import Tiff, has_rasterio, is_lab
@@ -36,11 +40,17 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
+MOST_SCANS = 64
+"""Passes in which a JPEG may be stored; each takes as long as the whole image."""
+_SCAN, _MARKER = b"\xff\xda", re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""The mark of a scan, and every mark but those within one."""
 _CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 """Compressions of TIFF of which Pillow tells all damage."""
 _BITS = {1, 8, 16, 32}
 """Bits of a value that Pillow does not stretch."""
 _ORIENTATION = 0x0112
+_TURNS = {1: None, **dict(zip(range(2, 9), (Image.Transpose(turn) for turn in (0, 3, 1, 5, 4, 6, 2)), strict=True))}
+"""What turns an image upright, by its orientation tag."""
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
@@ -84,6 +94,8 @@ def _open(path: Path, kind: str, status: os.stat_result) -> Image.Image:
         _check_size(path, kind, *image.size, status.st_size)
         if image.format == "TIFF":
             _refuse_unchecked(image, path, kind, status.st_size)
+        if image.format in ("JPEG", "MPO"):
+            refuse_many_scans(path, kind)
     except BaseException:
         image.close()
         raise
@@ -111,6 +123,24 @@ def _refuse_unchecked(image: Image.Image, path: Path, kind: str, size: int) -> N
         raise DataError(f"The {kind} {path} is damaged or cut short. Copy it again from its source, or remove it.")
 
 
+def refuse_many_scans(path: Path, kind: str) -> None:
+    """Refuses a JPEG that is stored in so many passes that a small file takes minutes."""
+    content = path.read_bytes()
+    if content.count(_SCAN) <= MOST_SCANS:  # almost every file; thumbnails and films behind it count, too
+        return
+    scans, place = 0, 2
+    while marker := _MARKER.search(content, place):
+        scans += marker[1] == _SCAN[1:]
+        if scans > MOST_SCANS:
+            raise DataError(
+                f"The {kind} {path} is a JPEG of more than {MOST_SCANS} scans; cameras and programs write about ten. "
+                "Save it anew as a JPEG or PNG."
+            )
+        if marker[1] == b"\xd9":  # its end
+            return
+        place = marker.end() + (0 if marker[1] == b"\xd8" else int.from_bytes(content[marker.end() :][:2], "big"))
+
+
 def can_hold(size: int, pixels: int) -> bool:
     """Returns whether a file of this many bytes can hold an image of this many pixels."""
     return pixels <= max(_BOMB_PIXELS, _BOMB_RATIO * size)
@@ -130,19 +160,43 @@ def _guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Orientation tag as far as the header holds it; `getexif` would decode a whole PNG to look behind the pixels."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    return int(image.getexif().get(_ORIENTATION, 1))
+    """Returns the orientation tag of the EXIF block or TIFF before the pixels; 1 where it is none of 1 to 8.
+
+    Pillow's `getexif` would also ask XMP and texts, which other readers ignore, and decode a PNG to look behind it.
+    """
+    if image.format == "TIFF":
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+    else:
+        tags = Image.Exif()
+        tags.load(image.info.get("exif", b""))
+    found = tags.get(_ORIENTATION, 1)
+    return found if found in _TURNS else 1
 
 
 def _decoded(image: Image.Image) -> Image.Image:
-    oriented = _orientation(image) != 1
+    turn = _TURNS[_orientation(image)]
     if image.format == "TIFF":
         # Else Pillow maps an uncompressed file into memory with the sides of the rotated image.
         image.filename = ""  # type: ignore[attr-defined]  # of the subclass that Image.open returns
     image.load()
-    return ImageOps.exif_transpose(image) if oriented else image
+    return image if turn is None else image.transpose(turn)
+
+
+def orientation(path: Path) -> int:
+    """Returns the orientation tag (1 to 8) of a JPEG, PNG or WebP of any size.
+
+    Raises:
+        DataError: If its header is damaged.
+    """
+
+    def read() -> int:
+        with path.open("rb") as file:
+            head = file.read(4)
+        plugin = {b"\x89PNG": PngImageFile, b"RIFF": WebPImageFile}.get(head, JpegImageFile)
+        with plugin(path) as image:  # `Image.open` would refuse a large one
+            return _orientation(image)
+
+    return _guarded(read, path, "image")
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -187,7 +241,7 @@ def read_image(path: str | Path) -> UInt8:
 
 def _colors(image: Image.Image) -> npt.NDArray[Any]:
     deep = image.mode.startswith("I") or image.mode == "F"  # Pillow's own conversion would clip them at 255
-    return np.array(image if deep else image.convert("RGB"))
+    return np.asarray(image) if deep else np.array(image.convert("RGB"))
 
 
 def _rgb(pixels: npt.NDArray[Any], path: Path) -> UInt8:
@@ -201,7 +255,7 @@ def _rgb(pixels: npt.NDArray[Any], path: Path) -> UInt8:
                 f"The image {path} holds whole numbers from {low} to {high}; colours are 8 or 16 bits, 0 to 65535. "
                 "Convert it."
             )
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = np.right_shift(pixels, 8, out=np.empty(pixels.shape, np.uint8), casting="unsafe")
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
 
 
@@ -298,4 +352,5 @@ def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
             "that holds class ids (a grey or palette PNG). Convert colours to ids first."
         )
     stretch = {"L;2": 85, "L;4": 17}.get(str(raw), 1)  # Pillow spreads grey of 2 and 4 bits over 0 to 255
-    return np.asarray(image).astype(np.int32) // stretch
+    stored = np.asarray(image).astype(np.int32)
+    return stored // stretch if stretch > 1 else stored

@@ -16,7 +16,7 @@ import pyvips
 from tqdm import tqdm
 
 from smir.classes import UInt8
-from smir.data.reading.decode import can_hold
+from smir.data.reading.decode import can_hold, orientation, refuse_many_scans
 from smir.data.reading.raster import Bool, Raster
 from smir.errors import DataError, RunError
 
@@ -101,10 +101,12 @@ def _naming_damage(path: Path) -> Iterator[None]:
 
 
 def _upright(path: Path) -> pyvips.Image:
-    image = _opened(path)
-    if image.get_typeof("orientation") and image.get("orientation") > 1:
-        return _opened(path, access="random").autorot()  # rows do not come in order any more
-    return image
+    turned = orientation(path)  # for libvips, other blocks and numbers may count
+    if turned == 1:
+        return _opened(path)
+    image = _opened(path, access="random").copy()  # rows do not come in order any more
+    image.set_type(pyvips.GValue.gint_type, "orientation", turned)
+    return image.autorot()
 
 
 def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
@@ -117,6 +119,8 @@ def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
             f"The image {path} is not a JPEG, PNG, WebP or TIFF; only those are read in windows. Convert it: "
             f"{_convert(path)}"
         )
+    if loader == "jpegload":
+        refuse_many_scans(path, "image")
     image = getattr(pyvips.Image, loader)(str(path), access=access, fail_on="error")
     if not can_hold(size := path.stat().st_size, image.width * image.height):
         raise DataError(
