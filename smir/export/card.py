@@ -1,5 +1,6 @@
 """Writes the model card `README.md` beside the exported files, from `templates/card.md`."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -10,13 +11,16 @@ import yaml
 
 from smir import __version__
 from smir.data.reading.opening import MUCH_LARGER
+from smir.errors import ConfigError
 from smir.export.trained import TrainedNetwork
 from smir.method.padding import PAD_MULTIPLE
+from smir.models.library_weights import library_weights
 from smir.models.networks import SmpNetwork
 from smir.pages.html import render
 from smir.pages.markdown import block, code, name
 from smir.runs.recipe import in_force
 from smir.training.segmentation import SegmentationModule
+from smir.training.task import LIBRARY
 
 NAME = "README.md"
 _ORIGIN = ("experiment", "seed", "run_hash", "commit")
@@ -67,9 +71,9 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
         "tests": [_test(folder, record) for folder, record in source.tests.items()] if segments else [],
         "origin": {key: code(origin.get(key)) for key in _ORIGIN} if origin else {},
         "counts": _counts(_dict(_dict(origin.get("inputs")).get("data"))),
-        "start": _start(_dict(_dict(origin.get("inputs")).get("weights"))),
+        "start": _start(_dict(_dict(origin.get("inputs")).get("weights")), module.network.encoder_name),
         "recipe": block(yaml.safe_dump(in_force(_dict(origin.get("recipe"))), sort_keys=False).rstrip(), "yaml"),
-        "from_imagenet": _from_imagenet(origin),
+        "library_weights": _library_weights(origin, module.network.encoder_name),
     }
     return render("smir.export", "card.md", **values)
 
@@ -119,12 +123,12 @@ def _counts(data: dict[str, Any]) -> str:
     return ", ".join(f"{_number(count)} in {name(split)}" for split, count in counts.items() if count is not None)
 
 
-def _start(weights: dict[str, Any]) -> str:
+def _start(weights: dict[str, Any], encoder: str) -> str:
     kind = weights.get("kind")
     if kind == "scratch":
         return "random weights"
-    if kind == "imagenet":
-        return "weights of the encoder trained on ImageNet"
+    if kind in LIBRARY:
+        return _named(weights, encoder)
     file = f"{code(weights.get('checkpoint'))}, SHA-256 begins with {code(weights.get('sha256'))}"
     if not weights.get("experiment"):
         return f"a file of weights ({file})"
@@ -134,7 +138,20 @@ def _start(weights: dict[str, Any]) -> str:
     return f"the run {code(weights['experiment'])}, seed {name(weights.get('seed'))}, pretrained{on} ({file})"
 
 
-def _from_imagenet(origin: dict[str, Any]) -> bool:
-    """Returns whether a run, or the pretraining behind it, started from ImageNet weights."""
+def _named(weights: dict[str, Any], encoder: str) -> str:
+    """Names weights of a library with their licence, as its catalogue of today states it."""
+    known, licence = weights.get("name"), weights.get("licence")
+    if known is None:
+        with contextlib.suppress(ConfigError):
+            found = library_weights(encoder)
+            known, licence = found.name, found.licence
+    what = "weights of the encoder trained on ImageNet" if weights.get("kind") == "imagenet" else "encoder weights"
+    return f"{what}{f' ({code(known)})' if known else ''}, licence {code(licence) if licence else 'not stated by the library'}"
+
+
+def _library_weights(origin: dict[str, Any], encoder: str) -> str | None:
+    """Names the library weights that a run, or the pretraining behind it, started from; None if there are none."""
     weights = _dict(_dict(origin.get("inputs")).get("weights"))
-    return weights.get("kind") == "imagenet" or (bool(weights) and _from_imagenet(weights))
+    if weights.get("kind") in LIBRARY:
+        return _named(weights, encoder)
+    return _library_weights(weights, encoder) if weights else None
