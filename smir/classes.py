@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from smir.errors import ConfigError, first_few
+
 VOID = 255
 """Label of pixels that count neither in a loss nor in a metric; never an output channel."""
 
@@ -18,11 +20,20 @@ class Classes:
     Args:
         names: Class names; the id of a class is its place here.
         colors: Red, green and blue (0 to 255) of each class, for pictures and palette PNGs.
+
+    Raises:
+        ConfigError: If there are too many names, or not one colour for each.
     """
 
     def __init__(self, names: Sequence[str], colors: Sequence[Sequence[int]]) -> None:
         self.names = tuple(names)
         self.colors = tuple(tuple(color) for color in colors)
+        right = [len(color) == 3 and all(0 <= value <= 255 for value in color) for color in self.colors]
+        if len(names) > VOID or len(right) != len(names) or not all(right):
+            raise ConfigError(
+                f"Classes are at most {VOID} names, each with red, green and blue from 0 to 255; got {len(names)} and "
+                f"the colours {first_few(self.colors)}."
+            )
 
     @classmethod
     def named(cls, names: Sequence[str]) -> "Classes":

@@ -1,6 +1,9 @@
 """Terminal output: progress bars, lines between them, and tables; and a way to silence the warnings of a library."""
 
 import contextlib
+import functools
+import io
+import re
 import sys
 import threading
 import time
@@ -12,6 +15,29 @@ from tqdm import tqdm
 
 LOG_SECONDS = 10
 TERMINAL_SECONDS = 0.2
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Characters that move the cursor, command the terminal or turn the direction of a text; not line end and tab."""
+_OF_BARS = re.compile(r"\r|(?:[\r\n]|\x1b\[[AK])*$|\x1b\[[0-9;]*m")
+"""What progress bars write at the beginning of a text, or alone; and colours."""
+
+
+def shown(text: str) -> str:
+    """Returns a text with escaped control characters: a file or class may have a name that rewrites a terminal."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def guard_terminal() -> None:
+    """Escapes what a terminal could not show, or would obey, in all texts that this process prints from now on."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+            stream.write = functools.partial(_write_shown, stream)  # type: ignore[method-assign]
+
+
+def _write_shown(stream: io.TextIOWrapper, text: str) -> int:
+    start = found.end() if (found := _OF_BARS.match(text)) else 0
+    type(stream).write(stream, text[:start] + shown(text[start:]))
+    return len(text)
 
 
 class Pulse:

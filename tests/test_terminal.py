@@ -1,4 +1,4 @@
-"""Silence that threads may ask for."""
+"""Texts of others where they are shown: terminals, Markdown, CSV; and silence that threads may ask for."""
 
 import threading
 import warnings
@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from smir.__main__ import main
+from smir.pages.csv_text import csv_text
+from smir.pages.markdown import block, code, name, prose
 from smir.terminal import quiet
 
 
@@ -47,3 +50,27 @@ def test_other_kinds_are_heard(caught):
         warnings.warn("unheard", UserWarning, stacklevel=1)
         warnings.warn("heard", RuntimeWarning, stacklevel=1)
     assert texts(caught) == ["heard"]
+
+
+def test_names_do_not_command_a_terminal(capsys, tmp_path):
+    evil = tmp_path / "a\x1b[2J\x1b]0;title\x07\r\x9b\u202eb"
+    with pytest.raises(SystemExit):
+        main(["report", str(evil)])
+    print("plain\tü", evil.name)  # so do all texts that follow
+    out, err = capsys.readouterr()
+    for said in (out, err):
+        assert r"a\x1b[2J\x1b]0;title\x07\r\x9b\u202eb" in said
+        assert not any(character in said for character in "\x1b\x07\r\x9b\u202e")
+    assert "plain\tü" in out
+    for bar in ("\r 10%", "\x1b[A\x1b[A", "\n", "\x1b[34mblue"):
+        print(bar, end="")
+        assert capsys.readouterr().out == bar
+
+
+def test_texts_of_others_stay_texts_in_markdown_and_csv():
+    assert name("![x](http://a)\n# `b` <img src=c> | d") == r"!\[x\](http://a) \# \`b\` &lt;img src=c> \| d"
+    assert prose("`--x 1` <b>") == "`--x 1` &lt;b>"
+    assert code("a``b\n# c") == "``` a``b # c ```"
+    assert block("a: |\n  ```\n  <b>", "yaml").startswith("````yaml\n")
+    cells = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "-2.5 %", "-1e-05", "-", "a=b", -3, ""]
+    assert csv_text([cells]) == ("'=1+1,'+cmd|' /C calc'!A0,'-2+3,'@SUM(A1),'\t=1,-2.5 %,-1e-05,-,a=b,-3,\n")

@@ -17,6 +17,7 @@ import yaml
 
 from smir.cli.ablations import Masking
 from smir.errors import ConfigError
+from smir.files.shared_values import written_out
 
 PACKAGES = (
     "smir",
@@ -48,8 +49,10 @@ _CLASS_KEYS = {
 }
 """Settings whose value may be the bare name of a class, or a file of settings."""
 _YAML = (".yaml", ".yml", ".json")
-_LONGEST = 1 << 24  # bytes of a config file
-_LARGEST, _DEEPEST = 1_000_000, 100  # values with all aliases written out, and levels
+_LONGEST = 1 << 16  # bytes of a config file: seconds of the parser
+_LARGEST = 100_000  # values with all aliases written out
+_LONG_NUMBER = re.compile(r"(?::[0-5]?\d){8}")
+"""YAML takes 1:30:00 for a number to the base 60, and takes the square of its length to read one."""
 
 
 def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
@@ -226,6 +229,8 @@ def yaml_text(settings: Any) -> str:
 
 
 def _plain(text: str, source: str) -> Any:
+    if len(text) > _LONGEST or _LONG_NUMBER.search(text):
+        raise ConfigError(f"{source} is too long, or has a number of the form 1:00:00:... that is.")
     try:
         return yaml.safe_load(text)
     except yaml.constructor.ConstructorError as error:
@@ -247,8 +252,11 @@ def scan(config: Any, source: str, packages: Sequence[str], folder: Path | None 
     Raises:
         ConfigError: At the first class of another package; if aliases blow the settings up or make a circle.
     """
-    if _weight(config, source, {}, 0) > _LARGEST:
-        raise ConfigError(f"{source} holds more than {_LARGEST:,} values once its aliases are written out.")
+    if written_out(config) > _LARGEST:
+        raise ConfigError(
+            f"{source} holds more than {_LARGEST:,} values once its aliases are written out, or is nested too deeply "
+            "or in a circle."
+        )
     _scan(config, key, source, packages, folder)
 
 
@@ -287,15 +295,3 @@ def refusal(name: str, where: str) -> ConfigError:
         f"{where} names {name}, which was not imported: a config may only name classes of {', '.join(PACKAGES)}. If "
         f"you trust that code, allow its package: --allow {name.split('.')[0]}"
     )
-
-
-def _weight(node: Any, source: str, known: dict[int, int], depth: int) -> int:
-    """Returns the number of values below a node, aliases written out; each container is counted once."""
-    if not isinstance(node, dict | list):
-        return 1
-    if depth > _DEEPEST:
-        raise ConfigError(f"{source} is nested too deeply, or in a circle.")
-    if id(node) not in known:
-        values = node.values() if isinstance(node, dict) else node
-        known[id(node)] = 1 + sum(_weight(value, source, known, depth + 1) for value in values)
-    return known[id(node)]

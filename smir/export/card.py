@@ -17,11 +17,13 @@ from smir.method.padding import PAD_MULTIPLE
 from smir.models.library_weights import library_weights
 from smir.models.networks import SmpNetwork
 from smir.pages.html import render
+from smir.pages.markdown import block, code, name
 from smir.runs.recipe import in_force
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import LIBRARY
 
 NAME = "README.md"
+_ORIGIN = ("experiment", "seed", "run_hash", "commit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +48,13 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
     segments = isinstance(module, SegmentationModule)
     values = {
         "front_matter": yaml.safe_dump(_front_matter(source), sort_keys=False),
-        "name": origin.get("experiment") or source.path.stem,
+        "name": name(origin.get("experiment") or source.path.stem),
         "segments": segments,
-        "network": module.network.spec,
-        "arguments": json.dumps(module.network.spec["arguments"]),
+        "network": code(module.network.spec["class"]),
+        "arguments": code(json.dumps(module.network.spec["arguments"])),
         "parameters": sum(value.numel() for value in module.network.parameters()),
         "version": __version__,
-        "path": source.path,
+        "path": code(source.path.name),
         "digest": source.digest,
         "files": [[f"`{file.path.name}`", file.size, file.what, file.check] for file in files],
         "scripts": [file.script for file in files if file.script],
@@ -67,10 +69,10 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
         "std": ", ".join(f"{value:g}" for value in preprocessing.std),
         "classes": _classes(module) if isinstance(module, SegmentationModule) else [],
         "tests": [_test(folder, record) for folder, record in source.tests.items()] if segments else [],
-        "origin": {name: origin.get(name) for name in ("experiment", "seed", "run_hash", "commit")} if origin else {},
-        "counts": _counts(_inputs(origin).get("data") or {}),
-        "start": _start(_inputs(origin).get("weights") or {}, module.network.encoder_name),
-        "recipe": yaml.safe_dump(in_force(origin.get("recipe")), sort_keys=False).rstrip() if origin else "",
+        "origin": {key: code(origin.get(key)) for key in _ORIGIN} if origin else {},
+        "counts": _counts(_dict(_dict(origin.get("inputs")).get("data"))),
+        "start": _start(_dict(_dict(origin.get("inputs")).get("weights")), module.network.encoder_name),
+        "recipe": block(yaml.safe_dump(in_force(_dict(origin.get("recipe"))), sort_keys=False).rstrip(), "yaml"),
         "library_weights": _library_weights(origin, module.network.encoder_name),
     }
     return render("smir.export", "card.md", **values)
@@ -85,17 +87,21 @@ def _front_matter(source: TrainedNetwork) -> dict[str, Any]:
 
 def _classes(module: SegmentationModule) -> list[list[str]]:
     named = zip(module.classes.names, module.classes.colors, strict=True)
-    return [[str(place), name, "#{:02x}{:02x}{:02x}".format(*color)] for place, (name, color) in enumerate(named)]
+    return [
+        [str(place), name(title), "#{:02x}{:02x}{:02x}".format(*color)] for place, (title, color) in enumerate(named)
+    ]
 
 
 def _test(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    images, metrics = record.get("images") or {}, record.get("metrics") or {}
-    names = [name.removeprefix("test/view/") for name in metrics if name.startswith("test/view/")]
+    images, metrics = _dict(record.get("images")), _dict(record.get("metrics"))
+    names = [metric.removeprefix("test/view/") for metric in metrics if metric.startswith("test/view/")]
     return {
-        "folder": folder.name,
-        "data": record.get("data"),
-        "images": images.get("number", "an unknown number of"),
-        "rows": [[name, *(_percent(metrics.get(f"test/{at}/{name}")) for at in ("view", "native"))] for name in names],
+        "folder": code(f"{folder.name}/"),
+        "data": code(record.get("data")),
+        "images": _number(images.get("number", "an unknown number of")),
+        "rows": [
+            [name(one), *(_percent(metrics.get(f"test/{at}/{one}")) for at in ("view", "native"))] for one in names
+        ],
     }
 
 
@@ -103,12 +109,18 @@ def _percent(value: Any) -> str:
     return f"{100 * value:.1f}" if isinstance(value, int | float) else "-"
 
 
-def _inputs(origin: dict[str, Any]) -> dict[str, Any]:
-    return origin.get("inputs") or {}
+def _dict(value: Any) -> dict[str, Any]:
+    """Returns a part of a record; nothing where it is missing or wrong."""
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else name(value)
 
 
 def _counts(data: dict[str, Any]) -> str:
-    return ", ".join(f"{entry['images']:,} in {name}" for name, entry in data.items() if "images" in entry)
+    counts = {split: _dict(entry).get("images") for split, entry in data.items()}
+    return ", ".join(f"{_number(count)} in {name(split)}" for split, count in counts.items() if count is not None)
 
 
 def _start(weights: dict[str, Any], encoder: str) -> str:
@@ -117,31 +129,30 @@ def _start(weights: dict[str, Any], encoder: str) -> str:
         return "random weights"
     if kind in LIBRARY:
         return _named(weights, encoder)
-    file = f"`{weights.get('checkpoint')}`, SHA-256 begins with `{weights.get('sha256')}`"
+    file = f"{code(weights.get('checkpoint'))}, SHA-256 begins with {code(weights.get('sha256'))}"
     if not weights.get("experiment"):
         return f"a file of weights ({file})"
-    pool = (_inputs(weights).get("data") or {}).get("pool") or {}
-    dataset = ((weights.get("recipe") or {}).get("data") or {}).get("class_path")
-    on = f" on {pool['images']:,} images of `{dataset}`" if "images" in pool else ""
-    return f"the run `{weights['experiment']}`, seed {weights.get('seed')}, pretrained{on} ({file})"
+    pool = _dict(_dict(_dict(weights.get("inputs")).get("data")).get("pool"))
+    dataset = _dict(_dict(weights.get("recipe")).get("data")).get("class_path")
+    on = f" on {_number(pool['images'])} images of {code(dataset)}" if "images" in pool else ""
+    return f"the run {code(weights['experiment'])}, seed {name(weights.get('seed'))}, pretrained{on} ({file})"
 
 
 def _named(weights: dict[str, Any], encoder: str) -> str:
     """Names weights of a library with their licence, as its catalogue of today states it."""
-    name, licence = weights.get("name"), weights.get("licence")
-    if name is None:
+    known, licence = weights.get("name"), weights.get("licence")
+    if known is None:
         with contextlib.suppress(ConfigError):
             found = library_weights(encoder)
-            name, licence = found.name, found.licence
+            known, licence = found.name, found.licence
     what = "weights of the encoder trained on ImageNet" if weights.get("kind") == "imagenet" else "encoder weights"
-    return (
-        f"{what}{f' (`{name}`)' if name else ''}, licence {f'`{licence}`' if licence else 'not stated by the library'}"
-    )
+    terms = code(licence) if licence else "not stated by the library"
+    return f"{what}{f' ({code(known)})' if known else ''}, licence {terms}"
 
 
 def _library_weights(origin: dict[str, Any], encoder: str) -> str | None:
     """Names the library weights that a run, or the pretraining behind it, started from; None if there are none."""
-    weights = _inputs(origin).get("weights") or {}
+    weights = _dict(_dict(origin.get("inputs")).get("weights"))
     if weights.get("kind") in LIBRARY:
         return _named(weights, encoder)
     return _library_weights(weights, encoder) if weights else None

@@ -13,6 +13,9 @@ from smir.errors import ConfigError
 from smir.method.device_constants import constant
 from smir.method.patches import PatchGrid
 
+LARGEST_VIEW = 1 << 14
+"""Most pixels of a view's shortest side, and most patches: more than an image that is read whole can have."""
+
 
 class Preprocessing:
     """Normalisation, the whole view of an image, and its patch grid (METHOD.md sections 1 and 2).
@@ -37,8 +40,11 @@ class Preprocessing:
                 f"0; got {list(mean)} and {list(std)}. Divide those of values up to 255 by 255; `python -m smir stats` "
                 "computes both."
             )
-        if view_size < 1 or num_patches < 1:
-            raise ConfigError(f"A view needs a positive size and number of patches, got {view_size} and {num_patches}.")
+        if not all(isinstance(value, int) and 1 <= value <= LARGEST_VIEW for value in (view_size, num_patches)):
+            raise ConfigError(
+                f"The size of a view and its number of patches are whole numbers from 1 to {LARGEST_VIEW:,}, got "
+                f"{view_size} and {num_patches}."
+            )
         self.mean, self.std = tuple(mean), tuple(std)
         self.view_size, self.num_patches = view_size, num_patches
 

@@ -1,14 +1,21 @@
 """Reads weight files without executing anything in them."""
 
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from smir.errors import CheckpointError, first_few
+from smir.files.shared_values import written_out
 
+_ZIP = b"PK\3\4"
+_END, _END_64 = 22, 76
+"""Bytes of the end of a zip archive, and of what stands before it in one with sizes of 64 bits."""
+_MOST_VALUES = 1_000_000
 FORMAT = 1
 """Version of the record that smir adds to a checkpoint under the key `smir`."""
 
@@ -31,8 +38,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         )
     try:
         _check_sums(path)
-        is_plain = path.suffix == ".safetensors"
-        content = load_file(path) if is_plain else torch.load(path, map_location="cpu", weights_only=True)
+        safe = path.suffix == ".safetensors"
+        content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler may raise anything for a damaged file
         reason = str(error).split("\n")[0][:200]
         raise CheckpointError(
@@ -41,19 +48,70 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.absolute()} holds a {type(content).__name__}, not a checkpoint or state dict.")
+    if written_out(content) > _MOST_VALUES:
+        raise CheckpointError(
+            f"{path.absolute()} holds more than {_MOST_VALUES:,} values once its shared references are written out, or "
+            "a circle. No training writes that."
+        )
     check_format(content, path.absolute())
     return content
 
 
 def _check_sums(path: Path) -> None:
-    """Raises if a checkpoint's checksums are wrong, which torch does not check."""
-    if not zipfile.is_zipfile(path):
-        return  # of the form that torch wrote before 1.6, without checksums
+    """Raises if a checkpoint's checksums are wrong, which torch does not check.
+
+    Like torch, it takes a file for an archive by its first bytes. It accepts only what torch.save writes: without a
+    comment, and with the directory right before the end, so that all readers of archives find the same members.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_ZIP)) != _ZIP:
+            return  # of the form that torch wrote before 1.6, without checksums
+        file.seek(max(0, path.stat().st_size - _END - _END_64))
+        tail = file.read()
+    end, first = tail[-_END:], path.stat().st_size - _END
+    size, start, comment = struct.unpack_from("<IIH", end, 12)
+    if tail[-_END - 20 : -_END].startswith(b"PK\6\7"):  # sizes of 64 bits, and the place of their record
+        short, (size, start) = (size, start), struct.unpack_from("<QQ", tail, 40)
+        first -= _END_64
+        same = short == (min(size, (1 << 32) - 1), min(start, (1 << 32) - 1))
+        comment |= not same or struct.unpack_from("<Q", tail, 64)[0] != first or not tail.startswith(b"PK\6\6")
+    if not end.startswith(b"PK\5\6") or comment or start + size != first:
+        raise ValueError("its directory is not where torch puts it")
     with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        entries = archive.infolist()
+        if any(entry.compress_type or entry.compress_size != entry.file_size for entry in entries):
             raise ValueError("it is compressed, which torch never does")  # and so is a decompression bomb
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise ValueError("it holds two members of one name")
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"the checksum of {damaged} is wrong")
+
+
+def weights_in(content: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """Returns what is in the state dict of a checkpoint, or in a plain one, by name.
+
+    Raises:
+        CheckpointError: If there is no dict, or a tensor has NaN, infinite numbers, or more numbers than are stored.
+    """
+    state = content.get("state_dict", None if "smir" in content else content)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
+    for name, value in state.items():
+        if not is_plain(value):
+            continue
+        if value.numel() * value.itemsize > value.untyped_storage().nbytes():
+            raise CheckpointError(f"{path} stretches the few stored numbers of {name} to {value.numel():,}.")
+        if value.is_floating_point() and not value.float().isfinite().all():
+            raise CheckpointError(
+                f"{path} has NaN or infinite numbers in {name}: a training failed, or the file is damaged. Use another "
+                "checkpoint of its run, or train again."
+            )
+    return state
+
+
+def is_plain(value: object) -> bool:
+    """Returns whether a value is a dense tensor of real numbers."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_meta or value.is_complex())
 
 
 def check_format(content: dict[str, Any], path: str | Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from smir.errors import CheckpointError, first_few
 from smir.files.imagenet_weights import ENCODER
 from smir.models.library_weights import library_weights
-from smir.models.weight_files import read_checkpoint
+from smir.models.weight_files import is_plain, read_checkpoint, weights_in
 
 if TYPE_CHECKING:
     from smir.models.networks import Network
@@ -84,10 +84,8 @@ def load_pretrained(
         CheckpointError: If the file cannot be read or nothing in it fits the encoder.
     """
     content = read_checkpoint(path)
-    state = content.get("state_dict", content)
-    if not isinstance(state, dict):
-        raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
-    tensors = {_bare(name): value for name, value in state.items() if isinstance(name, str) and _is_plain(value)}
+    state = weights_in(content, path)
+    tensors = {_bare(name): value for name, value in state.items() if isinstance(name, str) and is_plain(value)}
     if not any(name.startswith("encoder.") for name in tensors):
         tensors = _in_order(network, tensors) or {f"encoder.{name}": value for name, value in tensors.items()}
     if part == "encoder":
@@ -143,11 +141,6 @@ def load_from_library(network: "Network") -> LoadReport:
     tensors = {_bare(f"encoder.{key}"): value for key, value in encoder.state_dict().items()}
     licence = f" (licence: {weights.licence})" if weights.licence else ""
     return _fill(network, tensors, f"{weights.name}{licence}", head=False)
-
-
-def _is_plain(value: object) -> bool:
-    """Returns whether a value is a dense tensor of real numbers."""
-    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_meta or value.is_complex())
 
 
 def _fill(network: nn.Module, tensors: dict[str, Tensor], source: str, head: bool) -> LoadReport:

@@ -10,6 +10,7 @@ from PIL import Image
 from smir.errors import RunError
 from smir.pages.csv_text import MISSING, csv_text, figure
 from smir.pages.html import data_uri, render
+from smir.pages.markdown import code, prose
 from smir.report.document import NOT_MEANT, Column, Entry, Section, Table
 from smir.report.estimates import Difference, Estimate
 from smir.report.stored import StoredRun
@@ -57,18 +58,19 @@ def markdown(sections: Sequence[Section]) -> str:
     """Returns the whole report; figures are links to `figures/<name>.svg`."""
     lines = ["# smir: results", ""]
     for section in sections:
-        lines += [f"## {section.title}", ""]
+        lines += [f"## {prose(section.title)}", ""]
         for text in section.text:
-            lines += [text, ""]
-        lines += [f"> **Warning:** {text}\n" for text in section.warnings]
+            lines += [prose(text), ""]
+        lines += [f"> **Warning:** {prose(text)}\n" for text in section.warnings]
         for table in section.tables:
-            lines += [f"### {table.title}", "", *table_lines(table), "", table.caption, ""]
+            lines += [f"### {prose(table.title)}", "", *table_lines(table), "", prose(table.caption), ""]
         for plot in section.figures:
-            lines += [f"![{plot.caption}](figures/{plot.name}.svg)", "", f"*{plot.caption}*", ""]
+            caption = prose(plot.caption)
+            lines += [f"![{caption}](figures/{plot.name}.svg)", "", f"*{caption}*", ""]
         for name, entries in section.lists.items():
-            lines += [f"### {name}", ""] if name else []
+            lines += [f"### {prose(name)}", ""] if name else []
             for text, commands in entries:
-                lines += [f"- {text}", *(f"  - `{command}`" for command in commands)]
+                lines += [f"- {prose(text)}", *(f"  - {code(command)}" for command in commands)]
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
@@ -76,7 +78,7 @@ def markdown(sections: Sequence[Section]) -> str:
 def table_lines(table: Table) -> list[str]:
     """Returns a table as aligned lines; group names go in front of the heads."""
     lines = [[column.name for column in table.columns], *([str(cell) for cell in row] for row in table.cells)]
-    grid = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    grid = [[prose(cell) for cell in line] for line in lines]
     widths = [max(map(len, cells)) for cells in zip(*grid, strict=True)]
     first, *rows = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in grid]
     return [first, "|" + "|".join("-" * (width + 2) for width in widths) + "|", *rows]

@@ -29,6 +29,8 @@ CURVES = {
     "val/loss": ("validation", "#d55e00", 1.8, ""),
 }
 """The curves of a pretraining: label, colour, width and dashes."""
+_LARGEST = 1e30
+"""Values of curves that are larger, infinite or NaN are not drawn."""
 POINTS = 300
 """Of a longer curve, means of neighbouring epochs are drawn: it has no more pixels."""
 
@@ -174,7 +176,7 @@ def thinned(curve: Sequence[Point]) -> list[Point]:
     width = math.ceil(len(curve) / POINTS)
     buckets: dict[tuple[int, int], list[Point]] = {}
     for point in curve:
-        if point.value is not None and math.isfinite(point.value):
+        if point.value is not None and abs(point.value) < _LARGEST:
             buckets.setdefault((point.stage, point.epoch // width), []).append(point)
     return [
         Point(members[len(members) // 2].epoch, stage, sum(p.value or 0.0 for p in members) / len(members))

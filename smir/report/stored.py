@@ -1,6 +1,5 @@
 """A run on disk and its records."""
 
-import csv
 import dataclasses
 import functools
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 
 from smir.errors import RunError
 from smir.report.starts import init_of, last_word, masking_of, protocol_of, variant_of
+from smir.runs.run_folder import METRICS, read_metrics
 
 
 class Point(NamedTuple):
@@ -140,12 +140,16 @@ class StoredRun:
         return self.metrics(name).get(name)
 
     def metrics(self, start: str) -> dict[str, float | None]:
-        """Returns the test metrics whose name without `test/` begins so, in percent."""
-        return {
-            name.removeprefix("test/"): None if value is None else 100 * float(value)
-            for name, value in (self.test or {}).items()
-            if name.removeprefix("test/").startswith(start)
-        }
+        """Returns the test metrics whose name without `test/` begins so, in percent.
+
+        Raises:
+            ValueError: If one is not a share.
+        """
+        found = {name.removeprefix("test/"): value for name, value in (self.test or {}).items()}
+        for name, value in found.items():
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} = {str(value)[:20]} is not between 0 and 1")
+        return {name: None if v is None else 100 * v for name, v in found.items() if name.startswith(start)}
 
     def curve(self, metric: str) -> list[Point]:
         """Returns a metric of `metrics.csv` by epoch and stage.
@@ -158,16 +162,12 @@ class StoredRun:
                 Point(int(row["epoch"]), int(float(row["stage"] or 0)), float(row[metric]) if row.get(metric) else None)
                 for row in self._epochs
             ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{self.folder / 'metrics.csv'} is damaged: {error!r}.") from error
+        except (KeyError, ValueError) as error:
+            raise RunError(f"{self.folder / METRICS} is damaged: {error!r}. Correct it, or move it away.") from error
 
     @functools.cached_property
     def _epochs(self) -> list[dict[str, str]]:
-        path = self.folder / "metrics.csv"
-        if not path.is_file():
-            return []
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        return read_metrics(self.folder)
 
     @property
     def progress(self) -> str:

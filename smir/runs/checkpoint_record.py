@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from smir.classes import Classes
 from smir.errors import CheckpointError, ConfigError
 from smir.method.preprocessing import Preprocessing
-from smir.models.weight_files import FORMAT, check_format, read_checkpoint
+from smir.models.weight_files import FORMAT, check_format, read_checkpoint, weights_in
 
 Task = Literal["pretrain", "segment"]
 _KEY = "smir"
@@ -116,10 +116,8 @@ class Checkpoint:
                 f"{path} holds no record of smir, so it does not say which network its weights are of. Give the "
                 "best.ckpt or last.ckpt of a run."
             )
-        state, epoch = content.get("state_dict"), content.get("epoch")
-        if not isinstance(state, dict):
-            raise CheckpointError(f"The state_dict in {path} is a {type(state).__name__}, not a dict of tensors.")
-        return cls(Path(path), record, state, epoch if isinstance(epoch, int) else -1)
+        epoch = content.get("epoch")
+        return cls(Path(path), record, weights_in(content, path), epoch if isinstance(epoch, int) else -1)
 
 
 def _classes(found: Any, path: str | Path) -> Classes:
@@ -127,7 +125,7 @@ def _classes(found: Any, path: str | Path) -> Classes:
         colors = [[int(value) for value in color] for color in found["colors"]]
         return Classes([str(name) for name in found["names"]], colors)
     except _WRONG as error:
-        raise CheckpointError(f"{path} does not say which classes its network tells apart.") from error
+        raise CheckpointError(f"{path} does not say which classes its network tells apart: {error}") from error
 
 
 def _is_plain(value: Any, depth: int = 16) -> bool:

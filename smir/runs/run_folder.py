@@ -5,6 +5,7 @@ pretrained weights) count by content, not by path.
 """
 
 import contextlib
+import csv
 import dataclasses
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from smir.runs.finished import DONE, can_be_made_again, lost_files, write_done
 from smir.runs.recipe import differences, digest
 
 RECORD = "run.json"
+METRICS = "metrics.csv"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """Checkpoints to resume from: that of the last kept epoch, and the one before it in case the last is damaged."""
 DAMAGED = "damaged.ckpt"
@@ -199,7 +201,7 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
             (path / name).unlink(missing_ok=True)
         if other:
             shutil.rmtree(path / "images", ignore_errors=True)
-            for name in ("config.yaml", "environment.json", "metrics.csv"):
+            for name in ("config.yaml", "environment.json", METRICS):
                 (path / name).unlink(missing_ok=True)
         if other or read_record(path) is None:
             write_json(path / RECORD, identity.record())
@@ -231,6 +233,34 @@ def _other(path: Path, identity: Identity) -> dict[str, Any] | None:
     """Returns the record of a run folder if it is of another run."""
     record = read_record(path)
     return record if record is not None and record["hash"] != identity.hash else None
+
+
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """Returns the rows of `metrics.csv`, one per epoch; none if there is no such file.
+
+    Raises:
+        RunError: If it is damaged.
+    """
+    path = folder / METRICS
+    if not path.is_file():
+        return []
+    number = 0
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = []
+            for row in csv.DictReader(file, strict=True):
+                number += 1
+                if None in row or None in row.values():
+                    raise ValueError("it has too many or too few values")
+                if not 0 <= int(row["epoch"]) < 1 << 31 or abs(float(row.get("stage") or 0)) >= 1 << 31:
+                    raise ValueError("its epoch or stage is out of range")
+                rows.append(row)
+            return rows
+    except (KeyError, ValueError, csv.Error) as error:
+        raise RunError(
+            f"{path} is damaged at row {number}: {error}. Correct it, or move the file away; a run that goes on then "
+            "lacks the rows of earlier epochs."
+        ) from error
 
 
 def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str, Any]) -> Path:

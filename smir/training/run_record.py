@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.files.atomic import write_atomically
+from smir.runs.run_folder import METRICS, read_metrics
 
 
 class RunRecord(Callback):
@@ -29,7 +30,7 @@ class RunRecord(Callback):
     @property
     def path(self) -> Path:
         """The metrics file."""
-        return self.folder / "metrics.csv"
+        return self.folder / METRICS
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops at once if early stopping has already ended the training."""
@@ -38,10 +39,9 @@ class RunRecord(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Reads the rows of earlier epochs."""
-        self._rows = []
-        if trainer.is_global_zero and trainer.current_epoch > 0 and self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                self._rows = [row for row in csv.DictReader(file) if int(row["epoch"]) < trainer.current_epoch]
+        goes_on = trainer.is_global_zero and trainer.current_epoch > 0
+        rows = read_metrics(self.folder) if goes_on else []
+        self._rows = [row for row in rows if int(row["epoch"]) < trainer.current_epoch]
         lost = trainer.current_epoch - len(self._rows)
         if lost and trainer.ckpt_path and Path(trainer.ckpt_path).parent.parent == self.folder:
             rank_zero_warn(f"{self.path.absolute()} has lost the rows of {lost} epochs; they are not made again.")

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
 from smir.classes import VOID, Classes, UInt8
+from smir.errors import CheckpointError
 from smir.method.jaccard import SoftJaccardLoss
 from smir.method.padding import padded_forward
 from smir.models.iou import ConfusionMatrix, IoU, iou_from_confusion, iou_from_counts
@@ -115,7 +116,7 @@ class SegmentationModule(SmirModule):
         Returns:
             Predicted class ids at the label's own size (B, H, W).
         """
-        logits = self(self.preprocessing.normalize(batch["image"]))
+        logits = _finite(self(self.preprocessing.normalize(batch["image"])))
         native = _resized(logits, (int(batch["label"].shape[-2]), int(batch["label"].shape[-1]))).argmax(dim=1)
         confusion = cast(dict[str, ConfusionMatrix], self.test_confusion)
         confusion["view"].update(logits.argmax(dim=1), batch["view_label"], batch["weight"])
@@ -142,7 +143,7 @@ class SegmentationModule(SmirModule):
         if "image" not in batch:
             return []
         height, width = batch["size"][0].tolist()
-        return _resized(self(self.preprocessing.normalize(batch["image"])), (height, width))
+        return _resized(_finite(self(self.preprocessing.normalize(batch["image"]))), (height, width))
 
     @torch.no_grad()
     def segment(self, image: UInt8) -> Tensor:
@@ -160,7 +161,7 @@ class SegmentationModule(SmirModule):
     def logits(self, images: UInt8) -> Tensor:
         """Returns logits (B, C, H, W) of RGB images (B, H, W, 3)."""
         batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
-        return self(self.preprocessing.normalize(batch))  # type: ignore[no-any-return]  # of __call__
+        return _finite(self(self.preprocessing.normalize(batch)))
 
     def _log_iou(self, prefix: str, result: IoU, prog_bar: bool = False) -> None:
         values = {"miou": result.mean, "iou_std": result.std, "iou_min": result.lowest}
@@ -169,6 +170,16 @@ class SegmentationModule(SmirModule):
         for name, value in values.items():
             # Equal on all ranks already; sync_dist only tells Lightning so.
             self.log(f"{prefix}/{name}", value.float(), prog_bar=prog_bar and name == "miou", sync_dist=True)
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """Refuses logits that are not finite: the argmax of NaN is class 0."""
+    if not logits.isfinite().all():
+        raise CheckpointError(
+            "The output of the network is NaN or infinite: its weights are damaged, or too large for this precision. "
+            "Use another checkpoint of its run, or --trainer.precision 32-true."
+        )
+    return logits
 
 
 def _resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -1,7 +1,5 @@
 """The record of a test: metrics, confusion matrices and overlays of the first images."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +7,10 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from smir.errors import CheckpointError
 from smir.files.atomic import write_atomically
 from smir.files.json_record import write_json
+from smir.pages.csv_text import csv_text
 from smir.pages.overlays import overlay_panel
 from smir.runs.run_folder import RESULTS
 from smir.training.pictures import NUM_PICTURES, save_picture_as
@@ -52,6 +52,8 @@ class TestRecord(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `metrics.json`, last, and the confusion matrices."""
         metrics = _as_json(trainer.callback_metrics)  # a collective: it reduces over all ranks
+        if metrics.get("test/loss", 0.0) is None:
+            raise CheckpointError("The test loss is NaN: the weights are damaged. Use another checkpoint of their run.")
         if not trainer.is_global_zero:
             return
         result: dict[str, Any] = {**self.source, "metrics": metrics}
@@ -63,11 +65,8 @@ class TestRecord(Callback):
 
 
 def _table(names: list[str], counts: Tensor) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["label \\ prediction (pixels)", *names])
-    writer.writerows([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
-    return text.getvalue()
+    rows = ([name, *row] for name, row in zip(names, counts.tolist(), strict=True))
+    return csv_text([["label \\ prediction (pixels)", *names], *rows])
 
 
 def _as_json(metrics: dict[str, Tensor]) -> dict[str, float | None]:

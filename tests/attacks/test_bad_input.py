@@ -1,15 +1,21 @@
 """What a user can get wrong: a message that names it and says what to do, a code other than 0, nothing half-written."""
 
+import errno
 import json
+import os
 import shutil
+import signal
 import warnings
 
+import exports
 import numpy as np
 import pytest
 import torch
-from fakes import write_noise
+from fakes import blocks, photo, save, write_noise
 from PIL import Image
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
+
+from smir.__main__ import user_message
 
 SPLITS = "--data.split_files={train: train.txt, val: val.txt, test: test.txt}"
 
@@ -236,3 +242,65 @@ def test_small_crops_segment_and_a_second_run_says_what_differs(smir, photos, ca
     (said,) = (text for text in caplog.messages if "holds a run of other settings" in text)
     assert "recipe.model.init_args.lr: 0.003, not 0.01. This one begins anew, in runs/folder/segment/seed0-" in said
     assert said.endswith("--model.weights runs/folder/segment/seed0/checkpoints/best.ckpt")
+
+
+@pytest.mark.parametrize("function", ["mkdir", "link", "rename", "replace", "fsync", "open"])
+def test_a_full_disk_in_prepare_is_told(smir, tmp_path, capsys, monkeypatch, function):
+    """The system call fails once, early and later; the same command then makes the whole field."""
+    exports.grey(tmp_path / "labels", {f"{n:03d}": blocks(f"label {n}", [0, 1, 2], (64, 80)) for n in range(4)})
+    for number in range(5):
+        save(tmp_path / f"photos/{number:03d}.jpg", photo(f"image {number}", (64, 80)))
+    words = ["prepare", "folder", "--images=photos", "--labels=labels", "--classes=[soil, crop, weed]"]
+    smir(*words, "--root=whole")
+    calls, real = [], getattr(os, function)
+
+    def full(*args, **options):
+        calls.append(args)
+        if len(calls) == wanted:
+            raise OSError(errno.ENOSPC, "No space left on device", str(args[0]))
+        return real(*args, **options)
+
+    for wanted in (1, 4):
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, full)
+            try:
+                smir(*words, "--root=field")
+            except SystemExit:
+                assert "No space left on device. " in capsys.readouterr().err
+            else:
+                assert len(calls) < wanted or function != "replace"  # the others have another way, or can do without
+    smir(*words, "--root=field")
+    for name in ("masks/003.png", "preview.png", "images/004.jpg", "train.txt"):
+        assert (tmp_path / "field" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_killed_loader_worker_is_told(fails, photos, monkeypatch, workers):
+    def killed(path):
+        if workers:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr("smir.data.reading.pairs.read_image", killed)
+    said = fails(*words("pretrain", photos, f"--data.num_workers={workers}"))
+    if workers:
+        assert "killed by signal: Killed" in said or "exited unexpectedly" in said
+        assert "Use fewer (--data.num_workers) or a smaller --data.batch_size" in said
+    else:
+        assert "Input/output error. Free some space or correct the permissions" in said
+
+
+def test_a_bug_in_a_worker_keeps_its_traceback():
+    assert user_message(RuntimeError("Caught KeyError in DataLoader worker process 0.\nOriginal Traceback")) is None
+    assert user_message(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
+
+
+def test_a_damaged_row_of_the_metrics_stops_a_resume(smir, fails, photos, tmp_path):
+    fit = words("pretrain", photos, "--trainer.callbacks=null", "--run.keep_seconds=0")
+    run = tmp_path / "runs/folder/selective/seed0"
+    smir(*fit)
+    (run / "DONE").unlink()
+    (run / "checkpoints/previous.ckpt").replace(run / "checkpoints/last.ckpt")
+    (run / "metrics.csv").write_text("epoch,step\n0,1\nx,2\n")
+    assert "metrics.csv is damaged at row 2: invalid literal" in fails(*fit)

@@ -17,7 +17,7 @@ from smir.method.mask_table import MaskTable
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import build_network
 from smir.models.weight_files import check_paths, read_checkpoint
-from smir.runs.checkpoint_record import CheckpointRecord
+from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
 from smir.runs.mask_files import load_arrays, load_masks
 from smir.runs.run_folder import read_record
 from smir.training.reconstruction import ReconstructionModule
@@ -99,6 +99,13 @@ def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoi
         ({"task": "paint"}, "its task cannot be read"),
         ({"task": "segment"}, "does not say which classes"),
         ({"task": "segment", "classes": {"names": ["a"], "colors": [torch.ones(2, 2)]}}, "does not say which classes"),
+        ({"preprocessing": {"view_size": 10**9}}, "size of a view and its number of patches are whole numbers from 1"),
+        ({"preprocessing": {"view_size": 256.5}}, "got 256.5 and 512"),
+        ({"preprocessing": {"num_patches": "9"}}, "does not say how its network sees an image"),
+        ({"task": "segment", "classes": {"names": ["a"], "colors": [[300, 0, 0]]}}, "which classes .* from 0 to 255"),
+        ({"task": "segment", "classes": {"names": ["a"], "colors": [[0, 0]]}}, "does not say which classes"),
+        ({"task": "segment", "classes": {"names": ["a", "b"], "colors": [[0, 0, 0]]}}, "does not say which classes"),
+        ({"task": "segment", "classes": {"names": ["a"] * 300, "colors": [[0] * 3] * 300}}, "at most 255 names"),
         ({"preprocessing": None, "out_channels": "3"}, "its out_channels, preprocessing cannot be read"),
         ({}, "does not describe a network that its weights fit"),
     ],
@@ -139,6 +146,70 @@ def test_a_compressed_checkpoint_is_refused(tmp_path):
     assert bomb.stat().st_size < path.stat().st_size / 100
     with pytest.raises(CheckpointError, match="compressed, which torch never does"):
         read_checkpoint(bomb)
+
+
+def test_weights_that_are_no_numbers_are_refused(smir, fails, field, tmp_path, checkpoint):
+    """The argmax of NaN is class 0: without a check `predict` and `test` call everything background."""
+    content = torch.load(checkpoint, weights_only=True)
+    head, scale = "network.segmentation_head.weight", "network.decoder.0.convolutions.1.running_var"
+    cases = {
+        head: (torch.full_like(content["state_dict"][head], float("nan")), f"NaN or infinite numbers in {head}"),
+        scale: (-1 - content["state_dict"][scale], "output of the network is NaN or infinite"),  # a negative variance
+    }
+    for name, (wrong, words) in cases.items():
+        torch.save({**content, "state_dict": {**content["state_dict"], name: wrong}}, "nan.ckpt")
+        for command in ("test", "predict"):
+            assert words in fails(command, *segment_words(field, "--ckpt_path=nan.ckpt")[1:])
+    stretched = {"encoder.conv1.weight": torch.zeros(1).expand(10**13)}
+    torch.save({"state_dict": stretched}, "stretched.ckpt")
+    said = fails(*segment_words(field, "--model.weights=stretched.ckpt", "--run.experiment=e"))
+    assert "stretched.ckpt stretches the few stored numbers of encoder.conv1.weight to 10,000,000,000,000" in said
+
+
+def test_an_archive_that_readers_see_differently_is_refused(tmp_path):
+    """torch goes by the first bytes and Python by the end: a comment hid the archive from the checks."""
+    good, evil = tmp_path / "good.ckpt", tmp_path / "evil.ckpt"
+    torch.save({"state_dict": {"encoder.conv1.weight": torch.ones(8, 8)}}, good)
+    whole = good.read_bytes()
+    assert read_checkpoint(good)
+    end = whole[-22:]
+    cases = {
+        "a comment": whole[:-2] + b"\4\0abcd",
+        "a second end in the comment": whole[:-2] + b"\x16\0" + end,
+        "a comment that hides the end": whole[:-2] + b"\xff\xff" + b"PK\5\6" + bytes(65531),
+        "bytes behind it": whole + b"x",
+        "bytes before the directory's end": whole[:-22] + b"xxxx" + end,
+        "a directory elsewhere": whole[:-6]
+        + (int.from_bytes(whole[-6:-2], "little") - 1).to_bytes(4, "little")
+        + b"\0\0",
+        "a record elsewhere": whole[:-34] + bytes(8) + whole[-26:],
+        "nothing but the beginning": whole[:40],
+    }
+    for name, content in cases.items():
+        evil.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"evil\.ckpt is not a checkpoint of plain weights, or it is damaged"):
+            pytest.fail(f"{name} was read: {read_checkpoint(evil)}")
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(evil, "w") as plain:  # without sizes of 64 bits
+        for entry in archive.infolist():
+            plain.writestr(entry.filename, archive.read(entry))
+    assert read_checkpoint(evil)
+
+
+@pytest.mark.parametrize("kind", [list, dict, tuple])
+def test_shared_references_do_not_hang(tmp_path, kind):
+    """Forty doublings fill a few bytes, and written out a terabyte."""
+    value = 1
+    for _ in range(40):
+        value = {"a": value, "b": value} if kind is dict else kind([value, value])
+    for place in ("origin", "network"):
+        content = {"state_dict": {"encoder.conv1.weight": torch.ones(8, 8)}}
+        CheckpointRecord("pretrain", {"class": "UNetStride4", "arguments": {}}, 3, Preprocessing(), None, {}).write(
+            content
+        )
+        content["smir"][place]["a"] = value
+        torch.save(content, tmp_path / "shared.ckpt")
+        with pytest.raises(CheckpointError, match=r"shared\.ckpt holds more than 1,000,000 values once its shared"):
+            Checkpoint.read(tmp_path / "shared.ckpt")
 
 
 @pytest.mark.parametrize("which", ["best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"])

@@ -148,7 +148,8 @@ TRAPS = {
     "deep": "[" * 5000,
     "deep but loadable": "[" * 150 + "]" * 150,
     "not text": "\udcff\udcfe",
-    "long": "#" * (1 << 24) + "\n",
+    "long": "#" * (1 << 16) + "\n",
+    "base 60": f"a: 1{':00' * 20_000}",  # reading it takes the square of its length
 }
 
 

@@ -1,14 +1,19 @@
 """Image, label and list files of every odd kind: each is decoded right or refused by name."""
 
+import io
 import os
 import resource
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
+from rasterio.transform import from_origin
 
 from smir.data import Folder
 from smir.data.reading.decode import MAX_PIXELS, image_size, read_image, read_label
@@ -16,6 +21,7 @@ from smir.data.reading.file_list import FileList
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import by_table
 from smir.data.reading.lists import read_list, write_list
+from smir.data.reading.opening import open_raster
 from smir.data.reading.pairs import Images
 from smir.errors import DataError
 
@@ -311,3 +317,131 @@ def test_what_is_no_list_is_refused(tmp_path, kind):
         path.symlink_to("/dev/zero" if kind == "device" else "list.txt")
     with pytest.raises(DataError, match=r"list\.txt"):
         read_list(path)
+
+
+# What two readers could see differently
+
+
+def exif(value, kind=3):
+    """An EXIF block with an orientation tag, as SHORT or as LONG."""
+    number = struct.pack("<HH" if kind == 3 else "<I", *((value, 0) if kind == 3 else (value,)))
+    return b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHI", 0x0112, kind, 1) + number + bytes(4)
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+RAW = (
+    b"Raw profile type exif\0\nexif\n" + b"%8d\n" % len(b"Exif\0\0" + exif(6)) + (b"Exif\0\0" + exif(6)).hex().encode()
+)
+
+
+def app1(body):
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+
+
+def orientations():
+    """Files by what they say of their orientation, and whether it turns them."""
+    pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+    made = {}
+    for form in ("JPEG", "PNG", "WEBP"):
+        for value, kind in ((6, 3), (6, 4), (0, 3), (9, 3), (258, 3), (1 << 31, 4)):
+            file = io.BytesIO()
+            pixels.save(file, form, exif=b"Exif\0\0" + exif(value, kind))
+            made[f"{form} {value} {kind}"] = file.getvalue(), value == 6
+    plain = io.BytesIO()
+    pixels.save(plain, "PNG")
+    png = plain.getvalue()
+    made["PNG text"] = png[:33] + chunk(b"tEXt", RAW) + png[33:], True
+    made["PNG XMP"] = png[:33] + chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP) + png[33:], True
+    made["PNG exif behind"] = png[:-12] + chunk(b"eXIf", exif(6)) + png[-12:], True
+    plain = io.BytesIO()
+    pixels.save(plain, "JPEG")
+    jpeg = plain.getvalue()
+    made["JPEG XMP"] = jpeg[:2] + app1(b"http://ns.adobe.com/xap/1.0/\0" + XMP) + jpeg[2:], True
+    made["JPEG twice"] = jpeg[:2] + app1(b"Exif\0\0" + exif(1)) + app1(b"Exif\0\0" + exif(6)) + jpeg[2:], False
+    webp = io.BytesIO()
+    pixels.save(webp, "WEBP", xmp=XMP)
+    made["WEBP XMP"] = webp.getvalue(), True
+    return made
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS := orientations())
+def test_all_readers_turn_an_image_alike(tmp_path, name):
+    content, turned = ORIENTATIONS[name]
+    (path := tmp_path / "image").write_bytes(content)
+    whole, raster = read_image(path), open_raster(path, tmp_path, progress=False)
+    assert image_size(path) == whole.shape[:2] == (raster.height, raster.width) == ((60, 40) if turned else (40, 60))
+    windows = raster.read(0, 0, *whole.shape[:2])[0]
+    assert np.abs(windows.astype(int) - whole).mean() < 3  # decoders of lossy files round differently
+    if name.startswith("PNG"):
+        np.testing.assert_array_equal(windows, whole)
+
+
+def test_files_beside_a_tiff_are_not_read(tmp_path):
+    """Each of them could move a map, or hide its pixels, without a change of the image."""
+    pixels, path = np.full((1, 40, 60), 7, np.uint8), tmp_path / "map.tif"
+    place = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_400_000, 0.5, 0.5)}
+    with rasterio.open(path, "w", driver="GTiff", height=40, width=60, count=1, dtype="uint8", **place) as file:
+        file.write(pixels)
+    evil = "<PAMDataset><SRS>EPSG:3857</SRS><GeoTransform>0,9,0,0,0,-9</GeoTransform><PAMRasterBand band='1'>"
+    evil += "<NoDataValue>7</NoDataValue></PAMRasterBand></PAMDataset>"
+    (tmp_path / "map.tif.aux.xml").write_text(evil)
+    (tmp_path / "map.tfw").write_text("9\n0\n0\n-9\n0\n0\n")
+    raster = open_raster(path, tmp_path)
+    assert raster.georeference["crs"].to_epsg() == 32632
+    assert raster.georeference["transform"] == place["transform"]
+    assert raster.read(0, 0, 40, 60)[1].all()
+    save_plain(path, pixels[0])
+    raster = open_raster(path, tmp_path)
+    assert not raster.georeference
+    assert "map.tfw, map.tif.aux.xml is not read; gdal_translate map.tif new.tif" in raster.left_out
+
+
+def save_plain(path, pixels):
+    path.unlink()
+    Image.fromarray(pixels).save(path)
+
+
+# Files that are small, and slow or large to read
+
+
+def scans(count, behind=b""):
+    """A progressive JPEG with one scan many times."""
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * count + b"\xff\xd9" + behind
+
+
+@pytest.mark.parametrize("read", [read_image, read_label, image_size, lambda path: open_raster(path, path.parent)])
+def test_a_jpeg_of_many_scans_is_refused(tmp_path, read):
+    (tmp_path / "slow.jpg").write_bytes(scans(2000))
+    with pytest.raises(DataError, match=r"slow\.jpg is a JPEG of more than 64 scans"):
+        read(tmp_path / "slow.jpg")
+
+
+def test_only_scans_of_the_image_count(tmp_path):
+    """Not those of a thumbnail before it or of a film behind it."""
+    content = scans(3, behind=b"\xff\xda" * 100)
+    (tmp_path / "film.jpg").write_bytes(content[:2] + app1(b"\xff\xda" * 100) + content[2:])
+    assert read_image(tmp_path / "film.jpg").shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("read", ["read_image", "label"])
+def test_the_largest_images_fit_into_memory(tmp_path, read):
+    """A fifth of the largest size, in a process that may take a fifth of the memory that docs/files.md states."""
+    Image.fromarray(np.zeros((6000, 6000), np.uint16)).save(tmp_path / "deep.png")
+    code = f"""
+import resource, sys, warnings
+import numpy as np
+from pathlib import Path
+from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.label_values import class_ids
+path = Path({str(tmp_path / "deep.png")!r})
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 36_000_000 * 12 + (32 << 20),) * 2)
+result = read_image(path) if {read == "read_image"} else class_ids(read_label(path), path, 2)
+print(result.shape, result.max())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("(6000, 6000"), done.stderr[-500:]

@@ -671,6 +671,13 @@ def test_another_file_of_that_name_stays(tmp_path, site):
     assert files(tmp_path) == {"a.tar": b"mine"}
 
 
+def test_a_site_that_sends_without_end_is_cut_off(tmp_path, site, monkeypatch):
+    monkeypatch.setattr("smir.prepare.published.download.LARGEST", 300_000)
+    with pytest.raises(DataError, match="could not be fetched: the site sends more than 300,000 bytes"):
+        fetch(download(site), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_site(tmp_path, site):
     with pytest.raises(DataError, match=r"could not be fetched: .*refused.*curl -C - -O"):
         fetch(Download("http://127.0.0.1:9/a.tar", "0"), tmp_path)

@@ -281,11 +281,22 @@ def test_a_report_that_cannot_be_written_says_where(fails, tmp_path):
     assert (tmp_path / "taken").read_text() == "a file"
 
 
-def test_damaged_curves_name_the_file(fails, tmp_path):
+def test_damaged_curves_name_the_file(fails, smir, tmp_path):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     run = pretraining(tmp_path / "runs", "Nassar", "random").write()
-    (run.folder / "metrics.csv").write_text("epoch,stage,val/loss\nx,0,1\n")
-    assert "metrics.csv is damaged" in fails("report", "runs")
+    for row in ("x,0,1", "0,inf,1", "0,0,x", "0,0", "0,0,1,1", f"{'9' * 400},0,1", '0,0,"1', "0,0,\udcff"):
+        (run.folder / "metrics.csv").write_text(f"epoch,stage,val/loss\n{row}\n", errors="surrogateescape")
+        assert "metrics.csv is damaged" in fails("report", "runs")
+    (run.folder / "metrics.csv").write_text("epoch,stage,val/loss\n0,0,1e308\n1,0,-1e308\n2,0,nan\n3,0,1\n")
+    smir("report", "runs")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308, -0.1, 10**400], ids=str)
+def test_a_metric_that_is_no_share_is_refused(fails, tmp_path, value):
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch")
+    run.test["metrics"]["test/view/iou/weed"] = value
+    run.write()
+    assert "metrics.json is damaged: a required entry is missing or wrong" in fails("report", "runs")
 
 
 def test_a_folder_without_results_says_what_it_holds(fails, tmp_path):
@@ -304,6 +315,9 @@ def test_names_cannot_break_out_of_the_page(smir, tmp_path):
     text = (tmp_path / "report/index.html").read_text()
     assert "<b>|" not in text
     assert "<script>alert" not in text
+    report = (tmp_path / "report/report.md").read_text()
+    assert r"a_&lt;b>\|&%" in report
+    assert "<b>" not in report
     assert r"a\_\textless{}b\textgreater{}\textbar{}\&\% &" in (tmp_path / "report/tables.tex").read_text()
 
 

@@ -6,6 +6,7 @@ whatever a library makes of damage is one error that names the file.
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
+MOST_SCANS = 64
+"""Passes in which a JPEG may be stored; each takes as long as the whole image."""
+_SCAN, _MARKER = b"\xff\xda", re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""The mark of a scan, and every mark but those within one."""
 _CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
 """Compressions of TIFF of which Pillow tells all damage."""
 _BITS = {1, 8, 16, 32}
@@ -87,6 +92,8 @@ def _open(path: Path, kind: str, status: os.stat_result) -> Image.Image:
         _check_size(path, kind, *image.size, status.st_size)
         if image.format == "TIFF":
             _refuse_unchecked(image, path, kind, status.st_size)
+        if image.format in ("JPEG", "MPO"):
+            refuse_many_scans(path, kind)
     except BaseException:
         image.close()
         raise
@@ -112,6 +119,24 @@ def _refuse_unchecked(image: Image.Image, path: Path, kind: str, size: int) -> N
     offsets, lengths = (tags.get(strips) or tags.get(tiles) or () for strips, tiles in ((273, 324), (279, 325)))
     if len(offsets) != len(lengths) or any(sum(block) > size for block in zip(offsets, lengths, strict=True)):
         raise DataError(f"The {kind} {path} is damaged or cut short. Copy it again from its source, or remove it.")
+
+
+def refuse_many_scans(path: Path, kind: str) -> None:
+    """Refuses a JPEG that is stored in so many passes that a small file takes minutes."""
+    content = path.read_bytes()
+    if content.count(_SCAN) <= MOST_SCANS:  # almost every file; thumbnails and films behind it count, too
+        return
+    scans, place = 0, 2
+    while marker := _MARKER.search(content, place):
+        scans += marker[1] == _SCAN[1:]
+        if scans > MOST_SCANS:
+            raise DataError(
+                f"The {kind} {path} is a JPEG of more than {MOST_SCANS} scans; cameras and programs write about ten. "
+                "Save it anew as a JPEG or PNG."
+            )
+        if marker[1] == b"\xd9":  # its end
+            return
+        place = marker.end() + (0 if marker[1] == b"\xd8" else int.from_bytes(content[marker.end() :][:2], "big"))
 
 
 def can_hold(size: int, pixels: int) -> bool:
@@ -183,7 +208,7 @@ def read_image(path: str | Path) -> UInt8:
 
 def _colors(image: Image.Image) -> npt.NDArray[Any]:
     deep = image.mode.startswith("I") or image.mode == "F"  # Pillow's own conversion would clip them at 255
-    return np.array(image if deep else image.convert("RGB"))
+    return np.asarray(image) if deep else np.array(image.convert("RGB"))
 
 
 def _rgb(pixels: npt.NDArray[Any], path: Path) -> UInt8:
@@ -197,7 +222,7 @@ def _rgb(pixels: npt.NDArray[Any], path: Path) -> UInt8:
                 f"The image {path} holds whole numbers from {low} to {high}; colours are 8 or 16 bits, 0 to 65535. "
                 "Convert it."
             )
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = np.right_shift(pixels, 8, out=np.empty(pixels.shape, np.uint8), casting="unsafe")
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
 
 
@@ -296,4 +321,5 @@ def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
             "that holds class ids (a grey or palette PNG). Convert colours to ids first."
         )
     stretch = {"L;2": 85, "L;4": 17}.get(str(raw), 1)  # Pillow spreads grey of 2 and 4 bits over 0 to 255
-    return np.asarray(image).astype(np.int32) // stretch
+    stored = np.asarray(image).astype(np.int32)
+    return stored // stretch if stretch > 1 else stored

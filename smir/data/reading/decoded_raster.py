@@ -16,7 +16,7 @@ import pyvips
 from tqdm import tqdm
 
 from smir.classes import UInt8
-from smir.data.reading.decode import can_hold
+from smir.data.reading.decode import can_hold, refuse_many_scans
 from smir.data.reading.raster import Bool, Raster
 from smir.errors import DataError, RunError
 from smir.files.kinds import kind_of_file
@@ -109,6 +109,8 @@ def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
             f"The image {path} is not a JPEG, PNG, WebP, TIFF or BMP; only those are read in windows."
             f"{kind_of_file(path) or f' Convert it: {_convert(path)}'}"
         )
+    if loader == "jpegload":
+        refuse_many_scans(path, "image")
     image = getattr(pyvips.Image, loader)(os.fsencode(path), access=access, fail_on="error")
     if not can_hold(size := path.stat().st_size, image.width * image.height):
         raise DataError(

@@ -12,7 +12,7 @@ from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.raster import Bool, Raster
 from smir.data.reading.tiff import Tiff
 from smir.data.reading.tiff_colors import chosen_bands, color_bands, read_colors, refusal, unused_bands
-from smir.errors import DataError
+from smir.errors import DataError, first_few
 
 Float = npt.NDArray[np.float64]
 CELL = 64
@@ -84,6 +84,11 @@ def _short_way(steps: Float) -> Float:
     return steps
 
 
+def _beside(path: Path) -> list[str]:
+    """Returns names of files in which GIS programs keep the place of a TIFF; none of them is read."""
+    return [f"{path.stem}.tfw", f"{path.stem}.tifw", f"{path.stem}.wld", f"{path.name}.aux.xml"]
+
+
 class GeoTiffRaster(Raster):
     """A TIFF of any size, read in place, in its colours or in the bands of `choice`.
 
@@ -103,6 +108,11 @@ class GeoTiffRaster(Raster):
         if choice is None and (unused := unused_bands(self._tiff)):
             self.left_out = f" Bands that are not used: {', '.join(map(str, unused))}; bands can be chosen."
         self.georeference = self._georeference()
+        beside = [name for name in _beside(path) if path.with_name(name).is_file()]
+        if beside and not self.georeference:
+            self.left_out += (
+                f" {first_few(beside)} is not read; gdal_translate {path.name} new.tif puts it into the file."
+            )
         placed = "transform" in self.georeference
         self.ground = Ground.of(self._tiff.file.crs, self._tiff.file.transform) if placed else None
 

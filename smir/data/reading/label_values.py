@@ -1,6 +1,7 @@
 """Stored label values to class ids: every value is known, or refused by name."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from smir.errors import ConfigError, DataError
 
 MOST_VALUES = 64
 """Largest number of values in a label image; photographs and smoothly resized masks have more. VOC has 22."""
+_AT_A_TIME = 1 << 22
+"""Pixels that are translated at a time."""
 
 
 def class_ids(
@@ -64,10 +67,16 @@ def _translated(stored: npt.NDArray[np.int32], table: Mapping[int, int]) -> tupl
     """Returns class ids and void (H, W), and how many pixels have each value that the table does not name."""
     lookup = np.full(MOST_IDS + 1, -1, dtype=np.int16)  # the last place is that of all values which no file should hold
     lookup[list(table)] = list(table.values())
-    ids = lookup[np.where((stored >= 0) & (stored < MOST_IDS), stored, MOST_IDS)]
-    ids[stored == NO_DATA] = VOID
-    values, counts = np.unique(stored[ids < 0], return_counts=True)
-    return ids.astype(np.uint8), dict(zip(values.tolist(), counts.tolist(), strict=True))
+    ids, unknown = np.empty(stored.shape, np.uint8), Counter[int]()
+    step = max(1, _AT_A_TIME // stored.shape[1])
+    for top in range(0, len(stored), step):
+        part = stored[top : top + step]
+        found = lookup[np.where((part >= 0) & (part < MOST_IDS), part, MOST_IDS)]
+        found[part == NO_DATA] = VOID
+        values, counts = np.unique(part[found < 0], return_counts=True)
+        unknown.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        ids[top : top + step] = found
+    return ids, dict(sorted(unknown.items()))
 
 
 def _counted(unknown: Mapping[int, int]) -> str:

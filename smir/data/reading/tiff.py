@@ -112,7 +112,7 @@ class Tiff:
         self.path, self.name = path, f"The {kind} {path}"
         try:
             with self._environment(), quiet(rasterio.errors.NotGeoreferencedWarning):
-                self.file = rasterio.open(path, driver="GTiff")
+                self.file = rasterio.open(path.absolute(), driver="GTiff", GEOREF_SOURCES="INTERNAL")
         except UnicodeEncodeError as error:
             raise DataError(
                 f"{self.name} has a name that is not UTF-8, which GDAL cannot open. Rename it, or its folder."
@@ -209,7 +209,7 @@ class Tiff:
 
     @staticmethod
     def _environment() -> Any:
-        """Logs GDAL's warnings in this thread, too, and lists no folder to find files beside an image."""
+        """Logs GDAL's warnings in this thread, too, and reads no file beside an image, as other readers do not."""
         import rasterio
 
         for logger in map(logging.getLogger, _LOGGERS):
@@ -217,4 +217,4 @@ class Tiff:
                 logger.addHandler(_COMPLAINTS)
                 logger.setLevel(logging.INFO)
                 logger.propagate = False
-        return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE")
+        return rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_PAM_ENABLED="NO")

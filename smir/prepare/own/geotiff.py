@@ -4,13 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import rasterio
-
 from smir.data.reading.raster import Bool
 from smir.data.reading.tiff import Tiff
 from smir.errors import DataError
 from smir.files.pictures import is_tiff
-from smir.terminal import progress, quiet
+from smir.terminal import progress
 
 _TOLERANCE = 0.5
 """Allowed offset of two grids in pixels: programs round, or refer to the centre of a pixel."""
@@ -20,14 +18,11 @@ def check_same_place(label: Path, image: Path) -> None:
     """Checks that a label image and its orthomosaic, if both are georeferenced, share one grid.
 
     Raises:
-        DataError: If their coordinate systems, pixel sizes or corners differ.
+        DataError: If their coordinate systems, pixel sizes or corners differ, or one cannot be read.
     """
-    try:
-        with quiet(rasterio.errors.NotGeoreferencedWarning), rasterio.open(label) as own, rasterio.open(image) as other:
-            found = _differences(own, other)
-    except rasterio.errors.RasterioError:  # reading the pixels will report it
+    if not (is_tiff(label) and is_tiff(image)):
         return
-    if found:
+    if found := _differences(Tiff(label, "label").file, Tiff(image).file):
         raise DataError(
             f"The label image {label.absolute()} does not lie where its orthomosaic {image.absolute()} lies: "
             f"{'; '.join(found)}. Export it on the same grid: same coordinate system, extent and pixel size."

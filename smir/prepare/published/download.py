@@ -1,13 +1,16 @@
-"""Fetches an archive with torchvision and checks its MD5."""
+"""Fetches an archive and checks its MD5."""
 
-import socket
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 from smir.errors import DataError
+from smir.terminal import progress
 
-_TIMEOUT = 60  # seconds without an answer; torchvision would wait for ever
+_TIMEOUT = 60  # seconds without an answer
+LARGEST = 4 << 30
+"""Most bytes of a download: twice the largest archive."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def fetch(download: Download, folder: Path) -> Path:
     Raises:
         DataError: If the site does not answer or hangs up, or the new or existing file has another checksum.
     """
-    from torchvision.datasets.utils import calculate_md5, download_url  # it brings torch, which takes seconds
+    from torchvision.datasets.utils import calculate_md5  # it brings torch, which takes seconds
 
     path, part = folder / download.name, folder / f"{download.name}.part"
     if path.exists():
@@ -40,12 +43,9 @@ def fetch(download: Download, folder: Path) -> Path:
                 f"{path.absolute()} has the MD5 {found}, not {download.md5}. Delete or rename it to fetch it anew."
             )
         return path
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        download_url(download.url, str(folder), part.name)
-        size, found = part.stat().st_size, calculate_md5(part)
+        size, found = _copy(download.url, part), calculate_md5(part)
     except (OSError, RuntimeError, HTTPException) as error:  # urllib.error.URLError is an OSError
         raise DataError(
             f"{download.url} could not be fetched: {error}. Run the same command again, or fetch the file by hand, "
@@ -60,5 +60,21 @@ def fetch(download: Download, folder: Path) -> Path:
             f"by hand into {folder.absolute()} (curl -C - -O {download.url})."
         )
     finally:
-        socket.setdefaulttimeout(before)
         part.unlink(missing_ok=True)
+
+
+def _copy(url: str, path: Path) -> int:
+    """Copies what a site sends, and returns the number of bytes."""
+    size = 0
+    with (
+        urlopen(Request(url, headers={"User-Agent": "smir"}), timeout=_TIMEOUT) as answer,
+        path.open("wb") as file,
+        progress(None, path.stem, answer.length, unit="B", unit_scale=True) as bar,
+    ):
+        while block := answer.read(1 << 20):
+            size += len(block)
+            if size > LARGEST:
+                raise OSError(f"the site sends more than {LARGEST:,} bytes")
+            file.write(block)
+            bar.update(len(block))
+    return size
