@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from smir.cli.recipes import config_file, recipe
 from smir.cli.trust import expand_includes, read_yaml
 from smir.errors import SmirError
 from smir.files.json_record import dict_or_empty, read_json
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from smir.inspect.command import Inspected
 
 _BEST = Path("checkpoints") / "best.ckpt"
-_PRETRAIN, _SEGMENT = "experiments/folder/pretrain.yaml", "experiments/folder/segment.yaml"
 _OF_SEGMENTATION = {"task", "batch_size", "mask", "seed", "label_budget"}
 """Arguments of the data that a segmentation sets for itself; the seed is that of the run."""
 
@@ -46,7 +46,7 @@ def after_prepare(made: Path) -> list[str]:
         return [next_line("prepare", "nassar", "--root", made.parent)]
     config = made / "data.yaml"
     if set(_field_settings(made).get("split_files", ())) != {"test"}:
-        return [next_line("fit", "--config", _of_the_checkout(_PRETRAIN), "--config", config)]
+        return [next_line("fit", "--config", "folder/pretrain", "--config", config)]
     run = Path("RUN")
     return [
         "These images are to test on; RUN is the folder of a trained run, such as runs/folder/segment/seed0:",
@@ -229,12 +229,6 @@ def _field_settings(root: Path) -> dict[str, Any]:
     return dict(settings["data"]["init_args"]) if set(settings) == {"data"} else {}
 
 
-def _of_the_checkout(name: str) -> Path:
-    """Returns the path of a file of the checkout, from here."""
-    beside = Path(__file__).parents[2] / name
-    return beside if beside.is_file() and not Path(name).is_file() else Path(name)
-
-
 def _segmentation_words(settings: dict[str, Any]) -> list[str]:
     """Returns the words after `fit`, without the weights, that segment with a pretraining's network and data settings.
 
@@ -242,21 +236,21 @@ def _segmentation_words(settings: dict[str, Any]) -> list[str]:
     """
     data = settings["data"]
     group, _, name = str(settings["run"]["experiment"]).rpartition("/")
-    names = [f"experiments/{group}/segment-{name}.yaml", f"experiments/{group}/segment.yaml"]
-    configs = [file for file in map(_of_the_checkout, [_SEGMENT] if _is_folder(data) else names) if file.is_file()][:1]
+    names = ["folder/segment"] if _is_folder(data) else [f"{group}/segment-{name}", f"{group}/segment"]
+    configs = list(filter(recipe, names))[:1]
     if not configs:
         return []
     field = set[str]()
     if _is_folder(data) and (given := _field_settings(Path(data["init_args"]["root"]))):
-        configs.append(Path(data["init_args"]["root"], "data.yaml"))
+        configs.append(str(Path(data["init_args"]["root"], "data.yaml")))
         field = set(given) - {"root"}
-    words = [word for file in configs for word in ("--config", str(file))]
+    words = [word for file in configs for word in ("--config", file)]
     for option, value in _changes(settings, configs, field):
         words += [option, value if isinstance(value, str) else json.dumps(value)]
     return words
 
 
-def _changes(run: dict[str, Any], configs: list[Path], field: set[str]) -> Iterator[tuple[str, Any]]:
+def _changes(run: dict[str, Any], configs: list[str], field: set[str]) -> Iterator[tuple[str, Any]]:
     """Yields options, with their values, that give a segmentation the settings of the run.
 
     Args:
@@ -281,8 +275,8 @@ def _changes(run: dict[str, Any], configs: list[Path], field: set[str]) -> Itera
 
 def _seed_of_experiment(run: dict[str, Any]) -> int | None:
     """Returns the seed that the experiment gives a pretraining, which its segmentation should not take over."""
-    config = _of_the_checkout(f"experiments/{run['run']['experiment']}.yaml")
-    files = expand_includes([f"--config={config}"])[1::2] if config.is_file() else []
+    name = str(run["run"]["experiment"])
+    files = expand_includes([f"--config={name}"])[1::2] if recipe(name) else []
     seeds = [read_yaml(Path(file)).get("seed_everything") for file in files]
     return next((seed for seed in reversed(seeds) if seed is not None), None)
 
@@ -296,7 +290,7 @@ def _unlike(
             yield f"{option}.{name}", value
 
 
-def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
+def _settings(configs: list[str], words: list[str]) -> dict[str, Any]:
     """Returns all settings that `fit` would use, read in the same way."""
     from lightning.pytorch import Trainer
 
@@ -306,7 +300,7 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
     from smir.training.task import SmirModule
 
     for config in configs:
-        scan_config(config)
+        scan_config(Path(config_file(config)))
     parser = Parser(exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_argument("--seed_everything", type=int, default=0)

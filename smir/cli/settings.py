@@ -96,7 +96,7 @@ class Parser(GuardedParser, LightningArgumentParser):
         if _NO_CLASS.search(message):
             raise ConfigError(
                 "The settings do not say which model and which data. Add configs that do, such as --config "
-                "experiments/folder/pretrain.yaml --config field/data.yaml; or, before their options, --model "
+                "folder/pretrain --config field/data.yaml; or, before their options, --model "
                 "ReconstructionModule (to pretrain) or --model SegmentationModule, and --data Folder, PascalVOC, "
                 "Cityscapes, Nassar or SugarBeets."
             ) from ex

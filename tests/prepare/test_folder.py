@@ -79,7 +79,7 @@ def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, caps
     assert f"{COUNT - LABELLED} are for pretraining only" in said
     lines = said.splitlines()
     assert lines[-1].startswith("Next: python -m smir fit --config ")
-    assert lines[-1].endswith("experiments/folder/pretrain.yaml --config field/data.yaml")
+    assert lines[-1].endswith("--config folder/pretrain --config field/data.yaml")
     assert [line for line in lines if line.startswith("Next:")] == lines[-1:]
 
 

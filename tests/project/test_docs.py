@@ -172,14 +172,13 @@ def test_the_stages_of_the_library_page_run(tmp_path, monkeypatch):
 
 def test_the_commands_of_the_readme_for_own_images_run(smir, field, tmp_path):
     """As they stand there, but for options that make them small."""
-    (tmp_path / "experiments").symlink_to(EXPERIMENTS)
     labelled = field / "nassar/tiled_dataset/train"
     for name, source in (("photos", "data"), ("annotations", "mask")):
         (tmp_path / name).symlink_to(labelled / source)
     small = ["--data.num_workers=0", "--model.warmup_epochs=1", *TINY_NETWORK, *QUIET]
     extra = {
-        "pretrain.yaml": [*small, "--data.batch_size=2", "--data.crop_size=192", "--trainer.max_epochs=4"],
-        "segment.yaml": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
+        "pretrain": [*small, "--data.batch_size=2", "--data.crop_size=192", "--trainer.max_epochs=4"],
+        "segment": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
         "config.yaml": QUIET,
         "export": ["--formats=onnx"],
     }
