@@ -13,7 +13,9 @@ FIELD_FLAGS ?=
 FIELD_PRETRAIN_FLAGS ?=
 FIELD_SEGMENT_FLAGS ?=
 
-FIELD_PRETRAINED := $(FIELD_RUNS)/folder/selective/seed0
+# data.yaml holds the name of the runs; one of an earlier version holds none
+FIELD_NAME := $(or $(shell sed -n 's/^run: {field: "\(.*\)"}$$/\1/p' $(FIELD)/data.yaml 2>/dev/null),folder)
+FIELD_PRETRAINED := $(FIELD_RUNS)/$(FIELD_NAME)/selective/seed0
 FIELD_FIT = $(SMIR) fit --config experiments/folder/$1.yaml --config $(FIELD)/data.yaml --run.root $(FIELD_RUNS) \
 	--run.if_taken refuse $(FIELD_FLAGS)
 
@@ -24,8 +26,8 @@ $(FIELD_PRETRAINED)/DONE: $(FIELD)/data.yaml | .venv/installed
 
 # $(call field_segment,init,name of the run,seed,what it rests on,further words)
 define field_segment
-FIELD_DONE_$1 += $(FIELD_RUNS)/folder/$2/seed$3/DONE
-$(FIELD_RUNS)/folder/$2/seed$3/DONE: $(FIELD)/data.yaml $4 | .venv/installed
+FIELD_DONE_$1 += $(FIELD_RUNS)/$(FIELD_NAME)/$2/seed$3/DONE
+$(FIELD_RUNS)/$(FIELD_NAME)/$2/seed$3/DONE: $(FIELD)/data.yaml $4 | .venv/installed
 	$$(call FIELD_FIT,$2) --seed_everything $3 $5 $$(FIELD_SEGMENT_FLAGS)
 	@touch $$@
 endef
@@ -42,4 +44,4 @@ $(FIELD)/data.yaml:
 
 .PHONY: field
 field: $(foreach init,$(FIELD_INITS),$(FIELD_DONE_$(init)))  ## your own images: pretraining, three inits, report; FIELD=field (experiments/folder.mk)
-	$(SMIR) report $(FIELD_RUNS)/folder --out $(FIELD_REPORT)
+	$(SMIR) report $(FIELD_RUNS)/$(FIELD_NAME) --out $(FIELD_REPORT)

@@ -1,6 +1,7 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
 import logging
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ class SmirCLI(SettingsCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
         add_options(parser)
+        if list(self.subcommands()) == ["predict"]:
+            parser.add_argument("--out", type=Path | None, help="Folder for the predictions; default: one in the run.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Refuses a seed that the generators do not take."""
@@ -73,7 +76,10 @@ class SmirCLI(SettingsCLI):
         config = self.config[self.subcommand]
         check_settings(config, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
         task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
-        config.run.experiment = in_sweep(config.run.experiment or task)
+        experiment = config.run.experiment or task
+        if config.run.field:
+            experiment = re.sub("^folder/", lambda _: f"{config.run.field}/", experiment)
+        config.run.experiment = in_sweep(experiment)
         config.trainer.callbacks = as_list(config.trainer.callbacks)
         config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
 
@@ -155,7 +161,7 @@ class SmirCLI(SettingsCLI):
         checkpoint, settings = self._use_weights()
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
-        keep_predictions(self.trainer, checkpoint, self.datamodule, settings)
+        keep_predictions(self.trainer, checkpoint, self.datamodule, settings, self._arguments.get("out"))
         self.finished = run_of_checkpoint(checkpoint.path)
         self._arguments.return_predictions = False
 

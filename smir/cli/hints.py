@@ -49,7 +49,7 @@ def after_prepare(made: Path) -> list[str]:
         return [next_line("fit", "--config", "folder/pretrain", "--config", config)]
     run = Path("RUN")
     return [
-        "These images are to test on; RUN is the folder of a trained run, such as runs/folder/segment/seed0:",
+        "These images are to test on; RUN is the folder of a trained run, such as runs/field/segment/seed0:",
         next_line("test", "--config", run / "config.yaml", "--config", config, "--ckpt_path", run / _BEST),
     ]
 
@@ -226,7 +226,7 @@ def _field_settings(root: Path) -> dict[str, Any]:
     """Returns the settings in `data.yaml` of a field; empty if the file is missing or has other sections too."""
     file = root / "data.yaml"
     settings = read_yaml(file) if file.is_file() else {}
-    return dict(settings["data"]["init_args"]) if set(settings) == {"data"} else {}
+    return dict(settings["data"]["init_args"]) if set(settings) - {"run"} == {"data"} else {}
 
 
 def _segmentation_words(settings: dict[str, Any]) -> list[str]:

@@ -55,6 +55,8 @@ class RunOptions(WandbOptions):
 
     Attributes:
         experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
+        field: Name of your own images, as `data.yaml` of `prepare folder` gives it; it takes the place of `folder` in
+            `folder/selective`.
         variant: Word for the difference between this run and its experiment, such as `labels-5`; it is appended to the
             name.
         root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
@@ -65,6 +67,7 @@ class RunOptions(WandbOptions):
     """
 
     experiment: str | None = None
+    field: str | None = None
     variant: str | None = None
     root: Path = Path("runs")
     if_taken: IfTaken = "rename"

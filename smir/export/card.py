@@ -43,6 +43,7 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
     values = {
         "front_matter": yaml.safe_dump(_front_matter(source), sort_keys=False),
         "name": origin.get("experiment") or source.path.stem,
+        "field": source.field,
         "segments": segments,
         "network": module.network.spec,
         "arguments": json.dumps(module.network.spec["arguments"]),

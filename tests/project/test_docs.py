@@ -186,7 +186,7 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, tmp_path):
         for words in filter(None, map(smir_words, lines(block.text))):  # `make setup` is for whoever reads it
             config = Path(words[words.index("--config") + 1]).name if "--config" in words else None
             smir(*words, *extra.get(config or words[0], []))
-    assert list((tmp_path / "runs/folder/segment/seed0/predict").glob("*.png"))
+    assert list((tmp_path / "runs/field/segment/seed0/predict").glob("*.png"))
     assert (tmp_path / "inspect/index.html").is_file()
     assert (tmp_path / "exported/run_onnx.py").is_file()
 

@@ -79,7 +79,7 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys, monkeypatch)
             assert "fewer than 20" in said[-2]
     assert (desk / "inspect/index.html").is_file()
     assert (desk / "inspect-train/regions.csv").is_file()
-    predicted = desk / "runs/folder/segment/seed0/predict"
+    predicted = desk / "runs/field/segment/seed0/predict"
     assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
     smir(*smir_words(walk[2]), "--config=tiny.yaml")  # finished; says it again
     assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[3]}"
@@ -95,13 +95,13 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys, monkeypatch)
     assert {init for init, figure in figures.items() if figure != "NA"} == {"scratch", "selective"}
 
 
-def run_folder(root, task, run="runs/folder/selective/seed0", **options):
+def run_folder(root, task, run="runs/field/selective/seed0", **options):
     """A run as far as the next step looks at it."""
     arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
     return run_of(root, {"data": {"class_path": "smir.data.Folder", "init_args": arguments}}, run)
 
 
-def run_of(root, settings, run="runs/folder/selective/seed0"):
+def run_of(root, settings, run="runs/field/selective/seed0"):
     """A run with a config of these settings."""
     folder = root / run
     folder.mkdir(parents=True)
@@ -136,14 +136,14 @@ def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
         "Next: python -m smir fit --config folder/segment --config field/data.yaml "
         "--model.network.encoder tu-test_efficientnet --model.network.decoder_channels '[16, 16, 16]' "
         "--data.crop_size 192 --data.num_workers 0 --run.root 'my runs' --trainer.accelerator cpu --seed_everything 3 "
-        "--model.weights 'my runs/folder/selective/seed3/checkpoints/best.ckpt'"
+        "--model.weights 'my runs/field/selective/seed3/checkpoints/best.ckpt'"
     )
     assert of_fit == [expected]
     for words in (["inspect"], ["inspect", "photos"], ["export"]):
         smir(words[0], f"--ckpt={best}", *words[1:])
         assert said_next(capsys) == [expected]
     segments(smir, expected)
-    assert (desk / "my runs/folder/segment/seed3/DONE").is_file()
+    assert (desk / "my runs/field/segment/seed3/DONE").is_file()
 
 
 def test_a_look_at_a_pretraining_without_a_field_s_file_says_its_data_and_network(smir, desk, capsys):
@@ -180,7 +180,7 @@ def test_labels_that_came_after_the_pretraining_count(smir, desk, capsys):
     smir("export", f"--ckpt={best}")
     (line,) = said_next(capsys)
     segments(smir, line)
-    assert (desk / "runs/folder/segment/seed0/DONE").is_file()
+    assert (desk / "runs/field/segment/seed0/DONE").is_file()
     shutil.move(desk / "field", desk / "elsewhere")
     capsys.readouterr()
     smir("export", f"--ckpt={best}", "--out=again")
@@ -225,7 +225,7 @@ def test_a_pretraining_that_no_experiment_follows_leads_to_looking(smir, desk):
     settings["model"]["init_args"]["network"]["class_path"] = "own.Network"
     (said,) = hints.after_fit(run_of(desk, settings))
     assert said.startswith(
-        "Next: python -m smir inspect --ckpt runs/folder/selective/seed0/checkpoints/best.ckpt field/images"
+        "Next: python -m smir inspect --ckpt runs/field/selective/seed0/checkpoints/best.ckpt field/images"
     )
     settings = _settings(["nassar/selective"], ["--data.root=field", "--run.experiment=own"])
     (said,) = hints.after_fit(run := run_of(desk, settings, "runs/own/seed0"))
@@ -304,11 +304,12 @@ def trained(smir, desk):
     smir(*smir_words(commands("The walk")[0]))
     words = smir_words(commands("The walk")[2])
     smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/segment")
-    return desk / "runs/folder/segment/seed0"
+    return desk / "runs/field/segment/seed0"
 
 
 def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained, desk, capsys):
     smir(*smir_words(commands("The walk")[-1])[:-1], "my export", "--formats=onnx")
+    assert "- images: field `field`: 2 in train" in (desk / "my export/README.md").read_text()
     photograph = "field/images/" + (desk / "field/test.txt").read_text().split()[0]
     (line,) = said_next(capsys)
     assert line == f"Next: python 'my export/run_onnx.py' {photograph} labels.png"
