@@ -1,6 +1,7 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
 import logging
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -31,10 +32,11 @@ from smir.cli.training_run import (
 )
 from smir.errors import ConfigError
 from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, share_gradient_memory
+from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, keep_own_signal_handlers, share_gradient_memory
 from smir.runs.recipe import in_force
 from smir.runs.run_folder import Run, run_of_checkpoint
 from smir.runs.wandb_logging import Job, in_sweep, log_to_wandb
+from smir.terminal import columns
 from smir.training.from_checkpoint import check_fits
 from smir.training.pictures import FinalPictures
 from smir.training.segmentation import SegmentationModule
@@ -93,6 +95,7 @@ class SmirCLI(SettingsCLI):
             trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
             raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
+        keep_own_signal_handlers(trainer)
         share_gradient_memory(trainer.strategy)
         return trainer
 
@@ -112,7 +115,8 @@ class SmirCLI(SettingsCLI):
         if given is None and checkpoint is not None:
             self._load(checkpoint)
         if not self._is_trial:
-            describe_run(self._run.path, self.datamodule, self.settings, checkpoint if given is None else None)
+            resumed = checkpoint if given is None else None
+            describe_run(self._run.path, self.model, self.datamodule, self.settings, resumed)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
     def after_fit(self) -> None:
@@ -132,7 +136,9 @@ class SmirCLI(SettingsCLI):
         best = run.checkpoints / "best.ckpt"
         if self._options.test and isinstance(self.model, SegmentationModule) and best.is_file():
             keep_test(trainer, best, self.datamodule, self.settings)
-            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
+            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+            if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # where `main` says no next command, nor figures
+                print(*figures(run.path / "test"), sep="\n", flush=True)
         if trainer.is_global_zero:
             run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             run.unlock()
@@ -143,6 +149,10 @@ class SmirCLI(SettingsCLI):
         """Loads trained weights."""
         self._use_weights()
 
+    def after_validate(self) -> None:
+        """Prints the metrics."""
+        self._say()
+
     def before_test(self) -> None:
         """Loads trained weights; the results go to the run that they come from."""
         checkpoint, settings = self._use_weights()
@@ -152,9 +162,13 @@ class SmirCLI(SettingsCLI):
 
     def after_test(self) -> None:
         """Prints the figures as a training does at its end."""
-        if self._tested is not None and self.trainer.is_global_zero:
-            for line in figures(self._tested):
-                print(line, flush=True)
+        self._say()
+
+    def _say(self) -> None:
+        """Prints the figures of a segmentation's test, else the metrics; Lightning would print 16 digits."""
+        if self.trainer.is_global_zero:
+            rows = [[name, f"{float(value):.4f}"] for name, value in self.trainer.callback_metrics.items()]
+            print(*((figures(self._tested) if self._tested else []) or columns(rows)), sep="\n", flush=True)
 
     def before_predict(self) -> None:
         """Loads trained weights; the results go to the run that they come from."""
@@ -192,6 +206,8 @@ class SmirCLI(SettingsCLI):
         given, folder = self._arguments.ckpt_path, self._options.folder(int(self._arguments.seed_everything))
         checkpoint = find_weights(str(self.subcommand), given, folder, self.settings)
         self._load(checkpoint)
+        if "verbose" in self._arguments:
+            self._arguments.verbose = False
         settings = normalise_as(checkpoint.record.preprocessing, self.model, self.datamodule, self.settings)
         if (run := run_of_checkpoint(checkpoint.path)) is not None:
             load_skipped(self.datamodule, settings, run)
@@ -230,6 +246,7 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
             parser_class=Parser,
             trainer_defaults={
                 "logger": False,
+                "enable_model_summary": False,  # its FLOPs are 0; `describe_run` says how large the network is
                 "use_distributed_sampler": False,
                 "sync_batchnorm": torch.cuda.is_available(),  # METHOD.md section 1; nothing on a single device
             },
