@@ -39,11 +39,13 @@ if sys.platform == "win32":
 else:
     try:
         import fcntl
+
+        _has_locks = True
     except ImportError:  # a system without locks, where nothing keeps two processes apart
-        fcntl = None
+        _has_locks = False
 
     def _lock(descriptor: int, shared: bool, wait: bool) -> bool:
-        if fcntl is None:
+        if not _has_locks:
             return True
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
@@ -54,7 +56,7 @@ else:
 
     def _unlock(descriptor: int) -> None:
         """Releases the lock at once, even if a process that was just forked has the file open."""
-        if fcntl is not None:
+        if _has_locks:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 

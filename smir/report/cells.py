@@ -209,5 +209,5 @@ def _downstream(run: StoredRun) -> dict[str, Any]:
 
 def _difference(first: StoredRun, run: StoredRun) -> list[str]:
     """Returns in what two runs differ besides the seed."""
-    sides = ({**_downstream(each), "weights": lineage(each.weights)} for each in (first, run))
-    return differences(*sides)
+    theirs, own = ({**_downstream(each), "weights": lineage(each.weights)} for each in (first, run))
+    return differences(theirs, own)
