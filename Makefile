@@ -12,7 +12,7 @@ MODEL_FIT = $(SMIR) fit --run.if_taken refuse --run.root $(MODEL_RUNS) --config 
 MODEL_PRETRAIN = --trainer.max_epochs 20
 MODEL_SEGMENT = --trainer.max_epochs 30
 
-.PHONY: help setup demo test test-surrounded lint docs bench bench-models evidence fuzz torture
+.PHONY: help setup demo test test-surrounded lint docs wheel bench bench-models evidence fuzz torture
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -44,6 +44,9 @@ lint: .venv/installed  ## ruff, its formatter, mypy (strict) on smir/, and the d
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+wheel: .venv/installed  ## build sdist and wheel, install the wheel in a fresh environment, run README's commands there
+	.venv/bin/python tests/tools/wheel.py
 
 docs: .venv/installed  ## the documentation as a site in build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict

@@ -14,8 +14,10 @@ FIELD_FLAGS ?=
 FIELD_PRETRAIN_FLAGS ?=
 FIELD_SEGMENT_FLAGS ?=
 
-FIELD_PRETRAINED := $(FIELD_RUNS)/folder/selective/seed0
-FIELD_ADAPTED := $(FIELD_RUNS)/folder/imagenet-selective/seed0
+# data.yaml holds the name of the runs; one of an earlier version holds none
+FIELD_NAME := $(or $(shell sed -n 's/^run: {field: "\(.*\)"}$$/\1/p' $(FIELD)/data.yaml 2>/dev/null),folder)
+FIELD_PRETRAINED := $(FIELD_RUNS)/$(FIELD_NAME)/selective/seed0
+FIELD_ADAPTED := $(FIELD_RUNS)/$(FIELD_NAME)/imagenet-selective/seed0
 FIELD_IMAGENET := $(IMAGENET:%=--model.imagenet_file %)
 FIELD_FIT = $(SMIR) fit --config experiments/folder/$1.yaml --config $(FIELD)/data.yaml --run.root $(FIELD_RUNS) \
 	--run.if_taken refuse $(FIELD_FLAGS)
@@ -31,8 +33,8 @@ $(FIELD_ADAPTED)/DONE: $(FIELD)/data.yaml | .venv/installed
 
 # $(call field_segment,init,config,name of the run,seed,what it rests on,further words)
 define field_segment
-FIELD_DONE_$1 += $(FIELD_RUNS)/folder/$3/seed$4/DONE
-$(FIELD_RUNS)/folder/$3/seed$4/DONE: $(FIELD)/data.yaml $5 | .venv/installed
+FIELD_DONE_$1 += $(FIELD_RUNS)/$(FIELD_NAME)/$3/seed$4/DONE
+$(FIELD_RUNS)/$(FIELD_NAME)/$3/seed$4/DONE: $(FIELD)/data.yaml $5 | .venv/installed
 	$$(call FIELD_FIT,$2) --seed_everything $4 $6 $$(FIELD_SEGMENT_FLAGS)
 	@touch $$@
 endef
@@ -51,4 +53,4 @@ $(FIELD)/data.yaml:
 
 .PHONY: field
 field: $(foreach init,$(FIELD_INITS),$(FIELD_DONE_$(init)))  ## your own images: pretraining, three inits, report; FIELD=field (experiments/folder.mk)
-	$(SMIR) report $(FIELD_RUNS)/folder --out $(FIELD_REPORT)
+	$(SMIR) report $(FIELD_RUNS)/$(FIELD_NAME) --out $(FIELD_REPORT)

@@ -31,6 +31,7 @@ TRAINING = {
     "predict": "write the predicted labels of images as PNGs",
 }
 PLAIN = {
+    "recipes": "list the recipes: settings that --config takes by name, such as --config folder/pretrain",
     "prepare": "prepare a dataset: your own images and labels, the archives of a published one, a synthetic field",
     "check": "decode every file of a dataset; report counts, sizes, classes, overlaps, and all errors",
     "stats": "compute mean and std of a dataset, exact over all pixels, and its class shares",
@@ -42,6 +43,7 @@ PLAIN = {
 }
 COMMANDS = TRAINING | PLAIN
 MODULES = {
+    "recipes": "smir.cli.recipes",
     "prepare": "smir.prepare.command",
     "check": "smir.data.audit.command",
     "stats": "smir.data.audit.stats",

@@ -1,6 +1,8 @@
 """The LightningCLI behind `python -m smir fit | validate | test | predict`."""
 
 import logging
+import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,17 @@ from smir.cli.training_run import (
 from smir.errors import ConfigError, RunError, first_few
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.finished import check_weights, list_results_again
-from smir.runs.lightning_doors import ParsingCLI, SettingsCLI, load_only_what_is_given, share_gradient_memory
+from smir.runs.lightning_doors import (
+    ParsingCLI,
+    SettingsCLI,
+    keep_own_signal_handlers,
+    load_only_what_is_given,
+    share_gradient_memory,
+)
 from smir.runs.recipe import in_force
 from smir.runs.run_folder import Run, run_of_checkpoint
 from smir.runs.wandb_logging import Job, in_sweep, log_to_wandb
+from smir.terminal import columns
 from smir.training.from_checkpoint import check_fits
 from smir.training.pictures import FinalPictures
 from smir.training.segmentation import SegmentationModule
@@ -62,6 +71,8 @@ class SmirCLI(SettingsCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
         add_options(parser)
+        if list(self.subcommands()) == ["predict"]:
+            parser.add_argument("--out", type=Path | None, help="Folder for the predictions; default: one in the run.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Refuses a seed that the generators do not take."""
@@ -77,7 +88,10 @@ class SmirCLI(SettingsCLI):
             config.trainer.precision = native_precision(config.trainer.accelerator)
         check_settings(config, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
         task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
-        config.run.experiment = in_sweep(config.run.experiment or task)
+        experiment = config.run.experiment or task
+        if config.run.field:
+            experiment = re.sub("^folder/", lambda _: f"{config.run.field}/", experiment)
+        config.run.experiment = in_sweep(experiment)
         config.trainer.callbacks = as_list(config.trainer.callbacks)
         config.data.init_args.seed = int(config.seed_everything)  # `false` is seed 0: every draw has a seed
 
@@ -91,6 +105,7 @@ class SmirCLI(SettingsCLI):
             trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
             raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
+        keep_own_signal_handlers(trainer)
         share_gradient_memory(trainer.strategy)
         load_only_what_is_given(trainer)
         return trainer
@@ -112,7 +127,7 @@ class SmirCLI(SettingsCLI):
             self._load(checkpoint)
         if not self._is_trial:
             resumed, processes = checkpoint if given is None else None, self.trainer.world_size
-            describe_run(self._run.path, self.datamodule, self.settings, resumed, processes)
+            describe_run(self._run.path, self.model, self.datamodule, self.settings, resumed, processes)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
     def after_fit(self) -> None:
@@ -139,7 +154,9 @@ class SmirCLI(SettingsCLI):
             )
         if self._options.test and isinstance(self.model, SegmentationModule) and chosen:
             keep_test(trainer, best, self.datamodule, self.settings)
-            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True)
+            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+            if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # where `main` says no next command, nor figures
+                print(*figures(run.path / "test"), sep="\n", flush=True)
         if trainer.is_global_zero:
             run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
             run.unlock()
@@ -149,6 +166,10 @@ class SmirCLI(SettingsCLI):
     def before_validate(self) -> None:
         """Loads trained weights."""
         self._use_weights()
+
+    def after_validate(self) -> None:
+        """Prints the metrics."""
+        self._say()
 
     def before_test(self) -> None:
         """Loads trained weights; the results go to the run that they come from."""
@@ -161,15 +182,20 @@ class SmirCLI(SettingsCLI):
         """Prints the figures as a training does at its end."""
         if self._tested is not None and self.trainer.is_global_zero:
             list_results_again(self._tested.parent)
-            for line in figures(self._tested):
-                print(line, flush=True)
+        self._say()
+
+    def _say(self) -> None:
+        """Prints the figures of a segmentation's test, else the metrics; Lightning would print 16 digits."""
+        if self.trainer.is_global_zero:
+            rows = [[name, f"{float(value):.4f}"] for name, value in self.trainer.callback_metrics.items()]
+            print(*((figures(self._tested) if self._tested else []) or columns(rows)), sep="\n", flush=True)
 
     def before_predict(self) -> None:
         """Loads trained weights; the results go to the run that they come from."""
         checkpoint, settings = self._use_weights()
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
-        keep_predictions(self.trainer, checkpoint, self.datamodule, settings)
+        keep_predictions(self.trainer, checkpoint, self.datamodule, settings, self._arguments.get("out"))
         self.finished = run_of_checkpoint(checkpoint.path)
         self._arguments.return_predictions = False
 
@@ -200,6 +226,8 @@ class SmirCLI(SettingsCLI):
         given, folder = self._arguments.ckpt_path, self._options.folder(int(self._arguments.seed_everything))
         checkpoint = find_weights(str(self.subcommand), given, folder, self.settings)
         self._load(checkpoint)
+        if "verbose" in self._arguments:
+            self._arguments.verbose = False
         settings = normalise_as(checkpoint.record.preprocessing, self.model, self.datamodule, self.settings)
         if (run := run_of_checkpoint(checkpoint.path)) is not None:
             check_weights(run, checkpoint.path)
@@ -240,6 +268,7 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
             parser_class=Parser,
             trainer_defaults={
                 "logger": False,
+                "enable_model_summary": False,  # its FLOPs are 0; `describe_run` says how large the network is
                 "use_distributed_sampler": False,
                 "sync_batchnorm": torch.cuda.is_available(),  # METHOD.md section 1; nothing on a single device
             },

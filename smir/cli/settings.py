@@ -55,6 +55,8 @@ class RunOptions(WandbOptions):
 
     Attributes:
         experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
+        field: Name of your own images, as `data.yaml` of `prepare folder` gives it; it takes the place of `folder` in
+            `folder/selective`.
         variant: Word for the difference between this run and its experiment, such as `labels-5`; it is appended to the
             name.
         root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
@@ -65,6 +67,7 @@ class RunOptions(WandbOptions):
     """
 
     experiment: str | None = None
+    field: str | None = None
     variant: str | None = None
     root: Path = Path("runs")
     if_taken: IfTaken = "rename"
@@ -100,7 +103,7 @@ class Parser(GuardedParser, LightningArgumentParser):
         if _NO_CLASS.search(message):
             raise ConfigError(
                 "The settings do not say which model and which data. Add configs that do, such as --config "
-                "experiments/folder/pretrain.yaml --config field/data.yaml; or, before their options, --model "
+                "folder/pretrain --config field/data.yaml; or, before their options, --model "
                 "ReconstructionModule (to pretrain) or --model SegmentationModule, and --data Folder, PascalVOC, "
                 "Cityscapes, Nassar or SugarBeets."
             ) from ex

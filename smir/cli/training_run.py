@@ -183,9 +183,16 @@ def write_to(trainer: Trainer, folder: Path) -> None:
 
 
 def describe_run(
-    folder: Path, data: SmirDataModule, settings: dict[str, Any], resumed: Checkpoint | None, processes: int
+    folder: Path,
+    model: SmirModule,
+    data: SmirDataModule,
+    settings: dict[str, Any],
+    resumed: Checkpoint | None,
+    processes: int,
 ) -> None:
-    """Prints the folder of the run and its length, or where it resumes; writes its config and environment."""
+    """Prints the folder of the run, its network and length, or where it resumes; writes its config and environment."""
+    parameters = sum(values.numel() for values in model.network.parameters())
+    rank_zero_info(f"The network has {parameters / 1e6:.2f} million parameters.")
     if resumed is None:
         rank_zero_info(f"This run is kept in {folder}.\nIt takes {data.length(settings['trainer']['max_epochs'])}.")
     else:

@@ -5,7 +5,6 @@ prevent that: `scan_words` reads the words and config files of a command as plai
 parser import from trusted packages only; and the imported objects must be classes of the expected type.
 """
 
-import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import yaml
 
 from smir.cli.ablations import Masking
+from smir.cli.recipes import config_file, is_file, recipe
 from smir.errors import ConfigError
 from smir.files.shared_values import written_out
 
@@ -99,9 +99,10 @@ def expand_includes(words: Sequence[str]) -> list[str]:
     ```
 
     An entry is a config file, or `{data: FILE}` for `--data FILE` on the command line. Paths are relative to the file
-    that names them. A file that several others include is read once, at its first place. Two entries are for ablations,
-    and look at the masking of the configs before: `{requires: selection}` (or `stages`) refuses a row without it, and
-    `{fixed_masks: FILE}` includes the file only for a row that fixes its masks by a policy.
+    that names them; where there is no such file, the name of a recipe will do. A file that several others include is
+    read once, at its first place. Two entries are for ablations, and look at the masking of the configs before:
+    `{requires: selection}` (or `stages`) refuses a row without it, and `{fixed_masks: FILE}` includes the file only for
+    a row that fixes its masks by a policy.
 
     Returns:
         The words of the command, with a `--config` or `--data` for every included file.
@@ -120,6 +121,9 @@ def expand_includes(words: Sequence[str]) -> list[str]:
         if flag in ("--config", "-c") and (equals or (value := next(rest, ""))):
             expanded += _files(value, [], set(), masking)
             continue
+        if flag == "--data" and (equals or (value := next(rest, ""))):
+            expanded += ["--data", value if is_file(Path(value)) else str(recipe(value) or value)]
+            continue
         if "SelectiveMasking" in word:  # --trainer.callbacks+=SelectiveMasking
             masking.read({"trainer": {"callbacks": "SelectiveMasking"}})
         expanded.append(word)
@@ -128,15 +132,17 @@ def expand_includes(words: Sequence[str]) -> list[str]:
 
 def _files(name: str, within: list[Path], read: set[Path], masking: Masking) -> Iterator[str]:
     """Yields option and path of every file to read, the included ones first."""
+    name = config_file(name)
     path = Path(name)
     chain = [*within, path]
-    content = read_yaml(path) if _is_file(path) else None
+    content = read_yaml(path) if is_file(path) else None
     for kind, place in _entries(content, path):
         if kind == "requires":
             masking.require(place, path)
         if kind == "requires" or (kind == "fixed_masks" and masking.policy is None):
             continue
         included = Path(os.path.normpath(path.parent / place))
+        included = included if included.is_file() else recipe(place) or included
         if not included.is_file():
             raise ConfigError(f"{path} includes {place}, but there is no file {included.absolute()}.")
         if included.resolve() in {parent.resolve() for parent in chain}:
@@ -149,12 +155,6 @@ def _files(name: str, within: list[Path], read: set[Path], masking: Masking) -> 
         masking.read(content)
         masking.configs.append(path)
     yield from ("--config", name)
-
-
-def _is_file(path: Path) -> bool:
-    with contextlib.suppress(OSError):  # settings given as YAML text may be too long for a path
-        return path.is_file()
-    return False
 
 
 def _entries(content: Any, path: Path) -> Iterator[tuple[str, str]]:
@@ -184,7 +184,7 @@ def scan_words(words: Sequence[str], packages: Sequence[str]) -> None:
         key = _last(flag.lstrip("-"))
         if flag == "-c" or (len(flag) > 3 and "--config".startswith(flag)):  # argparse takes beginnings
             key = "config"
-        if (key == "config" or key in _CLASS_KEYS) and _is_file(Path(value)):
+        if (key == "config" or key in _CLASS_KEYS) and is_file(Path(value)):
             scan_file(Path(value), packages)
         else:
             scan({key: value}, f"The option {flag}", packages)
@@ -268,7 +268,7 @@ def _scan(node: Any, key: str, source: str, packages: Sequence[str], folder: Pat
         for value in node:
             _scan(value, key, source, packages, folder)
     elif isinstance(node, str):
-        if folder is not None and node.endswith(_YAML) and _is_file(folder / node):
+        if folder is not None and node.endswith(_YAML) and is_file(folder / node):
             scan_file(folder / node, packages)
         elif re.search(r"class_path|!!|[\[{]", node):  # settings within a text; the parser reads them, too
             try:

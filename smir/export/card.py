@@ -49,6 +49,7 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
     values = {
         "front_matter": yaml.safe_dump(_front_matter(source), sort_keys=False),
         "name": name(origin.get("experiment") or source.path.stem),
+        "field": code(source.field) if source.field else None,
         "segments": segments,
         "network": code(module.network.spec["class"]),
         "arguments": code(json.dumps(module.network.spec["arguments"])),

@@ -49,12 +49,24 @@ class TrainedNetwork:
             if isinstance(record, dict) and record.get("weights") == self.digest
         }
 
-    def bands(self) -> dict[str, Any]:
-        """Returns the bands of TIFFs that the network was trained on, and their range, as the run's config has them."""
+    @functools.cached_property
+    def _config(self) -> dict[str, Any]:
+        """The sections of the run's config; empty if there is none."""
         config = self.run / "config.yaml" if self.run is not None else None
         read = yaml.safe_load(config.read_text(encoding="utf-8")) if config is not None and config.is_file() else None
-        data = read.get("data") if isinstance(read, dict) else None
-        options = ((data or {}).get("init_args") or {}).get("predict") or {}
+        return {name: section or {} for name, section in read.items()} if isinstance(read, dict) else {}
+
+    @property
+    def field(self) -> str | None:
+        """Name of your own images that the network was trained on, if the run's config says it."""
+        data, run = self._config.get("data", {}), self._config.get("run", {})
+        if not str(data.get("class_path")).endswith(".Folder"):
+            return None
+        return run.get("field") or Path(data["init_args"]["root"]).resolve().name
+
+    def bands(self) -> dict[str, Any]:
+        """Returns the bands of TIFFs that the network was trained on, and their range, as the run's config has them."""
+        options = (self._config.get("data", {}).get("init_args") or {}).get("predict") or {}
         return {name: options.get(name) for name in ("bands", "value_range")}
 
     def settings(self) -> dict[str, Any]:

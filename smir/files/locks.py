@@ -37,9 +37,16 @@ if sys.platform == "win32":
         """Does nothing: closing the file is enough."""
 
 else:
-    import fcntl
+    try:
+        import fcntl
+
+        _has_locks = True
+    except ImportError:  # a system without locks, where nothing keeps two processes apart
+        _has_locks = False
 
     def _lock(descriptor: int, shared: bool, wait: bool) -> bool:
+        if not _has_locks:
+            return True
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
             fcntl.flock(descriptor, kind if wait else kind | fcntl.LOCK_NB)
@@ -49,7 +56,8 @@ else:
 
     def _unlock(descriptor: int) -> None:
         """Releases the lock at once, even if a process that was just forked has the file open."""
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if _has_locks:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class FileLock:

@@ -7,4 +7,4 @@ from torch import Tensor
 def constant(values: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Copies values to a device, as a tensor that training can use even if this runs under `inference_mode`."""
     with torch.inference_mode(False):
-        return torch.tensor(values.numpy()).to(device, dtype)
+        return torch.tensor(values.numpy()).to(dtype).to(device)  # not every device has float64

@@ -143,10 +143,11 @@ class ProportionalMask(MaskPolicy):
         self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
     ) -> BoolTensor:
         """Draws one mask for every row of `scores`; see `MaskPolicy`."""
-        weights = _needed(scores, self).double().clamp(min=1e-12)
+        given = _needed(scores, self)
+        weights = given.cpu().double().clamp(min=1e-12)  # not every device has float64
         # The smallest of independent exponential times with these rates (Efraimidis & Spirakis, 2006).
-        drawn = torch.empty(weights.shape, dtype=torch.double).exponential_(generator=generator).to(weights.device)
-        order = (drawn / weights).argsort(dim=-1)
+        drawn = torch.empty(weights.shape, dtype=torch.double).exponential_(generator=generator)
+        order = (drawn / weights).argsort(dim=-1).to(given.device)
         return _masked(order[..., : self._count(grid)], order.shape)
 
 

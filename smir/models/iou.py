@@ -13,6 +13,8 @@ from smir.classes import VOID
 class IoU:
     """Intersection over union of C classes, in [0, 1].
 
+    Tensors are on the CPU, in float64.
+
     Attributes:
         per_class: (C,), NaN for a class that occurs neither in the labels nor in the predictions.
         mean: Mean over the classes that are not NaN.
@@ -37,7 +39,7 @@ def iou_from_confusion(confusion: Tensor) -> IoU:
 
 def iou_from_counts(intersection: Tensor, union: Tensor) -> IoU:
     """Computes the IoU from intersections and unions (C,) in pixels; a class without a union is left out."""
-    per_class = intersection.double() / union.double()
+    per_class = intersection.cpu().double() / union.cpu().double()  # not every device has float64
     known = per_class[~per_class.isnan()]
     nan = per_class.new_tensor(float("nan"))
     std = known.std() if len(known) > 1 else nan

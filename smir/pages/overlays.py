@@ -16,16 +16,35 @@ GAP, CAPTION = 6, 22
 """White pixels between the columns of a panel, and the height of their captions."""
 _GAP, _LINE, _SWATCH, _CAPTION = 6, 26, 18, 20
 _WHITE = 255
+_LINES = 250
+_WIDTHS = 200, 800
+"""Least and largest width of the pictures of a panel."""
+_OF_CLASS, _OF_VOID = 0.25, 0.7
+"""Opacity of the colours inside their outlines."""
 
 Item = TypeVar("Item")
 Entry = tuple[str, Sequence[int]]
 """A line of a legend: its text and its colour."""
 
 
-def blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
-    """Blends class colours over an image; a black class (a background) leaves it as it is."""
+def blend(image: UInt8, label: UInt8, classes: Classes, line: int | None = None) -> UInt8:
+    """Outlines the classes in their colours over an image, and tints them; a black class (a background) stays as it is.
+
+    A tint alone does not show on leaves of its own colour. Void is covered with white.
+
+    Args:
+        image: RGB (H, W, 3).
+        label: Class ids and void (H, W).
+        classes: Their colours.
+        line: Pixels of the outlines; default: a 250th of the longest side.
+    """
+    reach = line or -(-max(label.shape) // _LINES)
+    edge = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
+    ids = label.astype(np.uint8)
+    outline = cv2.erode(ids, edge) != cv2.dilate(ids, edge)
     shades = classes.palette()[label].astype(np.float32)
-    opacity = np.where(~shades.any(axis=-1), 0.0, np.where(label == VOID, 0.7, 0.5))[..., None]
+    opacity = np.where(label == VOID, _OF_VOID, np.where(outline, 1.0, _OF_CLASS))
+    opacity = np.where(shades.any(axis=-1), opacity, 0.0)[..., None]
     return np.asarray(image * (1 - opacity) + shades * opacity, dtype=np.uint8)
 
 
@@ -70,6 +89,8 @@ def _cell(name: str, picture: UInt8) -> UInt8:
 
 def legend(lines: Sequence[Entry], width: int) -> UInt8:
     """Draws colours with their texts in columns, wider than asked for if an entry needs it."""
+    if width > 2 * _WIDTHS[1]:  # it is seen from further away
+        return np.asarray(cv2.resize(legend(lines, width // 2), None, fx=2, fy=2), dtype=np.uint8)
     column = 9 * max(len(text) for text, _ in lines) + 2 * _SWATCH
     width = max(width, column)
     per_line = width // column
@@ -109,18 +130,27 @@ def overlay_panel(name: str, image: UInt8, label: UInt8, prediction: UInt8, clas
 
 
 def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
-    """Lays out pictures of one size in captioned columns."""
+    """Lays out pictures of one size in columns, at a size at which the captions above them can be read."""
+    columns = {caption: list(map(_readable, pictures)) for caption, pictures in columns.items()}
     height, width = next(iter(columns.values()))[0].shape[:2]
     rows = len(next(iter(columns.values())))
     canvas = np.full((CAPTION + rows * (height + GAP), len(columns) * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
     for place, (caption, pictures) in enumerate(columns.items()):
         left = place * (width + GAP)
-        scale = min(0.45, 0.45 * width / (8 * len(caption)))
-        write(canvas, caption, left + 2, 15, scale)
+        most = width // 8  # letters
+        write(canvas, caption if len(caption) <= most else f"...{caption[3 - most :]}", left + 2, 15, 0.45)
         for row, picture in enumerate(pictures):
             top = CAPTION + row * (height + GAP)
             canvas[top : top + height, left : left + width] = picture
     return canvas
+
+
+def _readable(picture: UInt8) -> UInt8:
+    """Enlarges the pixels of a small picture, or reduces a large one, to a width between those of `_WIDTHS`."""
+    width, least, most = picture.shape[1], *_WIDTHS
+    factor = -(-least // width) if width < least else min(1, most / width)
+    way = cv2.INTER_NEAREST_EXACT if factor > 1 else cv2.INTER_AREA
+    return picture if factor == 1 else np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=way))
 
 
 def heat_map(values: npt.NDArray[Any], low: float, high: float) -> UInt8:

@@ -27,7 +27,7 @@ class Preview:
     def add(self, tile: Tile, labels: UInt8) -> None:
         """Adds a finished tile; nodata stays white."""
         first = tile.top // self.step, tile.left // self.step
-        colors = blend(tile.pixels, labels, self.classes) * tile.valid[..., None]
+        colors = blend(tile.pixels, labels, self.classes, 2 * self.step) * tile.valid[..., None]
         for canvas, values in ((self._sums, colors), (self._counts, tile.valid[..., None])):
             part = self._summed(self._summed(values, tile.top, 0), tile.left, 1)
             height, width = part.shape[:2]

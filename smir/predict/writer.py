@@ -175,5 +175,6 @@ def _table(areas: Sequence[Areas], module: SegmentationModule) -> list[str]:
     shown = areas if len(areas) <= _LISTED else [total(areas, f"{len(areas)} images")]
     rows = [row for area in shown for row in area.rows(module.classes)]
     readable = [(*row[:2], f"{int(row[3]):,}", f"{float(row[4]):.2%}", row[5] or "not known") for row in rows]
-    heading = [name.replace("_", " ") for name in HEADER if name != "id"]
-    return columns([heading, *readable])
+    lines = [tuple(name.replace("_", " ") for name in HEADER if name != "id"), *readable]
+    on_ground = any(area.square_metres is not None for area in shown)
+    return columns(lines if on_ground else [(*line[:-1], "") for line in lines])

@@ -54,7 +54,7 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
     """Reads the runs below the folders and makes all tables and figures, also the gaps of the paper's, if asked.
 
     Raises:
-        RunError: If there is no tested run, a record is damaged, or runs of one cell cannot be averaged.
+        RunError: If there is no tested run, or a record is damaged.
     """
     tree = read_tree(roots)
     cells = cells_of(tree.tested)

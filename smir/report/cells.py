@@ -1,11 +1,11 @@
-"""Groups runs that differ in the seed alone, and refuses to average any others."""
+"""Groups runs that differ in the seed alone. Any others are rows of their own."""
 
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from smir.errors import RunError, first_few
+from smir.errors import first_few
 from smir.report.estimates import Difference, Estimate, paired
 from smir.report.starts import INITS, lineage
 from smir.report.stored import Draw, StoredRun
@@ -50,9 +50,15 @@ class Benchmark(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """Runs that differ in the seed alone; at least one, sorted by seed."""
+    """Runs that differ in the seed alone; at least one, sorted by seed.
+
+    Attributes:
+        runs: The runs.
+        note: Why they are not averaged with other runs of that name; empty if no others are.
+    """
 
     runs: list[StoredRun]
+    note: str = ""
 
     @property
     def first(self) -> StoredRun:
@@ -78,11 +84,6 @@ class Cell:
         return Estimate(values, len(self.runs), self.first.name, starts) if values else None
 
 
-def protocol_words(protocol: str | None) -> str:
-    """Names a protocol in a caption."""
-    return f"protocol: {protocol}" if protocol else "no protocol"
-
-
 class Protocol:
     """The cells of one protocol, or of the datasets without one; each protocol has separate tables.
 
@@ -96,8 +97,18 @@ class Protocol:
 
     @property
     def words(self) -> str:
-        """Names the protocol in a caption."""
-        return protocol_words(self.name)
+        """Names the protocol behind a comma; empty for the datasets without one."""
+        return f", protocol: {self.name}" if self.name else ""
+
+    @property
+    def in_brackets(self) -> str:
+        """Names the protocol in brackets; empty for the datasets without one."""
+        return f" (protocol: {self.name})" if self.name else ""
+
+    @property
+    def notes(self) -> list[str]:
+        """Which runs are rows of their own, and why."""
+        return [f"{title_of(cell.first.dataset)}: {cell.note}." for cell in self._plain + self._variants if cell.note]
 
     @property
     def file_word(self) -> str:
@@ -142,7 +153,7 @@ class Protocol:
 
     def unequal(self, benchmark: Benchmark) -> list[str]:
         """Returns a warning for every row that differs from most others in more than the weights it starts from."""
-        runs = [cell.first for cell in self.plain(benchmark).values()]
+        runs = [cell.first for cell in self.plain(benchmark).values() if not cell.note]
         if not runs:
             return []
         hashes = [digest(_downstream(run)) for run in runs]
@@ -156,23 +167,31 @@ class Protocol:
 
 
 def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
-    """Groups tested runs.
-
-    Raises:
-        RunError: If runs that belong in one cell differ in more than the seed.
-    """
+    """Groups tested runs; those of a name that differ in more than the seed make several cells, with notes."""
     groups: dict[tuple[Any, ...], list[StoredRun]] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.folder)):
         # A variant's name includes its budget; plain runs of several budgets are several benchmarks.
         budget = run.budget if run.variant is None else None
         groups.setdefault((run.dataset, run.protocol, budget, run.draw, run.init, run.variant), []).append(run)
-    if problems := [problem for group in groups.values() if (problem := next(_problems(group), None))]:
-        raise RunError(
-            f"{len(problems)} group{'s' if len(problems) > 1 else ''} of runs cannot be averaged:\n"
-            f"{chr(10).join(problems[:3])}\n"
-            "Give `report` the folders of the runs that belong together, or move the others away."
-        )
-    return [Cell(group) for group in groups.values()]
+    return [cell for group in groups.values() for cell in _told_apart(group)]
+
+
+def _told_apart(group: list[StoredRun]) -> Iterator[Cell]:
+    """Yields the cells of a group, the one with most seeds first; only the others have notes, and a number."""
+    parts: list[list[StoredRun]] = []
+    for run in group:
+        fits = (part for part in parts if not _difference(part[0], run) and run.seed not in {r.seed for r in part})
+        if part := next(fits, None):
+            part.append(run)
+        else:
+            parts.append([run])
+    first, *others = sorted(parts, key=len, reverse=True)
+    yield Cell(first)
+    for number, part in enumerate(others, 2):
+        differ = first_few(_difference(first[0], part[0]), 5) or "nothing but their folders"
+        apart = [dataclasses.replace(run, apart=f" #{number}") for run in part]
+        folders = f"{first[0].folder} and {part[0].folder}"
+        yield Cell(apart, f"{apart[0].name} is a row of its own: {folders} differ in {differ}")
 
 
 def protocols_of(cells: Sequence[Cell], expect_paper: bool = False) -> list[Protocol]:
@@ -188,20 +207,7 @@ def _downstream(run: StoredRun) -> dict[str, Any]:
     return {"recipe": run.recipe, "data": {**data, "train": run.labels} if run.draw.by_run else data}
 
 
-def _problems(group: list[StoredRun]) -> Iterator[str]:
-    """Yields why a run cannot be averaged with the first of its group."""
-    first, *others = group
-    for number, run in enumerate(others, 1):
-        same_seed = next((other for other in group[:number] if other.seed == run.seed), None)
-        differ = differences(
-            {**_downstream(first), "weights": lineage(first.weights)},
-            {**_downstream(run), "weights": lineage(run.weights)},
-        )
-        if differ:
-            shown = "\n".join(f"    {text}" for text in (differ if len(differ) <= 8 else [*differ[:8], "..."]))
-            yield f"  {first.folder.absolute()}\n  {run.folder.absolute()}\n  differ in:\n{shown}"
-        elif same_seed:
-            yield (
-                f"  {same_seed.folder.absolute()}\n  {run.folder.absolute()}\n"
-                f"  are the same run twice: seed {run.seed}, equal settings."
-            )
+def _difference(first: StoredRun, run: StoredRun) -> list[str]:
+    """Returns in what two runs differ besides the seed."""
+    theirs, own = ({**_downstream(each), "weights": lineage(each.weights)} for each in (first, run))
+    return differences(theirs, own)

@@ -30,7 +30,7 @@ def class_section(protocol: Protocol) -> Section:
         if "random" in cells and "selective" in cells:
             figures.append(_figure(protocol, benchmark, classes, order, name))
     return Section(
-        f"IoU per class, {protocol.words}",
+        f"IoU per class{protocol.words}",
         text=[
             "The lowest classes come first. `scratch` sorts them if it has runs: a class that is lowest by chance in a "
             "compared row would seem to gain."
@@ -66,7 +66,7 @@ def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], ord
     absent = " A class that occurs neither in the labels nor in the predictions is missing too."
     estimates = [entry for row in rows for entry in row if isinstance(entry, Estimate)]
     note = (
-        f"IoU in percent at the view, {protocol.words}, sorted by {order}.{test_words(protocol, [benchmark])}"
+        f"IoU in percent at the view{protocol.words}, sorted by {order}.{test_words(protocol, [benchmark])}"
         f"{absent * any(None in row for row in rows)}{_third(protocol, benchmark, classes)}"
         f"{one_seed({benchmark.title: estimates})}"
     )
@@ -87,7 +87,7 @@ def _part_tables(protocol: Protocol, benchmark: Benchmark, name: str) -> list[Ta
     if not any(isinstance(entry, Estimate) for row in rows for entry in row):
         return []
     note = (
-        f"Mean IoU over the classes in percent at the labels' own size, {protocol.words}. Sizes are those of connected "
+        f"Mean IoU over the classes in percent at the labels' own size{protocol.words}. Sizes are those of connected "
         f"regions of the labels: medium from 1/300 of the image, large from 3/100."
     )
     return [difference_table(name, f"{benchmark.title}: boundaries and small objects", note, columns, rows)]
@@ -112,7 +112,7 @@ def _figure(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], or
     }
     seeds = seed_words(len(pair[0].by_seed) for pair in pairs.values() if pair[0])
     caption = (
-        f"{benchmark.title} ({protocol.words}): IoU per class of random and of selective masking, "
+        f"{benchmark.title}{protocol.in_brackets}: IoU per class of random and of selective masking, "
         f"means over the same {seeds}, classes sorted by {order}."
     )
     return Figure(name, caption, dumbbells(pairs, ("random", "selective"), benchmark.title))

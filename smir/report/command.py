@@ -10,7 +10,7 @@ def report(
     """Compares all finished and tested runs, as Markdown, CSV, LaTeX and one self-contained page with plots.
 
     `python -m smir report runs --out report`. Figures are IoU in percent over the whole test split. Runs are averaged
-    only if they differ in nothing but the seed; docs/report.md explains every table.
+    only if they differ in nothing but the seed, others are rows of their own; docs/report.md explains every table.
 
     Args:
         runs: Folders that hold the runs; words without an option are folders too.
@@ -18,7 +18,7 @@ def report(
         expect: `paper` shows all rows and datasets of the paper, and says which are missing. Default: those with runs.
 
     Raises:
-        SmirError: If there is no finished and tested run, or if runs that belong in one cell differ.
+        SmirError: If there is no finished and tested run, or a record is damaged.
     """
     from smir.report.build import build
     from smir.report.formats import table_lines
@@ -29,6 +29,7 @@ def report(
         if section.title.startswith("Main table"):
             for table in section.tables:
                 print("\n".join([table.title, "", *table_lines(table), "", table.caption, ""]))
+            print("".join(f"Warning: {text}\n\n" for text in section.warnings), end="")
     print(f"{made.summary}\nThe same with all tables, figures, commands and commits: {index.absolute()}")
 
 

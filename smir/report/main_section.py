@@ -24,7 +24,7 @@ def baselines(protocol: Protocol, inits: Sequence[str]) -> list[str]:
 
 def miou_note(protocol: Protocol) -> str:
     """Explains a table of figures."""
-    return f"mIoU in percent at the view, {protocol.words}."
+    return f"mIoU in percent at the view{protocol.words}."
 
 
 def chance_words(protocol: Protocol) -> str:
@@ -61,12 +61,13 @@ def main_section(protocol: Protocol) -> Section:
     makers = (_miou, _differences, _averages, _visits) if inits else ()
     tables = [make(protocol, inits) for make in makers]
     return Section(
-        f"Main table, {protocol.words}",
+        f"Main table{protocol.words}",
         warnings=[
             f"Rows that are compared differ in more than the weights they start from. {text}."
             for benchmark in benchmarks
             for text in protocol.unequal(benchmark)
-        ],
+        ]
+        + protocol.notes,
         tables=[table for table in tables if table is not None],
         figures=[figure for figure in figures if figure is not None],
     )
@@ -75,9 +76,7 @@ def main_section(protocol: Protocol) -> Section:
 def _every_seed(protocol: Protocol, number: int, benchmark: Benchmark) -> Figure | None:
     rows = {init: protocol.figure(benchmark, init) for init in protocol.inits([benchmark])}
     seeds = seed_words(len(estimate.by_seed) for estimate in rows.values() if estimate)
-    caption = (
-        f"{benchmark.title} ({protocol.words}): mIoU at the view of every seed (discs) and their mean (bars); {seeds}."
-    )
+    caption = f"{benchmark.title}{protocol.in_brackets}: mIoU at the view, seeds (discs) and mean (bars); {seeds}."
     return Figure(f"miou-{protocol.file_word}-{number}", caption, dots(rows, benchmark.title))
 
 
@@ -87,7 +86,9 @@ def _gains(protocol: Protocol, number: int, benchmark: Benchmark) -> Figure | No
     if not any(gain and gain.by_seed for gain in gains.values()):
         return None
     seeds = seed_words(len(gain.by_seed) for gain in gains.values() if gain)
-    caption = f"{benchmark.title} ({protocol.words}): selective masking minus each other row, paired by seed; {seeds}."
+    caption = (
+        f"{benchmark.title}{protocol.in_brackets}: selective masking minus each other row, paired by seed; {seeds}."
+    )
     if any(gain and gain.interval for gain in gains.values()):
         luck = left_out(gains.values())
         caption += f" Bars are 95 % paired t intervals{f', which leave out the {luck}' if luck else ''}."
@@ -104,7 +105,7 @@ def _miou(protocol: Protocol, inits: Sequence[str]) -> Table:
             for row, init in zip(rows, inits, strict=True):
                 row.append(protocol.figure(benchmark, init, metric))
     note = (
-        f"mIoU in percent on the test split, {protocol.words}: counted at the network's view, the paper's figure, and "
+        f"mIoU in percent on the test split{protocol.words}: counted at the network's view, the paper's figure, and "
         f"at the labels' own size.{test_words(protocol, protocol.benchmarks)}{chance_words(protocol)}"
     )
     return Table(f"main-{protocol.file_word}", "mIoU by dataset and init", note, columns, rows)
@@ -194,4 +195,4 @@ def cross_section(protocol: Protocol) -> Section:
     ]
     title, name = "Pretraining on the same set and on another", f"cross-{protocol.file_word}"
     table = difference_table(name, title, miou_note(protocol) + chance_words(protocol), columns, rows)
-    return Section(f"Same set against cross set, {protocol.words}", tables=[table] if rows else [])
+    return Section(f"Same set against cross set{protocol.words}", tables=[table] if rows else [])

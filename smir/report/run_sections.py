@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from smir.report.cells import MIOU, Cell, Protocol, order_of, protocol_words, title_of
+from smir.report.cells import MIOU, Cell, Protocol, order_of, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Picture, Section, Table
 from smir.report.plots import CURVES, stages
 from smir.report.stored import StoredRun
@@ -25,7 +25,7 @@ def pretraining_section(runs: Sequence[StoredRun]) -> Section:
         first = members[0]
         title = f"{title_of(first.dataset)}, {first.name}"
         seeds = ", ".join(str(run.seed) for run in members)
-        caption = f"{title} ({protocol_words(first.protocol)}); seed {seeds}."
+        caption = f"{title}{f' (protocol: {first.protocol})' if first.protocol else ''}; seed {seeds}."
         curves = [{name: run.curve(name) for name in CURVES} for run in members]
         figures.append(Figure(f"pretraining-{number}", caption, stages(curves, title)))
     text = (
@@ -79,7 +79,7 @@ def _test_pictures(protocol: Protocol) -> list[Picture]:
         for number in range(TEST_IMAGES):
             for init in (init for init in protocol.inits([benchmark]) if init in cells):
                 run = cells[init].first
-                words = f"{init} (seed {run.seed}, {protocol.name or 'no'} protocol)"
+                words = f"{init} (seed {run.seed}{f', {protocol.name} protocol' if protocol.name else ''})"
                 path = (run.tested_in or run.folder) / f"overlay-{number}.png"
                 pictures.append(Picture(path, f"{benchmark.title}, test image {number}, {words}"))
     return pictures

@@ -45,10 +45,12 @@ class StoredRun:
         folder: The run folder.
         record: Its `run.json`.
         own_variant: `run.variant` of its config.
+        place: Name and root of your own images (`Folder`), where its config says them.
         starts: `environment.json`: versions, commit and command of every start.
         summary: Content of DONE; None for an unfinished run.
         test: Metrics of the test of its best checkpoint, if it has one.
         tested_in: Folder of that test.
+        apart: What its row has behind its name, if it is not averaged with the runs of that name.
     """
 
     folder: Path
@@ -58,6 +60,8 @@ class StoredRun:
     summary: dict[str, Any] | None
     test: dict[str, Any] | None = None
     tested_in: Path | None = None
+    place: tuple[str, str] | None = None
+    apart: str = ""
 
     def check(self) -> None:
         """Raises KeyError, TypeError or the like if its record lacks what every run records."""
@@ -89,8 +93,8 @@ class StoredRun:
 
     @property
     def dataset(self) -> str:
-        """Class of the dataset."""
-        return last_word(self.recipe["data"]["class_path"])
+        """Class of the dataset, or the name of your own images; their root, too, if another root has the name."""
+        return self.place[0] if self.place else last_word(self.recipe["data"]["class_path"])
 
     @property
     def protocol(self) -> str | None:
@@ -123,12 +127,14 @@ class StoredRun:
     @functools.cached_property
     def init(self) -> str:
         """The row: what a segmentation started from, or how a pretraining masks."""
-        return masking_of(self.recipe) if self.task == "pretrain" else init_of(self.recipe, self.weights)
+        name = masking_of(self.recipe) if self.task == "pretrain" else init_of(self.recipe, self.weights)
+        return name if self.variant else name + self.apart
 
     @functools.cached_property
     def variant(self) -> str | None:
         """The variant of the run, or of the pretraining behind it."""
-        return variant_of(self.own_variant, self.weights)
+        variant = variant_of(self.own_variant, self.weights)
+        return variant and variant + self.apart
 
     @property
     def name(self) -> str:

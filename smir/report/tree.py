@@ -44,7 +44,7 @@ def read_tree(roots: Sequence[Path]) -> Tree:
         RunError: If a folder is missing, none of them holds a tested segmentation, or a record is damaged.
     """
     folders = {folder.resolve(): folder for root in roots for folder in _run_folders(root)}
-    runs = [_read(folder) for folder in sorted(folders.values())]
+    runs = _told_apart([_read(folder) for folder in sorted(folders.values())])
     pretrainings = {run.record["hash"]: run for run in runs if run.task == "pretrain"}
     tree = Tree()
     for run in (_with_origin(run, pretrainings) for run in runs):
@@ -87,7 +87,9 @@ def _read(folder: Path) -> StoredRun:
         raise RunError(f"{environment} is damaged: it is not a list of starts.")
     summary = read_json(done) if done.is_file() else None
     try:
-        run = StoredRun(folder, read_record(folder) or {}, _variant(config), starts, summary)
+        record, settings = read_record(folder) or {}, _settings(config)
+        run = StoredRun(folder, record, (settings.get("run") or {}).get("variant"), starts, summary)
+        run = dataclasses.replace(run, place=_place(settings) if run.dataset == "Folder" else None)
         run.check()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise RunError(
@@ -97,17 +99,38 @@ def _read(folder: Path) -> StoredRun:
     return run
 
 
-def _variant(config: Path) -> str | None:
-    """Returns `run.variant` of a run's config."""
+def _settings(config: Path) -> dict[str, Any]:
+    """Returns the config of a run; empty if it has none."""
     if not config.is_file():
-        return None
+        return {}
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where the system has it
     try:
         settings = yaml.load(config.read_text(encoding="utf-8"), loader)
-        variant: str | None = (settings.get("run") or {}).get("variant")
+        return {"run": settings.get("run"), "data": settings.get("data")}
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
         raise RunError(f"{config} cannot be read: {error}") from error
-    return variant
+
+
+def _place(settings: dict[str, Any]) -> tuple[str, str] | None:
+    """Returns name and root of the images of a `Folder`."""
+    root = ((settings.get("data") or {}).get("init_args") or {}).get("root")
+    if root is None:
+        return None
+    name = (settings.get("run") or {}).get("field") or Path(root).resolve().name
+    return str(name), os.path.normpath(root)
+
+
+def _told_apart(runs: list[StoredRun]) -> list[StoredRun]:
+    """Adds the root to the names of your own images if another root has the same name."""
+    roots: dict[str, set[str]] = {}
+    for name, root in (run.place for run in runs if run.place):
+        roots.setdefault(name, set()).add(root)
+    return [
+        dataclasses.replace(run, place=(f"{run.place[0]} ({run.place[1]})", run.place[1]))
+        if run.place and len(roots[run.place[0]]) > 1
+        else run
+        for run in runs
+    ]
 
 
 def _with_origin(run: StoredRun, pretrainings: dict[str, StoredRun]) -> StoredRun:

@@ -18,7 +18,7 @@ Curves = dict[str, dict[int, Cell]]
 
 def budget_section(protocol: Protocol) -> Section:
     """Returns a table and a figure for every dataset, and draw of its labels, with more than one label budget."""
-    section = Section(f"Label budgets, {protocol.words}")
+    section = Section(f"Label budgets{protocol.words}")
     for dataset, draw in ((name, draw) for name in protocol.datasets for draw in _draws(protocol, name)):
         curves = _curves(protocol, dataset, draw)
         if len({labels for by_labels in curves.values() for labels in by_labels}) < 2:
@@ -117,7 +117,7 @@ def _budget_figure(protocol: Protocol, curves: Curves, title: str, name: str) ->
     }
     seeds = seed_words(len(e.by_seed) for by_labels in estimates.values() for e in by_labels.values())
     caption = (
-        f"{title} ({protocol.words}): mIoU at the view by number of labelled training images; mean and, "
+        f"{title}{protocol.in_brackets}: mIoU at the view by number of labelled training images; mean and, "
         f"with several seeds, sample deviation; {seeds}."
     )
     return Figure(name, caption, lines(estimates, title))
@@ -148,7 +148,7 @@ def ablation_section(protocol: Protocol) -> Section:
     note = miou_note(protocol) + one_seed({title: _estimates([r for r in rows if r[0] == title]) for title in titles})
     table = difference_table(f"ablations-{protocol.file_word}", "Ablations", note, columns, rows)
     lists = {"What each variant changes": changes} if changes else {}
-    return Section(f"Ablations, {protocol.words}", tables=[table] if rows else [], lists=lists)
+    return Section(f"Ablations{protocol.words}", tables=[table] if rows else [], lists=lists)
 
 
 def _natural(word: str) -> list[tuple[int, str]]:

@@ -14,7 +14,8 @@ from smir.errors import SmirError
 
 REQUEUE = 75
 """Exit code of a run that a signal stopped and the same command resumes: EX_TEMPFAIL of sysexits.h."""
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+"""Those that this system has: Windows has no SIGUSR1."""
 
 
 class Stopped(SystemExit):

@@ -169,7 +169,9 @@ class SegmentationModule(SmirModule):
         values |= {f"iou/{name}": value for name, value in per_class}
         for name, value in values.items():
             # Equal on all ranks already; sync_dist only tells Lightning so.
-            self.log(f"{prefix}/{name}", value.float(), prog_bar=prog_bar and name == "miou", sync_dist=True)
+            self.log(
+                f"{prefix}/{name}", value.float().to(self.device), prog_bar=prog_bar and name == "miou", sync_dist=True
+            )
 
 
 def _finite(logits: Tensor) -> Tensor:

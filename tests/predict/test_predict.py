@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from fakes import photo, write_folder
+from fakes import photo, save, write_folder
 from networks import trained_like
 from PIL import Image, UnidentifiedImageError
 from rasterio.enums import ColorInterp
@@ -222,6 +222,21 @@ def test_photographs_can_be_browsed_in_one_picture(smir, words, tmp_path, capsys
         scale = min(360 / 120, 270 / (90 + number))
         shown = pixels[top + int(45.5 * scale), left + int(60.5 * scale)]
         assert np.abs(shown - np.asarray(expected)).max() <= 1
+
+
+def test_out_is_a_folder_for_this_prediction_alone(smir, fails, words, tmp_path):
+    photos = tmp_path / "photos"
+    save(photos / "a.jpg", photo("a", (96, 128)))
+    smir(*words(photos, "--out=mine"))
+    smir(*words(photos, "--out", "mine"))
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"a.png", "areas.csv", "preview.png", "source.json"}
+    save(photos / "b.jpg", photo("b", (96, 128)))
+    assert "mine holds predictions of other images, weights or settings" in fails(*words(photos, "--out=mine"))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/note.txt").touch()
+    assert "notes holds other files. Give a new folder" in fails(*words(photos, "--out=notes"))
+    assert "lies in the folder of the images" in fails(*words(photos, f"--out={photos}/labels"))
+    assert not (tmp_path / "predict").exists()
 
 
 def test_the_preview_overwrites_no_prediction(fails, words, tmp_path):

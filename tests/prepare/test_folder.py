@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from pathlib import Path
 
 import exports
 import numpy as np
@@ -79,7 +80,7 @@ def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, caps
     assert f"{COUNT - LABELLED} are for pretraining only" in said
     lines = said.splitlines()
     assert lines[-1].startswith("Next: python -m smir fit --config ")
-    assert lines[-1].endswith("experiments/folder/few-labels.yaml --config field/data.yaml")
+    assert lines[-1].endswith("--config folder/few-labels --config field/data.yaml")
     assert [line for line in lines if line.startswith("Next:")] == lines[-1:]
 
 
@@ -663,3 +664,13 @@ def test_shares_must_add_up(fails, photos, labels, tmp_path):
     exports.grey(tmp_path / "labels", labels)
     said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--shares=[0.6, 0.4, 0.0]")
     assert "above 0 and 1 in sum" in said
+
+
+@pytest.mark.parametrize(
+    ("root", "name"), [("field", "field"), ("north/my field", "north-my-field"), ("{cwd}/south/plot.1", "plot.1")]
+)
+def test_a_field_has_the_name_of_its_root(prepare, tmp_path, root, name):
+    """Its runs do not share a folder with those of another field."""
+    root = root.format(cwd=tmp_path)
+    prepare(f"--root={root}")
+    assert yaml.safe_load(Path(root, "data.yaml").read_text())["run"] == {"field": name}

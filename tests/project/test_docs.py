@@ -172,15 +172,14 @@ def test_the_stages_of_the_library_page_run(tmp_path, monkeypatch):
 
 def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tmp_path):
     """As they stand there, but for options that make them small."""
-    (tmp_path / "experiments").symlink_to(EXPERIMENTS)
     labelled = field / "nassar/tiled_dataset/train"
     for name, source in (("photos", "data"), ("annotations", "mask")):
         (tmp_path / name).symlink_to(labelled / source)
     small = ["--data.num_workers=0", "--model.warmup_epochs=1", *TINY_NETWORK, *QUIET]
     extra = {
-        "few-labels.yaml": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
-        "pretrain.yaml": [*small, "--data.batch_size=2", "--data.crop_size=192", "--trainer.max_epochs=4"],
-        "segment.yaml": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
+        "few-labels": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
+        "pretrain": [*small, "--data.batch_size=2", "--data.crop_size=192", "--trainer.max_epochs=4"],
+        "segment": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
         "config.yaml": QUIET,
         "export": ["--formats=onnx"],
     }
@@ -188,8 +187,8 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tm
         for words in filter(None, map(smir_words, lines(block.text))):  # `make setup` is for whoever reads it
             config = Path(words[words.index("--config") + 1]).name if "--config" in words else None
             smir(*words, *extra.get(config or words[0], []))
-    assert list((tmp_path / "runs/folder/few-labels/seed0/predict").glob("*.png"))
-    assert (tmp_path / "runs/folder/segment/seed0/DONE").is_file()
+    assert list((tmp_path / "runs/field/few-labels/seed0/predict").glob("*.png"))
+    assert (tmp_path / "runs/field/segment/seed0/DONE").is_file()
     assert (tmp_path / "inspect/index.html").is_file()
     assert (tmp_path / "exported/run_onnx.py").is_file()
 

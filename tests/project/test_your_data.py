@@ -19,7 +19,7 @@ import yaml
 from documents import ROOT, lines, section, smir_words
 from fakes import blocks, photo, save
 from PIL import Image
-from words import EXPERIMENTS, QUIET
+from words import QUIET
 
 from smir.__main__ import MODULES, PLAIN, main
 from smir.cli import hints
@@ -57,10 +57,9 @@ def commands(title):
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """A working folder with the experiments, ten photographs, and four of them labelled."""
+    """A working folder with ten photographs, and four of them labelled."""
     monkeypatch.delenv("MAKELEVEL", raising=False)  # as under `make test`
     trust_only(PACKAGES)  # tests that run no command read configs, too
-    (tmp_path / "experiments").symlink_to(EXPERIMENTS)
     for number in range(10):
         save(tmp_path / f"photos/{number}.jpg", photo(f"image {number}", (200, 264)))
     exports.labelme(tmp_path / "annotations", {str(n): blocks(f"{n}", (0, 1, 2), (200, 264)) for n in range(4)})
@@ -81,12 +80,12 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, imagenet, capsys, mo
         if words[0] == "inspect":
             smir(*shlex.split(said[-2].partition(": python -m smir ")[2]))  # the likely label errors
             assert capsys.readouterr().out.splitlines()[-1] == f"Next: {following}"
-        if "few-labels.yaml" in line:
+        if "few-labels" in line:
             assert said[-2].startswith("Test on 1 image: mIoU ")
             assert "fewer than 20" in said[-2]
     assert (desk / "inspect/index.html").is_file()
     assert (desk / "inspect-train/regions.csv").is_file()
-    predicted = desk / "runs/folder/few-labels/seed0/predict"
+    predicted = desk / "runs/field/few-labels/seed0/predict"
     assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
     smir(*smir_words(walk[1]), "--config=tiny.yaml")  # finished; says it again
     assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[2]}"
@@ -110,13 +109,13 @@ def test_the_pretraining_is_compared_with_other_starts(smir, desk, capsys):
     assert {init for init, figure in figures.items() if figure != "NA"} == {"scratch", "selective"}
 
 
-def run_folder(root, task, run="runs/folder/selective/seed0", **options):
+def run_folder(root, task, run="runs/field/selective/seed0", **options):
     """A run as far as the next step looks at it."""
     arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
     return run_of(root, {"data": {"class_path": "smir.data.Folder", "init_args": arguments}}, run)
 
 
-def run_of(root, settings, run="runs/folder/selective/seed0"):
+def run_of(root, settings, run="runs/field/selective/seed0"):
     """A run with a config of these settings."""
     folder = root / run
     folder.mkdir(parents=True)
@@ -126,7 +125,7 @@ def run_of(root, settings, run="runs/folder/selective/seed0"):
 
 def pretrain(smir, *words):
     """A pretraining with settings of its own; the file of them is not there any more when it is looked at."""
-    smir("fit", "--config=experiments/folder/pretrain.yaml", "--config=tiny.yaml", *words)
+    smir("fit", "--config=folder/pretrain", "--config=tiny.yaml", *words)
     checkpoints = list(Path().glob("**/selective*/seed*/checkpoints/best.ckpt"))
     assert len(checkpoints) == 1
     return checkpoints[0]
@@ -148,17 +147,17 @@ def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
     (desk / "tiny.yaml").unlink()
     of_fit = said_next(capsys)
     expected = (
-        "Next: python -m smir fit --config experiments/folder/segment.yaml --config field/data.yaml "
+        "Next: python -m smir fit --config folder/segment --config field/data.yaml "
         "--model.network.encoder tu-test_efficientnet --model.network.decoder_channels '[16, 16, 16]' "
         "--data.crop_size 192 --data.num_workers 0 --run.root 'my runs' --trainer.accelerator cpu --seed_everything 3 "
-        "--model.weights 'my runs/folder/selective/seed3/checkpoints/best.ckpt'"
+        "--model.weights 'my runs/field/selective/seed3/checkpoints/best.ckpt'"
     )
     assert of_fit == [expected]
     for words in (["inspect"], ["inspect", "photos"], ["export"]):
         smir(words[0], f"--ckpt={best}", *words[1:])
         assert said_next(capsys) == [expected]
     segments(smir, expected)
-    assert (desk / "my runs/folder/segment/seed3/DONE").is_file()
+    assert (desk / "my runs/field/segment/seed3/DONE").is_file()
 
 
 def test_a_look_at_a_pretraining_without_a_field_s_file_says_its_data_and_network(smir, desk, capsys):
@@ -195,7 +194,7 @@ def test_labels_that_came_after_the_pretraining_count(smir, desk, capsys):
     smir("export", f"--ckpt={best}")
     (line,) = said_next(capsys)
     segments(smir, line)
-    assert (desk / "runs/folder/segment/seed0/DONE").is_file()
+    assert (desk / "runs/field/segment/seed0/DONE").is_file()
     shutil.move(desk / "field", desk / "elsewhere")
     capsys.readouterr()
     smir("export", f"--ckpt={best}", "--out=again")
@@ -206,9 +205,9 @@ def test_options_that_the_segmentation_needs_come_along(smir, desk):
     (desk / "my field").mkdir()
     words = ["--data.root=my field", "--data.labels=masks", "--data.batch_size=4", "--trainer.max_epochs=3"]
     words += ["--model.network.encoder=resnet18", "--run.root=r"]
-    run = run_of(desk, _settings([Path("experiments/folder/pretrain.yaml")], words), "r/folder/selective/seed0")
+    run = run_of(desk, _settings(["folder/pretrain"], words), "r/folder/selective/seed0")
     assert hints.after_fit(run) == [
-        "Next: python -m smir fit --config experiments/folder/segment.yaml --model.network.encoder resnet18 "
+        "Next: python -m smir fit --config folder/segment --model.network.encoder resnet18 "
         f"--data.labels masks --data.root 'my field' --run.root r --model.weights {run}/checkpoints/best.ckpt"
     ]
 
@@ -216,10 +215,10 @@ def test_options_that_the_segmentation_needs_come_along(smir, desk):
 @pytest.mark.parametrize(("words", "said"), [([], ""), (["--seed_everything=5"], " --seed_everything 5")])
 def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk, words, said):
     (desk / "elsewhere").mkdir()
-    settings = _settings([Path("experiments/nassar/selective.yaml")], ["--data.root=elsewhere", *words])
+    settings = _settings(["nassar/selective"], ["--data.root=elsewhere", *words])
     run = run_of(desk, settings, "runs/nassar/selective/seed5")
     assert hints.after_fit(run) == [
-        "Next: python -m smir fit --config experiments/nassar/segment-selective.yaml --data.root elsewhere"
+        "Next: python -m smir fit --config nassar/segment-selective --data.root elsewhere"
         f"{said} --model.weights {run}/checkpoints/best.ckpt"
     ]
 
@@ -236,13 +235,13 @@ def test_without_labels_it_says_how_to_add_them(smir, desk):
 
 def test_a_pretraining_that_no_experiment_follows_leads_to_looking(smir, desk):
     (desk / "field").mkdir()
-    settings = _settings([Path("experiments/folder/pretrain.yaml")], ["--data.labels=masks"])
+    settings = _settings(["folder/pretrain"], ["--data.labels=masks"])
     settings["model"]["init_args"]["network"]["class_path"] = "own.Network"
     (said,) = hints.after_fit(run_of(desk, settings))
     assert said.startswith(
-        "Next: python -m smir inspect --ckpt runs/folder/selective/seed0/checkpoints/best.ckpt field/images"
+        "Next: python -m smir inspect --ckpt runs/field/selective/seed0/checkpoints/best.ckpt field/images"
     )
-    settings = _settings([Path("experiments/nassar/selective.yaml")], ["--data.root=field", "--run.experiment=own"])
+    settings = _settings(["nassar/selective"], ["--data.root=field", "--run.experiment=own"])
     (said,) = hints.after_fit(run := run_of(desk, settings, "runs/own/seed0"))
     assert said == f"Next: python -m smir inspect --ckpt {run}/checkpoints/best.ckpt --out inspect"
 
@@ -283,10 +282,8 @@ def test_label_errors_are_looked_for_where_the_labels_are(smir, desk):
 def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys):
     save(tmp_path / "photos/0.jpg", photo("image", (200, 264)))
     smir("prepare", "folder", "--images=photos", "--root=my field")
-    config = EXPERIMENTS / "folder/pretrain.yaml"
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        f"Next: python -m smir fit --config {shlex.quote(str(config))} --config 'my field/data.yaml'"
-    )
+    said = "Next: python -m smir fit --config folder/pretrain --config 'my field/data.yaml'"
+    assert capsys.readouterr().out.splitlines()[-1] == said
 
 
 def test_labels_among_the_photographs_are_not_predicted(smir, desk):
@@ -321,11 +318,12 @@ def trained(smir, desk):
     smir(*smir_words(commands("The walk")[0]))
     words = smir_words(commands("Pretrain on your own images")[1])
     smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/few-labels")
-    return desk / "runs/folder/few-labels/seed0"
+    return desk / "runs/field/few-labels/seed0"
 
 
 def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained, desk, capsys):
     smir(*smir_words(commands("The walk")[-1])[:-1], "my export", "--formats=onnx")
+    assert "- images: field `field`: 2 in train" in (desk / "my export/README.md").read_text()
     photograph = "field/images/" + (desk / "field/test.txt").read_text().split()[0]
     (line,) = said_next(capsys)
     assert line == f"Next: python 'my export/run_onnx.py' {photograph} labels.png"
@@ -365,7 +363,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
 
     smir("check", "--config=held/data.yaml")
     assert "All is well." in capsys.readouterr().out
-    said = fails("fit", "--config=experiments/folder/segment.yaml", "--config=held/data.yaml", "--config=tiny.yaml")
+    said = fails("fit", "--config=folder/segment", "--config=held/data.yaml", "--config=tiny.yaml")
     assert "nothing can be trained" in said
 
 

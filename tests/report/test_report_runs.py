@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+import yaml
 from fake_runs import INITS, Run, pretraining, rows_of, segmentation
 
 # what is missing
@@ -151,30 +152,33 @@ def test_other_fixed_draws_have_columns_and_rows_of_their_own(smir, tmp_path):
 # what is refused
 
 
-def test_runs_of_other_settings_are_not_averaged(fails, smir, tmp_path):
+def test_runs_of_other_settings_are_not_averaged(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
     other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
     other.recipe["model"]["init_args"]["lr"] = 0.001
     other.recipe["trainer"]["max_epochs"] = 400
     other.write()
-    said = fails("report", "runs")
-    assert "runs/nassar/segment-scratch/seed0\n" in said
-    assert "runs/nassar/segment-scratch/seed1\n" in said
+    segmentation(tmp_path / "runs", "Nassar", "scratch", 2).write()
+    smir("report", "runs")
+    rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-paper.csv")}
+    assert [rows[name]["Nassar 2020: 256-pixel view seeds"] for name in ("scratch", "scratch #2")] == ["2", "1"]
+    said = capsys.readouterr().out
+    folder = "runs/nassar/segment-scratch"
+    assert f"Warning: Nassar 2020: scratch #2 is a row of its own: {folder}/seed0 and {folder}/seed1 differ in " in said
     assert "recipe.model.init_args.lr: 0.003, not 0.001" in said
     assert "recipe.trainer.max_epochs: 500, not 400" in said
-    assert not (tmp_path / "report").exists()
-    smir("report", "runs/nassar/segment-scratch/seed0")
 
 
-def test_runs_on_other_images_are_not_averaged(fails, tmp_path):
+def test_runs_on_other_images_are_not_averaged(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
     other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
     other.inputs["data"]["train"]["names"] = "another list"
     other.write()
-    assert "data.train.names: train of Nassar, 356, not another list" in fails("report", "runs")
+    smir("report", "runs")
+    assert "data.train.names: train of Nassar, 356, not another list" in capsys.readouterr().out
 
 
-def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, fails, tmp_path):
+def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, tmp_path, capsys):
     for seed in (0, 1):
         weights = pretraining(tmp_path / "runs", "Nassar", "selective", seed).write().weights()
         segmentation(tmp_path / "runs", "Nassar", "selective", seed, weights).write()
@@ -182,7 +186,9 @@ def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, fails,
     other = pretraining(tmp_path / "other", "Nassar", "selective", 2)
     other.recipe["callbacks"][0]["init_args"]["num_samples"] = 1
     segmentation(tmp_path / "runs", "Nassar", "selective", 2, other.write().weights()).write()
-    said = fails("report", "runs")
+    assert "row of its own" not in capsys.readouterr().out
+    smir("report", "runs")
+    said = capsys.readouterr().out
     assert "weights.recipe.callbacks[0].init_args.num_samples: 5, not 1" in said
 
 
@@ -200,10 +206,33 @@ def test_protocols_have_tables_of_their_own(smir, tmp_path):
     assert text.index("## Main table, protocol: paper") < text.index("## Main table, protocol: clean")
 
 
-def test_the_same_seed_twice_is_refused(fails, tmp_path):
+def test_the_same_seed_twice_makes_two_rows(smir, tmp_path, capsys):
     for root in ("a", "b"):
         segmentation(tmp_path / root, "Nassar", "scratch").write()
-    assert "are the same run twice: seed 0, equal settings" in fails("report", "a", "b")
+    smir("report", "a", "b")
+    said = "a/nassar/segment-scratch/seed0 and b/nassar/segment-scratch/seed0 differ in nothing but their folders"
+    assert said in capsys.readouterr().out
+
+
+def test_fields_are_told_apart_by_name_and_root(smir, tmp_path, capsys):
+    """Three fields, two of one name: each has its column, and none a row that is not averaged."""
+    places = {"north": ("north", "maps/north"), "a": (None, "a/south"), "b": (None, "b/south")}
+    for number, (folder, (name, root)) in enumerate(places.items()):
+        run = segmentation(tmp_path / "runs" / folder, "Nassar", "scratch")
+        run.recipe["data"]["class_path"] = "smir.data.Folder"
+        del run.recipe["data"]["init_args"]["protocol"]
+        run.inputs["data"]["train"]["images"] = 10 + number
+        run.write()
+        config = {"run": {"field": name}, "data": {"init_args": {"root": root}}}
+        (run.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    smir("report", "runs")
+    said = capsys.readouterr().out
+    head = next(line for line in said.splitlines() if line.startswith("| init"))
+    assert [name in head for name in ("north: ", "south (a/south): ", "south (b/south): ")] == [True] * 3
+    assert "row of its own" not in said
+    text = (tmp_path / "report/report.md").read_text()
+    assert "Label budgets" not in text
+    assert "no protocol" not in text
 
 
 def test_rows_that_differ_in_more_than_their_start_get_a_warning(smir, tmp_path):

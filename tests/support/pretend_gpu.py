@@ -1,4 +1,6 @@
-"""A GPU where there is none: tensors that say `cuda`, compute on the CPU, and a note of all that would wait for it."""
+"""A GPU where there is none: tensors that say `cuda`, compute on the CPU, and a note of all that would wait for it.
+
+It refuses float64, as Apple's GPUs do."""
 
 import contextlib
 import traceback
@@ -80,6 +82,8 @@ class PretendGPU(TorchDispatchMode):
         result = func(*tree_map_only(OnGPU, _inner, args), **tree_map_only(OnGPU, _inner, kwargs))
         if func._schema.name.endswith("_") and isinstance(args[0], OnGPU):
             return args[0]
+        if goes and any(t.dtype == torch.float64 for t in tree_leaves(result) if isinstance(t, torch.Tensor)):
+            raise TypeError(f"{name} makes a float64, which Apple's GPUs do not have, in {_line()}")
         return tree_map_only(torch.Tensor, OnGPU, result) if goes else result
 
 

@@ -77,6 +77,11 @@ def test_tensors_of_the_cpu_and_the_gpu_are_not_mixed():
         OnGPU(torch.ones(2)) + torch.ones(2)
 
 
+def test_float64_is_refused():
+    with PretendGPU(), pytest.raises(TypeError, match="makes a float64"):
+        OnGPU(torch.ones(2)).double()
+
+
 def test_what_waits_is_noted():
     with PretendGPU() as gpu:
         there = torch.ones(2).to("cuda")
@@ -138,6 +143,21 @@ def test_evaluation_of_a_segmentation(segment, step):
     expected, found, _ = on_both(segment, work)
     assert expected.sum() == (SIDE - 8) * SIDE
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_figures_at_the_end_of_an_epoch(segment, split):
+    def work(module, batch):
+        logged = {}
+        module.log = lambda name, value, **options: logged.update({name: value})
+        getattr(module, f"{split}_step")(batch, 0)
+        getattr(module, f"on_{split}_epoch_end")()
+        return logged
+
+    expected, found, _ = on_both(segment, work)
+    assert len(expected) > 5
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, equal_nan=True)
 
 
 def test_validation_of_a_pretraining(pretrain):

@@ -9,7 +9,7 @@ from torch.nn import functional
 from smir.classes import VOID, Classes
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
-from smir.pages.overlays import CAPTION, GAP, overlay_panel
+from smir.pages.overlays import CAPTION, GAP, blend, overlay_panel
 from smir.training.segmentation import SegmentationModule
 
 
@@ -96,5 +96,26 @@ def test_an_overlay_names_its_image_and_the_classes():
     changed = (first != other).any(axis=-1)
     assert changed.any()
     assert not changed[CAPTION:].any()
-    below = first[CAPTION + 96 + GAP :].reshape(-1, 3)
+    below = first[CAPTION + 192 + GAP :].reshape(-1, 3)
     assert all((below == color).all(axis=-1).sum() > 100 for color in classes.colors)
+
+
+@pytest.mark.parametrize("width", [40, 128, 256, 3000])
+def test_captions_have_room_at_any_size(width):
+    """Text of a fixed size stands over pictures of 200 to 800 pixels, so that a page shows both."""
+    label = np.zeros((width // 2, width), np.uint8)
+    image = np.zeros((width // 2, width, 3), np.uint8)
+    shown = overlay_panel("a long name.jpg", image, label, label, Classes.named(["a"]))
+    assert 3 * 200 <= shown.shape[1] <= 3 * 800 + 2 * GAP
+
+
+def test_classes_are_outlined_over_the_image():
+    """The outline has the full colour of its class, the inside shows the image through, a background is left alone."""
+    classes = Classes(["soil", "crop"], [[0, 0, 0], [200, 0, 0]])
+    image = np.full((40, 40, 3), 100, np.uint8)
+    label = np.zeros((40, 40), np.int64)
+    label[10:30, 10:30] = 1
+    shown = blend(image, label, classes)
+    assert shown[10, 20].tolist() == shown[29, 10].tolist() == [200, 0, 0]
+    assert shown[20, 20].tolist() == [125, 75, 75]
+    assert shown[9, 20].tolist() == shown[0, 0].tolist() == [100, 100, 100]

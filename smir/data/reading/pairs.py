@@ -21,7 +21,7 @@ from smir.method.masking import MaskPolicy
 from smir.method.preprocessing import Preprocessing
 from smir.seeding import generator_for
 
-Sample = dict[str, Tensor | int | float]
+Sample = dict[str, Tensor | int]
 MAX_ASPECT = 64
 """Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
 
@@ -141,7 +141,7 @@ class MaskedCrops(Dataset[Sample]):
             pixels = grid.to_pixels(patches, size=source.shape[:2]).numpy().astype(np.uint8)
             crop, cut = self.transform(source, pixels, visit.seed)
             mask = torch.from_numpy(np.ascontiguousarray(cut)).bool()  # type: ignore[assignment]  # it is a BoolTensor
-        return {"image": _tensor(crop), "mask": mask[None], "index": visit.index, "weight": visit.weight}
+        return {"image": _tensor(crop), "mask": mask[None], "index": visit.index, "weight": torch.tensor(visit.weight)}
 
 
 class LabelledCrops(Dataset[Sample]):
@@ -157,7 +157,7 @@ class LabelledCrops(Dataset[Sample]):
             "image": _tensor(image),
             "label": torch.from_numpy(np.ascontiguousarray(label)),
             "index": visit.index,
-            "weight": visit.weight,
+            "weight": torch.tensor(visit.weight),
         }
 
 
@@ -172,7 +172,7 @@ class WholeViews(Dataset[Sample]):
 
         With labels also view_label (h, w) and label (H, W), both uint8.
         """
-        sample: Sample = {"index": visit.index, "weight": visit.weight}
+        sample: Sample = {"index": visit.index, "weight": torch.tensor(visit.weight)}
         if self.labels is None:
             image, size = self.images.read_with_size(visit.index)
         else:

@@ -1,5 +1,6 @@
 """Images to predict: whole views, except for images that are read in windows."""
 
+import torch
 from torch.utils.data import Dataset
 
 from smir.data.reading.file_list import FileList
@@ -30,7 +31,7 @@ class PredictedImages(Dataset[Sample]):
     def __getitem__(self, visit: Visit) -> Sample:
         """Returns index and weight, and for a whole view the image (3, h, w) uint8 and the size of its source."""
         if self.choice.in_windows(self.files.path(visit.index)):
-            return {"index": visit.index, "weight": visit.weight}
+            return {"index": visit.index, "weight": torch.tensor(visit.weight)}
         return self._whole[visit]
 
 

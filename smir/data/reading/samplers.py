@@ -23,7 +23,8 @@ class Visit(NamedTuple):
         index: The image's place in its list.
         seed: Seeds the augmentation and the random mask of this visit.
         mask: The fixed mask of the image in this stage, or nothing where one is drawn at random.
-        weight: 0 where the visit only makes the loaders of all ranks equally long; it counts in no metric.
+        weight: 0 where the visit only makes the loaders of all ranks equally long; it counts in no metric. Batches
+            hold float32, because Apple's GPUs have no float64.
     """
 
     index: int  # type: ignore[assignment]  # shadows tuple.index, which a visit does not need

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -117,10 +118,12 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
     if field.bands is not None:
         options.setdefault("predict", {}).update(dataclasses.asdict(field.bands))
     lines = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
-    after = "any config of experiments/folder" if channels else "the config.yaml of a trained run, to test it"
+    name = [] if channels is None else [f"run: {{field: {json.dumps(name_of(field.root), ensure_ascii=False)}}}"]
+    after = "any recipe of the group folder" if channels else "the config.yaml of a trained run, to test it"
     head = [
         f"# Written by `python -m smir prepare folder`: your images, as a second --config after {after}.",
         "# The root is relative to where commands are run; change it if you move the folder.",
+        *name,
         "data:",
         "  class_path: Folder",
         "  init_args:",
@@ -128,6 +131,13 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
     text = "\n".join([*head, *lines, ""])
     assert yaml.safe_load(text)["data"]["init_args"]["root"] == str(field.root)
     return text
+
+
+def name_of(root: Path) -> str:
+    """Returns the name of a field: its folder, with the folders above it that the root names."""
+    parts = [part for part in root.parts if part not in (root.anchor, "..")]
+    words = (parts[-1:] if root.is_absolute() else parts) or [root.resolve().name]
+    return re.sub(r"[^\w.-]+", "-", "-".join(words))
 
 
 def _report_lines(field: Field, source: str) -> list[str]:

@@ -1,0 +1,87 @@
+"""The recipes are the configs of `experiments/`: `--config folder/pretrain` finds one by name, `recipes` lists them.
+
+A checkout has them in `experiments/`; the wheel holds a copy, `smir/experiments/` (see `setup.py`).
+"""
+
+import difflib
+import functools
+import re
+from itertools import takewhile
+from pathlib import Path
+
+from smir.errors import ConfigError
+
+_SMIR = Path(__file__).parents[1]
+FOLDER = next((folder for folder in (_SMIR / "experiments", _SMIR.with_name("experiments")) if folder.is_dir()), _SMIR)
+
+
+@functools.cache
+def names() -> list[str]:
+    """Returns the name of every recipe, such as `folder/pretrain`."""
+    return sorted(path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.glob("*/**/*.yaml"))
+
+
+def recipe(name: str) -> Path | None:
+    """Returns the file of a recipe by its name, or by its path in a checkout; None if there is none."""
+    name = name.removeprefix("experiments/").removesuffix(".yaml")
+    return FOLDER / f"{name}.yaml" if name in names() else None
+
+
+def config_file(name: str) -> str:
+    """Returns the file that a `--config` means: the file of that path, or the recipe of that name.
+
+    Settings as YAML text are returned as they are.
+
+    Raises:
+        ConfigError: If there is neither a file nor a recipe.
+    """
+    if is_file(Path(name)) or re.search(r"[{\n]|: ", name) or not name:
+        return name
+    if found := recipe(name):
+        return str(found)
+    near = difflib.get_close_matches(name, names(), 3, 0.7)
+    meant = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise ConfigError(
+        f"--config {name}: there is no file {Path(name).absolute()}, and no recipe of that name.{meant} "
+        "`python -m smir recipes` lists the recipes."
+    )
+
+
+def is_file(path: Path) -> bool:
+    """Returns whether a path is a file; settings given as YAML text may be too long for a path."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def recipes(groups: list[str] | None = None) -> None:
+    """Lists the recipes: settings that `--config NAME` reads, in a checkout and outside.
+
+    `python -m smir recipes folder` lists one group.
+
+    Args:
+        groups: Groups to list; words without an option are groups too. Default: all.
+
+    Raises:
+        ConfigError: If there is no such group.
+    """
+    from smir.terminal import columns
+
+    known = {name.split("/")[0] for name in names()}
+    if unknown := [group for group in groups or () if group not in known]:
+        raise ConfigError(f"There is no group {unknown[0]} of recipes; the groups are {', '.join(sorted(known))}.")
+    rows = [[name, _about(name)] for name in names() if not groups or name.split("/")[0] in groups]
+    print(*columns(rows), "", f"--config takes these names. Their files are in {FOLDER}", sep="\n")
+
+
+def _about(name: str) -> str:
+    """Returns the first sentence of the comment that a recipe begins with, or what the recipe includes."""
+    lines = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line[2:] for line in takewhile(lambda line: line.startswith("#"), lines))
+    included = next((line for line in lines if line.startswith("include: ")), "")
+    return re.split(r"(?<=\w)\. |;", comment)[0].removesuffix(".") or included
+
+
+COMMANDS = recipes
+WORDS = "groups"

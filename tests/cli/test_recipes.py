@@ -1,0 +1,79 @@
+"""Recipes are found by name, in a checkout and outside."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from words import EXPERIMENTS, REPOSITORY
+
+from smir.cli.recipes import names
+from smir.cli.trust import expand_includes
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_file_of_experiments_has_a_name():
+    assert names() == sorted(str(path.relative_to(EXPERIMENTS))[:-5] for path in EXPERIMENTS.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", ["folder/pretrain", "folder/pretrain.yaml", "experiments/folder/pretrain.yaml"])
+def test_a_recipe_is_found_by_name(elsewhere, name):
+    found = ["fit", "--config", str(EXPERIMENTS / "folder/pretrain.yaml")]
+    assert expand_includes(["fit", "--config", name]) == expand_includes(["fit", f"--config={name}"]) == found
+
+
+def test_a_recipe_brings_what_it_includes(elsewhere):
+    files = ["data/nassar.yaml", "base/segment.yaml", "nassar/segment.yaml", "nassar/segment-scratch.yaml"]
+    assert expand_includes(["check", "-c", "nassar/segment-scratch"])[2::2] == [str(EXPERIMENTS / f) for f in files]
+    assert expand_includes(["check", "--data", "data/nassar"])[2:] == [str(EXPERIMENTS / "data/nassar.yaml")]
+    assert expand_includes(["check", "--data=Folder"]) == ["check", "--data", "Folder"]
+
+
+def test_a_file_of_that_path_comes_first(elsewhere):
+    (elsewhere / "folder").mkdir()
+    (elsewhere / "folder/pretrain").write_text("seed_everything: 7\n")
+    assert expand_includes(["fit", "--config", "folder/pretrain"]) == ["fit", "--config", "folder/pretrain"]
+
+
+def test_a_config_of_the_user_includes_a_recipe(elsewhere):
+    (elsewhere / "mine.yaml").write_text(yaml.safe_dump({"include": "folder/segment"}))
+    recipe = str(EXPERIMENTS / "folder/segment.yaml")
+    assert expand_includes(["fit", "--config=mine.yaml"]) == ["fit", "--config", recipe, "--config", "mine.yaml"]
+
+
+def test_a_wrong_name_is_refused_with_one_like_it(fails, tmp_path):
+    for command in ("fit", "check"):
+        said = fails(command, "--config", "folder/pretran")
+        assert (
+            f"--config folder/pretran: there is no file {tmp_path}/folder/pretran, and no recipe of that name" in said
+        )
+        assert "Did you mean folder/pretrain" in said
+
+
+def test_the_recipes_are_listed(smir, fails, capsys):
+    smir("recipes", "folder", "demo")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-2]] == [n for n in names() if n.split("/")[0] in ("demo", "folder")]
+    about = dict(line.split(maxsplit=1) for line in lines[:-2])
+    assert about["folder/segment"] == "Segmentation of your own images"
+    assert about["folder/segment-imagenet"].startswith("The same from an encoder trained on ImageNet")
+    assert lines[-1].endswith(str(EXPERIMENTS))
+    smir("recipes")
+    assert len(capsys.readouterr().out.splitlines()) == len(names()) + 2
+    assert "no group nasar of recipes; the groups are ablations, base" in fails("recipes", "nasar")
+
+
+def test_the_build_holds_the_recipes(tmp_path):
+    """What the wheel is made of lists them, and reads one, without a checkout."""
+    setup = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path, "build_py", "--build-lib"]
+    subprocess.run([*setup, tmp_path / "lib"], cwd=REPOSITORY, check=True, capture_output=True)
+    code = "from smir.cli.recipes import config_file, names; print(len(names()), config_file('folder/pretrain'))"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "lib")}
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, env=environment, text=True)
+    assert said.split() == [str(len(names())), str(tmp_path / "lib/smir/experiments/folder/pretrain.yaml")]
