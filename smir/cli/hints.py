@@ -26,6 +26,8 @@ _BEST = Path("checkpoints") / "best.ckpt"
 _PRETRAIN, _SEGMENT = "experiments/folder/pretrain.yaml", "experiments/folder/segment.yaml"
 _OF_SEGMENTATION = {"task", "batch_size", "mask", "seed", "label_budget"}
 """Arguments of the data that a segmentation sets for itself; the seed is that of the run."""
+_OF_TRAINER = {"accelerator": "auto", "devices": "auto", "precision": None}
+"""Settings of the trainer that a segmentation takes over, with Lightning's defaults."""
 
 
 def tell(lines: Callable[[], Sequence[str]]) -> None:
@@ -271,7 +273,7 @@ def _changes(run: dict[str, Any], configs: list[Path], field: set[str]) -> Itera
         settings = _settings(configs, [f"--model.network={network['class_path']}"])
     yield from _unlike(network, settings["model"]["init_args"]["network"], "--model.network")
     yield from _unlike(run["data"], settings["data"], "--data", _OF_SEGMENTATION | field)
-    for section, names in (("run", ("root",)), ("trainer", ("accelerator", "devices", "precision"))):
+    for section, names in (("run", ("root",)), ("trainer", _OF_TRAINER)):
         for name in names:
             if run[section][name] != settings[section].get(name):
                 yield f"--{section}.{name}", run[section][name]
@@ -297,9 +299,7 @@ def _unlike(
 
 
 def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
-    """Returns all settings that `fit` would use, read in the same way."""
-    from lightning.pytorch import Trainer
-
+    """Returns the settings that `fit` would use, read in the same way; of the trainer only `_OF_TRAINER`."""
     from smir.cli.guarded import scan_config
     from smir.cli.settings import Parser, add_options
     from smir.data import SmirDataModule
@@ -310,9 +310,15 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
     parser = Parser(exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_argument("--seed_everything", type=int, default=0)
-    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_argument("--trainer", type=Any)  # its sixty arguments would take half of the time
     parser.add_lightning_class_args(SmirModule, "model", subclass_mode=True)
     parser.add_lightning_class_args(SmirDataModule, "data", subclass_mode=True)
     add_options(parser)
     files = expand_includes([f"--config={config}" for config in configs])
-    return dict(yaml.safe_load(parser.dump(parser.parse_args([*files, *words]), skip_unset=False)))
+    text = parser.dump(parser.parse_args([*files, *words]), skip_unset=False, skip_validation=True)
+    settings: dict[str, Any] = yaml.safe_load(text)
+    settings["trainer"] = dict(_OF_TRAINER)
+    for file in files[1::2]:
+        given = read_yaml(Path(file)).get("trainer") or {}
+        settings["trainer"] |= {name: given[name] for name in given.keys() & _OF_TRAINER}
+    return settings

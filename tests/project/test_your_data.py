@@ -20,8 +20,8 @@ from words import EXPERIMENTS, QUIET
 
 from smir.cli import hints
 from smir.cli.guarded import trust_only
-from smir.cli.hints import _settings
-from smir.cli.trust import PACKAGES
+from smir.cli.command_line import ParsedCLI, run_cli
+from smir.cli.trust import PACKAGES, expand_includes
 
 PAGE = ROOT / "docs/your-data.md"
 TINY = {
@@ -94,6 +94,11 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, capsys, monkeypatch)
     with next((desk / "report/tables").glob("main*.csv")).open(newline="") as file:
         figures = {row["init"]: list(row.values())[-1] for row in csv.DictReader(file)}
     assert {init for init, figure in figures.items() if figure != "NA"} == {"scratch", "selective"}
+
+
+def settings(experiment, *words):
+    """What `fit` would write to the run's config."""
+    return run_cli(expand_includes(["fit", f"--config=experiments/{experiment}.yaml", *words]), ParsedCLI).settings
 
 
 def run_folder(root, task, run="runs/folder/selective/seed0", **options):
@@ -192,7 +197,7 @@ def test_options_that_the_segmentation_needs_come_along(smir, desk):
     (desk / "my field").mkdir()
     words = ["--data.root=my field", "--data.labels=masks", "--data.batch_size=4", "--trainer.max_epochs=3"]
     words += ["--model.network.encoder=resnet18", "--run.root=r"]
-    run = run_of(desk, _settings([Path("experiments/folder/pretrain.yaml")], words), "r/folder/selective/seed0")
+    run = run_of(desk, settings("folder/pretrain", *words), "r/folder/selective/seed0")
     assert hints.after_fit(run) == [
         "Next: python -m smir fit --config experiments/folder/segment.yaml --model.network.encoder resnet18 "
         f"--data.labels masks --data.root 'my field' --run.root r --model.weights {run}/checkpoints/best.ckpt"
@@ -202,8 +207,8 @@ def test_options_that_the_segmentation_needs_come_along(smir, desk):
 @pytest.mark.parametrize(("words", "said"), [([], ""), (["--seed_everything=5"], " --seed_everything 5")])
 def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk, words, said):
     (desk / "elsewhere").mkdir()
-    settings = _settings([Path("experiments/nassar/selective.yaml")], ["--data.root=elsewhere", *words])
-    run = run_of(desk, settings, "runs/nassar/selective/seed5")
+    of_run = settings("nassar/selective", "--data.root=elsewhere", *words)
+    run = run_of(desk, of_run, "runs/nassar/selective/seed5")
     assert hints.after_fit(run) == [
         "Next: python -m smir fit --config experiments/nassar/segment-selective.yaml --data.root elsewhere"
         f"{said} --model.weights {run}/checkpoints/best.ckpt"
@@ -222,14 +227,14 @@ def test_without_labels_it_says_how_to_add_them(smir, desk):
 
 def test_a_pretraining_that_no_experiment_follows_leads_to_looking(smir, desk):
     (desk / "field").mkdir()
-    settings = _settings([Path("experiments/folder/pretrain.yaml")], ["--data.labels=masks"])
-    settings["model"]["init_args"]["network"]["class_path"] = "own.Network"
-    (said,) = hints.after_fit(run_of(desk, settings))
+    of_run = settings("folder/pretrain", "--data.labels=masks")
+    of_run["model"]["init_args"]["network"]["class_path"] = "own.Network"
+    (said,) = hints.after_fit(run_of(desk, of_run))
     assert said.startswith(
         "Next: python -m smir inspect --ckpt runs/folder/selective/seed0/checkpoints/best.ckpt field/images"
     )
-    settings = _settings([Path("experiments/nassar/selective.yaml")], ["--data.root=field", "--run.experiment=own"])
-    (said,) = hints.after_fit(run := run_of(desk, settings, "runs/own/seed0"))
+    of_run = settings("nassar/selective", "--data.root=field", "--run.experiment=own")
+    (said,) = hints.after_fit(run := run_of(desk, of_run, "runs/own/seed0"))
     assert said == f"Next: python -m smir inspect --ckpt {run}/checkpoints/best.ckpt --out inspect"
 
 
