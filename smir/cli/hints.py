@@ -8,6 +8,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from smir.files.json_record import dict_or_empty, read_json
 from smir.report.estimates import care, rests_on
 
 if TYPE_CHECKING:
+    from smir.cli.settings import Parser
     from smir.export.command import Exported
     from smir.inspect.command import Inspected
 
@@ -301,19 +303,10 @@ def _unlike(
 def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
     """Returns the settings that `fit` would use, read in the same way; of the trainer only `_OF_TRAINER`."""
     from smir.cli.guarded import scan_config
-    from smir.cli.settings import Parser, add_options
-    from smir.data import SmirDataModule
-    from smir.training.task import SmirModule
 
     for config in configs:
         scan_config(config)
-    parser = Parser(exit_on_error=False)
-    parser.add_argument("--config", action="config")
-    parser.add_argument("--seed_everything", type=int, default=0)
-    parser.add_argument("--trainer", type=Any)  # its sixty arguments would take half of the time
-    parser.add_lightning_class_args(SmirModule, "model", subclass_mode=True)
-    parser.add_lightning_class_args(SmirDataModule, "data", subclass_mode=True)
-    add_options(parser)
+    parser = _parser()
     files = expand_includes([f"--config={config}" for config in configs])
     text = parser.dump(parser.parse_args([*files, *words]), skip_unset=False, skip_validation=True)
     settings: dict[str, Any] = yaml.safe_load(text)
@@ -322,3 +315,20 @@ def _settings(configs: list[Path], words: list[str]) -> dict[str, Any]:
         given = read_yaml(Path(file)).get("trainer") or {}
         settings["trainer"] |= {name: given[name] for name in given.keys() & _OF_TRAINER}
     return settings
+
+
+@cache
+def _parser() -> "Parser":
+    """Returns the parser of `fit`, without the trainer's sixty arguments, which would take half of the time."""
+    from smir.cli.settings import Parser, add_options
+    from smir.data import SmirDataModule
+    from smir.training.task import SmirModule
+
+    parser = Parser(exit_on_error=False)
+    parser.add_argument("--config", action="config")
+    parser.add_argument("--seed_everything", type=int, default=0)
+    parser.add_argument("--trainer", type=Any)
+    parser.add_lightning_class_args(SmirModule, "model", subclass_mode=True)
+    parser.add_lightning_class_args(SmirDataModule, "data", subclass_mode=True)
+    add_options(parser)
+    return parser

@@ -19,8 +19,8 @@ from PIL import Image
 from words import EXPERIMENTS, QUIET
 
 from smir.cli import hints
-from smir.cli.guarded import trust_only
 from smir.cli.command_line import ParsedCLI, run_cli
+from smir.cli.guarded import trust_only
 from smir.cli.trust import PACKAGES, expand_includes
 
 PAGE = ROOT / "docs/your-data.md"
