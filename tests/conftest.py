@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     order = {name: place for place, name in enumerate(SLOW_FIRST)}
     items.sort(key=lambda item: order.get(item.get_closest_marker("xdist_group").args[0], len(order)))
+
+
+def pytest_collection_finish():
+    """Modules that are loaded by now stay, so the garbage collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish():

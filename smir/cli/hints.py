@@ -8,6 +8,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,15 @@ from smir.files.json_record import dict_or_empty, read_json
 from smir.report.estimates import care, rests_on
 
 if TYPE_CHECKING:
+    from smir.cli.settings import Parser
     from smir.export.command import Exported
     from smir.inspect.command import Inspected
 
 _BEST = Path("checkpoints") / "best.ckpt"
 _OF_SEGMENTATION = {"task", "batch_size", "mask", "seed", "label_budget"}
 """Arguments of the data that a segmentation sets for itself; the seed is that of the run."""
+_OF_TRAINER = {"accelerator": "auto", "devices": "auto", "precision": None}
+"""Settings of the trainer that a segmentation takes over, with Lightning's defaults."""
 
 
 def tell(lines: Callable[[], Sequence[str]]) -> None:
@@ -324,7 +328,7 @@ def _changes(run: dict[str, Any], configs: list[str], field: set[str]) -> Iterat
         settings = _settings(configs, [f"--model.network={network['class_path']}"])
     yield from _unlike(network, settings["model"]["init_args"]["network"], "--model.network")
     yield from _unlike(run["data"], settings["data"], "--data", _OF_SEGMENTATION | field)
-    for section, names in (("run", ("root",)), ("trainer", ("accelerator", "devices", "precision"))):
+    for section, names in (("run", ("root",)), ("trainer", _OF_TRAINER)):
         for name in names:
             if run[section][name] != settings[section].get(name):
                 yield f"--{section}.{name}", run[section][name]
@@ -350,22 +354,34 @@ def _unlike(
 
 
 def _settings(configs: list[str], words: list[str]) -> dict[str, Any]:
-    """Returns all settings that `fit` would use, read in the same way."""
-    from lightning.pytorch import Trainer
-
+    """Returns the settings that `fit` would use, read in the same way; of the trainer only `_OF_TRAINER`."""
     from smir.cli.guarded import scan_config
+
+    for config in configs:
+        scan_config(Path(config_file(config)))
+    parser = _parser()
+    files = expand_includes([f"--config={_word(config)}" for config in configs])
+    text = parser.dump(parser.parse_args([*files, *words]), skip_unset=False, skip_validation=True)
+    settings: dict[str, Any] = yaml.safe_load(text)
+    settings["trainer"] = dict(_OF_TRAINER)
+    for file in files[1::2]:
+        given = read_yaml(Path(file)).get("trainer") or {}
+        settings["trainer"] |= {name: given[name] for name in given.keys() & _OF_TRAINER}
+    return settings
+
+
+@cache
+def _parser() -> "Parser":
+    """Returns the parser of `fit`, without the trainer's sixty arguments, which would take half of the time."""
     from smir.cli.settings import Parser, add_options
     from smir.data import SmirDataModule
     from smir.training.task import SmirModule
 
-    for config in configs:
-        scan_config(Path(config_file(config)))
     parser = Parser(exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_argument("--seed_everything", type=int, default=0)
-    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_argument("--trainer", type=Any)
     parser.add_lightning_class_args(SmirModule, "model", subclass_mode=True)
     parser.add_lightning_class_args(SmirDataModule, "data", subclass_mode=True)
     add_options(parser)
-    files = expand_includes([f"--config={_word(config)}" for config in configs])
-    return dict(yaml.safe_load(parser.dump(parser.parse_args([*files, *words]), skip_unset=False)))
+    return parser

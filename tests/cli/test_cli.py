@@ -156,10 +156,18 @@ def test_what_lightning_refuses_is_an_error_and_no_traceback(fails, field, setti
     assert words in said
 
 
-def test_a_pretraining_checkpoint_is_no_segmentation(smir, fails, field):
-    smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
-    checkpoint = "runs/p/seed0/checkpoints/last.ckpt"
-    said = fails("test", *segment_words(field)[1:], f"--ckpt_path={checkpoint}")
+@pytest.fixture(scope="module")
+def of_a_pretraining(field, tmp_path_factory):
+    """A checkpoint that tests only read."""
+    root = tmp_path_factory.mktemp("pretrained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["smir"])
+        main(pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2", f"--run.root={root}"))
+    return root / "p/seed0/checkpoints/last.ckpt"
+
+
+def test_a_pretraining_checkpoint_is_no_segmentation(fails, field, of_a_pretraining):
+    said = fails("test", *segment_words(field)[1:], f"--ckpt_path={of_a_pretraining}")
     assert "checkpoint of the task 'pretrain'" in said
     assert "--model.weights" in said
 
@@ -178,9 +186,8 @@ def test_other_results_go_to_a_folder_of_their_own(smir, field, tmp_path):
     assert kinds == ["predict", "predict", "test", "test"]
 
 
-def test_a_checkpoint_of_another_task_is_refused_before_anything_is_written(smir, fails, field, tmp_path):
-    smir(*pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=2"))
-    said = fails(*segment_words(field, "--run.experiment=s", "--ckpt_path=runs/p/seed0/checkpoints/last.ckpt"))
+def test_a_checkpoint_of_another_task_is_refused_before_anything_is_written(fails, field, tmp_path, of_a_pretraining):
+    said = fails(*segment_words(field, "--run.experiment=s", f"--ckpt_path={of_a_pretraining}"))
     assert "checkpoint of the task 'pretrain'" in said
     assert not (tmp_path / "runs/s").exists()
 

@@ -65,8 +65,9 @@ CHANGES = {
 
 # One dataset has all the stages of the paper; each takes an epoch, and the code is the same for all datasets.
 STAGES = {"pascal_voc": 2, "cityscapes": 2, "nassar": 10, "sugar_beets": 2}
-FAST = [*TINY_NETWORK, *QUIET]
-"""Beyond `experiments/smoke`: an even smaller network."""
+FAST = [*TINY_NETWORK, *QUIET, "--trainer.num_sanity_val_steps=0"]
+"""Beyond `experiments/smoke`: an even smaller network, and no validation before the only one."""
+FEW_SAMPLES = "--trainer.callbacks.num_samples=2"
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def paper(tmp_path_factory):
             words = [f"--config={EXPERIMENTS / 'smoke' / name}.yaml" for name in (kind, "all")]
             words += ["--seed_everything=0", f"--data.root={root / 'data'}", f"--run.root={root / 'runs'}", *FAST]
             if kind == "pretrain" and row != "random":
-                words.append(f"--trainer.callbacks.num_stages={STAGES[dataset]}")
+                words += [f"--trainer.callbacks.num_stages={STAGES[dataset]}", FEW_SAMPLES]
             if kind == "pretrain":
                 words.append(f"--trainer.max_epochs={STAGES[dataset] if row != 'random' else 1}")
             else:
@@ -150,6 +151,7 @@ def test_an_ablation_runs(paper, tmp_path, monkeypatch, name):
         stages = CHANGES[name].get("num_stages", stages)
         data = f"{stages} stages"
         words.append(f"--trainer.callbacks.num_stages={stages}")
+        words += [FEW_SAMPLES] if name.startswith("stages-") else []  # as many scorings as stages
     else:
         words.append("--data.crop_size=64")
     if name in ENCODER:

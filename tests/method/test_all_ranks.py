@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,11 +10,11 @@ from words import REPOSITORY, SUPPORT
 
 
 @pytest.fixture(scope="module")
-def steps(tmp_path_factory):
+def steps(python, tmp_path_factory):
     """What every process found, by the number of processes and the rank."""
     out = tmp_path_factory.mktemp("steps")
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run([sys.executable, SUPPORT / "rank_losses.py", out], env=env, check=True, timeout=300)
+    subprocess.run([python, SUPPORT / "rank_losses.py", out], env=env, check=True, timeout=300)
     return {(n, rank): torch.load(out / f"{n}-{rank}.pt", weights_only=True) for n in SHARES for rank in range(n)}
 
 

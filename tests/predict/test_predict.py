@@ -288,7 +288,7 @@ def test_what_goes_through_windows(tmp_path):
 
 
 def test_what_was_interrupted_leaves_nothing_half_written(smir, words, tmp_path, monkeypatch):
-    source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (1300, 1700)), photometric="rgb", **UTM)
+    source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (700, 1300)), photometric="rgb", **UTM)
     logits, passes = SegmentationModule.logits, []
 
     def interrupted(self, images):

@@ -6,7 +6,6 @@ import os
 import posixpath
 import re
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -23,11 +22,11 @@ from website.rooms import PICTURE, draw, imports
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(python, tmp_path_factory):
     """Text of every page by its path."""
     folder = tmp_path_factory.mktemp("site")
     env = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    words = [python, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}

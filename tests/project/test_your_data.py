@@ -109,6 +109,11 @@ def test_the_pretraining_is_compared_with_other_starts(smir, desk, capsys):
     assert {init for init, figure in figures.items() if figure != "NA"} == {"scratch", "selective"}
 
 
+def settings(experiment, *words):
+    """What `fit` would write to the run's config."""
+    return run_cli(expand_includes(["fit", f"--config={experiment}", *words]), ParsedCLI).settings
+
+
 def run_folder(root, task, run="runs/field/selective/seed0", **options):
     """A run as far as the next step looks at it."""
     arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
@@ -205,7 +210,7 @@ def test_options_that_the_segmentation_needs_come_along(smir, desk):
     (desk / "my field").mkdir()
     words = ["--data.root=my field", "--data.labels=masks", "--data.batch_size=4", "--trainer.max_epochs=3"]
     words += ["--model.network.encoder=resnet18", "--run.root=r"]
-    run = run_of(desk, _settings(["folder/pretrain"], words), "r/folder/selective/seed0")
+    run = run_of(desk, settings("folder/pretrain", *words), "r/folder/selective/seed0")
     assert hints.after_fit(run) == [
         "Next: python -m smir fit --config folder/segment --model.network.encoder resnet18 "
         f"--data.labels masks --data.root 'my field' --run.root r --model.weights {run}/checkpoints/best.ckpt"
@@ -215,8 +220,8 @@ def test_options_that_the_segmentation_needs_come_along(smir, desk):
 @pytest.mark.parametrize(("words", "said"), [([], ""), (["--seed_everything=5"], " --seed_everything 5")])
 def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk, words, said):
     (desk / "elsewhere").mkdir()
-    settings = _settings(["nassar/selective"], ["--data.root=elsewhere", *words])
-    run = run_of(desk, settings, "runs/nassar/selective/seed5")
+    of_run = settings("nassar/selective", "--data.root=elsewhere", *words)
+    run = run_of(desk, of_run, "runs/nassar/selective/seed5")
     assert hints.after_fit(run) == [
         "Next: python -m smir fit --config nassar/segment-selective --data.root elsewhere"
         f"{said} --model.weights {run}/checkpoints/best.ckpt"
@@ -235,14 +240,14 @@ def test_without_labels_it_says_how_to_add_them(smir, desk):
 
 def test_a_pretraining_that_no_experiment_follows_leads_to_looking(smir, desk):
     (desk / "field").mkdir()
-    settings = _settings(["folder/pretrain"], ["--data.labels=masks"])
-    settings["model"]["init_args"]["network"]["class_path"] = "own.Network"
-    (said,) = hints.after_fit(run_of(desk, settings))
+    of_run = settings("folder/pretrain", "--data.labels=masks")
+    of_run["model"]["init_args"]["network"]["class_path"] = "own.Network"
+    (said,) = hints.after_fit(run_of(desk, of_run))
     assert said.startswith(
         "Next: python -m smir inspect --ckpt runs/field/selective/seed0/checkpoints/best.ckpt field/images"
     )
-    settings = _settings(["nassar/selective"], ["--data.root=field", "--run.experiment=own"])
-    (said,) = hints.after_fit(run := run_of(desk, settings, "runs/own/seed0"))
+    of_run = settings("nassar/selective", "--data.root=field", "--run.experiment=own")
+    (said,) = hints.after_fit(run := run_of(desk, of_run, "runs/own/seed0"))
     assert said == f"Next: python -m smir inspect --ckpt {run}/checkpoints/best.ckpt --out inspect"
 
 

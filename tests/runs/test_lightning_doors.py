@@ -134,6 +134,14 @@ def test_settings_are_plain_values():
     assert "include" not in cli.settings
 
 
+def test_a_parser_is_built_once():
+    first, second = run(Parsing, "--model.width=3"), run(Parsing, "--trainer.max_epochs=2")
+    assert second.parser is first.parser
+    assert (second.settings["model"], second.settings["trainer"]["max_epochs"]) == ({"width": 1}, 2)
+    assert first.settings["trainer"]["max_epochs"] is None
+    assert run(Settings).fitted  # the arguments of `fit` are known, too
+
+
 def test_parsing_builds_and_runs_nothing():
     cli = run(Parsing, "--model.width=3")
     assert cli.settings["model"] == {"width": 3}
