@@ -12,7 +12,7 @@ MODEL_FIT = $(SMIR) fit --run.if_taken refuse --run.root $(MODEL_RUNS) --config 
 MODEL_PRETRAIN = --trainer.max_epochs 20
 MODEL_SEGMENT = --trainer.max_epochs 30
 
-.PHONY: help setup demo test lint docs bench bench-models fuzz torture
+.PHONY: help setup demo test lint docs bench bench-models evidence fuzz torture
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -47,6 +47,10 @@ docs: .venv/installed  ## the documentation as a site in build/site; a warning i
 
 bench: .venv/installed  ## measure the speed of everything against plain baselines; about 10 minutes, on a quiet machine
 	.venv/bin/python -m benchmarks
+
+HELD ?= held
+evidence: .venv/installed  ## is the pretraining worth it? the study on FIELD, tested on HELD; 20 hours of a core, continues where it stopped
+	.venv/bin/python -m benchmarks.evidence --field $(FIELD) --held $(HELD) --document docs/evidence.md $(EVIDENCE_FLAGS)
 
 demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
 	$(SMIR) report $(DEMO) --out $(DEMO)/report

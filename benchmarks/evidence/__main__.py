@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--held", type=Path, required=True, help="the same, of the images that are only tested on")
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"), help="folder of runs, lists and logs")
     parser.add_argument("--results", type=Path, default=HERE / "evidence.json", help="JSON file of all figures")
-    parser.add_argument("--document", type=Path, help="page whose tables are written; default: none")
+    parser.add_argument("--document", type=Path, help="Markdown page whose tables are written")
     parser.add_argument("--imagenet_file", type=Path, help="the encoder's ImageNet weights; default: downloaded")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--rows", nargs="*", help="only rows with these names")

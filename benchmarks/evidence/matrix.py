@@ -61,6 +61,7 @@ class Row:
         labels: Labelled images, of which `VAL_SHARE` validate.
         seeds: Number of seeds, from 0.
         module: Class to train, for a module of the study; default: that of the config.
+        words: Further options of the segmentation.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Row:
     labels: int = 20
     seeds: int = 6
     module: str | None = None
+    words: tuple[str, ...] = ()
 
     @property
     def from_imagenet(self) -> bool:
@@ -109,7 +111,22 @@ EXPLORED = (
     Row("imagenet, selective, encoder at a tenth", SLOW, seeds=3),
 )
 """What a pretraining from ImageNet weights needs in order not to harm."""
-ROWS = (*MAIN, *EXPLORED, *BUDGETS)
+TRAININGS = {
+    "a third of the learning rate": ("--model.lr=1e-3",),
+    "encoder at a tenth": ("--model.encoder_lr_factor=0.1",),
+    "twice the epochs": ("--trainer.max_epochs=240",),
+    "batches of 8": ("--data.batch_size=8",),
+    "averaged weights": ("--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.98"),
+    "batch norm of the labels first": ("--model.reestimate_batch_norm=true",),
+}
+"""Ways to train a segmentation on few labels, tried alike for every start."""
+TRAINED = tuple(
+    Row(f"{start}, {name}", start, seeds=3, words=words)
+    for name, words in TRAININGS.items()
+    for start in ("scratch", "imagenet")
+    if (start, name) != ("scratch", "batch norm of the labels first")
+)
+ROWS = (*MAIN, *EXPLORED, *TRAINED, *BUDGETS)
 
 
 def in_order(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:

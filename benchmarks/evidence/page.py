@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.evidence.matrix import BUDGETS, MAIN, Row
+from benchmarks.evidence.matrix import BUDGETS, EXPLORED, MAIN, TRAINED, Row
 from benchmarks.evidence.study import KEPT
 from smir.files.atomic import write_atomically
 from smir.report.estimates import Estimate, paired
@@ -28,21 +28,22 @@ def figures(runs: dict[str, Any], row: Row, kept: str, metric: str = METRIC) -> 
 def tables(content: dict[str, Any]) -> str:
     """Returns all tables as Markdown."""
     runs = content["runs"]
-    parts = [main_table(runs, kept) for kept in reversed(KEPT)]
-    parts += [budget_table(runs), raw_table(runs)]
+    parts = [table(runs, MAIN, kept, f"The {kept} checkpoint, {MAIN[0].labels} labels") for kept in reversed(KEPT)]
+    parts += [table(runs, EXPLORED, "last", "What keeps a pretraining from harming ImageNet weights, last checkpoint")]
+    parts += [trained_table(runs), budget_table(runs), raw_table(runs)]
     facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in content["about"].items() if value)
     return "\n\n".join([*parts, f"Measured on: {facts}."]) + "\n"
 
 
-def main_table(runs: dict[str, Any], kept: str) -> str:
-    """Returns the rows at 20 labels, each with its difference from `AGAINST`."""
+def table(runs: dict[str, Any], rows: Sequence[Row], kept: str, title: str) -> str:
+    """Returns rows at 20 labels, each with its difference from `AGAINST` over the seeds that both have."""
     head = ["start", "seeds", "mIoU", *_classes(runs), *(f"minus {name}" for name in AGAINST)]
     lines = []
-    for row in MAIN:
+    for row in rows:
         own = figures(runs, row, kept)
         classes = [_mean(figures(runs, row, kept, f"test/native/iou/{name}")) for name in _classes(runs)]
         lines.append([row.name, str(own.seeds if own else 0), _spread(own), *classes, *_against(runs, row, kept)])
-    return f"**The {kept} checkpoint, {MAIN[0].labels} labels**\n\n" + _markdown(head, lines)
+    return f"**{title}**\n\n" + _markdown(head, lines)
 
 
 def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
@@ -55,6 +56,24 @@ def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
         reach = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
         cells.append(f"{gain.mean:+.1f}{reach}" if gain and gain.by_seed else "")
     return cells
+
+
+def trained_table(runs: dict[str, Any]) -> str:
+    """Returns the ways to train on few labels, with the validation figures that choose among them."""
+    lines = []
+    for row in (*MAIN[:2], *TRAINED):
+        tested = [figures(runs, row, kept) for kept in KEPT]
+        validated = [_mean(_validation(runs, row, kept)) for kept in KEPT]
+        lines.append([row.name, str(tested[0].seeds if tested[0] else 0), *validated, *map(_spread, tested)])
+    head = ["training", "seeds", *(f"{images}, {kept}" for images in ("validation", "test") for kept in KEPT)]
+    title = f"**Trained otherwise: mIoU on validation and test images, {MAIN[0].labels} labels**"
+    return f"{title}\n\n" + _markdown(head, lines)
+
+
+def _validation(runs: dict[str, Any], row: Row, kept: str) -> Estimate | None:
+    own = [run for run in runs.values() if (run["row"], run["labels"]) == (row.name, row.labels)]
+    by_seed = {run["seed"]: 100 * run["val"][kept] for run in own if "val" in run}
+    return Estimate(by_seed, len(own)) if by_seed else None
 
 
 def budget_table(runs: dict[str, Any]) -> str:
@@ -77,7 +96,7 @@ def raw_table(runs: dict[str, Any]) -> str:
     """Returns the two figures of every run, by seed."""
     seeds = sorted({run["seed"] for run in runs.values()})
     lines = []
-    for row in (*MAIN, *BUDGETS):
+    for row in (*MAIN, *EXPLORED, *TRAINED, *BUDGETS):
         both = [figures(runs, row, kept) for kept in KEPT]
         cells = [
             " / ".join(f"{one.by_seed[seed]:.1f}" if one and seed in one.by_seed else "" for one in both).strip(" /")

@@ -1,5 +1,6 @@
 """Makes the runs of the study, in processes of one thread each, and keeps the figures of every finished run."""
 
+import csv
 import dataclasses
 import hashlib
 import json
@@ -99,7 +100,7 @@ class Study:
         return self._fit(made.config, made.name, seed, *words, *(self.imagenet if made.from_imagenet else []))
 
     def _segmentation(self, row: Row, seed: int) -> list[str]:
-        words = [*SEGMENT, f"--data.split_files={json.dumps(self.lists(row.labels, seed))}"]
+        words = [*SEGMENT, *row.words, f"--data.split_files={json.dumps(self.lists(row.labels, seed))}"]
         if row.module:
             words += ["--allow=benchmarks", f"--model={row.module}"]
         if isinstance(row.start, Pretraining):
@@ -140,6 +141,7 @@ class Study:
         made = row.start if isinstance(row.start, Pretraining) else None
         parts = [SETTINGS, SEGMENT, VAL_SHARE, row.labels, row.module, self.words, made and made.name]
         parts += [PRETRAIN, dataclasses.astuple(made), len(self.pool)] if made else [row.start]
+        parts += [row.words] if row.words else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     def _keep(self, row: Row, seed: int) -> None:
@@ -148,6 +150,7 @@ class Study:
         entry = {"row": row.name, "labels": row.labels, "seed": seed, "settings": self._settings(row)}
         for kept in KEPT:
             entry[kept] = _tested(run, kept, self.held)
+        entry["val"] = _validated(run)
         with self._writing:
             content = dict_or_empty(self.results)
             content.setdefault("runs", {})[self.key(row, seed)] = entry
@@ -161,6 +164,13 @@ def _tested(run: Path, kept: str, held: Path) -> dict[str, Any]:
         if Path(record["checkpoint"]).name == f"{kept}.ckpt" and Path(record["images"]["root"]).samefile(held):
             return dict(record["metrics"])
     raise FileNotFoundError(f"{run} has no test of {kept}.ckpt on {held}")
+
+
+def _validated(run: Path) -> dict[str, float]:
+    """Returns validation mIoU of the best and the last epoch: what a user without test images chooses by."""
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        values = [float(line["val/miou"]) for line in csv.DictReader(file) if line.get("val/miou")]
+    return {"best": max(values), "last": values[-1]}
 
 
 def _images(field: Path) -> list[str]:

@@ -16,6 +16,7 @@ import smir.data
 import smir.training.selective_masking  # registers the callback for its short name
 from smir.cli.evaluation import find_weights, keep_predictions, keep_test, normalise_as
 from smir.cli.hints import figures
+from smir.cli.precision import SmirTrainer, native_precision
 from smir.cli.settings import Parser, RunOptions, add_options, as_list, check_settings
 from smir.cli.training_run import (
     all_callbacks,
@@ -71,6 +72,8 @@ class SmirCLI(SettingsCLI):
     def before_instantiate_classes(self) -> None:
         """Checks the settings, names the run, and gives the datamodule its seed."""
         config = self.config[self.subcommand]
+        if config.trainer.precision == "auto":
+            config.trainer.precision = native_precision(config.trainer.accelerator)
         check_settings(config, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
         task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
         config.run.experiment = in_sweep(config.run.experiment or task)
@@ -217,6 +220,7 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
             smir.data.SmirDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            trainer_class=SmirTrainer,
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,

@@ -27,7 +27,7 @@ _RULES: dict[str, _Rule] = {
     # Images are float32 where they meet the network; autocast does the rest.
     "precision": (
         lambda value: value is None or str(value) in ("32", "32-true", "16", "16-mixed", "bf16", "bf16-mixed"),
-        "32-true, 16-mixed or bf16-mixed",
+        "32-true, 16-mixed, bf16-mixed or auto",
     ),
     "use_distributed_sampler": (lambda value: not value, "false: the samplers of smir deal the images to the devices"),
 }

@@ -1,5 +1,6 @@
 """A training and its run: its callbacks, identity and folder, and the records that it writes there."""
 
+import contextlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from smir.cli.settings import RunOptions, as_list
 from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
+from smir.errors import ConfigError
 from smir.files.atomic import write_atomically
+from smir.models.library_weights import library_weights
 from smir.models.weight_files import read_checkpoint
 from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
 from smir.runs.environment import commit, save_environment
@@ -27,7 +30,7 @@ from smir.training.pictures import FinalPictures
 from smir.training.progress_bar import RunProgress
 from smir.training.run_record import RunRecord, stopped_after
 from smir.training.stopping import FirstFailure, StopTogether
-from smir.training.task import SmirModule
+from smir.training.task import LIBRARY, SmirModule
 
 
 def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | None) -> dict[str, Any]:
@@ -117,15 +120,12 @@ def origin_of(identity: Identity, variant: str | None) -> dict[str, Any]:
 
 def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
     """Identifies by content the weights that a network starts from; warns if their run has not finished."""
-    weights = model.weights
+    weights, path = model.weights, model.weights_file
     if weights is None:
         return {"kind": "scratch"}
-    if str(weights) == "imagenet":
-        if model.imagenet_file is None:
-            return {"kind": "imagenet"}
-        read_checkpoint(model.imagenet_file)
-        return {"kind": "imagenet", "sha256": file_digest(model.imagenet_file)}
-    path = Path(weights)
+    if str(weights) in LIBRARY:
+        return {"kind": str(weights), **_library_facts(model)}
+    assert path is not None
     record = CheckpointRecord.find(read_checkpoint(path), path)
     origin = {} if record is None else record.origin
     fingerprint = {**origin, "kind": "file", "checkpoint": path.name, "sha256": file_digest(path)}
@@ -134,6 +134,19 @@ def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
         rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
         fingerprint["unfinished"] = True
     return fingerprint
+
+
+def _library_facts(model: SmirModule) -> dict[str, Any]:
+    """Returns name and licence of library weights, and the digest of their file; ImageNet's are named by the recipe."""
+    facts: dict[str, Any] = {}
+    if str(model.weights) == "pretrained":
+        with contextlib.suppress(ConfigError):  # a file for an encoder that the library has no weights for
+            weights = library_weights(model.network.encoder_name)
+            facts = {"name": weights.name, "licence": weights.licence}
+    if (path := model.weights_file) is not None:
+        read_checkpoint(path)
+        facts["sha256"] = file_digest(path)
+    return facts
 
 
 def write_to(trainer: Trainer, folder: Path) -> None:

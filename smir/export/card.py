@@ -1,5 +1,6 @@
 """Writes the model card `README.md` beside the exported files, from `templates/card.md`."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -10,12 +11,15 @@ import yaml
 
 from smir import __version__
 from smir.data.reading.opening import MUCH_LARGER
+from smir.errors import ConfigError
 from smir.export.trained import TrainedNetwork
 from smir.method.padding import PAD_MULTIPLE
+from smir.models.library_weights import library_weights
 from smir.models.networks import SmpNetwork
 from smir.pages.html import render
 from smir.runs.recipe import in_force
 from smir.training.segmentation import SegmentationModule
+from smir.training.task import LIBRARY
 
 NAME = "README.md"
 
@@ -65,9 +69,9 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
         "tests": [_test(folder, record) for folder, record in source.tests.items()] if segments else [],
         "origin": {name: origin.get(name) for name in ("experiment", "seed", "run_hash", "commit")} if origin else {},
         "counts": _counts(_inputs(origin).get("data") or {}),
-        "start": _start(_inputs(origin).get("weights") or {}),
+        "start": _start(_inputs(origin).get("weights") or {}, module.network.encoder_name),
         "recipe": yaml.safe_dump(in_force(origin.get("recipe")), sort_keys=False).rstrip() if origin else "",
-        "from_imagenet": _from_imagenet(origin),
+        "library_weights": _library_weights(origin, module.network.encoder_name),
     }
     return render("smir.export", "card.md", **values)
 
@@ -107,12 +111,12 @@ def _counts(data: dict[str, Any]) -> str:
     return ", ".join(f"{entry['images']:,} in {name}" for name, entry in data.items() if "images" in entry)
 
 
-def _start(weights: dict[str, Any]) -> str:
+def _start(weights: dict[str, Any], encoder: str) -> str:
     kind = weights.get("kind")
     if kind == "scratch":
         return "random weights"
-    if kind == "imagenet":
-        return "weights of the encoder trained on ImageNet"
+    if kind in LIBRARY:
+        return _named(weights, encoder)
     file = f"`{weights.get('checkpoint')}`, SHA-256 begins with `{weights.get('sha256')}`"
     if not weights.get("experiment"):
         return f"a file of weights ({file})"
@@ -122,7 +126,22 @@ def _start(weights: dict[str, Any]) -> str:
     return f"the run `{weights['experiment']}`, seed {weights.get('seed')}, pretrained{on} ({file})"
 
 
-def _from_imagenet(origin: dict[str, Any]) -> bool:
-    """Returns whether a run, or the pretraining behind it, started from ImageNet weights."""
+def _named(weights: dict[str, Any], encoder: str) -> str:
+    """Names weights of a library with their licence, as its catalogue of today states it."""
+    name, licence = weights.get("name"), weights.get("licence")
+    if name is None:
+        with contextlib.suppress(ConfigError):
+            found = library_weights(encoder)
+            name, licence = found.name, found.licence
+    what = "weights of the encoder trained on ImageNet" if weights.get("kind") == "imagenet" else "encoder weights"
+    return (
+        f"{what}{f' (`{name}`)' if name else ''}, licence {f'`{licence}`' if licence else 'not stated by the library'}"
+    )
+
+
+def _library_weights(origin: dict[str, Any], encoder: str) -> str | None:
+    """Names the library weights that a run, or the pretraining behind it, started from; None if there are none."""
     weights = _inputs(origin).get("weights") or {}
-    return weights.get("kind") == "imagenet" or (bool(weights) and _from_imagenet(weights))
+    if weights.get("kind") in LIBRARY:
+        return _named(weights, encoder)
+    return _library_weights(weights, encoder) if weights else None

