@@ -1,6 +1,7 @@
 """The orientation in which a picture is shown, as Pillow tells it, which the exported scripts use."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
@@ -12,7 +13,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 26
 """Bytes of a colour profile or text: programs store whole documents there, and no more than this is unpacked."""
 _TAG = 0x0112
 _TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
-_OPENERS = {
+_OPENERS: dict[str, Callable[..., Image.Image]] = {
     "jpegload": JpegImagePlugin.JpegImageFile,
     "pngload": PngImagePlugin.PngImageFile,
     "webpload": WebPImagePlugin.WebPImageFile,
@@ -24,7 +25,7 @@ def orientation_of(image: Image.Image) -> int:
 
     No pixels are decoded.
     """
-    if isinstance(image, PngImagePlugin.PngImageFile) and image.png is not None:
+    if isinstance(image, PngImagePlugin.PngImageFile):
         _read_behind(image)
     return int(Image.Image.getexif(image).get(_TAG, 1))  # that of PNGs would decode the image first
 
@@ -48,8 +49,10 @@ def orientation_in(path: Path) -> int:
 
 def _read_behind(image: PngImagePlugin.PngImageFile) -> None:
     """Reads the metadata behind the pixels into `image.info`."""
-    file, place = image.fp, image.fp.tell()
-    at, behind = 8, False
+    file, stream = image.fp, image.png
+    if file is None or stream is None:  # decoded already
+        return
+    place, at, behind = file.tell(), 8, False
     try:
         while len(head := (file.seek(at), file.read(8))[1]) == 8:
             length, kind = struct.unpack(">I4s", head)
@@ -58,7 +61,7 @@ def _read_behind(image: PngImagePlugin.PngImageFile) -> None:
                 kind == b"eXIf" or (kind in (b"tEXt", b"zTXt", b"iTXt") and file.read(22).startswith(_TEXTS))
             ):
                 file.seek(at + 8)
-                image.png.call(kind, at + 8, length)
+                stream.call(kind, at + 8, length)
             at += 12 + length
     finally:
         file.seek(place)

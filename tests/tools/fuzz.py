@@ -332,8 +332,9 @@ def ids(folder: Path) -> Kind:
         palette = Image.fromarray(stored * ((1 << bits) - 1))
         palette.putpalette(chance.integers(0, 256, 3 << bits, np.uint8).tobytes())
         seeds += [_saved(palette, "PNG", {"bits": bits})] * 3 + [_grey_png(stored, bits)] * 3
-    seeds += [_saved(Image.fromarray(stored), "BMP", {})] * 3 + [
-        _saved(Image.fromarray(stored.astype(np.uint16)), "PNG", {})
+    seeds += [
+        _saved(Image.fromarray(stored), "BMP", {}),
+        _saved(Image.fromarray(stored.astype(np.uint16)), "PNG", {}),
     ] * 3
 
     def read(path: Path) -> None:
@@ -368,6 +369,27 @@ def _grey_png(values: np.ndarray, bits: int) -> bytes:
 # Second readers: Pillow where smir takes rasterio, OpenCV and GDAL where it takes Pillow
 
 
+def _can_judge(path: Path, tags: Any) -> bool:
+    """Returns whether Pillow can tell: not without a word on black, nor in Deflate blocks whose sum is wrong.
+
+    Neither GDAL nor libtiff looks at these sums, and each fills the rest of such a block with other values.
+    """
+    if 262 not in tags:
+        return False
+    if tags.get(259) not in (8, 32946):
+        return True
+    content = path.read_bytes()
+    for start, length in zip(tags.get(273) or tags[324], tags.get(279) or tags[325], strict=True):
+        block = zlib.decompressobj()
+        try:
+            block.decompress(content[start : start + length])
+        except zlib.error:
+            return False
+        if not block.eof:
+            return False
+    return True
+
+
 def second_colors(path: Path) -> np.ndarray | None:
     """RGB of an image (H, W, 3); None if the second reader cannot read it."""
     try:
@@ -376,10 +398,11 @@ def second_colors(path: Path) -> np.ndarray | None:
             read = cv2.imread(str(path), flags)
             return None if read is None else read[..., ::-1]
         with Image.open(path, formats=["TIFF"]) as image:
-            if 262 not in image.tag_v2:  # whether 0 is black is not said
+            if not _can_judge(path, image.tag_v2):
                 return None
             if image.tag_v2[258][0] > 8 and len(image.getbands()) > 1:  # Pillow has 8 bits for these
-                return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., 2::-1] >> 8
+                read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+                return None if image.tag_v2[284] == 2 else read[..., 2::-1] >> 8  # OpenCV mixes up their planes
             pixels = np.asarray(image if image.mode.startswith("I") else image.convert("RGB"))
     except Exception:
         return None
@@ -392,10 +415,14 @@ def second_ids(path: Path) -> np.ndarray | None:
     """Stored values of a label (H, W) with `NO_DATA`; None if the second reader cannot read it."""
     try:
         if not is_tiff(path):
-            with rasterio.open(path, driver=None) as file:
+            if path.read_bytes().startswith(b"\x89PNG") and b"IEND" not in path.read_bytes()[-12:]:
+                return None  # GDAL then takes the compressed bytes for pixels
+            with rasterio.open(path) as file:
                 return file.read(1).astype(np.int64) if file.count == 1 else None
         with Image.open(path, formats=["TIFF"]) as image:
             tags, mode = image.tag_v2, image.mode
+            if not _can_judge(path, tags):
+                return None
             bits = tags.get(258, (1,))[0]
             values = np.asarray(image)
             mark = float(str(tags.get(42113, "nan")).strip("\0 "))
