@@ -389,7 +389,8 @@ def test_photographs_among_the_labels(fails, photos, labels, tmp_path):
     for name, label in labels.items():
         save(photos / f"{name}_mask.png", label)
     said = fails("prepare", "folder", "--images=photos", "--labels=photos")
-    assert "Label images need a separate folder, without photographs such as 000.jpg" in said
+    assert "8 of 20 images in" in said
+    assert "Move label images to a separate folder" in said
 
 
 def test_annotations_of_another_format_are_named(fails, photos, labels, tmp_path):
