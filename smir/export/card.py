@@ -146,7 +146,8 @@ def _named(weights: dict[str, Any], encoder: str) -> str:
             found = library_weights(encoder)
             known, licence = found.name, found.licence
     what = "weights of the encoder trained on ImageNet" if weights.get("kind") == "imagenet" else "encoder weights"
-    return f"{what}{f' ({code(known)})' if known else ''}, licence {code(licence) if licence else 'not stated by the library'}"
+    terms = code(licence) if licence else "not stated by the library"
+    return f"{what}{f' ({code(known)})' if known else ''}, licence {terms}"
 
 
 def _library_weights(origin: dict[str, Any], encoder: str) -> str | None:
