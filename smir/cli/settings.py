@@ -12,6 +12,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from smir.cli.guarded import GuardedParser
+from smir.cli.trust import as_meant
 from smir.errors import ConfigError
 from smir.runs.run_folder import IfTaken
 from smir.runs.wandb_logging import WandbOptions
@@ -89,6 +90,12 @@ class Parser(GuardedParser, LightningArgumentParser):
 
     def __init__(self, *args: Any, prog: str | None = "python -m smir", **kwargs: Any) -> None:
         super().__init__(*args, prog=prog, **kwargs)
+
+    def parse_args(self, args: Any = None, *more: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+        """Parses words; `--ckpt` is short for Lightning's name of the option."""
+        if isinstance(args, list):
+            args = as_meant(args, "ckpt_path")
+        return super().parse_args(args, *more, **kwargs)
 
     def format_help(self) -> str:
         """Returns the help, with the checkpoint's option as all commands call it."""
