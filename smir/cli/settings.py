@@ -97,9 +97,9 @@ class Parser(GuardedParser, LightningArgumentParser):
             args = as_meant(args, "ckpt_path")
         return super().parse_args(args, *more, **kwargs)
 
-    def format_help(self) -> str:
+    def format_help(self, *args: Any) -> str:
         """Returns the help, with the checkpoint's option as all commands call it."""
-        return super().format_help().replace("--ckpt_path", "--ckpt")
+        return super().format_help(*args).replace("--ckpt_path", "--ckpt")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Reports an error; if the settings lack model or data, the message says how to name them.

@@ -420,11 +420,11 @@ def test_every_next_line_is_understood_whatever_the_names(smir, desk, monkeypatc
     words = [f"--run.variant={name}"] * (name not in ("~", "null")) + [f"--run.root={name}"]
     runs = {}
     for task in ("pretrain", "segment"):
-        configs = [Path(f"experiments/folder/{task}.yaml"), field / "data.yaml"]
+        configs = [f"folder/{task}", field / "data.yaml"]
         runs[task] = field / task / "seed0"
         (runs[task] / "checkpoints").mkdir(parents=True)
         (runs[task] / "checkpoints/best.ckpt").touch()
-        settings = _settings(configs, words)
+        settings = _settings([str(file) for file in configs], words)
         settings["trainer"]["use_distributed_sampler"] = False
         (runs[task] / "config.yaml").write_text(yaml_text(settings))
     best = runs["segment"] / "checkpoints/best.ckpt"

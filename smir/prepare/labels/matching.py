@@ -4,7 +4,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, unquote_plus
 
@@ -98,7 +98,7 @@ class ImageNames:
         if pair is not None:
             by_key = {pair.image_key(name): _parts(name)[-1] for name in self.names}
             meant = {label: by_key.get(pair.label_key(label)) if pair.label_key(label) else None for label in labels}
-            return {label: self.find(label, lambda _, to=to: to) if to else None for label, to in meant.items()}
+            return {label: self.find(label, partial(_always, to)) if to else None for label, to in meant.items()}
         ending = _common_ending([[parts[-1] for parts in _readings(label)] for label in labels], self._by_stem)
         best = {label: self.find(label) for label in labels}
         if all(best.values()):
@@ -290,3 +290,8 @@ def _common_ending(labels: Sequence[Sequence[str]], images: Collection[str]) -> 
     )
     ending, count = max(endings.items(), key=lambda item: (item[1], -len(item[0])), default=("", 0))
     return ending if 2 * count > len(labels) else ""
+
+
+def _always(result: str, name: str) -> str:
+    """Returns the same for every name."""
+    return result
