@@ -83,5 +83,6 @@ def require_classes(node: Any, key: str = "") -> None:
         raise ConfigError(f"{key} names the function {node.__qualname__} of {node.__module__}; only classes are taken.")
     elif key.endswith("class_path") and isinstance(node, str):
         module, _, name = node.rpartition(".")
-        if not inspect.isclass(getattr(import_module(module), name, None)):
+        # A name without a module was not resolved, so no object will be made of it.
+        if module and not inspect.isclass(getattr(import_module(module), name, None)):
             raise ConfigError(f"{key} names {node}, which is not a class.")

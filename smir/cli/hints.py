@@ -304,7 +304,7 @@ def _segmentation_words(settings: dict[str, Any]) -> list[object]:
         return []
     field = set[str]()
     if _is_folder(data) and (given := _field_settings(Path(data["init_args"]["root"]))):
-        configs.append(str(Path(data["init_args"]["root"], "data.yaml")))
+        configs.append(_word(Path(data["init_args"]["root"], "data.yaml")))
         field = set(given) - {"root"}
     words: list[object] = [word for file in configs for word in ("--config", file)]
     for option, value in _changes(settings, configs, field):
@@ -360,7 +360,7 @@ def _settings(configs: list[str], words: list[str]) -> dict[str, Any]:
     for config in configs:
         scan_config(Path(config_file(config)))
     parser = _parser()
-    files = expand_includes([f"--config={_word(config)}" for config in configs])
+    files = expand_includes([f"--config={config}" for config in configs])
     text = parser.dump(parser.parse_args([*files, *words]), skip_unset=False, skip_validation=True)
     settings: dict[str, Any] = yaml.safe_load(text)
     settings["trainer"] = dict(_OF_TRAINER)
