@@ -146,6 +146,8 @@ class SmirCLI(SettingsCLI):
             pictures.on_train_end(trainer, self.model)
         best = run.checkpoints / "best.ckpt"
         chosen = any(getattr(each, "best_model_path", "").endswith(best.name) for each in trainer.checkpoint_callbacks)
+        if self._arguments.ckpt_path is not None:  # the best one may be that of the run that this one goes on from
+            chosen = best.is_file()
         needed = [run.path / "metrics.csv", *([best] if chosen else [])]
         if gone := [path.absolute() for path in needed if not path.is_file()]:
             raise RunError(

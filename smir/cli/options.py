@@ -16,7 +16,8 @@ class NoSuchOption(ConfigError):
 
 _SMIR = Path(__file__).parents[1]
 _OF_PARSERS = {"config", "help", "print_config", "class_path", "init_args", "dict_kwargs"}
-_OF_TRAINING = {"seed_everything", "include", "ckpt", "ckpt_path", "weights_only", "verbose", "return_predictions"}
+_OF_TRAINING = {"seed_everything", "include", "ckpt", "ckpt_path", "weights_only", "verbose"}
+_OF_PREDICT = {"out", "return_predictions"}
 _SECTIONS = {"data": "data", "model": "training", "run": "cli/settings.py runs/wandb_logging.py"}
 """Where the classes of a section are, below `smir`."""
 _CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss"}
@@ -34,7 +35,8 @@ def check_options(words: Sequence[str], module: str | None, any_class: bool) -> 
     Raises:
         NoSuchOption: At the first option or class that does not exist; the message names the closest one.
     """
-    tops = _OF_TRAINING | {"trainer", *_SECTIONS} if module is None else _arguments_of_command(module, words)
+    training = _OF_TRAINING | {"trainer", *_SECTIONS} | (_OF_PREDICT if words[0] == "predict" else set())
+    tops = training if module is None else _arguments_of_command(module, words)
     for place, word in enumerate(words[1:], 2):
         if word == "--":
             return

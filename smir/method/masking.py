@@ -208,8 +208,9 @@ def _needed(scores: Tensor | None, policy: MaskPolicy) -> Tensor:
 def _hardest_and_random(scores: Tensor, count: int, share: float, generator: Generator | None) -> BoolTensor:
     """Masks `count` patches of every row: `int(share * count)` with the highest scores, the others at random."""
     hardest = scores.sort(dim=-1, descending=True, stable=True).indices[..., : int(share * count)]
-    places = torch.rand(scores.shape, generator=generator, dtype=torch.double).to(scores.device)
-    places.scatter_(-1, hardest, 2.0)  # above all random numbers
+    # Their ranks take the place of the float64 numbers, which Apple's GPUs do not have.
+    places = torch.rand(scores.shape, generator=generator, dtype=torch.double).argsort().argsort().to(scores.device)
+    places.scatter_(-1, hardest, scores.shape[-1])  # above all ranks
     return _masked(places.argsort(dim=-1, descending=True)[..., :count], scores.shape)
 
 

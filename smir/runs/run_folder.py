@@ -30,7 +30,7 @@ _CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "re
 RESULTS = {"test": "metrics.json", "predict": "source.json"}
 """The file in a folder of results that records their origin."""
 
-_OF_A_START = {RECORD, "config.yaml", "environment.json", "lock", "masks/images.json"}
+_OF_A_START = {RECORD, "config.yaml", "environment.json", "lock", "files.npz", "masks/images.json"}
 """Files that a run has before its first step."""
 
 IfTaken = Literal["rename", "refuse"]

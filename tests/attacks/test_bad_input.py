@@ -170,7 +170,10 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--model.lr=-0.1"], "model.lr must be positive and finite, got -0.1"),
         (["--model.lr=.nan"], "model.lr must be positive and finite, got nan"),
         (["--model.warmup_epochs=-1"], "model.warmup_epochs must be 0 or more, got -1"),
-        (["--model.imagenet_file=nowhere.pth"], "is read where model.weights is imagenet, but that is None"),
+        (
+            ["--model.imagenet_file=nowhere.pth"],
+            "is read where model.weights is imagenet or pretrained, but",
+        ),
         (["--seed_everything=-1"], "seed_everything must lie between 0 and 4294967295, got -1"),
         (["--seed_everything=4294967296"], "seed_everything must lie between 0 and 4294967295"),
         (["--trainer.accumulate_grad_batches=0"], "trainer.accumulate_grad_batches must be 1 or more. Got 0"),
@@ -182,7 +185,10 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val must be 0 (no clipping) or more. Got -1"),
         (["--trainer.limit_train_batches=0"], "trainer.limit_train_batches must be more than 0. Got 0"),
         (["--trainer.limit_train_batches=0.001"], "Lightning refuses its settings (trainer.*): You requested to check"),
-        (["--trainer.precision=64-true"], "trainer.precision must be 32-true, 16-mixed or bf16-mixed. Got 64-true"),
+        (
+            ["--trainer.precision=64-true"],
+            "must be 32-true, 16-mixed, bf16-mixed or auto. Got 64-true",
+        ),
         (["--trainer.overfit_batches=1"], "trainer.overfit_batches must be 0"),
         (["--trainer.callbacks+=SelectiveMasking"], "The settings name SelectiveMasking twice"),
         (["--model.network.encoder=tu-vit_tiny_patch16_224"], "does not go down to stride 32 in steps of 2"),

@@ -319,7 +319,7 @@ def test_bad_numbers_that_are_seen_late_name_their_own_batch(fails, field, tmp_p
         patch.setattr(SegmentationModule, "training_step", bad)
         said = fails(*words)
     assert len(losses) == 4
-    assert "step 2, epoch 1, batch 0 of it" in said
+    assert "step 3, epoch 2, batch 1 of it" in said
     assert "the same command again also keeps the weights of that step" in said
     run = tmp_path / "runs/late/seed0"
     last = run / "checkpoints/last.ckpt"
@@ -341,7 +341,7 @@ def test_a_bad_gradient_is_found_though_the_loss_is_fine(fails, field, tmp_path,
 
     monkeypatch.setattr(SmirModule, "on_train_batch_start", poisoned)
     said = fails(*segment_words(field, "--run.experiment=g"))
-    assert "step 2, epoch 1, batch 0 of it" in said
+    assert "step 3, epoch 2, batch 1 of it" in said
     assert list((tmp_path / "runs/g/seed0/bad-numbers").iterdir())
 
 

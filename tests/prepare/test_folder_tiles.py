@@ -1,5 +1,7 @@
 """`prepare folder --tile`: photographs cut into tiles, with their labels."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -118,10 +120,10 @@ def test_labels_may_come_later(prepare, tmp_path, capsys):
 
 def test_next_commands_predict_photographs_and_inspect_tiles(prepare, photos, tmp_path):
     prepare("--labels=labels")
-    assert _source(settings(tmp_path / "field")) == ["photos"]
-    assert _photographs(settings(tmp_path / "field")) == ["field/images"]
+    assert _source(settings(tmp_path / "field")) == [Path("photos")]
+    assert _photographs(settings(tmp_path / "field")) == [Path("field/images")]
     save(photos / "elsewhere.png", photo("elsewhere", SIZE))  # it is not of the field
-    assert _source(settings(tmp_path / "field")) == ["field/images"]
+    assert _source(settings(tmp_path / "field")) == [Path("field/images")]
 
 
 def test_what_is_broken_off_is_completed(prepare, fails, tmp_path, monkeypatch):

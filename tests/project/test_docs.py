@@ -139,8 +139,8 @@ def test_yaml_is_yaml(page):
 
 
 def test_the_trained_networks_of_the_library_page_run(smir, field, tmp_path):
-    smir(*pretrain_words(field, "--run.experiment=folder/selective", "--trainer.max_epochs=2"))
-    smir(*segment_words(field, "--run.experiment=folder/segment", "--run.test=false"))
+    smir(*pretrain_words(field, "--run.experiment=field/selective", "--trainer.max_epochs=2"))
+    smir(*segment_words(field, "--run.experiment=field/segment", "--run.test=false"))
     Image.open(next((field / "nassar/ortho_tiles").glob("*.png"))).save(tmp_path / "photo.jpg")
     names = {}
     exec(section(ROOT / "docs/library.md", "Trained networks")[0].text, names)

@@ -45,6 +45,7 @@ def trained(tmp_path_factory):
         best = RUN / "checkpoints/best.ckpt"
         module = trained_like(SegmentationModule.from_checkpoint(best))  # so short a training calls everything soil
         torch.save({**torch.load(best, weights_only=True), "state_dict": module.state_dict()}, best)
+        (RUN / "DONE").unlink()  # which lists the file as it was
     return place
 
 
