@@ -134,6 +134,6 @@ def test_the_page_has_a_place_for_the_tables_and_the_plot(study, tmp_path):
     write(content, page)
     text = page.read_text()
     assert text.count("| scratch |") == 4  # four tables
-    assert "No run has finished yet." not in text
+    assert "The study is running." not in text
     assert "| imagenet, selective, frozen encoder | 3 | 53.0" in text
     assert page.with_suffix(".svg").read_text().startswith("<svg")
