@@ -103,3 +103,11 @@ def fails(smir, capsys):
         return capsys.readouterr().err
 
     return run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Escapes names of files that are not UTF-8 in what a test printed, which pytest-xdist cannot send."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report

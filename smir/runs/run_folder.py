@@ -107,7 +107,8 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             free = lock.acquire()
             with contextlib.suppress(OSError):  # NFS and Windows lock no folder
-                free = folder.acquire() and free  # holds even if somebody deletes the lock file
+                # Holds even if somebody deletes the lock file. Only who has that tries: of two, one must win.
+                free = free and folder.acquire()
         except OSError as error:
             raise RunError(f"The run folder {self.path.absolute()} cannot be written to: {error.strerror}.") from error
         if not free:
