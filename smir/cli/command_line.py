@@ -146,8 +146,9 @@ class SmirCLI(SettingsCLI):
             pictures.on_train_end(trainer, self.model)
         best = run.checkpoints / "best.ckpt"
         chosen = any(getattr(each, "best_model_path", "").endswith(best.name) for each in trainer.checkpoint_callbacks)
-        if self._arguments.ckpt_path is not None:  # the best one may be that of the run that this one goes on from
-            chosen = best.is_file()
+        begun_from = self._arguments.ckpt_path
+        if begun_from is not None and Path(begun_from).parent.absolute() != run.checkpoints.absolute():
+            chosen = best.is_file()  # else the best one may be that of the run that this one goes on from
         needed = [run.path / "metrics.csv", *([best] if chosen else [])]
         if gone := [path.absolute() for path in needed if not path.is_file()]:
             raise RunError(
