@@ -158,6 +158,9 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         _say_interrupted(typed)
         raise SystemExit(130) from None
+    except BrokenPipeError:  # the program that read the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to print at the exit goes nowhere
+        raise SystemExit(1) from None
     except Exception as error:
         if (message := user_message(error)) is None:
             raise

@@ -100,3 +100,11 @@ def test_after_ctrl_c_it_says_what_is_kept_and_how_to_go_on(fails, field, monkey
     answer = fails(*words, code=130)
     assert kept in answer
     assert answer.endswith(f": python -m smir {shlex.join(words)}\n")
+
+
+def test_a_reader_that_ends_early_is_no_error(tmp_path):
+    """As in `python -m smir recipes | head -1`."""
+    command = f"{sys.executable} -m smir recipes | head -1"
+    done = subprocess.run(command, shell=True, cwd=EXPERIMENTS.parent, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
