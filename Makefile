@@ -59,7 +59,8 @@ evidence: .venv/installed  ## is the pretraining worth it? the study on FIELD, t
 	.venv/bin/python -m benchmarks.evidence --field $(FIELD) --held $(HELD) --document docs/evidence.md $(EVIDENCE_FLAGS)
 
 demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
-	$(SMIR) report $(DEMO) --out $(DEMO)/report
+	@$(SMIR) report $(DEMO) --out $(DEMO)/report --short true
+	@echo "Images, masks and losses of every stage: $(DEMO)/selective/seed0/images"
 
 $(DEMO)/data/nassar/ortho_tiles/tiles.json: | .venv/installed
 	$(SMIR) prepare synthetic --root $(DEMO)/data --width 3072 --height 3072 --train_tiles 24 --test_tiles 48
