@@ -69,7 +69,8 @@ class OverlapLoss(SegmentationLoss):
         sums = torch.stack([(shares * truth).sum((0, 2, 3)), shares.sum((0, 2, 3)), truth.sum((0, 2, 3)).to(shares)])
         intersection, predicted, present = sum_over_ranks(sums)
         loss = (1 - self.overlap(intersection, predicted, present)) * (present > 0)
-        return loss.mean() if weights is None else (loss * weights).sum() / weights.sum()
+        mean: Tensor = loss.mean() if weights is None else (loss * weights).sum() / weights.sum()
+        return mean
 
 
 class SoftJaccardLoss(OverlapLoss):
