@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.evidence.matrix import BUDGETS, EXPLORED, MAIN, TRAINED, Row
+from benchmarks.evidence.matrix import BUDGETS, EXPLORED, MAIN, RARE, ROWS, TRAINED, Row
 from benchmarks.evidence.study import KEPT
 from smir.files.atomic import write_atomically
 from smir.report.estimates import Estimate, paired
@@ -30,7 +30,7 @@ def tables(content: dict[str, Any]) -> str:
     runs = content["runs"]
     parts = [table(runs, MAIN, kept, f"The {kept} checkpoint, {MAIN[0].labels} labels") for kept in reversed(KEPT)]
     parts += [table(runs, EXPLORED, "last", "What keeps a pretraining from harming ImageNet weights, last checkpoint")]
-    parts += [trained_table(runs), budget_table(runs), raw_table(runs)]
+    parts += [trained_table(runs), rare_table(runs), budget_table(runs), raw_table(runs)]
     facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in content["about"].items() if value)
     return "\n\n".join([*parts, f"Measured on: {facts}."]) + "\n"
 
@@ -51,11 +51,16 @@ def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
     cells = []
     for name in AGAINST:
         other = next(there for there in MAIN if there.name == name)
-        gain = paired(own, figures(runs, other, kept)) if name != row.name else None
-        interval = gain.interval if gain and gain.by_seed else None
-        reach = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
-        cells.append(f"{gain.mean:+.1f}{reach}" if gain and gain.by_seed else "")
+        cells.append(_gain(own, figures(runs, other, kept)) if name != row.name else "")
     return cells
+
+
+def _gain(own: Estimate | None, other: Estimate | None) -> str:
+    gain = paired(own, other)
+    if not gain or not gain.by_seed:
+        return ""
+    reach = f" [{gain.interval[0]:+.1f}, {gain.interval[1]:+.1f}]" if gain.interval else ""
+    return f"{gain.mean:+.1f}{reach}"
 
 
 def trained_table(runs: dict[str, Any]) -> str:
@@ -68,6 +73,23 @@ def trained_table(runs: dict[str, Any]) -> str:
     head = ["training", "seeds", *(f"{images}, {kept}" for images in ("validation", "test") for kept in KEPT)]
     title = f"**Trained otherwise: mIoU on validation and test images, {MAIN[0].labels} labels**"
     return f"{title}\n\n" + _markdown(head, lines)
+
+
+def rare_table(runs: dict[str, Any]) -> str:
+    """Returns what may help rare classes: mIoU and the IoU of every class, each with what is gained by it."""
+    plain = MAIN[1]
+    columns = {"mIoU": METRIC} | {name: f"test/native/iou/{name}" for name in _classes(runs)}
+    lines = []
+    for row in (plain, *RARE):
+        seeds = figures(runs, row, "last")
+        line = [row.name, str(seeds.seeds if seeds else 0)]
+        for metric in columns.values():
+            own = figures(runs, row, "last", metric)
+            gain = _gain(own, figures(runs, plain, "last", metric)) if row != plain else ""
+            line.append(_spread(own) + (f"; {gain}" if gain else ""))
+        lines.append(line)
+    title = f"**Rare classes: IoU of the last checkpoint; what is gained over {plain.name}, {plain.labels} labels**"
+    return f"{title}\n\n" + _markdown(["training", "seeds", *columns], lines)
 
 
 def _validation(runs: dict[str, Any], row: Row, kept: str) -> Estimate | None:
@@ -96,7 +118,7 @@ def raw_table(runs: dict[str, Any]) -> str:
     """Returns the two figures of every run, by seed."""
     seeds = sorted({run["seed"] for run in runs.values()})
     lines = []
-    for row in (*MAIN, *EXPLORED, *TRAINED, *BUDGETS):
+    for row in ROWS:
         both = [figures(runs, row, kept) for kept in KEPT]
         cells = [
             " / ".join(f"{one.by_seed[seed]:.1f}" if one and seed in one.by_seed else "" for one in both).strip(" /")

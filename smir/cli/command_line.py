@@ -161,7 +161,8 @@ class SmirCLI(SettingsCLI):
             if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # where `main` says no next command, nor figures
                 print(*figures(run.path / "test"), sep="\n", flush=True)
         if trainer.is_global_zero:
-            run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
+            weights = {key: value for key, value in self.model.origin.items() if key == "class_weights"}
+            run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs), **weights})
             run.unlock()
             rank_zero_info(f"Done: {run.path}")
             self.finished = run.path

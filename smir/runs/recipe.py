@@ -73,6 +73,9 @@ _ADDED: dict[str, Any] = {
     "budget_seed": "split",
     "fill_batches": False,
     "split_by": "frame",
+    "loss": {"class_path": "smir.method.SoftJaccardLoss", "init_args": {"smooth": 1e-3, "void": 255}},
+    "class_weights": None,
+    "rare_class_crops": 0.0,
 }
 
 

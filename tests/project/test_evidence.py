@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from fakes import write_folder
+from freeze import parse
+from words import REPOSITORY
 
 from benchmarks.evidence import study as study_module
-from benchmarks.evidence.matrix import EXPLORED, MAIN, ROWS, in_order
+from benchmarks.evidence.matrix import EXPLORED, MAIN, RARE, ROWS, in_order
 from benchmarks.evidence.page import tables, write
 from benchmarks.evidence.study import Job, Study, make
 
@@ -61,6 +63,13 @@ def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again
     assert set(names) - left == {study.key(row, seed) for row, seed in in_order(MAIN[:2])}
     study.words = ["--trainer.max_epochs=3"]  # other settings are another run
     assert {job.name for job in study.jobs(ROWS)} == set(names)
+
+
+@pytest.mark.parametrize("row", RARE, ids=lambda row: row.name)
+def test_settings_for_rare_classes_are_accepted(monkeypatch, row):
+    monkeypatch.chdir(REPOSITORY)
+    plain = ["--config=experiments/folder/segment.yaml"]
+    assert parse([*plain, *row.words]).fit != parse(plain).fit
 
 
 def finish(study, rows):
