@@ -33,8 +33,8 @@ def outlines(parts: Ids, top: int, left: int, tolerance: float) -> list[Polygon]
         tolerance: A pixel whose centre is farther than this from every border keeps its part; 0: all pixels do.
     """
     exact = np.empty(int(parts.max()) + 1, dtype=object)
-    for found, number in features.shapes(parts, connectivity=4):
-        exact[int(number)] = shape(found)
+    for traced, number in features.shapes(parts, connectivity=4):
+        exact[int(number)] = shape(traced)
     found = _simplified(parts, exact, tolerance) if tolerance else exact
     moved: list[Polygon] = shapely.transform(found, lambda points: points + np.array([left, top])).tolist()
     return moved
