@@ -33,8 +33,8 @@ class Areas:
     @classmethod
     def none_yet(cls, image: str, num_classes: int, on_ground: bool = False) -> "Areas":
         """Starts counting at 0."""
-        none = np.zeros((2, num_classes), np.int64)
-        return cls(image, *none, 0, np.zeros(num_classes) if on_ground else None)
+        pixels, regions = np.zeros((2, num_classes), np.int64)
+        return cls(image, pixels, regions, 0, np.zeros(num_classes) if on_ground else None)
 
     def add(self, labels: UInt8, pixel_areas: npt.NDArray[np.float64] | None = None, cell: int = 1) -> None:
         """Counts labels (h, w).

@@ -89,9 +89,9 @@ class Regions:
         pixels = np.bincount(parts.ravel(), minlength=len(classes)).tolist()
         outlines = () if self.outline is None else self.outline(parts, tile.top, tile.left)
         of_parts = zip_longest(classes, pixels, sums[0].tolist(), sums[1].tolist(), outlines)
-        for number, (class_id, *figures, outline) in enumerate(of_parts, self._next):
+        for number, (class_id, count, certain, area, outline) in enumerate(of_parts, self._next):
             kept = [] if outline is None or class_id in self.without else [outline]
-            self._regions[number] = Region(class_id, *figures, kept)
+            self._regions[number] = Region(class_id, count, certain, area, kept)
         numbers = parts + np.int64(self._next)
         self._next += len(classes)
         columns = slice(tile.left, tile.left + labels.shape[1])

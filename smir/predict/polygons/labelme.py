@@ -29,11 +29,12 @@ def write_labelme(path: Path, regions: ImageRegions, classes: Classes, image: Pa
     layers = [(region.rings[0], _label(region, classes), _described(region)) for region in every]
     layers += [(hole, BACKGROUND, "") for region in every for hole in region.rings[1:] if _key(hole) not in filled]
     layers.sort(key=lambda layer: (-Polygon(layer[0]).area, layer[1] != BACKGROUND))
-    content = {
+    near = path.absolute().drive == image.absolute().drive  # Windows has no relative path to another drive
+    content: dict[str, Any] = {
         "version": "5.0.0",
         "flags": {},
         "shapes": [_shape(*layer) for layer in layers],
-        "imagePath": Path(os.path.relpath(image, path.parent)).as_posix(),
+        "imagePath": Path(os.path.relpath(image, path.parent) if near else image.absolute()).as_posix(),
         "imageData": None,
         "imageHeight": regions.height,
         "imageWidth": regions.width,
@@ -54,7 +55,14 @@ def _key(ring: Ring) -> tuple[tuple[int, int], ...]:
 
 
 def _shape(ring: Ring, label: str, described: str) -> dict[str, Any]:
-    shape = {"label": label, "points": ring, "group_id": None, "description": described, "flags": {}, "mask": None}
+    shape: dict[str, Any] = {
+        "label": label,
+        "points": ring,
+        "group_id": None,
+        "description": described,
+        "flags": {},
+        "mask": None,
+    }
     if max(max(point) for point in ring) > 1:
         return {**shape, "shape_type": "polygon"}
     pixel = io.BytesIO()  # the pixel in the corner: a polygon between 0 and 1 would be taken for shares of the image
