@@ -11,7 +11,14 @@ from smir.errors import ConfigError, first_few
 VOID = 255
 """Label of pixels that count neither in a loss nor in a metric; never an output channel."""
 
+BACKGROUND = "background"
+
 UInt8 = npt.NDArray[np.uint8]
+
+
+def is_background(name: str) -> bool:
+    """Returns whether a category is the background; Labelme calls it `_background_`."""
+    return name.strip(" _").lower() == BACKGROUND
 
 
 class Classes:

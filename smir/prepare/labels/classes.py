@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from smir.classes import VOID
+from smir.classes import BACKGROUND, VOID, is_background
 from smir.errors import ConfigError, DataError, first_few
 
-BACKGROUND = "background"
 NOT_LABELLED = ("void", "ignore", "unlabelled", "unlabeled")
 """Names for pixels that are not labelled."""
 MOST_CLASSES = 254
@@ -35,11 +34,6 @@ class ClassTable:
         """Returns a note about categories that belong to no class."""
         left_out = ", ".join(self.left_out)
         return [f"Not in --classes, so counted as background: {left_out}."] if left_out else []
-
-
-def is_background(name: str) -> bool:
-    """Returns whether a category is the background; Labelme calls it `_background_`."""
-    return name.strip(" _").lower() == BACKGROUND
 
 
 def is_void(name: str) -> bool:

@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smir.classes import VOID, UInt8
+from smir.classes import BACKGROUND, VOID, UInt8
 from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA
 from smir.errors import ConfigError, DataError, first_few
-from smir.prepare.labels.classes import BACKGROUND, ClassTable, entries, of_categories, table_of
+from smir.prepare.labels.classes import ClassTable, entries, of_categories, table_of
 
 COLOR_LIST = "labelmap.txt"
 
