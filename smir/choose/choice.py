@@ -47,9 +47,8 @@ def choice(measured: Measured, labelled: Collection[int], count: int, value: str
     Raises:
         DataError: If no image without a label could be read.
     """
-    old, new = [], []
-    for row, place in enumerate(measured.places):
-        (old if place in labelled else new).append(row)
+    old = [row for row, place in enumerate(measured.places) if place in labelled]
+    new = [row for row, place in enumerate(measured.places) if place not in labelled]
     if not new:
         raise DataError("No image without a label could be read, so there is nothing to choose.")
     values = np.ones(len(measured.places), dtype=np.float32) if measured.values is None else measured.values

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from jsonargparse.typing import PositiveInt
 
-from smir.data import SmirDataModule
+from smir.data import Folder, SmirDataModule
 from smir.errors import ConfigError, DataError, first_messages
 
 
@@ -100,12 +100,13 @@ def choose(
     folder.write(pool.folder, names, rows(made, pool.names, pool.labelled), {**record, "chosen": len(names)}, files)
     if walk.skipped:
         print(f"{len(walk.skipped):,} images were left out: {first_messages(walk.skipped.values())}")
-    left = len(pool.names) - len(pool.labelled) - len(walk.skipped)
+    left = len({*made.measured.places} - pool.labelled)
     few = " All that are left: --count asks for more." if len(names) < count else ""
     print(f"{len(names):,} of {left:,} images without labels are chosen, the best first: {out / LIST}{few}")
     print(f"Look at {out / SHEET}.")
+    root = data.root if isinstance(data, Folder) else None
     predicts = ckpt if module.task == "segment" else None
-    return Chosen(out, folder.images if files else None, pool.folder, data and data.root, predicts)
+    return Chosen(out, folder.images if files else None, pool.folder, root, predicts)
 
 
 COMMANDS = choose

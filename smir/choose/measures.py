@@ -115,5 +115,7 @@ class Measures:
         if isinstance(self.module, SegmentationModule):
             probabilities = self.module(self.module.preprocessing.normalize(images)).softmax(dim=1)
             entropy = torch.special.entr(probabilities).sum(dim=1).mean(dim=(1, 2))
-            return entropy / math.log(max(2, probabilities.shape[1]))
-        return self.module.score_views(images, keys, num_samples=2, paired=True, seed=self.seed).scores.mean(dim=1)
+            relative: Tensor = entropy / math.log(max(2, probabilities.shape[1]))
+            return relative
+        scored = self.module.score_views(images, keys, num_samples=2, paired=True, seed=self.seed)
+        return scored.scores.mean(dim=1)

@@ -60,9 +60,11 @@ def of_paths(paths: Sequence[Path]) -> Pool:
         DataError: If one does not exist, or two differ in their suffix alone.
     """
     given = from_paths(paths)
-    root = os.path.commonpath([_absolute(path if path.is_dir() else path.parent) for path in paths])
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    root = os.path.commonpath(map(_absolute, folders))
     names = {Path(os.path.relpath(_absolute(Path(name)), root)).as_posix() for name in given.files}
-    return _pool(given.title, Path(os.path.relpath(root)), sorted(names), set(), min_side=1)
+    shown = folders[0] if len(folders) == 1 else Path(os.path.relpath(root))
+    return _pool(given.title, shown, sorted(names), set(), min_side=1)
 
 
 def of_data(data: SmirDataModule) -> Pool:
