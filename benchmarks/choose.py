@@ -7,7 +7,9 @@ same seed. Trainings and tests are those of `benchmarks.evidence`, whose figures
 
 import argparse
 import dataclasses
+import math
 import random
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,7 @@ from benchmarks.evidence.matrix import Row
 from benchmarks.evidence.page import figures
 from benchmarks.evidence.study import KEPT, Study, make
 from smir.files.json_record import dict_or_empty
-from smir.report.estimates import on_common_seeds, paired
+from smir.report.estimates import Difference, on_common_seeds, paired, t_quantile
 
 RANDOM, CHOSEN = Row("imagenet", "imagenet"), Row("imagenet, chosen", "imagenet")
 BEGIN = "<!-- table: python -m benchmarks.choose writes it -->\n"
@@ -49,14 +51,22 @@ def table(runs: dict[str, Any]) -> str:
     said = []
     for kept in KEPT:
         both = [figures(runs, row, kept) for row in (CHOSEN, RANDOM)]
-        for name, own in zip(("chosen", "random"), on_common_seeds(*both), strict=True):
+        for name, own, shared in zip(("chosen", "random"), both, on_common_seeds(*both), strict=True):
             of_seed = [f"{own.by_seed[seed]:.1f}" if own and seed in own.by_seed else "not run" for seed in seeds]
-            lines.append([name, kept, *of_seed, f"{own.mean:.1f}" if own else ""])
+            lines.append([name, kept, *of_seed, f"{shared.mean:.1f}" if shared else ""])
         if (gain := paired(*both)) and gain.by_seed:
-            reach = "[{:+.1f}, {:+.1f}]".format(*gain.interval) if gain.interval else "(too few for an interval)"
-            said.append(f"{kept} checkpoint {gain.mean:+.1f} {reach}, {len(gain.by_seed)} draws")
+            said.append(f"{kept} checkpoint {gain.mean:+.1f}{_interval(gain)}, {len(gain.by_seed)} draws")
     rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{rows}\n\nChosen minus random in points of mIoU, with 95 % interval (paired t): {'; '.join(said)}.\n"
+
+
+def _interval(gain: Difference) -> str:
+    """Returns the t interval, also of two draws, which is as wide as two draws deserve."""
+    number = len(gain.by_seed)
+    if number < 2:
+        return ""
+    reach = t_quantile(number - 1) * statistics.stdev(gain.by_seed.values()) / math.sqrt(number)
+    return f" [{gain.mean - reach:+.1f}, {gain.mean + reach:+.1f}]"
 
 
 def main() -> None:
