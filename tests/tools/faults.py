@@ -5,11 +5,9 @@ occurs. The command must say so in one message, or do without; repeated, it must
 """
 
 import argparse
-import csv
 import errno
 import gc
 import importlib
-import io
 import json
 import os
 import random
@@ -17,10 +15,9 @@ import re
 import shutil
 import sys
 import tempfile
-import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +31,7 @@ PRELOADED = ("smir.cli.command_line", "smir.cli.hints", "smir.cli.plain", "smir.
 SIZE = (16, 24)
 BEST = "runs/field/segment/seed0/checkpoints/best.ckpt"
 CONFIG = ["--config=runs/field/segment/seed0/config.yaml", "--ckpt_path=best", *QUIET]
+SMALL = ["--width=256", "--height=192", "--train_tiles=2", "--val_tiles=1", "--test_tiles=1"]
 
 
 def fit(kind: str, *more: str) -> list[str]:
@@ -44,8 +42,15 @@ def fit(kind: str, *more: str) -> list[str]:
 
 
 COMMANDS = {
-    "prepare folder": "--images=photos/images --labels=photos/labels --classes=[soil,crop,weed]".split(),
-    "prepare synthetic": "--root=demo --width=256 --height=192 --train_tiles=2 --val_tiles=1 --test_tiles=1".split(),
+    "prepare folder": ["--images=photos/images", "--labels=photos/labels", "--classes=[soil,crop,weed]"],
+    "prepare synthetic": [
+        "--root=demo",
+        "--width=256",
+        "--height=192",
+        "--train_tiles=2",
+        "--val_tiles=1",
+        "--test_tiles=1",
+    ],
     "prepare nassar": ["--root=demo", "--tile=64"],
     "prepare pascal_voc": ["--root=voc", "--archives=archives/voc"],
     "prepare cityscapes": ["--root=city", "--archives=archives/city"],
@@ -62,9 +67,18 @@ COMMANDS = {
     "report": ["runs"],
 }
 HARMLESS = {
-    r"fsync .*/[^.]*": "a folder that cannot be synced: some network file systems have no such call",
+    "fsync": "a folder that cannot be synced, as on some network file systems",
+    "make": "a folder that is there already; a link, in whose place a copy is made",
+    "open": "a folder that is looked through for what an interrupted command has left; a file that is made again",
+    "create": "the image cache, without which images are decoded again; the signature in a lock",
+    "write": "the same",
+    "rename": "the same",
 }
-"""Refusals, as kind and end of the path, that a command may do without, and why."""
+"""What a command may do without: then it ends with code 0, and its files must be those of an undisturbed one."""
+
+
+Choose = Callable[[Counter[str]], list[Refusal]]
+"""Chooses refusals, by how many calls of each kind there are."""
 
 
 class Verdict(NamedTuple):
@@ -77,25 +91,26 @@ class Verdict(NamedTuple):
 
 
 class Place:
-    """The folders of a sweep: `work`, where commands run, and `start`, its state before the command."""
+    """The folders of a sweep: `work`, where commands run, and its states before and after an undisturbed command."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.work, self.start, self.log = root, root / "work", root / "start", root / "log"
+        self.root, self.work, self.log = root, root / "work", root / "log"
+        self.start, self.end = root / "start", root / "end"
         self.verdicts = root / "verdicts.json"
 
-    def keep(self) -> None:
-        """Makes the present state the one that the next command begins from."""
-        shutil.rmtree(self.start, ignore_errors=True)
-        shutil.copytree(self.work, self.start)
+    def keep(self, state: Path) -> None:
+        """Copies the present state."""
+        shutil.rmtree(state, ignore_errors=True)
+        shutil.copytree(self.work, state)
 
-    def restore(self) -> None:
-        """Goes back to the state before the command."""
+    def restore(self, state: Path) -> None:
+        """Goes back to a state."""
         shutil.rmtree(self.work)
-        shutil.copytree(self.start, self.work)
+        shutil.copytree(state, self.work)
 
-    def files(self, folder: Path | None = None) -> dict[str, Any]:
+    def files(self) -> dict[str, Any]:
         """What must be equal after two commands: all files as bytes; of runs, all but times and earlier starts."""
-        root = folder or self.work
+        root = self.work
         found: dict[str, Any] = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
         for path in root.glob("runs/*/*/*/metrics.csv"):
             run = path.parent.relative_to(root)
@@ -108,7 +123,7 @@ class Place:
 _VARY, _KEPT = ("environment.json", "metrics.csv", "DONE", "lock"), ("best", "last", "previous")
 
 
-def sweep(place: Place, choose: Callable[[Counter[str]], list[Refusal]]) -> bool:
+def sweep(place: Place, choose: Choose) -> bool:
     """Runs a command again and again in forks; true in a fork, which is to do the command."""
     whole = fork(place.work, place.log)
     if whole is None:
@@ -116,9 +131,10 @@ def sweep(place: Place, choose: Callable[[Counter[str]], list[Refusal]]) -> bool
     if whole.code:
         print(f"Without any refusal: {whole.said[-3000:]}", flush=True)
         os._exit(1)
+    place.keep(place.end)
     expected, verdicts = place.files(), []
     for refusal in choose(whole.calls):
-        place.restore()
+        place.restore(place.start)
         first = fork(place.work, place.log, refusal)
         if first is None:
             return True
@@ -132,10 +148,8 @@ def sweep(place: Place, choose: Callable[[Counter[str]], list[Refusal]]) -> bool
         if wrong:
             files = ", ".join(first.refused[:2])
             print(f"  {refusal} ({files}): {wrong}\n    it said: {first.said.strip()[-1500:]}", flush=True)
-    place.restore()
-    if (last := fork(place.work, place.log)) is None:
-        return True
-    place.verdicts.write_text(json.dumps([last.calls, verdicts]))
+    place.restore(place.end)
+    place.verdicts.write_text(json.dumps([whole.calls, verdicts]))
     return False
 
 
@@ -177,14 +191,16 @@ def _whole(path: Path) -> bool:
         return False
 
 
-def do(name: str, place: Place, choose: Callable[[Counter[str]], list[Refusal]]) -> tuple[dict[str, int], list[Verdict]]:
+def do(
+    name: str, place: Place, choose: Callable[[Counter[str]], list[Refusal]]
+) -> tuple[dict[str, int], list[Verdict]]:
     """Sweeps over one command, in a process of its own that has read the words of the command."""
     from smir.__main__ import TRAINING, main
     from smir.cli.command_line import SmirCLI
 
-    command, *rest = name.split()
+    command = name.split()[0]
     words = COMMANDS[name] if command == "fit" else [*name.split(), *COMMANDS[name]]
-    place.keep()
+    place.keep(place.start)
 
     def begin() -> None:
         if not sweep(place, choose):
@@ -239,8 +255,7 @@ def plan(name: str, calls: Counter[str], every: bool, sample: int | None) -> lis
         return chosen
     draw = random.Random(name)
     draw.shuffle(chosen)
-    kinds = sorted(chosen, key=lambda refusal: draw.random())
-    return sorted(kinds[:sample])
+    return chosen[:sample]
 
 
 def main() -> None:
@@ -249,7 +264,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(COMMANDS), choices=COMMANDS, help="commands; others run once")
     parser.add_argument("--sample", type=int, help="refusals of a command, drawn at random; default: all")
     parser.add_argument("--every-error", action="store_true", help="fail each call with every error, not one in turn")
-    parser.add_argument("--refuse", nargs="*", default=None, help="refusals such as 'write 12 ENOSPC' instead")
+    parser.add_argument("--refuse", nargs="*", default=[], help="refusals such as 'write 12 ENOSPC' instead")
     parser.add_argument("--out", type=Path, help="file for the table")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="smir-faults-")).resolve()
@@ -260,25 +275,35 @@ def main() -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    given = [Refusal(k, int(n), getattr(errno, e)) for k, n, e in map(str.split, options.refuse or [])]
-    last = max(list(COMMANDS).index(name) for name in options.only)
-    wrong = 0
-    for name in list(COMMANDS)[: last + 1]:
+    given = [Refusal(kind, int(n), getattr(errno, name)) for kind, n, name in map(str.split, options.refuse)]
+    rows = []
+    for name in list(COMMANDS)[: 1 + max(list(COMMANDS).index(name) for name in options.only)]:
+
         def choose(calls: Counter[str], name: str = name) -> list[Refusal]:
             if name not in options.only:
                 return []
             return given or plan(name, calls, options.every_error, options.sample)
 
-        begun = time.monotonic()
         calls, verdicts = do(name, place, choose)
-        wrong += sum(bool(v.wrong) for v in verdicts)
-        print(f"{name}: {calls}, {len(verdicts)} refusals, {sum(v.without for v in verdicts)} done without, "
-              f"{sum(bool(v.wrong) for v in verdicts)} wrong, {time.monotonic() - begun:.0f} s", flush=True)
-        for v in verdicts:
-            if v.without and v.files:
-                print("   without:", v.refusal, v.files[0])
+        if name in options.only:
+            rows.append(_row(name, calls, verdicts))
+            print(rows[-1], flush=True)
     shutil.rmtree(root)
-    sys.exit(bool(wrong))
+    if options.out:
+        options.out.write_text("\n".join([_HEAD, *rows, ""]))
+    sys.exit(any(not row.endswith("| 0 |") for row in rows))
+
+
+_HEAD = f"""| command | {" | ".join(ERRORS)} | refused | told | did without | wrong |
+|---|{"--:|" * (len(ERRORS) + 4)}"""
+
+
+def _row(name: str, calls: dict[str, int], verdicts: list[Verdict]) -> str:
+    """The line of a command in the table: its calls by kind, and what came of those that were refused."""
+    wrong = sum(bool(verdict.wrong) for verdict in verdicts)
+    without = sum(verdict.without for verdict in verdicts)
+    counts = [*(calls.get(kind, 0) for kind in ERRORS), len(verdicts), len(verdicts) - without, without, wrong]
+    return f"| {name} | {' | '.join(map(str, counts))} |"
 
 
 if __name__ == "__main__":

@@ -33,14 +33,14 @@ ERRORS = {
 """Kinds of calls, and the errors that they fail with; `make` is the making of folders and links."""
 
 _X86 = {
-    **{number: ("write", "fd", 0) for number in (1, 18, 20, 40, 77, 285, 296, 328)},
+    **dict.fromkeys((1, 18, 20, 40, 77, 285, 296, 328), ("write", "fd", 0)),
     **{74: ("fsync", "fd", 0), 75: ("fsync", "fd", 0), 326: ("write", "fd", 2), 76: ("write", "path", 0)},
     **{2: ("open", "path", 0), 257: ("open", "at", 0), 85: ("create", "path", 0), 83: ("make", "path", 0)},
     **{82: ("rename", "path", 1), 264: ("rename", "at", 2), 316: ("rename", "at", 2), 258: ("make", "at", 0)},
     **{86: ("make", "path", 1), 265: ("make", "at", 2), 88: ("make", "path", 1), 266: ("make", "at", 1)},
 }
 _ARM = {
-    **{number: ("write", "fd", 0) for number in (46, 47, 64, 66, 68, 70, 71, 287)},
+    **dict.fromkeys((46, 47, 64, 66, 68, 70, 71, 287), ("write", "fd", 0)),
     **{82: ("fsync", "fd", 0), 83: ("fsync", "fd", 0), 285: ("write", "fd", 2), 45: ("write", "path", 0)},
     **{56: ("open", "at", 0), 34: ("make", "at", 0), 36: ("make", "at", 1), 37: ("make", "at", 2)},
     **{38: ("rename", "at", 2), 276: ("rename", "at", 2)},
@@ -154,7 +154,7 @@ def _file(process: int, call: int, arguments: list[int]) -> tuple[str, str]:
     kind, how, place = _CALLS[call]
     at = Path(f"/proc/{process}")
     if how == "fd":
-        return kind, os.readlink(at / f"fd/{arguments[place]}")
+        return kind, str((at / f"fd/{arguments[place]}").readlink())
     folder, rest = "cwd", arguments[place:]
     if how == "at":
         number = ctypes.c_int32(rest.pop(0)).value
@@ -163,9 +163,7 @@ def _file(process: int, call: int, arguments: list[int]) -> tuple[str, str]:
         path = os.fsdecode(os.pread(memory.fileno(), 4096, rest[0]).split(b"\0")[0])
     if kind == "open" and rest[1] & os.O_CREAT:
         kind = "create"
-    if not path.startswith("/"):
-        path = os.path.join(os.readlink(at / folder), path)
-    return kind, os.path.normpath(path)
+    return kind, os.path.normpath(path if path.startswith("/") else (at / folder).readlink() / path)
 
 
 def _become(stream: socket.socket, folder: Path, log: Path) -> None:
