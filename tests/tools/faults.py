@@ -1,9 +1,9 @@
 """The sweep of refused system calls: python tests/tools/faults.py --out docs/faults.md (`make faults`).
 
 In every command, the n-th open, creation, write, sync, rename or making of a folder or link fails, for every n that
-occurs. The command must say so in one message; repeated, it must give the files of an undisturbed one. Or it does without
-the call, and its files are the same at once: without the sync of a folder, a folder that is there already, a hard link
-(a copy is made), the image cache, or the search for what an earlier command has left.
+occurs. The command must say so in one message; repeated, it must give the files of an undisturbed one. Or it does
+without the call, and its files are the same at once: without the sync of a folder, a folder that is there already, a
+hard link (a copy is made), the image cache, or the search for what an earlier command has left.
 """
 
 import argparse
