@@ -49,8 +49,11 @@ class Classes:
         usual = [BLACK, *_hues(len(names) - 1)][: len(names)]
         given = {name: (color[0], color[1], color[2]) for name, color in (given or {}).items()}
         spare = iter(color for color in _hues(2 * len(names) + 1) if color not in {*usual, *given.values()})
-        free = [next(spare) if color in given.values() else color for color in usual]
-        return cls(names, [given.get(name, color) for name, color in zip(names, free, strict=True)])
+        colors = [
+            given[name] if name in given else next(spare, color) if color in given.values() else color
+            for name, color in zip(names, usual, strict=True)
+        ]
+        return cls(names, colors)
 
     @property
     def background(self) -> int | None:
