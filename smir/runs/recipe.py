@@ -41,6 +41,7 @@ _DATA_NOT_RECIPE = (
     "num_workers",
     "predict_images",
     "predict",
+    "colors",
     "seed",
     "on_bad_image",
     "max_bad_share",

@@ -70,7 +70,7 @@ class SegmentationModule(SmirModule):
         self.test_counts: dict[str, Tensor] = {}
         """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""
         self.test_confusion = nn.ModuleDict({at: ConfusionMatrix(len(classes)) for at in ("view", "native")})
-        self.test_objects = ObjectIoU(len(classes), background=0 if classes.colors[:1] == ((0, 0, 0),) else None)
+        self.test_objects = ObjectIoU(len(classes), background=classes.background)
 
     @classmethod
     def from_record(cls, record: CheckpointRecord) -> "SegmentationModule":

@@ -50,6 +50,7 @@ def run(tmp_path_factory):
     write_folder(root / "field", size=(96, 128))
     segment = [f"--config={EXPERIMENTS / 'folder' / 'segment.yaml'}", "--data.labels=labels", "--data.crop_size=64"]
     segment += [f"--data.root={root / 'field'}", "--data.classes=[soil, crop, weed]", "--data.num_workers=0"]
+    segment += ["--data.colors={crop: [51, 221, 255]}"]
     short = ["--trainer.max_epochs=2", "--model.warmup_epochs=0", f"--run.root={root / 'runs'}", "--run.test=false"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["smir"])
@@ -108,7 +109,7 @@ def test_a_georeferenced_image_stays_in_its_place(smir, run, words, tmp_path, ca
     with rasterio.open(tmp_path / "predict/ortho.tif") as file:
         labels = file.read(1)
         assert (file.crs, file.transform, file.nodata) == (rasterio.CRS.from_epsg(32613), UTM["transform"], VOID)
-        assert file.colormap(1)[1] == (230, 50, 50, 255)
+        assert file.colormap(1)[1] == (51, 221, 255, 255)
         assert file.tags(1)["class_2"] == "weed"
     assert (labels == expected_labels(run, image)).all()
     assert ((labels == VOID) == (image[..., 3] == 0)).all()
