@@ -289,7 +289,7 @@ class LabelFacts:
 
     Attributes:
         kind: How it holds its classes.
-        bits: Bits of a grey value in a PNG of fewer than 8, else 8.
+        bits: Bits of a grey value in a PNG or TIFF of fewer than 8, else 8.
         palette: Red, green and blue of the values (N, 3), if it has a palette.
         no_data: The id that the file marks as missing.
     """
@@ -309,7 +309,8 @@ def label_facts(path: Path) -> LabelFacts:
     status = _status(path, "label")
     if tiff := _tiff(path, "label", status.st_size):
         kind = kind_of_label(tiff)
-        return LabelFacts(kind, palette=palette(tiff) if kind == "palette" else None, no_data=id_of_no_data(tiff))
+        bits = tiff.bits if 0 < tiff.bits < 8 and kind == "ids" else 8
+        return LabelFacts(kind, bits, palette(tiff) if kind == "palette" else None, id_of_no_data(tiff))
     with _open(path, "label", status) as file:
         _refuse_losses(file, path)
         if file.mode == "P":
