@@ -24,6 +24,7 @@ from jsonargparse import Namespace, auto_cli
 
 from smir.cli import hints
 from smir.cli.guarded import GuardedParser, scan_config
+from smir.cli.run_data import run_of
 from smir.cli.trust import yaml_text
 from smir.errors import ConfigError
 
@@ -128,7 +129,7 @@ def _with_own_config(option: str, words: list[str]) -> list[str]:
         return words
     place = names.index(f"--{option}")
     checkpoint = Path(words[place].partition("=")[2] or "".join(words[place + 1 : place + 2]))
-    if run := hints.run_of(checkpoint):
+    if run := run_of(checkpoint):
         scan_config(run / "config.yaml")
         return [f"--config={(run / 'config.yaml').absolute()}", *words]  # absolute: the parser expands a `~`
     if changed := next((name for name in names if name.startswith("--data.")), None):
