@@ -369,7 +369,7 @@ def _grey_png(values: np.ndarray, bits: int) -> bytes:
 # Second readers: Pillow where smir takes rasterio, OpenCV and GDAL where it takes Pillow
 
 _PHOTOMETRIC = 262
-"""The tag that tells black from white; without it, Pillow cannot judge."""
+"""The tag that tells black from white; where it is missing or damaged, Pillow takes 0 for white and GDAL for black."""
 
 
 def second_colors(path: Path) -> np.ndarray | None:
@@ -380,7 +380,7 @@ def second_colors(path: Path) -> np.ndarray | None:
             read = cv2.imread(str(path), flags)
             return None if read is None else read[..., ::-1]
         with Image.open(path, formats=["TIFF"]) as image:
-            if _PHOTOMETRIC not in image.tag_v2:
+            if image.tag_v2.get(_PHOTOMETRIC) is None:
                 return None
             if image.tag_v2[258][0] > 8 and len(image.getbands()) > 1:  # Pillow has 8 bits for these
                 read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -403,7 +403,7 @@ def second_ids(path: Path) -> np.ndarray | None:
                 return file.read(1).astype(np.int64) if file.count == 1 else None
         with Image.open(path, formats=["TIFF"]) as image:
             tags, mode = image.tag_v2, image.mode
-            if _PHOTOMETRIC not in tags:
+            if tags.get(_PHOTOMETRIC) is None:
                 return None
             bits = tags.get(258, (1,))[0]
             values = np.asarray(image)
