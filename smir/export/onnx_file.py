@@ -66,7 +66,8 @@ def opset_of(path: Path) -> int:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return next(entry.version for entry in model.opset_import if not entry.domain)
+    version: int = next(entry.version for entry in model.opset_import if not entry.domain)
+    return version
 
 
 def check_opset(opset: int) -> None:

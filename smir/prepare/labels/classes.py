@@ -61,7 +61,8 @@ def class_colors(table: ClassTable, of_source: Mapping[str, Color]) -> tuple[dic
         if place != VOID and source in of_source and source not in table.left_out:
             found.setdefault(table.names[place], of_source[source])
     notes = []
-    if BLACK not in found.values() and found.pop(table.names[0], None):
+    if BLACK not in found.values() and table.names[0] in found:
+        del found[table.names[0]]
         notes.append(f"{table.names[0]} is black in pictures, which leave the first class as it is.")
     kept: dict[str, Color] = {}
     for name, color in found.items():
