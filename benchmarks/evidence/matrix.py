@@ -144,5 +144,5 @@ ROWS = (*MAIN, *EXPLORED, *TRAINED, *RARE, *BUDGETS)
 
 def in_order(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
     """Yields every run seed by seed, so that a study that is cut short has whole seeds."""
-    for seed in range(max(row.seeds for row in rows)):
+    for seed in range(max((row.seeds for row in rows), default=0)):
         yield from ((row, seed) for row in rows if seed < row.seeds)

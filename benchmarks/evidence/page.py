@@ -41,9 +41,11 @@ def table(runs: dict[str, Any], rows: Sequence[Row], kept: str, title: str) -> s
     lines = []
     for row in rows:
         own = figures(runs, row, kept)
+        if own is None:
+            continue
         classes = [_mean(figures(runs, row, kept, f"test/native/iou/{name}")) for name in _classes(runs)]
-        lines.append([row.name, str(own.seeds if own else 0), _spread(own), *classes, *_against(runs, row, kept)])
-    return f"**{title}**\n\n" + _markdown(head, lines)
+        lines.append([row.name, str(own.seeds), _spread(own), *classes, *_against(runs, row, kept)])
+    return _titled(title, head, lines, runs, rows)
 
 
 def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
@@ -66,13 +68,16 @@ def _gain(own: Estimate | None, other: Estimate | None) -> str:
 def trained_table(runs: dict[str, Any]) -> str:
     """Returns the ways to train on few labels, with the validation figures that choose among them."""
     lines = []
-    for row in (*MAIN[:2], *TRAINED):
+    rows = (*MAIN[:2], *TRAINED)
+    for row in rows:
         tested = [figures(runs, row, kept) for kept in KEPT]
+        if tested[0] is None:
+            continue
         validated = [_mean(_validation(runs, row, kept)) for kept in KEPT]
-        lines.append([row.name, str(tested[0].seeds if tested[0] else 0), *validated, *map(_spread, tested)])
+        lines.append([row.name, str(tested[0].seeds), *validated, *map(_spread, tested)])
     head = ["training", "seeds", *(f"{images}, {kept}" for images in ("validation", "test") for kept in KEPT)]
-    title = f"**Trained otherwise: mIoU on validation and test images, {MAIN[0].labels} labels**"
-    return f"{title}\n\n" + _markdown(head, lines)
+    title = f"Trained otherwise: mIoU on validation and test images, {MAIN[0].labels} labels"
+    return _titled(title, head, lines, runs, rows)
 
 
 def rare_table(runs: dict[str, Any]) -> str:
@@ -82,14 +87,26 @@ def rare_table(runs: dict[str, Any]) -> str:
     lines = []
     for row in (plain, *RARE):
         seeds = figures(runs, row, "last")
-        line = [row.name, str(seeds.seeds if seeds else 0)]
+        if seeds is None:
+            continue
+        line = [row.name, str(seeds.seeds)]
         for metric in columns.values():
             own = figures(runs, row, "last", metric)
             gain = _gain(own, figures(runs, plain, "last", metric)) if row != plain else ""
             line.append(_spread(own) + (f"; {gain}" if gain else ""))
         lines.append(line)
-    title = f"**Rare classes: IoU of the last checkpoint; what is gained over {plain.name}, {plain.labels} labels**"
-    return f"{title}\n\n" + _markdown(["training", "seeds", *columns], lines)
+    title = f"Rare classes: IoU of the last checkpoint; what is gained over {plain.name}, {plain.labels} labels"
+    return _titled(title, ["training", "seeds", *columns], lines, runs, (plain, *RARE))
+
+
+def _titled(
+    title: str, head: Sequence[str], lines: Sequence[Sequence[str]], runs: dict[str, Any], rows: Sequence[Row]
+) -> str:
+    """Returns a table below its title, and the rows that have no run yet in a sentence."""
+    missing = [row.name for row in rows if figures(runs, row, "last") is None]
+    parts = [f"**{title}**"] + ([_markdown(head, lines)] if lines else [])
+    parts += [f"Not run yet: {'; '.join(missing)}."] if missing else []
+    return "\n\n".join(parts)
 
 
 def _validation(runs: dict[str, Any], row: Row, kept: str) -> Estimate | None:
