@@ -183,7 +183,7 @@ def _check_sums_of_png(path: Path) -> None:
     while place < len(content):
         end = place + 8 + int.from_bytes(content[place : place + 4], "big")
         chunk = content[place + 4 : end]
-        if chunk[:4] == b"IDAT" and zlib.crc32(chunk) != int.from_bytes(content[end : end + 4], "big"):
+        if bytes(chunk[:4]) == b"IDAT" and zlib.crc32(chunk) != int.from_bytes(content[end : end + 4], "big"):
             raise ValueError("the sum of its pixels is wrong")
         place = end + 4
 
