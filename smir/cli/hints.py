@@ -19,6 +19,7 @@ from smir.files.json_record import read_json
 from smir.report.estimates import care, rests_on
 
 if TYPE_CHECKING:
+    from smir.choose.command import Chosen
     from smir.export.command import Exported
     from smir.inspect.command import Inspected
 
@@ -114,6 +115,21 @@ def after_predict(run: Path, images: Path | None) -> list[str]:
         places = shown or [Path(data["init_args"]["root"])]
         return [_inspect(run, shown)] if all(place.exists() for place in places) else []
     return [_inspect(run, [images]) if images.is_dir() else _export(run / _BEST)]
+
+
+def after_choose(made: "Chosen") -> list[str]:
+    """Returns the lines after a choice: the prediction of labels to correct, or how to use labels that are drawn."""
+    if made.images is None:
+        return []
+    if made.checkpoint and (run := run_of(made.checkpoint)):
+        words = ["--config", run / "config.yaml", "--ckpt", made.checkpoint, "--data.predict_images", made.images]
+        return [next_line("predict", *words, "--formats", "labelme", "--out", _unused(f"{made.folder}-predicted"))]
+    said = f"Label the images in {made.images} (docs/your-data.md); LABELS is what the tool exports:"
+    if made.root:
+        data = {"class_path": "Folder", "init_args": {"root": made.root, "images": made.source.relative_to(made.root)}}
+        return [said, how_to_label(data)[-1]]
+    place = ("--images", made.source, "--labels", "LABELS", "--root", _unused("field"))
+    return [said, next_line("prepare", "folder", *place)]
 
 
 def after_inspect(found: "Inspected") -> list[str]:

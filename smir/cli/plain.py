@@ -30,6 +30,7 @@ from smir.errors import ConfigError
 
 _HINTS: Mapping[str, Callable[[Any], list[str]]] = {
     "prepare": hints.after_prepare,
+    "choose": hints.after_choose,
     "inspect": hints.after_inspect,
     "export": hints.after_export,
 }
@@ -77,20 +78,19 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
     if (option := getattr(module, "AFTER_DASHES", None)) and "--" in words:
         place = words.index("--")
         words[place:] = [f"--{option}={json.dumps(words[place + 1 :])}"]
+    functions = [module.COMMANDS] if callable(module.COMMANDS) else module.COMMANDS.values()
+    arguments = [argument for function in functions for argument in inspect.signature(function).parameters.values()]
+    switches = {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
+    words = [  # `--download` means `--download true`
+        f"{word}=true" if word in switches and following not in ("true", "false") else word
+        for word, following in zip_longest(words, words[1:])
+    ]
     if option := getattr(module, "WORDS", None):
         words = _words_as(option, words)
     if option := getattr(module, "DATA_OF", None):
         words = _with_own_config(option, words)
-    functions = [module.COMMANDS] if callable(module.COMMANDS) else module.COMMANDS.values()
-    arguments = [argument for function in functions for argument in inspect.signature(function).parameters.values()]
-    words = _as_texts(
-        words, {f"--{argument.name}" for argument in arguments if "list[str]" in str(argument.annotation)}
-    )
-    switches = {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
-    return [  # `--download` means `--download true`
-        f"{word}=true" if word in switches and following not in ("true", "false") else word
-        for word, following in zip_longest(words, words[1:])
-    ]
+    texts = {f"--{argument.name}" for argument in arguments if "list[str]" in str(argument.annotation)}
+    return _as_texts(words, texts)
 
 
 def _as_texts(words: Sequence[str], options: Collection[str]) -> list[str]:

@@ -56,6 +56,8 @@ from smir.method.patches import PatchGrid
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.models.weights import load_pretrained
+from smir.predict.polygons.options import PolygonOptions
+from smir.predict.polygons.product import RegionProducts
 from smir.predict.predictor import WindowPredictor
 from smir.prepare.labels.classes import of_categories
 from smir.prepare.labels.formats import read_labels
@@ -467,7 +469,8 @@ def windows(folder: Path) -> Kind:
         return torch.from_numpy(images).permute(0, 3, 1, 2).float()
 
     preprocessing, options = Preprocessing((0.5,) * 3, (0.2,) * 3, 256), PredictOptions(view="windows")
-    predictor = WindowPredictor(forward, preprocessing, Classes.named(["a", "b", "c"]), 2.0, options, progress=False)
+    classes, regions = Classes.named(["a", "b", "c"]), RegionProducts(PolygonOptions(), folder)
+    predictor = WindowPredictor(forward, preprocessing, classes, 2.0, options, regions, progress=False)
 
     def read(path: Path) -> None:
         check_readable(path, decode=True)

@@ -85,6 +85,8 @@ def _open(path: Path, kind: str, status: os.stat_result) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise DataError(f"The {kind} {path} is too large: {error} Cut it into tiles.") from error
     except Exception as error:  # the parsers of headers raise all kinds of errors on damaged files
+        if isinstance(error, OSError) and error.errno is not None:  # the system refuses to read it
+            raise DataError(f"The {kind} {path} cannot be read: {error.strerror}.") from error
         what = kind_of_file(path) or f" It is damaged or of another format: {error}. Replace or remove the file."
         raise DataError(
             f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read ({', '.join(FORMATS)}, by "
