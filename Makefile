@@ -12,7 +12,7 @@ MODEL_FIT = $(SMIR) fit --run.if_taken refuse --run.root $(MODEL_RUNS) --config 
 MODEL_PRETRAIN = --trainer.max_epochs 20
 MODEL_SEGMENT = --trainer.max_epochs 30
 
-.PHONY: help setup demo test test-surrounded lint docs wheel bench bench-models evidence fuzz torture
+.PHONY: help setup demo test test-surrounded lint docs wheel bench bench-models evidence fuzz torture faults
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
@@ -34,10 +34,13 @@ test-surrounded: .venv/installed  ## the suite with variables and files of SLURM
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder --surrounded
 
 fuzz: .venv/installed  ## read 10,000 damaged files with every reader
-	.venv/bin/python tests/tools/fuzz.py --cases 10000
+	PYTHONPATH=tests/support .venv/bin/python tests/tools/fuzz.py --cases 10000
+
+faults: .venv/installed  ## refuse every open, write, sync and rename of every command once; Linux; hours on one core
+	PYTHONPATH=tests/support OMP_NUM_THREADS=1 .venv/bin/python tests/tools/faults.py --every-error --out build/faults.md
 
 torture: .venv/installed  ## kill runs at random moments and compare them with undisturbed ones; 10 minutes on 2 cores
-	.venv/bin/python tests/tools/torture.py --out docs/torture.md
+	PYTHONPATH=tests/support .venv/bin/python tests/tools/torture.py --out docs/torture.md
 
 lint: .venv/installed  ## ruff, its formatter, mypy (strict) on smir/, and the direction of imports
 	.venv/bin/ruff check .
@@ -59,7 +62,8 @@ evidence: .venv/installed  ## is the pretraining worth it? the study on FIELD, t
 	.venv/bin/python -m benchmarks.evidence --field $(FIELD) --held $(HELD) --document docs/evidence.md $(EVIDENCE_FLAGS)
 
 demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
-	$(SMIR) report $(DEMO) --out $(DEMO)/report
+	@$(SMIR) report $(DEMO) --out $(DEMO)/report --short true
+	@echo "Images, masks and losses of every stage: $(DEMO)/selective/seed0/images"
 
 $(DEMO)/data/nassar/ortho_tiles/tiles.json: | .venv/installed
 	$(SMIR) prepare synthetic --root $(DEMO)/data --width 3072 --height 3072 --train_tiles 24 --test_tiles 48

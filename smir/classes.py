@@ -1,6 +1,6 @@
 """Pixels and what those of a label mean: the classes of a dataset, and void."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -11,7 +11,17 @@ from smir.errors import ConfigError, first_few
 VOID = 255
 """Label of pixels that count neither in a loss nor in a metric; never an output channel."""
 
+BACKGROUND = "background"
+
 UInt8 = npt.NDArray[np.uint8]
+Color = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+def is_background(name: str) -> bool:
+    """Returns whether a category is the background; Labelme calls it `_background_`."""
+    return name.strip(" _").lower() == BACKGROUND
 
 
 class Classes:
@@ -36,12 +46,26 @@ class Classes:
             )
 
     @classmethod
-    def named(cls, names: Sequence[str]) -> "Classes":
-        """Gives classes without colours of their own black for the first and distinct hues for the others."""
-        hues = [round(180 * place / max(1, len(names) - 1)) % 180 for place in range(len(names) - 1)]
-        wheel = np.asarray([[[hue, 200, 230] for hue in hues]], dtype=np.uint8).reshape(1, -1, 3)
-        colors = cv2.cvtColor(wheel, cv2.COLOR_HSV2RGB)[0].tolist() if hues else []
-        return cls(names, [(0, 0, 0), *colors][: len(names)])
+    def named(cls, names: Sequence[str], given: Mapping[str, Sequence[int]] | None = None) -> "Classes":
+        """Gives black to the first class and distinct hues to the others, where they have no colour yet.
+
+        Args:
+            names: Class names; the id of a class is its place here.
+            given: Colours by class name.
+        """
+        usual = [BLACK, *_hues(len(names) - 1)][: len(names)]
+        given = {name: (color[0], color[1], color[2]) for name, color in (given or {}).items()}
+        spare = iter(color for color in _hues(2 * len(names) + 1) if color not in {*usual, *given.values()})
+        colors = [
+            given[name] if name in given else next(spare, color) if color in given.values() else color
+            for name, color in zip(names, usual, strict=True)
+        ]
+        return cls(names, colors)
+
+    @property
+    def background(self) -> int | None:
+        """Id of the black class, which pictures leave as it is, if there is one."""
+        return self.colors.index(BLACK) if BLACK in self.colors else None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -52,3 +76,9 @@ class Classes:
         palette[: len(self.colors)] = self.colors
         palette[VOID] = 255
         return palette
+
+
+def _hues(count: int) -> list[Color]:
+    hues = [round(180 * place / max(1, count)) % 180 for place in range(count)]
+    wheel = np.asarray([[[hue, 200, 230] for hue in hues]], dtype=np.uint8).reshape(1, -1, 3)
+    return [tuple(color) for color in cv2.cvtColor(wheel, cv2.COLOR_HSV2RGB)[0].tolist()] if hues else []

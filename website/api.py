@@ -11,6 +11,7 @@ GROUPS = {
     "data": ("Data", "data"),
     "prepare": ("Preparing data", "prepare"),
     "predict": ("Images of any size", "predict"),
+    "choose": ("Choosing images", "choose"),
     "inspect": ("Inspection", "inspect"),
     "export": ("Export", "export"),
     "report": ("Reports", "report"),

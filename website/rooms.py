@@ -7,7 +7,7 @@ from pathlib import Path
 from website.repository import ROOT
 
 ROOMS = (
-    *("cli", "report", "inspect", "export", "prepare", "predict", "training"),
+    *("cli", "report", "choose", "inspect", "export", "prepare", "predict", "training"),
     *("data", "runs", "models", "method", "pages", "files"),
 )
 """From top to bottom: a room uses those after it. `make lint` holds the code to this order."""

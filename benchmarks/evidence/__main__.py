@@ -27,11 +27,16 @@ def main() -> None:
     parser.add_argument("--imagenet_file", type=Path, help="the encoder's ImageNet weights; default: downloaded")
     parser.add_argument("--processes", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--rows", nargs="*", help="only rows with these names")
+    parser.add_argument("--labels", type=int, nargs="*", help="only rows with these numbers of labelled images")
     parser.add_argument("--seeds", type=int, help="at most this many seeds")
     parser.add_argument("words", nargs="*", help="after --: further options of every training")
     options = parser.parse_args()
     study = Study(options.field, options.held, options.out, options.results, options.imagenet_file, options.words)
-    chosen = [row for row in ROWS if row.name in (options.rows or [row.name])]
+    chosen = [
+        row
+        for row in ROWS
+        if row.name in (options.rows or [row.name]) and row.labels in (options.labels or [row.labels])
+    ]
     rows = [dataclasses.replace(row, seeds=min(row.seeds, options.seeds or row.seeds)) for row in chosen]
     if failed := make(study.jobs(rows), options.out / "logs", options.processes):
         raise SystemExit(f"{len(failed)} jobs failed: {', '.join(failed)}")

@@ -5,6 +5,7 @@ a difference holds the luck of all three.
 """
 
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 
 SETTINGS = (
@@ -126,10 +127,22 @@ TRAINED = tuple(
     for start in ("scratch", "imagenet")
     if (start, name) != ("scratch", "batch norm of the labels first")
 )
-ROWS = (*MAIN, *EXPLORED, *TRAINED, *BUDGETS)
+_DICE_AND_ENTROPY = [{"class_path": f"smir.method.{name}"} for name in ("DiceLoss", "CrossEntropyLoss")]
+FOR_RARE_CLASSES = {
+    "dice and cross-entropy": (
+        "--model.loss=smir.method.SumOfLosses",
+        f"--model.loss.losses={json.dumps(_DICE_AND_ENTROPY)}",
+    ),
+    "focal loss": ("--model.loss=smir.method.FocalLoss",),
+    "class weights by frequency": ("--model.class_weights=auto",),
+    "crops at rare classes": ("--data.rare_class_crops=0.5",),
+}
+"""What may help a class of few pixels."""
+RARE = tuple(Row(f"imagenet, {name}", "imagenet", seeds=3, words=words) for name, words in FOR_RARE_CLASSES.items())
+ROWS = (*MAIN, *EXPLORED, *TRAINED, *RARE, *BUDGETS)
 
 
 def in_order(rows: Sequence[Row]) -> Iterator[tuple[Row, int]]:
     """Yields every run seed by seed, so that a study that is cut short has whole seeds."""
-    for seed in range(max(row.seeds for row in rows)):
+    for seed in range(max((row.seeds for row in rows), default=0)):
         yield from ((row, seed) for row in rows if seed < row.seeds)

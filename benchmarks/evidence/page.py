@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.evidence.matrix import BUDGETS, EXPLORED, MAIN, TRAINED, Row
+from benchmarks.evidence.matrix import BUDGETS, EXPLORED, MAIN, RARE, ROWS, TRAINED, Row
 from benchmarks.evidence.study import KEPT
 from smir.files.atomic import write_atomically
 from smir.report.estimates import Estimate, paired
@@ -30,7 +30,7 @@ def tables(content: dict[str, Any]) -> str:
     runs = content["runs"]
     parts = [table(runs, MAIN, kept, f"The {kept} checkpoint, {MAIN[0].labels} labels") for kept in reversed(KEPT)]
     parts += [table(runs, EXPLORED, "last", "What keeps a pretraining from harming ImageNet weights, last checkpoint")]
-    parts += [trained_table(runs), budget_table(runs), raw_table(runs)]
+    parts += [trained_table(runs), rare_table(runs), budget_table(runs), raw_table(runs)]
     facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in content["about"].items() if value)
     return "\n\n".join([*parts, f"Measured on: {facts}."]) + "\n"
 
@@ -41,9 +41,11 @@ def table(runs: dict[str, Any], rows: Sequence[Row], kept: str, title: str) -> s
     lines = []
     for row in rows:
         own = figures(runs, row, kept)
+        if own is None:
+            continue
         classes = [_mean(figures(runs, row, kept, f"test/native/iou/{name}")) for name in _classes(runs)]
-        lines.append([row.name, str(own.seeds if own else 0), _spread(own), *classes, *_against(runs, row, kept)])
-    return f"**{title}**\n\n" + _markdown(head, lines)
+        lines.append([row.name, str(own.seeds), _spread(own), *classes, *_against(runs, row, kept)])
+    return _titled(title, head, lines, runs, rows)
 
 
 def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
@@ -51,23 +53,60 @@ def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
     cells = []
     for name in AGAINST:
         other = next(there for there in MAIN if there.name == name)
-        gain = paired(own, figures(runs, other, kept)) if name != row.name else None
-        interval = gain.interval if gain and gain.by_seed else None
-        reach = f" [{interval[0]:+.1f}, {interval[1]:+.1f}]" if interval else ""
-        cells.append(f"{gain.mean:+.1f}{reach}" if gain and gain.by_seed else "")
+        cells.append(_gain(own, figures(runs, other, kept)) if name != row.name else "")
     return cells
+
+
+def _gain(own: Estimate | None, other: Estimate | None) -> str:
+    gain = paired(own, other)
+    if not gain or not gain.by_seed:
+        return ""
+    reach = f" [{gain.interval[0]:+.1f}, {gain.interval[1]:+.1f}]" if gain.interval else ""
+    return f"{gain.mean:+.1f}{reach}"
 
 
 def trained_table(runs: dict[str, Any]) -> str:
     """Returns the ways to train on few labels, with the validation figures that choose among them."""
     lines = []
-    for row in (*MAIN[:2], *TRAINED):
+    rows = (*MAIN[:2], *TRAINED)
+    for row in rows:
         tested = [figures(runs, row, kept) for kept in KEPT]
+        if tested[0] is None:
+            continue
         validated = [_mean(_validation(runs, row, kept)) for kept in KEPT]
-        lines.append([row.name, str(tested[0].seeds if tested[0] else 0), *validated, *map(_spread, tested)])
+        lines.append([row.name, str(tested[0].seeds), *validated, *map(_spread, tested)])
     head = ["training", "seeds", *(f"{images}, {kept}" for images in ("validation", "test") for kept in KEPT)]
-    title = f"**Trained otherwise: mIoU on validation and test images, {MAIN[0].labels} labels**"
-    return f"{title}\n\n" + _markdown(head, lines)
+    title = f"Trained otherwise: mIoU on validation and test images, {MAIN[0].labels} labels"
+    return _titled(title, head, lines, runs, rows)
+
+
+def rare_table(runs: dict[str, Any]) -> str:
+    """Returns what may help rare classes: mIoU and the IoU of every class, each with what is gained by it."""
+    plain = MAIN[1]
+    columns = {"mIoU": METRIC} | {name: f"test/native/iou/{name}" for name in _classes(runs)}
+    lines = []
+    for row in (plain, *RARE):
+        seeds = figures(runs, row, "last")
+        if seeds is None:
+            continue
+        line = [row.name, str(seeds.seeds)]
+        for metric in columns.values():
+            own = figures(runs, row, "last", metric)
+            gain = _gain(own, figures(runs, plain, "last", metric)) if row != plain else ""
+            line.append(_spread(own) + (f"; {gain}" if gain else ""))
+        lines.append(line)
+    title = f"Rare classes: IoU of the last checkpoint; what is gained over {plain.name}, {plain.labels} labels"
+    return _titled(title, ["training", "seeds", *columns], lines, runs, (plain, *RARE))
+
+
+def _titled(
+    title: str, head: Sequence[str], lines: Sequence[Sequence[str]], runs: dict[str, Any], rows: Sequence[Row]
+) -> str:
+    """Returns a table below its title, and the rows that have no run yet in a sentence."""
+    missing = [row.name for row in rows if figures(runs, row, "last") is None]
+    parts = [f"**{title}**"] + ([_markdown(head, lines)] if lines else [])
+    parts += [f"Not run yet: {'; '.join(missing)}."] if missing else []
+    return "\n\n".join(parts)
 
 
 def _validation(runs: dict[str, Any], row: Row, kept: str) -> Estimate | None:
@@ -96,7 +135,7 @@ def raw_table(runs: dict[str, Any]) -> str:
     """Returns the two figures of every run, by seed."""
     seeds = sorted({run["seed"] for run in runs.values()})
     lines = []
-    for row in (*MAIN, *EXPLORED, *TRAINED, *BUDGETS):
+    for row in ROWS:
         both = [figures(runs, row, kept) for kept in KEPT]
         cells = [
             " / ".join(f"{one.by_seed[seed]:.1f}" if one and seed in one.by_seed else "" for one in both).strip(" /")

@@ -121,10 +121,7 @@ class Study:
         Raises:
             SystemExit: If the field has too few labelled images.
         """
-        labelled = _labelled(self.field)
-        if labels > len(labelled):
-            raise SystemExit(f"{self.field} has {len(labelled)} labelled images; a row needs {labels}.")
-        random.Random(f"labels {seed}").shuffle(labelled)
+        labelled = self.draw(labels, seed)
         every = round(1 / VAL_SHARE)
         drawn = {
             "train": [name for place, name in enumerate(labelled[:labels]) if (place + 1) % every],
@@ -135,6 +132,14 @@ class Study:
         for split, names in drawn.items():
             write_atomically(folder / f"{split}.txt", "\n".join(sorted(names)) + "\n")
         return {split: str(folder / f"{split}.txt") for split in drawn}
+
+    def draw(self, labels: int, seed: int) -> list[str]:
+        """Returns the labelled images in a random order, of which the first are used."""
+        labelled = _labelled(self.field)
+        if labels > len(labelled):
+            raise SystemExit(f"{self.field} has {len(labelled)} labelled images; a row needs {labels}.")
+        random.Random(f"labels {seed}").shuffle(labelled)
+        return labelled
 
     def _settings(self, row: Row) -> str:
         """Hash of all that a row's figures rest on, but for the seed."""

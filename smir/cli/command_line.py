@@ -32,6 +32,7 @@ from smir.cli.training_run import (
     write_to,
 )
 from smir.errors import ConfigError, RunError, first_few
+from smir.predict.polygons.options import PolygonOptions
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.finished import check_weights, list_results_again
 from smir.runs.lightning_doors import (
@@ -73,6 +74,7 @@ class SmirCLI(SettingsCLI):
         add_options(parser)
         if list(self.subcommands()) == ["predict"]:
             parser.add_argument("--out", type=Path | None, help="Folder for the predictions; default: one in the run.")
+            parser.add_class_arguments(PolygonOptions)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Refuses a seed that the generators do not take."""
@@ -161,7 +163,8 @@ class SmirCLI(SettingsCLI):
             if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # where `main` says no next command, nor figures
                 print(*figures(run.path / "test"), sep="\n", flush=True)
         if trainer.is_global_zero:
-            run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs)})
+            weights = {key: value for key, value in self.model.origin.items() if key == "class_weights"}
+            run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs), **weights})
             run.unlock()
             rank_zero_info(f"Done: {run.path}")
             self.finished = run.path
@@ -195,10 +198,13 @@ class SmirCLI(SettingsCLI):
 
     def before_predict(self) -> None:
         """Loads trained weights; the results go to the run that they come from."""
+        given = self._arguments
+        polygons = PolygonOptions(given.formats, given.simplify, given.min_area, given.background)
         checkpoint, settings = self._use_weights()
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")
-        keep_predictions(self.trainer, checkpoint, self.datamodule, settings, self._arguments.get("out"))
+        polygons.background_of(self.model.classes)
+        keep_predictions(self.trainer, checkpoint, self.datamodule, settings, given.get("out"), polygons)
         self.finished = run_of_checkpoint(checkpoint.path)
         self._arguments.return_predictions = False
 

@@ -16,6 +16,7 @@ from smir.errors import CheckpointError, ConfigError, DataError
 from smir.files.digest import file_digest
 from smir.files.json_record import dict_or_empty
 from smir.method.preprocessing import Preprocessing
+from smir.predict.polygons.options import PolygonOptions
 from smir.predict.writer import PredictionWriter
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.launch import global_rank
@@ -103,9 +104,14 @@ def keep_test(trainer: Trainer, weights: Path, data: SmirDataModule, settings: d
 
 
 def keep_predictions(
-    trainer: Trainer, checkpoint: Checkpoint, data: SmirDataModule, settings: dict[str, Any], out: Path | None = None
+    trainer: Trainer,
+    checkpoint: Checkpoint,
+    data: SmirDataModule,
+    settings: dict[str, Any],
+    out: Path | None,
+    polygons: PolygonOptions,
 ) -> None:
-    """Makes the trainer write predicted labels into a folder; default: one in the run of its weights."""
+    """Makes the trainer write predicted labels, and polygons, into a folder; default: one in the run of its weights."""
     with contextlib.suppress(DataError):  # an old checkpoint does not record the size; its training images may be gone
         data.trained_side = checkpoint.record.usual_side or data.usual_side
     images = data.images("predict")
@@ -113,7 +119,11 @@ def keep_predictions(
         refuse_bad_headers(images, data.min_side, data.choice())
     source = _source(checkpoint.path, data, images, settings)
     source["predict"] = dataclasses.asdict(data.predict)
-    source["hash"] = digest([source["hash"], source["predict"]])
+    parts = [source["hash"], source["predict"]]
+    if polygons != PolygonOptions():  # folders of predictions without any keep their hash
+        source["polygons"] = dataclasses.asdict(polygons)
+        parts.append(source["polygons"])
+    source["hash"] = digest(parts)
     if out is None:
         folder = result_folder(run_of_checkpoint(checkpoint.path) or checkpoint.path.parent, "predict", source)
     else:
@@ -121,7 +131,7 @@ def keep_predictions(
         if global_rank() == 0:
             _refuse_others(out, data.predict_images, source)
     record_skipped(data, settings, folder)
-    all_callbacks(trainer).append(PredictionWriter(folder, source))
+    all_callbacks(trainer).append(PredictionWriter(folder, source, polygons))
     rank_zero_info(f"Predictions go to {folder}.")
 
 

@@ -63,6 +63,8 @@ class GuardedParser(ArgumentParser):
             raise refusal(denied[1], "A setting") from ex
         if not self.exit_on_error:
             super().error(message, ex)
+        if read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):
+            message += f"\nYAML takes words such as no, yes and 12 for other values, here {read[1]}. Quote them: 'no'."
         print(f"smir: error: {message}\n{self.prog} --help lists the options.", file=sys.stderr)
         raise SystemExit(2) from ex
 

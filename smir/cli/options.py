@@ -17,7 +17,7 @@ class NoSuchOption(ConfigError):
 _SMIR = Path(__file__).parents[1]
 _OF_PARSERS = {"config", "help", "print_config", "class_path", "init_args", "dict_kwargs"}
 _OF_TRAINING = {"seed_everything", "include", "ckpt", "ckpt_path", "weights_only", "verbose"}
-_OF_PREDICT = {"out", "return_predictions"}
+_OF_PREDICT = {"out", "return_predictions", "formats", "simplify", "min_area", "background"}
 _SECTIONS = {"data": "data", "model": "training", "run": "cli/settings.py runs/wandb_logging.py"}
 """Where the classes of a section are, below `smir`."""
 _CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss"}

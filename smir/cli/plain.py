@@ -24,11 +24,13 @@ from jsonargparse import Namespace, auto_cli
 
 from smir.cli import hints
 from smir.cli.guarded import GuardedParser, scan_config
+from smir.cli.run_data import run_of
 from smir.cli.trust import yaml_text
 from smir.errors import ConfigError
 
 _HINTS: Mapping[str, Callable[[Any], list[str]]] = {
     "prepare": hints.after_prepare,
+    "choose": hints.after_choose,
     "inspect": hints.after_inspect,
     "export": hints.after_export,
 }
@@ -76,20 +78,19 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
     if (option := getattr(module, "AFTER_DASHES", None)) and "--" in words:
         place = words.index("--")
         words[place:] = [f"--{option}={json.dumps(words[place + 1 :])}"]
+    functions = [module.COMMANDS] if callable(module.COMMANDS) else module.COMMANDS.values()
+    arguments = [argument for function in functions for argument in inspect.signature(function).parameters.values()]
+    switches = {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
+    words = [  # `--download` means `--download true`
+        f"{word}=true" if word in switches and following not in ("true", "false") else word
+        for word, following in zip_longest(words, words[1:])
+    ]
     if option := getattr(module, "WORDS", None):
         words = _words_as(option, words)
     if option := getattr(module, "DATA_OF", None):
         words = _with_own_config(option, words)
-    functions = [module.COMMANDS] if callable(module.COMMANDS) else module.COMMANDS.values()
-    arguments = [argument for function in functions for argument in inspect.signature(function).parameters.values()]
-    words = _as_texts(
-        words, {f"--{argument.name}" for argument in arguments if "list[str]" in str(argument.annotation)}
-    )
-    switches = {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
-    return [  # `--download` means `--download true`
-        f"{word}=true" if word in switches and following not in ("true", "false") else word
-        for word, following in zip_longest(words, words[1:])
-    ]
+    texts = {f"--{argument.name}" for argument in arguments if "list[str]" in str(argument.annotation)}
+    return _as_texts(words, texts)
 
 
 def _as_texts(words: Sequence[str], options: Collection[str]) -> list[str]:
@@ -128,7 +129,7 @@ def _with_own_config(option: str, words: list[str]) -> list[str]:
         return words
     place = names.index(f"--{option}")
     checkpoint = Path(words[place].partition("=")[2] or "".join(words[place + 1 : place + 2]))
-    if run := hints.run_of(checkpoint):
+    if run := run_of(checkpoint):
         scan_config(run / "config.yaml")
         return [f"--config={(run / 'config.yaml').absolute()}", *words]  # absolute: the parser expands a `~`
     if changed := next((name for name in names if name.startswith("--data.")), None):

@@ -121,7 +121,7 @@ def _counts(class_path: str, options: dict[str, Any]) -> tuple[dict[str, int], b
     """Images of the lists of a task, and whether they were found on disk."""
     data: SmirDataModule = resolve_name(class_path)(**options)
     try:
-        return {name: len(data.images(name)) for name in _LISTS[data.task]}, True  # type: ignore[arg-type]
+        return {name: len(data.images(name)) for name in _LISTS[data.task]}, True  # type: ignore[arg-type]  # of this task
     except DataError:
         published = expected_counts(type(data).__name__, options.get("protocol", "paper"), bool(data.label_budget))
         if published is None:

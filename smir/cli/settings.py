@@ -91,7 +91,7 @@ class Parser(GuardedParser, LightningArgumentParser):
     def __init__(self, *args: Any, prog: str | None = "python -m smir", **kwargs: Any) -> None:
         super().__init__(*args, prog=prog, **kwargs)
 
-    def parse_args(self, args: Any = None, *more: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]
+    def parse_args(self, args: Any = None, *more: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # fewer overloads
         """Parses words; `--ckpt` is short for Lightning's name of the option."""
         if isinstance(args, list):
             args = as_meant(args, "ckpt_path")

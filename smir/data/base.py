@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import lightning.pytorch as pl
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -14,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from smir.data.budget import LabelBudget
 from smir.data.predict_options import PredictOptions
 from smir.data.reading.cache import open_cache
+from smir.data.reading.class_counts import class_counts, class_frequencies
 from smir.data.reading.file_list import FileList, batches_of_one_shape, usual_side, view_shapes
 from smir.data.reading.listing import Listing
 from smir.data.reading.pairs import Images, LabelledCrops, MaskedCrops, Sample, WholeViews
@@ -55,6 +58,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             every seed has a draw of its own and the spread over seeds holds the luck of the draw.
         fill_batches: Whether a segmentation fills an incomplete training batch with further crops of its images. By
             default it drops them, as the paper does; of 12 images in batches of 8 that is a third.
+        rare_class_crops: Probability that a training crop of a segmentation is placed so that it holds a pixel of a
+            class that is drawn among those of the image, with a weight of one over its frequency.
         min_side: Shortest side in pixels below which an image is refused; default: the crop size.
         predict_images: Folder of images for `predict`, or one image of any size; default: the test split.
         predict: How `predict` reads images, and what it writes.
@@ -87,6 +92,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         split_seed: int = 0,
         budget_seed: Literal["split", "run"] = "split",
         fill_batches: bool = False,
+        rare_class_crops: float = 0.0,
         min_side: int | None = None,
         predict_images: Path | None = None,
         predict: PredictOptions = PredictOptions(),
@@ -108,10 +114,13 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             raise ConfigError(f"data.batch_size must be 1 or more, got {batch_size}.")
         if num_workers is not None and num_workers < 0:
             raise ConfigError(f"data.num_workers must be 0 (this process loads itself) or more, got {num_workers}.")
+        if not 0 <= rare_class_crops <= 1:
+            raise ConfigError(f"data.rare_class_crops is a probability from 0 to 1, got {rare_class_crops}. Try 0.5.")
         refuse_scores(mask, "data.mask")
         self.root, self.task, self.batch_size, self.crop_size = Path(root), task, batch_size, crop_size
         self.mask, self.split_seed, self.budget_seed, self.seed = mask, split_seed, budget_seed, seed
         self.fill_batches = fill_batches and task == "segment"
+        self.rare_class_crops = rare_class_crops if task == "segment" else 0.0
         self.label_budget = None if label_budget is None else LabelBudget(label_budget)
         self.min_side = crop_size if min_side is None else min_side
         self.predict_images, self.predict = predict_images, predict
@@ -157,7 +166,8 @@ class SmirDataModule(Listing, pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         """Augmented crops: masked ones of the current stage, or labelled ones."""
         _, world_size = self._place()
-        crops = self._crops("train", TrainTransform(self.crop_size))
+        frequencies = self.class_frequencies if self.rare_class_crops else None
+        crops = self._crops("train", TrainTransform(self.crop_size, self.rare_class_crops, frequencies))
         return self._loader(crops, self._train_sampler(), self.batch_size // world_size)
 
     def image_visits(self, epochs: int) -> int:
@@ -223,6 +233,13 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         """Whole view (3, h, w) uint8 of one image of the pool."""
         views = WholeViews(self._pool(), self.preprocessing)
         return cast(Tensor, views[Visit(index, 0)]["image"])
+
+    @functools.cached_property
+    def class_frequencies(self) -> npt.NDArray[np.float64]:
+        """Share (C,) of every class in the labelled pixels of the training images that it occurs in."""
+        labels = self.labelled("train").files
+        paths = [labels.path(index) for index in range(len(labels))]
+        return class_frequencies(class_counts(paths, self.decode_label), len(self.classes))
 
     @functools.cached_property  # every checkpoint asks
     def usual_side(self) -> int:

@@ -31,6 +31,8 @@ class Folder(SmirDataModule):
         images: Folder of the images, relative to the root.
         labels: Folder of the labels, relative to the root; needed to segment.
         classes: Class names by id: the first is the name of id 0. Needed to segment.
+        colors: Red, green and blue (0 to 255) of classes by name, for pictures. Default: black for the first class, and
+            hues for the others.
         label_map: Stored label value to class id (or 255 for void), for files that are not numbered 0, 1, 2, ...
         split_files: List files of the splits, relative to the root: `{train: train.txt, val: val.txt, test: test.txt}`.
             An entry is an image's path relative to `images`, with or without its suffix. Images that are only tested on
@@ -49,6 +51,7 @@ class Folder(SmirDataModule):
         images: str = "images",
         labels: str | None = None,
         classes: list[str] | None = None,
+        colors: dict[str, tuple[int, int, int]] | None = None,
         label_map: dict[int, int] | None = None,
         split_files: dict[Literal["train", "val", "test"], str] | None = None,
         fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
@@ -58,7 +61,7 @@ class Folder(SmirDataModule):
     ) -> None:
         super().__init__(root, **kwargs)
         self.image_folder, self.label_folder = images, labels
-        self.class_names, self.label_map = classes, label_map
+        self.class_names, self.class_colors, self.label_map = classes, colors, label_map
         self.split_files, self.fractions = split_files, fractions
         self.partial_labels, self.hold_out = partial_labels, hold_out
         if split_files is not None and set(split_files) not in ({"train", "val", "test"}, {"test"}):
@@ -70,6 +73,9 @@ class Folder(SmirDataModule):
             raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
         if not all(name.strip() for name in classes or ()):
             raise ConfigError(f"data.classes holds a class without a name: {classes}.")
+        if unknown := sorted(set(colors or ()) - set(classes or ())):
+            known = ", ".join(classes or ()) or "none"
+            raise ConfigError(f"data.colors names {first_few(unknown)}, but data.classes are {known}.")
         if self.task == "segment" and (labels is None or not classes):
             raise ConfigError(
                 "To segment, Folder needs data.labels (the folder of label images, relative to data.root) and "
@@ -78,8 +84,8 @@ class Folder(SmirDataModule):
 
     @property
     def classes(self) -> Classes:
-        """The classes named by the user, with distinct colours."""
-        return Classes.named(self.class_names or [])
+        """The classes named by the user, in the user's colours where there are any."""
+        return Classes.named(self.class_names or [], self.class_colors)
 
     def splits(self) -> tuple[Split, ...]:
         """Returns all three splits, or just `test`."""

@@ -21,17 +21,18 @@ Exported = Callable[[UInt8], Logits]
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """A comparison with PyTorch: largest difference of a logit, largest logit, and share of equal labels."""
+    """A comparison with PyTorch: largest difference of an output, largest output, and share of equal labels."""
 
     images: int
     difference: float
     reach: float
     equal: float
+    output: str
 
     def __str__(self) -> str:
         return (
-            f"on {self.images} images the largest difference of a logit is {self.difference:.2g} "
-            f"(logits reach {self.reach:.3g}), {100 * self.equal:.4g} % of the labels are equal"
+            f"on {self.images} images the largest difference of a {self.output} is {self.difference:.2g} "
+            f"(the largest is {self.reach:.3g}), {100 * self.equal:.4g} % of the labels are equal"
         )
 
 
@@ -59,24 +60,63 @@ def compare(
     Raises:
         CheckpointError: If they differ by more, a logit is not a number, or the exported network does not run.
     """
-    difference = reach = 0.0
-    equal: list[float] = []
     views = [padded_view(module, image) for image in images]
     batches = [torch.cat([view, view.flip(-1)]) for view in views]
     if any_size:
         batches += [torch.cat([views[0], views[0]], dim=dim) for dim in (-1, -2)]
+    return _compared(name, exported, lambda batch: _logits(module, batch), batches, len(images), tolerance, "logit")
+
+
+def compare_tiles(
+    name: str, exported: Exported, module: SegmentationModule, images: Sequence[UInt8], tolerance: float
+) -> Agreement:
+    """Runs an exported network that gives probabilities, and PyTorch, on the first square tile of every view.
+
+    Raises:
+        CheckpointError: As `compare` does.
+    """
+    views = [padded_view(module, image) for image in images]
+    side = min(views[0].shape[-2:])
+    tiles = [view[..., :side, :side].contiguous() for view in views]
+    return _compared(
+        name,
+        exported,
+        lambda tile: _logits(module, tile).softmax(dim=1),
+        tiles,
+        len(images),
+        tolerance,
+        "probability",
+    )
+
+
+def _logits(module: SegmentationModule, batch: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = module(module.preprocessing.normalize(batch))
+    return logits
+
+
+def _compared(
+    name: str,
+    exported: Exported,
+    torchs: Callable[[torch.Tensor], torch.Tensor],
+    batches: Sequence[torch.Tensor],
+    images: int,
+    tolerance: float,
+    output: str,
+) -> Agreement:
+    difference = reach = 0.0
+    equal: list[float] = []
     for batch in tqdm(batches, desc=f"checking {name}", leave=False):
         with torch.no_grad():
-            expected = module(module.preprocessing.normalize(batch)).numpy()
+            expected = torchs(batch).numpy()
         found = _run(name, exported, batch.numpy())
         difference = float(np.maximum(difference, np.abs(found - expected).max()))  # np.maximum keeps a nan
         reach = max(reach, float(np.abs(expected).max()))
         equal.append(float((found.argmax(axis=1) == expected.argmax(axis=1)).mean()))
-    agreement = Agreement(len(images), difference, reach, sum(equal) / len(equal))
+    agreement = Agreement(images, difference, reach, sum(equal) / len(equal), output)
     if not difference <= tolerance * reach:
         raise CheckpointError(
             f"{name} does not compute what PyTorch computes: {agreement}. A share of {tolerance:g} of the largest "
-            "logit is accepted (--tolerance)."
+            f"{output} is accepted (--tolerance)."
         )
     return agreement
 

@@ -13,16 +13,15 @@ from torch.export import ExportedProgram
 from smir.classes import UInt8
 from smir.errors import CheckpointError, ConfigError
 from smir.export import card, program, scripts, weights_files
-from smir.export.agreement import compare, padded_shape, share_of_equal_labels
+from smir.export.agreement import compare, compare_tiles, padded_shape, share_of_equal_labels
 from smir.export.card import ExportedFile
 from smir.export.program import Size
 from smir.export.trained import TrainedNetwork
 from smir.files.atomic import write_atomically
-from smir.method.padding import PAD_MULTIPLE
 from smir.models.networks import SmpNetwork
 from smir.training.segmentation import SegmentationModule
 
-Format = Literal["weights", "encoder", "onnx", "pt2"]
+Format = Literal["weights", "encoder", "onnx", "pt2", "deepness"]
 WEIGHTS: tuple[Format, ...] = ("weights", "encoder")
 PROGRAMS: tuple[Format, ...] = ("onnx", "pt2")
 
@@ -36,12 +35,16 @@ class Export:
         images: RGB images (H, W, 3) to check programs on; weights need none.
         tolerance: Largest difference from PyTorch, as a share of the largest logit.
         folder: The folder.
+        opset: Version of the operators of ONNX files; default: that of torch.
+        resolution: Centimetres of ground per pixel of the training images, for Deepness.
     """
 
     source: TrainedNetwork
     images: Sequence[UInt8]
     tolerance: float
     folder: Path
+    opset: int | None = None
+    resolution: float | None = None
     _programs: dict[Size | None, ExportedProgram] = dataclasses.field(default_factory=dict, init=False)
 
     def write(self, formats: Sequence[Format]) -> list[ExportedFile]:
@@ -55,6 +58,7 @@ class Export:
             "encoder": self._encoder,
             "onnx": lambda: self._of_any_size(self._onnx),
             "pt2": lambda: self._of_any_size(self._pt2),
+            "deepness": self._deepness,
         }
         files = [makers[name]() for name in makers if name in formats]
         for file in files:
@@ -109,9 +113,11 @@ class Export:
         return ExportedFile(path, what, "read back")
 
     def _encoder(self) -> ExportedFile:
-        made = weights_files.write_encoder(self.folder, self.source.module.network, self._settings, self._side)
+        module = self.source.module
+        side = program.padded_side(module.preprocessing)
+        made = weights_files.write_encoder(self.folder, module.network, self._settings, side)
         if made.timm_name is None:
-            name = self.source.module.network.encoder_name
+            name = module.network.encoder_name
             what = f"the encoder: {_code(f'smp.encoders.get_encoder({name!r}, depth={made.depth}, weights=None)')}"
             return ExportedFile(made.path, what, "no network of timm gives the same features")
         what = f"the encoder: {_code(f'timm.create_model({made.timm_name!r}, features_only=True)')}"
@@ -119,23 +125,37 @@ class Export:
             what += " (or `num_classes=0` and `load_state_dict(..., strict=False)`)"
         return ExportedFile(made.path, what, "gives the same features in timm")
 
-    @property
-    def _side(self) -> int:
-        size = self.source.module.preprocessing.view_size
-        return size + -size % PAD_MULTIPLE
-
     def _onnx(self, size: Size | None, images: Sequence[UInt8]) -> ExportedFile:
         from smir.export import onnx_file
         from smir.export.scripts import run_onnx
 
         module = self._segmentation
-        path = onnx_file.write_onnx(self.folder, self._program(size), self._settings)
+        metadata = {"smir": self._settings}
+        path = onnx_file.write_onnx(self.folder / onnx_file.NAME, self._program(size), metadata, self.opset)
         session = onnx_file.open_session(path)
         agreement = compare(path.name, onnx_file.exported_onnx(session), module, images, self.tolerance, size is None)
         labels = functools.partial(run_onnx.segment, session, self.source.settings())
         equal = share_of_equal_labels(labels, module, images)
         check = f"{agreement}; {onnx_file.SCRIPT} gives {100 * equal:.4g} % of the labels that smir gives at full size"
-        return ExportedFile(path, "the network for ONNX Runtime and its kind", check, onnx_file.SCRIPT)
+        what = f"the network for ONNX Runtime and its kind, opset {onnx_file.opset_of(path)}"
+        return ExportedFile(path, what, check, onnx_file.SCRIPT)
+
+    def _deepness(self) -> ExportedFile:
+        from smir.export import deepness, onnx_file
+
+        module = self._segmentation
+        resolution = self.resolution
+        assert resolution is not None
+        metadata = deepness.metadata(self.source, module, resolution)
+        path, program = self.folder / deepness.NAME, deepness.export_tiles(module)
+        onnx_file.write_onnx(path, program, metadata, self.opset, output="probabilities")
+        exported = deepness.exported_tiles(onnx_file.open_session(path))
+        agreement = compare_tiles(path.name, exported, module, self.images, self.tolerance)
+        what = (
+            f"the network for Deepness of QGIS: tiles of {metadata['tile_size']} pixels at "
+            f"{deepness.tile_resolution(module, resolution):.3g} cm, opset {onnx_file.opset_of(path)}"
+        )
+        return ExportedFile(path, what, str(agreement))
 
     def _pt2(self, size: Size | None, images: Sequence[UInt8]) -> ExportedFile:
         path = program.write_pt2(self.folder, self._program(size), self._settings)

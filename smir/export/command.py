@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jsonargparse.typing import PositiveFloat
+from jsonargparse.typing import PositiveFloat, PositiveInt
 
 from smir.data import SmirDataModule
 from smir.errors import ConfigError, RunError, first_few
 from smir.terminal import columns
 
-Format = Literal["weights", "encoder", "onnx", "pt2"]
+Format = Literal["weights", "encoder", "onnx", "pt2", "deepness"]
 
 
 class Exported(NamedTuple):
@@ -31,6 +31,8 @@ def export(
     images: list[Path] | Path | None = None,
     data: SmirDataModule | None = None,
     tolerance: PositiveFloat = 1e-3,
+    opset: PositiveInt | None = None,
+    resolution: PositiveFloat | None = None,
 ) -> Exported:
     """Writes a trained network as safetensors, for timm, as ONNX and for torch.export, with a model card and programs.
 
@@ -40,12 +42,15 @@ def export(
     Args:
         ckpt: A checkpoint of smir.
         out: Folder for the files; a new or an empty one.
-        formats: Some of weights, encoder, onnx, pt2: `--formats onnx`, `--formats '[onnx, pt2]'`. Default: all, and of
-            a pretraining checkpoint weights and encoder.
+        formats: Some of weights, encoder, onnx, pt2, deepness: `--formats onnx`, `--formats '[onnx, pt2]'`. Default:
+            all but deepness (for QGIS), and of a pretraining checkpoint weights and encoder.
         images: Images to compare on, files or folders: `--images photos`. Default: the test split of the data.
         data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
             checkpoint's own run.
         tolerance: Accepted difference of a logit, as a share of the largest logit.
+        opset: Version of ONNX's operators, for a runtime that lacks the newest. Default: that of the installed torch.
+        resolution: Centimetres of ground per pixel of the training images, for deepness. Default: that of the
+            georeferenced orthomosaic that they were cut from.
 
     Raises:
         SmirError: If the checkpoint cannot be read, the folder is not empty, a package is missing, or a file does not
@@ -58,22 +63,26 @@ def export(
         )
     if images is not None and data is not None:
         raise ConfigError("Give images or a dataset, not both: --images excludes --config and --data.")
-    _require_packages(formats)
+    chosen = [formats] if isinstance(formats, str) else formats
+    _check_onnx(chosen, opset, resolution)
     from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
     from smir.export.trained import read_source
 
     source = read_source(ckpt)
-    chosen = [formats] if isinstance(formats, str) else formats
     if chosen is None:
         chosen = [*WEIGHTS, *(PROGRAMS if source.module.task == "segment" else ())]
+    if "deepness" in chosen and resolution is None:
+        from smir.export.deepness import resolution_of
+
+        resolution = resolution_of(source)
     given = images if isinstance(images, list) else [] if images is None else [images]
-    needs_images = source.module.task == "segment" and any(name in PROGRAMS for name in chosen)
+    needs_images = source.module.task == "segment" and any(name not in WEIGHTS for name in chosen)
     photos = images_to_check(given, data, source.run) if needs_images else []
     checked = [read_image(photo) for photo in photos]
     with _arriving(out) as folder:
-        files = Export(source, checked, tolerance, folder).write(chosen)
+        files = Export(source, checked, tolerance, folder, opset, resolution).write(chosen)
         rows = [[file.path.name, file.size, file.check] for file in files]
     print("\n".join(columns(rows)))
     print(f"Exported: {out.absolute()}, with a model card, README.md")
@@ -94,14 +103,22 @@ def _arriving(out: Path) -> Iterator[Path]:
         raise RunError(f"{out.absolute()} could not be written: {error.strerror or error}.") from error
 
 
-def _require_packages(formats: list[Format] | Format | None) -> None:
-    """Raises ConfigError if ONNX is wanted and a package for it is not installed."""
-    wanted = formats is None or "onnx" in formats
+def _check_onnx(formats: list[Format] | None, opset: int | None, resolution: float | None) -> None:
+    """Raises ConfigError if ONNX is wanted and a package for it is not installed, or an option of it does not fit."""
+    wanted = formats is None or "onnx" in formats or "deepness" in formats
+    if opset is not None and not wanted:
+        raise ConfigError("--opset is for ONNX files: --formats onnx, or deepness.")
+    if resolution is not None and "deepness" not in (formats or ()):
+        raise ConfigError("--resolution is for --formats deepness.")
     if wanted and (missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]):
         raise ConfigError(
             f"ONNX needs {', '.join(missing)}: pip install 'smir[export]'. Or leave it out: --formats '[weights, "
             "encoder, pt2]'."
         )
+    if opset is not None:
+        from smir.export.onnx_file import check_opset
+
+        check_opset(opset)
 
 
 COMMANDS = export

@@ -12,33 +12,71 @@ import onnxruntime
 import torch
 from torch.export import ExportedProgram
 
-from smir.errors import CheckpointError
+from smir.errors import CheckpointError, ConfigError
 from smir.export.agreement import Exported
 from smir.files.atomic import write_atomically
 from smir.terminal import quiet
 
 NAME, SCRIPT = "model.onnx", "run_onnx.py"
+FIRST_OPSET = 7
+"""The first one that ONNX Runtime runs."""
 
 
-def write_onnx(folder: Path, program: ExportedProgram, settings: str) -> Path:
-    """Writes `model.onnx`, with the settings (JSON) as its metadata under the name `smir`, and returns its path.
+def write_onnx(
+    path: Path, program: ExportedProgram, metadata: dict[str, str], opset: int | None = None, output: str = "logits"
+) -> Path:
+    """Writes a program as an ONNX file, and returns its path.
+
+    Args:
+        path: The file.
+        program: The program.
+        metadata: Texts by name; the settings (JSON) have the name `smir`.
+        opset: Version of ONNX's operators; default: that of torch.
+        output: Name of the output.
 
     Raises:
-        CheckpointError: If an operation has no counterpart in ONNX, or the file would have 2 GB or more.
+        CheckpointError: If an operation has no counterpart in ONNX, in this opset, or the file would have 2 GB or more.
     """
     try:
         with _quiet():
-            converted = torch.onnx.export(program, dynamo=True, input_names=["image"], output_names=["logits"])
+            converted = torch.onnx.export(
+                program, dynamo=True, input_names=["image"], output_names=[output], opset_version=opset
+            )
             assert converted is not None
             model = converted.model_proto
+        found = _opset(model)
+        assert opset in (None, found), f"the converter gives opset {found}"  # it only warns about that
         _name_dimensions(model)
-        onnx.helper.set_model_props(model, {"smir": settings})
+        onnx.helper.set_model_props(model, metadata)
         onnx.checker.check_model(model)
         content = model.SerializeToString()
     except Exception as error:  # each step of the converter raises another kind
-        raise CheckpointError(f"The network cannot be converted to ONNX: {str(error)[:300]}") from error
-    write_atomically(folder / NAME, content)
-    return folder / NAME
+        version = "" if opset is None else f" of opset {opset}"
+        other = "" if opset is None else " Give another --opset, or leave it out."
+        raise CheckpointError(
+            f"The network cannot be converted to ONNX{version}: {str(error)[:300]}.{other}"
+        ) from error
+    write_atomically(path, content)
+    return path
+
+
+def opset_of(path: Path) -> int:
+    """Returns the version of ONNX's operators that a file uses."""
+    return _opset(onnx.load(path))
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    version: int = next(entry.version for entry in model.opset_import if not entry.domain)
+    return version
+
+
+def check_opset(opset: int) -> None:
+    """Raises ConfigError if the installed ONNX has no such opset."""
+    last = onnx.defs.onnx_opset_version()
+    if not FIRST_OPSET <= opset <= last:
+        raise ConfigError(
+            f"--opset is from {FIRST_OPSET} to {last}, the last one of onnx {onnx.__version__}; got {opset}."
+        )
 
 
 @contextlib.contextmanager

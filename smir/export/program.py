@@ -1,6 +1,7 @@
 """The network as a program of `torch.export`, images in and logits out, and its file `model.pt2`."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.export import Dim, ExportedProgram
 from smir.errors import CheckpointError
 from smir.export.agreement import Exported
 from smir.method.padding import PAD_MULTIPLE
+from smir.method.preprocessing import Preprocessing
 from smir.terminal import quiet
 from smir.training.segmentation import SegmentationModule
 
@@ -51,20 +53,39 @@ def export_program(module: SegmentationModule, size: Size | None = None) -> Expo
     Raises:
         CheckpointError: If torch cannot trace the network.
     """
-    side = module.preprocessing.view_size
-    side += -side % PAD_MULTIPLE
+    side = padded_side(module.preprocessing)
     # As large as views: a dimension of 1, also inside the network, would be traced as a constant.
     example = torch.zeros(2, 3, *(size or (side, side + PAD_MULTIPLE)), dtype=torch.uint8)
     sides = {} if size else {2: STRIDE * Dim("rows"), 3: STRIDE * Dim("columns")}
+    return traced(module, Deployed(module), example, {0: Dim("batch"), **sides}, f"images of {size or 'any size'}")
+
+
+def padded_side(preprocessing: Preprocessing) -> int:
+    """Returns the shortest side of a view that is padded to multiples of 64."""
+    return preprocessing.view_size + -preprocessing.view_size % PAD_MULTIPLE
+
+
+def traced(
+    module: SegmentationModule, form: nn.Module, example: Tensor, free: dict[int, Any], what: str
+) -> ExportedProgram:
+    """Traces a form of the network, whose argument is `image`.
+
+    Args:
+        module: The network.
+        form: What to trace.
+        example: Its input.
+        free: The dimensions of the input that are free.
+        what: The input, for messages.
+
+    Raises:
+        CheckpointError: If torch cannot trace it.
+    """
     try:
         with quiet():  # torch warns about itself
-            return torch.export.export(
-                Deployed(module).eval(), (example,), dynamic_shapes={"image": {0: Dim("batch"), **sides}}
-            )
+            return torch.export.export(form.eval(), (example,), dynamic_shapes={"image": free})
     except Exception as error:  # tracers raise errors of any kind
         raise CheckpointError(
-            f"The network ({module.network.spec}) cannot be exported for images of {size or 'any size'}: "
-            f"{str(error)[:300]}"
+            f"The network ({module.network.spec}) cannot be exported for {what}: {str(error)[:300]}"
         ) from error
 
 

@@ -57,12 +57,17 @@ class TrainedNetwork:
         return {name: section or {} for name, section in read.items()} if isinstance(read, dict) else {}
 
     @property
+    def root(self) -> Path | None:
+        """Folder of your own images that the network was trained on, if the run's config says it."""
+        data = self._config.get("data", {})
+        return Path(data["init_args"]["root"]) if str(data.get("class_path")).endswith(".Folder") else None
+
+    @property
     def field(self) -> str | None:
         """Name of your own images that the network was trained on, if the run's config says it."""
-        data, run = self._config.get("data", {}), self._config.get("run", {})
-        if not str(data.get("class_path")).endswith(".Folder"):
+        if self.root is None:
             return None
-        return run.get("field") or Path(data["init_args"]["root"]).resolve().name
+        return self._config.get("run", {}).get("field") or self.root.resolve().name
 
     def bands(self) -> dict[str, Any]:
         """Returns the bands of TIFFs that the network was trained on, and their range, as the run's config has them."""

@@ -1,6 +1,5 @@
 """Small records in JSON, written atomically; read errors say which file is damaged and what to do."""
 
-import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,14 @@ def read_dict(path: Path, remedy: str = "Move it away.", error: type[SmirError] 
 
 
 def dict_or_empty(path: Path) -> dict[str, Any]:
-    """Reads an optional record; empty if it is missing or unreadable."""
-    with contextlib.suppress(SmirError):
-        return read_dict(path) or {}
-    return {}
+    """Reads an optional record; empty if it is missing or damaged.
+
+    Raises:
+        RunError: If the system refuses to read it, because the next record would forget what this one holds.
+    """
+    try:
+        return read_dict(path, "Correct its permissions or repair the disk.") or {}
+    except SmirError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        return {}

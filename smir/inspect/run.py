@@ -48,10 +48,11 @@ def load(path: Path, device: str) -> tuple[Trained, int]:
     """Returns the module of a checkpoint of either task, in eval mode on a device, and the seed of its run, or 0."""
     checkpoint = Checkpoint.read(path)
     seed = checkpoint.record.origin.get("seed", 0)
-    return trained_module(checkpoint).to(_device(device)), seed if isinstance(seed, int) else 0
+    return trained_module(checkpoint).to(device_of(device)), seed if isinstance(seed, int) else 0
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """Returns the device of the option `--device`."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

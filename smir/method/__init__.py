@@ -26,10 +26,21 @@ from smir.method.patches import PatchGrid
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
 from smir.method.scoring import Scored, score_views
+from smir.method.segmentation_losses import (
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    SegmentationLoss,
+    SoftJaccardLoss,
+    SumOfLosses,
+)
 from smir.method.stages import Stages
 
 __all__ = [
     "BlockMask",
+    "CrossEntropyLoss",
+    "DiceLoss",
+    "FocalLoss",
     "HardestMask",
     "ImageScore",
     "InterpolationScore",
@@ -46,7 +57,10 @@ __all__ = [
     "RandomMask",
     "ReconstructionLoss",
     "Scored",
+    "SegmentationLoss",
+    "SoftJaccardLoss",
     "Stages",
+    "SumOfLosses",
     "VarianceScore",
     "ms_ssim",
     "padded_forward",

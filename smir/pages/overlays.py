@@ -70,11 +70,11 @@ def entries(classes: Classes) -> list[Entry]:
 
 
 def sheet(pictures: Iterable[tuple[str, UInt8]], per_row: int, lines: Sequence[Entry]) -> UInt8:
-    """Lays out named pictures of any size in rows below a legend; each is fitted into `BOX`."""
+    """Lays out named pictures of any size in rows below a legend, if it has lines; each is fitted into `BOX`."""
     cells = [_cell(name, picture) for name, picture in pictures]
     per_row = min(per_row, len(cells)) or 1
     rows = [np.concatenate(cells[start : start + per_row], axis=1) for start in range(0, len(cells), per_row)]
-    return stacked([legend(lines, per_row * (BOX[0] + _GAP)), *rows])
+    return stacked([*([legend(lines, per_row * (BOX[0] + _GAP))] if lines else []), *rows])
 
 
 def _cell(name: str, picture: UInt8) -> UInt8:

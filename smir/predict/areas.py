@@ -9,7 +9,7 @@ import numpy.typing as npt
 from smir.classes import VOID, Classes, UInt8
 from smir.pages.csv_text import csv_text
 
-HEADER = ("image", "class", "id", "pixels", "share", "square_metres")
+HEADER = ("image", "class", "id", "pixels", "share", "square_metres", "regions")
 
 
 @dataclasses.dataclass
@@ -19,19 +19,22 @@ class Areas:
     Attributes:
         image: Name of the image.
         pixels: Pixels of every class (C,).
+        regions: Connected regions of every class (C,).
         void: Nodata pixels.
         square_metres: Area of every class (C,); None if it is not known.
     """
 
     image: str
     pixels: npt.NDArray[np.int64]
+    regions: npt.NDArray[np.int64]
     void: int = 0
     square_metres: npt.NDArray[np.float64] | None = None
 
     @classmethod
     def none_yet(cls, image: str, num_classes: int, on_ground: bool = False) -> "Areas":
         """Starts counting at 0."""
-        return cls(image, np.zeros(num_classes, np.int64), 0, np.zeros(num_classes) if on_ground else None)
+        pixels, regions = np.zeros((2, num_classes), np.int64)
+        return cls(image, pixels, regions, 0, np.zeros(num_classes) if on_ground else None)
 
     def add(self, labels: UInt8, pixel_areas: npt.NDArray[np.float64] | None = None, cell: int = 1) -> None:
         """Counts labels (h, w).
@@ -53,13 +56,13 @@ class Areas:
         pairs = np.bincount(place[known] * count + labels[known], minlength=pixel_areas.size * count)
         self.square_metres += pixel_areas.ravel() @ pairs.reshape(-1, count)
 
-    def rows(self, classes: Classes) -> list[tuple[str, str, str, str, str, str]]:
+    def rows(self, classes: Classes) -> list[tuple[str, str, str, str, str, str, str]]:
         """Returns a row of `HEADER` for every class."""
         total = max(1, int(self.pixels.sum()))
         shares = [f"{pixels / total:.6f}" for pixels in self.pixels]
         ground = [""] * len(shares) if self.square_metres is None else [f"{area:.3f}" for area in self.square_metres]
-        figures = zip(classes.names, self.pixels, shares, ground, strict=True)
-        return [(self.image, name, str(id_), str(p), share, m2) for id_, (name, p, share, m2) in enumerate(figures)]
+        columns = map(str, range(len(shares))), map(str, self.pixels), shares, ground, map(str, self.regions)
+        return [(self.image, *row) for row in zip(classes.names, *columns, strict=True)]
 
 
 def total(areas: Iterable[Areas], name: str = "all") -> Areas:
@@ -69,6 +72,7 @@ def total(areas: Iterable[Areas], name: str = "all") -> Areas:
     return Areas(
         name,
         np.sum([area.pixels for area in items], axis=0),
+        np.sum([area.regions for area in items], axis=0),
         sum(area.void for area in items),
         np.sum(ground, axis=0) if len(ground) == len(items) else None,
     )

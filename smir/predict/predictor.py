@@ -16,6 +16,7 @@ from smir.files.atomic import remove_unfinished
 from smir.files.pictures import write_png
 from smir.method.preprocessing import Preprocessing
 from smir.predict.areas import Areas
+from smir.predict.polygons.product import RegionProducts
 from smir.predict.preview import Preview
 from smir.predict.products import Product, gdal_cache, label_png, label_tiff, probability_tiff
 from smir.predict.segment import describe, labels_of, plan, progress_over
@@ -32,12 +33,13 @@ class WindowPredictor:
         classes: Classes,
         scale: float,
         options: PredictOptions,
+        regions: RegionProducts,
         progress: bool = True,
     ) -> None:
         self.forward, self.preprocessing, self.classes = forward, preprocessing, classes
-        self.scale, self.options, self.progress = scale, options, progress
+        self.scale, self.options, self.regions, self.progress = scale, options, regions, progress
 
-    def predict(self, path: Path, name: str, target: Path) -> Areas:
+    def predict(self, path: Path, name: str, target: Path, index: int = 0) -> Areas:
         """Writes `<target>.tif` for a georeferenced image, `<target>.png` for any other, and the files beside it.
 
         The labels appear last: if they exist, so does everything else.
@@ -46,6 +48,7 @@ class WindowPredictor:
             path: The image.
             name: Its name in messages and in `areas.csv`.
             target: Path of the output files, without suffix.
+            index: Its number among the images.
 
         Returns:
             The area of every class.
@@ -65,6 +68,8 @@ class WindowPredictor:
             sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
             rank_zero_info(f"{name}: {describe(sweep, context)}{source.left_out}")
             products = self._products(stack, source, target)
+            of_regions = self.regions.of(index, path, target, source, self.classes, areas)
+            products.append(stack.enter_context(of_regions))
             for tile in progress_over(sweep, name, self.progress):
                 labels = labels_of(tile)
                 for write in products:

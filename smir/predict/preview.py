@@ -49,5 +49,5 @@ def _lines(classes: Classes, areas: Areas) -> list[Entry]:
     """Name, share and area of every class."""
     return [
         (f"{name}: {float(share):.1%}{f', {float(ground):,.1f} m2' if ground else ''}", color)
-        for (_, name, _, _, share, ground), color in zip(areas.rows(classes), classes.colors, strict=True)
+        for (_, name, _, _, share, ground, _), color in zip(areas.rows(classes), classes.colors, strict=True)
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -83,6 +84,14 @@ def labels_of(tile: Tile) -> UInt8:
     labels: UInt8 = tile.logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
     labels[~tile.valid] = VOID
     return labels
+
+
+def certainty_of(tile: Tile) -> npt.NDArray[np.float32] | None:
+    """Returns the probability of the predicted class of each pixel (h, w), 0 at nodata; None if all of it is."""
+    if tile.logits is None:
+        return None
+    certainty: npt.NDArray[np.float32] = (tile.logits.amax(dim=0) - tile.logits.logsumexp(dim=0)).exp().cpu().numpy()
+    return np.where(tile.valid, certainty, np.float32(0))
 
 
 def probabilities_of(tile: Tile, num_classes: int) -> UInt8:

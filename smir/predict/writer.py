@@ -11,13 +11,16 @@ from torch import Tensor
 
 from smir.classes import UInt8
 from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.raster import ArrayRaster
 from smir.errors import DataError, RunError
 from smir.files.atomic import remove_unfinished, write_atomically
 from smir.files.json_record import write_json
 from smir.files.locks import FileLock
 from smir.files.pictures import write_png
 from smir.pages.overlays import entries, evenly, sheet, small_overlay
-from smir.predict.areas import HEADER, Areas, areas_csv, total
+from smir.predict.areas import Areas, areas_csv, total
+from smir.predict.polygons.options import PolygonOptions
+from smir.predict.polygons.product import RegionProducts
 from smir.predict.predictor import WindowPredictor, check_extras
 from smir.predict.products import probability_tiff
 from smir.predict.segment import labels_of
@@ -42,12 +45,14 @@ class PredictionWriter(Callback):
     Args:
         folder: The output folder.
         source: The record written beside the labels: checkpoint, images.
+        polygons: The polygons to write.
     """
 
-    def __init__(self, folder: Path, source: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, source: dict[str, Any], polygons: PolygonOptions) -> None:
         self.folder, self.source = folder, source
         self._lock = FileLock(folder / "lock")
         self._areas: dict[int, Areas] = {}
+        self._regions = RegionProducts(polygons, folder)
         self._whole: list[int] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -71,6 +76,7 @@ class PredictionWriter(Callback):
                 )
             self._lock.sign()
             remove_unfinished(self.folder, locked=True)
+            self._regions.clear()
             write_json(self.folder / RESULTS["predict"], self.source)
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
 
@@ -83,7 +89,7 @@ class PredictionWriter(Callback):
             return
         index, files = int(batch["index"][0]), pl_module.data.images("predict")
         predictor = self._predictor(trainer, pl_module)
-        self._areas[index] = predictor.predict(files.path(index), files[index], self._target(files[index]))
+        self._areas[index] = predictor.predict(files.path(index), files[index], self._target(files[index]), index)
 
     def on_predict_batch_end(
         self,
@@ -99,16 +105,16 @@ class PredictionWriter(Callback):
         if "image" not in batch or batch["weight"][0] <= 0:
             return
         index = int(batch["index"][0])
-        name = pl_module.data.images("predict")[index]
-        self._areas[index] = self._write_whole(pl_module, outputs[0], name, self._target(name))
+        self._areas[index] = self._write_whole(pl_module, outputs[0], index)
         self._whole.append(index)
 
     def _target(self, name: str) -> Path:
         """Returns the path of an output without its ending; GDAL writes no names that are not UTF-8."""
         return (self.folder / name.encode(errors="backslashreplace").decode()).with_suffix("")
 
-    def _write_whole(self, module: SegmentationModule, logits: Tensor, name: str, target: Path) -> Areas:
-        height, width = logits.shape[1:]
+    def _write_whole(self, module: SegmentationModule, logits: Tensor, index: int) -> Areas:
+        files = module.data.images("predict")
+        name, target, (height, width) = files[index], self._target(files[index]), logits.shape[1:]
         nothing: UInt8 = np.empty((height, width, 0), dtype=np.uint8)
         tile = Tile(0, 0, logits, nothing, np.ones((height, width), dtype=bool))
         labels = labels_of(tile)
@@ -116,11 +122,13 @@ class PredictionWriter(Callback):
             path = target.with_name(f"{target.name}.probabilities.tif")
             with probability_tiff(path, height, width, module.classes, {}) as write:
                 write(tile, labels)
+        areas = Areas.none_yet(name, len(module.classes))
+        areas.add(labels)
+        with self._regions.of(index, files.path(index), target, ArrayRaster(nothing), module.classes, areas) as write:
+            write(tile, labels)
         image = Image.fromarray(labels)
         image.putpalette(module.classes.palette().tobytes())
         write_png(target.with_name(f"{target.name}.png"), image)
-        areas = Areas.none_yet(name, len(module.classes))
-        areas.add(labels)
         return areas
 
     def _predictor(self, trainer: Trainer, module: SegmentationModule) -> WindowPredictor:
@@ -132,21 +140,25 @@ class PredictionWriter(Callback):
 
         scale = data.predict.scale_for(data.preprocessing.view_size, data.trained_side)
         progress = trainer.progress_bar_callback is not None and trainer.is_global_zero
-        return WindowPredictor(forward, module.preprocessing, module.classes, scale, data.predict, progress)
+        return WindowPredictor(
+            forward, module.preprocessing, module.classes, scale, data.predict, self._regions, progress
+        )
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Waits for all ranks, then writes the preview, and writes and prints the areas."""
         assert isinstance(pl_module, SegmentationModule)
         parts = gather(self._areas, self._group)
         whole = sorted(index for part in gather(self._whole, self._group) for index in part)
+        regions = {index: each for part in gather(self._regions.images, self._group) for index, each in part.items()}
         if not trainer.is_global_zero:
             return
         classes = pl_module.classes
         by_index = dict(sorted((index, area) for part in parts for index, area in part.items()))
         areas = list(by_index.values())
+        lines = self._regions.finish(regions, classes)
         write_atomically(self.folder / AREAS, areas_csv(areas, classes))
         print(*_table(areas, pl_module), sep="\n")
-        print(f"Predictions: {self.folder} (labels; {AREAS}; {RESULTS['predict']})")
+        print(f"Predictions: {self.folder} (labels; {AREAS}; {RESULTS['predict']})", *lines, sep="\n")
         if whole:
             picture = sheet(self._overlays(pl_module, evenly(whole, _SHOWN)), _PER_ROW, entries(classes))
             write_png(self.folder / PREVIEW, picture)
@@ -174,7 +186,10 @@ def _table(areas: Sequence[Areas], module: SegmentationModule) -> list[str]:
     """Returns the areas as lines; many images are summed."""
     shown = areas if len(areas) <= _LISTED else [total(areas, f"{len(areas)} images")]
     rows = [row for area in shown for row in area.rows(module.classes)]
-    readable = [(*row[:2], f"{int(row[3]):,}", f"{float(row[4]):.2%}", row[5] or "not known") for row in rows]
-    lines = [tuple(name.replace("_", " ") for name in HEADER if name != "id"), *readable]
+    readable = [
+        (*row[:2], f"{int(row[3]):,}", f"{float(row[4]):.2%}", f"{int(row[6]):,}", row[5] or "not known")
+        for row in rows
+    ]
+    lines = [("image", "class", "pixels", "share", "regions", "square metres"), *readable]
     on_ground = any(area.square_metres is not None for area in shown)
     return columns(lines if on_ground else [(*line[:-1], "") for line in lines])

@@ -7,6 +7,7 @@ from pathlib import Path
 from smir.errors import first_few
 from smir.files.atomic import write_atomically
 from smir.pages.folder import OwnFiles
+from smir.report.brief import brief
 from smir.report.cells import cells_of, protocols_of, title_of
 from smir.report.class_section import class_section
 from smir.report.document import Section
@@ -22,11 +23,12 @@ CONTENTS = "contents.json"
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """A report, ready to be written, with the runs behind it and a sentence about them."""
+    """A report, ready to be written, with the runs behind it, a sentence about them, and one line for each row."""
 
     tree: Tree
     summary: str
     sections: list[Section]
+    brief: list[str]
 
     def write(self, out: Path) -> Path:
         """Writes `report.md`, `tables.tex`, `tables/*.csv`, `figures/*.svg`, and last the page, which is returned.
@@ -77,4 +79,5 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
     )
     if tree.lost:
         summary += f" Lost since their runs ended: {first_few(tree.lost, 5)}."
-    return Report(tree, summary, [section for section in sections if not section.is_empty])
+    lines = [line for protocol in protocols for line in brief(protocol)]
+    return Report(tree, summary, [section for section in sections if not section.is_empty], lines)

@@ -1,8 +1,8 @@
 """IoU per class, the lowest first: the paper reports the largest gain there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from smir.report.cells import Benchmark, Protocol
+from smir.report.cells import Benchmark, Cell, Protocol
 from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
 from smir.report.estimates import Estimate, on_common_seeds, one_seed
 from smir.report.main_section import baselines, seed_words, test_words
@@ -22,8 +22,8 @@ def class_section(protocol: Protocol) -> Section:
         cells = protocol.plain(benchmark)
         if not cells:
             continue
-        order = next((init for init in ORDER if init in cells), next(iter(cells)))
-        classes = _sorted_classes(protocol, benchmark, order)
+        order = _order(cells)
+        classes = sorted_classes(protocol, benchmark)
         name = f"classes-{protocol.file_word}-{number}"
         tables.append(_table(protocol, benchmark, classes, order, name))
         tables += _part_tables(protocol, benchmark, f"parts-{protocol.file_word}-{number}")
@@ -40,15 +40,22 @@ def class_section(protocol: Protocol) -> Section:
     )
 
 
-def _metric(name: str) -> str:
+def class_metric(name: str) -> str:
+    """Returns the metric that holds the IoU of a class."""
     return f"view/iou/{name}"
 
 
-def _sorted_classes(protocol: Protocol, benchmark: Benchmark, order: str) -> list[str]:
-    """The classes by their IoU in one row, the lowest first; classes that occur nowhere come last."""
-    run = protocol.plain(benchmark)[order].first
-    names = [metric.removeprefix(_metric("")) for metric in run.metrics(_metric(""))]
-    figures = {name: protocol.figure(benchmark, order, _metric(name)) for name in names}
+def _order(cells: Mapping[str, Cell]) -> str:
+    return next((init for init in ORDER if init in cells), next(iter(cells)))
+
+
+def sorted_classes(protocol: Protocol, benchmark: Benchmark) -> list[str]:
+    """Returns the classes by their IoU in one row, the lowest first; classes that occur nowhere come last."""
+    cells = protocol.plain(benchmark)
+    order = _order(cells)
+    run = cells[order].first
+    names = [metric.removeprefix(class_metric("")) for metric in run.metrics(class_metric(""))]
+    figures = {name: protocol.figure(benchmark, order, class_metric(name)) for name in names}
     known = {name: figure.mean for name, figure in figures.items() if figure}
     return sorted(names, key=lambda name: (name not in known, known.get(name, 0.0)))
 
@@ -60,8 +67,8 @@ def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], ord
     columns += [Column(f"selective - {baseline}", kind="difference") for baseline in compared]
     rows: list[list[Entry]] = []
     for class_name in classes:
-        figures = [protocol.figure(benchmark, init, _metric(class_name)) for init in inits]
-        gains = [protocol.difference(benchmark, "selective", init, _metric(class_name)) for init in compared]
+        figures = [protocol.figure(benchmark, init, class_metric(class_name)) for init in inits]
+        gains = [protocol.difference(benchmark, "selective", init, class_metric(class_name)) for init in compared]
         rows.append([class_name, *figures, *gains])
     absent = " A class that occurs neither in the labels nor in the predictions is missing too."
     estimates = [entry for row in rows for entry in row if isinstance(entry, Estimate)]
@@ -95,7 +102,7 @@ def _part_tables(protocol: Protocol, benchmark: Benchmark, name: str) -> list[Ta
 
 def _third(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str]) -> str:
     """Compares the gain of the lowest third of the classes with that of the others, in one sentence."""
-    gains = [protocol.difference(benchmark, "selective", "random", _metric(name)) for name in classes]
+    gains = [protocol.difference(benchmark, "selective", "random", class_metric(name)) for name in classes]
     known = [gain.mean for gain in gains if gain is not None and gain.by_seed]
     lowest = len(known) // 3
     if not lowest:
@@ -107,7 +114,7 @@ def _third(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str]) -> 
 
 def _figure(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Figure:
     pairs = {
-        c: on_common_seeds(*(protocol.figure(benchmark, init, _metric(c)) for init in ("random", "selective")))
+        c: on_common_seeds(*(protocol.figure(benchmark, init, class_metric(c)) for init in ("random", "selective")))
         for c in classes
     }
     seeds = seed_words(len(pair[0].by_seed) for pair in pairs.values() if pair[0])

@@ -5,7 +5,10 @@ from typing import Literal
 
 
 def report(
-    runs: list[Path] | Path = Path("runs"), out: Path = Path("report"), expect: Literal["paper"] | None = None
+    runs: list[Path] | Path = Path("runs"),
+    out: Path = Path("report"),
+    expect: Literal["paper"] | None = None,
+    short: bool = False,
 ) -> None:
     """Compares all finished and tested runs, as Markdown, CSV, LaTeX and one self-contained page with plots.
 
@@ -16,6 +19,7 @@ def report(
         runs: Folders that hold the runs; words without an option are folders too.
         out: Folder for `index.html`, `report.md`, `tables.tex`, `tables/` and `figures/`.
         expect: `paper` shows all rows and datasets of the paper, and says which are missing. Default: those with runs.
+        short: Print one line for each row instead of the main tables; the files are the same.
 
     Raises:
         SmirError: If there is no finished and tested run, or a record is damaged.
@@ -25,8 +29,10 @@ def report(
 
     made = build(runs if isinstance(runs, list) else [runs], expect_paper=expect == "paper")
     index = made.write(out)
+    if short:
+        print("\n".join(made.brief))
     for section in made.sections:
-        if section.title.startswith("Main table"):
+        if section.title.startswith("Main table") and not short:
             for table in section.tables:
                 print("\n".join([table.title, "", *table_lines(table), "", table.caption, ""]))
             print("".join(f"Warning: {text}\n\n" for text in section.warnings), end="")

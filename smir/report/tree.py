@@ -74,10 +74,16 @@ def read_tree(roots: Sequence[Path]) -> Tree:
 def _run_folders(root: Path) -> Iterator[Path]:
     if not root.is_dir():
         raise RunError(f"There is no folder {root.absolute()}; `report` needs the folder that holds the runs.")
-    for folder, below, files in os.walk(root):
+    for folder, below, files in os.walk(root, onerror=_raise_unreadable):
         if RECORD in files:
             below.clear()  # a run folder holds no other run
             yield Path(folder)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise RunError(
+        f"The folder {error.filename} cannot be listed: {error.strerror}. Correct its permissions."
+    ) from error
 
 
 def _read(folder: Path) -> StoredRun:

@@ -41,6 +41,7 @@ _DATA_NOT_RECIPE = (
     "num_workers",
     "predict_images",
     "predict",
+    "colors",
     "seed",
     "on_bad_image",
     "max_bad_share",
@@ -73,6 +74,9 @@ _ADDED: dict[str, Any] = {
     "budget_seed": "split",
     "fill_batches": False,
     "split_by": "frame",
+    "loss": {"class_path": "smir.method.SoftJaccardLoss", "init_args": {"smooth": 1e-3, "void": 255}},
+    "class_weights": None,
+    "rare_class_crops": 0.0,
 }
 
 

@@ -274,7 +274,10 @@ def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str,
 
 def run_of_checkpoint(path: Path) -> Path | None:
     """Returns the run folder of a checkpoint; None if it is in no run folder."""
-    with contextlib.suppress(RunError):
+    try:
         if path.parent.name == "checkpoints" and read_record(path.parent.parent) is not None:
             return path.parent.parent
+    except RunError as error:
+        if isinstance(error.__cause__, OSError):  # the system refuses to read it; results would lack what it says
+            raise
     return None

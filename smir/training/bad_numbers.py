@@ -123,7 +123,9 @@ def _keep(trainer: Trainer, module: SmirModule, batch: _Batch, place: int, exact
 
 
 def replay(path: Path, weights: Path | None = None) -> tuple[SmirModule, Tensor]:
-    """Computes the loss and gradients of a kept batch again, on the CPU.
+    """Computes the default loss and its gradients of a kept batch again, on the CPU.
+
+    For another `model.loss`, set `module.loss` of the returned module and call its `training_step`.
 
     Args:
         path: A file written by `FiniteNumbers`.

@@ -1,4 +1,4 @@
-"""Downstream: image -> network -> soft Jaccard loss -> IoU per class."""
+"""Downstream: image -> network -> loss, by default soft Jaccard -> IoU per class."""
 
 import dataclasses
 import functools
@@ -6,19 +6,21 @@ import itertools
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
-from smir.classes import VOID, Classes, UInt8
+from smir.classes import Classes, UInt8
 from smir.errors import CheckpointError
-from smir.method.jaccard import SoftJaccardLoss
+from smir.method.class_weights import given_weights, median_frequency_weights
 from smir.method.padding import padded_forward
+from smir.method.segmentation_losses import SegmentationLoss, SoftJaccardLoss
 from smir.models.iou import ConfusionMatrix, IoU, iou_from_confusion, iou_from_counts
 from smir.models.networks import build_network
 from smir.models.object_iou import PARTS, ObjectIoU
 from smir.runs.checkpoint_record import CheckpointRecord, Task
+from smir.runs.lazy_defaults import lazy_instance
 from smir.runs.ranks import sync_buffers
 from smir.training.task import SmirModule
 
@@ -27,10 +29,15 @@ BATCH_NORM_BATCHES = 100
 
 
 class SegmentationModule(SmirModule):
-    """Semantic segmentation with a soft Jaccard loss (METHOD.md section 5).
+    """Semantic segmentation (METHOD.md section 5).
 
     Args:
         classes: Names and colours of the classes; the CLI takes them from the data.
+        loss: The loss that is trained with: `SoftJaccardLoss` (the paper's), `DiceLoss`, `CrossEntropyLoss`,
+            `FocalLoss`, or `SumOfLosses`.
+        class_weights: Weights of the classes in the loss, 0 or more: one for each class in the order of the data, or
+            `{name: weight}`, where the others have 1; `auto`: by the median frequency in the training labels. Default:
+            all 1.
         reestimate_batch_norm: Whether batch-norm statistics are those of the training images before the first step. It
             matters where the encoder is frozen; elsewhere the training replaces them soon.
         kwargs: Arguments of every task.
@@ -40,18 +47,30 @@ class SegmentationModule(SmirModule):
     monitor: ClassVar[str] = "val/miou"
     monitor_mode: ClassVar[Literal["min", "max"]] = "max"
 
-    def __init__(self, classes: Classes, reestimate_batch_norm: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        loss: SegmentationLoss = lazy_instance(SoftJaccardLoss),
+        class_weights: Literal["auto"] | list[float] | dict[str, float] | None = None,
+        reestimate_batch_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(len(classes), **kwargs)
         self.reestimate_batch_norm = reestimate_batch_norm
         self.classes = classes
         self.usual_side: int | None = None
         """Usual shortest side of the training images, if known from a checkpoint."""
-        self.loss = SoftJaccardLoss(smooth=1e-3, void=VOID)
+        self.loss = loss
+        self.weigh_by_frequency = class_weights == "auto"
+        given = None if class_weights == "auto" else class_weights
+        self.class_weights = None if given is None else given_weights(given, classes.names)
+        self._weights: Tensor | None = None
+        """The class weights (C,) on the device of the training."""
         self.val_confusion = ConfusionMatrix(len(classes))
         self.test_counts: dict[str, Tensor] = {}
         """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""
         self.test_confusion = nn.ModuleDict({at: ConfusionMatrix(len(classes)) for at in ("view", "native")})
-        self.test_objects = ObjectIoU(len(classes), background=0 if classes.colors[:1] == ((0, 0, 0),) else None)
+        self.test_objects = ObjectIoU(len(classes), background=classes.background)
 
     @classmethod
     def from_record(cls, record: CheckpointRecord) -> "SegmentationModule":
@@ -65,17 +84,29 @@ class SegmentationModule(SmirModule):
         module.usual_side = record.usual_side
         return module
 
+    def setup(self, stage: str) -> None:
+        """Counts the classes where their weights follow from that, and records the weights."""
+        super().setup(stage)
+        if stage == "fit" and self.weigh_by_frequency:
+            self.class_weights = median_frequency_weights(self.data.class_frequencies)
+        if stage == "fit" and self.class_weights is not None:
+            named = dict(zip(self.classes.names, self.class_weights, strict=True))
+            self.origin = {**self.origin, "class_weights": named}
+            rank_zero_info(f"Class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in named.items())}.")
+
     def on_fit_start(self) -> None:
         """Says what gradient accumulation means for a loss that is a ratio of sums."""
         if (parts := self.trainer.accumulate_grad_batches) > 1:
             rank_zero_warn(
-                f"trainer.accumulate_grad_batches = {parts}: the Jaccard sums of the loss run over each batch of "
+                f"trainer.accumulate_grad_batches = {parts}: the sums of the loss run over each batch of "
                 f"data.batch_size images alone, and the gradients of {parts} such batches are averaged. That is not "
                 f"the loss of one batch {parts} times as large; data.batch_size makes that one."
             )
 
     def on_train_start(self) -> None:
         """Estimates batch-norm statistics anew where a training begins; a resumed one has them."""
+        if self.class_weights is not None:
+            self._weights = torch.tensor(self.class_weights, device=self.device)
         if self.reestimate_batch_norm and self.trainer.ckpt_path is None:
             batches = itertools.islice(self.data.train_dataloader(), BATCH_NORM_BATCHES)
             update_bn((self.preprocessing.normalize(batch["image"].to(self.device)) for batch in batches), self.network)
@@ -92,7 +123,7 @@ class SegmentationModule(SmirModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of crops."""
         logits = self.network(self.preprocessing.normalize(batch["image"])).float()
-        loss: Tensor = self.loss(logits, batch["label"])
+        loss: Tensor = self.loss(logits, batch["label"], self._weights)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         size = len(batch["image"])
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=size)

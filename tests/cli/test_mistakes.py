@@ -53,6 +53,14 @@ def test_a_wrong_value_is_answered_without_a_screen_of_usage(fails):
     assert "usage:" not in answer
 
 
+@pytest.mark.parametrize(("classes", "read"), [("[no, yes]", "False"), ("[soil, 12]", "12"), ("[null, soil]", "None")])
+def test_classes_in_a_config_that_yaml_takes_for_other_values(fails, tmp_path, classes, read):
+    given = f"{{class_path: Folder, init_args: {{root: ., images: a, labels: b, classes: {classes}}}}}"
+    (tmp_path / "data.yaml").write_text(f"data: {given}")
+    answer = fails("check", f"--config={tmp_path}/data.yaml", code=2)
+    assert f"other values, here {read}. Quote them: 'no'." in answer
+
+
 def test_every_option_of_the_parsers_is_known():
     for command in TRAINING:
         parser = run_cli([command, f"--config={EXPERIMENTS / 'demo/segment.yaml'}"], ParsedCLI).parser

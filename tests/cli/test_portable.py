@@ -40,6 +40,7 @@ def test_every_command_runs_without_fcntl_signals_and_float64(tmp_path):
         ["validate", *trained],
         ["test", *trained],
         ["predict", *trained, "--data.predict_images=photos"],
+        ["choose", ckpt, "photos", "--count=2", "--copy", "--device=cpu"],
         ["inspect", ckpt, "photos", "--device=cpu"],
         ["export", ckpt, "--formats=weights"],
         ["job", "--run", SEGMENTED, "--", *fit, f"--model.weights={PRETRAINED}/checkpoints/best.ckpt"],

@@ -3,6 +3,7 @@
 import itertools
 import re
 import warnings
+import zlib
 from functools import partial
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def test_every_codec_is_read_or_its_damage_named(tmp_path, codec, layout):
         damaged = {"cut": content[: start + length // 2], "end": content[:-4]}
         if codec != "none":
             damaged["zeros"] = content[:start] + bytes(length) + content[start + length :]
-        if codec not in ("none", "packbits", "zstd", "deflate"):  # GDAL checks no sums, so that any bytes may be pixels
+        if codec not in ("none", "packbits", "zstd"):  # these hold no sums, so that any bytes may be pixels
             damaged["noise"] = content[: start + length // 3] + noise + content[start + length :]
         for kind, changed in damaged.items():
             bad = tmp_path / f"{kind}.tif"
@@ -204,3 +205,21 @@ def test_a_block_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
         check_readable(path, decode=False)
     write(path, pixels(3), compress="deflate", blockysize=16)
     check_readable(path, decode=True)
+
+
+@pytest.mark.parametrize("door", ["rasterio", "pillow", "one strip as rows"])
+def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
+    """A block that damage makes longer; libtiff stops where it is full of pixels and looks no further."""
+    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: door != "pillow")
+    bands = np.concatenate([pixels(3)] * 21, axis=1) if door == "one strip as rows" else pixels(3)
+    rows = bands.shape[1] if door == "one strip as rows" else 16
+    path = write(tmp_path / "map.tif", bands, compress="deflate", blockysize=rows, interleave="pixel")
+    assert (read_image(path) == np.moveaxis(bands, 0, -1)).all()
+    with rasterio.open(path) as file:
+        start, length = (int(file.get_tag_item(f"BLOCK_{what}_0_0", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+    longer = zlib.compress(bytes(rows * WIDTH * 3 + 1))[:-1] + b"?"
+    content = path.read_bytes()
+    bad = tmp_path / "bad.tif"
+    bad.write_bytes(content[:start] + longer.ljust(length, b"?") + content[start + length :])
+    with pytest.raises(DataError, match=r"bad\.tif is damaged or cut short"):
+        read_image(bad)

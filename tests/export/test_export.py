@@ -9,17 +9,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+import rasterio
 import segmentation_models_pytorch as smp
 import timm
 import torch
+import yaml
+from documents import ROOT, blocks
 from fakes import photo
 from PIL import Image
+from rasterio.transform import Affine
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch.nn import functional
-from words import segment_words
+from words import QUIET, segment_words
 
 from benchmarks.models import onnx_speed
 from smir.__main__ import main
@@ -282,6 +287,120 @@ def test_the_memory_of_a_file_is_that_of_its_own_process(exported):
     assert milliseconds > 0
     assert megabytes > (exported / "model.onnx").stat().st_size / 1e6  # at least its weights, and little beside them
     assert megabytes < 500
+
+
+@pytest.mark.parametrize(("opset", "works"), [(18, True), (17, False)])
+def test_onnx_has_the_opset_that_is_asked_for(smir, fails, run, tmp_path, opset, works):
+    save(tmp_path / "a.ckpt", tiny)
+    words = ["export", "--ckpt=a.ckpt", "--formats=onnx", f"--images={run / 'photo.png'}", f"--opset={opset}"]
+    if not works:  # torch only warns, and writes another
+        assert "cannot be converted to ONNX of opset 17: the converter gives opset 18" in fails(*words)
+        return
+    smir(*words)
+    assert [entry.version for entry in onnx.load(tmp_path / "exported/model.onnx").opset_import] == [18]
+    assert "its kind, opset 18 |" in (tmp_path / "exported/README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--opset=4"], "--opset is from 7 to"),
+        (["--opset=18", "--formats=pt2"], "--opset is for ONNX files"),
+        (["--resolution=2"], "--resolution is for --formats deepness"),
+        (["--formats=deepness"], "The run does not say it. Give the centimetres"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(fails, tmp_path, words, says):
+    save(tmp_path / "a.ckpt", tiny)
+    assert says in fails("export", "--ckpt=a.ckpt", *words)
+
+
+# Other programs
+
+
+class Deepness:
+    """Reads a file and computes a tile as QGIS's plugin does, written after its source.
+
+    `src/deepness/processing/models/model_base.py`, `segmentor.py`, `preprocessing_utils.py` and
+    `map_processor/map_processor_segmentation.py` of github.com/PUTvision/qgis-plugin-deepness.
+    """
+
+    def __init__(self, path):
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (given,), (returned,) = self.session.get_inputs(), self.session.get_outputs()
+        self.shape, self.name = given.shape, given.name
+        assert len(returned.shape) == 4
+        assert returned.shape[2] == returned.shape[3] == self.shape[2] == self.shape[3]  # it takes nothing but squares
+        self.texts = self.session.get_modelmeta().custom_metadata_map
+        self.about = {key: json.loads(text) for key, text in self.texts.items()}
+        names = sorted(self.about["class_names"].items(), key=lambda entry: int(entry[0]))
+        assert [int(key) for key, _ in names] == [*range(returned.shape[1])]
+        self.names = [name for _, name in names]
+
+    def process(self, tiles):
+        """Classes (N, H, W) and probabilities (N, C, H, W) of tiles (N, H, W, bands) uint8."""
+        tiles = np.float32(tiles[:, :, :, : self.shape[-3]] * 1.0 / 255.0)
+        mean, std = (np.array(self.about[f"standardization_{name}"], dtype=np.float32) for name in ("mean", "std"))
+        tiles = np.transpose((tiles - mean) / std, (0, 3, 1, 2))
+        (found,) = self.session.run(None, {self.name: tiles})
+        kept = np.where(found < self.about["seg_thresh"], 0, found)
+        return np.argmax(kept, axis=1), found
+
+
+def test_deepness_reads_the_file_and_labels_a_tile_as_predict_does(smir, run, best, module, tmp_path):
+    smir("export", f"--ckpt={best}", "--formats=deepness", "--resolution=0.5", "--opset=18")
+    deepness = Deepness(tmp_path / "exported/deepness.onnx")
+    assert deepness.names == ["background", "crop", "weed"]
+    assert str(deepness.about["model_type"]).capitalize() == "Segmentor"
+    assert deepness.about["resolution"] == 0.5 * 256 / 64  # tiles of 256 pixels, seen at 64
+    assert deepness.about["tile_size"] == deepness.shape[-1] == 64
+    assert {"tiles_overlap", "seg_thresh", "seg_small_segment", "smir"} <= deepness.about.keys()
+    tile = smooth(64, 64)
+    Image.fromarray(tile).save("tile.png")
+    with_alpha = np.dstack([tile, np.full((64, 64), 255, np.uint8)])  # maps have one; the plugin drops it
+    labels, probabilities = deepness.process(with_alpha[None])
+    with torch.no_grad():
+        image = torch.from_numpy(tile).permute(2, 0, 1)[None]
+        expected = module(module.preprocessing.normalize(image)).softmax(dim=1)
+    np.testing.assert_allclose(probabilities, expected.numpy(), atol=1e-5)
+    words = [f"--config={run / 'config.yaml'}", "--ckpt=copy.ckpt", "--data.predict_images=tile.png", "--out=found"]
+    (tmp_path / "copy.ckpt").write_bytes(best.read_bytes())  # the run guards its own, which the fixture has changed
+    smir("predict", *words, *QUIET)
+    assert len(np.unique(labels)) > 1
+    assert (labels[0] == np.asarray(Image.open("found/tile.png"))).all()
+    card = (tmp_path / "exported/README.md").read_text()
+    assert "tiles of 64 pixels at 2 cm, opset 18 |" in card
+    assert "largest difference of a probability is" in card
+
+
+def test_the_ground_resolution_is_that_of_the_orthomosaic(smir, run, best, tmp_path):
+    place = {"crs": "EPSG:32633", "transform": Affine(0.004, 0, 5e5, 0, -0.004, 5.5e6)}
+    size = {"driver": "GTiff", "height": 200, "width": 300, "dtype": "uint8", "count": 3, "photometric": "rgb"}
+    with rasterio.open(tmp_path / "map.tif", "w", **size, **place) as file:
+        file.write(smooth().transpose(2, 0, 1))
+    smir("prepare", "folder", "--images=map.tif", "--root=field", "--tile=128")
+    moved = tmp_path / "moved/checkpoints"
+    moved.mkdir(parents=True)
+    (moved / "best.ckpt").write_bytes(best.read_bytes())
+    (moved.parent / "run.json").write_bytes((run / "run.json").read_bytes())
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"] = {"class_path": "smir.data.Folder", "init_args": {"root": "field"}}
+    (moved.parent / "config.yaml").write_text(yaml.safe_dump(config))
+    smir("export", f"--ckpt={moved / 'best.ckpt'}", "--formats=deepness", f"--images={run / 'photo.png'}")
+    found = Deepness(tmp_path / "exported/deepness.onnx").about["resolution"]
+    assert found == pytest.approx(0.4 * 256 / 64, rel=1e-3)  # UTM is true to a thousandth
+
+
+def test_openvino_gives_the_logits_of_onnx_runtime(exported, session, monkeypatch):
+    pytest.importorskip("openvino")
+    block = next(block for block in blocks(ROOT / "docs/export.md") if "import openvino" in block.text)
+    monkeypatch.chdir(exported.parent)
+    names = {}
+    exec(block.text, names)
+    for size in SIZES:
+        images = pictures(*size).numpy()
+        (expected,) = session.run(None, {"image": images})
+        assert np.abs(names["model"](images)["logits"] - expected).max() < 1e-3 * np.abs(expected).max()
 
 
 # The programs

@@ -15,14 +15,18 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pyogrio.raw
 import pytest
 import rasterio
+import shapely
 import torch
 from fakes import photo, save, write_folder
 from networks import trained_like
 from PIL import Image, UnidentifiedImageError
 from rasterio.enums import ColorInterp
+from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
+from rasterio.warp import transform_geom
 from words import EXPERIMENTS, QUIET
 
 from smir.__main__ import main
@@ -46,6 +50,7 @@ def run(tmp_path_factory):
     write_folder(root / "field", size=(96, 128))
     segment = [f"--config={EXPERIMENTS / 'folder' / 'segment.yaml'}", "--data.labels=labels", "--data.crop_size=64"]
     segment += [f"--data.root={root / 'field'}", "--data.classes=[soil, crop, weed]", "--data.num_workers=0"]
+    segment += ["--data.colors={crop: [51, 221, 255]}"]
     short = ["--trainer.max_epochs=2", "--model.warmup_epochs=0", f"--run.root={root / 'runs'}", "--run.test=false"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["smir"])
@@ -104,7 +109,7 @@ def test_a_georeferenced_image_stays_in_its_place(smir, run, words, tmp_path, ca
     with rasterio.open(tmp_path / "predict/ortho.tif") as file:
         labels = file.read(1)
         assert (file.crs, file.transform, file.nodata) == (rasterio.CRS.from_epsg(32613), UTM["transform"], VOID)
-        assert file.colormap(1)[1] == (230, 50, 50, 255)
+        assert file.colormap(1)[1] == (51, 221, 255, 255)
         assert file.tags(1)["class_2"] == "weed"
     assert (labels == expected_labels(run, image)).all()
     assert ((labels == VOID) == (image[..., 3] == 0)).all()
@@ -164,6 +169,48 @@ def test_square_metres_on_the_ground(epsg, transform, expected):
     cells, side = ground.cells(0, 0, (100, 130))
     assert (cells.shape, side) == ((2, 3), 64)
     assert cells == pytest.approx(np.full((2, 3), expected), rel=7e-3)
+
+
+def test_polygons_of_photographs_come_back_as_the_same_masks(smir, words, tmp_path, capsys):
+    for name, size in (("deep/big", (500, 700)), ("small", (96, 120)), ("other", (96, 128))):
+        save(tmp_path / f"photos/{name}.png", photo(name, size))
+    smir(*words("photos", "--formats=coco,cvat,labelme,geojson,gpkg", "--simplify=0"))
+    assert '--classes \'["soil=background"' in capsys.readouterr().out
+    for labels in ("coco.json", "cvat.xml", "labelme"):
+        classes = "--classes=[soil=background, crop, weed]"
+        place = f"--labels={tmp_path / 'predict' / labels}"
+        smir("prepare", "folder", "--images=photos", place, classes, "--empty=background", f"--root={labels}-field")
+        for name in ("deep/big", "small", "other"):
+            with Image.open(f"{labels}-field/masks/{name}.png") as mine:
+                assert (np.asarray(mine) == np.asarray(Image.open(tmp_path / f"predict/{name}.png"))).all()
+    assert {"small.gpkg", "small.geojson"} < {path.name for path in (tmp_path / "predict").iterdir()}
+    assert not list((tmp_path / "predict").glob(".*"))
+
+
+def test_polygons_of_a_map_lie_on_it(smir, words, tmp_path):
+    image = np.dstack([photo("ortho", (700, 900)), np.full((700, 900), 255, np.uint8)])
+    image[:300, :200, 3] = 0
+    write_tiff(tmp_path / "ortho.tif", image, photometric="rgb", alpha="yes", **UTM)
+    smir(*words("ortho.tif", "--formats=gpkg,geojson", "--simplify=0", "--background=none", "--min_area=5"))
+    meta, _, geometry, columns = pyogrio.raw.read(tmp_path / "predict/ortho.gpkg")
+    assert meta["crs"] == "EPSG:32613"
+    figures = dict(zip(meta["fields"], columns, strict=True))
+    with rasterio.open(tmp_path / "predict/ortho.tif") as file:
+        labels = file.read(1)
+        shapes = zip(shapely.from_wkb(geometry), figures["class_id"].tolist(), strict=True)
+        drawn = rasterize(shapes, labels.shape, fill=VOID, transform=file.transform)
+    assert (drawn != labels).mean() < 0.2
+    assert (drawn == labels)[drawn != VOID].mean() > 0.9  # holes of less than five pixels are closed
+    assert ((figures["confidence"] > 1 / 3) & (figures["confidence"] <= 1)).all()
+    rows = areas(tmp_path / "predict")
+    assert [int(row["regions"]) for row in rows] == np.bincount(figures["class_id"], minlength=3).tolist()
+    pixel = abs(UTM["transform"].determinant) / 0.9996**2
+    assert figures["square_metres"] == pytest.approx(figures["pixels"] * pixel, rel=1e-3)
+    features = json.loads((tmp_path / "predict/ortho.geojson").read_text())["features"]
+    assert len(features) == len(geometry)
+    for feature, shape in zip(features[:20], shapely.from_wkb(geometry), strict=False):
+        there = transform_geom("EPSG:4326", "EPSG:32613", feature["geometry"])
+        assert shapely.geometry.shape(there).symmetric_difference(shape).area < 0.01 * shape.area
 
 
 def test_a_coordinate_system_without_a_place_on_earth_has_no_square_metres():

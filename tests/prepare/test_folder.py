@@ -71,6 +71,10 @@ def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, caps
     root = tmp_path / "field"
     order = data(root).class_names
     assert sorted(order) == ["background", "crop", "weed"]
+    colors = dict(zip(order, data(root).classes.colors, strict=True))
+    assert colors["background"] == exports.COLORS[0]
+    gives_colors = name not in ("Labelme JSON", "class ids", "class ids as RGB")
+    assert ((colors["crop"], colors["weed"]) == exports.COLORS[1:]) == gives_colors
     ids = np.array([order.index(name) for name in exports.NAMES])
     for image, label in labels.items():
         assert np.array_equal(stored(root, image), ids[label])
@@ -82,6 +86,18 @@ def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, caps
     assert lines[-1].startswith("Next: python -m smir fit --config ")
     assert lines[-1].endswith("--config folder/few-labels --config field/data.yaml")
     assert [line for line in lines if line.startswith("Next:")] == lines[-1:]
+
+
+def test_colours_that_pictures_cannot_show_are_changed(prepare, labels, tmp_path, capsys):
+    shades = np.array([[139, 90, 43], [255, 255, 255], [250, 50, 83]], np.uint8)
+    exports.grey(tmp_path / "labels", {name: shades[label] for name, label in labels.items()})
+    prepare("--labels=labels", "--classes=[soil=#8b5a2b, crop=#ffffff, weed=#fa3253]")
+    said = capsys.readouterr().out
+    assert "soil is black in pictures" in said
+    assert "Pictures show crop in another colour than the labels" in said
+    soil, crop, weed = data(tmp_path / "field").classes.colors
+    assert (soil, weed) == ((0, 0, 0), (250, 50, 83))
+    assert crop not in (soil, weed, (255, 255, 255))
 
 
 def test_the_field_is_what_the_datamodule_reads(prepare, photos, labels, tmp_path):

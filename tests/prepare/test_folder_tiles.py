@@ -8,7 +8,8 @@ import yaml
 from fakes import blocks, photo, save
 from PIL import Image
 
-from smir.cli.hints import _photographs, _source, how_to_label
+from smir.cli.hints import how_to_label
+from smir.cli.run_data import photographs, source_of
 from smir.data.reading.decode import read_image
 from smir.data.reading.lists import read_list
 from smir.prepare import tiling
@@ -120,10 +121,10 @@ def test_labels_may_come_later(prepare, tmp_path, capsys):
 
 def test_next_commands_predict_photographs_and_inspect_tiles(prepare, photos, tmp_path):
     prepare("--labels=labels")
-    assert _source(settings(tmp_path / "field")) == [Path("photos")]
-    assert _photographs(settings(tmp_path / "field")) == [Path("field/images")]
+    assert source_of(settings(tmp_path / "field")) == [Path("photos")]
+    assert photographs(settings(tmp_path / "field")) == [Path("field/images")]
     save(photos / "elsewhere.png", photo("elsewhere", SIZE))  # it is not of the field
-    assert _source(settings(tmp_path / "field")) == [Path("field/images")]
+    assert source_of(settings(tmp_path / "field")) == [Path("field/images")]
 
 
 def test_what_is_broken_off_is_completed(prepare, fails, tmp_path, monkeypatch):

@@ -37,10 +37,11 @@ def test_palettes_that_differ_are_read_by_colour(smir, fails, tmp_path, field):
     assert all((field(name) == IDS).all() for name in "abc")
 
 
-def test_bits_that_a_program_reduced_are_spread(smir, tmp_path, field):
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_bits_that_a_program_reduced_are_spread(smir, tmp_path, field, suffix):
     for name in "ab":
         Image.fromarray(255 * (IDS > 0).astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
-    Image.fromarray(IDS > 0).save(tmp_path / "labels/c.png")
+    Image.fromarray(IDS > 0).save(tmp_path / f"labels/c.{suffix}")
     smir(*WORDS, "--classes=[background=0, plant=255]")
     assert all((field(name) == (IDS > 0)).all() for name in "abc")
 
@@ -160,3 +161,12 @@ def test_smooth_borders_are_refused_and_a_class_of_few_pixels_is_told(smir, fail
     smir(*WORDS)
     assert "Found only on the borders between other values: 2. Are the borders smooth?" in capsys.readouterr().out
     assert (field("a") == ids).all()
+
+
+@pytest.mark.parametrize("made", ["@eaDir/a.png", "#snapshot/daily", "lost+found"])
+def test_folders_that_systems_make_hold_no_photographs(smir, tmp_path, field, made):
+    (tmp_path / "photos" / made).mkdir(parents=True)
+    Image.fromarray(photo("thumb", (24, 32))).save(tmp_path / "photos" / made / "SYNOPHOTO_THUMB_M.jpg")
+    with pytest.warns(UserWarning, match="Folders that systems make are not images"):
+        smir("prepare", "folder", "--images=photos")
+    assert sorted(path.name for path in (tmp_path / "field/images").rglob("*")) == ["a.png", "b.png", "c.png"]

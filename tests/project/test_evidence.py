@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from fakes import write_folder
+from freeze import parse
+from words import REPOSITORY
 
+from benchmarks import choose
 from benchmarks.evidence import study as study_module
-from benchmarks.evidence.matrix import EXPLORED, MAIN, ROWS, in_order
+from benchmarks.evidence.matrix import EXPLORED, MAIN, RARE, ROWS, in_order
 from benchmarks.evidence.page import tables, write
 from benchmarks.evidence.study import Job, Study, make
 
@@ -61,6 +64,13 @@ def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again
     assert set(names) - left == {study.key(row, seed) for row, seed in in_order(MAIN[:2])}
     study.words = ["--trainer.max_epochs=3"]  # other settings are another run
     assert {job.name for job in study.jobs(ROWS)} == set(names)
+
+
+@pytest.mark.parametrize("row", RARE, ids=lambda row: row.name)
+def test_settings_for_rare_classes_are_accepted(monkeypatch, row):
+    monkeypatch.chdir(REPOSITORY)
+    plain = ["--config=experiments/folder/segment.yaml"]
+    assert parse([*plain, *row.words]).fit != parse(plain).fit
 
 
 def finish(study, rows):
@@ -137,3 +147,21 @@ def test_the_page_has_a_place_for_the_tables_and_the_plot(study, tmp_path):
     assert "The study is running." not in text
     assert "| imagenet, selective, frozen encoder | 3 | 53.0" in text
     assert page.with_suffix(".svg").read_text().startswith("<svg")
+
+
+def test_chosen_labels_are_compared_with_random_ones(study):
+    of_chosen = choose.ChosenStudy(study.field, study.held, study.out / "chosen", study.results, None, [])
+    names = [f"{number:03d}.jpg" for number in range(0, 60, 3)]
+    listed = of_chosen.out / "choices/labels-20-seed0/chosen.txt"
+    listed.parent.mkdir(parents=True)
+    listed.write_text("".join(f"{name}\n" for name in names))
+    assert drawn(of_chosen, 20, 0)["val"] == set(names[4::5])
+    assert drawn(of_chosen, 20, 0)["train"] == set(names) - set(names[4::5])
+    finish(study, (choose.RANDOM, choose.CHOSEN))
+    assert study.jobs([choose.RANDOM]) == of_chosen.jobs([choose.CHOSEN]) == []
+    gains = [1 + 0.3 * (seed - 1) for seed in range(6)]
+    reach = 2.5706 * statistics.stdev(gains) / math.sqrt(6)
+    low, high = statistics.fmean(gains) - reach, statistics.fmean(gains) + reach
+    said = choose.table(json.loads(study.results.read_text())["runs"])
+    assert f" [{low:+.1f}, {high:+.1f}], 6 draws" in said
+    assert "\n| random | best | 49.7 | 50.0 | 50.3 | 50.6 | 50.9 | 51.2 |" in said

@@ -25,7 +25,7 @@ from smir.__main__ import MODULES, PLAIN, main
 from smir.cli import hints
 from smir.cli.command_line import ParsedCLI, run_cli
 from smir.cli.guarded import trust_only
-from smir.cli.hints import _settings
+from smir.cli.segmentation_words import _settings, as_word
 from smir.cli.settings import Parser
 from smir.cli.trust import PACKAGES, expand_includes, yaml_text
 from smir.export.command import Exported
@@ -422,7 +422,7 @@ def test_every_next_line_is_understood_whatever_the_names(smir, desk, monkeypatc
     words = [f"--run.variant={name}"] * (name not in ("~", "null")) + [f"--run.root={name}"]
     runs = {}
     for task in ("pretrain", "segment"):
-        configs = [f"folder/{task}", hints._word(field / "data.yaml")]
+        configs = [f"folder/{task}", as_word(field / "data.yaml")]
         runs[task] = field / task / "seed0"
         (runs[task] / "checkpoints").mkdir(parents=True)
         (runs[task] / "checkpoints/best.ckpt").touch()

@@ -210,6 +210,20 @@ def test_the_same_runs_give_the_same_report(paper, smir, tmp_path):
         assert (paper / "report" / name).read_bytes() == (tmp_path / "report" / name).read_bytes()
 
 
+def test_a_short_report_prints_one_line_for_each_row(smir, tmp_path, capsys):
+    for init in ("scratch", "selective"):
+        segmentation(tmp_path / init, "Nassar", init, 0).write()
+    smir("report", "scratch", "selective", "--short=true")
+    said = capsys.readouterr().out.split("\n")
+    metrics = json.loads(next((tmp_path / "scratch").rglob("metrics.json")).read_text())["metrics"]
+    (row,) = (line for line in said if line.startswith("scratch "))
+    assert f"mIoU {100 * metrics['test/view/miou']:.1f}  (" in row
+    for name in ("weed", "crop", "background"):
+        assert f"{name} {100 * metrics[f'test/view/iou/{name}']:.1f}" in row
+    assert [line.split()[0] for line in said if "mIoU" in line] == ["scratch", "selective"]
+    assert (tmp_path / "report/index.html").exists()
+
+
 def test_what_an_earlier_report_has_written_goes_and_nothing_else(smir, tmp_path):
     for protocol in ("paper", "clean"):
         segmentation(tmp_path / protocol, "Nassar", "scratch", 0, protocol=protocol).write()

@@ -46,7 +46,11 @@ def coco(labels, outline):
                     "segmentation": segmentation,
                 }
             )
-    categories = [{"id": 7, "name": "weed"}, {"id": 30, "name": "crop"}, {"id": 8, "name": "stone"}]
+    categories = [
+        {"id": 7, "name": "weed", "color": "#fa3253"},
+        {"id": 30, "name": "crop", "color": [51, 221, 255]},
+        {"id": 8, "name": "stone"},
+    ]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
@@ -100,7 +104,11 @@ def labelme(folder, labels):
 
 def cvat(folder, labels):
     """Polygons and masks for crop, boxes for weed; below all of them a weed over the whole image, which they cover."""
-    head = "".join(f"<label><name>{name}</name></label>" for name in (*NAMES[1:], "stone"))
+    shades = ["#33ddff", "#fa3253", "#000001"]
+    head = "".join(
+        f"<label><name>{name}</name><color>{shade}</color></label>"
+        for name, shade in zip((*NAMES[1:], "stone"), shades, strict=True)
+    )
     images = []
     for number, (name, label) in enumerate(labels.items()):
         height, width = label.shape

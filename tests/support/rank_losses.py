@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from smir.method.all_ranks import mean_over_ranks
-from smir.method.jaccard import SoftJaccardLoss
 from smir.method.losses import LocalReconstructionLoss
+from smir.method.segmentation_losses import CrossEntropyLoss, DiceLoss, FocalLoss, SoftJaccardLoss, SumOfLosses
 
 CLASSES = 5
 SHARES = {1: [6], 2: [4, 2], 4: [3, 1, 1, 1]}
@@ -32,15 +32,29 @@ def batch():
     return images, labels
 
 
-def segmentation(network, images, labels):
-    return SoftJaccardLoss()(network(images)[:, :CLASSES], labels)
+SEGMENTATION = {
+    "jaccard": SoftJaccardLoss(),
+    "dice": DiceLoss(),
+    "cross-entropy": CrossEntropyLoss(),
+    "focal": FocalLoss(),
+    "sum": SumOfLosses([DiceLoss(), CrossEntropyLoss()], [1.0, 0.5]),
+}
+WEIGHTS = torch.tensor([0.5, 1.0, 2.0, 1.0, 7.0])
+
+
+def segmentation(loss, weights):
+    return lambda network, images, labels: loss(network(images)[:, :CLASSES], labels, weights)
 
 
 def reconstruction(network, images, labels):
     return mean_over_ranks(LocalReconstructionLoss().per_image(network(images)[:, :3], images))
 
 
-LOSSES = {"segmentation": segmentation, "reconstruction": reconstruction}
+LOSSES = {
+    "reconstruction": reconstruction,
+    **{name: segmentation(loss, None) for name, loss in SEGMENTATION.items()},
+    **{f"{name}, weighted": segmentation(loss, WEIGHTS) for name, loss in SEGMENTATION.items()},
+}
 
 
 def step(loss, rank, shares):

@@ -56,6 +56,8 @@ from smir.method.patches import PatchGrid
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.models.weights import load_pretrained
+from smir.predict.polygons.options import PolygonOptions
+from smir.predict.polygons.product import RegionProducts
 from smir.predict.predictor import WindowPredictor
 from smir.prepare.labels.classes import of_categories
 from smir.prepare.labels.formats import read_labels
@@ -368,26 +370,8 @@ def _grey_png(values: np.ndarray, bits: int) -> bytes:
 
 # Second readers: Pillow where smir takes rasterio, OpenCV and GDAL where it takes Pillow
 
-
-def _can_judge(path: Path, tags: Any) -> bool:
-    """Returns whether Pillow can tell: not without a word on black, nor in Deflate blocks whose sum is wrong.
-
-    Neither GDAL nor libtiff looks at these sums, and each fills the rest of such a block with other values.
-    """
-    if 262 not in tags:
-        return False
-    if tags.get(259) not in (8, 32946):
-        return True
-    content = path.read_bytes()
-    for start, length in zip(tags.get(273) or tags[324], tags.get(279) or tags[325], strict=True):
-        block = zlib.decompressobj()
-        try:
-            block.decompress(content[start : start + length])
-        except zlib.error:
-            return False
-        if not block.eof:
-            return False
-    return True
+_PHOTOMETRIC = 262
+"""The tag that tells black from white; where it is missing or damaged, Pillow takes 0 for white and GDAL for black."""
 
 
 def second_colors(path: Path) -> np.ndarray | None:
@@ -398,7 +382,7 @@ def second_colors(path: Path) -> np.ndarray | None:
             read = cv2.imread(str(path), flags)
             return None if read is None else read[..., ::-1]
         with Image.open(path, formats=["TIFF"]) as image:
-            if not _can_judge(path, image.tag_v2):
+            if image.tag_v2.get(_PHOTOMETRIC) is None:
                 return None
             if image.tag_v2[258][0] > 8 and len(image.getbands()) > 1:  # Pillow has 8 bits for these
                 read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -421,7 +405,7 @@ def second_ids(path: Path) -> np.ndarray | None:
                 return file.read(1).astype(np.int64) if file.count == 1 else None
         with Image.open(path, formats=["TIFF"]) as image:
             tags, mode = image.tag_v2, image.mode
-            if not _can_judge(path, tags):
+            if tags.get(_PHOTOMETRIC) is None:
                 return None
             bits = tags.get(258, (1,))[0]
             values = np.asarray(image)
@@ -465,7 +449,8 @@ def windows(folder: Path) -> Kind:
         return torch.from_numpy(images).permute(0, 3, 1, 2).float()
 
     preprocessing, options = Preprocessing((0.5,) * 3, (0.2,) * 3, 256), PredictOptions(view="windows")
-    predictor = WindowPredictor(forward, preprocessing, Classes.named(["a", "b", "c"]), 2.0, options, progress=False)
+    classes, regions = Classes.named(["a", "b", "c"]), RegionProducts(PolygonOptions(), folder)
+    predictor = WindowPredictor(forward, preprocessing, classes, 2.0, options, regions, progress=False)
 
     def read(path: Path) -> None:
         check_readable(path, decode=True)

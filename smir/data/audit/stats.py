@@ -8,19 +8,18 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from jsonargparse.typing import PositiveInt
 
 from smir.classes import VOID, UInt8
 from smir.data.audit.audit import has_labels
 from smir.data.base import SmirDataModule
-from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.class_counts import Counts
+from smir.data.reading.class_counts import class_counts as counts_by_label
+from smir.data.reading.decode import read_image
 from smir.data.reading.listing import Pair
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 from smir.terminal import columns, percent
-
-Counts = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,15 +77,8 @@ def class_counts(data: SmirDataModule, pairs: Sequence[Pair], threads: int | Non
     Raises:
         DataError: If a label cannot be read or holds a value that is not a class.
     """
-
-    def count(pair: Pair) -> Counts:
-        path = data.root / pair.label
-        return np.bincount(data.decode_label(read_label(path), path).ravel(), minlength=256)
-
-    counts = np.zeros(256, dtype=np.int64)
-    for part in in_parallel(count, pairs, "Class shares", threads):
-        counts += part
-    return counts
+    labels = [data.root / pair.label for pair in pairs]
+    return sum(counts_by_label(labels, data.decode_label, threads), np.zeros(256, dtype=np.int64))
 
 
 def stats(data: SmirDataModule, split: Literal["pool", "train"] = "pool", threads: PositiveInt | None = None) -> None:

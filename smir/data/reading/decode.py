@@ -8,6 +8,7 @@ whatever a library makes of damage is one error that names the file.
 import os
 import re
 import stat
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from smir.classes import UInt8
+from smir.data.reading.deflate_sums import check_sums
 from smir.data.reading.tiff import Tiff, has_rasterio, is_lab
 from smir.data.reading.tiff_colors import (
     color_bands,
@@ -45,7 +47,7 @@ MOST_SCANS = 64
 _SCAN, _MARKER = b"\xff\xda", re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 """The mark of a scan, and every mark but those within one."""
 _CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
-"""Compressions of TIFF of which Pillow tells all damage."""
+"""Compressions of TIFF of which Pillow tells all damage; of Deflate once the sums are checked."""
 _BITS = {1, 8, 16, 32}
 """Bits of a value that Pillow does not stretch."""
 _SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
@@ -83,6 +85,8 @@ def _open(path: Path, kind: str, status: os.stat_result) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise DataError(f"The {kind} {path} is too large: {error} Cut it into tiles.") from error
     except Exception as error:  # the parsers of headers raise all kinds of errors on damaged files
+        if isinstance(error, OSError) and error.errno is not None:  # the system refuses to read it
+            raise DataError(f"The {kind} {path} cannot be read: {error.strerror}.") from error
         what = kind_of_file(path) or f" It is damaged or of another format: {error}. Replace or remove the file."
         raise DataError(
             f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read ({', '.join(FORMATS)}, by "
@@ -117,7 +121,14 @@ def _refuse_unchecked(image: Image.Image, path: Path, kind: str, size: int) -> N
             "'smir[geo]'. Lab images of this kind cannot be read; convert them to RGB."
         )
     offsets, lengths = (tags.get(strips) or tags.get(tiles) or () for strips, tiles in ((273, 324), (279, 325)))
-    if len(offsets) != len(lengths) or any(sum(block) > size for block in zip(offsets, lengths, strict=True)):
+    blocks = [*zip(offsets, lengths, strict=False)]
+    sound = len(offsets) == len(lengths) and all(sum(block) <= size for block in blocks)
+    if sound and "deflate" in codec:
+        try:
+            check_sums(path, blocks)
+        except zlib.error:
+            sound = False
+    if not sound:
         raise DataError(f"The {kind} {path} is damaged or cut short. Copy it again from its source, or remove it.")
 
 
@@ -280,7 +291,7 @@ class LabelFacts:
 
     Attributes:
         kind: How it holds its classes.
-        bits: Bits of a grey value in a PNG of fewer than 8, else 8.
+        bits: Bits of a grey value in a PNG or TIFF of fewer than 8, else 8.
         palette: Red, green and blue of the values (N, 3), if it has a palette.
         no_data: The id that the file marks as missing.
     """
@@ -300,7 +311,8 @@ def label_facts(path: Path) -> LabelFacts:
     status = _status(path, "label")
     if tiff := _tiff(path, "label", status.st_size):
         kind = kind_of_label(tiff)
-        return LabelFacts(kind, palette=palette(tiff) if kind == "palette" else None, no_data=id_of_no_data(tiff))
+        bits = tiff.bits if 0 < tiff.bits < 8 and kind == "ids" else 8
+        return LabelFacts(kind, bits, palette(tiff) if kind == "palette" else None, id_of_no_data(tiff))
     with _open(path, "label", status) as file:
         _refuse_losses(file, path)
         if file.mode == "P":

@@ -13,7 +13,10 @@ OTHER_PICTURES = (
     *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2"),
 )
 """Suffixes of pictures from phones and cameras that smir does not read."""
-_OF_SYSTEMS = ("@eaDir", "#recycle", "@Recycle", "$RECYCLE.BIN", "__MACOSX")
+_OF_SYSTEMS = (
+    *("@eaDir", "@tmp", "#recycle", "#snapshot", "@Recycle", "$RECYCLE.BIN", "System Volume Information"),
+    *("lost+found", "__MACOSX"),
+)
 """Folders in which systems keep thumbnails and deleted files."""
 
 

@@ -10,7 +10,9 @@ import itertools
 import logging
 import math
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import TiffImagePlugin
 
+from smir.data.reading.deflate_sums import check_sums
 from smir.data.reading.raster import Bool
 from smir.errors import DataError
 from smir.terminal import quiet
@@ -158,8 +161,10 @@ class Tiff:
             DataError: If a block of it cannot be decoded.
         """
         place = top, left, height, width
+        window = self._window(*place)
         with self._naming_damage(*place):
-            planes = self.file.read(bands, window=self._window(*place))
+            self._check_sums(bands, window)
+            planes = self.file.read(bands, window=window)
         fast = planes.dtype == np.uint8 and len(planes) > 1
         return self._upright(np.asarray(cv2.merge([*planes])) if fast else np.moveaxis(planes, 0, -1))
 
@@ -168,8 +173,10 @@ class Tiff:
         if not self.has_mask:
             return np.ones((height, width), dtype=bool)
         place = top, left, height, width
+        window = self._window(*place)
         with self._naming_damage(*place):
-            return self._upright(self.file.dataset_mask(window=self._window(*place)) > 0)
+            self._check_sums(self.file.indexes, window)
+            return self._upright(self.file.dataset_mask(window=window) > 0)
 
     def cache_bytes(self, rows: int, columns: int) -> int:
         """Returns the bytes of the blocks under a rectangle; under a row of them if the blocks are strips."""
@@ -196,6 +203,22 @@ class Tiff:
         (top, left), (height, width) = self._turned(top, left), self._turned(height, width)
         return Window(left, top, width, height)
 
+    def _check_sums(self, bands: Sequence[int], window: Any) -> None:
+        if self.structure.get("COMPRESSION") != "DEFLATE":
+            return
+        tall, wide = self.file.block_shapes[0]
+        rows = range(window.row_off // tall, -(-(window.row_off + window.height) // tall))
+        columns = range(window.col_off // wide, -(-(window.col_off + window.width) // wide))
+        tag = partial(self.file.get_tag_item, dm="TIFF")
+        blocks = (
+            (int(start), int(tag(f"BLOCK_SIZE_{place}", bidx=band)))
+            for band in (bands if self.structure.get("INTERLEAVE") == "BAND" else [1])
+            # GDAL shows an image in one strip as rows, and has the strip under the first.
+            for place in (f"{column}_{row}" for row in {0, *rows} for column in columns)
+            if (start := tag(f"BLOCK_OFFSET_{place}", bidx=band))
+        )
+        check_sums(self.path, blocks)
+
     @contextlib.contextmanager
     def _naming_damage(self, top: int, left: int, height: int, width: int) -> Iterator[None]:
         from rasterio.errors import RasterioError
@@ -206,7 +229,7 @@ class Tiff:
         try:
             with self._environment():
                 yield
-        except RasterioError as error:
+        except (RasterioError, zlib.error) as error:
             reason = error.__cause__ or error
         if reason := reason or next(iter(texts), None):
             raise DataError(

@@ -2,9 +2,12 @@
 
 import os
 import random
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from smir.classes import UInt8
 from smir.method.preprocessing import Preprocessing
@@ -16,13 +19,22 @@ cv2.setNumThreads(0)  # loader workers are the parallelism; threads inside them 
 
 
 class TrainTransform:
-    """Random resized crop, flip and colour jitter, drawn afresh from a seed at every call."""
+    """Random resized crop, flip and colour jitter, drawn afresh from a seed at every call.
 
-    def __init__(self, crop_size: int) -> None:
+    Args:
+        crop_size: Side of the crop.
+        at_rare_class: Probability that the crop is placed so that it holds a pixel of a rare class.
+        frequencies: Frequency (C,) of every class, for these crops.
+    """
+
+    def __init__(
+        self, crop_size: int, at_rare_class: float = 0.0, frequencies: npt.NDArray[np.float64] | None = None
+    ) -> None:
         self.crop_size = crop_size
+        crop = A.RandomResizedCrop if frequencies is None else partial(_CropAtRareClass, at_rare_class, frequencies)
         self._pipeline = A.Compose(
             [
-                A.RandomResizedCrop(
+                crop(
                     (crop_size, crop_size),
                     scale=(0.25, 1.0),
                     ratio=(3 / 4, 4 / 3),
@@ -46,6 +58,39 @@ class TrainTransform:
             return self._pipeline(image=image)["image"], None
         result = self._pipeline(image=image, mask=mask)
         return result["image"], result["mask"]
+
+
+class _CropAtRareClass(A.RandomResizedCrop):  # type: ignore[misc]  # albumentations has no types
+    """Random resized crops, a share of which are moved over a pixel of a class, so that rare classes are seen more.
+
+    The class is drawn among those of the image, with a weight of one over its frequency; the pixel among those of the
+    class; and the place of the crop among those that hold the pixel. Void is no class.
+    """
+
+    def __init__(self, share: float, frequencies: npt.NDArray[np.float64], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.share, self.frequencies = share, frequencies
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_params_dependent_on_data(params, data)
+        if self.py_random.random() >= self.share:
+            return found
+        label = data["mask"]
+        counts = np.bincount(label.ravel(), minlength=256)[: len(self.frequencies)]
+        present = np.flatnonzero(counts)
+        if not len(present):
+            return found
+        (drawn,) = self.py_random.choices(present.tolist(), (1 / self.frequencies[present]).tolist())
+        pixel = np.flatnonzero(label.ravel() == drawn)[self.py_random.randrange(counts[drawn])]
+        left, top, right, bottom = found["crop_coords"]
+        row, column = divmod(int(pixel), label.shape[1])
+        top, bottom = self._over(row, bottom - top, label.shape[0])
+        left, right = self._over(column, right - left, label.shape[1])
+        return {"crop_coords": (left, top, right, bottom)}
+
+    def _over(self, pixel: int, length: int, side: int) -> tuple[int, int]:
+        start = self.py_random.randint(max(0, pixel - length + 1), min(pixel, side - length))
+        return start, start + length
 
 
 class CropTransform:

@@ -1,12 +1,12 @@
 """Maps the categories, values or colours of label files to class ids: the option `--classes`."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from smir.classes import VOID
+from smir.classes import BACKGROUND, BLACK, VOID, WHITE, Color, is_background
 from smir.errors import ConfigError, DataError, first_few
 
-BACKGROUND = "background"
 NOT_LABELLED = ("void", "ignore", "unlabelled", "unlabeled")
 """Names for pixels that are not labelled."""
 MOST_CLASSES = 254
@@ -37,14 +37,43 @@ class ClassTable:
         return [f"Not in --classes, so counted as background: {left_out}."] if left_out else []
 
 
-def is_background(name: str) -> bool:
-    """Returns whether a category is the background; Labelme calls it `_background_`."""
-    return name.strip(" _").lower() == BACKGROUND
-
-
 def is_void(name: str) -> bool:
     """Returns whether a category means not labelled; Labelme calls it `__ignore__`."""
     return name.strip(" _").lower() in NOT_LABELLED
+
+
+def color_of(stored: object) -> Color | None:
+    """Returns a colour read from a file, `#rrggbb` or three numbers up to 255; None if it is something else."""
+    if isinstance(stored, str) and re.fullmatch("#[0-9a-fA-F]{6}", stored.strip()):
+        stored = list(bytes.fromhex(stored.strip()[1:]))
+    if isinstance(stored, list) and len(stored) == 3 and all(type(v) is int and 0 <= v <= 255 for v in stored):
+        return stored[0], stored[1], stored[2]
+    return None
+
+
+def class_colors(table: ClassTable, of_source: Mapping[str, Color]) -> tuple[dict[str, Color], list[str]]:
+    """Returns the colours of classes that label files give to their sources, and notes on those that are not used.
+
+    Some class is black, which pictures leave as it is: the first one, if the files make none black.
+    """
+    found: dict[str, Color] = {}
+    for source, place in table.ids.items():
+        if place != VOID and source in of_source and source not in table.left_out:
+            found.setdefault(table.names[place], of_source[source])
+    notes = []
+    if BLACK not in found.values() and table.names[0] in found:
+        del found[table.names[0]]
+        notes.append(f"{table.names[0]} is black in pictures, which leave the first class as it is.")
+    kept: dict[str, Color] = {}
+    for name, color in found.items():
+        if color != WHITE and color not in kept.values():
+            kept[name] = color
+    if lost := [name for name in found if name not in kept]:
+        notes.append(
+            f"Pictures show {first_few(lost)} in another colour than the labels, where it is white, which means not "
+            "labelled, or the colour of another class."
+        )
+    return kept, notes
 
 
 def entries(given: Sequence[str]) -> list[tuple[str, str]]:

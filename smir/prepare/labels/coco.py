@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from smir.errors import DataError, first_few
+from smir.prepare.labels.classes import color_of
 from smir.prepare.labels.panoptic import PanopticFiles
 from smir.prepare.labels.shapes import Annotated, Annotations, Drawn, Polygon, RunLengths, Shape, numbers, whole
 
@@ -28,6 +29,7 @@ def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
     images = _by_id(path, content, "images")
     names = {key: _name(path, category) for key, category in categories.items()}
     found = Annotations(TITLE, declared=list(dict.fromkeys(names.values())))
+    found.colors = {names[key]: color for key, entry in categories.items() if (color := color_of(entry.get("color")))}
     annotated = {key: Annotated(*_image(path, image), [], path) for key, image in images.items()}
     panoptic = PanopticFiles(path, folder)
     for place, entry in enumerate(_list(path, content, "annotations")):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from smir.errors import DataError
+from smir.prepare.labels.classes import color_of
 from smir.prepare.labels.shapes import (
     Annotated,
     Annotations,
@@ -40,8 +41,9 @@ def read_cvat(path: Path) -> Annotations | None:
         return None
     if root.find("track") is not None:
         raise DataError(f"{path} is CVAT's export for videos. Export the task again as 'CVAT for images 1.1'.")
-    names = [label.findtext("name", "") for label in root.findall("./meta/*/labels/label")]
-    found = Annotations(TITLE, declared=list(dict.fromkeys(names)))
+    labels = [(label.findtext("name", ""), label.findtext("color")) for label in root.findall("./meta/*/labels/label")]
+    found = Annotations(TITLE, declared=list(dict.fromkeys(name for name, _ in labels)))
+    found.colors = {name: color for name, stored in labels if (color := color_of(stored))}
     found.images = [_image(path, image, found) for image in root.iter("image")]
     return found
 

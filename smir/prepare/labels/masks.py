@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smir.classes import VOID, UInt8
+from smir.classes import BACKGROUND, VOID, Color, UInt8
 from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA
 from smir.errors import ConfigError, DataError, first_few
-from smir.prepare.labels.classes import BACKGROUND, ClassTable, entries, of_categories, table_of
+from smir.prepare.labels.classes import ClassTable, color_of, entries, of_categories, table_of
 
 COLOR_LIST = "labelmap.txt"
 
@@ -43,6 +43,7 @@ class MaskFiles:
         no_data: Values that files mark as missing.
         unmarked: Files that hold such a value without marking it, by value.
         thin: Values that only lie between others, in no square of 3 x 3 pixels alone.
+        palette: Colours of the values, if the files have a palette that is more than greys.
     """
 
     folder: Path
@@ -54,6 +55,13 @@ class MaskFiles:
     no_data: frozenset[str] = frozenset()
     unmarked: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
     thin: tuple[str, ...] = ()
+    palette: Mapping[str, Color] = dataclasses.field(default_factory=dict)
+
+    @property
+    def shades(self) -> dict[str, Color]:
+        """The colours of names, values or colours."""
+        names = self.colors or {key: key for key in self.values if self.coding == "colors"}
+        return dict(self.palette) | {name: color for key, name in names.items() if (color := color_of(key))}
 
     @property
     def title(self) -> str:
@@ -94,7 +102,8 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
 
     coding: Coding = "colors" if of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
     found = count(coding)
-    if coding == "ids" and _palettes_differ(facts, found, bool(of_kind["ids"])):
+    palette = _palette_colors(facts, found)
+    if coding == "ids" and _palettes_differ(palette, bool(of_kind["ids"])):
         coding = "colors"
         found = count(coding)
     factors = _factors(folder, facts, found) if coding == "ids" else {}
@@ -110,7 +119,9 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         key: [name for name, part in found.items() if part.values[key] and str(facts[name].no_data) != key]
         for key in missing - {str(VOID)}
     }
-    return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin)
+    shown = {key: next(iter(these)) for key, these in palette.items()} if coding == "ids" and not factors else {}
+    shown = shown if any(len(set(color)) > 1 for color in shown.values()) else {}  # programs give greys to plain ids
+    return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin, shown)
 
 
 class _Found(NamedTuple):
@@ -127,18 +138,23 @@ class _Found(NamedTuple):
         return _Found(values, frozenset(str(int(key) * factor) for key in self.thick))
 
 
-def _palettes_differ(facts: Mapping[str, LabelFacts], found: Mapping[str, _Found], beside_grey: bool) -> bool:
-    """Returns whether one index has two colours, so that only colours tell the classes.
-
-    Beside grey files, a palette of greys is what a program made of grey values.
-    """
-    colors: dict[str, set[tuple[int, ...]]] = {}
+def _palette_colors(facts: Mapping[str, LabelFacts], found: Mapping[str, _Found]) -> dict[str, set[Color]]:
+    """Returns the colours of every index in the palettes."""
+    colors: dict[str, set[Color]] = {}
     for name, fact in facts.items():
         if fact.palette is None:
             continue
         for key in found[name].values:
             if key.isdigit() and int(key) < len(fact.palette):
                 colors.setdefault(key, set()).add(tuple(fact.palette[int(key)].tolist()))
+    return colors
+
+
+def _palettes_differ(colors: Mapping[str, set[Color]], beside_grey: bool) -> bool:
+    """Returns whether one index has two colours, so that only colours tell the classes.
+
+    Beside grey files, a palette of greys is what a program made of grey values.
+    """
     of_all = {color for these in colors.values() for color in these}
     made_grey = beside_grey and all(len(set(color)) == 1 for color in of_all) and len(of_all) > 1
     return made_grey or any(len(these) > 1 for these in colors.values())

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from smir.classes import UInt8
+from smir.classes import Color, UInt8
 from smir.data.reading.decode import MAX_PIXELS
 from smir.errors import ConfigError, DataError
 from smir.prepare.labels.classes import ClassTable
@@ -137,18 +137,21 @@ class Annotations:
         images: The annotations of each image.
         declared: Categories that the files declare, in order, with or without a shape.
         left_out: Number of shapes without an area, by kind.
+        colors: Colours of categories, where the files give some.
     """
 
     title: str
     images: list[Annotated] = dataclasses.field(default_factory=list)
     declared: list[str] = dataclasses.field(default_factory=list)
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+    colors: dict[str, Color] = dataclasses.field(default_factory=dict)
 
     def add(self, other: "Annotations") -> None:
         """Adds the content of another file of the same format."""
         self.images += other.images
         self.declared += [name for name in other.declared if name not in self.declared]
         self.left_out += other.left_out
+        self.colors = other.colors | self.colors
 
     def kinds_left_out(self) -> str:
         """Lists the kinds of shapes without an area, with their numbers."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smir.classes import VOID, UInt8
+from smir.classes import VOID, Color, UInt8
 from smir.data.reading.band_choice import BandChoice
 from smir.prepare.labels.matching import ImageNames
 from smir.prepare.own.options import Options
@@ -47,6 +47,7 @@ class Labels:
         images: Names of the images that they are for.
         draw: Returns the class ids and void (H, W) of such an image.
         notes: Notes for the report.
+        colors: Colours of classes by name, where the labels give some.
         pixels: Pixels of each class of every labelled image; empty until the labels are drawn and cut.
     """
 
@@ -55,6 +56,7 @@ class Labels:
     images: list[str]
     draw: Callable[[str], UInt8]
     notes: list[str]
+    colors: Mapping[str, Color] = dataclasses.field(default_factory=dict)
     pixels: Counts = dataclasses.field(default_factory=dict)
 
     def shown(self) -> dict[str, frozenset[int]]:

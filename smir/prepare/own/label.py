@@ -14,7 +14,7 @@ from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff import has_rasterio
 from smir.errors import DataError, first_few
 from smir.files.pictures import write_png
-from smir.prepare.labels.classes import ClassTable, of_categories
+from smir.prepare.labels.classes import ClassTable, class_colors, of_categories
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.masks import MaskFiles, of_masks, read_masks
 from smir.prepare.labels.matching import renaming_notes
@@ -114,11 +114,12 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
         _check_size(label.shape, field.sizes[image], masks.folder / names[image], image)
         return label
 
-    notes = [*_notes_of_masks(masks, table, options.classes), *table.notes(), *renaming_notes(names)]
+    colors, on_colors = class_colors(table, masks.shades)
+    notes = [*_notes_of_masks(masks, table, options.classes), *on_colors, *table.notes(), *renaming_notes(names)]
     if options.pair is not None and (others := sorted({*list_images(masks.folder)} - {*masks.names, *field.sizes})):
         notes.append(f"--pair leaves out {len(others)} files in {masks.folder}: {first_few(others)}.")
     notes += notes_on_blocks(files)
-    return Labels(masks.title, table.names, list(names), draw_mask, notes)
+    return Labels(masks.title, table.names, list(names), draw_mask, notes, colors)
 
 
 def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
@@ -139,8 +140,9 @@ def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
         _check_size(size, field.sizes[image], of_image.source, image)
         return draw(of_image, size, table)
 
-    notes = [*_notes_of_shapes(found, options), *table.notes(), *renaming_notes(names)]
-    return Labels(found.title, table.names, list(names), draw_shapes, notes)
+    colors, on_colors = class_colors(table, found.colors)
+    notes = [*_notes_of_shapes(found, options), *on_colors, *table.notes(), *renaming_notes(names)]
+    return Labels(found.title, table.names, list(names), draw_shapes, notes, colors)
 
 
 def _check_size(label: tuple[int, ...], image: tuple[int, int], source: Path, name: str) -> None:

@@ -74,7 +74,7 @@ def _write_labels(field: Field, labels: Labels) -> None:
 
 def _write_preview(field: Field, labels: Labels) -> None:
     """Draws some images side by side with their overlaid labels, and a legend of the classes."""
-    classes = Classes.named(labels.classes)
+    classes = Classes.named(labels.classes, labels.colors)
 
     def pictures() -> Iterator[tuple[str, UInt8]]:
         for name in evenly(sorted(labels.pixels), _MOST_SHOWN):
@@ -103,6 +103,8 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
     options: dict[str, Any] = {"root": str(field.root), "images": IMAGES}
     if field.labels is not None:
         options |= {"labels": MASKS, "classes": field.labels.classes, "partial_labels": True}
+        if field.labels.colors:
+            options["colors"] = field.labels.colors
         options["split_files"] = {split: f"{split}.txt" for split in field.members}
     if channels is None:
         options["label_map"] = None  # the label_map in the run's config is for other files

@@ -62,7 +62,7 @@ class PublishedDataset:
         return root / self.folder / "archives.json"
 
     def read_record(self, root: Path) -> dict[str, Any]:
-        """Reads the record; if it is unreadable, all archives are unpacked again, which does no harm."""
+        """Reads the record; if it is damaged, all archives are unpacked again, which does no harm."""
         record = dict_or_empty(self.record(root))
         return record if all(isinstance(entry, dict) for entry in record.values()) else {}
 

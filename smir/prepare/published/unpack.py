@@ -158,11 +158,11 @@ def _unpack_one(path: Path, dataset: PublishedDataset, root: Path, staging: Path
         raise damaged(path, error) from error
     new = _missing_files(path, plan, staging, root)
     entry = {**identity, "parts": names, "files": len(plan.targets)}
-    write_json(dataset.record(root), {**record, path.name: {**entry, "unfinished": True}})
+    write_json(dataset.record(root), dict(sorted({**record, path.name: {**entry, "unfinished": True}}.items())))
     for target in new:
         _move(staging / target, root / target)
     shutil.rmtree(staging)
-    write_json(dataset.record(root), {**record, path.name: entry})
+    write_json(dataset.record(root), dict(sorted({**record, path.name: entry}.items())))
     return ""
 
 

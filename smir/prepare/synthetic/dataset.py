@@ -63,11 +63,11 @@ def write_dataset(
             f"{first_few(foreign)} exists without {record_path.resolve()}, so it is not artificial data. "
             "Choose another root; this command overwrites nothing."
         )
-    for path in (orthomosaic.parent, labelled / "data", labelled / "mask", labelled / "data_list"):
-        path.mkdir(parents=True, exist_ok=True)
     settings = {"renderer": RENDERER_VERSION, "seed": seed, **sizes}
     if open_record(record_path, settings) is not None:
         return orthomosaic
+    for path in (orthomosaic.parent, labelled / "data", labelled / "mask", labelled / "data_list"):
+        path.mkdir(parents=True, exist_ok=True)
 
     # The paper's training list runs from sub5 down, so that its first fifth is a single field.
     subs = {5: (train_tiles + 2) // 3, 4: (train_tiles + 1) // 3, 3: train_tiles // 3, 1: val_tiles, 2: test_tiles}
@@ -117,5 +117,8 @@ def _write_orthomosaic(field: Field, path: Path, width: int, height: int) -> Non
     print("Compressing the orthomosaic ...", flush=True)
     image = pyvips.Image.rawload(str(raw), width, height, 3, access="sequential", interpretation="srgb")
     with placing(path) as temporary:
-        image.pngsave(str(temporary), compression=3)
+        try:
+            image.pngsave(str(temporary), compression=3)
+        except pyvips.Error as error:
+            raise OSError(str(error).partition("system error: ")[2].partition("\n")[0] or str(error)) from error
     raw.unlink()

@@ -1,0 +1,78 @@
+"""Puts the measures of all images together: which are chosen, and the table of all."""
+
+import dataclasses
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+
+from smir.choose.coverage import Floats, Nearest, most, nearest, representatives
+from smir.choose.measures import PATCH_LOSS, UNCERTAINTY, Measured
+from smir.errors import DataError
+from smir.pages.csv_text import MISSING, figure
+
+OF_THE_UNCERTAIN = 5
+"""Images that a segmentation is least sure of, to choose different ones among, as a multiple of the count."""
+COLUMNS = ("image", "rank", "cluster", "distance", UNCERTAINTY, PATCH_LOSS, "labelled")
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """A choice among measured images.
+
+    Attributes:
+        chosen: Places of the chosen images in the list of all, the best first.
+        measured: All images that could be read.
+        value: Name of their values.
+        nearest: For each of them the nearest image that is chosen or, behind these, labelled.
+    """
+
+    chosen: list[int]
+    measured: Measured
+    value: str | None
+    nearest: Nearest
+
+
+def choice(measured: Measured, labelled: Collection[int], count: int, value: str | None) -> Choice:
+    """Chooses images without labels.
+
+    Patch losses weigh how much it counts that an image has a chosen one like it. By uncertainty, the choice is among
+    the `OF_THE_UNCERTAIN` times `count` least certain images, weighted by it.
+
+    Args:
+        measured: All images.
+        labelled: Places of those with labels, which count as chosen.
+        count: Images to choose.
+        value: Name of the values of the images: `uncertainty`, `patch_loss`, or none.
+
+    Raises:
+        DataError: If no image without a label could be read.
+    """
+    old = [row for row, place in enumerate(measured.places) if place in labelled]
+    new = [row for row, place in enumerate(measured.places) if place not in labelled]
+    if not new:
+        raise DataError("No image without a label could be read, so there is nothing to choose.")
+    values = np.ones(len(measured.places), dtype=np.float32) if measured.values is None else measured.values
+    if value == UNCERTAINTY:
+        new = [new[place] for place in most(values[new], OF_THE_UNCERTAIN * count)]
+    features: Floats = measured.features
+    found = [new[place] for place in representatives(features[new], count, values[new], features[old])]
+    chosen = [measured.places[row] for row in found]
+    return Choice(chosen, measured, value, nearest(features, features[found + old]))
+
+
+def rows(made: Choice, names: Sequence[str], labelled: Collection[int]) -> Iterator[Sequence[object]]:
+    """Yields the table, chosen images first.
+
+    `cluster` is the rank of the nearest chosen image; 0 if a labelled one is nearer.
+    """
+    yield COLUMNS
+    ranks = {place: rank for rank, place in enumerate(made.chosen, 1)}
+    order = sorted(enumerate(made.measured.places), key=lambda entry: (ranks.get(entry[1], len(names) + 1), entry[1]))
+    for row, place in order:
+        near = int(made.nearest.place[row]) + 1
+        cluster = near if near <= len(made.chosen) else 0
+        values = made.measured.values
+        of_image = {} if values is None else {made.value: float(values[row])}
+        figures = [figure(of_image.get(name)) for name in (UNCERTAINTY, PATCH_LOSS)]
+        rank, distance = ranks.get(place, MISSING), figure(float(made.nearest.distance[row]))
+        yield names[place], rank, cluster, distance, *figures, "yes" if place in labelled else "no"

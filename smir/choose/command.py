@@ -1,0 +1,114 @@
+"""`python -m smir choose`: chooses the images to label."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from jsonargparse.typing import PositiveInt
+
+from smir.data import Folder, SmirDataModule
+from smir.errors import ConfigError, DataError, first_messages
+
+
+class Chosen(NamedTuple):
+    """The folder that was written, and what it was made from.
+
+    Attributes:
+        folder: The folder.
+        images: Folder in it with links or copies of the chosen images, if any.
+        source: Folder of all images.
+        root: Root of the dataset that was chosen from, if any.
+        checkpoint: The checkpoint of a segmentation, which can predict labels to correct.
+    """
+
+    folder: Path
+    images: Path | None
+    source: Path
+    root: Path | None
+    checkpoint: Path | None
+
+
+def choose(
+    images: list[Path] | Path | None = None,
+    ckpt: Path | None = None,
+    count: PositiveInt = 20,
+    data: SmirDataModule | None = None,
+    labelled: Path | None = None,
+    imagenet_file: Path | None = None,
+    link: bool = True,
+    copy: bool = False,
+    out: Path = Path("chosen"),
+    on_bad_image: Literal["error", "skip"] = "error",
+    batch_size: PositiveInt = 16,
+    device: str = "auto",
+) -> Chosen:
+    """Chooses the images to label: python -m smir choose photos --count 20.
+
+    Without labels, it takes typical images that differ from one another, by the features of an encoder: that of a
+    pretraining, or one with ImageNet weights. With a segmentation, it takes different ones among those that the network
+    is least sure of. Images that have labels are not chosen, nor are images like them. docs/choose.md has the rule.
+
+    Args:
+        images: Images and folders of images; words without an option are images too.
+        ckpt: Checkpoint of a pretraining or a segmentation. Default: an encoder with ImageNet weights.
+        count: Images to choose.
+        data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
+            checkpoint's own run.
+        labelled: What is labelled already, beside the dataset's own labels: a list of image names, or a folder of
+            label files named like the images.
+        imagenet_file: File of the ImageNet weights of tu-tf_efficientnet_lite0. Default: installed or downloaded.
+        link: Link the chosen images into the folder.
+        copy: Copy them instead.
+        out: Folder to write to: new, empty, or of an earlier choice, which is replaced.
+        on_bad_image: `error` stops at an image that cannot be used; `skip` leaves it out and names it.
+        batch_size: Images at a time.
+        device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one.
+
+    Raises:
+        SmirError: If weights or an image cannot be read, nothing is left to choose, or the folder holds other things.
+    """
+    if images is not None and data is not None:
+        raise ConfigError("Give images or a dataset, not both: images exclude --config and --data.")
+    if ckpt is not None and imagenet_file is not None:
+        raise ConfigError("--imagenet_file is for a choice without --ckpt; leave one of them out.")
+    from smir.choose.choice import choice, rows
+    from smir.choose.folder import LIST, SHEET, ChosenFolder
+    from smir.choose.measures import Measures, imagenet_module
+    from smir.choose.pool import of_data, of_paths
+    from smir.inspect.batches import Walk
+    from smir.inspect.run import device_of, load
+
+    if images is not None:
+        folders = images if isinstance(images, list) else [images]
+        pool = of_paths(folders)
+    elif data is not None:
+        pool = of_data(data)
+        folders = [pool.folder]
+    else:
+        raise ConfigError("There are no images to choose from. Give them as words, or --config field/data.yaml")
+    if labelled is not None:
+        pool = pool.with_labels(labelled)
+    if len(pool.labelled) == len(pool.names):
+        raise DataError(f"All {len(pool.names):,} images of {pool.images.title} have labels; none is left to choose.")
+    folder = ChosenFolder(out, folders)
+    module, seed = load(ckpt, device) if ckpt else (imagenet_module(imagenet_file).to(device_of(device)), 0)
+    walk = Walk(pool.images, module.preprocessing, batch_size, on_bad_image)
+    measures = Measures(module, seed, encoder_alone=ckpt is None)
+    made = choice(measures.all(walk), pool.labelled, count, measures.name)
+    names = [pool.names[place] for place in made.chosen]
+    record = {"checkpoint": ckpt and str(ckpt), "images": str(pool.folder), "labelled": len(pool.labelled)}
+    files: Literal["link", "copy"] | None = "copy" if copy else "link" if link else None
+    folder.write(pool.folder, names, rows(made, pool.names, pool.labelled), {**record, "chosen": len(names)}, files)
+    if walk.skipped:
+        print(f"{len(walk.skipped):,} images were left out: {first_messages(walk.skipped.values())}")
+    left = len({*made.measured.places} - pool.labelled)
+    few = " All that are left: --count asks for more." if len(names) < count else ""
+    print(f"{len(names):,} of {left:,} images without labels are chosen, the best first: {out / LIST}{few}")
+    print(f"Look at {out / SHEET}.")
+    root = data.root if isinstance(data, Folder) else None
+    predicts = ckpt if module.task == "segment" else None
+    return Chosen(out, folder.images if files else None, pool.folder, root, predicts)
+
+
+COMMANDS = choose
+WORDS = "images"
+DATA_OF = "ckpt"

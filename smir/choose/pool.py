@@ -1,0 +1,100 @@
+"""Lists the images to choose from, and those that have labels already."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from smir.data import Folder, SmirDataModule
+from smir.data.reading.file_list import FileList
+from smir.data.reading.lists import can_be_listed, read_list, stem
+from smir.data.reading.pairs import Images
+from smir.errors import DataError, first_few
+from smir.inspect.images import ImagesToInspect, from_paths
+from smir.prepare.labels.matching import ImageNames
+
+
+@dataclasses.dataclass(frozen=True)
+class Pool:
+    """Images, named relative to their folder as a list of a split names them, and the places of those with labels."""
+
+    images: ImagesToInspect
+    labelled: frozenset[int]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all images."""
+        return list(self.images.files)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the images."""
+        return self.images.files.root
+
+    def with_labels(self, place: Path) -> "Pool":
+        """Counts the images as labelled that a list names, or for which a folder holds a file of the same name.
+
+        Raises:
+            DataError: If none of the names is that of an image.
+        """
+        if place.is_dir():
+            named = [file.relative_to(place).with_suffix("").as_posix() for file in place.rglob("*") if file.is_file()]
+        else:
+            named = read_list(place)
+        images = ImageNames(self.names, self.folder)
+        found = {image for name in sorted(set(named)) if (image := images.find(name)) is not None}
+        if not found:
+            raise DataError(
+                f"--labelled {place} names none of the {len(self.names):,} images in {self.folder.absolute()}: it "
+                f"holds {first_few(named) or 'nothing'}. Give a list of image names, or a folder of label files named "
+                "like the images."
+            )
+        places = {index for index, name in enumerate(self.names) if name in found}
+        return dataclasses.replace(self, labelled=self.labelled | places)
+
+
+def of_paths(paths: Sequence[Path]) -> Pool:
+    """Lists images and the images of folders, relative to the folder that holds all.
+
+    Raises:
+        DataError: If one does not exist, or two differ in their suffix alone.
+    """
+    given = from_paths(paths)
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    root = os.path.commonpath(map(_absolute, folders))
+    names = {Path(os.path.relpath(_absolute(Path(name)), root)).as_posix() for name in given.files}
+    shown = folders[0] if len(folders) == 1 else Path(os.path.relpath(root))
+    return _pool(given.title, shown, sorted(names), set(), min_side=1)
+
+
+def of_data(data: SmirDataModule) -> Pool:
+    """Lists the pool of a dataset and its labelled images.
+
+    Raises:
+        DataError: If files are missing, or two differ in their suffix alone.
+    """
+    bare = isinstance(data, Folder) and data.label_folder is None
+    labelled = set() if bare else {pair.image for split in data.splits() for pair in data.pairs(split)}
+    names, folder = sorted({*data.images("pool"), *labelled}), ""
+    if isinstance(data, Folder):
+        folder = f"{data.image_folder}/"
+    title = f"{type(data).__name__} in {data.root}"
+    own = [name.removeprefix(folder) for name in names]
+    return _pool(title, data.root / folder, own, {name.removeprefix(folder) for name in labelled}, data.min_side)
+
+
+def _absolute(path: Path) -> str:
+    return os.path.normpath(path.absolute())  # links stay: their names are those of the images
+
+
+def _pool(title: str, root: Path, names: list[str], labelled: set[str], min_side: int) -> Pool:
+    if bad := [name for name in names if not can_be_listed(name)]:
+        raise DataError(f"A list cannot hold {first_few(map(repr, bad))}: a line is a name, in UTF-8. Rename them.")
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(stem(name), name)) != name:
+            raise DataError(
+                f"{root.absolute()} holds both {other} and {name}: their labels would have one name. Rename one."
+            )
+    images = ImagesToInspect(title, Images(FileList(root, names), min_side))
+    return Pool(images, frozenset(place for place, name in enumerate(names) if name in labelled))

@@ -1,0 +1,30 @@
+"""One line per row of a report, for a terminal: the mean IoU, and that of each class, the lowest first."""
+
+from smir.report.cells import Benchmark, Protocol
+from smir.report.class_section import class_metric, sorted_classes
+from smir.report.document import shown
+from smir.report.estimates import one_seed
+from smir.report.main_section import test_words
+
+
+def brief(protocol: Protocol) -> list[str]:
+    """Returns, for every dataset, its name, a line per row, and how far the figures can be trusted.
+
+    Figures are IoU in percent at the network's view; those of several seeds are their mean and standard deviation.
+    """
+    return [
+        line for benchmark in protocol.benchmarks if protocol.plain(benchmark) for line in _lines(protocol, benchmark)
+    ]
+
+
+def _lines(protocol: Protocol, benchmark: Benchmark) -> list[str]:
+    inits = [init for init in protocol.inits([benchmark]) if init in protocol.plain(benchmark)]
+    classes = sorted_classes(protocol, benchmark)
+    width = max(map(len, inits))
+    means = [protocol.figure(benchmark, init) for init in inits]
+    rows = []
+    for init, mean in zip(inits, means, strict=True):
+        parts = [f"{name} {shown(protocol.figure(benchmark, init, class_metric(name))).figure}" for name in classes]
+        rows.append(f"{init.ljust(width)}  mIoU {shown(mean).figure}  ({', '.join(parts)})")
+    note = f"IoU in percent.{test_words(protocol, [benchmark])}{one_seed({benchmark.title: means})}"
+    return [f"{benchmark.title}{protocol.in_brackets}:", *rows, note, ""]

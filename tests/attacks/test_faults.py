@@ -1,0 +1,17 @@
+"""Of every command, one system call is refused, as a full or broken disk does; `make faults` refuses all of them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from words import REPOSITORY, SUPPORT, TOOLS
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux asks another process about system calls")
+def test_a_refused_call_is_told_and_the_next_try_gives_the_same_files(python, tmp_path):
+    paths = {"PYTHONPATH": os.pathsep.join([str(SUPPORT), str(REPOSITORY)]), "TMPDIR": str(tmp_path)}
+    command = [python, TOOLS / "faults.py", "--sample=1"]
+    swept = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True)
+    assert swept.returncode == 0, swept.stdout + swept.stderr
+    assert swept.stdout.count(" | 1 | ") >= 16

@@ -1,0 +1,301 @@
+"""The sweep of refused system calls: python tests/tools/faults.py --out docs/faults.md (`make faults`).
+
+In every command, the n-th open, creation, write, sync, rename or making of a folder or link fails, for every n that
+occurs. The command must say so in one message; repeated, it must give the files of an undisturbed one. Or it does
+without the call, and its files are the same at once: without the sync of a folder, a folder that is there already, a
+hard link (a copy is made), the image cache, or the search for what an earlier command has left.
+"""
+
+import argparse
+import errno
+import gc
+import importlib
+import json
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fakes
+from compare_runs import content, difference
+from refusals import ERRORS, Ended, Refusal, end, fork
+from words import EVERY_EPOCH, EXPERIMENTS, QUIET, TINY_NETWORK
+
+PRELOADED = ("smir.cli.command_line", "smir.cli.hints", "smir.cli.plain", "smir.cli.trust", "smir.training")
+SIZE = (16, 24)
+BEST = "runs/field/segment/seed0/checkpoints/best.ckpt"
+CONFIG = ["--config=runs/field/segment/seed0/config.yaml", "--ckpt_path=best", *QUIET]
+SMALL = ["--width=256", "--height=192", "--train_tiles=2", "--val_tiles=1", "--test_tiles=1"]
+
+
+def fit(kind: str, *more: str) -> list[str]:
+    """A training on the prepared folder."""
+    given = [f"--config={EXPERIMENTS / 'folder' / kind}.yaml", "--config=field/data.yaml", *TINY_NETWORK, *QUIET]
+    data = ["--data.num_workers=0", "--data.batch_size=2", "--data.cache=true", "--data.cache_folder=cache"]
+    return ["fit", *given, *data, "--model.warmup_epochs=0", EVERY_EPOCH, *more]
+
+
+COMMANDS = {
+    "prepare folder": ["--images=photos/images", "--labels=photos/labels", "--classes=[soil,crop,weed]"],
+    "prepare synthetic": [
+        "--root=demo",
+        "--width=256",
+        "--height=192",
+        "--train_tiles=2",
+        "--val_tiles=1",
+        "--test_tiles=1",
+    ],
+    "prepare nassar": ["--root=demo", "--tile=64"],
+    "prepare pascal_voc": ["--root=voc", "--archives=archives/voc"],
+    "prepare cityscapes": ["--root=city", "--archives=archives/city"],
+    "prepare sugar_beets": ["--root=beets", "--archives=archives/beets"],
+    "check": ["--config=field/data.yaml"],
+    "stats": ["--config=field/data.yaml"],
+    "fit pretrain": fit("pretrain", "--trainer.max_epochs=2", "--data.crop_size=192"),
+    "fit segment": fit("segment", "--trainer.max_epochs=1", "--data.crop_size=64"),
+    "validate": CONFIG,
+    "test": CONFIG,
+    "predict": [*CONFIG, "--data.predict_images=photos/images"],
+    "inspect": [f"--ckpt={BEST}", "--device=cpu", "--limit=2"],
+    "export": [f"--ckpt={BEST}", "--formats=[weights,encoder]"],
+    "report": ["runs"],
+}
+Choose = Callable[[Counter[str]], list[Refusal]]
+"""Chooses refusals, by how many calls of each kind there are."""
+
+
+class Verdict(NamedTuple):
+    """What came of a refusal: the files of the refused calls, whether the command did without, and what is wrong."""
+
+    refusal: Refusal
+    files: list[str]
+    without: bool
+    wrong: str
+
+
+class Place:
+    """The folders of a sweep: `work`, where commands run, and its states before and after an undisturbed command."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.work, self.log = root, root / "work", root / "log"
+        self.start, self.end = root / "start", root / "end"
+        self.verdicts = root / "verdicts.json"
+
+    def keep(self, state: Path) -> None:
+        """Copies the present state."""
+        shutil.rmtree(state, ignore_errors=True)
+        shutil.copytree(self.work, state)
+
+    def restore(self, state: Path) -> None:
+        """Goes back to a state."""
+        shutil.rmtree(self.work)
+        shutil.copytree(state, self.work)
+
+    def files(self) -> dict[str, Any]:
+        """What must be equal after two commands: all files as bytes; of runs, all but times and earlier starts."""
+        root = self.work
+        found: dict[str, Any] = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        for path in root.glob("runs/*/*/*/metrics.csv"):
+            run = path.parent.relative_to(root)
+            for name in (*(f"{run}/{name}" for name in _VARY), *(f"{run}/checkpoints/{name}.ckpt" for name in _KEPT)):
+                found.pop(name, None)
+            found[str(run)] = content(root / run)
+        return {name: content for name, content in found.items() if not re.match(r"cache/.*(?<!\.tmp)$", name)}
+
+
+_VARY, _KEPT = ("environment.json", "metrics.csv", "DONE", "lock"), ("best", "last", "previous")
+
+
+def sweep(place: Place, choose: Choose) -> bool:
+    """Runs a command again and again in forks; true in a fork, which is to do the command."""
+    whole = fork(place.work, place.log)
+    if whole is None:
+        return True
+    if whole.code:
+        print(f"Without any refusal: {whole.said[-3000:]}", flush=True)
+        os._exit(1)
+    place.keep(place.end)
+    expected, verdicts = place.files(), []
+    for refusal in choose(whole.calls):
+        place.restore(place.start)
+        first = fork(place.work, place.log, refusal)
+        if first is None:
+            return True
+        wrong = _wrong(first, place, expected)
+        if first.code and not wrong:
+            again = fork(place.work, place.log)
+            if again is None:
+                return True
+            wrong = f"the next one: {again.said[-2000:]}" if again.code else _differs(place, expected)
+        verdicts.append(Verdict(refusal, first.refused, not first.code, wrong))
+        if wrong:
+            files = ", ".join(first.refused[:2])
+            print(f"  {refusal} ({files}): {wrong}\n    it said: {first.said.strip()[-1500:]}", flush=True)
+    place.restore(place.end)
+    place.verdicts.write_text(json.dumps([whole.calls, verdicts]))
+    return False
+
+
+def _wrong(ended: Ended, place: Place, expected: dict[str, Any]) -> str:
+    """Returns what is wrong at the end of a command that was refused a call; empty if nothing is."""
+    if not ended.code:
+        return _differs(place, expected) and f"it ends as if done, but {_differs(place, expected)}"
+    messages = len(re.findall(r"^smir: error: |^Problems: \d", ended.said, re.MULTILINE))  # `check` counts problems
+    if ended.code != 1 or messages != 1 or "Traceback" in ended.said:
+        return f"code {ended.code}, {messages} messages"
+    return _half_written(place, expected)
+
+
+def _differs(place: Place, expected: dict[str, Any]) -> str:
+    return difference(expected, place.files()) or ""
+
+
+def _half_written(place: Place, expected: dict[str, Any]) -> str:
+    """Names a file that is neither the old one, nor the new one, nor whole."""
+    for path in place.work.rglob("*"):
+        name = str(path.relative_to(place.work))
+        old = place.start / name
+        if not path.is_file() or path.suffix == ".tmp" or path.name == "lock" or name.startswith("cache/"):
+            continue
+        found = path.read_bytes()
+        if expected.get(name) != found and not (old.is_file() and old.read_bytes() == found) and not _whole(path):
+            return f"{name} is half-written"
+    return ""
+
+
+def _whole(path: Path) -> bool:
+    """Whether a file of a run can be read to its end."""
+    if path.suffix in (".ckpt", ".npz"):
+        return zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip() is None
+    text = path.read_text(errors="replace")
+    try:
+        return bool(json.loads(text)) if path.suffix == ".json" or path.name == "DONE" else text.endswith("\n")
+    except ValueError:
+        return False
+
+
+def do(
+    name: str, place: Place, choose: Callable[[Counter[str]], list[Refusal]]
+) -> tuple[dict[str, int], list[Verdict]]:
+    """Sweeps over one command, in a process of its own that has read the words of the command."""
+    from smir.__main__ import TRAINING, main
+    from smir.cli.command_line import SmirCLI
+
+    command = name.split()[0]
+    words = COMMANDS[name] if command == "fit" else [*name.split(), *COMMANDS[name]]
+    place.keep(place.start)
+
+    def begin() -> None:
+        if not sweep(place, choose):
+            os._exit(0)
+
+    def work() -> None:
+        os.chdir(place.work)
+        sys.argv = ["smir"]
+        if command in TRAINING:
+            before = SmirCLI.before_instantiate_classes
+            SmirCLI.before_instantiate_classes = lambda cli: (begin(), before(cli))[1]
+        else:
+            begin()
+        main(words)
+
+    if not (child := os.fork()):
+        end(work)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"The sweep of {name} has broken off.")
+    calls, verdicts = json.loads(place.verdicts.read_text())
+    return calls, [Verdict(Refusal(*refusal), *more) for refusal, *more in verdicts]
+
+
+def write_inputs(place: Place) -> None:
+    """Writes what the commands begin from: photographs with labels, and the archives of the published datasets."""
+    photos, archives = place.work / "photos", place.work / "archives"
+    (place.work / "tmp").mkdir(parents=True)
+    fakes.write_folder(photos, count=8, size=(192, 256))
+    made = place.root / "made"
+    fakes.write_pascal_voc(made, train=1, val=1, test=2, unlabelled=1, size=SIZE)
+    fakes.write_cityscapes(made, extra=2, train=2, val=1, test=1, lists=False, size=SIZE)
+    fakes.write_sugar_beets(made, weeds=3, plain=1, lists=False, size=SIZE)
+    voc = made / "pascal/VOCtrainvaltest"
+    packed = {f"voc/{year}.tar": (voc, voc / "VOCdevkit" / year) for year in ("VOC2007", "VOC2012")}
+    packed |= {f"city/{part.name}.zip": (part, part) for part in (made / "cityscapes").iterdir()}
+    packed |= {f"beets/{day.name}.tar.gz": (day.parent, day) for day in (made / fakes.BEETS).glob("CKA*")}
+    for name, (base, folder) in packed.items():
+        stem, _, kind = name.partition(".")
+        form = {"tar": "tar", "zip": "zip", "tar.gz": "gztar"}[kind]
+        (archives / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.make_archive(str(archives / stem), form, base, folder.relative_to(base))
+    shutil.rmtree(made)
+
+
+def plan(name: str, calls: Counter[str], every: bool, sample: int | None) -> list[Refusal]:
+    """Returns the refusals of a command: all, each call with one error in turn, or so many at random."""
+    chosen = []
+    for kind, errors in ERRORS.items():
+        for number, error in zip(range(1, calls[kind] + 1), cycle(errors), strict=False):
+            chosen += [Refusal(kind, number, each) for each in (errors if every else [error])]
+    if sample is None:
+        return chosen
+    draw = random.Random(name)
+    draw.shuffle(chosen)
+    return chosen[:sample]
+
+
+def main() -> None:
+    """Sweeps over all commands, or some; ends with code 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=list(COMMANDS), choices=COMMANDS, help="commands; others run once")
+    parser.add_argument("--sample", type=int, help="refusals of a command, drawn at random; default: all")
+    parser.add_argument("--every-error", action="store_true", help="fail each call with every error, not one in turn")
+    parser.add_argument("--refuse", nargs="*", default=[], help="refusals such as 'write 12 ENOSPC' instead")
+    parser.add_argument("--out", type=Path, help="file for the table")
+    options = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="smir-faults-")).resolve()
+    place = Place(root)
+    write_inputs(place)
+    os.environ["TMPDIR"] = str(place.work / "tmp")
+    for name in PRELOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    given = [Refusal(kind, int(n), getattr(errno, name)) for kind, n, name in map(str.split, options.refuse)]
+    rows = []
+    for name in list(COMMANDS)[: 1 + max(list(COMMANDS).index(name) for name in options.only)]:
+
+        def choose(calls: Counter[str], name: str = name) -> list[Refusal]:
+            if name not in options.only:
+                return []
+            return given or plan(name, calls, options.every_error, options.sample)
+
+        calls, verdicts = do(name, place, choose)
+        if name in options.only:
+            rows.append(_row(name, calls, verdicts))
+            print(rows[-1], flush=True)
+    shutil.rmtree(root)
+    if options.out:
+        options.out.write_text("\n".join([_HEAD, *rows, ""]))
+    sys.exit(any(not row.endswith("| 0 |") for row in rows))
+
+
+_HEAD = f"""| command | {" | ".join(ERRORS)} | refused | told | did without | wrong |
+|---|{"--:|" * (len(ERRORS) + 4)}"""
+
+
+def _row(name: str, calls: dict[str, int], verdicts: list[Verdict]) -> str:
+    """The line of a command in the table: its calls by kind, and what came of those that were refused."""
+    wrong = sum(bool(verdict.wrong) for verdict in verdicts)
+    without = sum(verdict.without for verdict in verdicts)
+    counts = [*(calls.get(kind, 0) for kind in ERRORS), len(verdicts), len(verdicts) - without, without, wrong]
+    return f"| {name} | {' | '.join(map(str, counts))} |"
+
+
+if __name__ == "__main__":
+    main()
