@@ -17,7 +17,7 @@ RESULTS, DOCUMENT = HERE / "results.json", HERE.parent / "docs" / "benchmarks.md
 def main(names: list[str]) -> None:
     """Measures and reports."""
     keep_freed_memory()  # as `python -m smir fit` does, for ours and for the baselines
-    from benchmarks import busy, fit, loader, loss, memory, neighbours, processes, report, scoring, start, storage
+    from benchmarks import busy, fit, loader, loss, maps, memory, neighbours, processes, report, scoring, start, storage
     from benchmarks.measure import Row
 
     parts: dict[str, Callable[[], Iterator[Row]]] = {
@@ -27,6 +27,7 @@ def main(names: list[str]) -> None:
         "loader": loader.rows,
         "storage": storage.rows,
         "memory": memory.rows,
+        "maps": maps.rows,
         "start": start.rows,
         "processes": processes.rows,
         "neighbours": neighbours.rows,

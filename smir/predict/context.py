@@ -10,7 +10,7 @@ import numpy as np
 
 from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
-from smir.data.reading.raster import Raster, read_blocks
+from smir.data.reading.raster import Raster, as_seen, read_row
 from smir.errors import CheckpointError
 from smir.predict.sweep import Forward
 
@@ -79,9 +79,9 @@ def _sample(source: Raster, unit: int, fill: UInt8, side: int) -> UInt8:
     best, seen = -1.0, fill
     for share in (0.5, 0.25, 0.75, 0.125, 0.875):
         place = int(free[0] * share), int(free[1] * share)
-        candidate, _, valid = read_blocks(source, unit, place, (side, side), fill)
-        if (filled := float(np.mean(valid))) > best:
-            best, seen = filled, candidate
+        rows = [read_row(source, unit, (place[0] + row, place[1]), side, fill) for row in range(side)]
+        if (filled := sum(int(known.sum()) for _, known in rows) / (side * unit) ** 2) > best:
+            best, seen = filled, as_seen([pixels for pixels, _ in rows], (side, side))
         if filled == 1:
             break
     return seen

@@ -60,13 +60,13 @@ class WindowPredictor:
         check_extras(self.options)
         remove_unfinished(target.parent, f".{glob.escape(target.name)}.*.tmp")
         source = open_raster(path, target.parent, self.progress, self.options.band_choice())
-        sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
-        rank_zero_info(f"{name}: {describe(sweep, context)}{source.left_out}")
         ground = source.ground
         areas = Areas.none_yet(name, len(self.classes), ground is not None)
         preview = Preview(source.height, source.width, self.classes)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(gdal_cache(sweep, 1 + len(self.classes) * self.options.probabilities))
+            stack.enter_context(gdal_cache(source, 1 + len(self.classes) * self.options.probabilities))
+            sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
+            rank_zero_info(f"{name}: {describe(sweep, context)}{source.left_out}")
             products = self._products(stack, source, target)
             of_regions = self.regions.of(index, path, target, source, self.classes, areas)
             products.append(stack.enter_context(of_regions))

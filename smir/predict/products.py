@@ -12,16 +12,19 @@ from typing import IO, Any
 import numpy as np
 
 from smir.classes import VOID, Classes, UInt8
+from smir.data.reading.raster import Raster
 from smir.data.reading.tiff import has_rasterio
 from smir.files.atomic import placing, replacing
 from smir.predict.segment import probabilities_of
-from smir.predict.sweep import Sweep, Tile
+from smir.predict.sweep import Tile
 from smir.terminal import quiet
 
 _TILE = 256
 """Pixels of a side of the tiles of a TIFF."""
 _CACHE = 16 << 20
 """Bytes that GDAL may cache in addition."""
+_READ = 256 << 20
+"""Most bytes of the image that it caches, unless two rows of blocks have more."""
 
 
 Product = Callable[[Tile, UInt8], None]
@@ -141,14 +144,14 @@ def _check_complete(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def gdal_cache(sweep: Sweep, bands: int) -> Iterator[None]:
-    """Limits GDAL's cache to the blocks it needs to read and write each only once.
+def gdal_cache(source: Raster, bands: int) -> Iterator[None]:
+    """Limits GDAL's cache to the blocks it needs to write each only once, and to read most of them not often.
 
     Rows of tiles rarely match the blocks of the file, so GDAL must keep half-full blocks: it would write them twice
     otherwise, and leave a hole.
 
     Args:
-        sweep: The windows to read.
+        source: The image that is read.
         bands: Number of bands written.
     """
     if not has_rasterio():
@@ -156,10 +159,9 @@ def gdal_cache(sweep: Sweep, bands: int) -> Iterator[None]:
         return
     import rasterio
 
-    source, unit = sweep.source, sweep.rows.unit
     half_full = 2 * _TILE * bands * (source.width + _TILE)
-    read = source.cache_bytes(sweep.rows.window * unit, sweep.columns.window * unit)
-    with rasterio.Env(GDAL_CACHEMAX=half_full + read + _CACHE):
+    whole, rows = (source.cache_bytes(height, source.width) for height in (source.height, 0))
+    with rasterio.Env(GDAL_CACHEMAX=half_full + min(whole, max(rows, _READ)) + _CACHE):
         yield
 
 

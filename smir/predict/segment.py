@@ -112,12 +112,12 @@ def describe(sweep: Sweep, context: Context | None) -> str:
     """Describes in a sentence or two how an image is read."""
     source, scale = sweep.source, BLOCK / sweep.rows.unit
     text = f"{source.width} x {source.height} pixels, read at a scale of {scale:.3g}"
-    if context is None or len(sweep) == 1:
+    if context is None or sweep.windows == 1:
         return f"{text} in one window."
     halo = sweep.rows.halo
     difference = context.differences[halo - 1]
     size = f"{sweep.columns.window * BLOCK} x {sweep.rows.window * BLOCK}"
-    text += f" in {len(sweep):,} windows of {size} pixels, of which {halo * BLOCK} at each border do not count."
+    text += f" in {sweep.windows:,} windows of {size} pixels, of which {halo * BLOCK} at each border do not count."
     if context.is_bounded:
         return f"{text} Logits differ from those of one pass by about {difference:.1g}, measured on a part."
     return (
@@ -130,4 +130,4 @@ def describe(sweep: Sweep, context: Context | None) -> str:
 
 def progress_over(sweep: Sweep, name: str, show: bool = True) -> Iterator[Tile]:
     """Yields the tiles of a sweep, with a progress bar if there are several."""
-    yield from progress(sweep, name, len(sweep), unit="window", disable=not show or len(sweep) == 1)
+    yield from progress(sweep, name, len(sweep), unit="tile", disable=not show or len(sweep) == 1)

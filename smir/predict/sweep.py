@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
-from smir.data.reading.raster import Bool, Raster, read_blocks
+from smir.data.reading.raster import Bool, Raster, as_seen, read_row
 from smir.errors import ConfigError
 
 Forward = Callable[[UInt8], Tensor]
@@ -24,6 +24,9 @@ OVERLAP = 1
 """Blocks over which neighbouring windows are blended."""
 WINDOW = 1024 // BLOCK
 """Default side of a window, for networks with a small receptive field."""
+_TILE = 3072, 1024
+"""Most rows and columns of a tile, in pixels of the image, unless a block has more; at a scale of 1/16 a window has
+16,384 and more of each."""
 
 
 class Span(NamedTuple):
@@ -90,6 +93,11 @@ class Side:
         finish = self.starts[place + 1] + self.halo
         return Span(begin, finish, finish + OVERLAP)
 
+    def pieces(self, place: int, most: int) -> list[tuple[int, int]]:
+        """Returns first and last blocks (exclusive) of the tiles of a window, of `most` pixels or one block each."""
+        span, step = self.span(place), max(1, most // self.unit)
+        return [(begin, min(begin + step, span.finish)) for begin in range(span.begin, span.finish, step)]
+
 
 def smallest_window(halo: int) -> int:
     """Returns the smallest window that contributes anything."""
@@ -119,10 +127,53 @@ class Tile(NamedTuple):
     valid: Bool
 
 
-class Sweep:
-    """Yields the finished parts of an image, window by window.
+class _Window(NamedTuple):
+    """Logits of a window or of a part of it (C, h, w), 64 pixels a block, and its first block down and across."""
 
-    Memory holds a batch of windows and the logits of one strip, as wide as the image and as high as the overlap.
+    logits: Tensor
+    top: int
+    left: int
+
+    def part(self, rows: tuple[int, int], columns: tuple[int, int]) -> "_Window":
+        """Keeps some blocks, and one around them where possible: interpolation looks across borders."""
+        (top, height), (left, width) = (
+            (first := max(begin - 1, start), min(end + 1, start + length // BLOCK) - first)
+            for (begin, end), start, length in zip(
+                (rows, columns), (self.top, self.left), self.logits.shape[1:], strict=True
+            )
+        )
+        kept = self.logits.narrow(1, (top - self.top) * BLOCK, height * BLOCK)
+        return _Window(kept.narrow(2, (left - self.left) * BLOCK, width * BLOCK).clone(), top, left)
+
+    def enlarged(self, rows: tuple[int, int], columns: tuple[int, int], unit: int) -> Tensor:
+        """Returns the logits of some blocks at the size of the image."""
+        # So many pixels of the network are so many of the image, and a margin.
+        seen, shown = BLOCK // math.gcd(unit, BLOCK), unit // math.gcd(unit, BLOCK)
+        cuts, sizes, inner = [], [], []
+        for (begin, end), start, length in zip(
+            (rows, columns), (self.top, self.left), self.logits.shape[1:], strict=True
+        ):
+            first, last = max((begin - start) * BLOCK - seen, 0), min((end - start) * BLOCK + seen, length)
+            cuts.append(slice(first, last))
+            sizes.append((last - first) // seen * shown)
+            offset = (begin - start) * unit - first // seen * shown
+            inner.append(slice(offset, offset + (end - begin) * unit))
+        part = self.logits[:, cuts[0], cuts[1]]
+        if unit != BLOCK:
+            part = functional.interpolate(part[None], size=sizes, mode="bilinear", align_corners=False)[0]
+        return part[:, inner[0], inner[1]]
+
+
+_Windows = list[_Window | None]
+"""Those of a row, without those that are all nodata."""
+
+
+class Sweep:
+    """Yields the finished parts of an image, tile by tile.
+
+    Memory holds, at the scale of the network, the image under a row of windows, and the logits of what two rows of
+    windows have in common; those of a whole row if its tiles are not as high as that. It holds one tile at the scale of
+    the image.
 
     Args:
         source: The image.
@@ -139,101 +190,112 @@ class Sweep:
         self.source, self.forward, self.rows, self.columns = source, forward, rows, columns
         self.fill, self.batch_size = fill, batch_size
 
-    def __len__(self) -> int:
-        """Number of windows, and of tiles."""
+    @property
+    def windows(self) -> int:
+        """Number of windows."""
         return len(self.rows.starts) * len(self.columns.starts)
 
+    def __len__(self) -> int:
+        """Number of tiles."""
+        down, across = (
+            sum(len(side.pieces(place, most)) for place in range(len(side.starts)))
+            for side, most in zip((self.rows, self.columns), _TILE, strict=True)
+        )
+        return down * across
+
     def __iter__(self) -> Iterator[Tile]:
-        """Yields the finished part of every window."""
-        windows = self._windows()
-        above: list[Tensor | None] = [None] * len(self.columns.starts)
+        """Yields tiles in rows, from left to right."""
+        above: _Windows = []
+        read: dict[int, tuple[UInt8, Any]] = {}
         for row in range(len(self.rows.starts)):
-            down, beside = _Extent(self.rows, row), None
-            for column in range(len(above)):
-                across = _Extent(self.columns, column)
-                pixels, valid, logits = next(windows)
-                part = None if logits is None else _weighted(logits, down, across)
-                part, beside = _blended(part, beside, across.finished, dim=2)
-                part, above[column] = _blended(part, above[column], down.finished, dim=1)
-                if part is not None:
-                    part = part[:, : down.inside, : across.inside]
-                yield Tile(down.first, across.first, part, pixels[down.cut, across.cut], valid[down.cut, across.cut])
+            windows, here, span = self._windows(row, read), list[_Window | None](), self.rows.span(row)
+            for down in self.rows.pieces(row, _TILE[0]):
+                for column in range(len(self.columns.starts)):
+                    if column == len(here):
+                        here.append(next(windows))
+                    for across in self.columns.pieces(column, _TILE[1]):
+                        logits = self._blended(here, row, column, down, across)
+                        if row and down[0] == span.begin:
+                            down_to = down[0] + OVERLAP
+                            logits = _sum(logits, self._blended(above, row - 1, column, (down[0], down_to), across), 1)
+                        yield self._tile(down, across, logits)
+                    if down[1] == span.finish and column:
+                        here[column - 1] = self._kept(here[column - 1], span[1:], column - 1)
+            above = here
 
-    def _windows(self) -> Iterator[tuple[UInt8, Bool, Tensor | None]]:
-        """Yields pixels, validity and logits of every window; no logits if it is all nodata."""
-        shape = self.rows.window, self.columns.window
-        places = itertools.product(self.rows.starts, self.columns.starts)
-        while batch := list(itertools.islice(places, self.batch_size)):
-            read = [read_blocks(self.source, self.rows.unit, place, shape, self.fill) for place in batch]
-            seen = [view for view, _, valid in read if valid.any()]
-            logits = iter(self.forward(np.stack(seen)) if seen else ())
-            for _, pixels, valid in read:
-                yield pixels, valid, next(logits) if valid.any() else None
+    def _windows(self, row: int, read: dict[int, tuple[UInt8, Any]]) -> Iterator[_Window | None]:
+        """Yields the logits that count of the windows of a row, None for all nodata; `read` are the rows of blocks."""
+        top, shape = self.rows.starts[row], (self.rows.window, self.columns.window)
+        span, unit = self.rows.span(row), self.rows.unit
+        for gone in range(self.rows.starts[row - 1] if row else 0, top):
+            del read[gone]
+        for place in range(top, top + shape[0]):
+            if place not in read:
+                read[place] = read_row(self.source, unit, (place, 0), self.columns.blocks, self.fill)
+        columns = enumerate(self.columns.starts)
+        while batch := list(itertools.islice(columns, self.batch_size)):
+            known = [any(count[left : left + shape[1]].any() for _, count in read.values()) for _, left in batch]
+            views = [self._view(read, left, shape) for (_, left), some in zip(batch, known, strict=True) if some]
+            logits = iter(self.forward(np.stack(views)) if views else ())
+            for (column, left), some in zip(batch, known, strict=True):
+                window = _Window(next(logits), top, left) if some else None
+                yield self._kept(window, (span.begin, span.end), column)
 
+    def _view(self, read: dict[int, tuple[UInt8, Any]], left: int, shape: tuple[int, int]) -> UInt8:
+        block = min(self.rows.unit, BLOCK)
+        columns = slice(left * block, (left + shape[1]) * block)
+        return as_seen([read[row][0][:, columns] for row in sorted(read)], shape)
 
-class _Extent:
-    """The contribution of a window along one side, in pixels of the image."""
+    def _kept(self, window: _Window | None, rows: tuple[int, int], column: int) -> _Window | None:
+        span = self.columns.span(column)
+        return window and window.part(rows, (span.begin, span.end))
 
-    def __init__(self, side: Side, place: int) -> None:
-        span, self.start, self.unit = side.span(place), side.starts[place], side.unit
-        self.window = side.window
-        self.begin, self.end = span.begin, span.end
-        self.first = span.begin * self.unit
-        self.finished = (span.finish - span.begin) * self.unit
-        self.inside = min(self.finished, side.length - self.first)
-        offset = (span.begin - self.start) * self.unit
-        self.cut = slice(offset, offset + self.inside)
-        self.fade_in = self.unit if place else 0
-        self.fade_out = (span.end - span.finish) * self.unit
+    def _blended(
+        self, windows: _Windows, row: int, column: int, down: tuple[int, int], across: tuple[int, int]
+    ) -> Tensor | None:
+        """Returns the contribution of a window and of the one to its left to blocks, at the size of the image."""
+        part = self._weighted(windows, row, column, down, across)
+        begin = self.columns.span(column).begin
+        if part is None or not column or across[0] != begin:
+            return part
+        return _sum(part, self._weighted(windows, row, column - 1, down, (begin, begin + OVERLAP)), 2)
 
-    @property
-    def with_margin(self) -> tuple[int, int]:
-        """Blocks of the window to resize: one more on each side where possible, against border effects."""
-        return max(self.begin - self.start - 1, 0), min(self.end - self.start + 1, self.window)
+    def _weighted(
+        self, windows: _Windows, row: int, column: int, down: tuple[int, int], across: tuple[int, int]
+    ) -> Tensor | None:
+        if (window := windows[column]) is None:
+            return None
+        part = window.enlarged(down, across, self.rows.unit)
+        part = part * _weights(self.rows, row, down, part)[:, None]
+        return part.mul_(_weights(self.columns, column, across, part))
 
-    def weights(self, like: Tensor) -> Tensor:
-        """Returns the weight of every pixel; overlapping weights add up to 1."""
-        weights = torch.ones((self.end - self.begin) * self.unit, device=like.device)
-        if self.fade_in:
-            weights[: self.fade_in] = _rise(self.fade_in, like)
-        if self.fade_out:
-            weights[-self.fade_out :] = 1 - _rise(self.fade_out, like)
-        return weights
-
-
-def _rise(length: int, like: Tensor) -> Tensor:
-    """Rises smoothly from 0 to 1."""
-    middle = (torch.arange(length, device=like.device) + 0.5) / length
-    return torch.sin(middle * torch.pi / 2) ** 2
-
-
-def _weighted(logits: Tensor, down: _Extent, across: _Extent) -> Tensor:
-    """Returns the contribution of a window (C, h, w), at the size of the image."""
-    unit, cuts, sizes, inner = down.unit, [], [], []
-    for extent in (down, across):
-        first, last = extent.with_margin
-        cuts.append(slice(first * BLOCK, last * BLOCK))
-        sizes.append((last - first) * unit)
-        offset = (extent.begin - extent.start - first) * unit
-        inner.append(slice(offset, offset + (extent.end - extent.begin) * unit))
-    part = logits[:, cuts[0], cuts[1]]
-    if unit != BLOCK:
-        part = functional.interpolate(part[None], size=sizes, mode="bilinear", align_corners=False)[0]
-    part = part[:, inner[0], inner[1]]
-    return part * down.weights(part)[:, None] * across.weights(part)
+    def _tile(self, down: tuple[int, int], across: tuple[int, int], logits: Tensor | None) -> Tile:
+        (top, height), (left, width) = (
+            (first := begin * side.unit, min(end * side.unit, side.length) - first)
+            for side, (begin, end) in ((self.rows, down), (self.columns, across))
+        )
+        pixels, valid = self.source.read(top, left, height, width)
+        return Tile(top, left, None if logits is None else logits[:, :height, :width], pixels, valid)
 
 
-def _blended(
-    part: Tensor | None, before: Tensor | None, finished: int, dim: int
-) -> tuple[Tensor | None, Tensor | None]:
-    """Adds the remainder of the window before, and returns the finished part and the remainder for the next one.
+def _weights(side: Side, place: int, blocks: tuple[int, int], like: Tensor) -> Tensor:
+    """Returns the weight of every pixel of some blocks of a window; those of overlapping windows add up to 1."""
+    span, unit = side.span(place), side.unit
+    weights = torch.ones((blocks[1] - blocks[0]) * unit, device=like.device)
+    # It rises smoothly from 0 to 1.
+    rise = torch.sin((torch.arange(unit, device=like.device) + 0.5) / unit * torch.pi / 2) ** 2
+    if place and blocks[0] == span.begin:
+        weights[:unit] = rise
+    if span.finish < span.end == blocks[1]:
+        weights[-unit:] = 1 - rise
+    return weights
+
+
+def _sum(part: Tensor | None, other: Tensor | None, dim: int) -> Tensor | None:
+    """Adds what another window contributes to the beginning of a part.
 
     If either window is all nodata so is the overlap, and nothing is missing.
     """
-    if part is None:
-        return None, None
-    if before is not None:
-        part.narrow(dim, 0, before.shape[dim]).add_(before)
-    # A copy, or the little that is left would keep the whole part in memory.
-    left = part.narrow(dim, finished, part.shape[dim] - finished).clone()
-    return part.narrow(dim, 0, finished), left
+    if part is not None and other is not None:
+        part.narrow(dim, 0, other.shape[dim]).add_(other)
+    return part

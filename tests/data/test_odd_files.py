@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from rasterio.transform import from_origin
+from rasterio.transform import Affine, from_origin
 
 from smir.data import Folder
 from smir.data.reading.decode import MAX_PIXELS, image_size, read_image, read_label
@@ -21,7 +21,7 @@ from smir.data.reading.file_list import FileList
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import by_table
 from smir.data.reading.lists import read_list, write_list
-from smir.data.reading.opening import open_raster
+from smir.data.reading.opening import Choice, open_raster
 from smir.data.reading.pairs import Images
 from smir.errors import DataError
 
@@ -388,7 +388,7 @@ def test_all_readers_turn_an_image_alike(tmp_path, name):
         np.testing.assert_array_equal(windows, whole)
 
 
-def test_files_beside_a_tiff_are_not_read(tmp_path):
+def test_of_the_files_beside_a_tiff_only_a_world_file_is_read_and_only_without_georeference(tmp_path):
     """Each of them could move a map, or hide its pixels, without a change of the image."""
     pixels, path = np.full((1, 40, 60), 7, np.uint8), tmp_path / "map.tif"
     place = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_400_000, 0.5, 0.5)}
@@ -404,8 +404,21 @@ def test_files_beside_a_tiff_are_not_read(tmp_path):
     assert raster.read(0, 0, 40, 60)[1].all()
     save_plain(path, pixels[0])
     raster = open_raster(path, tmp_path)
+    assert raster.georeference == {"transform": Affine(9, 0, -4.5, 0, -9, 4.5)}  # a world file gives centres
+    assert raster.ground is None
+    assert raster.read(0, 0, 40, 60)[1].all()
+    assert not raster.left_out
+    assert Choice("auto", 40).in_windows(path)  # seen whole, it would lose its place
+
+
+@pytest.mark.parametrize("content", [b"9\n0\n0\n-9\n0\n", b"9 0 0 nan 0 0", b"0 0 0 0 0 0", b"\xff" * 99, b"1 " * 9999])
+def test_a_bad_world_file_is_named(tmp_path, content):
+    Image.new("L", (60, 40)).save(path := tmp_path / "map.tif")
+    (tmp_path / "map.TFW").write_bytes(content)
+    (tmp_path / "map.tif.aux.xml").touch()
+    raster = open_raster(path, tmp_path)
     assert not raster.georeference
-    assert "map.tfw, map.tif.aux.xml is not read; gdal_translate map.tif new.tif" in raster.left_out
+    assert "map.TFW, map.tif.aux.xml is not read; gdal_translate map.tif new.tif" in raster.left_out
 
 
 def save_plain(path, pixels):

@@ -1,30 +1,39 @@
 """Images in windows: the logits of one pass, wherever the windows lie and whatever the size."""
 
+import functools
 import io
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import rasterio
 import torch
 from fakes import photo
 from networks import trained_like
 from PIL import Image
+from rasterio.errors import NotGeoreferencedWarning
 from torch.nn import functional
 
 from smir.classes import VOID, Classes
 from smir.data.predict_options import PredictOptions
+from smir.data.reading.opening import open_raster
 from smir.data.reading.raster import ArrayRaster
 from smir.errors import CheckpointError, ConfigError
+from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
+from smir.predict import sweep as sweep_module
 from smir.predict.areas import Areas
 from smir.predict.context import TOLERANCE, measure_context
+from smir.predict.predictor import WindowPredictor
 from smir.predict.preview import Preview
 from smir.predict.products import PalettePng
 from smir.predict.segment import describe, plan, probabilities_of, segment_in_windows
 from smir.predict.sweep import OVERLAP, Side, Sweep, Tile
+from smir.terminal import quiet
 from smir.training.segmentation import SegmentationModule
 
 
@@ -76,6 +85,103 @@ def test_windows_give_the_logits_of_one_pass(module, scale, size):
     expected = one_pass(module, image, scale)
     assert expected.std() > 0.05
     assert (logits - expected).abs().max() < TOLERANCE
+
+
+def added_up(sweep, image, forward):
+    """The logits of the same windows, each read, scaled and enlarged in one go, added up over the whole image."""
+    (rows, columns), unit = (sweep.rows, sweep.columns), sweep.rows.unit
+    height, width = ((0, side.blocks * unit - side.length) for side in (rows, columns))
+    image = np.pad(image, [height, width, (0, 0)], mode="reflect")
+    total = torch.zeros(3, *image.shape[:2])
+    for down, across in itertools.product(range(len(rows.starts)), range(len(columns.starts))):
+        top, left = rows.starts[down] * unit, columns.starts[across] * unit
+        place = np.s_[top : top + rows.window * unit, left : left + columns.window * unit]
+        size = columns.window * 64, rows.window * 64
+        view = image[place] if unit == 64 else cv2.resize(image[place], size, interpolation=cv2.INTER_LINEAR)
+        logits = functional.interpolate(forward(view[None]), size=image[place].shape[:2], mode="bilinear")[0]
+        total[(slice(None), *place)] += logits * ramp(rows, down)[:, None] * ramp(columns, across)
+    return total[:, : rows.length, : columns.length]
+
+
+def ramp(side, place):
+    """The weights of a window along a side."""
+    blocks, span = torch.arange(side.window * side.unit) / side.unit + side.starts[place], side.span(place)
+    rise = torch.sin((torch.arange(side.unit) + 0.5) / side.unit * torch.pi / 2) ** 2
+    weights = ((blocks >= span.begin) & (blocks < span.end)).float()
+    if place:
+        weights[(blocks >= span.begin) & (blocks < span.begin + 1)] = rise
+    if span.finish < span.end:
+        weights[(blocks >= span.finish) & (blocks < span.end)] = 1 - rise
+    return weights
+
+
+def far_sighted():
+    """A network that is cheap, and tells its pixels apart."""
+    torch.manual_seed(1)
+    layer = torch.nn.Conv2d(3, 3, 9, padding=4)
+    return torch.no_grad()(lambda images: layer(torch.from_numpy(images).permute(0, 3, 1, 2) / 255))
+
+
+@pytest.mark.parametrize("tile", [None, (150, 70)])
+@pytest.mark.parametrize(
+    ("unit", "size", "window"),
+    [(64, (500, 330), 4), (128, (700, 900), 4), (40, (330, 210), 4), (1024, (1500, 1030), 2)],
+)
+def test_pieces_are_those_of_windows_that_are_read_and_enlarged_in_one_go(unit, size, window, tile, monkeypatch):
+    if tile:
+        monkeypatch.setattr(sweep_module, "_TILE", tile)
+    image, forward = photo("field", size), far_sighted()
+    rows, columns = (Side.of(side, unit, window, 1) for side in size)
+    sweep = Sweep(ArrayRaster(image), forward, rows, columns, np.zeros(3, np.uint8), 2)
+    logits, pixels = assembled(sweep)
+    expected = added_up(sweep, image, forward)
+    assert (pixels == image).all()
+    assert (logits - expected).abs().max() < 1e-5
+    if unit != 40:  # its pixels of the network lie on no whole pixels of the image, so numbers round
+        assert (logits.argmax(dim=0) == expected.argmax(dim=0)).all()
+
+
+LAYOUTS = {
+    "tiles": {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"},
+    "strips": {"blockysize": 100, "compress": "lzw"},
+    "rows": {"blockysize": 1},
+    "one strip": {"blockysize": 2100, "compress": "deflate"},
+    "planar": {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "zstd", "interleave": "band"},
+    "JPEG": {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "jpeg", "photometric": "ycbcr"},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layout_of_a_file_changes_nothing_and_memory_holds_no_whole_image(layout, tmp_path):
+    image, path, forward = np.tile(photo("field", (300, 500)), (7, 5, 1)), tmp_path / "map.tif", far_sighted()
+    height, width, _ = image.shape
+    size = {"height": height, "width": width, "count": 3, "dtype": "uint8", "photometric": "rgb"}
+    with quiet(NotGeoreferencedWarning), rasterio.open(path, "w", driver="GTiff", **(size | LAYOUTS[layout])) as file:
+        file.write(np.moveaxis(image, -1, 0))
+    source = open_raster(path, tmp_path)
+    image = source.read(0, 0, height, width)[0]
+    predictor = WindowPredictor(
+        forward, Preprocessing(), Classes.named(["soil", "crop", "weed"]), 1 / 16, PredictOptions(), progress=False
+    )
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = kilobytes("VmRSS")
+    predictor.predict(path, path.name, tmp_path / "labels")
+    assert kilobytes("VmHWM") - before < 40 * height * width >> 10  # the logits alone take 12 bytes a pixel, twice
+    with Image.open(tmp_path / "labels.png") as labels:
+        assert (np.asarray(labels) == labels_in_one_go(image.tobytes(), height, width)).all()
+
+
+@functools.cache  # those of all layouts without losses are the same
+def labels_in_one_go(content, height, width):
+    image, forward = np.frombuffer(content, np.uint8).reshape(height, width, 3), far_sighted()
+    rows, columns = (Side.of(side, 1024, 16, 0) for side in (height, width))
+    sweep = Sweep(ArrayRaster(image), forward, rows, columns, np.zeros(3, np.uint8), 1)
+    return added_up(sweep, image, forward).argmax(dim=0).numpy()
+
+
+def kilobytes(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 def test_without_a_halo_they_do_not(module):

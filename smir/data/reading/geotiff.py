@@ -1,16 +1,18 @@
 """GeoTIFF files, read in windows, and areas in square metres. Needs rasterio, the extra `geo`."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from affine import loadsw
 from rasterio.warp import transform as reproject
 
 from smir.classes import UInt8
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.raster import Bool, Raster
-from smir.data.reading.tiff import Tiff
+from smir.data.reading.tiff import Tiff, world_files
 from smir.data.reading.tiff_colors import chosen_bands, color_bands, read_colors, refusal, unused_bands
 from smir.errors import DataError, first_few
 
@@ -23,6 +25,8 @@ _AROUND = 2 * 17_367_530.445
 """Its width in metres."""
 _ROWS = 512
 """Rows that are read at a time to look for damage."""
+_MOST_WORLD = 4096
+"""Characters of a world file that are read; it has six numbers."""
 
 
 class Ground:
@@ -84,9 +88,14 @@ def _short_way(steps: Float) -> Float:
     return steps
 
 
-def _beside(path: Path) -> list[str]:
-    """Returns names of files in which GIS programs keep the place of a TIFF; none of them is read."""
-    return [f"{path.stem}.tfw", f"{path.stem}.tifw", f"{path.stem}.wld", f"{path.name}.aux.xml"]
+def _world(path: Path) -> Any:
+    """Returns the transform of a world file beside a TIFF; None if there is none, or no usable one."""
+    for file in world_files(path):
+        with contextlib.suppress(OSError, ValueError), file.open(encoding="ascii") as text:
+            transform = loadsw(text.read(_MOST_WORLD))
+            if np.isfinite([*transform]).all() and transform.determinant:
+                return transform
+    return None
 
 
 class GeoTiffRaster(Raster):
@@ -108,13 +117,14 @@ class GeoTiffRaster(Raster):
         if choice is None and (unused := unused_bands(self._tiff)):
             self.left_out = f" Bands that are not used: {', '.join(map(str, unused))}; bands can be chosen."
         self.georeference = self._georeference()
-        beside = [name for name in _beside(path) if path.with_name(name).is_file()]
+        beside = [*world_files(path), *filter(Path.is_file, [path.with_name(f"{path.name}.aux.xml")])]
         if beside and not self.georeference:
             self.left_out += (
-                f" {first_few(beside)} is not read; gdal_translate {path.name} new.tif puts it into the file."
+                f" {first_few([file.name for file in beside])} is not read; gdal_translate {path.name} new.tif puts it "
+                "into the file."
             )
-        placed = "transform" in self.georeference
-        self.ground = Ground.of(self._tiff.file.crs, self._tiff.file.transform) if placed else None
+        place = self.georeference.get("transform")
+        self.ground = Ground.of(self._tiff.file.crs, place) if place is not None else None
 
     def read(self, top: int, left: int, height: int, width: int) -> tuple[UInt8, Bool]:
         """Reads a rectangle from the file."""
@@ -141,4 +151,7 @@ class GeoTiffRaster(Raster):
         if points:
             return {"gcps": points, "crs": crs}
         found: dict[str, Any] = {} if file.crs is None else {"crs": file.crs}
-        return found if file.transform.is_identity else {**found, "transform": file.transform}
+        place = None if file.transform.is_identity else file.transform
+        if place is None and self._tiff.orientation == 1:  # a world file does not say which way is up
+            place = _world(self._tiff.path)
+        return found if place is None else {**found, "transform": place}

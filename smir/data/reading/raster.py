@@ -1,6 +1,7 @@
 """Rasters: images of any size, read a rectangle at a time."""
 
 import abc
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -68,8 +69,8 @@ class ArrayRaster(Raster):
 
 def read_blocks(
     source: Raster, unit: int, place: tuple[int, int], shape: tuple[int, int], fill: UInt8
-) -> tuple[UInt8, UInt8, Bool]:
-    """Reads blocks, for the network and as they are.
+) -> tuple[UInt8, Bool]:
+    """Reads blocks of an image.
 
     Blocks that reach beyond the image are filled by reflection, as `padded_forward` does with a whole one. Pixels
     without data become `fill`, because programs leave all kinds of values in them.
@@ -82,18 +83,53 @@ def read_blocks(
         fill: Red, green and blue of pixels without data.
 
     Returns:
-        The input of the network (64 rows, 64 columns, 3), the pixels of the image (unit rows, unit columns, 3), and
-        whether each pixel is within the image and has data (unit rows, unit columns).
+        The pixels (unit rows, unit columns, 3), and whether each is within the image and has data.
     """
-    (top, left), (height, width) = ([unit * blocks for blocks in pair] for pair in (place, shape))
-    inside = min(height, source.height - top), min(width, source.width - left)
-    pixels, valid = source.read(top, left, *inside)
+    begins, sizes = ([unit * blocks for blocks in pair] for pair in (place, shape))
+    sides = source.height, source.width
+    rows, columns = (_mirrored(*side) for side in zip(begins, sizes, sides, strict=True))
+    top, left = int(rows.min()), int(columns.min())
+    pixels, valid = source.read(top, left, int(rows.max()) + 1 - top, int(columns.max()) + 1 - left)
     pixels[~valid] = fill
-    missing = [(0, height - inside[0]), (0, width - inside[1])]
-    if any(after for _, after in missing):
-        pixels = np.pad(pixels, [*missing, (0, 0)], mode="reflect")
-        valid = np.pad(valid, missing)
-    if unit == BLOCK:
-        return pixels, pixels, valid
-    seen = cv2.resize(pixels, (shape[1] * BLOCK, shape[0] * BLOCK), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(seen, dtype=np.uint8), pixels, valid
+    for axis, (places, begin, side) in enumerate(zip((rows, columns), begins, sides, strict=True)):
+        if (inside := max(0, side - begin)) < len(places):
+            pixels = _extended(pixels, places, inside, axis)
+            valid = _extended(valid, places, inside, axis)
+            valid[(slice(None),) * axis + (slice(inside, None),)] = False
+    return pixels, valid
+
+
+def _mirrored(begin: int, size: int, length: int) -> npt.NDArray[np.int64]:
+    """Returns the rows, or columns, of an image that stand for a range which may reach beyond it."""
+    period = max(1, 2 * (length - 1))
+    places = np.arange(begin, begin + size) % period
+    return np.minimum(places, period - places)
+
+
+def _extended(values: npt.NDArray[Any], places: npt.NDArray[np.int64], inside: int, axis: int) -> npt.NDArray[Any]:
+    """Returns the values of places along an axis, of which the first ones lie inside the image, in a row."""
+    places = places - places.min()
+    first = int(places[0]) if inside else 0
+    kept = values[(slice(None),) * axis + (slice(first, first + inside),)]
+    return np.concatenate([kept, values.take(places[inside:], axis)], axis)
+
+
+def read_row(
+    source: Raster, unit: int, place: tuple[int, int], width: int, fill: UInt8
+) -> tuple[UInt8, npt.NDArray[np.int64]]:
+    """Reads one row of blocks, see `read_blocks`, and keeps no more of it than the network sees.
+
+    Returns:
+        The pixels (min(unit, 64), ..., 3), for `as_seen`, and the number of those with data in every block (width,).
+    """
+    pixels, valid = read_blocks(source, unit, place, (1, width), fill)
+    known = np.count_nonzero(valid.reshape(unit, width, unit), axis=(0, 2))
+    return as_seen([pixels], (1, width)) if unit > BLOCK else pixels, known
+
+
+def as_seen(rows: Sequence[UInt8], shape: tuple[int, int]) -> UInt8:
+    """Returns rows of blocks as the network sees them, 64 pixels for each of the blocks of `shape`."""
+    pixels, size = rows[0] if len(rows) == 1 else np.concatenate(rows), (shape[1] * BLOCK, shape[0] * BLOCK)
+    if pixels.shape[1::-1] == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)

@@ -28,6 +28,7 @@ from smir.terminal import quiet
 
 _BIG = (b"II+\0", b"MM\0+")
 _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
+_WORLD = ("tfw", "tifw", "tiffw", "wld")
 _ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
 _LENGTHS = (279, 325)  # of strips, of tiles
 _MOST_BLOCK = 1 << 29
@@ -56,8 +57,14 @@ def tags_of(path: Path, *more: int) -> Mapping[int, Any]:
 
 
 def is_georeferenced(path: Path) -> bool:
-    """Returns whether a TIFF is georeferenced."""
-    return any(tag in tags_of(path) for tag in _GEOTIFF_TAGS)
+    """Returns whether a TIFF is georeferenced, by its tags or by a world file."""
+    return any(tag in tags_of(path) for tag in _GEOTIFF_TAGS) or bool(world_files(path))
+
+
+def world_files(path: Path) -> list[Path]:
+    """Returns the files beside a TIFF that may hold its transform."""
+    beside = (path.with_suffix(f".{ending}") for small in _WORLD for ending in (small, small.upper()))
+    return [file for file in beside if file.is_file()]
 
 
 def is_lab(path: Path) -> bool:
