@@ -201,6 +201,18 @@ def test_a_strip_is_refused(tmp_path):
         Images(FileList(tmp_path, ["strip.png"]), 32).read(0)
 
 
+@pytest.mark.parametrize("read", [read_image, read_label])
+def test_the_sums_of_a_png_count(tmp_path, read):
+    """Pillow reads such a file, with other pixels where the damage allows it."""
+    path = tmp_path / "a.png"
+    Image.fromarray(np.arange(40 * 56, dtype=np.uint8).reshape(40, 56)).save(path)
+    content = path.read_bytes()
+    end = content.index(b"IEND") - 4  # behind the sum of the pixels
+    path.write_bytes(content[: end - 1] + bytes([content[end - 1] ^ 1]) + content[end:])
+    with pytest.raises(DataError, match=r"a\.png is damaged: the sum of its pixels is wrong"):
+        read(path)
+
+
 @pytest.mark.parametrize("quality", [50, 100])
 def test_a_label_as_jpeg_is_refused(tmp_path, quality):
     Image.fromarray(RGB[..., 0] % 3).save(tmp_path / "label.png", format="JPEG", quality=quality)

@@ -22,7 +22,8 @@ def test_the_notebook_leads_from_photos_to_predictions(tmp_path, monkeypatch):
     assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)
     names = {"__name__": "__main__"}
     shown = [run_cell("".join(cell["source"]), names) for cell in cells]
-    pictures = [value for value in shown if value is not None]
-    assert len(pictures) == 4
+    *pictures, page = [value for value in shown if value is not None]
+    assert len(pictures) == 3
     assert all(picture._repr_png_() for picture in pictures)  # what Jupyter asks for
+    assert page._repr_html_().startswith('<iframe srcdoc="&lt;!')
     assert len(list((tmp_path / "predicted").glob("*.png"))) == 13  # a label for each photo, and the preview

@@ -370,19 +370,39 @@ def _grey_png(values: np.ndarray, bits: int) -> bytes:
 
 # Second readers: Pillow where smir takes rasterio, OpenCV and GDAL where it takes Pillow
 
-_PHOTOMETRIC = 262
-"""The tag that tells black from white; where it is missing or damaged, Pillow takes 0 for white and GDAL for black."""
+
+def _can_judge(tags: Any) -> bool:
+    """Returns whether Pillow and GDAL take a TIFF for the same.
+
+    They do not where the photometric tag (262) is missing or damaged: 0 is white for Pillow and black for GDAL. Nor
+    where a block has no bytes (279, 325): to GDAL it was never written, and Pillow reads what lies at its place. And
+    Pillow takes 16 bits with a sign for 32 in planes (284).
+    """
+    lengths = [*tags.get(279, ()), *tags.get(325, ())]
+    signed = tags.get(339, (1,))[0] == 2
+    return tags.get(262) is not None and 0 not in lengths and not (signed and tags.get(284) == 2)
+
+
+def _overlaps(path: Path) -> bool:
+    """Returns whether the pixels of a BMP begin within its header or palette; readers differ then."""
+    head = path.read_bytes()[:54].ljust(54, b"\0")
+    start, length, bits, colors = (
+        struct.unpack_from(kind, head, at)[0] for kind, at in (("<I", 10), ("<I", 14), ("<H", 28), ("<I", 46))
+    )
+    return head[:2] == b"BM" and start < 14 + length + 4 * (colors or (1 << bits if bits <= 8 else 0))
 
 
 def second_colors(path: Path) -> np.ndarray | None:
     """RGB of an image (H, W, 3); None if the second reader cannot read it."""
     try:
         if not is_tiff(path):
+            if _overlaps(path):
+                return None
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             read = cv2.imread(str(path), flags)
             return None if read is None else read[..., ::-1]
         with Image.open(path, formats=["TIFF"]) as image:
-            if image.tag_v2.get(_PHOTOMETRIC) is None:
+            if not _can_judge(image.tag_v2):
                 return None
             if image.tag_v2[258][0] > 8 and len(image.getbands()) > 1:  # Pillow has 8 bits for these
                 read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -405,7 +425,7 @@ def second_ids(path: Path) -> np.ndarray | None:
                 return file.read(1).astype(np.int64) if file.count == 1 else None
         with Image.open(path, formats=["TIFF"]) as image:
             tags, mode = image.tag_v2, image.mode
-            if tags.get(_PHOTOMETRIC) is None:
+            if not _can_judge(tags):
                 return None
             bits = tags.get(258, (1,))[0]
             values = np.asarray(image)

@@ -170,11 +170,24 @@ def _guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:
 
 def _decoded(image: Image.Image) -> Image.Image:
     oriented = orientation_of(image) != 1
+    if image.format == "PNG":
+        _check_sums_of_png(Path(image.filename))  # type: ignore[attr-defined]  # of the subclass that Image.open returns
     if image.format == "TIFF":
         # Else Pillow maps an uncompressed file into memory with the sides of the rotated image.
         image.filename = ""  # type: ignore[attr-defined]  # of the subclass that Image.open returns
     image.load()
     return ImageOps.exif_transpose(image) if oriented else image
+
+
+def _check_sums_of_png(path: Path) -> None:
+    """Raises a `ValueError` if a sum of the pixels is wrong; Pillow looks at none, and may decode other pixels."""
+    content, place = memoryview(path.read_bytes()), 8
+    while place < len(content):
+        end = place + 8 + int.from_bytes(content[place : place + 4], "big")
+        chunk = content[place + 4 : end]
+        if bytes(chunk[:4]) == b"IDAT" and zlib.crc32(chunk) != int.from_bytes(content[end : end + 4], "big"):
+            raise ValueError("the sum of its pixels is wrong")
+        place = end + 4
 
 
 def image_size(path: Path) -> tuple[int, int]:
