@@ -74,6 +74,8 @@ def _main(path: Path, scale: float) -> None:
     from smir.files.memory import keep_freed_memory
     from smir.method.preprocessing import Preprocessing
     from smir.predict import writer
+    from smir.predict.polygons.options import PolygonOptions
+    from smir.predict.polygons.product import RegionProducts
     from smir.predict.predictor import WindowPredictor
 
     assert program
@@ -86,7 +88,8 @@ def _main(path: Path, scale: float) -> None:
         return convolution(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)
 
     classes, options = Classes.named(["soil", "crop", "weed"]), PredictOptions(view="windows", window=2048)
-    predictor = WindowPredictor(forward, Preprocessing(), classes, scale, options, progress=False)
+    regions = RegionProducts(PolygonOptions(), path.parent)
+    predictor = WindowPredictor(forward, Preprocessing(), classes, scale, options, regions, progress=False)
     start = time.perf_counter()
     predictor.predict(path, path.name, path.with_name("labels"))
     seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)

@@ -24,9 +24,9 @@ OVERLAP = 1
 """Blocks over which neighbouring windows are blended."""
 WINDOW = 1024 // BLOCK
 """Default side of a window, for networks with a small receptive field."""
-_TILE = 3072, 1024
-"""Most rows and columns of a tile, in pixels of the image, unless a block has more; at a scale of 1/16 a window has
-16,384 and more of each."""
+_SIDE, _TALLEST = 1024, 3072
+"""Pixels of the image of a tile's sides, unless a block has more, and the height up to which tiles are as high as what
+counts of a window: at a scale of 1/16 a window has 16,384 rows and columns and more."""
 
 
 class Span(NamedTuple):
@@ -197,11 +197,8 @@ class Sweep:
 
     def __len__(self) -> int:
         """Number of tiles."""
-        down, across = (
-            sum(len(side.pieces(place, most)) for place in range(len(side.starts)))
-            for side, most in zip((self.rows, self.columns), _TILE, strict=True)
-        )
-        return down * across
+        places = range(len(self.rows.starts))
+        return sum(len(across) for row in places for _, columns in self._tiles(row) for across in columns)
 
     def __iter__(self) -> Iterator[Tile]:
         """Yields tiles in rows, from left to right."""
@@ -209,11 +206,11 @@ class Sweep:
         read: dict[int, tuple[UInt8, Any]] = {}
         for row in range(len(self.rows.starts)):
             windows, here, span = self._windows(row, read), list[_Window | None](), self.rows.span(row)
-            for down in self.rows.pieces(row, _TILE[0]):
-                for column in range(len(self.columns.starts)):
+            for down, places in self._tiles(row):
+                for column, pieces in enumerate(places):
                     if column == len(here):
                         here.append(next(windows))
-                    for across in self.columns.pieces(column, _TILE[1]):
+                    for across in pieces:
                         logits = self._blended(here, row, column, down, across)
                         if row and down[0] == span.begin:
                             down_to = down[0] + OVERLAP
@@ -222,6 +219,14 @@ class Sweep:
                     if down[1] == span.finish and column:
                         here[column - 1] = self._kept(here[column - 1], span[1:], column - 1)
             above = here
+
+    def _tiles(self, row: int) -> Iterator[tuple[tuple[int, int], list[list[tuple[int, int]]]]]:
+        """Yields the rows of tiles of a row of windows: their blocks down, and across in every window."""
+        span, unit = self.rows.span(row), self.rows.unit
+        whole = (span.finish - span.begin) * unit <= _TALLEST
+        for down in self.rows.pieces(row, _TALLEST if whole else _SIDE):
+            width = _SIDE**2 // ((down[1] - down[0]) * unit)
+            yield down, [self.columns.pieces(column, width) for column in range(len(self.columns.starts))]
 
     def _windows(self, row: int, read: dict[int, tuple[UInt8, Any]]) -> Iterator[_Window | None]:
         """Yields the logits that count of the windows of a row, None for all nodata; `read` are the rows of blocks."""

@@ -28,6 +28,8 @@ from smir.models.networks import UNetStride4
 from smir.predict import sweep as sweep_module
 from smir.predict.areas import Areas
 from smir.predict.context import TOLERANCE, measure_context
+from smir.predict.polygons.options import PolygonOptions
+from smir.predict.polygons.product import RegionProducts
 from smir.predict.predictor import WindowPredictor
 from smir.predict.preview import Preview
 from smir.predict.products import PalettePng
@@ -122,14 +124,15 @@ def far_sighted():
     return torch.no_grad()(lambda images: layer(torch.from_numpy(images).permute(0, 3, 1, 2) / 255))
 
 
-@pytest.mark.parametrize("tile", [None, (150, 70)])
+@pytest.mark.parametrize("tile", [None, 100])
 @pytest.mark.parametrize(
     ("unit", "size", "window"),
     [(64, (500, 330), 4), (128, (700, 900), 4), (40, (330, 210), 4), (1024, (1500, 1030), 2)],
 )
 def test_pieces_are_those_of_windows_that_are_read_and_enlarged_in_one_go(unit, size, window, tile, monkeypatch):
     if tile:
-        monkeypatch.setattr(sweep_module, "_TILE", tile)
+        monkeypatch.setattr(sweep_module, "_SIDE", tile)
+        monkeypatch.setattr(sweep_module, "_TALLEST", tile)
     image, forward = photo("field", size), far_sighted()
     rows, columns = (Side.of(side, unit, window, 1) for side in size)
     sweep = Sweep(ArrayRaster(image), forward, rows, columns, np.zeros(3, np.uint8), 2)
@@ -145,30 +148,40 @@ LAYOUTS = {
     "tiles": {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate"},
     "strips": {"blockysize": 100, "compress": "lzw"},
     "rows": {"blockysize": 1},
-    "one strip": {"blockysize": 2100, "compress": "deflate"},
+    "one strip": {"blockysize": 1200, "compress": "deflate"},
     "planar": {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "zstd", "interleave": "band"},
     "JPEG": {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "jpeg", "photometric": "ycbcr"},
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_layout_of_a_file_changes_nothing_and_memory_holds_no_whole_image(layout, tmp_path):
-    image, path, forward = np.tile(photo("field", (300, 500)), (7, 5, 1)), tmp_path / "map.tif", far_sighted()
-    height, width, _ = image.shape
-    size = {"height": height, "width": width, "count": 3, "dtype": "uint8", "photometric": "rgb"}
+def predicted(folder, layout, repeats):
+    """Writes an image in a layout, predicts it at a scale of 1/16, and returns its pixels and labels."""
+    image, path = np.tile(photo("field", (300, 500)), (*repeats, 1)), folder / "map.tif"
+    size = {"height": image.shape[0], "width": image.shape[1], "count": 3, "dtype": "uint8", "photometric": "rgb"}
     with quiet(NotGeoreferencedWarning), rasterio.open(path, "w", driver="GTiff", **(size | LAYOUTS[layout])) as file:
         file.write(np.moveaxis(image, -1, 0))
-    source = open_raster(path, tmp_path)
-    image = source.read(0, 0, height, width)[0]
-    predictor = WindowPredictor(
-        forward, Preprocessing(), Classes.named(["soil", "crop", "weed"]), 1 / 16, PredictOptions(), progress=False
-    )
+    classes, regions = Classes.named(["soil", "crop", "weed"]), RegionProducts(PolygonOptions(), folder)
+    options = PredictOptions(view="windows")
+    predictor = WindowPredictor(far_sighted(), Preprocessing(), classes, 1 / 16, options, regions, progress=False)
+    predictor.predict(path, path.name, folder / "labels")
+    with Image.open(folder / "labels.png") as labels:
+        return open_raster(path, folder).read(0, 0, *image.shape[:2])[0], np.asarray(labels)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layout_of_a_file_changes_nothing(layout, tmp_path):
+    image, labels = predicted(tmp_path, layout, (4, 3))
+    assert (labels == labels_in_one_go(image.tobytes(), *labels.shape)).all()
+
+
+def test_memory_holds_no_whole_image(tmp_path):
+    (tmp_path / "small").mkdir()
+    predicted(tmp_path / "small", "tiles", (4, 3))  # what is imported and allocated only once
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = kilobytes("VmRSS")
-    predictor.predict(path, path.name, tmp_path / "labels")
-    assert kilobytes("VmHWM") - before < 40 * height * width >> 10  # the logits alone take 12 bytes a pixel, twice
-    with Image.open(tmp_path / "labels.png") as labels:
-        assert (np.asarray(labels) == labels_in_one_go(image.tobytes(), height, width)).all()
+    before = kilobytes("VmHWM")
+    _, labels = predicted(tmp_path, "strips", (10, 8))
+    pixels = labels.size  # the test itself holds 12 bytes for each
+    assert kilobytes("VmHWM") - before < 24 * pixels >> 10  # in one go the logits alone would take 12, three times
 
 
 @functools.cache  # those of all layouts without losses are the same
