@@ -78,7 +78,7 @@ def main():
                 more = [*more, "--model.weights=null"]  # the tiny encoder has none without the hub
             call(python, "-m", "smir", *words, *more, cwd=desk, CUDA_VISIBLE_DEVICES="")
             ran.append(words[0])
-    assert ran == ["prepare", "fit", "predict", "fit", "fit", "inspect", "export"], ran
+    assert ran == ["prepare", "fit", "predict", "fit", "fit", "choose", "inspect", "export"], ran
     assert any(desk.glob("runs/*/few-labels/seed0/predict/*.png"))
     print(f"The wheel works: {next(WORK.glob('*.whl'))}")
 
