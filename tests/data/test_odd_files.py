@@ -16,7 +16,7 @@ from PIL import Image
 from rasterio.transform import Affine, from_origin
 
 from smir.data import Folder
-from smir.data.reading.decode import MAX_PIXELS, image_size, read_image, read_label
+from smir.data.reading.decode import MAX_PIXELS, MOST_OF, image_size, read_image, read_label, refuse_many_scans
 from smir.data.reading.file_list import FileList
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import by_table
@@ -443,6 +443,29 @@ def test_a_jpeg_of_many_scans_is_refused(tmp_path, read):
     (tmp_path / "slow.jpg").write_bytes(scans(2000))
     with pytest.raises(DataError, match=r"slow\.jpg is a JPEG of more than 64 scans"):
         read(tmp_path / "slow.jpg")
+
+
+def test_a_large_jpeg_may_have_fewer_scans(tmp_path, monkeypatch):
+    monkeypatch.setattr("smir.data.reading.decode.MAX_PIXELS", 64)
+    (tmp_path / "slow.jpg").write_bytes(scans(20))
+    with pytest.raises(DataError, match=r"slow\.jpg is a JPEG of more than 16 scans"):
+        refuse_many_scans(tmp_path / "slow.jpg", "image", 64)
+    refuse_many_scans(tmp_path / "slow.jpg", "image", 16)
+
+
+def test_a_webp_that_takes_too_much_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(MOST_OF, "WEBP", 99)
+    Image.new("RGB", (10, 10)).save(tmp_path / "large.webp")
+    with pytest.raises(DataError, match=r"large\.webp is a WEBP of 10 x 10 pixels; more than 99 take too long"):
+        read_image(tmp_path / "large.webp")
+
+
+def test_a_tiff_that_begins_with_a_thumbnail_is_refused(tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "raw.tif", tiffinfo={254: 1, 330: 8})
+    with pytest.raises(DataError, match=r"raw\.tif begins with a thumbnail, as raw photographs"):
+        read_image(tmp_path / "raw.tif")
+    Image.new("RGB", (32, 32)).save(tmp_path / "marked.tif", tiffinfo={254: 1})
+    assert read_image(tmp_path / "marked.tif").shape == (32, 32, 3)
 
 
 def test_only_scans_of_the_image_count(tmp_path):

@@ -30,6 +30,7 @@ _BIG = (b"II+\0", b"MM\0+")
 _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
 _WORLD = ("tfw", "tifw", "tiffw", "wld")
 _ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
+_REDUCED, _SUB_IMAGES = 254, 330
 _LENGTHS = (279, 325)  # of strips, of tiles
 _MOST_BLOCK = 1 << 29
 """Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
@@ -77,6 +78,19 @@ def lacks_blocks(path: Path) -> bool:
     return 0 in itertools.chain(*(tags_of(path, *_LENGTHS).get(tag, ()) for tag in _LENGTHS))
 
 
+def refuse_thumbnail(path: Path, name: str) -> None:
+    """Refuses a TIFF whose first image is a small copy of another, as in raw photographs; programs show either.
+
+    Raises:
+        DataError: If it is.
+    """
+    tags = tags_of(path, _REDUCED, _SUB_IMAGES)
+    if _SUB_IMAGES in tags and tags.get(_REDUCED) == 1:
+        raise DataError(
+            f"{name} begins with a thumbnail, as raw photographs (DNG) do. Export the photograph as TIFF, PNG or JPEG."
+        )
+
+
 class _Complaints(logging.Handler):
     """Collects what GDAL complains about, for each thread; some errors do not reach the caller in another way."""
 
@@ -120,6 +134,7 @@ class Tiff:
         import rasterio
 
         self.path, self.name = path, f"The {kind} {path}"
+        refuse_thumbnail(path, self.name)
         try:
             with self._environment(), quiet(rasterio.errors.NotGeoreferencedWarning):
                 self.file = rasterio.open(path.absolute(), driver="GTiff", GEOREF_SOURCES="INTERNAL")
