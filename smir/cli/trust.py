@@ -19,6 +19,7 @@ from smir.cli.ablations import Masking
 from smir.cli.recipes import config_file, is_file, recipe
 from smir.errors import ConfigError
 from smir.files.shared_values import written_out
+from smir.runs.stored_config import LONG_NUMBER
 
 PACKAGES = (
     "smir",
@@ -52,8 +53,6 @@ _CLASS_KEYS = {
 _YAML = (".yaml", ".yml", ".json")
 _LONGEST = 1 << 16  # bytes of a config file: seconds of the parser
 _LARGEST = 100_000  # values with all aliases written out
-_LONG_NUMBER = re.compile(r"(?::[0-5]?\d){8}")
-"""YAML takes 1:30:00 for a number to the base 60, and takes the square of its length to read one."""
 
 
 def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
@@ -248,7 +247,7 @@ class _Once(yaml.SafeLoader):
 
 
 def _plain(text: str, source: str) -> Any:
-    if len(text) > _LONGEST or _LONG_NUMBER.search(text):
+    if len(text) > _LONGEST or LONG_NUMBER.search(text):
         raise ConfigError(f"{source} is too long, or has a number of the form 1:00:00:... that is.")
     try:
         return yaml.load(text, _Once)  # a SafeLoader

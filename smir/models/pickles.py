@@ -5,7 +5,10 @@ from typing import IO
 
 _LONGEST = 4 << 20
 """Bytes of a pickle, which holds no numbers of tensors; those of large networks have 1 MB."""
-_MOST_HASHED = 50_000_000
+_MOST_HASHED, _MOST_TUPLES, _LARGEST_INT = 50_000_000, 50_000, 1 << 71
+"""A tensor needs five tuples. Tuples, and larger integers, can be chosen so that all have one hash, and then a dict of
+them takes the square of their number."""
+_MAGIC = 0x1950A86A20F9469CFC6C
 _MAKES_MEMORY = "builtins bytearray"
 """Called with a number, it takes that many bytes."""
 
@@ -14,9 +17,9 @@ def look_through(file: IO[bytes]) -> None:
     """Reads a pickle to its end without making anything of it.
 
     Raises:
-        ValueError: If it is damaged, too long, makes memory, or holds tuples within tuples that take hours to hash.
+        ValueError: If it is damaged, too long, makes memory, or holds keys that take hours to hash.
     """
-    first, hashed = file.tell(), 0
+    first, hashed, tuples = file.tell(), 0, 0
     stack: list[int] = []  # values of each object that hashing it visits
     marks: list[int] = []
     memo: dict[int, int] = {}
@@ -25,6 +28,11 @@ def look_through(file: IO[bytes]) -> None:
             raise ValueError(f"its pickle is longer than {_LONGEST:,} bytes")
         if argument == _MAKES_MEMORY and opcode.name == "GLOBAL":
             raise ValueError("it calls bytearray")
+        if isinstance(argument, int) and abs(argument) > _LARGEST_INT and argument != _MAGIC:
+            raise ValueError("it has an integer of more than 72 bits")
+        tuples += "TUPLE" in opcode.name
+        if tuples > _MOST_TUPLES:
+            raise ValueError(f"it has more than {_MOST_TUPLES:,} tuples")
         if opcode.name == "MARK":
             marks.append(len(stack))
         elif "PUT" in opcode.name:

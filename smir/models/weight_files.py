@@ -39,8 +39,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"There is no checkpoint {path.absolute()}. Its folder holds: {first_few(beside) or 'nothing'}."
         )
     try:
-        _check_sums(path)
-        safe = path.suffix == ".safetensors"
+        if not (safe := path.suffix == ".safetensors"):
+            _check_sums(path)
         content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler may raise anything for a damaged file
         reason = str(error).split("\n")[0][:200]

@@ -158,6 +158,7 @@ def masks(path: Path, share: float) -> None:
 LABEL = lambda path: class_ids(read_label(path), path, 2)  # noqa: E731
 CONFIG = lambda path: scan_file(path, PACKAGES)  # noqa: E731
 REBUILT = ReconstructionModule.from_checkpoint
+HASHES = b"".join(b"\x8a\n" + (n * ((1 << 61) - 1)).to_bytes(10, "little") + b"K\1" for n in range(1 << 13, 9000))
 TUPLES = b"".join(b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(1, 60))
 CASES = {
     "PNG of 1 bit, as an image": Case(".png", bits, read_image, 6, 1900),
@@ -186,6 +187,9 @@ CASES = {
         1,
         20,
         "hours to hash",
+    ),
+    "checkpoint, keys of one hash": Case(
+        ".ckpt", pickled(b"\x80\2}(", HASHES, b"u.", 300), read_checkpoint, 5, 100, "more than 72 bits"
     ),
     "checkpoint, a call that makes memory": Case(
         ".ckpt",
