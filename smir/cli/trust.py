@@ -50,6 +50,8 @@ _CLASS_KEYS = {
     "trainer",
 }
 """Settings whose value may be the bare name of a class, or a file of settings."""
+Seen = set[tuple[Path, Path]]
+"""Files that are checked already, and the folders that names in them are relative to."""
 _YAML = (".yaml", ".yml", ".json")
 _LONGEST = 1 << 16  # bytes of a config file: seconds of the parser
 _LARGEST = 100_000  # values with all aliases written out
@@ -195,10 +197,12 @@ def _last(name: str) -> str:
     return name.rstrip("+").rsplit(".", 1)[-1]
 
 
-def scan_file(path: Path, packages: Sequence[str], seen: set[Path] | None = None) -> None:
+def scan_file(path: Path, packages: Sequence[str], seen: Seen | None = None) -> None:
     """Checks a config file, and the files that it names in place of settings, each once."""
     seen = set() if seen is None else seen
-    if (place := path.resolve()) not in seen:
+    if (
+        place := (path.resolve(), path.parent.resolve())
+    ) not in seen:  # names in a linked file are relative to the link
         seen.add(place)
         scan(read_yaml(path), str(path), packages, path.parent, seen=seen)
 
@@ -265,7 +269,7 @@ def scan(
     packages: Sequence[str],
     folder: Path | None = None,
     key: str = "",
-    seen: set[Path] | None = None,
+    seen: Seen | None = None,
 ) -> None:
     """Checks settings as they were read from YAML.
 
@@ -288,9 +292,7 @@ def scan(
     _scan(config, key, source, packages, folder, seen)
 
 
-def _scan(
-    node: Any, key: str, source: str, packages: Sequence[str], folder: Path | None, seen: set[Path] | None
-) -> None:
+def _scan(node: Any, key: str, source: str, packages: Sequence[str], folder: Path | None, seen: Seen | None) -> None:
     if isinstance(node, dict):
         for name, value in node.items():
             _scan(value, _last(str(name)), source, packages, folder, seen)
