@@ -200,9 +200,8 @@ def _last(name: str) -> str:
 def scan_file(path: Path, packages: Sequence[str], seen: Seen | None = None) -> None:
     """Checks a config file, and the files that it names in place of settings, each once."""
     seen = set() if seen is None else seen
-    if (
-        place := (path.resolve(), path.parent.resolve())
-    ) not in seen:  # names in a linked file are relative to the link
+    place = (path.resolve(), path.parent.resolve())  # a link's names are relative to where it lies
+    if place not in seen:
         seen.add(place)
         scan(read_yaml(path), str(path), packages, path.parent, seen=seen)
 
