@@ -241,7 +241,7 @@ class _TwiceError(Exception):
 class _Once(yaml.SafeLoader):
     """Refuses a key that one mapping has twice; the parser would forget the first."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<")
         if twice := [key for key, count in keys.items() if count > 1]:

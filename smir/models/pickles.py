@@ -1,7 +1,7 @@
 """Looks through the pickle of a checkpoint before torch reads it, because torch bounds neither time nor memory."""
 
 import pickletools
-from typing import IO
+from typing import IO, Any
 
 _LONGEST = 4 << 20
 """Bytes of a pickle, which holds no numbers of tensors; those of large networks have 1 MB."""
@@ -22,7 +22,7 @@ def look_through(file: IO[bytes]) -> None:
     first, hashed, tuples = file.tell(), 0, 0
     stack: list[int] = []  # values of each object that hashing it visits
     marks: list[int] = []
-    memo: dict[int, int] = {}
+    memo: dict[Any, int] = {}
     for opcode, argument, place in pickletools.genops(file):
         if (place or 0) - first > _LONGEST:
             raise ValueError(f"its pickle is longer than {_LONGEST:,} bytes")

@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="refusals of a command, drawn at random; default: all")
     parser.add_argument("--every-error", action="store_true", help="fail each call with every error, not one in turn")
     parser.add_argument("--refuse", nargs="*", default=[], help="refusals such as 'write 12 ENOSPC' instead")
-    parser.add_argument("--done", type=Path, help="file of verdicts; what is right there is not refused again")
+    parser.add_argument("--done", type=Path, help="verdicts on this code; what is right there is not refused again")
     parser.add_argument("--out", type=Path, help="file for the table")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="smir-faults-")).resolve()
