@@ -75,6 +75,13 @@ def progress(items: Iterable[Any] | None, title: str, total: int | None = None, 
     return tqdm(items, title, total, **options)
 
 
+def warn(text: str) -> None:
+    """Warns on rank 0. Commands that do not train have one process, and need not wait for Lightning to ask for it."""
+    lightning = sys.modules.get("lightning.pytorch.utilities")
+    if lightning is None or lightning.rank_zero_only.rank == 0:
+        warnings.warn(text, stacklevel=2)
+
+
 def say(text: str) -> None:
     """Logs a line on rank 0, above the progress bars instead of into them."""
     from lightning.pytorch.utilities import rank_zero_info  # slow to import, and tables need nothing of it

@@ -60,11 +60,18 @@ def closest(name: str, known: Iterable[str]) -> str:
 def _check_parts(flag: str, parts: list[str], command: str, any_class: bool) -> None:
     if parts[0] == "trainer" and (spec := find_spec("lightning")) and spec.submodule_search_locations:
         file = Path(spec.submodule_search_locations[0], "pytorch/trainer/trainer.py")
-        _check_name(flag, parts, 1, _OF_PARSERS | _arguments(file), command)
+        _check_argument(flag, parts, 1, [file], command)
     elif parts[0] == "run" or (parts[0] in _SECTIONS and not any_class):
-        _check_name(flag, parts, 1, _OF_PARSERS | _arguments(*_files(_SECTIONS[parts[0]])), command)
+        _check_argument(flag, parts, 1, _files(_SECTIONS[parts[0]]), command)
         if len(parts) > 2 and "options" not in parts and "dict_kwargs" not in parts:
-            _check_name(flag, parts, len(parts) - 1, _OF_PARSERS | _arguments(*_files(".")), command)
+            _check_argument(flag, parts, len(parts) - 1, _files("."), command)
+
+
+def _check_argument(flag: str, parts: list[str], at: int, files: Iterable[Path], command: str) -> None:
+    files = list(files)
+    with_the_word = [file for file in files if parts[at] in _text(file)]  # to parse all files takes seconds
+    if parts[at] not in _OF_PARSERS | _arguments(*with_the_word):
+        _check_name(flag, parts, at, _OF_PARSERS | _arguments(*files), command)
 
 
 def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: str) -> None:
@@ -87,8 +94,13 @@ def _files(places: str) -> Iterator[Path]:
 
 
 @cache
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+@cache
 def _tree(file: Path) -> list[ast.stmt]:
-    return ast.parse(file.read_text(encoding="utf-8")).body
+    return ast.parse(_text(file)).body
 
 
 def _arguments(*files: Path) -> set[str]:

@@ -37,6 +37,8 @@ from smir.files.pictures import is_tiff
 
 MAX_PIXELS = 2 * 89_478_485
 """Pixels above which an image is refused: 0.5 GB of RGB, and where Pillow stops too."""
+MAX_ASPECT = 64
+"""Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""

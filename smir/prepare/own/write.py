@@ -13,8 +13,7 @@ import numpy as np
 import yaml
 
 from smir.classes import VOID, Classes, UInt8
-from smir.data.audit.stats import ChannelStatistics, channel_statistics
-from smir.data.folder import Folder
+from smir.data.reading.channel_statistics import ChannelStatistics, channel_statistics
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.image_files import OTHER_PICTURES
 from smir.data.reading.lists import write_list
@@ -92,7 +91,7 @@ def _statistics(root: Path, images: str, names: Sequence[str]) -> ChannelStatist
     chance = np.random.default_rng(seed_for("field statistics"))
     count = min(len(names), _MOST_FOR_STATISTICS)
     chosen = sorted(chance.permutation(len(names))[:count].tolist())
-    return channel_statistics(Folder(root, task="pretrain"), [f"{images}/{names[place]}" for place in chosen])
+    return channel_statistics(root / images, [names[place] for place in chosen])
 
 
 def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
