@@ -17,7 +17,7 @@ GROUPS = {
     "report": ("Reports", "report"),
     "runs": ("Runs", "runs"),
     "cli": ("Command line", "cli"),
-    "root": ("Pages, files and errors", "pages files terminal classes seeding errors"),
+    "root": ("Files, pages and errors", "files terminal classes seeding errors"),
 }
 """Page, title, and modules or packages below `smir`. What stands nowhere gets a page of its own name."""
 

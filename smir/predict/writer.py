@@ -16,8 +16,8 @@ from smir.errors import DataError, RunError
 from smir.files.atomic import remove_unfinished, write_atomically
 from smir.files.json_record import write_json
 from smir.files.locks import FileLock
+from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
-from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.predict.areas import Areas, areas_csv, total
 from smir.predict.polygons.options import PolygonOptions
 from smir.predict.polygons.product import RegionProducts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from smir.errors import first_few
 from smir.files.atomic import write_atomically
-from smir.pages.folder import OwnFiles
+from smir.files.pages.folder import OwnFiles
 from smir.report.brief import brief
 from smir.report.cells import cells_of, protocols_of, title_of
 from smir.report.class_section import class_section

@@ -20,8 +20,8 @@ from smir.data.reading.image_files import OTHER_PICTURES
 from smir.data.reading.lists import write_list
 from smir.errors import first_few
 from smir.files.atomic import write_atomically
+from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
-from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.prepare.own.field import CONFIG, IMAGES, MASKS, NEW_MASKS, PREVIEW, Field, Labels, Sizes, mask_path
 from smir.prepare.own.options import RECORD
 from smir.prepare.own.stratification import Members
