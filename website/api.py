@@ -19,7 +19,7 @@ GROUPS = {
     "cli": ("Command line", "cli"),
     "root": ("Files, pages and errors", "files terminal classes seeding errors"),
 }
-"""Page, title, and modules or packages below `smir`. What stands nowhere gets a page of its own name."""
+"""Page, title, and modules or packages below `smir`. Any other module gets a page by its name."""
 
 
 def pages() -> dict[str, str]:

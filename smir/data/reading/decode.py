@@ -139,7 +139,7 @@ def _refuse_losses(file: Image.Image, path: Path) -> None:
 
 @dataclass(frozen=True)
 class LabelFacts:
-    """What a label file says of its values.
+    """The meaning of the values of a label file.
 
     Attributes:
         kind: How it holds its classes.

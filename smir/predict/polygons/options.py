@@ -14,7 +14,7 @@ ANNOTATIONS, MAPS = ("coco", "cvat", "labelme"), ("gpkg", "geojson")
 
 @dataclasses.dataclass(frozen=True)
 class PolygonOptions:
-    """Which polygons `predict` writes.
+    """Formats and details of the polygons that `predict` writes.
 
     Args:
         formats: Any of coco, cvat, labelme, gpkg and geojson, with commas between them.
