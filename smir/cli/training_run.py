@@ -30,6 +30,7 @@ from smir.runs.run_folder import Identity, Run, open_run, read_record, run_of_ch
 from smir.training.bad_numbers import FiniteNumbers
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.training.health import LearningHealth
+from smir.training.loading_time import LoadingTime
 from smir.training.pictures import FinalPictures
 from smir.training.progress_bar import RunProgress
 from smir.training.run_record import RunRecord, stopped_after
@@ -49,7 +50,8 @@ def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | N
     if fit is not None:
         # The first three precede those of the config, so that bad numbers are found before a partition is scored.
         callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
-        callbacks += [LearningHealth(), RunRecord(Path(trainer.default_root_dir or ".")), FinalPictures()]
+        record = RunRecord(Path(trainer.default_root_dir or "."))
+        callbacks += [LearningHealth(), LoadingTime(), record, FinalPictures()]
     if trainer.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in callbacks):
         # Without one Lightning would choose another if the package rich is installed.
         callbacks.append(TQDMProgressBar() if fit is None else RunProgress())

@@ -1,8 +1,12 @@
 """What a pretraining says of itself while there is time to stop it."""
 
-import pytest
-from words import selective_words
+import time
 
+import pytest
+from words import pretrain_words, selective_words
+
+from smir.data.reading import pairs
+from smir.training import loading_time
 from smir.training.reconstruction import ReconstructionModule
 
 
@@ -46,3 +50,14 @@ def test_a_network_that_has_learnt_no_more_than_interpolation_is_told(said):
         "Warning: epoch 2 of 6 (stage 1 of 2): the validation loss 0.800 is no better than the 0.600"
     )
     assert "no more than interpolation" in message
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.2, 1), (0.0, 0)])
+def test_a_training_that_waits_for_its_images_suggests_the_cache(smir, field, caplog, monkeypatch, seconds, told):
+    monkeypatch.setattr(loading_time, "LEAST", 0.0)
+    step = ReconstructionModule.training_step
+    monkeypatch.setattr(ReconstructionModule, "training_step", lambda *given: time.sleep(0.3) or step(*given))
+    read = pairs.read_image
+    monkeypatch.setattr(pairs, "read_image", lambda path: time.sleep(seconds) or read(path))
+    smir(*pretrain_words(field, "--trainer.max_epochs=2", "--data.batch_size=4"))
+    assert sum("--data.cache true keeps them decoded" in message for message in caplog.messages) == told
