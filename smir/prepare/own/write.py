@@ -158,7 +158,7 @@ def _report_lines(field: Field, source: str) -> list[str]:
     if len(labels.pixels) < _FEW:
         notes.append(f"Only {len(labels.pixels)} images are labelled; test figures will be mostly chance.")
     lines += [f"Note: {note}" for note in notes]
-    return [*lines, f"Look at {field.root / PREVIEW}: do the labels match the image?"]
+    return [*lines, f"Look at {field.root / PREVIEW}: do the labels match the images?"]
 
 
 def _table(labels: Labels, members: Members) -> list[str]:
