@@ -128,7 +128,7 @@ def refuse_many_scans(path: Path, kind: str) -> None:
         if scans > MOST_SCANS:
             raise DataError(
                 f"The {kind} {path} is a JPEG of more than {MOST_SCANS} scans; cameras and programs write about ten. "
-                "Save it anew as a JPEG or PNG."
+                "Save it again as a JPEG or PNG."
             )
         if marker[1] == b"\xd9":  # its end
             return

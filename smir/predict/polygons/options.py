@@ -61,5 +61,6 @@ class PolygonOptions:
         if self.background == "none":
             return None
         raise ConfigError(
-            f"--background {self.background} is no class of the network: {', '.join(classes.names)}; or give none."
+            f"--background {self.background} names none of the network's classes: {', '.join(classes.names)}. For "
+            "polygons of every class: --background none"
         )
