@@ -136,7 +136,7 @@ def link_images(source: Path, names: Collection[str], target: Path, bands: BandC
                 )
             _link(original, link)
         soft += link.is_symlink()
-    return "linked (symbolic links: keep the photographs where they are)" if soft else "linked, without a copy"
+    return "linked (symbolic links: keep the photographs where they are)" if soft else "linked (no copies)"
 
 
 def _link(original: Path, link: Path) -> None:
