@@ -84,7 +84,8 @@ def runs(polygon: Polygon, box: tuple[int, int, int, int], image: tuple[int, int
     left, top, width, height = box
     lines, length = (width, height) if image else (height, width)
     stride, begin, total = (image[0], left * image[0] + top, math.prod(image)) if image else (width, 0, width * height)
-    edges, step = [], max(1, _STRIP // length)
+    edges: list[npt.NDArray[np.int64]] = []
+    step = max(1, _STRIP // length)
     for first in range(0, lines, step):
         count = min(step, lines - first)
         size, place = ((height, count), (left + first, top)) if image else ((count, width), (left, top + first))
