@@ -1,6 +1,6 @@
 """What a pretraining says of itself while there is time to stop it."""
 
-import time
+from types import SimpleNamespace
 
 import pytest
 from words import pretrain_words, selective_words
@@ -52,12 +52,22 @@ def test_a_network_that_has_learnt_no_more_than_interpolation_is_told(said):
     assert "no more than interpolation" in message
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0.2, 1), (0.0, 0)])
+@pytest.mark.parametrize(("seconds", "told"), [(2, 1), (0, 0)])
 def test_a_training_that_waits_for_its_images_suggests_the_cache(smir, field, caplog, monkeypatch, seconds, told):
-    monkeypatch.setattr(loading_time, "LEAST", 0.0)
-    step = ReconstructionModule.training_step
-    monkeypatch.setattr(ReconstructionModule, "training_step", lambda *given: time.sleep(0.3) or step(*given))
-    read = pairs.read_image
-    monkeypatch.setattr(pairs, "read_image", lambda path: time.sleep(seconds) or read(path))
-    smir(*pretrain_words(field, "--trainer.max_epochs=2", "--data.batch_size=4"))
+    """Each image takes so many seconds of a pretended clock to read, each step one."""
+    clock = [0]
+    step, read = ReconstructionModule.training_step, pairs.read_image
+
+    def taking(time, work):
+        def worked(*given):
+            clock[0] += time
+            return work(*given)
+
+        return worked
+
+    monkeypatch.setattr(loading_time, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(loading_time, "LEAST", 2)
+    monkeypatch.setattr(ReconstructionModule, "training_step", taking(1, step))
+    monkeypatch.setattr(pairs, "read_image", taking(seconds, read))
+    smir(*pretrain_words(field, "--trainer.max_epochs=2", "--data.batch_size=2"))
     assert sum("--data.cache true keeps them decoded" in message for message in caplog.messages) == told
