@@ -32,7 +32,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "planar tiles, ZSTD": {**PLACE, **TILES, "compress": "zstd", "interleave": "band"},
     "JPEG tiles, YCbCr": {**PLACE, **TILES, "compress": "jpeg", "photometric": "ycbcr"},
 }
-"""How a map is stored. The first two are predicted at all scales, the others at the smallest."""
+"""Ways to store a map. The first two are predicted at all scales, the others at the smallest."""
 _MOST_GIB, _ROWS = 2.0, 512
 
 

@@ -1,4 +1,4 @@
-"""How long the command line takes to answer, beyond the imports that nobody can spare it."""
+"""Measures the time until the command line answers, beyond the imports that it cannot avoid."""
 
 import subprocess
 import sys

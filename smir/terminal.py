@@ -18,7 +18,7 @@ TERMINAL_SECONDS = 0.2
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that move the cursor, command the terminal or turn the direction of a text; not line end and tab."""
 _OF_BARS = re.compile(r"\r|(?:[\r\n]|\x1b\[[AK])*$|\x1b\[[0-9;]*m")
-"""What progress bars write at the beginning of a text, or alone; and colours."""
+"""Codes that progress bars write before a text or alone, and colours."""
 
 
 def shown(text: str) -> str:

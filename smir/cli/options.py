@@ -1,6 +1,7 @@
 """Finds options and class names that do not exist, before the slow imports; the names come from the source files."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -19,9 +20,10 @@ _OF_PARSERS = {"config", "help", "print_config", "class_path", "init_args", "dic
 _OF_TRAINING = {"seed_everything", "include", "ckpt", "ckpt_path", "weights_only", "verbose"}
 _OF_PREDICT = {"out", "return_predictions", "formats", "simplify", "min_area", "background"}
 _SECTIONS = {"data": "data", "model": "training", "run": "cli/settings.py runs/wandb_logging.py"}
-"""Where the classes of a section are, below `smir`."""
-_CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss"}
+"""Folders and files below `smir` with the classes of each section."""
+_CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss", "score"}
 """Options that take a class of smir."""
+_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
 
 def check_options(words: Sequence[str], module: str | None, any_class: bool) -> None:
@@ -48,13 +50,20 @@ def check_options(words: Sequence[str], module: str | None, any_class: bool) -> 
         if parts[0] in tops and len(parts) > 1 and "help" not in parts:
             _check_parts(flag, parts, words[0], any_class)
         value = value if equals else "".join(words[place : place + 1])
-        if parts[-1] in _CLASSES and value.isidentifier() and not any_class and not Path(value).exists():
-            _check_class(flag, value)
+        named = value.isidentifier() and value != "null" and not any_class
+        if named and parts[-1] in _CLASSES and not Path(value).exists():
+            check_class(value, flag)
 
 
 def closest(name: str, known: Iterable[str]) -> str:
     """Returns `Did you mean NAME?` for the most similar of the known names, or nothing."""
     return f" Did you mean {found[0]}?" if (found := get_close_matches(name, sorted(known), 1)) else ""
+
+
+def check_class(name: str, where: str) -> None:
+    """Raises NoSuchOption if smir has no class of that name, which may have a module; `where` says who names it."""
+    if (last := name.rpartition(".")[2]) not in _classes():
+        raise NoSuchOption(f"{where} names {name}, but smir has no such class.{closest(last, _classes())}")
 
 
 def _check_parts(flag: str, parts: list[str], command: str, any_class: bool) -> None:
@@ -82,10 +91,9 @@ def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: 
     raise NoSuchOption(f"There is no option {flag}.{guess}\npython -m smir {command} --help lists the options.")
 
 
-def _check_class(flag: str, value: str) -> None:
-    known = {node.name for file in _files(".") for node in _tree(file) if isinstance(node, ast.ClassDef)}
-    if value not in known:
-        raise NoSuchOption(f"There is no class {value}, which {flag} names.{closest(value, known)}")
+@cache
+def _classes() -> set[str]:
+    return {name for file in _files(".") for name in _CLASS.findall(file.read_text(encoding="utf-8"))}
 
 
 def _files(places: str) -> Iterator[Path]:

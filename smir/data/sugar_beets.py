@@ -178,7 +178,7 @@ class SugarBeets(PublishedDataset):
 
 
 def _drive_and_number(frame: str) -> tuple[str, int]:
-    """Returns `<CKA_date>/<drive>` and the number of a frame; without a number it is a drive of its own name."""
+    """Returns `<CKA_date>/<drive>` and the number of a frame; a file without a number is a drive by itself."""
     match = re.fullmatch(r"(.*?)(\d+)", frame)
     return (match[1], int(match[2])) if match else (frame, 0)
 

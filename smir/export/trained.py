@@ -51,7 +51,7 @@ class TrainedNetwork:
 
     @functools.cached_property
     def _config(self) -> dict[str, Any]:
-        """The sections of the run's config; empty if there is none."""
+        """The sections of the run's config; empty without a config."""
         config = self.run / "config.yaml" if self.run is not None else None
         read = yaml.safe_load(config.read_text(encoding="utf-8")) if config is not None and config.is_file() else None
         return {name: section or {} for name, section in read.items()} if isinstance(read, dict) else {}

@@ -12,7 +12,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 def keep_freed_memory() -> None:
     """Raises glibc's mmap and trim thresholds for this process; does nothing without glibc.
 
-    By default every large CPU tensor is mapped anew, and on virtual machines the page faults cost more than the
+    By default every large CPU tensor is mapped again, and on virtual machines the page faults cost more than the
     arithmetic: a whole training step took 1.2 to 1.5 times as long here, and more elsewhere.
     """
     if not sys.platform.startswith("linux"):

@@ -112,7 +112,7 @@ def tile_image(
     if present and not has_record(record_path):
         raise DataError(
             f"{target.resolve()} holds {len(present)} tiles ({first_few(sorted(present))}) but no {RECORD_NAME}, so "
-            "they were made elsewhere. Delete the folder to make them anew, or choose another folder."
+            "they were made elsewhere. Delete the folder to make them again, or choose another folder."
         )
     record = open_record(record_path, settings)
     if record is not None and len(present) == record["written"]:

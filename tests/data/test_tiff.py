@@ -150,7 +150,7 @@ def test_ids_of_few_bits_are_kept_and_grey_is_spread(tmp_path, bits):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rasterio_there", [True, False])
 def test_ids_as_floating_point_numbers(tmp_path, monkeypatch, dtype, rasterio_there):
-    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: rasterio_there or dtype == "float64")
+    monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: rasterio_there or dtype == "float64")
     values = (pixels(1) % 5).astype(dtype)
     assert (read_label(write(tmp_path / "ids.tif", values)) == values[0]).all()
     for odd in (1.5, np.nan, np.inf, 3e9):
@@ -181,7 +181,7 @@ def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype
 
 
 def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: False)
+    monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.prepare.tiff_sources.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.data.reading.opening.has_rasterio", lambda: False)
     path = tmp_path / "map.tif"
@@ -210,7 +210,7 @@ def test_a_block_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("door", ["rasterio", "pillow", "one strip as rows"])
 def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
     """A block that damage makes longer; libtiff stops where it is full of pixels and looks no further."""
-    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: door != "pillow")
+    monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: door != "pillow")
     bands = np.concatenate([pixels(3)] * 21, axis=1) if door == "one strip as rows" else pixels(3)
     rows = bands.shape[1] if door == "one strip as rows" else 16
     path = write(tmp_path / "map.tif", bands, compress="deflate", blockysize=rows, interleave="pixel")

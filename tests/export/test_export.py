@@ -305,6 +305,7 @@ def test_onnx_has_the_opset_that_is_asked_for(smir, fails, run, tmp_path, opset,
     ("words", "says"),
     [
         (["--opset=4"], "--opset is from 7 to"),
+        (["--formats=onnx,tflite"], "--formats knows weights, encoder, onnx, pt2, deepness; got tflite."),
         (["--opset=18", "--formats=pt2"], "--opset is for ONNX files"),
         (["--resolution=2"], "--resolution is for --formats deepness"),
         (["--formats=deepness"], "The run does not say it. Give the centimetres"),

@@ -20,12 +20,13 @@ from smir.data.audit.own import Seen, own_notes, own_problems
 from smir.data.base import SmirDataModule
 from smir.data.folder import Folder
 from smir.data.published import PublishedDataset
-from smir.data.reading.decode import MAX_ASPECT, read_image, read_label
+from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.listing import Pair
 from smir.data.reading.lists import Split
 from smir.data.reading.misplaced import look
 from smir.data.reading.parallel import in_parallel
+from smir.data.reading.safe_open import MAX_ASPECT
 from smir.errors import DataError, SmirError
 
 _STRIP = f"one side is more than {MAX_ASPECT} times the other, which makes a whole view too large; cut it into tiles"

@@ -21,7 +21,7 @@ Kinds = Iterator[tuple[str, str]]
 
 @dataclass
 class Seen:
-    """What one image and its label show.
+    """Facts about one image and its label.
 
     Attributes:
         look: Whether the image looks like a label.

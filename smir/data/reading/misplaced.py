@@ -16,7 +16,7 @@ _SOME = 4096
 
 
 class Look(NamedTuple):
-    """Whether an image file has one channel, and whether it has areas of few colours, as labels have."""
+    """Tells if an image file has one channel, and if it has areas of few colours, as labels do."""
 
     grey: bool = False
     flat: bool = False

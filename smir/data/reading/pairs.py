@@ -12,8 +12,9 @@ from torch.utils.data import Dataset
 
 from smir.classes import UInt8
 from smir.data.reading.cache import ImageCache
-from smir.data.reading.decode import MAX_ASPECT, image_size, read_image, read_label
+from smir.data.reading.decode import image_size, read_image, read_label
 from smir.data.reading.file_list import FileList
+from smir.data.reading.safe_open import MAX_ASPECT
 from smir.data.reading.samplers import Visit
 from smir.data.reading.transforms import Transform
 from smir.errors import DataError

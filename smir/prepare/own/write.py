@@ -19,8 +19,8 @@ from smir.data.reading.image_files import OTHER_PICTURES
 from smir.data.reading.lists import write_list
 from smir.errors import first_few
 from smir.files.atomic import write_atomically
+from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
-from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.prepare.own.field import CONFIG, IMAGES, MASKS, NEW_MASKS, PREVIEW, Field, Labels, Sizes, mask_path
 from smir.prepare.own.options import RECORD
 from smir.prepare.own.stratification import Members
@@ -157,7 +157,7 @@ def _report_lines(field: Field, source: str) -> list[str]:
     if len(labels.pixels) < _FEW:
         notes.append(f"Only {len(labels.pixels)} images are labelled; test figures will be mostly chance.")
     lines += [f"Note: {note}" for note in notes]
-    return [*lines, f"Look at {field.root / PREVIEW}: do the labels match the image?"]
+    return [*lines, f"Look at {field.root / PREVIEW}: do the labels match the images?"]
 
 
 def _table(labels: Labels, members: Members) -> list[str]:
