@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smir.classes import VOID, Color, UInt8
+from smir.classes import VOID, UInt8
 from smir.data.reading.decode import invisible, label_facts
 from smir.data.reading.label_values import thick
 from smir.data.reading.listing import Pair
@@ -65,13 +65,13 @@ class Seen:
             self.hidden = int((hidden & (ids != VOID)).sum())
 
 
-def own_problems(root: Path, colors: Sequence[Color], seen: Mapping[Pair, Seen]) -> Kinds:
+def own_problems(root: Path, colors: Sequence[tuple[int, ...]], seen: Mapping[Pair, Seen]) -> Kinds:
     """Yields what is most likely wrong; `colors` are those of the classes, if labels hold their ids."""
     for name in misplaced_labels({pair.image: one.look for pair, one in seen.items()}):
         yield "label images among the images", str(root / name)
     first: dict[int, tuple[tuple[int, ...], str]] = {}
     # A program that makes a palette of grey ids may give them other places.
-    meant = {(value,) * 3: value for value in range(1, len(colors))}
+    meant: dict[tuple[int, ...], int] = {(value,) * 3: value for value in range(1, len(colors))}
     meant |= {color: value for value, color in enumerate(colors) if len(set(color)) > 1}
     for pair, one in seen.items():
         for value, color in one.colors.items():
