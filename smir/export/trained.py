@@ -91,7 +91,7 @@ class TrainedNetwork:
             settings["classes"] = list(module.classes.names)
             settings["colors"] = [list(color) for color in module.classes.colors]
             settings["usual_side"], settings["much_larger"] = module.usual_side, MUCH_LARGER
-        return settings
+        return settings | {name: value for name, value in self.bands().items() if value}
 
     def settings_text(self) -> str:
         """The settings as JSON."""

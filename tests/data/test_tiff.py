@@ -14,6 +14,7 @@ import rasterio
 
 from smir.data.reading.decode import image_size, read_image, read_label
 from smir.data.reading.opening import check_readable, open_raster
+from smir.data.reading.tiff import Tiff, mask_blocks
 from smir.data.reading.tiff_colors import NO_DATA
 from smir.errors import ConfigError, DataError
 from smir.prepare.tiling import tile_image
@@ -223,3 +224,22 @@ def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
     bad.write_bytes(content[:start] + longer.ljust(length, b"?") + content[start + length :])
     with pytest.raises(DataError, match=r"bad\.tif is damaged or cut short"):
         read_image(bad)
+
+
+def test_the_sums_of_a_mask_inside_a_tiff_count(tmp_path):
+    valid = np.kron(np.random.default_rng(0).integers(0, 2, (HEIGHT // 4, WIDTH // 4)), np.ones((4, 4))) > 0
+    path = tmp_path / "map.tif"
+    size = {"height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint8"}
+    how = {"driver": "GTiff", "photometric": "rgb", "compress": "deflate"}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **size, **how) as file:
+        file.write(pixels(3))
+        file.write_mask(valid)
+    assert (Tiff(path).valid(0, 0, HEIGHT, WIDTH) == valid).all()
+    (start, length), *_ = mask_blocks(path)
+    content = bytearray(path.read_bytes())
+    for place in range(start, start + length - 8, 5):
+        content[place] ^= 4
+        (tmp_path / f"{place}.tif").write_bytes(content)
+        content[place] ^= 4
+        with pytest.raises(DataError, match=r"damaged or cut short"):
+            Tiff(tmp_path / f"{place}.tif").valid(0, 0, HEIGHT, WIDTH)

@@ -37,6 +37,12 @@ _CROP = 256
 """Side of the crops of experiments/folder; smaller images are enlarged to it."""
 _FEW = 10
 """Labelled images below which figures are mostly chance."""
+_LITTLE = 0.025
+"""Deviation, as a share of the range, below which images show almost nothing: 12 bits in 16 are at most 0.02."""
+_PALE = (
+    "The images show almost nothing: their values deviate by {:.1f} % of the range. Of 16 bits the high byte is used; "
+    "--bands and --value_range choose the values of TIFFs that become black and white."
+)
 _LARGE = 8
 """Size in crops from which on the report mentions how much smaller the network sees an image."""
 
@@ -48,6 +54,8 @@ def write(field: Field) -> list[str]:
     if field.labels is not None:
         _write_labels(field, field.labels)
     channels = None if options.tests_alone else _statistics(root, IMAGES, names)
+    if channels and max(channels.std) < _LITTLE:
+        field = dataclasses.replace(field, notes=(*field.notes, _PALE.format(100 * max(channels.std))))
     write_atomically(root / CONFIG, _config_text(field, channels))
     lines = _report_lines(field, f"{options.images}: {source}, in {root / IMAGES}")
     close_record(
