@@ -36,8 +36,9 @@ test-surrounded: .venv/installed  ## the suite with variables and files of SLURM
 fuzz: .venv/installed  ## read 10,000 damaged files with every reader
 	PYTHONPATH=tests/support .venv/bin/python tests/tools/fuzz.py --cases 10000
 
-faults: .venv/installed  ## refuse every open, write, sync and rename of every command once; Linux; hours on one core
-	PYTHONPATH=tests/support OMP_NUM_THREADS=1 .venv/bin/python tests/tools/faults.py --every-error --out build/faults.md
+faults: .venv/installed  ## refuse every open, write, sync and rename of every command once; Linux; hours on one core, continues where it stopped
+	PYTHONPATH=tests/support OMP_NUM_THREADS=1 .venv/bin/python tests/tools/faults.py --every-error \
+		--done build/faults.jsonl --out build/faults.md
 
 torture: .venv/installed  ## kill runs at random moments and compare them with undisturbed ones; 10 minutes on 2 cores
 	PYTHONPATH=tests/support .venv/bin/python tests/tools/torture.py --out docs/torture.md

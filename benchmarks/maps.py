@@ -30,6 +30,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "strips of one row, no compression, no georeference": {"blockysize": 1},
     "one strip, LZW": {**PLACE, "blockysize": SIDE, "compress": "lzw"},
     "planar tiles, ZSTD": {**PLACE, **TILES, "compress": "zstd", "interleave": "band"},
+    "tiles of 16 bits and four bands, Deflate": {**PLACE, **TILES, "count": 4, "dtype": "uint16"},
     "JPEG tiles, YCbCr": {**PLACE, **TILES, "compress": "jpeg", "photometric": "ycbcr"},
 }
 """Ways to store a map. The first two are predicted at all scales, the others at the smallest."""
@@ -47,11 +48,13 @@ def rows() -> Iterator[Row]:
 
 def write_map(path: Path, side: int, profile: dict[str, Any]) -> None:
     """Writes squares of random colours, which any codec packs, some rows at a time."""
-    chance, size = np.random.default_rng(0), {"height": side, "width": side, "count": 3, "dtype": "uint8"}
-    with rasterio.open(path, "w", driver="GTiff", **{"photometric": "rgb", **size, **profile}) as file:
+    chance, size = np.random.default_rng(0), {"height": side, "width": side}
+    profile = {"photometric": "rgb", "count": 3, "dtype": "uint8", **size, **profile}
+    with rasterio.open(path, "w", driver="GTiff", **profile) as file:
         for top in range(0, side, _ROWS):
             height = min(_ROWS, side - top)
-            squares = chance.integers(0, 256, (3, -(-height // 32), -(-side // 32)), dtype=np.uint8)
+            shape = (profile["count"], -(-height // 32), -(-side // 32))
+            squares = chance.integers(0, 256, shape, dtype=profile["dtype"])
             rows = squares.repeat(32, axis=1).repeat(32, axis=2)[:, :height, :side]
             file.write(rows, window=Window(0, top, side, height))
 
@@ -87,7 +90,10 @@ def _main(path: Path, scale: float) -> None:
     def forward(images: UInt8) -> torch.Tensor:
         return convolution(torch.from_numpy(images).permute(0, 3, 1, 2) / 255)
 
-    classes, options = Classes.named(["soil", "crop", "weed"]), PredictOptions(view="windows", window=2048)
+    with rasterio.open(path) as file:
+        bands = {"bands": (3, 2, 1), "value_range": (0, 255)} if file.count > 3 else {}
+    options = PredictOptions(view="windows", window=2048, **bands)
+    classes = Classes.named(["soil", "crop", "weed"])
     regions = RegionProducts(PolygonOptions(), path.parent)
     predictor = WindowPredictor(forward, Preprocessing(), classes, scale, options, regions, progress=False)
     start = time.perf_counter()

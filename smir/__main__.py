@@ -98,6 +98,8 @@ def user_message(error: BaseException | None) -> str | None:
         if isinstance(error, OSError) and error.errno in (*_FULL, *_FORBIDDEN):  # no program can prevent these
             place = "" if error.filename is None else f"{Path(os.fsdecode(error.filename)).absolute()}: "
             return f"{place}{error.strerror}. Free some space or correct the permissions, then repeat the command."
+        if isinstance(error, ValueError) and str(error) == "embedded null byte":
+            return "The settings have a name or path with a null character, which no file has. Correct it."
         if isinstance(error, RuntimeError) and re.match("DataLoader worker|(?s:.*)</torch_", text := str(error)):
             return (
                 f"{text.strip().splitlines()[-1]}: a loader process ended, usually because memory ran out; in a "

@@ -7,6 +7,7 @@ parser import from trusted packages only; and the imported objects must be class
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -19,6 +20,7 @@ from smir.cli.options import check_class
 from smir.cli.recipes import config_file, is_file, recipe
 from smir.errors import ConfigError
 from smir.files.shared_values import written_out
+from smir.runs.stored_config import LONG_NUMBER
 
 PACKAGES = (
     "smir",
@@ -51,11 +53,11 @@ _CLASS_KEYS = {
     "trainer",
 }
 """Settings whose value may be the bare name of a class, or a file of settings."""
+Seen = set[tuple[Path, Path]]
+"""Files that are checked already, and the folders that names in them are relative to."""
 _YAML = (".yaml", ".yml", ".json")
 _LONGEST = 1 << 16  # bytes of a config file: seconds of the parser
 _LARGEST = 100_000  # values with all aliases written out
-_LONG_NUMBER = re.compile(r"(?::[0-5]?\d){8}")
-"""YAML takes 1:30:00 for a number to the base 60, and takes the square of its length to read one."""
 
 
 def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
@@ -198,9 +200,13 @@ def _last(name: str) -> str:
     return name.rstrip("+").rsplit(".", 1)[-1]
 
 
-def scan_file(path: Path, packages: Sequence[str]) -> None:
-    """Checks a config file, and the files that it names in place of settings."""
-    scan(read_yaml(path), str(path), packages, path.parent)
+def scan_file(path: Path, packages: Sequence[str], seen: Seen | None = None) -> None:
+    """Checks a config file, and the files that it names in place of settings, each once."""
+    seen = set() if seen is None else seen
+    place = (path.resolve(), path.parent.resolve())  # a link's names are relative to where it lies
+    if place not in seen:
+        seen.add(place)
+        scan(read_yaml(path), str(path), packages, path.parent, seen=seen)
 
 
 def read_yaml(path: Path) -> Any:
@@ -231,18 +237,42 @@ def yaml_text(settings: Any) -> str:
     return yaml.dump(settings, Dumper=_Quoting, sort_keys=False)
 
 
+class _TwiceError(Exception):
+    """A mapping has a key twice."""
+
+
+class _Once(yaml.SafeLoader):
+    """Refuses a key that one mapping has twice; the parser would forget the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<")
+        if twice := [key for key, count in keys.items() if count > 1]:
+            raise _TwiceError(f"the mapping at line {node.start_mark.line + 1} has the key {twice[0]!r} twice")
+        return node
+
+
 def _plain(text: str, source: str) -> Any:
-    if len(text) > _LONGEST or _LONG_NUMBER.search(text):
+    if len(text) > _LONGEST or LONG_NUMBER.search(text):
         raise ConfigError(f"{source} is too long, or has a number of the form 1:00:00:... that is.")
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Once)  # a SafeLoader
     except yaml.constructor.ConstructorError as error:
         raise ConfigError(f"{source} holds more than plain values: {error.problem}. Nothing of it was run.") from error
+    except _TwiceError as error:
+        raise ConfigError(f"{source}: {error}, and only one would be used. Remove the other.") from None
     except RecursionError:
         raise ConfigError(f"{source} is nested too deeply to be read.") from None
 
 
-def scan(config: Any, source: str, packages: Sequence[str], folder: Path | None = None, key: str = "") -> None:
+def scan(
+    config: Any,
+    source: str,
+    packages: Sequence[str],
+    folder: Path | None = None,
+    key: str = "",
+    seen: Seen | None = None,
+) -> None:
     """Checks settings as they were read from YAML.
 
     Args:
@@ -251,35 +281,36 @@ def scan(config: Any, source: str, packages: Sequence[str], folder: Path | None 
         packages: The allowed packages.
         folder: Folder that the names of further config files in them are relative to.
         key: Name of the setting that `config` is the value of.
+        seen: Files that are checked already.
 
     Raises:
         ConfigError: At the first class of another package; if aliases blow the settings up or make a circle.
     """
     if written_out(config) > _LARGEST:
         raise ConfigError(
-            f"{source} holds more than {_LARGEST:,} values once its aliases are written out, or is nested too deeply "
-            "or in a circle."
+            f"{source} holds more than {_LARGEST:,} values (or four times as many letters) once its aliases are "
+            "written out, or is nested too deeply or in a circle."
         )
-    _scan(config, key, source, packages, folder)
+    _scan(config, key, source, packages, folder, seen)
 
 
-def _scan(node: Any, key: str, source: str, packages: Sequence[str], folder: Path | None) -> None:
+def _scan(node: Any, key: str, source: str, packages: Sequence[str], folder: Path | None, seen: Seen | None) -> None:
     if isinstance(node, dict):
         for name, value in node.items():
-            _scan(value, _last(str(name)), source, packages, folder)
+            _scan(value, _last(str(name)), source, packages, folder, seen)
     elif isinstance(node, list):
         for value in node:
-            _scan(value, key, source, packages, folder)
+            _scan(value, key, source, packages, folder, seen)
     elif isinstance(node, str):
         if folder is not None and node.endswith(_YAML) and is_file(folder / node):
-            scan_file(folder / node, packages)
+            scan_file(folder / node, packages, seen)
         elif re.search(r"class_path|!!|[\[{]", node):  # settings within a text; the parser reads them, too
             try:
                 inner = _plain(node, source)
             except (ValueError, yaml.YAMLError):
                 return  # not settings; the parser takes it for a text as well
             if not isinstance(inner, str):
-                scan(inner, source, packages, folder, key)
+                scan(inner, source, packages, folder, key, seen)
         elif key in _CLASS_KEYS:
             _check_name(node, key, source, packages)
 

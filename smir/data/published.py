@@ -1,6 +1,7 @@
 """The base of the four datasets of the paper: list files, and the overlaps between pool, training and test."""
 
 import abc
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -74,9 +75,13 @@ class PublishedDataset(SmirDataModule):
         path = self.root / self.list_files[name]
         return read_list(path) if path.is_file() else self.own_list(name)
 
-    def write_lists(self) -> list[Path]:
-        """Writes the project's own lists in place of missing ones of the authors, and returns the files written."""
+    def write_lists(self, announce: Callable[[Path, list[str]], None] = lambda path, entries: None) -> list[Path]:
+        """Writes the project's own lists in place of missing ones of the authors, and returns the files written.
+
+        It calls `announce` with path and entries before it writes a list.
+        """
         missing = {name: path for name, place in self.list_files.items() if not (path := self.root / place).is_file()}
         for name, path in missing.items():
-            write_list(path, self.entries(name))
+            announce(path, entries := self.entries(name))
+            write_list(path, entries)
         return list(missing.values())

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from smir import __version__
 from smir.data.reading.opening import MUCH_LARGER
 from smir.files.digest import file_digest
@@ -15,6 +13,7 @@ from smir.files.json_record import read_json
 from smir.method.padding import PAD_MULTIPLE
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.run_folder import run_of_checkpoint
+from smir.runs.stored_config import read_sections
 from smir.training.from_checkpoint import trained_module
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule
@@ -52,9 +51,7 @@ class TrainedNetwork:
     @functools.cached_property
     def _config(self) -> dict[str, Any]:
         """The sections of the run's config; empty without a config."""
-        config = self.run / "config.yaml" if self.run is not None else None
-        read = yaml.safe_load(config.read_text(encoding="utf-8")) if config is not None and config.is_file() else None
-        return {name: section or {} for name, section in read.items()} if isinstance(read, dict) else {}
+        return {} if self.run is None else read_sections(self.run / "config.yaml")
 
     @property
     def root(self) -> Path | None:

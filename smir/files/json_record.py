@@ -1,14 +1,22 @@
 """Small records in JSON, written atomically; read errors say which file is damaged and what to do."""
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from smir.errors import RunError, SmirError
 from smir.files.atomic import write_atomically
 
-LARGEST = 1 << 28
-"""Limit of the size of a record in bytes; Python needs many times that to read it."""
+LARGEST, _MEMORY = 1 << 28, 8
+"""Most bytes of a record, and of memory for each of them; a file of nothing but brackets would take 27."""
+_COSTS = {b"{": 192, b"[": 64, b",": 64}
+"""Bytes of memory for an object, a list, and another value in one."""
+
+
+class TooLargeError(ValueError):
+    """A text is too large to be read."""
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -30,10 +38,10 @@ def read_json(
             with the `remedy`: what the user should do.
     """
     try:
-        if (size := path.stat().st_size) > largest:
-            raise error(f"{path} is too large to be a record: {size:,} bytes, at most {largest:,} are read. {remedy}")
-        content = path.read_bytes()
-        return json.loads(content.decode(json.detect_encoding(content)))
+        content = read_bounded(path, _COSTS, largest)
+        return json.loads(content.decode(json.detect_encoding(content)), object_pairs_hook=_once)
+    except TooLargeError as problem:
+        raise error(f"{problem} {remedy}") from problem
     except OSError as problem:
         raise error(f"{path} cannot be read: {problem.strerror or problem}. {remedy}") from problem
     except UnicodeDecodeError as problem:
@@ -43,6 +51,34 @@ def read_json(
         ) from problem
     except (ValueError, RecursionError) as problem:
         raise error(f"{path} is damaged: {problem}. {remedy}") from problem
+
+
+def read_bounded(path: Path, costs: Mapping[bytes, int], largest: int) -> bytes:
+    """Reads a text of at most `largest` bytes, and at most eight times as much memory once it is parsed.
+
+    `costs` are the bytes of memory for each occurrence of a character.
+
+    Raises:
+        TooLargeError: If it is larger.
+    """
+    if (size := path.stat().st_size) > largest:
+        raise TooLargeError(f"{path} has {size:,} bytes; at most {largest:,} are read, so split it.")
+    content = path.read_bytes()
+    needed = size + sum(cost * content.count(character) for character, cost in costs.items())
+    if needed > _MEMORY * largest:
+        raise TooLargeError(
+            f"{path} would take {needed / 2**30:.1f} GiB of memory; at most {_MEMORY * largest / 2**30:.0f} are used, "
+            "so split it."
+        )
+    return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object; refuses a repeated key, of which other readers take the first."""
+    if len(found := dict(pairs)) < len(pairs):
+        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"it has the key {key[:80]!r} twice in one object")
+    return found
 
 
 def read_dict(path: Path, remedy: str = "Move it away.", error: type[SmirError] = RunError) -> dict[str, Any] | None:

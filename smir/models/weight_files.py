@@ -1,5 +1,6 @@
 """Reads weight files without executing anything in them."""
 
+import io
 import struct
 import zipfile
 from pathlib import Path
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from smir.errors import CheckpointError, first_few
 from smir.files.shared_values import written_out
+from smir.models.pickles import look_through
 
-_ZIP = b"PK\3\4"
+_ZIP, _BEFORE_ZIP = b"PK\3\4", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _END, _END_64 = 22, 76
 """Bytes of the end of a zip archive, and of what stands before it in one with sizes of 64 bits."""
 _MOST_VALUES = 1_000_000
@@ -37,8 +39,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"There is no checkpoint {path.absolute()}. Its folder holds: {first_few(beside) or 'nothing'}."
         )
     try:
-        _check_sums(path)
-        safe = path.suffix == ".safetensors"
+        if not (safe := path.suffix == ".safetensors"):
+            _check_sums(path)
         content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler may raise anything for a damaged file
         reason = str(error).split("\n")[0][:200]
@@ -50,8 +52,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{path.absolute()} holds a {type(content).__name__}, not a checkpoint or state dict.")
     if written_out(content) > _MOST_VALUES:
         raise CheckpointError(
-            f"{path.absolute()} holds more than {_MOST_VALUES:,} values once its shared references are written out, or "
-            "a circle. No training writes that."
+            f"{path.absolute()} holds more than {_MOST_VALUES:,} values, or four times as many letters, once its "
+            "shared references are written out; or a circle. No training writes that."
+        )
+    if (claimed := _stored(content)) > (size := path.stat().st_size):
+        raise CheckpointError(
+            f"{path.absolute()} claims {claimed:,} bytes of tensors, but has {size:,}. It is not trusted."
         )
     check_format(content, path.absolute())
     return content
@@ -60,12 +66,19 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def _check_sums(path: Path) -> None:
     """Raises if a checkpoint's checksums are wrong, which torch does not check.
 
-    Like torch, it takes a file for an archive by its first bytes. It accepts only what torch.save writes: without a
-    comment, and with the directory right before the end, so that all readers of archives find the same members.
+    It also looks through the pickle. Like torch, it takes a file for an archive by its first bytes. It accepts only
+    what torch.save writes: without a comment, and with the directory right before the end, so that all readers of
+    archives find the same members.
     """
     with path.open("rb") as file:
-        if file.read(len(_ZIP)) != _ZIP:
-            return  # of the form that torch wrote before 1.6, without checksums
+        if not file.read(len(_ZIP)).startswith(_ZIP):
+            file.seek(0)
+            if file.read(len(_BEFORE_ZIP)) != _BEFORE_ZIP:
+                raise ValueError("it begins like no file of torch")
+            file.seek(0)
+            for _ in range(5):  # of the form that torch wrote before 1.6, without checksums; the fourth is the content
+                look_through(file)
+            return
         file.seek(max(0, path.stat().st_size - _END - _END_64))
         tail = file.read()
     end, first = tail[-_END:], path.stat().st_size - _END
@@ -81,10 +94,32 @@ def _check_sums(path: Path) -> None:
         entries = archive.infolist()
         if any(entry.compress_type or entry.compress_size != entry.file_size for entry in entries):
             raise ValueError("it is compressed, which torch never does")  # and so is a decompression bomb
-        if len({entry.filename for entry in entries}) < len(entries):
+        if len({entry.filename.lower() for entry in entries}) < len(entries):  # torch does not heed the case
             raise ValueError("it holds two members of one name")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size:
+            raise ValueError("its members overlap")
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"the checksum of {damaged} is wrong")
+        for entry in entries:
+            if entry.filename.lower().endswith("data.pkl"):
+                look_through(io.BytesIO(archive.read(entry)))
+
+
+def _stored(content: object) -> int:
+    """Returns the bytes of all tensors, each storage counted once."""
+    seen, open_, found = set[int](), [content], dict[int, int]()
+    while open_:
+        value = open_.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            open_ += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            open_ += value
+        elif isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta:
+            found[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+    return sum(found.values())
 
 
 def weights_in(content: dict[str, Any], path: str | Path) -> dict[str, Any]:

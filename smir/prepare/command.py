@@ -63,7 +63,7 @@ def pascal_voc(root: Path = Path("data"), archives: Path | None = None, download
     PASCAL_VOC.require_all(root)
     from smir.data import PascalVOC
 
-    finish(PASCAL_VOC, root, PascalVOC(root).write_lists())
+    finish(PASCAL_VOC, root, PascalVOC(root).write_lists)
 
 
 def cityscapes(root: Path = Path("data"), archives: Path | None = None) -> None:
@@ -82,7 +82,7 @@ def cityscapes(root: Path = Path("data"), archives: Path | None = None) -> None:
     CITYSCAPES.require_all(root)
     from smir.data import Cityscapes
 
-    finish(CITYSCAPES, root, Cityscapes(root).write_lists())
+    finish(CITYSCAPES, root, Cityscapes(root).write_lists)
 
 
 def sugar_beets(root: Path = Path("data"), archives: Path | None = None) -> None:
@@ -102,7 +102,7 @@ def sugar_beets(root: Path = Path("data"), archives: Path | None = None) -> None
     SUGAR_BEETS.require_all(root)
     from smir.data import SugarBeets
 
-    finish(SUGAR_BEETS, root, SugarBeets(root).write_lists())
+    finish(SUGAR_BEETS, root, SugarBeets(root).write_lists)
 
 
 def nassar(
@@ -147,7 +147,7 @@ def nassar(
         print(f"Ready to pretrain on. To segment, {names} are missing: get them from {NASSAR.site}")
         return
     NASSAR.require_all(root)
-    finish(NASSAR, root, ())
+    finish(NASSAR, root)
 
 
 def folder(

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from smir.errors import RunError
 from smir.files.json_record import read_json
 from smir.report.stored import StoredRun
 from smir.runs.finished import DONE, lost_files
 from smir.runs.recipe import differences
 from smir.runs.run_folder import RECORD, read_record
+from smir.runs.stored_config import read_sections
 
 BEST = "best.ckpt"
 _READ = ("run.json", "metrics.csv", "test")
@@ -93,7 +92,7 @@ def _read(folder: Path) -> StoredRun:
         raise RunError(f"{environment} is damaged: it is not a list of starts.")
     summary = read_json(done) if done.is_file() else None
     try:
-        record, settings = read_record(folder) or {}, _settings(config)
+        record, settings = read_record(folder) or {}, read_sections(config)
         run = StoredRun(folder, record, (settings.get("run") or {}).get("variant"), starts, summary)
         run = dataclasses.replace(run, place=_place(settings) if run.dataset == "Folder" else None)
         run.check()
@@ -103,18 +102,6 @@ def _read(folder: Path) -> StoredRun:
             "start the run again."
         ) from error
     return run
-
-
-def _settings(config: Path) -> dict[str, Any]:
-    """Returns the config of a run; empty if it has none."""
-    if not config.is_file():
-        return {}
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where the system has it
-    try:
-        settings = yaml.load(config.read_text(encoding="utf-8"), loader)
-        return {"run": settings.get("run"), "data": settings.get("data")}
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-        raise RunError(f"{config} cannot be read: {error}") from error
 
 
 def _place(settings: dict[str, Any]) -> tuple[str, str] | None:

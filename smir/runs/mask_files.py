@@ -76,6 +76,8 @@ def load_arrays(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any
     try:
         with zipfile.ZipFile(path) as archive:
             there = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            if len(there) < len(archive.infolist()):
+                raise ValueError("it holds two arrays of one name")
             arrays = {name: _array(archive, there[name]) for name in ("format", *names) if name in there}
     except FileNotFoundError:
         raise CheckpointError(f"There is no file {path}.") from None

@@ -20,6 +20,8 @@ from smir.runs.recipe import differences, digest
 
 RECORD = "run.json"
 METRICS = "metrics.csv"
+_LARGEST_METRICS, _MOST_EPOCHS = 1 << 26, 1_000_000
+"""Bytes and rows."""
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """Checkpoints to resume from: that of the last kept epoch, and the one before it in case the last is damaged."""
 DAMAGED = "damaged.ckpt"
@@ -247,10 +249,17 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
         return []
     number = 0
     try:
+        if (size := path.stat().st_size) > _LARGEST_METRICS:
+            raise ValueError(f"it has {size:,} bytes, at most {_LARGEST_METRICS:,} are read")
         with path.open(newline="", encoding="utf-8") as file:
             rows = []
-            for row in csv.DictReader(file, strict=True):
+            reader = csv.DictReader(file, strict=True)
+            if len(set(reader.fieldnames or ())) < len(reader.fieldnames or ()):
+                raise ValueError("it has two columns of one name")
+            for row in reader:
                 number += 1
+                if number > _MOST_EPOCHS:
+                    raise ValueError(f"it has more than {_MOST_EPOCHS:,} rows")
                 if None in row or None in row.values():
                     raise ValueError("it has too many or too few values")
                 if not 0 <= int(row["epoch"]) < 1 << 31 or abs(float(row.get("stage") or 0)) >= 1 << 31:

@@ -20,6 +20,7 @@ from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
 from smir.models.library_weights import library_weights
 from smir.models.networks import Network, UNetStride4
+from smir.models.room import RoomFor
 from smir.models.weight_files import check_format, check_paths
 from smir.models.weights import LoadReport, load_from_library, load_pretrained
 from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord, Task
@@ -301,7 +302,8 @@ class SmirModule(pl.LightningModule):
         """
         cls.require_task(checkpoint)
         try:
-            module = cls.from_record(checkpoint.record)
+            with RoomFor(checkpoint.state):
+                module = cls.from_record(checkpoint.record)
             module.load_state_dict(checkpoint.state)
         except (CheckpointError, ConfigError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(

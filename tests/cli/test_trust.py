@@ -149,6 +149,9 @@ TRAPS = {
     "deep but loadable": "[" * 150 + "]" * 150,
     "not text": "\udcff\udcfe",
     "long": "#" * (1 << 16) + "\n",
+    "aliases of texts": f"a: &a '[{'1,' * 1000}]'\nb: [{'*a,' * 2000}]",
+    "a key twice": "model: {lr: 1}\nmodel: {lr: 2}\n",
+    "a key twice within a text": "model: '{lr: 1, lr: 2}'\n",
     "base 60": f"a: 1{':00' * 20_000}",  # reading it takes the square of its length
 }
 
@@ -157,6 +160,12 @@ TRAPS = {
 def test_a_config_that_is_a_trap_is_refused(fails, tmp_path, text):
     (tmp_path / "trap.yaml").write_bytes(text.encode(errors="surrogateescape"))
     assert "trap.yaml" in fails("fit", "--config=trap.yaml")
+
+
+def test_a_config_that_names_itself_is_scanned_once(tmp_path):
+    (tmp_path / "a.yaml").write_text("x: a.yaml\ny: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("z: [a.yaml, b.yaml]\n")
+    scan_file(tmp_path / "a.yaml", PACKAGES)
 
 
 def test_every_shipped_config_passes():

@@ -23,7 +23,7 @@ from smir.data.reading.label_values import by_table
 from smir.data.reading.lists import read_list, write_list
 from smir.data.reading.opening import Choice, open_raster
 from smir.data.reading.pairs import Images
-from smir.data.reading.safe_open import MAX_PIXELS
+from smir.data.reading.safe_open import MAX_PIXELS, MOST_OF, refuse_many_scans
 from smir.errors import DataError
 
 RGB = np.kron(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
@@ -444,6 +444,29 @@ def test_a_jpeg_of_many_scans_is_refused(tmp_path, read):
     (tmp_path / "slow.jpg").write_bytes(scans(2000))
     with pytest.raises(DataError, match=r"slow\.jpg is a JPEG of more than 64 scans"):
         read(tmp_path / "slow.jpg")
+
+
+def test_a_large_jpeg_may_have_fewer_scans(tmp_path, monkeypatch):
+    monkeypatch.setattr("smir.data.reading.decode.MAX_PIXELS", 64)
+    (tmp_path / "slow.jpg").write_bytes(scans(20))
+    with pytest.raises(DataError, match=r"slow\.jpg is a JPEG of more than 16 scans"):
+        refuse_many_scans(tmp_path / "slow.jpg", "image", 64)
+    refuse_many_scans(tmp_path / "slow.jpg", "image", 16)
+
+
+def test_a_webp_that_takes_too_much_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(MOST_OF, "WEBP", 99)
+    Image.new("RGB", (10, 10)).save(tmp_path / "large.webp")
+    with pytest.raises(DataError, match=r"large\.webp is a WEBP of 10 x 10 pixels; more than 99 take too long"):
+        read_image(tmp_path / "large.webp")
+
+
+def test_a_tiff_that_begins_with_a_thumbnail_is_refused(tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "raw.tif", tiffinfo={254: 1, 330: 8})
+    with pytest.raises(DataError, match=r"raw\.tif begins with a thumbnail, as raw photographs"):
+        read_image(tmp_path / "raw.tif")
+    Image.new("RGB", (32, 32)).save(tmp_path / "marked.tif", tiffinfo={254: 1})
+    assert read_image(tmp_path / "marked.tif").shape == (32, 32, 3)
 
 
 def test_only_scans_of_the_image_count(tmp_path):

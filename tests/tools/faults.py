@@ -1,9 +1,11 @@
-"""The sweep of refused system calls: python tests/tools/faults.py --out docs/faults.md (`make faults`).
+"""The sweep of refused system calls: python tests/tools/faults.py --done build/faults.jsonl (`make faults`).
 
 In every command, the n-th open, creation, write, sync, rename or making of a folder or link fails, for every n that
 occurs. The command must say so in one message; repeated, it must give the files of an undisturbed one. Or it does
 without the call, and its files are the same at once: without the sync of a folder, a folder that is there already, a
 hard link (a copy is made), the image cache, or the search for what an earlier command has left.
+
+A sweep that is stopped goes on where it stopped, by the file of verdicts; refusals with a wrong end are tried again.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,7 +90,7 @@ class Place:
     def __init__(self, root: Path) -> None:
         self.root, self.work, self.log = root, root / "work", root / "log"
         self.start, self.end = root / "start", root / "end"
-        self.verdicts = root / "verdicts.json"
+        self.calls = root / "calls.json"
 
     def keep(self, state: Path) -> None:
         """Copies the present state."""
@@ -114,7 +117,7 @@ class Place:
 _VARY, _KEPT = ("environment.json", "metrics.csv", "DONE", "lock"), ("best", "last", "previous")
 
 
-def sweep(place: Place, choose: Choose) -> bool:
+def sweep(place: Place, choose: Choose, tell: Callable[[Verdict], None]) -> bool:
     """Runs a command again and again in forks; true in a fork, which is to do the command."""
     whole = fork(place.work, place.log)
     if whole is None:
@@ -123,7 +126,8 @@ def sweep(place: Place, choose: Choose) -> bool:
         print(f"Without any refusal: {whole.said[-3000:]}", flush=True)
         os._exit(1)
     place.keep(place.end)
-    expected, verdicts = place.files(), []
+    place.calls.write_text(json.dumps(whole.calls))
+    expected = place.files()
     for refusal in choose(whole.calls):
         place.restore(place.start)
         first = fork(place.work, place.log, refusal)
@@ -135,12 +139,11 @@ def sweep(place: Place, choose: Choose) -> bool:
             if again is None:
                 return True
             wrong = f"the next one: {again.said[-2000:]}" if again.code else _differs(place, expected)
-        verdicts.append(Verdict(refusal, first.refused, not first.code, wrong))
+        tell(Verdict(refusal, first.refused, not first.code, wrong))
         if wrong:
             files = ", ".join(first.refused[:2])
             print(f"  {refusal} ({files}): {wrong}\n    it said: {first.said.strip()[-1500:]}", flush=True)
     place.restore(place.end)
-    place.verdicts.write_text(json.dumps([whole.calls, verdicts]))
     return False
 
 
@@ -182,10 +185,8 @@ def _whole(path: Path) -> bool:
         return False
 
 
-def do(
-    name: str, place: Place, choose: Callable[[Counter[str]], list[Refusal]]
-) -> tuple[dict[str, int], list[Verdict]]:
-    """Sweeps over one command, in a process of its own that has read the words of the command."""
+def do(name: str, place: Place, choose: Choose, tell: Callable[[Verdict], None]) -> Counter[str]:
+    """Sweeps over one command, in a separate process that has read the words of the command; returns its calls."""
     from smir.__main__ import TRAINING, main
     from smir.cli.command_line import SmirCLI
 
@@ -194,7 +195,7 @@ def do(
     place.keep(place.start)
 
     def begin() -> None:
-        if not sweep(place, choose):
+        if not sweep(place, choose, tell):
             os._exit(0)
 
     def work() -> None:
@@ -211,8 +212,29 @@ def do(
         end(work)
     if os.waitpid(child, 0)[1]:
         raise SystemExit(f"The sweep of {name} has broken off.")
-    calls, verdicts = json.loads(place.verdicts.read_text())
-    return calls, [Verdict(Refusal(*refusal), *more) for refusal, *more in verdicts]
+    return Counter(json.loads(place.calls.read_text()))
+
+
+class Done:
+    """The verdicts so far, a line each in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    def tell(self, name: str, verdict: Verdict) -> None:
+        """Adds a verdict about a command."""
+        with self.path.open("a") as file:
+            file.write(json.dumps([name, *verdict]) + "\n")
+
+    def of(self, name: str) -> dict[Refusal, Verdict]:
+        """Returns the last verdict on every refusal of a command."""
+        found = {}
+        for command, refusal, *more in map(json.loads, self.path.read_text().splitlines()):
+            if command == name:
+                found[Refusal(*refusal)] = Verdict(Refusal(*refusal), *more)
+        return found
 
 
 def write_inputs(place: Place) -> None:
@@ -256,6 +278,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="refusals of a command, drawn at random; default: all")
     parser.add_argument("--every-error", action="store_true", help="fail each call with every error, not one in turn")
     parser.add_argument("--refuse", nargs="*", default=[], help="refusals such as 'write 12 ENOSPC' instead")
+    parser.add_argument("--done", type=Path, help="verdicts on this code; what is right there is not refused again")
     parser.add_argument("--out", type=Path, help="file for the table")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="smir-faults-")).resolve()
@@ -267,17 +290,19 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     given = [Refusal(kind, int(n), getattr(errno, name)) for kind, n, name in map(str.split, options.refuse)]
-    rows = []
+    rows, done = [], Done(options.done or root / "done.jsonl")
     for name in list(COMMANDS)[: 1 + max(list(COMMANDS).index(name) for name in options.only)]:
 
         def choose(calls: Counter[str], name: str = name) -> list[Refusal]:
             if name not in options.only:
                 return []
-            return given or plan(name, calls, options.every_error, options.sample)
+            right = {refusal for refusal, verdict in done.of(name).items() if not verdict.wrong}
+            chosen = plan(name, calls, options.every_error, options.sample)
+            return given or [refusal for refusal in chosen if refusal not in right]
 
-        calls, verdicts = do(name, place, choose)
+        calls = do(name, place, choose, partial(done.tell, name))
         if name in options.only:
-            rows.append(_row(name, calls, verdicts))
+            rows.append(_row(name, calls, list(done.of(name).values())))
             print(rows[-1], flush=True)
     shutil.rmtree(root)
     if options.out:

@@ -109,9 +109,9 @@ def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
             f"The image {path} is not a JPEG, PNG, WebP, TIFF or BMP; only those are read in windows."
             f"{kind_of_file(path) or f' Convert it: {_convert(path)}'}"
         )
-    if loader == "jpegload":
-        refuse_many_scans(path, "image")
     image = getattr(pyvips.Image, loader)(os.fsencode(path), access=access, fail_on="error")
+    if loader == "jpegload":
+        refuse_many_scans(path, "image", image.width * image.height)
     if not can_hold(size := path.stat().st_size, image.width * image.height):
         raise DataError(
             f"The image {path} claims to be {image.width} x {image.height} pixels, in {size:,} bytes, which cannot "

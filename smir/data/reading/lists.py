@@ -1,6 +1,5 @@
 """List files of splits: text files with one entry a line; and the lists made in place of missing ones."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ T = TypeVar("T")
 
 LONGEST_LIST = 1 << 28
 """Bytes of a list file above which it is refused."""
+_MOST_ENTRIES = 10_000_000
+"""Different names, of about 200 bytes each in memory."""
 
 
 def read_list(path: Path) -> list[str]:
@@ -35,13 +36,17 @@ def read_list(path: Path) -> list[str]:
     try:
         if (size := path.stat().st_size) > LONGEST_LIST:
             raise DataError(f"The list file {path.absolute()} has {size:,} bytes; lists of names are not that long.")
-        text = path.read_bytes().decode("utf-8-sig")
+        counts: Counter[str] = Counter()
+        with path.open(encoding="utf-8-sig") as file:  # cuts at LF, CRLF and CR; `splitlines` would cut within names
+            for line in file:
+                if entry := line.strip():
+                    counts[entry] += 1
+                if len(counts) > _MOST_ENTRIES:
+                    raise DataError(f"The list file {path.absolute()} has more than {_MOST_ENTRIES:,} names. Split it.")
     except FileNotFoundError:
         raise DataError(f"There is no list file {path.absolute()}.") from None
     except (UnicodeDecodeError, OSError) as error:
         raise DataError(f"The list file {path.absolute()} is not UTF-8 text: {error}") from error
-    # `splitlines` would also cut at rarer characters, which may be part of a name.
-    counts = Counter(line.strip() for line in re.split(r"\r\n|\r|\n", text) if line.strip())
     if not counts:
         raise DataError(f"The list file {path.absolute()} has no entry; it should hold one name a line.")
     repeated = [entry for entry, count in counts.items() if count > 1]

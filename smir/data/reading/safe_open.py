@@ -15,7 +15,7 @@ from typing import TypeVar
 from PIL import Image, ImageOps
 
 from smir.data.reading.deflate_sums import check_sums
-from smir.data.reading.tiff import Tiff, has_rasterio, is_lab
+from smir.data.reading.tiff import Tiff, has_rasterio, is_lab, refuse_thumbnail
 from smir.errors import ConfigError, DataError
 from smir.files.kinds import kind_of_file
 from smir.files.orientation import orientation_of
@@ -25,13 +25,15 @@ MAX_PIXELS = 2 * 89_478_485
 """Pixels above which an image is refused: 0.5 GB of RGB, and where Pillow stops too."""
 MAX_ASPECT = 64
 """Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
+MOST_OF = {"WEBP": 100_000_000, "BMP with run lengths": 10_000_000}
+"""Pixels of a WebP, each of which takes 22 bytes where others take 12 to 14, and of what Pillow decodes in Python."""
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
-MOST_SCANS = 64
-"""Passes in which a JPEG may be stored; each takes as long as the whole image."""
+MOST_SCANS, _LARGE_SCANS = 64, 16
+"""Passes in which a JPEG may be stored, and so many if it is large; each takes as long as the whole image."""
 _SCAN, _MARKER = b"\xff\xda", re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 """The mark of a scan, and every mark but those within one."""
 _CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
@@ -82,9 +84,16 @@ def open_picture(path: Path, kind: str, status: os.stat_result) -> Image.Image:
     try:
         _check_size(path, kind, *image.size, status.st_size)
         if image.format == "TIFF":
+            refuse_thumbnail(path, f"The {kind} {path}")
             _refuse_unchecked(image, path, kind, status.st_size)
+        costly = "BMP with run lengths" if image.tile and image.tile[0][0] == "bmp_rle" else image.format
+        if image.width * image.height > (most := MOST_OF.get(str(costly), MAX_PIXELS)):
+            raise DataError(
+                f"The {kind} {path} is a {costly} of {image.width} x {image.height} pixels; more than {most:,} take "
+                "too long or too much memory. Save it as JPEG or PNG, or cut it into tiles."
+            )
         if image.format in ("JPEG", "MPO"):
-            refuse_many_scans(path, kind)
+            refuse_many_scans(path, kind, image.width * image.height)
     except BaseException:
         image.close()
         raise
@@ -119,17 +128,18 @@ def _refuse_unchecked(image: Image.Image, path: Path, kind: str, size: int) -> N
         raise DataError(f"The {kind} {path} is damaged or cut short. Copy it again from its source, or remove it.")
 
 
-def refuse_many_scans(path: Path, kind: str) -> None:
+def refuse_many_scans(path: Path, kind: str, pixels: int) -> None:
     """Refuses a JPEG that is stored in so many passes that a small file takes minutes."""
     content = path.read_bytes()
-    if content.count(_SCAN) <= MOST_SCANS:  # almost every file; thumbnails and films behind it count, too
+    most = max(_LARGE_SCANS, min(MOST_SCANS, _LARGE_SCANS * MAX_PIXELS // pixels))
+    if content.count(_SCAN) <= most:  # almost every file; thumbnails and films behind it count, too
         return
     scans, place = 0, 2
     while marker := _MARKER.search(content, place):
         scans += marker[1] == _SCAN[1:]
-        if scans > MOST_SCANS:
+        if scans > most:
             raise DataError(
-                f"The {kind} {path} is a JPEG of more than {MOST_SCANS} scans; cameras and programs write about ten. "
+                f"The {kind} {path} is a JPEG of more than {most} scans; cameras and programs write about ten. "
                 "Save it again as a JPEG or PNG."
             )
         if marker[1] == b"\xd9":  # its end

@@ -31,7 +31,7 @@ _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformatio
 _WORLD = ("tfw", "tifw", "tiffw", "wld")
 _ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
 _OFFSETS, _LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
-_SUBFILE, _MASK, _COMPRESSION, _DEFLATE = 254, 4, 259, (8, 32946)
+_SUBFILE, _SUB_IMAGES, _MASK, _COMPRESSION, _DEFLATE = 254, 330, 4, 259, (8, 32946)
 _MOST_DIRECTORIES = 100
 _MOST_BLOCK = 1 << 29
 """Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
@@ -96,6 +96,19 @@ def lacks_blocks(path: Path) -> bool:
     return 0 in itertools.chain(*(tags_of(path, *_LENGTHS).get(tag, ()) for tag in _LENGTHS))
 
 
+def refuse_thumbnail(path: Path, name: str) -> None:
+    """Refuses a TIFF whose first image is a small copy of another, as in raw photographs; programs show either.
+
+    Raises:
+        DataError: If it is.
+    """
+    tags = tags_of(path, _SUBFILE, _SUB_IMAGES)
+    if _SUB_IMAGES in tags and tags.get(_SUBFILE) == 1:
+        raise DataError(
+            f"{name} begins with a thumbnail, as raw photographs (DNG) do. Export the photograph as TIFF, PNG or JPEG."
+        )
+
+
 class _Complaints(logging.Handler):
     """Collects what GDAL complains about, for each thread; some errors do not reach the caller in another way."""
 
@@ -139,6 +152,7 @@ class Tiff:
         import rasterio
 
         self.path, self.name = path, f"The {kind} {path}"
+        refuse_thumbnail(path, self.name)
         try:
             with self._environment(), quiet(rasterio.errors.NotGeoreferencedWarning):
                 self.file = rasterio.open(path.absolute(), driver="GTiff", GEOREF_SOURCES="INTERNAL")

@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from smir.errors import DataError
+from smir.files.json_record import read_bounded
 from smir.prepare.labels.classes import color_of
 from smir.prepare.labels.shapes import (
+    LARGEST,
     Annotated,
     Annotations,
     Bitmap,
@@ -24,6 +26,8 @@ from smir.prepare.labels.shapes import (
 )
 
 TITLE = "CVAT for images XML"
+_COSTS = {b"<": 100, b"=": 250}
+"""Bytes of memory for a tag and an attribute."""
 _WITHOUT_AREA = ("polyline", "points", "cuboid", "skeleton")
 
 
@@ -34,7 +38,7 @@ def read_cvat(path: Path) -> Annotations | None:
         DataError: If the file is CVAT's export of a video, cannot be parsed, or is malformed.
     """
     try:
-        root = ElementTree.parse(path).getroot()
+        root = ElementTree.fromstring(read_bounded(path, _COSTS, LARGEST))
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         raise DataError(f"{path} cannot be read as XML: {error}. Export it again, as UTF-8.") from error
     if root.tag != "annotations":

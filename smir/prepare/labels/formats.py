@@ -10,7 +10,7 @@ from smir.files.json_record import read_json
 from smir.prepare.labels import coco, cvat, labelme
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
 from smir.prepare.labels.matching import Pair
-from smir.prepare.labels.shapes import Annotations
+from smir.prepare.labels.shapes import LARGEST, Annotations
 from smir.terminal import warn
 
 KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
@@ -25,8 +25,6 @@ _NOT_TEXT = {
 _BEFORE_XML = b"\xef\xbb\xbf\xfe\xff\0 \t\r\n"
 _BRUSH = re.compile(r"task-\d+-annotation-\d+-by-.*")
 _CVAT_MASKS = "SegmentationClass"
-_LARGEST = 1 << 32
-"""Largest annotation file in bytes: a COCO file holds a whole dataset."""
 
 
 def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | None = None) -> Annotations | MaskFiles:
@@ -150,5 +148,5 @@ def _read_annotations(path: Path, folder: Path) -> Annotations | None:
         raise DataError(f"{path.absolute()} is {what}")
     if start.translate(None, _BEFORE_XML).startswith(b"<"):
         return cvat.read_cvat(path)
-    content = read_json(path, "Export it again.", DataError, largest=_LARGEST)
+    content = read_json(path, "Export it again.", DataError, largest=LARGEST)
     return coco.read_coco(path, content, folder) or labelme.read_labelme(path, content, folder)

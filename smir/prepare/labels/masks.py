@@ -24,6 +24,8 @@ COLOR_LIST = "labelmap.txt"
 TRANSPARENT = "transparent"
 """The source of pixels that are invisible in a mask of colours, and not black."""
 _MISSING, _TRANSPARENT = "missing", 1 << 24
+_LONGEST_LIST = 1 << 20
+"""Bytes of a list of colours above which it is refused."""
 Coding = Literal["ids", "colors", "grey colors"]
 
 
@@ -242,13 +244,15 @@ def read_color_list(path: Path) -> dict[str, str]:
     """
     colors: dict[str, str] = {}
     try:
+        if (size := path.stat().st_size) > _LONGEST_LIST:
+            raise ValueError(f"it has {size:,} bytes; lists of colours are not that long")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as text: {error}.") from error
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        match = re.fullmatch(r"(.+?):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(:.*)?", line.strip())
+        match = re.fullmatch(r"(.+?):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:.*)?", line.strip())
         channels = [int(value) for value in match.groups()[1:4]] if match else []
         if match is None or max(channels) > 255:
             raise DataError(f"Line {number} of {path} should be name:red,green,blue:: but is {line[:80]!r}.")

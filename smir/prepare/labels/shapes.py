@@ -18,6 +18,8 @@ from smir.errors import ConfigError, DataError
 from smir.prepare.labels.classes import ClassTable
 
 Bools = npt.NDArray[np.bool_]
+LARGEST = 1 << 30
+"""Most bytes of an annotation file; a COCO file holds a whole dataset."""
 _MOST_BITS = 60
 """Bits of a run length as text."""
 _LARGEST = 1e15

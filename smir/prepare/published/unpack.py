@@ -6,8 +6,9 @@ archive leaves nothing behind.
 """
 
 import filecmp
+import hashlib
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from smir.errors import DataError
 from smir.files.atomic import placing
-from smir.files.digest import file_digest
+from smir.files.digest import DIGITS, file_digest
 from smir.files.json_record import dict_or_empty, write_json
 from smir.files.locks import FileLock
 from smir.prepare.published.archives import BROKEN, UnsafeArchive, is_archive, read_archive
@@ -24,6 +25,8 @@ from smir.prepare.published.parts import Part, PublishedDataset
 from smir.terminal import progress
 
 STAGING = ".unpacking"
+WriteLists = Callable[[Callable[[Path, list[str]], None]], list[Path]]
+"""`PublishedDataset.write_lists` of `smir.data`."""
 _DISK_BLOCK = 4096
 
 
@@ -73,12 +76,15 @@ def unpack(dataset: PublishedDataset, root: Path, archives: Path | None) -> None
             path.unlink()
 
 
-def finish(dataset: PublishedDataset, root: Path, lists: Iterable[Path]) -> None:
-    """Records and prints the list files that were written."""
-    lists = list(lists)
-    if written := {str(path.relative_to(root)): file_digest(path) for path in lists}:
+def finish(dataset: PublishedDataset, root: Path, write_lists: WriteLists | None = None) -> None:
+    """Writes and prints missing list files; records each before it is written, so that a kill forgets none."""
+
+    def record(path: Path, entries: list[str]) -> None:
+        digest = hashlib.sha256("".join(f"{entry}\n" for entry in entries).encode()).hexdigest()
+        written = {str(path.relative_to(root)): digest[:DIGITS]}
         write_json(_lists(dataset, root), {**dict_or_empty(_lists(dataset, root)), **written})
-    for path in lists:
+
+    for path in write_lists(record) if write_lists else ():
         print(f"{path}: list written")
     print(f"{dataset.title} is ready in {root / dataset.folder}.")
 

@@ -1,0 +1,39 @@
+"""Values of options that can be no path end in a message, in every command."""
+
+import pytest
+from words import EXPERIMENTS, QUIET, TINY_NETWORK
+
+VALUES = {"long name": "x" * 300, "long path": "x/" * 3000, "a null": "a\0b", "a surrogate": "a\udcff", "dots": ".."}
+
+
+def commands(root, value):
+    fit = ["fit", f"--config={EXPERIMENTS / 'folder/segment.yaml'}", f"--data.root={root}", *TINY_NETWORK, *QUIET]
+    data = [f"--config={EXPERIMENTS / 'folder/pretrain.yaml'}"]
+    yield ["prepare", "folder", f"--images={value}"]
+    yield ["prepare", "folder", f"--images={root}", f"--labels={value}", "--classes=[a]"]
+    yield ["prepare", "folder", f"--images={root}", f"--root={root}/{value}/x", "--classes=[a]", "--labels=missing"]
+    yield ["prepare", "pascal_voc", f"--archives={value}"]
+    yield ["prepare", "nassar", f"--root={value}"]
+    for command in ("check", "stats", "fit", "predict"):
+        yield [command, f"--config={value}"]
+        yield [command, *data, f"--data.root={value}"]
+    for option in ("--model.weights", "--ckpt_path", "--run.root", "--run.experiment", "--data.images"):
+        yield [*fit, f"{option}={value}"]
+    yield ["predict", *data, f"--data.root={root}", "--ckpt_path=x", f"--data.predict_images={value}"]
+    yield ["inspect", f"--ckpt={value}"]
+    yield ["export", f"--ckpt={value}"]
+    yield ["report", value]
+    yield ["report", str(root), f"--out={value}"]
+    yield ["choose", f"--images={value}"]
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_a_value_that_can_be_no_path_is_told(smir, tmp_path, capsys, value):
+    (tmp_path / "root/images").mkdir(parents=True)
+    for words in commands(tmp_path / "root", value):
+        with pytest.raises(SystemExit) as ended:
+            smir(*words)
+        said = "".join(capsys.readouterr())
+        assert ended.value.code in (1, 2), (words, said)
+        assert "Traceback" not in said, words
+        assert said.strip(), words
