@@ -93,7 +93,7 @@ def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: 
 
 @cache
 def _classes() -> set[str]:
-    return {name for file in _files(".") for name in _CLASS.findall(file.read_text(encoding="utf-8"))}
+    return {name for file in _files(".") for name in _CLASS.findall(_text(file))}
 
 
 def _files(places: str) -> Iterator[Path]:
