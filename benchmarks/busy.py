@@ -1,4 +1,4 @@
-"""Whether the loader keeps a GPU busy, and what share of the card's peak the step reaches."""
+"""Measures if the loader keeps a GPU busy, and the share of the card's peak that a step reaches."""
 
 import itertools
 import os

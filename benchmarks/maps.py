@@ -33,7 +33,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "tiles of 16 bits and four bands, Deflate": {**PLACE, **TILES, "count": 4, "dtype": "uint16"},
     "JPEG tiles, YCbCr": {**PLACE, **TILES, "compress": "jpeg", "photometric": "ycbcr"},
 }
-"""How a map is stored. The first two are predicted at all scales, the others at the smallest."""
+"""Ways to store a map. The first two are predicted at all scales, the others at the smallest."""
 _MOST_GIB, _ROWS = 2.0, 512
 
 

@@ -35,7 +35,7 @@ class Row:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the goal is reached; nothing without a value or a goal."""
+        """`yes` or `no` for the goal; empty without a value or a goal."""
         if self.value is None or self.goal is None:
             return None
         return self.value >= self.goal if self.sense == "at least" else self.value <= self.goal

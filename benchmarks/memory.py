@@ -16,7 +16,7 @@ FEW, MANY, ROUNDS = 1_000, 1_000_000, 3
 
 
 def rows() -> Iterator[Row]:
-    """Growth from a thousand to a million images, in processes of their own."""
+    """Growth from a thousand to a million images, in separate processes."""
     probes = [(_probe(FEW), _probe(MANY)) for _ in range(ROUNDS)]
 
     def growth(place: int) -> tuple[float, tuple[float, float]]:
@@ -39,7 +39,7 @@ def _probe(images: int) -> list[int]:
 
 
 def _copied(process: int, array: npt.NDArray[Any]) -> int:
-    """Bytes of an array of ours of which a forked process has pages of its own."""
+    """Bytes of an array that a forked process has copied."""
     page = os.sysconf("SC_PAGE_SIZE")
     first, last = array.ctypes.data // page + 1, (array.ctypes.data + array.nbytes) // page  # whole pages
     with Path(f"/proc/{process}/pagemap").open("rb", buffering=0) as file:

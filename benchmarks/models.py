@@ -39,7 +39,7 @@ INITS = ("scratch", "selective")
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """What a network costs, and what it reaches.
+    """Cost and accuracy of a network.
 
     Attributes:
         encoder: Name of the encoder.

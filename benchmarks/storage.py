@@ -1,4 +1,4 @@
-"""What fixed masks take on disk."""
+"""Measures the disk space of fixed masks."""
 
 import tempfile
 from collections.abc import Iterator

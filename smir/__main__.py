@@ -183,13 +183,14 @@ def _say_interrupted(typed: list[str]) -> None:
 
 def _run_training(words: list[str]) -> None:
     """Runs one of Lightning's commands, and prints the next one unless `make` chains them."""
-    from smir.files.memory import keep_freed_memory
+    from smir.files.memory import keep_freed_memory, no_garbage_collection
     from smir.runs.slurm import check_tasks
 
     check_tasks()
     keep_freed_memory()
+    with no_garbage_collection():
+        from smir.cli.command_line import run_cli
     from smir.cli import hints
-    from smir.cli.command_line import run_cli
     from smir.files.locks import release_all
     from smir.runs.launch import AlreadyDone, global_rank
     from smir.runs.run_folder import forget_failed_starts

@@ -18,7 +18,7 @@ TERMINAL_SECONDS = 0.2
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that move the cursor, command the terminal or turn the direction of a text; not line end and tab."""
 _OF_BARS = re.compile(r"\r|(?:[\r\n]|\x1b\[[AK])*$|\x1b\[[0-9;]*m")
-"""What progress bars write at the beginning of a text, or alone; and colours."""
+"""Codes that progress bars write before a text or alone, and colours."""
 
 
 def shown(text: str) -> str:
@@ -73,6 +73,13 @@ def progress(items: Iterable[Any] | None, title: str, total: int | None = None, 
     if not sys.stderr.isatty():  # a log keeps every state of a bar, and of short work needs none
         options |= {"mininterval": LOG_SECONDS, "delay": LOG_SECONDS}
     return tqdm(items, title, total, **options)
+
+
+def warn(text: str) -> None:
+    """Warns on rank 0. Commands that do not train have one process, and need not wait for Lightning to ask for it."""
+    lightning = sys.modules.get("lightning.pytorch.utilities")
+    if lightning is None or lightning.rank_zero_only.rank == 0:
+        warnings.warn(text, stacklevel=2)
 
 
 def say(text: str) -> None:

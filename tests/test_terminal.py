@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from smir.__main__ import main
-from smir.pages.csv_text import csv_text
-from smir.pages.markdown import block, code, name, prose
+from smir.files.pages.csv_text import csv_text
+from smir.files.pages.markdown import block, code, name, prose
 from smir.terminal import quiet
 
 

@@ -1,1 +1,1 @@
-"""What `mkdocs build` makes from the code: command and class reference, API pages, source pages, and links to all."""
+"""Pages that `mkdocs build` makes from the code: references of commands and classes, API, sources, and links to all."""

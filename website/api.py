@@ -17,9 +17,9 @@ GROUPS = {
     "report": ("Reports", "report"),
     "runs": ("Runs", "runs"),
     "cli": ("Command line", "cli"),
-    "root": ("Pages, files and errors", "pages files terminal classes seeding errors"),
+    "root": ("Files, pages and errors", "files terminal classes seeding errors"),
 }
-"""Page, title, and modules or packages below `smir`. What stands nowhere gets a page of its own name."""
+"""Page, title, and modules or packages below `smir`. Any other module gets a page by its name."""
 
 
 def pages() -> dict[str, str]:

@@ -16,7 +16,7 @@ from pygments.util import ClassNotFound
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
-"""Files outside of `docs/` that are pages of their own."""
+"""Files outside of `docs/` that get a page."""
 
 FILE = re.compile(r"(?:smir|website|experiments|benchmarks|tests|docs)/[\w./-]*\.(?:py|yaml|mk|sh|md)")
 """The path of a file of the repository, as the pages write it."""
@@ -26,7 +26,7 @@ SYMBOL = re.compile(r"smir(?:\.(?!json$)\w+)+|test(?:_[a-z\d]+){3,}")
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """Where a symbol is defined.
+    """The place that defines a symbol.
 
     Attributes:
         file: Path below the root of the repository.

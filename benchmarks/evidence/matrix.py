@@ -44,7 +44,7 @@ class Pretraining:
 
     @property
     def from_imagenet(self) -> bool:
-        """Whether the encoder starts from ImageNet weights."""
+        """True if the encoder starts from ImageNet weights."""
         return "imagenet" in self.config
 
     def epochs(self, pool: int) -> int:
@@ -74,7 +74,7 @@ class Row:
 
     @property
     def from_imagenet(self) -> bool:
-        """Whether the run itself loads ImageNet weights."""
+        """True if the run itself loads ImageNet weights."""
         return self.start == "imagenet"
 
 
@@ -111,7 +111,7 @@ EXPLORED = (
     Row("imagenet, selective, frozen encoder", FROZEN, seeds=3),
     Row("imagenet, selective, encoder at a tenth", SLOW, seeds=3),
 )
-"""What a pretraining from ImageNet weights needs in order not to harm."""
+"""Settings that may keep a pretraining from harming ImageNet weights."""
 TRAININGS = {
     "a third of the learning rate": ("--model.lr=1e-3",),
     "encoder at a tenth": ("--model.encoder_lr_factor=0.1",),
@@ -137,7 +137,7 @@ FOR_RARE_CLASSES = {
     "class weights by frequency": ("--model.class_weights=auto",),
     "crops at rare classes": ("--data.rare_class_crops=0.5",),
 }
-"""What may help a class of few pixels."""
+"""Settings that may help a class of few pixels."""
 RARE = tuple(Row(f"imagenet, {name}", "imagenet", seeds=3, words=words) for name, words in FOR_RARE_CLASSES.items())
 ROWS = (*MAIN, *EXPLORED, *TRAINED, *RARE, *BUDGETS)
 

@@ -19,7 +19,7 @@ METRIC = "test/native/miou"
 
 
 def figures(runs: dict[str, Any], row: Row, kept: str, metric: str = METRIC) -> Estimate | None:
-    """Returns a figure in percent of every seed that has finished; None if there is none."""
+    """Returns a figure in percent of every seed that has finished; None if no seed has."""
     own = [run for run in runs.values() if (run["row"], run["labels"]) == (row.name, row.labels)]
     by_seed = {run["seed"]: 100 * run[kept][metric] for run in own if run[kept].get(metric) is not None}
     return Estimate(by_seed, len(own)) if by_seed else None

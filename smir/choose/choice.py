@@ -8,7 +8,7 @@ import numpy as np
 from smir.choose.coverage import Floats, Nearest, most, nearest, representatives
 from smir.choose.measures import PATCH_LOSS, UNCERTAINTY, Measured
 from smir.errors import DataError
-from smir.pages.csv_text import MISSING, figure
+from smir.files.pages.csv_text import MISSING, figure
 
 OF_THE_UNCERTAIN = 5
 """Images that a segmentation is least sure of, to choose different ones among, as a multiple of the count."""

@@ -102,7 +102,10 @@ def choose(
         print(f"{len(walk.skipped):,} images were left out: {first_messages(walk.skipped.values())}")
     left = len({*made.measured.places} - pool.labelled)
     few = " All that are left: --count asks for more." if len(names) < count else ""
-    print(f"{len(names):,} of {left:,} images without labels are chosen, the best first: {out / LIST}{few}")
+    of = f"{left:,} images{' without labels' if data or labelled else ''}"
+    print(f"{len(names):,} of {of} are chosen, the best first: {out / LIST}{few}")
+    if ckpt and not (data or labelled):
+        print("If some of these images have labels already, name the folder of the labels: --labelled FOLDER")
     print(f"Look at {out / SHEET}.")
     root = data.root if isinstance(data, Folder) else None
     predicts = ckpt if module.task == "segment" else None

@@ -11,9 +11,9 @@ from smir.data.reading.lists import read_list, write_list
 from smir.errors import ConfigError, RunError, first_few
 from smir.files.atomic import placing, remove_unfinished, write_atomically
 from smir.files.json_record import write_json
+from smir.files.pages.csv_text import csv_text
+from smir.files.pages.overlays import sheet
 from smir.files.pictures import write_png
-from smir.pages.csv_text import csv_text
-from smir.pages.overlays import sheet
 from smir.prepare.own.tile import link_images
 from smir.terminal import progress
 

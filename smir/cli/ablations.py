@@ -28,7 +28,7 @@ class Masking:
 
     @property
     def selects(self) -> bool:
-        """Whether masks are chosen by scores."""
+        """True if masks are chosen by scores."""
         return self.policy not in (None, "RandomMask", "BlockMask")
 
     def read(self, config: Any) -> None:

@@ -17,7 +17,7 @@ from smir.files.digest import file_digest
 from smir.files.json_record import dict_or_empty
 from smir.method.preprocessing import Preprocessing
 from smir.predict.polygons.options import PolygonOptions
-from smir.predict.writer import PredictionWriter
+from smir.predict.writer import AREAS, PredictionWriter
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.launch import global_rank
 from smir.runs.recipe import digest, recipe_of
@@ -120,19 +120,26 @@ def keep_predictions(
     source = _source(checkpoint.path, data, images, settings)
     source["predict"] = dataclasses.asdict(data.predict)
     parts = [source["hash"], source["predict"]]
-    if polygons != PolygonOptions():  # folders of predictions without any keep their hash
+    if polygons != PolygonOptions():
         source["polygons"] = dataclasses.asdict(polygons)
-        parts.append(source["polygons"])
+    if (shape := dataclasses.replace(polygons, formats="")) != PolygonOptions():  # a format only adds files
+        parts.append(dataclasses.asdict(shape))
     source["hash"] = digest(parts)
+    others = ""
     if out is None:
-        folder = result_folder(run_of_checkpoint(checkpoint.path) or checkpoint.path.parent, "predict", source)
+        run = run_of_checkpoint(checkpoint.path) or checkpoint.path.parent
+        folder = result_folder(run, "predict", source)
+        if folder.name != "predict":
+            others = f" {run / 'predict'} holds those of other images, weights or settings."
     else:
         folder = out
         if global_rank() == 0:
             _refuse_others(out, data.predict_images, source)
     record_skipped(data, settings, folder)
     all_callbacks(trainer).append(PredictionWriter(folder, source, polygons))
-    rank_zero_info(f"Predictions go to {folder}.")
+    if (folder / AREAS).exists():
+        others += " It holds the same predictions already: they are made again, and files of other formats stay."
+    rank_zero_info(f"Predictions go to {folder}.{others}")
 
 
 def _refuse_others(out: Path, images: Path | None, source: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Finds options and class names that do not exist, before the slow imports; the names come from the source files."""
 
 import ast
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -19,9 +20,10 @@ _OF_PARSERS = {"config", "help", "print_config", "class_path", "init_args", "dic
 _OF_TRAINING = {"seed_everything", "include", "ckpt", "ckpt_path", "weights_only", "verbose"}
 _OF_PREDICT = {"out", "return_predictions", "formats", "simplify", "min_area", "background"}
 _SECTIONS = {"data": "data", "model": "training", "run": "cli/settings.py runs/wandb_logging.py"}
-"""Where the classes of a section are, below `smir`."""
-_CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss"}
+"""Folders and files below `smir` with the classes of each section."""
+_CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss", "score"}
 """Options that take a class of smir."""
+_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
 
 def check_options(words: Sequence[str], module: str | None, any_class: bool) -> None:
@@ -48,8 +50,9 @@ def check_options(words: Sequence[str], module: str | None, any_class: bool) -> 
         if parts[0] in tops and len(parts) > 1 and "help" not in parts:
             _check_parts(flag, parts, words[0], any_class)
         value = value if equals else "".join(words[place : place + 1])
-        if parts[-1] in _CLASSES and value.isidentifier() and not any_class and not Path(value).exists():
-            _check_class(flag, value)
+        named = value.isidentifier() and value != "null" and not any_class
+        if named and parts[-1] in _CLASSES and not Path(value).exists():
+            check_class(value, flag)
 
 
 def closest(name: str, known: Iterable[str]) -> str:
@@ -57,14 +60,27 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {found[0]}?" if (found := get_close_matches(name, sorted(known), 1)) else ""
 
 
+def check_class(name: str, where: str) -> None:
+    """Raises NoSuchOption if smir has no class of that name, which may have a module; `where` says who names it."""
+    if (last := name.rpartition(".")[2]) not in _classes():
+        raise NoSuchOption(f"{where} names {name}, but smir has no such class.{closest(last, _classes())}")
+
+
 def _check_parts(flag: str, parts: list[str], command: str, any_class: bool) -> None:
     if parts[0] == "trainer" and (spec := find_spec("lightning")) and spec.submodule_search_locations:
         file = Path(spec.submodule_search_locations[0], "pytorch/trainer/trainer.py")
-        _check_name(flag, parts, 1, _OF_PARSERS | _arguments(file), command)
+        _check_argument(flag, parts, 1, [file], command)
     elif parts[0] == "run" or (parts[0] in _SECTIONS and not any_class):
-        _check_name(flag, parts, 1, _OF_PARSERS | _arguments(*_files(_SECTIONS[parts[0]])), command)
+        _check_argument(flag, parts, 1, _files(_SECTIONS[parts[0]]), command)
         if len(parts) > 2 and "options" not in parts and "dict_kwargs" not in parts:
-            _check_name(flag, parts, len(parts) - 1, _OF_PARSERS | _arguments(*_files(".")), command)
+            _check_argument(flag, parts, len(parts) - 1, _files("."), command)
+
+
+def _check_argument(flag: str, parts: list[str], at: int, files: Iterable[Path], command: str) -> None:
+    files = list(files)
+    with_the_word = [file for file in files if parts[at] in _text(file)]  # to parse all files takes seconds
+    if parts[at] not in _OF_PARSERS | _arguments(*with_the_word):
+        _check_name(flag, parts, at, _OF_PARSERS | _arguments(*files), command)
 
 
 def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: str) -> None:
@@ -75,10 +91,9 @@ def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: 
     raise NoSuchOption(f"There is no option {flag}.{guess}\npython -m smir {command} --help lists the options.")
 
 
-def _check_class(flag: str, value: str) -> None:
-    known = {node.name for file in _files(".") for node in _tree(file) if isinstance(node, ast.ClassDef)}
-    if value not in known:
-        raise NoSuchOption(f"There is no class {value}, which {flag} names.{closest(value, known)}")
+@cache
+def _classes() -> set[str]:
+    return {name for file in _files(".") for name in _CLASS.findall(_text(file))}
 
 
 def _files(places: str) -> Iterator[Path]:
@@ -87,8 +102,13 @@ def _files(places: str) -> Iterator[Path]:
 
 
 @cache
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+@cache
 def _tree(file: Path) -> list[ast.stmt]:
-    return ast.parse(file.read_text(encoding="utf-8")).body
+    return ast.parse(_text(file)).body
 
 
 def _arguments(*files: Path) -> set[str]:

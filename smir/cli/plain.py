@@ -27,6 +27,7 @@ from smir.cli.guarded import GuardedParser, scan_config
 from smir.cli.run_data import run_of
 from smir.cli.trust import yaml_text
 from smir.errors import ConfigError
+from smir.files.memory import no_garbage_collection
 
 _HINTS: Mapping[str, Callable[[Any], list[str]]] = {
     "prepare": hints.after_prepare,
@@ -58,7 +59,8 @@ class DataParser(GuardedParser):
 
 def run_plain(command: str, module_name: str, args: Sequence[str]) -> None:
     """Runs a plain command of a module with the words after its name, and prints the next command."""
-    module = importlib.import_module(module_name)
+    with no_garbage_collection():
+        module = importlib.import_module(module_name)
     functions = module.COMMANDS
     takes_data = callable(functions) and "data" in inspect.signature(functions).parameters
     result = auto_cli(

@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 
 def recipe(name: str) -> Path | None:
-    """Returns the file of a recipe by its name, or by its path in a checkout; None if there is none."""
+    """Returns the file of a recipe by its name or its path in a checkout; None for any other name."""
     name = name.removeprefix("experiments/").removesuffix(".yaml")
     return FOLDER / f"{name}.yaml" if name in names() else None
 

@@ -30,6 +30,7 @@ from smir.runs.run_folder import Identity, Run, open_run, read_record, run_of_ch
 from smir.training.bad_numbers import FiniteNumbers
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
 from smir.training.health import LearningHealth
+from smir.training.loading_time import LoadingTime
 from smir.training.pictures import FinalPictures
 from smir.training.progress_bar import RunProgress
 from smir.training.run_record import RunRecord, stopped_after
@@ -49,7 +50,8 @@ def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | N
     if fit is not None:
         # The first three precede those of the config, so that bad numbers are found before a partition is scored.
         callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
-        callbacks += [LearningHealth(), RunRecord(Path(trainer.default_root_dir or ".")), FinalPictures()]
+        record = RunRecord(Path(trainer.default_root_dir or "."))
+        callbacks += [LearningHealth(), LoadingTime(), record, FinalPictures()]
     if trainer.enable_progress_bar is not False and not any(isinstance(each, ProgressBar) for each in callbacks):
         # Without one Lightning would choose another if the package rich is installed.
         callbacks.append(TQDMProgressBar() if fit is None else RunProgress())
@@ -104,8 +106,9 @@ def _say_what_differs(first: Path, own: Path, identity: Identity) -> None:
     if record is not None:
         theirs, ours = ({key: each[key] for key in keys} for each in (record, own_record))
         rank_zero_info(
-            f"{first} holds a run of other settings: {first_few(differences(theirs, ours), 5)}. This one begins anew, "
-            f"in {own}. To begin with the weights of that one: --model.weights {first / 'checkpoints' / 'best.ckpt'}"
+            f"{first} holds a run of other settings: {first_few(differences(theirs, ours), 5)}. This one begins from "
+            f"nothing, in {own}. To begin with the weights of that one: "
+            f"--model.weights {first / 'checkpoints' / 'best.ckpt'}"
         )
 
 

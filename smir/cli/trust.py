@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from smir.cli.ablations import Masking
+from smir.cli.options import check_class
 from smir.cli.recipes import config_file, is_file, recipe
 from smir.errors import ConfigError
 from smir.files.shared_values import written_out
@@ -39,6 +40,8 @@ _CLASS_KEYS = {
     "mask",
     "policy",
     "scoring_mask",
+    "loss",
+    "score",
     "callbacks",
     "logger",
     "strategy",
@@ -318,6 +321,8 @@ def _check_name(name: str, key: str, source: str, packages: Sequence[str]) -> No
         return  # the name of a known class, of a file, or of something else that is not imported
     if not any(name.startswith(f"{package}.") for package in packages) or any(part[:2] == "__" for part in parts):
         raise refusal(name, f"{source}: {key}")
+    if parts[0] == "smir" and parts[-1][0].isupper():
+        check_class(name, f"{source}: {key}")
 
 
 def refusal(name: str, where: str) -> ConfigError:

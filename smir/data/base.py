@@ -55,7 +55,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         split_seed: Seed of the splits and, unless `budget_seed` says otherwise, of the label budget; separate from the
             seed of the run.
         budget_seed: Seed that draws the label budget: `split`, so that all runs see the same images, or `run`, so that
-            every seed has a draw of its own and the spread over seeds holds the luck of the draw.
+            every seed draws other images, and the spread over seeds includes the luck of the draw.
         fill_batches: Whether a segmentation fills an incomplete training batch with further crops of its images. By
             default it drops them, as the paper does; of 12 images in batches of 8 that is a third.
         rare_class_crops: Probability that a training crop of a segmentation is placed so that it holds a pixel of a
@@ -76,7 +76,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
     """
 
     shortens_warmup: ClassVar[bool] = False
-    """Whether a segmentation shortens a warm-up that is as long as the training; elsewhere that is an error."""
+    """True: a warm-up as long as a stage is shortened. False: it is an error."""
 
     def __init__(
         self,

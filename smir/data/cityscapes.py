@@ -10,8 +10,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from smir.classes import VOID, Classes, UInt8
 from smir.data.published import PublishedDataset
 from smir.data.reading.label_values import by_table
-from smir.data.reading.listing import Pair, Split
-from smir.data.reading.lists import cut, files_by_stem, look_up, shuffled, stem
+from smir.data.reading.listing import Pair
+from smir.data.reading.lists import Split, cut, files_by_stem, look_up, shuffled, stem
 from smir.errors import ConfigError
 
 EXTRA = "cityscapes/leftImg8bit_trainextra/leftImg8bit/train_extra"

@@ -10,8 +10,8 @@ from smir.classes import Classes, UInt8
 from smir.data.base import SmirDataModule
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import class_ids
-from smir.data.reading.listing import Pair, Split
-from smir.data.reading.lists import read_list
+from smir.data.reading.listing import Pair
+from smir.data.reading.lists import Split, read_list
 from smir.errors import ConfigError, DataError, first_few
 from smir.seeding import seed_for
 

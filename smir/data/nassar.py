@@ -11,8 +11,8 @@ from smir.classes import Classes, UInt8
 from smir.data.published import PublishedDataset
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import class_ids
-from smir.data.reading.listing import Pair, Split
-from smir.data.reading.lists import files_by_stem, look_up, stem
+from smir.data.reading.listing import Pair
+from smir.data.reading.lists import Split, files_by_stem, look_up, stem
 from smir.errors import DataError
 
 TILES = "nassar/ortho_tiles"

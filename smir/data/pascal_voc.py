@@ -9,8 +9,8 @@ import numpy.typing as npt
 from smir.classes import VOID, Classes, UInt8
 from smir.data.published import PublishedDataset
 from smir.data.reading.label_values import by_table
-from smir.data.reading.listing import Pair, Split
-from smir.data.reading.lists import files_by_stem, look_up, shuffled, stem
+from smir.data.reading.listing import Pair
+from smir.data.reading.lists import Split, files_by_stem, look_up, shuffled, stem
 from smir.errors import DataError
 
 DEVKIT = "pascal/VOCtrainvaltest/VOCdevkit"

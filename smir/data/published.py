@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from smir.data.base import SmirDataModule
-from smir.data.reading.listing import Pair, Split
-from smir.data.reading.lists import read_list, write_list
+from smir.data.reading.listing import Pair
+from smir.data.reading.lists import Split, read_list, write_list
 from smir.errors import ConfigError
 
 Protocol = Literal["paper", "clean"]

@@ -15,8 +15,8 @@ from smir.classes import Classes, UInt8
 from smir.data.published import PublishedDataset
 from smir.data.reading.decode import read_label
 from smir.data.reading.label_values import by_table
-from smir.data.reading.listing import Pair, Split
-from smir.data.reading.lists import cut, files_by_stem, look_up, shuffled, stem
+from smir.data.reading.listing import Pair
+from smir.data.reading.lists import Split, cut, files_by_stem, look_up, shuffled, stem
 from smir.errors import ConfigError, DataError, first_few
 from smir.terminal import progress
 
@@ -178,7 +178,7 @@ class SugarBeets(PublishedDataset):
 
 
 def _drive_and_number(frame: str) -> tuple[str, int]:
-    """Returns `<CKA_date>/<drive>` and the number of a frame; without a number it is a drive of its own name."""
+    """Returns `<CKA_date>/<drive>` and the number of a frame; a file without a number is a drive by itself."""
     match = re.fullmatch(r"(.*?)(\d+)", frame)
     return (match[1], int(match[2])) if match else (frame, 0)
 

@@ -74,7 +74,7 @@ class Export:
     @property
     def _segmentation(self) -> SegmentationModule:
         if not isinstance(self.source.module, SegmentationModule):
-            raise ConfigError("A pretraining has only weights to export: --formats '[weights, encoder]'.")
+            raise ConfigError("A pretraining has only weights to export: --formats weights,encoder.")
         return self.source.module
 
     def _program(self, size: Size | None) -> ExportedProgram:

@@ -13,11 +13,11 @@ from smir import __version__
 from smir.data.reading.opening import MUCH_LARGER
 from smir.errors import ConfigError
 from smir.export.trained import TrainedNetwork
+from smir.files.pages.html import render
+from smir.files.pages.markdown import block, code, name
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.library_weights import library_weights
 from smir.models.networks import SmpNetwork
-from smir.pages.html import render
-from smir.pages.markdown import block, code, name
 from smir.runs.recipe import in_force
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import LIBRARY

@@ -1,11 +1,12 @@
 """`python -m smir export`: a checkpoint as files that run without smir."""
 
 import contextlib
+import re
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast, get_args
 
 from jsonargparse.typing import PositiveFloat, PositiveInt
 
@@ -27,7 +28,7 @@ class Exported(NamedTuple):
 def export(
     ckpt: Path,
     out: Path = Path("exported"),
-    formats: list[Format] | Format | None = None,
+    formats: list[Format] | str | None = None,
     images: list[Path] | Path | None = None,
     data: SmirDataModule | None = None,
     tolerance: PositiveFloat = 1e-3,
@@ -42,8 +43,8 @@ def export(
     Args:
         ckpt: A checkpoint of smir.
         out: Folder for the files; a new or an empty one.
-        formats: Some of weights, encoder, onnx, pt2, deepness: `--formats onnx`, `--formats '[onnx, pt2]'`. Default:
-            all but deepness (for QGIS), and of a pretraining checkpoint weights and encoder.
+        formats: Any of weights, encoder, onnx, pt2 and deepness, with commas between them. Default: all but deepness
+            (for QGIS), and of a pretraining checkpoint weights and encoder.
         images: Images to compare on, files or folders: `--images photos`. Default: the test split of the data.
         data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
             checkpoint's own run.
@@ -63,7 +64,7 @@ def export(
         )
     if images is not None and data is not None:
         raise ConfigError("Give images or a dataset, not both: --images excludes --config and --data.")
-    chosen = [formats] if isinstance(formats, str) else formats
+    chosen = _named(formats) if isinstance(formats, str) else formats
     _check_onnx(chosen, opset, resolution)
     from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
@@ -103,6 +104,14 @@ def _arriving(out: Path) -> Iterator[Path]:
         raise RunError(f"{out.absolute()} could not be written: {error.strerror or error}.") from error
 
 
+def _named(formats: str) -> list[Format]:
+    """Returns the formats that a text names; raises ConfigError at another word."""
+    known, words = get_args(Format), re.findall(r"[^\s,\[\]'\"]+", formats)
+    if unknown := [word for word in words if word not in known]:
+        raise ConfigError(f"--formats knows {', '.join(known)}; got {', '.join(unknown)}.")
+    return cast(list[Format], words)
+
+
 def _check_onnx(formats: list[Format] | None, opset: int | None, resolution: float | None) -> None:
     """Raises ConfigError if ONNX is wanted and a package for it is not installed, or an option of it does not fit."""
     wanted = formats is None or "onnx" in formats or "deepness" in formats
@@ -112,8 +121,8 @@ def _check_onnx(formats: list[Format] | None, opset: int | None, resolution: flo
         raise ConfigError("--resolution is for --formats deepness.")
     if wanted and (missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]):
         raise ConfigError(
-            f"ONNX needs {', '.join(missing)}: pip install 'smir[export]'. Or leave it out: --formats '[weights, "
-            "encoder, pt2]'."
+            f"ONNX needs {', '.join(missing)}: pip install 'smir[export]'. Or leave it out: --formats weights,"
+            "encoder,pt2"
         )
     if opset is not None:
         from smir.export.onnx_file import check_opset

@@ -50,7 +50,7 @@ class TrainedNetwork:
 
     @functools.cached_property
     def _config(self) -> dict[str, Any]:
-        """The sections of the run's config; empty if there is none."""
+        """The sections of the run's config; empty without a config."""
         return {} if self.run is None else read_sections(self.run / "config.yaml")
 
     @property
@@ -88,7 +88,7 @@ class TrainedNetwork:
             settings["classes"] = list(module.classes.names)
             settings["colors"] = [list(color) for color in module.classes.colors]
             settings["usual_side"], settings["much_larger"] = module.usual_side, MUCH_LARGER
-        return settings
+        return settings | {name: value for name, value in self.bands().items() if value}
 
     def settings_text(self) -> str:
         """The settings as JSON."""

@@ -1,4 +1,4 @@
 """Files on disk: atomic writes, names, locks, and limits of disk space and memory.
 
-Uses only `errors`.
+`pages` makes what people look at: HTML, SVG, tables and overlays. Uses only `errors`, and `pages` also `classes`.
 """

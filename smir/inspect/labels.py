@@ -11,13 +11,13 @@ from torch import Tensor
 
 from smir.classes import VOID, UInt8
 from smir.errors import RunError
+from smir.files.pages.html import data_uri
+from smir.files.pages.overlays import blend, heat_map
 from smir.inspect.batches import View, stacked
 from smir.inspect.crops import around, enlarged, outlined
 from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
 from smir.models.iou import iou_from_confusion
-from smir.pages.html import data_uri
-from smir.pages.overlays import blend, heat_map
 from smir.training.segmentation import SegmentationModule
 
 REGION_COLUMNS = (

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from smir.classes import UInt8
 from smir.errors import RunError
+from smir.files.pages.html import data_uri
 from smir.inspect.batches import View, stacked
 from smir.inspect.crops import around, outlined
 from smir.inspect.ranking import Histogram, Top
@@ -19,7 +20,6 @@ from smir.method.masking import MaskPolicy
 from smir.method.padding import padded_forward
 from smir.method.patches import PatchGrid
 from smir.method.scoring import Scored
-from smir.pages.html import data_uri
 from smir.seeding import generator_for
 from smir.training.pictures import colors
 from smir.training.reconstruction import ReconstructionModule

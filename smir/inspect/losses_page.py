@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
+from smir.files.pages.html import data_uri
+from smir.files.pages.overlays import heat_map
+from smir.files.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, tick_text
 from smir.inspect.losses import PATCHES_OF_AN_IMAGE, ImageLoss, PatchLosses, ShownImage
 from smir.inspect.parts import Cell, Links, heat_colors, number
 from smir.inspect.ranking import Histogram
-from smir.pages.html import data_uri
-from smir.pages.overlays import heat_map
-from smir.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, tick_text
 
 BARS = 40
 HEIGHT, TOP, BOTTOM = 230, 46, 190

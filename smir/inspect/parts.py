@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smir.classes import Classes
-from smir.pages.overlays import heat_map
+from smir.files.pages.overlays import heat_map
 
 
 class Cell(NamedTuple):

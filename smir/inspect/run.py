@@ -10,6 +10,9 @@ import torch
 
 from smir.errors import ConfigError, RunError, first_few
 from smir.files.atomic import TEMPORARY, remove_unfinished, replacing, write_atomically
+from smir.files.pages.csv_text import csv_text, figure
+from smir.files.pages.folder import OwnFiles
+from smir.files.pages.html import render
 from smir.inspect.batches import Walk
 from smir.inspect.labels import REGION_COLUMNS, Predictions
 from smir.inspect.labels_page import labels_page, predictions_page
@@ -18,9 +21,6 @@ from smir.inspect.losses import PATCH_COLUMNS, PatchLosses
 from smir.inspect.losses_page import losses_page
 from smir.inspect.losses_page import ranked as ranked_losses
 from smir.inspect.parts import Links
-from smir.pages.csv_text import csv_text, figure
-from smir.pages.folder import OwnFiles
-from smir.pages.html import render
 from smir.runs.checkpoint_record import Checkpoint
 from smir.training.from_checkpoint import Trained, trained_module
 

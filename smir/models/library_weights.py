@@ -32,7 +32,7 @@ class LibraryWeights:
 
     @property
     def of_imagenet(self) -> bool:
-        """Whether the last training was on the labels of ImageNet."""
+        """True if the last training used the labels of ImageNet."""
         tag = self.name.partition(".")[2]
         return tag == "imagenet" or _IMAGENET.search(tag) is not None
 

@@ -120,7 +120,7 @@ def load_from_library(network: "Network") -> LoadReport:
 
     Raises:
         CheckpointError: If the weights cannot be downloaded; the message says how to get them.
-        ConfigError: If there are none.
+        ConfigError: If the library has no such weights.
     """
     name, weights = network.encoder_name, library_weights(network.encoder_name)
     repository, revision = weights.place

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, Classes, UInt8
-from smir.pages.csv_text import csv_text
+from smir.files.pages.csv_text import csv_text
 
 HEADER = ("image", "class", "id", "pixels", "share", "square_metres", "regions")
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import Classes, UInt8
-from smir.pages.overlays import Entry, blend, legend, stacked
+from smir.files.pages.overlays import Entry, blend, legend, stacked
 from smir.predict.areas import Areas
 from smir.predict.sweep import Tile
 

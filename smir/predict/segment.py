@@ -12,7 +12,8 @@ from smir.data.predict_options import BLOCK, PredictOptions, block_unit
 from smir.data.reading.raster import ArrayRaster, Raster
 from smir.method.preprocessing import Preprocessing
 from smir.predict.context import TOLERANCE, Context, measure_context
-from smir.predict.sweep import WINDOW, Forward, Side, Sweep, Tile, usual_window
+from smir.predict.sweep import Forward, Sweep, Tile
+from smir.predict.window_layout import WINDOW, Side, usual_window
 from smir.terminal import progress
 from smir.training.segmentation import SegmentationModule
 

@@ -16,9 +16,10 @@ from smir.errors import DataError, RunError
 from smir.files.atomic import remove_unfinished, write_atomically
 from smir.files.json_record import write_json
 from smir.files.locks import FileLock
+from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
-from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.predict.areas import Areas, areas_csv, total
+from smir.predict.likeness import Likeness, warning
 from smir.predict.polygons.options import PolygonOptions
 from smir.predict.polygons.product import RegionProducts
 from smir.predict.predictor import WindowPredictor, check_extras
@@ -27,7 +28,7 @@ from smir.predict.segment import labels_of
 from smir.predict.sweep import Tile
 from smir.runs.ranks import gather, patient_group
 from smir.runs.run_folder import RESULTS
-from smir.terminal import columns
+from smir.terminal import columns, say
 from smir.training.segmentation import SegmentationModule
 
 AREAS, PREVIEW = "areas.csv", "preview.png"
@@ -67,6 +68,7 @@ class PredictionWriter(Callback):
                         f"{other} and {name} would both be predicted as {Path(name).stem}{ending}; rename one."
                     )
         check_extras(pl_module.data.predict)
+        self._likeness = Likeness(pl_module.preprocessing)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():
@@ -88,7 +90,7 @@ class PredictionWriter(Callback):
         if "image" in batch or batch["weight"][0] <= 0:
             return
         index, files = int(batch["index"][0]), pl_module.data.images("predict")
-        predictor = self._predictor(trainer, pl_module)
+        predictor = self._predictor(trainer, pl_module, files[index])
         self._areas[index] = predictor.predict(files.path(index), files[index], self._target(files[index]), index)
 
     def on_predict_batch_end(
@@ -105,6 +107,7 @@ class PredictionWriter(Callback):
         if "image" not in batch or batch["weight"][0] <= 0:
             return
         index = int(batch["index"][0])
+        self._likeness.add(pl_module.data.images("predict")[index], batch["image"][0].movedim(0, -1).cpu().numpy())
         self._areas[index] = self._write_whole(pl_module, outputs[0], index)
         self._whole.append(index)
 
@@ -131,10 +134,11 @@ class PredictionWriter(Callback):
         write_png(target.with_name(f"{target.name}.png"), image)
         return areas
 
-    def _predictor(self, trainer: Trainer, module: SegmentationModule) -> WindowPredictor:
+    def _predictor(self, trainer: Trainer, module: SegmentationModule, name: str) -> WindowPredictor:
         data = module.data
 
         def forward(images: UInt8) -> Tensor:
+            self._likeness.add(name, images)
             with trainer.precision_plugin.predict_step_context():
                 return module.logits(images)
 
@@ -150,6 +154,7 @@ class PredictionWriter(Callback):
         parts = gather(self._areas, self._group)
         whole = sorted(index for part in gather(self._whole, self._group) for index in part)
         regions = {index: each for part in gather(self._regions.images, self._group) for index, each in part.items()}
+        far = {name: distance for part in gather(self._likeness.far(), self._group) for name, distance in part.items()}
         if not trainer.is_global_zero:
             return
         classes = pl_module.classes
@@ -168,6 +173,8 @@ class PredictionWriter(Callback):
             others = f"; each of the {len(in_windows):,} read in windows has one" if len(in_windows) > 1 else ""
             first = f"{self._target(in_windows[0])}.preview.png"
             print(f"Look at {first}: the image with its labels over it{others}.")
+        if far:
+            say(warning(far, len(areas)))
         self._lock.release(remove=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

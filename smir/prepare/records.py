@@ -27,7 +27,7 @@ def open_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | Non
         DataError: If the folder holds the output of other settings, or the record cannot be read.
     """
     partial = path.with_suffix(".partial.json")
-    remedy = f"Delete {path.parent.resolve()} to start anew, or choose another folder."
+    remedy = f"Delete {path.parent.resolve()} to start over, or choose another folder."
     for file in (path, partial):
         record = read_dict(file.resolve(), remedy, DataError)
         if record is None:

@@ -6,21 +6,19 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
 from smir.classes import UInt8
+from smir.data.reading.band_choice import BandChoice
 from smir.errors import DataError
 from smir.files.kinds import kind_of_file
 from smir.files.orientation import orientation_in
 from smir.files.pictures import is_bmp, is_tiff, loader_of
 from smir.files.turned import turned
-
-if TYPE_CHECKING:
-    from smir.data.reading.band_choice import BandChoice
 
 _SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap height and width."""
@@ -50,12 +48,12 @@ def shown_size(source: Path) -> tuple[int, int]:
         image = _header(source)
         sideways = orientation_in(source) in _SIDEWAYS
         return (image.width, image.height) if sideways else (image.height, image.width)
-    from smir.prepare.tiff_sources import tiff_size  # loads torch
+    from smir.prepare.tiff_sources import tiff_size  # it imports this file
 
     return tiff_size(source)
 
 
-def open_source(source: Path, rows: int, grey: bool, bands: "BandChoice | None" = None) -> Source:
+def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = None) -> Source:
     """Opens an image, as displayed, for reading it once in strips.
 
     Args:
@@ -69,7 +67,7 @@ def open_source(source: Path, rows: int, grey: bool, bands: "BandChoice | None" 
     """
     if not _by_rows(source):
         return _of_picture(source, rows, grey)
-    from smir.prepare.tiff_sources import open_tiff  # loads torch
+    from smir.prepare.tiff_sources import open_tiff  # it imports this file
 
     return open_tiff(source, rows, grey, bands)
 

@@ -4,7 +4,7 @@ import itertools
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from smir.classes import UInt8
+from smir.data.reading.band_choice import BandChoice
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import write_png
 from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.sources import open_source
-
-if TYPE_CHECKING:
-    from smir.data.reading.band_choice import BandChoice
 
 RECORD_NAME = "tiles.json"
 
@@ -69,7 +67,7 @@ def tile_image(
     prefix: str = "nassar_",
     grey: bool = False,
     bar: bool = True,
-    bands: "BandChoice | None" = None,
+    bands: BandChoice | None = None,
 ) -> TileReport:
     """Cuts an image of any size, as displayed, into square PNG tiles (RGB uint8), reading it once from top to bottom.
 
@@ -114,7 +112,7 @@ def tile_image(
     if present and not has_record(record_path):
         raise DataError(
             f"{target.resolve()} holds {len(present)} tiles ({first_few(sorted(present))}) but no {RECORD_NAME}, so "
-            "they were made elsewhere. Delete the folder to make them anew, or choose another folder."
+            "they were made elsewhere. Delete the folder to make them again, or choose another folder."
         )
     record = open_record(record_path, settings)
     if record is not None and len(present) == record["written"]:

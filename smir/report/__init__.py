@@ -4,5 +4,5 @@
 average different runs, `estimates` has the statistics. The `*_section` files make tables and figures with `document`
 and `plots`; `formats` writes them; `build` does it all in order. None of it imports torch.
 
-Uses `runs`, `pages` and `files`.
+Uses `runs` and `files`.
 """

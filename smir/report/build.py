@@ -6,7 +6,7 @@ from pathlib import Path
 
 from smir.errors import first_few
 from smir.files.atomic import write_atomically
-from smir.pages.folder import OwnFiles
+from smir.files.pages.folder import OwnFiles
 from smir.report.brief import brief
 from smir.report.cells import cells_of, protocols_of, title_of
 from smir.report.class_section import class_section
@@ -74,7 +74,8 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
     ]
     datasets = dict.fromkeys(title_of(dataset) for protocol in protocols for dataset in protocol.datasets)
     summary = (
-        f"{len(tree.tested)} tested segmentations of {', '.join(datasets)}, {len(tree.pretrained)} pretrainings, "
+        f"{len(tree.tested)} tested segmentations of {', '.join(datasets)}, {len(tree.pretrained)} "
+        f"pretraining{'s'[: len(tree.pretrained) != 1]}, "
         f"{len(tree.unfinished)} unfinished run{'s'[: len(tree.unfinished) != 1]} below {', '.join(map(str, roots))}."
     )
     if tree.lost:

@@ -1,4 +1,4 @@
-"""Groups runs that differ in the seed alone. Any others are rows of their own."""
+"""Groups runs that differ in the seed alone. Any others get separate rows."""
 
 import dataclasses
 import functools
@@ -107,7 +107,7 @@ class Protocol:
 
     @property
     def notes(self) -> list[str]:
-        """Which runs are rows of their own, and why."""
+        """The runs with separate rows, and the reason for each."""
         return [f"{title_of(cell.first.dataset)}: {cell.note}." for cell in self._plain + self._variants if cell.note]
 
     @property
@@ -191,7 +191,7 @@ def _told_apart(group: list[StoredRun]) -> Iterator[Cell]:
         differ = first_few(_difference(first[0], part[0]), 5) or "nothing but their folders"
         apart = [dataclasses.replace(run, apart=f" #{number}") for run in part]
         folders = f"{first[0].folder} and {part[0].folder}"
-        yield Cell(apart, f"{apart[0].name} is a row of its own: {folders} differ in {differ}")
+        yield Cell(apart, f"{apart[0].name} has a separate row: {folders} differ in {differ}")
 
 
 def protocols_of(cells: Sequence[Cell], expect_paper: bool = False) -> list[Protocol]:

@@ -13,7 +13,7 @@ def report(
     """Compares all finished and tested runs, as Markdown, CSV, LaTeX and one self-contained page with plots.
 
     `python -m smir report runs --out report`. Figures are IoU in percent over the whole test split. Runs are averaged
-    only if they differ in nothing but the seed, others are rows of their own; docs/report.md explains every table.
+    only if they differ in nothing but the seed, others get separate rows; docs/report.md explains every table.
 
     Args:
         runs: Folders that hold the runs; words without an option are folders too.

@@ -8,9 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from smir.errors import RunError
-from smir.pages.csv_text import MISSING, csv_text, figure
-from smir.pages.html import data_uri, render
-from smir.pages.markdown import code, prose
+from smir.files.pages.csv_text import MISSING, csv_text, figure
+from smir.files.pages.html import data_uri, render
+from smir.files.pages.markdown import code, prose
 from smir.report.document import NOT_MEANT, Column, Entry, Section, Table
 from smir.report.estimates import Difference, Estimate
 from smir.report.stored import StoredRun

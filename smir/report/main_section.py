@@ -154,7 +154,7 @@ def _averages(protocol: Protocol, inits: Sequence[str]) -> Table | None:
 
 
 def _visits(protocol: Protocol, inits: Sequence[str]) -> Table | None:
-    """How many images the pretraining of each row has seen, if there are rows to compare."""
+    """Image visits of the pretraining of each row, if there are rows to compare."""
     columns, rows = [Column("init")], {init: [init] for init in inits}
     for benchmark in protocol.benchmarks:
         cells = protocol.plain(benchmark)

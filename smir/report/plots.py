@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from smir.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, clipped, minus, spread, tick_text
+from smir.files.pages.svg import INK, SOFT, WIDTH, Axis, Drawing, clipped, minus, spread, tick_text
 from smir.report.document import signed
 from smir.report.estimates import Difference, Estimate
 from smir.report.stored import Point

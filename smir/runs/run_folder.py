@@ -167,7 +167,7 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
     """Finds or makes the folder of a run, `<root>/<experiment>/seed<k>`, and locks it.
 
     A folder of that name with another recipe or other inputs stays as it is, unless its run failed before its first
-    checkpoint: then the folder is used anew.
+    checkpoint: then the folder is used again.
 
     Args:
         root: Folder of all runs.

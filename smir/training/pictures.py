@@ -7,11 +7,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from smir.classes import UInt8
+from smir.files.pages.overlays import heat_map, overlay_panel, panel
 from smir.files.pictures import write_png
 from smir.method.masking import HardestMask
 from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import Scored, evaluating
-from smir.pages.overlays import heat_map, overlay_panel, panel
 from smir.training.reconstruction import ReconstructionModule
 from smir.training.run_record import run_folder
 from smir.training.segmentation import SegmentationModule

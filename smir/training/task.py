@@ -46,7 +46,8 @@ class SmirModule(pl.LightningModule):
         network: The network, by class: `UNetStride4` (the paper's) or `SmpNetwork` with their arguments.
         preprocessing: Normalisation and views; the CLI takes it from the data.
         lr: Peak learning rate of Adam.
-        warmup_epochs: Epochs of linear warm-up at the start of every stage, fewer than a stage has.
+        warmup_epochs: Epochs of linear warm-up at the start of every stage. If a stage of your own images has no more
+            than these, the warm-up takes a tenth of it.
         weights: Initial weights: none (random), `imagenet` (the library's encoder weights), `pretrained` (the same, of
             any training: the tag of a timm encoder says which), or the path of a checkpoint or plain state dict. To
             resume or test a run, use `--ckpt` instead.
@@ -141,11 +142,13 @@ class SmirModule(pl.LightningModule):
         self.network.to(memory_format=torch.channels_last)
         if stage != "fit":
             return
-        if self.task == "segment" and self.data.shortens_warmup and self.warmup_epochs >= self.stage_epochs:
-            given, self.warmup_epochs = self.warmup_epochs, self.stage_epochs // 10
+        epochs = self.stage_epochs
+        if self.data.shortens_warmup and self.warmup_epochs >= epochs:
+            given, self.warmup_epochs = self.warmup_epochs, epochs // 10
+            whole = "a training" if self.data.stages.num_stages == 1 else "stages"
             rank_zero_info(
-                f"model.warmup_epochs = {given} does not fit into {self.stage_epochs} epochs; the warm-up takes "
-                f"{self.warmup_epochs} of them."
+                f"model.warmup_epochs = {given} is too long for {whole} of {epochs} epoch{'s' * (epochs > 1)}; the "
+                f"warm-up takes {self.warmup_epochs}."
             )
         self._lr_factor(0)  # refuses a warm-up that is too long
         if self.weights is not None and self.trainer.ckpt_path is None:

@@ -10,8 +10,8 @@ from torch import Tensor
 from smir.errors import CheckpointError
 from smir.files.atomic import write_atomically
 from smir.files.json_record import write_json
-from smir.pages.csv_text import csv_text
-from smir.pages.overlays import overlay_panel
+from smir.files.pages.csv_text import csv_text
+from smir.files.pages.overlays import overlay_panel
 from smir.runs.run_folder import RESULTS
 from smir.training.pictures import NUM_PICTURES, save_picture_as
 from smir.training.segmentation import SegmentationModule

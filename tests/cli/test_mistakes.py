@@ -26,8 +26,15 @@ PRETRAIN = f"--config={EXPERIMENTS / 'folder/pretrain.yaml'}"
         ("fit --trainer.max_epoch 3", "Did you mean --trainer.max_epochs?"),
         ("fit --run.varriant x", "Did you mean --run.variant?"),
         ("fit --model.network.encodr x", "Did you mean --model.network.encoder?"),
-        ("fit --data Foldr", "There is no class Foldr, which --data names. Did you mean Folder?"),
+        ("fit --data Foldr", "--data names Foldr, but smir has no such class. Did you mean Folder?"),
         ("fit --model.network UNetStrid4", "Did you mean UNetStride4?"),
+        (
+            "fit --model.loss FocalLos",
+            "no such class. Did you mean FocalLoss?",
+        ),
+        ("fit --model.init_args.loss=smir.method.FocalLos", "loss names smir.method.FocalLos, but smir has"),
+        ("fit --trainer.callbacks.policy HardestMsk", "Did you mean HardestMask?"),
+        ("fit --trainer.callbacks.score=smir.method.VarianceScor", "Did you mean VarianceScore?"),
         ("prepare folder --imags photos", "Did you mean --images?"),
         ("inspect --ckptt x", "Did you mean --ckpt?"),
         ("check --dta.root field", "Did you mean --data.root?"),
@@ -36,6 +43,13 @@ PRETRAIN = f"--config={EXPERIMENTS / 'folder/pretrain.yaml'}"
 def test_a_wrong_name_is_answered_in_three_lines(fails, words, said):
     answer = fails(*words.split(), code=2)
     assert said in answer
+    assert len(answer.splitlines()) <= 3
+
+
+def test_a_wrong_name_in_a_config_is_answered_in_three_lines(fails, tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: {class_path: smir.training.SegmentationModul}\n")
+    answer = fails("fit", "--config=mine.yaml", code=2)
+    assert "mine.yaml: class_path names smir.training.SegmentationModul, but smir has no such class. Did you" in answer
     assert len(answer.splitlines()) <= 3
 
 

@@ -8,7 +8,9 @@ import rasterio
 from PIL import Image
 
 from smir.__main__ import main
+from smir.classes import Classes
 
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n"
 SIZE = (48, 64)
 IDS = np.kron(np.arange(12).reshape(3, 4) % 3, np.ones((16, 16))).astype(np.uint8)
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -87,8 +89,23 @@ def label_among_images(images, masks):
     shutil.copy(masks / "p2.png", images / "val/other.png")
 
 
+def exchanged(images, masks):
+    """As written by a tool that has the same colours for the classes, and other ids."""
+    colors = [Classes.named(["soil", "crop", "weed"]).colors[value] for value in (0, 2, 1)]
+    palette(IDS, np.ravel(colors).tolist()).save(masks / "p1.png")
+
+
+def greys_in_a_palette(images, masks):
+    """As written by a program that reduces grey to a palette, with the most frequent first."""
+    palette(np.array([2, 0, 1], np.uint8)[IDS], [1, 1, 1, 2, 2, 2, 0, 0, 0]).save(masks / "p1.png")
+
+
+def shown_labels_among_images(images, masks):
+    Image.fromarray(np.dstack([IDS * 90, IDS * 20, IDS * 7])).save(images / "p2_mask.png")
+
+
 def pointer(images, masks):
-    (images / "p1.tif").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
+    (images / "p1.tif").write_text(LFS)
 
 
 PROBLEMS = {
@@ -99,6 +116,11 @@ PROBLEMS = {
     "a label as image": (lambda images, masks: shutil.copy(masks / "p2.png", images / "p1.tif"), "images/p1.tif"),
     "a label among images": (label_among_images, "images/val/other.png"),
     "palettes": (palettes, "1 is (220, 0, 0), in masks/p1.png (0, 200, 0)"),
+    "a palette of other ids": (exchanged, "masks/p1.png: 1 is (50, 230, 230), which stands for 2"),
+    "a palette of greys": (greys_in_a_palette, "masks/p1.png: 0 is (1, 1, 1), which stands for 1"),
+    "labels in colours among images": (shown_labels_among_images, "images/p2_mask.png"),
+    "a pointer as mask": (lambda images, masks: (masks / "p1.png").write_text(LFS), "It is a Git LFS pointer"),
+    "odd nodata": (lambda images, masks: tif(masks / "p1.png", IDS[None] * np.uint16(4999)), "4999 (1024 px)"),
     "smooth borders": (smooth, "p1.png holds values outside the classes"),
     "colours": (lambda images, masks: Image.fromarray(np.dstack([IDS] * 3)).save(masks / "p1.png"), "has mode RGB"),
     "losses": (lambda images, masks: Image.fromarray(IDS).save(masks / "p1.png", "JPEG"), "p1.png is a JPEG"),
@@ -136,6 +158,22 @@ def copy(images, masks):
 WARNINGS = {
     "no data": (gaps, "1 labels of pixels that the image marks as missing: "),
     "specks": (specks, "1 classes that only lie on borders between others: weed (masks/p"),
+    "a fourth band": (
+        lambda images, masks: tif(images / "p1.tif", noise(1, 4), photometric="rgb", alpha="no"),
+        "images/p1.tif (4)",
+    ),
+    "lacking blocks": (
+        lambda images, masks: tif(masks / "p1.png", IDS[None] * np.uint8(0), sparse_ok=True),
+        "1 TIFFs that lack blocks (SPARSE_OK), which count as 0: ",
+    ),
+    "nodata that is a class": (
+        lambda images, masks: tif(masks / "p1.png", IDS[None], nodata=0),
+        "1 labels that mark a class as missing (nodata): ",
+    ),
+    "0 and 255": (
+        lambda images, masks: Image.fromarray(IDS // 2 * 255).save(masks / "p1.png"),
+        "1 labels that alone hold 255 (not labelled), and beside it only 0: ",
+    ),
     "a copy": (copy, "1 images with one name but two suffixes: images/p1.tif and images/small/p1.png"),
 }
 

@@ -16,13 +16,14 @@ from PIL import Image
 from rasterio.transform import Affine, from_origin
 
 from smir.data import Folder
-from smir.data.reading.decode import MAX_PIXELS, MOST_OF, image_size, read_image, read_label, refuse_many_scans
+from smir.data.reading.decode import image_size, read_image, read_label
 from smir.data.reading.file_list import FileList
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import by_table
 from smir.data.reading.lists import read_list, write_list
 from smir.data.reading.opening import Choice, open_raster
 from smir.data.reading.pairs import Images
+from smir.data.reading.safe_open import MAX_PIXELS, MOST_OF, refuse_many_scans
 from smir.errors import DataError
 
 RGB = np.kron(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8), np.ones((8, 8, 1), np.uint8))

@@ -11,7 +11,7 @@ from PIL import Image
 from words import EXPERIMENTS
 
 from smir.data import Folder, Nassar
-from smir.data.audit.stats import _moments, channel_statistics, value_counts
+from smir.data.reading.channel_statistics import _moments, channel_statistics, value_counts
 
 
 def oracle(arrays):
@@ -40,12 +40,12 @@ def test_sums_that_overflow_32_bits(tmp_path):
     assert sum(int((array.astype(np.int64) ** 2)[..., 2].sum()) for array in arrays) > 2**32
     write_images(tmp_path, arrays)
     data = folder(tmp_path)
-    found = channel_statistics(data, data.pool())
+    found = channel_statistics(data.root, data.pool())
     assert (found.mean, found.std) == oracle(arrays)
     assert (found.images, found.pixels) == (3, 3 * 300 * 301)
     stacked = np.concatenate([array.reshape(-1, 3) for array in arrays]) / 255
     np.testing.assert_allclose((found.mean, found.std), (stacked.mean(axis=0), stacked.std(axis=0)), rtol=1e-12)
-    assert channel_statistics(data, data.pool()[::-1], threads=1) == found
+    assert channel_statistics(data.root, data.pool()[::-1], threads=1) == found
 
 
 def test_an_image_of_more_pixels_than_float32_counts():
@@ -60,7 +60,7 @@ def test_an_image_of_more_pixels_than_float32_counts():
 def test_images_of_different_sizes_weigh_by_their_pixels(tmp_path):
     write_images(tmp_path, [np.full((2, 3, 3), 255, np.uint8), np.zeros((4, 6, 3), np.uint8)])
     data = folder(tmp_path)
-    found = channel_statistics(data, data.pool())
+    found = channel_statistics(data.root, data.pool())
     assert found.mean == (0.2,) * 3
     assert found.std == (0.4,) * 3
 

@@ -14,6 +14,7 @@ import rasterio
 
 from smir.data.reading.decode import image_size, read_image, read_label
 from smir.data.reading.opening import check_readable, open_raster
+from smir.data.reading.tiff import Tiff, mask_blocks
 from smir.data.reading.tiff_colors import NO_DATA
 from smir.errors import ConfigError, DataError
 from smir.prepare.tiling import tile_image
@@ -150,7 +151,7 @@ def test_ids_of_few_bits_are_kept_and_grey_is_spread(tmp_path, bits):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("rasterio_there", [True, False])
 def test_ids_as_floating_point_numbers(tmp_path, monkeypatch, dtype, rasterio_there):
-    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: rasterio_there or dtype == "float64")
+    monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: rasterio_there or dtype == "float64")
     values = (pixels(1) % 5).astype(dtype)
     assert (read_label(write(tmp_path / "ids.tif", values)) == values[0]).all()
     for odd in (1.5, np.nan, np.inf, 3e9):
@@ -181,7 +182,7 @@ def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype
 
 
 def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: False)
+    monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.prepare.tiff_sources.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.data.reading.opening.has_rasterio", lambda: False)
     path = tmp_path / "map.tif"
@@ -210,7 +211,7 @@ def test_a_block_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("door", ["rasterio", "pillow", "one strip as rows"])
 def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
     """A block that damage makes longer; libtiff stops where it is full of pixels and looks no further."""
-    monkeypatch.setattr("smir.data.reading.decode.has_rasterio", lambda: door != "pillow")
+    monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: door != "pillow")
     bands = np.concatenate([pixels(3)] * 21, axis=1) if door == "one strip as rows" else pixels(3)
     rows = bands.shape[1] if door == "one strip as rows" else 16
     path = write(tmp_path / "map.tif", bands, compress="deflate", blockysize=rows, interleave="pixel")
@@ -223,3 +224,22 @@ def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
     bad.write_bytes(content[:start] + longer.ljust(length, b"?") + content[start + length :])
     with pytest.raises(DataError, match=r"bad\.tif is damaged or cut short"):
         read_image(bad)
+
+
+def test_the_sums_of_a_mask_inside_a_tiff_count(tmp_path):
+    valid = np.kron(np.random.default_rng(0).integers(0, 2, (HEIGHT // 4, WIDTH // 4)), np.ones((4, 4))) > 0
+    path = tmp_path / "map.tif"
+    size = {"height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint8"}
+    how = {"driver": "GTiff", "photometric": "rgb", "compress": "deflate"}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **size, **how) as file:
+        file.write(pixels(3))
+        file.write_mask(valid)
+    assert (Tiff(path).valid(0, 0, HEIGHT, WIDTH) == valid).all()
+    (start, length), *_ = mask_blocks(path)
+    content = bytearray(path.read_bytes())
+    for place in range(start, start + length - 8, 5):
+        content[place] ^= 4
+        (tmp_path / f"{place}.tif").write_bytes(content)
+        content[place] ^= 4
+        with pytest.raises(DataError, match=r"damaged or cut short"):
+            Tiff(tmp_path / f"{place}.tif").valid(0, 0, HEIGHT, WIDTH)

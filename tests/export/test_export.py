@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,37 @@ def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
     torch.save({**content, "epoch": 77}, other)
     smir("export", f"--ckpt={other}", "--formats=weights", f"--out={tmp_path / 'x'}")
     assert "holds no test of these weights" in (tmp_path / "x/README.md").read_text()
+
+
+def test_chosen_bands_are_named_and_used_again(run, smir, tmp_path):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["init_args"].setdefault("predict", {}).update(bands=[3, 2, 1], value_range=[100, 3000])
+    (tmp_path / "of/checkpoints").mkdir(parents=True)
+    (tmp_path / "of/config.yaml").write_text(yaml.safe_dump(config))
+    shutil.copy(run / "run.json", tmp_path / "of")
+    best = shutil.copy(run / "checkpoints/best.ckpt", tmp_path / "of/checkpoints")
+    smir("export", f"--ckpt={best}", "--formats=[onnx, weights]")
+    card = " ".join((tmp_path / "exported/README.md").read_text().split())
+    said = "bands **3, 2, 1** of multispectral TIFFs as red, green and blue, with values from 100 to 3000 scaled"
+    assert said in card
+    with safe_open(tmp_path / "exported/model.safetensors", "pt") as file:
+        settings = json.loads(file.metadata()["smir"])
+    assert (settings["bands"], settings["value_range"]) == ([3, 2, 1], [100, 3000])
+
+    picture = smooth().astype(np.uint16)
+    size = {"height": 200, "width": 300, "count": 4, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "deep.tif", "w", driver="GTiff", **size) as file:
+        file.write(np.moveaxis(np.dstack([picture[..., ::-1] * 11 + 200, picture[..., :1]]), -1, 0))
+    shown = np.clip(np.round((picture * 11 + 200.0 - 100) * 255 / 2900), 0, 255).astype(np.uint8)
+    Image.fromarray(shown).save(tmp_path / "shown.png")
+    found = []
+    for name in ("deep.tif", "shown.png"):
+        words = (f"--ckpt={best}", f"--data.predict_images={name}", "--data.predict.view=windows", f"--out=of-{name}")
+        smir("predict", f"--config={tmp_path / 'of/config.yaml'}", *words, *QUIET)
+        (labels,) = (file for file in (tmp_path / f"of-{name}").glob("*.*") if file.stem == Path(name).stem)
+        found.append(np.asarray(Image.open(labels)))
+    assert len(np.unique(found[0])) > 1
+    assert (found[0] == found[1]).mean() > 0.99
 
 
 def test_the_card_speaks_of_what_is_there_alone(smir, tmp_path):
@@ -305,6 +337,7 @@ def test_onnx_has_the_opset_that_is_asked_for(smir, fails, run, tmp_path, opset,
     ("words", "says"),
     [
         (["--opset=4"], "--opset is from 7 to"),
+        (["--formats=onnx,tflite"], "--formats knows weights, encoder, onnx, pt2, deepness; got tflite."),
         (["--opset=18", "--formats=pt2"], "--opset is for ONNX files"),
         (["--resolution=2"], "--resolution is for --formats deepness"),
         (["--formats=deepness"], "The run does not say it. Give the centimetres"),

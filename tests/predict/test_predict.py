@@ -27,7 +27,7 @@ from rasterio.enums import ColorInterp
 from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
 from rasterio.warp import transform_geom
-from words import EXPERIMENTS, QUIET
+from words import EXPERIMENTS, QUIET, REPOSITORY
 
 from smir.__main__ import main
 from smir.classes import VOID, Classes
@@ -282,6 +282,45 @@ def test_out_is_a_folder_for_this_prediction_alone(smir, fails, words, tmp_path)
     assert "notes holds other files. Give a new folder" in fails(*words(photos, "--out=notes"))
     assert "lies in the folder of the images" in fails(*words(photos, f"--out={photos}/labels"))
     assert not (tmp_path / "predict").exists()
+
+
+def test_images_unlike_those_of_the_training_are_told(smir, words, tmp_path, caplog):
+    save(tmp_path / "photos/like.png", photo("a", (96, 128)))
+    smir(*words(tmp_path / "photos"))
+    assert "colours unlike" not in caplog.text
+    save(tmp_path / "photos/night.png", np.zeros((96, 128, 3), np.uint8))
+    save(tmp_path / "photos/infrared.png", np.full((500, 700, 3), (230, 128, 128), np.uint8))  # seen in windows
+    smir(*words(tmp_path / "photos"))
+    assert "Warning: 2 of 3 images have colours unlike those of the training: night.png, infrared.png." in caplog.text
+
+
+def test_further_formats_join_the_same_predictions(smir, words, tmp_path, caplog):
+    save(tmp_path / "photos/a.png", photo("a", (96, 128)))
+    smir(*words(tmp_path / "photos", "--formats=coco"))
+    smir(*words(tmp_path / "photos", "--formats=geojson,labelme"))
+    assert {"coco.json", "a.geojson", "labelme"} < {path.name for path in (tmp_path / "predict").iterdir()}
+    assert f"{tmp_path / 'predict'}. It holds the same predictions already: they are made again" in caplog.text
+    smir(*words(tmp_path / "photos", "--formats=coco", "--simplify=0"))
+    assert f"{tmp_path / 'predict'} holds those of other images, weights or settings." in caplog.text
+    (other,) = tmp_path.glob("predict-*")
+    assert (other / "coco.json").read_bytes() != (tmp_path / "predict/coco.json").read_bytes()
+
+
+def test_two_processes_write_the_same_files_as_one(smir, python, words, tmp_path):
+    for name, size in (("a", (96, 128)), ("big", (400, 500)), ("c", (96, 100))):
+        save(tmp_path / f"photos/{name}.png", photo(name, size))
+    command = words(tmp_path / "photos", "--formats=coco,cvat,labelme,geojson")
+    smir(*command, "--out=one")
+    ranks = [python, "-m", "smir", *command, "--out=two", "--trainer.devices=2"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(ranks, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.*")}
+        for root in (tmp_path / "one", tmp_path / "two")
+    )
+    assert len(one) == 15
+    assert one == two
 
 
 def test_the_preview_overwrites_no_prediction(fails, words, tmp_path):

@@ -34,7 +34,8 @@ from smir.predict.predictor import WindowPredictor
 from smir.predict.preview import Preview
 from smir.predict.products import PalettePng
 from smir.predict.segment import describe, plan, probabilities_of, segment_in_windows
-from smir.predict.sweep import OVERLAP, Side, Sweep, Tile
+from smir.predict.sweep import Sweep, Tile
+from smir.predict.window_layout import OVERLAP, Side
 from smir.terminal import quiet
 from smir.training.segmentation import SegmentationModule
 

@@ -175,6 +175,22 @@ def test_coco_that_cannot_be_right(fails, tmp_path, made, change, said):
     assert not (tmp_path / "field/data.yaml").exists()
 
 
+@pytest.mark.parametrize("most", [97, 80])
+def test_coordinates_in_per_cent_are_refused_and_a_corner_is_not(smir, fails, tmp_path, made, most):
+    content = coco()
+    for image, crop, weed in zip(content["images"], *(content["annotations"][n::2] for n in (0, 1)), strict=True):
+        Image.fromarray(photo(image["file_name"], (200, 256))).save(tmp_path / f"photos/{image['file_name']}")
+        image |= {"height": 200, "width": 256}
+        weed["segmentation"] = [corners((30, 30, most, most))]
+        crop["segmentation"] = [corners((5, 5, 20, 20))]
+    write_coco(tmp_path, content)
+    if most > 90:
+        assert "the coordinates are per cent of the image, not pixels. Multiply x by width / 100" in refused(fails)
+    else:
+        smir(*WORDS)
+        assert made("a").sum() == 15**2 + 2 * 50**2
+
+
 def test_run_lengths_as_text_take_linear_time():
     start = time.process_time()
     with pytest.raises(ValueError, match="more than 60 bits"):

@@ -68,12 +68,27 @@ def test_files_that_do_not_say_their_colours_are_refused_with_the_options(fails,
     assert "--bands 3,2,1 --value_range 0,4000" in said
 
 
+def test_four_bands_of_grey_are_no_colours(fails, tmp_path):
+    write(tmp_path / "photos/a.tif", five_bands(dtype=np.uint8)[..., :4], photometric="minisblack")
+    said = fails("prepare", "folder", "--images=photos")
+    assert "a.tif has 4 bands: gray (uint8), undefined (uint8), undefined (uint8), undefined (uint8)" in said
+
+
 def test_a_fourth_band_is_told(smir, tmp_path, capsys):
     write(tmp_path / "photos/a.tif", five_bands(dtype=np.uint8)[..., :4], photometric="rgb")
     smir("prepare", "folder", "--images=photos")
     assert (
         "1 images have bands that are not used, such as 4 of a.tif; --bands chooses bands." in capsys.readouterr().out
     )
+
+
+def test_few_of_16_bits_are_told(smir, tmp_path, capsys):
+    for name in "ab":
+        write(tmp_path / f"photos/{name}.tif", photo(name, (128, 128)).astype(np.uint16) * 16, photometric="rgb")
+    smir("prepare", "folder", "--images=photos")
+    assert "Note: The images show almost nothing: their values deviate by 1." in capsys.readouterr().out
+    smir("prepare", "folder", "--images=photos", "--root=b", "--bands=1,2,3", "--value_range=2%,98%")
+    assert "almost nothing" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_other_settings_another_source_and_foreign_tiles_are_refused(tmp_path, p
     with pytest.raises(DataError, match=r"tiles\.json records other settings: tile 32, now 16"):
         tile_image(source, target, 16)
     save(source, 255 - pixels)
-    with pytest.raises(DataError, match=r"other settings: .*mtime_ns.*Delete .*tiles to start anew"):
+    with pytest.raises(DataError, match=r"other settings: .*mtime_ns.*Delete .*tiles to start over"):
         tile_image(source, target, 32)
     (target / "tiles.json").write_text("{")
     with pytest.raises(DataError, match=r"tiles\.json is damaged"):

@@ -22,6 +22,7 @@ from PIL import Image
 from words import QUIET
 
 from smir.__main__ import MODULES, PLAIN, main
+from smir.choose.command import Chosen
 from smir.cli import hints
 from smir.cli.command_line import ParsedCLI, run_cli
 from smir.cli.guarded import trust_only
@@ -437,16 +438,26 @@ def test_every_next_line_is_understood_whatever_the_names(smir, desk, monkeypatc
     (desk / "exported/run_onnx.py").write_text("")
     lines += hints.after_export(Exported(best, Path("exported"), field / "images" / f"{name}.png"))
     lines += hints.how_to_label({"init_args": {**data, "labels": None}, "class_path": "Folder"})
+    for root, checkpoint in ((field, None), (None, None), (field, best)):
+        lines += hints.after_choose(Chosen(field / "chosen", field / "images", field / "images", root, checkpoint))
+    (field / "made").mkdir()
+    (field / "made/synthetic.json").touch()
+    lines += hints.after_prepare(field / "made")
+    (field / "held").mkdir()
+    data["split_files"] = {"test": "test.txt"}
+    (field / "held/data.yaml").write_text(yaml_text({"data": {"class_path": "Folder", "init_args": data}}))
+    lines += hints.after_prepare(field / "held")
     commands = [shlex.split(line)[4:] for line in lines if line.startswith("Next: python -m")]
     commands += [shlex.split(line.partition(": python -m smir ")[2]) for line in lines if line.startswith("Likely")]
-    assert {words[0] for words in commands} == {"fit", "predict", "inspect", "export", "prepare"}
+    assert {words[0] for words in commands} == {"fit", "predict", "inspect", "export", "prepare", "test"}
     for words in map(list, dict.fromkeys(map(tuple, commands))):
+        words = [word.replace("RUN/", f"{as_word(runs['segment'])}/") for word in words]
         outs = [words[at + 1] for at, word in enumerate(words) if word == "--out"]
         assert not any(map(os.path.exists, outs))
         with monkeypatch.context() as patch:
             named = understood(words, patch)
         assert named
-        assert all(path.resolve().is_relative_to(field.resolve()) for path in named), words
+        assert all(path.resolve().is_relative_to(field.resolve()) or path == Path("field") for path in named), words
     (script,) = [shlex.split(line)[2:] for line in lines if line.startswith("Next: python exported")]
     assert Path(script[1]).is_file()
     assert script[1][0] not in "-~"
@@ -455,19 +466,21 @@ def test_every_next_line_is_understood_whatever_the_names(smir, desk, monkeypatc
 def understood(words, patch):
     """Parses a command without running it, and returns the paths of the field that it names."""
     if words[0] not in PLAIN:
-        settings = run_cli(expand_includes(words), ParsedCLI).settings
+        only = {words[0]: ParsedCLI.subcommands()[words[0]]}  # the other parsers take long to build
+        cli = type("OfOneCommand", (ParsedCLI,), {"subcommands": staticmethod(lambda: only)})
+        settings = run_cli(expand_includes(words), cli).settings
         data = settings["data"]["init_args"]
         paths = [data["root"], data["predict_images"], settings["ckpt_path"], settings["model"]["init_args"]["weights"]]
         return [Path(path) for path in paths if path and path != "imagenet"]
     module = importlib.import_module(MODULES[words[0]])
-    real = module.COMMANDS["folder"] if words[0] == "prepare" else module.COMMANDS
+    real = module.COMMANDS[words[1]] if words[0] == "prepare" else module.COMMANDS
     seen = []
 
     @functools.wraps(real)
     def keep(**options):
         seen.append(options)
 
-    patch.setattr(module, "COMMANDS", {"folder": keep} if words[0] == "prepare" else keep)
+    patch.setattr(module, "COMMANDS", {words[1]: keep} if words[0] == "prepare" else keep)
     main(words)
     (options,) = seen
     paths = [options[name] for name in ("ckpt", "root") if name in options]

@@ -6,7 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
-from smir.pages.svg import Axis, spread
+from smir.files.pages.svg import Axis, spread
 from smir.report.estimates import (
     Estimate,
     averaged,

@@ -164,7 +164,7 @@ def test_runs_of_other_settings_are_not_averaged(smir, tmp_path, capsys):
     assert [rows[name]["Nassar 2020: 256-pixel view seeds"] for name in ("scratch", "scratch #2")] == ["2", "1"]
     said = capsys.readouterr().out
     folder = "runs/nassar/segment-scratch"
-    assert f"Warning: Nassar 2020: scratch #2 is a row of its own: {folder}/seed0 and {folder}/seed1 differ in " in said
+    assert f"Warning: Nassar 2020: scratch #2 has a separate row: {folder}/seed0 and {folder}/seed1 differ in " in said
     assert "recipe.model.init_args.lr: 0.003, not 0.001" in said
     assert "recipe.trainer.max_epochs: 500, not 400" in said
 
@@ -186,7 +186,7 @@ def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, tmp_pa
     other = pretraining(tmp_path / "other", "Nassar", "selective", 2)
     other.recipe["callbacks"][0]["init_args"]["num_samples"] = 1
     segmentation(tmp_path / "runs", "Nassar", "selective", 2, other.write().weights()).write()
-    assert "row of its own" not in capsys.readouterr().out
+    assert "separate row" not in capsys.readouterr().out
     smir("report", "runs")
     said = capsys.readouterr().out
     assert "weights.recipe.callbacks[0].init_args.num_samples: 5, not 1" in said
@@ -229,7 +229,7 @@ def test_fields_are_told_apart_by_name_and_root(smir, tmp_path, capsys):
     said = capsys.readouterr().out
     head = next(line for line in said.splitlines() if line.startswith("| init"))
     assert [name in head for name in ("north: ", "south (a/south): ", "south (b/south): ")] == [True] * 3
-    assert "row of its own" not in said
+    assert "separate row" not in said
     text = (tmp_path / "report/report.md").read_text()
     assert "Label budgets" not in text
     assert "no protocol" not in text

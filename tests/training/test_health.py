@@ -1,8 +1,12 @@
 """What a pretraining says of itself while there is time to stop it."""
 
-import pytest
-from words import selective_words
+from types import SimpleNamespace
 
+import pytest
+from words import pretrain_words, selective_words
+
+from smir.data.reading import pairs
+from smir.training import loading_time
 from smir.training.reconstruction import ReconstructionModule
 
 
@@ -46,3 +50,24 @@ def test_a_network_that_has_learnt_no_more_than_interpolation_is_told(said):
         "Warning: epoch 2 of 6 (stage 1 of 2): the validation loss 0.800 is no better than the 0.600"
     )
     assert "no more than interpolation" in message
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(2, 1), (0, 0)])
+def test_a_training_that_waits_for_its_images_suggests_the_cache(smir, field, caplog, monkeypatch, seconds, told):
+    """Each image takes so many seconds of a pretended clock to read, each step one."""
+    clock = [0]
+    step, read = ReconstructionModule.training_step, pairs.read_image
+
+    def taking(time, work):
+        def worked(*given):
+            clock[0] += time
+            return work(*given)
+
+        return worked
+
+    monkeypatch.setattr(loading_time, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(loading_time, "LEAST", 2)
+    monkeypatch.setattr(ReconstructionModule, "training_step", taking(1, step))
+    monkeypatch.setattr(pairs, "read_image", taking(seconds, read))
+    smir(*pretrain_words(field, "--trainer.max_epochs=2", "--data.batch_size=2"))
+    assert sum("--data.cache true keeps them decoded" in message for message in caplog.messages) == told

@@ -7,9 +7,9 @@ from fakes import photo
 from torch.nn import functional
 
 from smir.classes import VOID, Classes
+from smir.files.pages.overlays import CAPTION, GAP, blend, overlay_panel
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
-from smir.pages.overlays import CAPTION, GAP, blend, overlay_panel
 from smir.training.segmentation import SegmentationModule
 
 

@@ -22,10 +22,11 @@ from smir.data.folder import Folder
 from smir.data.published import PublishedDataset
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.image_files import list_images
-from smir.data.reading.listing import Pair, Split
+from smir.data.reading.listing import Pair
+from smir.data.reading.lists import Split
 from smir.data.reading.misplaced import look
-from smir.data.reading.pairs import MAX_ASPECT
 from smir.data.reading.parallel import in_parallel
+from smir.data.reading.safe_open import MAX_ASPECT
 from smir.errors import DataError, SmirError
 
 _STRIP = f"one side is more than {MAX_ASPECT} times the other, which makes a whole view too large; cut it into tiles"
@@ -69,6 +70,7 @@ def examine(data: SmirDataModule, pair: Pair) -> Facts:
         if isinstance(data, Folder):
             facts.seen.look = look(path, image)
             _attempt(lambda: data.check_predicted(path), path, facts)
+            _attempt(lambda: facts.seen.see_tiff(path), path, facts)
         if min(facts.size) < data.min_side:
             text = f"{path} is {_shape(facts.size)}; data.min_side is {data.min_side}"
             facts.problems.append(Problem("images that are too small", text))
@@ -97,6 +99,7 @@ def _examine_label(data: SmirDataModule, pair: Pair, facts: Facts) -> None:
         facts.classes = _count(ids)
         if isinstance(data, Folder) and facts.size is not None:
             _attempt(lambda: facts.seen.see_label(data.root / pair.image, path, facts.stored, ids), path, facts)
+            _attempt(lambda: facts.seen.see_tiff(path, is_label=True), path, facts)
 
 
 def has_labels(data: SmirDataModule) -> bool:
@@ -197,7 +200,8 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
     problems += [problem for found in facts.values() for problem in found.problems]
     if isinstance(data, Folder):
         seen = {pair: facts[pair.image].seen for pair in pairs}
-        problems += [Problem(*found) for found in own_problems(data.root, seen)]
+        colors = () if data.label_map else data.classes.colors
+        problems += [Problem(*found) for found in own_problems(data.root, colors, seen)]
         notes += [Problem(*found) for found in own_notes(data.root, data.classes.names, seen)]
     overlaps = find_overlaps(data, lists, {image: found.digest for image, found in facts.items()})
     for overlap in overlaps:

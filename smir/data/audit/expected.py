@@ -25,7 +25,7 @@ class Expected:
 
 
 _VOC_FILES = {"pascal/VOCtrainvaltest/VOCdevkit/VOC2012/JPEGImages": 17_125}
-# train_extra is missing: its archive has the frames of its own cities, and the authors moved all others there as well.
+# train_extra is missing: its archive has more cities, and the authors moved all others there as well.
 _CITYSCAPES_FILES = {
     "cityscapes/leftImg8bit_trainvaltest/leftImg8bit/train": 2_975,
     "cityscapes/leftImg8bit_trainvaltest/leftImg8bit/val": 500,

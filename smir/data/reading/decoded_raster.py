@@ -16,8 +16,8 @@ import pyvips
 from tqdm import tqdm
 
 from smir.classes import UInt8
-from smir.data.reading.decode import can_hold, refuse_many_scans
 from smir.data.reading.raster import Bool, Raster
+from smir.data.reading.safe_open import can_hold, refuse_many_scans
 from smir.errors import DataError, RunError
 from smir.files.kinds import kind_of_file
 from smir.files.pictures import loader_of

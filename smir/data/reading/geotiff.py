@@ -89,7 +89,7 @@ def _short_way(steps: Float) -> Float:
 
 
 def _world(path: Path) -> Any:
-    """Returns the transform of a world file beside a TIFF; None if there is none, or no usable one."""
+    """Returns the transform of a world file beside a TIFF; None without a usable one."""
     for file in world_files(path):
         with contextlib.suppress(OSError, ValueError), file.open(encoding="ascii") as text:
             transform = loadsw(text.read(_MOST_WORLD))

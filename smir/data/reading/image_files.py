@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_warn
-
 from smir.errors import DataError, first_few
+from smir.terminal import warn
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp")
 OTHER_PICTURES = (
@@ -46,11 +45,9 @@ def list_images(folder: Path) -> list[str]:
         names += [(relative / f).as_posix() for f in files if f.lower().endswith(IMAGE_SUFFIXES) and f[0] != "."]
         links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
     if made:
-        rank_zero_warn(
-            f"Folders that systems make are not images: {len(made)} in {folder.absolute()}: {first_few(made)}."
-        )
+        warn(f"Folders that systems make are not images: {len(made)} in {folder.absolute()}: {first_few(made)}.")
     if outside := sorted(link for link in links if not _leads_into(folder / link, folder)):
-        rank_zero_warn(
+        warn(
             f"Links to folders are not followed, so images behind {len(outside)} of them in {folder.absolute()} are "
             f"not listed: {first_few(outside)}. Give the folder itself, or link the files."
         )

@@ -14,13 +14,12 @@ from smir.data.reading.cache import ImageCache
 from smir.data.reading.file_list import FileList
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import class_ids
+from smir.data.reading.lists import Split
 from smir.data.reading.opening import Choice, check_readable
 from smir.data.reading.pairs import Images, Labels
 from smir.data.reading.predicted import ImagesToPredict
 from smir.data.reading.screening import Screening
 from smir.errors import DataError, first_few, first_messages
-
-Split = Literal["train", "val", "test"]
 
 
 class Pair(NamedTuple):

@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.files.atomic import write_atomically
 from smir.seeding import seed_for
+from smir.terminal import warn
 
+Split = Literal["train", "val", "test"]
 T = TypeVar("T")
 
 LONGEST_LIST = 1 << 28
@@ -50,7 +51,7 @@ def read_list(path: Path) -> list[str]:
         raise DataError(f"The list file {path.absolute()} has no entry; it should hold one name a line.")
     repeated = [entry for entry, count in counts.items() if count > 1]
     if repeated:
-        rank_zero_warn(f"{path} lists {len(repeated)} names more than once ({first_few(repeated)}); each is used once.")
+        warn(f"{path} lists {len(repeated)} names more than once ({first_few(repeated)}); each is used once.")
     return list(counts)
 
 

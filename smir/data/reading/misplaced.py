@@ -1,6 +1,7 @@
 """Notices label images that lie among photographs, and photographs that lie there twice."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -16,7 +17,7 @@ _SOME = 4096
 
 
 class Look(NamedTuple):
-    """Whether an image file has one channel, and whether it has areas of few colours, as labels have."""
+    """Tells if an image file has one channel, and if it has areas of few colours, as labels do."""
 
     grey: bool = False
     flat: bool = False
@@ -46,14 +47,20 @@ def look(path: Path, image: UInt8 | None = None) -> Look:
 
 
 def misplaced_labels(looks: Mapping[str, Look]) -> list[str]:
-    """Returns images that look like labels: grey ones among colours, and flat ones that have the name of another."""
+    """Returns images that look like labels: grey ones among colours, and flat ones named after another, as `1_mask`."""
     in_colors = not all(seen.grey for seen in looks.values())
     photographs = {_stem(name) for name, seen in looks.items() if not seen.flat}
     return [
         name
         for name, seen in looks.items()
-        if seen.flat and ((seen.grey and in_colors) or (not seen.grey and _stem(name) in photographs))
+        if seen.flat and (in_colors if seen.grey else not photographs.isdisjoint(_parts_of(_stem(name))))
     ]
+
+
+def _parts_of(stem: str) -> set[str]:
+    """Returns a name, and it without words at its end or beginning."""
+    breaks = [found.span() for found in re.finditer(r"[-_ .]+", stem)]
+    return {stem, *(stem[:start] for start, _ in breaks), *(stem[end:] for _, end in breaks)}
 
 
 def named_twice(looks: Mapping[str, Look]) -> list[str]:

@@ -7,9 +7,9 @@ from PIL import Image
 
 from smir.data.predict_options import VIEW
 from smir.data.reading.band_choice import BandChoice
-from smir.data.reading.decode import FORMATS, MAX_PIXELS, image_size, read_image
-from smir.data.reading.pairs import MAX_ASPECT
+from smir.data.reading.decode import image_size, read_image
 from smir.data.reading.raster import ArrayRaster, Raster
+from smir.data.reading.safe_open import FORMATS, MAX_ASPECT, MAX_PIXELS
 from smir.data.reading.tiff import Tiff, has_rasterio, is_georeferenced
 from smir.errors import ConfigError, DataError
 from smir.files.pictures import is_bmp, is_tiff

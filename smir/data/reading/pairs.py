@@ -14,6 +14,7 @@ from smir.classes import UInt8
 from smir.data.reading.cache import ImageCache
 from smir.data.reading.decode import image_size, read_image, read_label
 from smir.data.reading.file_list import FileList
+from smir.data.reading.safe_open import MAX_ASPECT
 from smir.data.reading.samplers import Visit
 from smir.data.reading.transforms import Transform
 from smir.errors import DataError
@@ -22,8 +23,6 @@ from smir.method.preprocessing import Preprocessing
 from smir.seeding import generator_for
 
 Sample = dict[str, Tensor | int]
-MAX_ASPECT = 64
-"""Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
 
 LabelDecoder = Callable[[npt.NDArray[np.int32], Path], UInt8]
 """Turns the stored values (H, W) of a label file into class ids and void; gets the path for its messages."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from smir.errors import ConfigError, DataError
-from smir.runs.ranks import gather
 from smir.terminal import progress
 
 MOST_WORKERS = 8
@@ -42,6 +41,8 @@ def same_on_all_ranks(lists: dict[str, Any]) -> None:
     Raises:
         DataError: On all of them, with the number of images that each has.
     """
+    from smir.runs.ranks import gather  # it brings torch
+
     everyone = gather(lists)
     if any(other != lists for other in everyone):
         raise DataError(f"The processes do not have the same images: {everyone}. Give all nodes the same files.")

@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_warn
-
 from smir.data.reading.file_list import FileList
 from smir.data.reading.parallel import in_parallel
 from smir.errors import ConfigError, DataError, first_few, first_messages
 from smir.files.json_record import dict_or_empty, write_json
+from smir.terminal import warn
 
 RECORD = "skipped.json"
 FORMAT = 1
@@ -81,7 +80,7 @@ class Screening:
             )
         if bad:
             reason = next(iter(bad.values()))
-            rank_zero_warn(
+            warn(
                 f"Skipped {len(bad)} of {len(images)} images of the {name} list: {first_few(bad)}. The first: {reason}"
             )
         return [place for place in range(len(images)) if images[place] not in bad]

@@ -30,8 +30,9 @@ _BIG = (b"II+\0", b"MM\0+")
 _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
 _WORLD = ("tfw", "tifw", "tiffw", "wld")
 _ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
-_REDUCED, _SUB_IMAGES = 254, 330
-_LENGTHS = (279, 325)  # of strips, of tiles
+_OFFSETS, _LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
+_SUBFILE, _SUB_IMAGES, _MASK, _COMPRESSION, _DEFLATE = 254, 330, 4, 259, (8, 32946)
+_MOST_DIRECTORIES = 100
 _MOST_BLOCK = 1 << 29
 """Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
 _MIRRORED, _UPSIDE_DOWN, _SIDEWAYS = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)
@@ -42,19 +43,36 @@ def has_rasterio() -> bool:
     return importlib.util.find_spec("rasterio") is not None
 
 
-def tags_of(path: Path, *more: int) -> Mapping[int, Any]:
-    """Returns known tags, and `more`, of the first image of a TIFF; none if they are damaged."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-            head += file.read(12 if head in _BIG else 4)
-            tags = TiffImagePlugin.ImageFileDirectory_v2(head)
+def _directories(path: Path) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
+    """Yields the tags of each image in a TIFF, in the same object; damage raises all kinds of errors."""
+    with path.open("rb") as file:
+        head = file.read(4)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(12 if head in _BIG else 4))
+        for _ in range(_MOST_DIRECTORIES):
             file.seek(tags.next)
             with quiet():
                 tags.load(file)
-            return {tag: tags[tag] for tag in (_ORIENTATION, _PHOTOMETRIC, *_GEOTIFF_TAGS, *more) if tag in tags}
-    except Exception:  # the parser raises all kinds of errors on damaged files
-        return {}
+            yield tags
+            if not tags.next:
+                return
+
+
+def tags_of(path: Path, *more: int) -> Mapping[int, Any]:
+    """Returns known tags, and `more`, of the first image of a TIFF; none if they are damaged."""
+    with contextlib.suppress(Exception):
+        tags = next(_directories(path))
+        return {tag: tags[tag] for tag in (_ORIENTATION, _PHOTOMETRIC, *_GEOTIFF_TAGS, *more) if tag in tags}
+    return {}
+
+
+def mask_blocks(path: Path) -> list[tuple[int, int]]:
+    """Returns start and length of the Deflate blocks of a mask inside a TIFF; rasterio tells only those of bands."""
+    with contextlib.suppress(Exception):
+        for tags in _directories(path):
+            if tags.get(_SUBFILE) == _MASK and tags.get(_COMPRESSION) in _DEFLATE:
+                starts, lengths = (next(tags[tag] for tag in kind if tag in tags) for kind in (_OFFSETS, _LENGTHS))
+                return [block for block in zip(starts, lengths, strict=True) if all(block)]
+    return []
 
 
 def is_georeferenced(path: Path) -> bool:
@@ -84,8 +102,8 @@ def refuse_thumbnail(path: Path, name: str) -> None:
     Raises:
         DataError: If it is.
     """
-    tags = tags_of(path, _REDUCED, _SUB_IMAGES)
-    if _SUB_IMAGES in tags and tags.get(_REDUCED) == 1:
+    tags = tags_of(path, _SUBFILE, _SUB_IMAGES)
+    if _SUB_IMAGES in tags and tags.get(_SUBFILE) == 1:
         raise DataError(
             f"{name} begins with a thumbnail, as raw photographs (DNG) do. Export the photograph as TIFF, PNG or JPEG."
         )
@@ -168,6 +186,8 @@ class Tiff:
         white_first = self.bits == 1 and self.meanings == ["palette"] and self.file.colormap(1)[0][0] == 255
         self.is_inverted = white_first or self.structure.get("MINISWHITE") == "YES"
         self.has_mask = any(flags != [rasterio.enums.MaskFlags.all_valid] for flags in self.file.mask_flag_enums)
+        inside = [rasterio.enums.MaskFlags.per_dataset] in self.file.mask_flag_enums
+        self._mask_blocks = mask_blocks(path) if inside else []
 
     def read(self, bands: Sequence[int], top: int, left: int, height: int, width: int) -> npt.NDArray[Any]:
         """Reads bands of a rectangle, (height, width, bands).
@@ -191,6 +211,7 @@ class Tiff:
         window = self._window(*place)
         with self._naming_damage(*place):
             self._check_sums(self.file.indexes, window)
+            check_sums(self.path, self._mask_blocks)
             return self._upright(self.file.dataset_mask(window=window) > 0)
 
     def cache_bytes(self, rows: int, columns: int) -> int:

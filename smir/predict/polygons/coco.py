@@ -38,9 +38,5 @@ def _annotations(images: Iterable[ImageRegions]) -> Iterator[dict[str, Any]]:
 def _segmentation(region: Outlined, image: ImageRegions) -> Any:
     if not region.needs_mask:
         return [[value for point in region.rings[0] for value in point]]
-    left, _, width, _ = region.box
-    counts = runs(region.polygon, 0, left, image.height, width, by_column=True)
-    counts[0] += left * image.height
-    after = (image.width - left - width) * image.height
-    counts = [*counts[:-1], counts[-1] + after] if len(counts) % 2 else [*counts, after]
-    return {"size": [image.height, image.width], "counts": counts}
+    size = image.height, image.width
+    return {"size": size, "counts": runs(region.polygon, region.box, size)}

@@ -47,7 +47,7 @@ def _shape(region: Outlined) -> tuple[str, str]:
     if not region.needs_mask:
         return "polygon", f'points="{";".join(f"{x},{y}" for x, y in region.rings[0])}"'
     left, top, width, height = region.box
-    lengths = ", ".join(map(str, runs(region.polygon, top, left, height, width)))
+    lengths = ", ".join(map(str, runs(region.polygon, region.box)))
     return "mask", f'rle="{lengths}" left="{left}" top="{top}" width="{width}" height="{height}"'
 
 

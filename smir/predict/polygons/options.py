@@ -14,7 +14,7 @@ ANNOTATIONS, MAPS = ("coco", "cvat", "labelme"), ("gpkg", "geojson")
 
 @dataclasses.dataclass(frozen=True)
 class PolygonOptions:
-    """Which polygons `predict` writes.
+    """Formats and details of the polygons that `predict` writes.
 
     Args:
         formats: Any of coco, cvat, labelme, gpkg and geojson, with commas between them.
@@ -61,5 +61,6 @@ class PolygonOptions:
         if self.background == "none":
             return None
         raise ConfigError(
-            f"--background {self.background} is no class of the network: {', '.join(classes.names)}; or give none."
+            f"--background {self.background} names none of the network's classes: {', '.join(classes.names)}. For "
+            "polygons of every class: --background none"
         )

@@ -3,6 +3,7 @@
 Coordinates are pixels; 0, 0 is the upper left corner of the upper left pixel.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,17 +73,27 @@ def _corners(ring: Any) -> Ring:
     return corners
 
 
-def runs(polygon: Polygon, top: int, left: int, height: int, width: int, by_column: bool = False) -> list[int]:
-    """Returns the lengths of the runs of pixels outside and inside a polygon in turn, over a window of the image."""
-    lines, length = (width, height) if by_column else (height, width)
-    edges, last = [np.zeros(1, dtype=np.int64)], 0
+def runs(polygon: Polygon, box: tuple[int, int, int, int], image: tuple[int, int] | None = None) -> list[int]:
+    """Returns the lengths of the runs of pixels outside and inside a polygon in turn.
+
+    Args:
+        polygon: The polygon.
+        box: Left, top, width and height of its bounds; the runs go through it row by row.
+        image: Height and width of the image, if the runs go through that column by column; only the box is drawn.
+    """
+    left, top, width, height = box
+    lines, length = (width, height) if image else (height, width)
+    stride, begin, total = (image[0], left * image[0] + top, math.prod(image)) if image else (width, 0, width * height)
+    edges: list[npt.NDArray[np.int64]] = []
     step = max(1, _STRIP // length)
     for first in range(0, lines, step):
         count = min(step, lines - first)
-        size, place = ((height, count), (left + first, top)) if by_column else ((count, width), (left, top + first))
+        size, place = ((height, count), (left + first, top)) if image else ((count, width), (left, top + first))
         inside = features.rasterize([polygon], size, transform=Affine.translation(*place))
-        flat = (inside.T if by_column else inside).ravel()
-        edges.append(np.flatnonzero(np.diff(flat, prepend=flat.dtype.type(last))) + first * length)
-        last = int(flat[-1])
-    lengths: list[int] = np.diff(np.concatenate([*edges, [height * width]])).tolist()
+        ended = np.pad(inside.T if image else inside, ((0, 0), (0, 1)))  # every line ends outside
+        line, place_in_line = np.divmod(np.flatnonzero(np.diff(ended.ravel(), prepend=np.uint8(0))), length + 1)
+        edges.append(begin + (first + line) * stride + place_in_line)
+    places, times = np.unique(np.concatenate(edges), return_counts=True)  # twice: the next line goes on inside
+    kept = places[(times == 1) & (places < total)]
+    lengths: list[int] = np.diff(kept, prepend=0, append=total).tolist()
     return lengths

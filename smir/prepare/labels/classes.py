@@ -63,7 +63,7 @@ def class_colors(table: ClassTable, of_source: Mapping[str, Color]) -> tuple[dic
     notes = []
     if BLACK not in found.values() and table.names[0] in found:
         del found[table.names[0]]
-        notes.append(f"{table.names[0]} is black in pictures, which leave the first class as it is.")
+        notes.append(f"{table.names[0]} is black in pictures: they show the first class without a tint.")
     kept: dict[str, Color] = {}
     for name, color in found.items():
         if color != WHITE and color not in kept.values():

@@ -1,9 +1,11 @@
 """Reads COCO JSON: one file for many images, with polygons, run lengths, or ids in panoptic PNGs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from smir.errors import DataError, first_few
 from smir.prepare.labels.classes import color_of
@@ -13,6 +15,7 @@ from smir.prepare.labels.shapes import Annotated, Annotations, Drawn, Polygon, R
 TITLE = "COCO JSON"
 PANOPTIC_TITLE = "COCO panoptic JSON; pixels of no segment are not labelled"
 _LONGEST_ID = 30
+_CLEARLY_LARGER, _NEAR, _SEVERAL = 200, 90, 2
 
 
 def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
@@ -48,6 +51,7 @@ def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
         else:
             shapes.append(Drawn(category, shape, where))
     found.images = list(annotated.values())
+    _refuse_percent(path, found.images)
     return found
 
 
@@ -133,6 +137,27 @@ def _shape(path: Path, stored: Any, where: str) -> Shape | str:
         outlines = [outline for outline in outlines if len(outline) >= 6]
         return Polygon(outlines) if outlines else "outlines of less than three points"
     raise DataError(f"{path}: the segmentation of {where} is neither polygons nor run lengths: {str(stored)[:80]}.")
+
+
+def _refuse_percent(path: Path, images: Sequence[Annotated]) -> None:
+    """Refuses outlines that are most likely per cent of their images: none passes 100, though all images are larger.
+
+    Several must come near 100 in both axes, so that small objects in a corner are no per cent.
+    """
+    reach = []
+    for image in images:
+        outlines = [line for drawn in image.shapes if isinstance(drawn.shape, Polygon) for line in drawn.shape.outlines]
+        if outlines:
+            points = np.concatenate([np.reshape(line, (-1, 2)) for line in outlines])
+            if points.min() < 0 or points.max() > 100 or min(image.size or (0,)) < _CLEARLY_LARGER:
+                return
+            reach.append(points.max(axis=0).min())
+    if sum(one >= _NEAR for one in reach) >= _SEVERAL:
+        raise DataError(
+            f"{path}: no outline passes x = 100 or y = 100, though the images are larger and many outlines come near "
+            "both: the coordinates are per cent of the image, not pixels. Multiply x by width / 100 and y by height / "
+            "100, or export again in pixels."
+        )
 
 
 def _whole(stored: object, path: Path, where: str) -> int:

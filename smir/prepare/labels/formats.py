@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from lightning.pytorch.utilities import rank_zero_warn
-
 from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
 from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
@@ -13,6 +11,7 @@ from smir.prepare.labels import coco, cvat, labelme
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
 from smir.prepare.labels.matching import Pair
 from smir.prepare.labels.shapes import LARGEST, Annotations
+from smir.terminal import warn
 
 KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")
@@ -49,7 +48,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
     read = [found for _, found in files if found is not None]
     archives = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARCHIVES)
     if read and (others := [*(file.name for file, found in files if found is None), *(file.name for file in archives)]):
-        rank_zero_warn(
+        warn(
             f"Some files in {path.absolute()} are not read: {first_few(others)}. Archives that hold labels must be "
             "unpacked."
         )

@@ -11,22 +11,21 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smir.classes import BACKGROUND, VOID, Color, UInt8
+from smir.classes import VOID, Color, UInt8
 from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
-from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA
-from smir.errors import ConfigError, DataError, first_few
-from smir.prepare.labels.classes import ClassTable, color_of, entries, of_categories, table_of
+from smir.data.reading.tiff_colors import NO_DATA
+from smir.errors import DataError, first_few
+from smir.prepare.labels.classes import ClassTable, color_of
 
 COLOR_LIST = "labelmap.txt"
 
 TRANSPARENT = "transparent"
 """The source of pixels that are invisible in a mask of colours, and not black."""
 _MISSING, _TRANSPARENT = "missing", 1 << 24
-_SMOOTH = 3
 _LONGEST_LIST = 1 << 20
-"""Values that only lie on borders from which on masks are taken to be smooth."""
+"""Bytes of a list of colours above which it is refused."""
 Coding = Literal["ids", "colors", "grey colors"]
 
 
@@ -263,86 +262,3 @@ def read_color_list(path: Path) -> dict[str, str]:
     if not colors:
         raise DataError(f"{path} names no colour.")
     return colors
-
-
-def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = False) -> ClassTable:
-    """Returns the classes of label images; for `may_lack` see `of_categories`.
-
-    Without `--classes` every value or colour is a class, except 255, which is not labelled. If all values are 0 or 255,
-    255 is a class, too, since a single class is useless.
-
-    Raises:
-        ConfigError: If `--classes` does not fit the files; the message suggests entries that do.
-    """
-    if masks.colors:
-        return of_categories(given, list(masks.colors.values()), masks.values, str(masks.folder.absolute()), may_lack)
-    # Black, the usual background, comes first.
-    keys = sorted(masks.values) if masks.coding == "colors" else sorted(masks.values, key=int)
-    if given is None:
-        keys = [key for key in keys if key not in masks.no_data]
-        if masks.coding == "ids" and (odd := [key for key in keys if not 0 <= int(key) < MOST_IDS]):
-            raise ConfigError(
-                f"The masks in {masks.folder.absolute()} hold {odd[0]} ({masks.values[odd[0]]:,} px), which is no id "
-                f"(0 to {MOST_IDS - 1}). If such pixels are not labelled, name all classes and this: --classes "
-                f"'[NAME=0, NAME=1, void={odd[0]}]'."
-            )
-        _refuse_smooth(masks)
-    chosen = _named(keys) if given is None else _given(given, keys, masks)
-    for key, files in masks.unmarked.items():
-        if files and key not in {source for _, source in chosen}:
-            raise ConfigError(
-                f"{len(files)} of {len(masks.names)} masks in {masks.folder.absolute()} hold {key}, which others mark "
-                f"as nodata: {first_few(files)}. Name it in --classes: NAME={key} if it is a class, else void={key}."
-            )
-    table = table_of(chosen, str(masks.folder.absolute()))
-    for key in (str(VOID), *masks.no_data):
-        table.ids.setdefault(key, VOID)
-    if unknown := [key for key in keys if key not in table.ids]:
-        found = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in unknown[:5])
-        raise ConfigError(
-            f"The masks in {masks.folder.absolute()} also hold {found}, which --classes does not name. Add it, such as "
-            f"void={unknown[0]} for pixels that are not labelled or {BACKGROUND}={unknown[0]}, or correct the masks."
-        )
-    return table
-
-
-def _refuse_smooth(masks: MaskFiles) -> None:
-    """Refuses masks with smooth borders: many values that only lie between others."""
-    if len(masks.thin) < _SMOOTH or 2 * len(masks.thin) < len(masks.values):
-        return
-    raise DataError(
-        f"The masks in {masks.folder.absolute()} hold {len(masks.values)} values, {len(masks.thin)} of which only lie "
-        f"on the borders between others ({first_few(masks.thin)}): their borders are smooth. Export the masks without "
-        "smoothing (antialiasing), or name every value in --classes; equal names are one class."
-    )
-
-
-def _named(keys: list[str]) -> list[tuple[str, str]]:
-    classes = [key for key in keys if key != str(VOID)]
-    if classes == ["0"]:
-        classes = keys
-    names = {"0": BACKGROUND, "#000000": BACKGROUND, TRANSPARENT: BACKGROUND}
-    classes.sort(key=lambda key: key not in names)  # the background comes first
-    return [(names.get(key, f"class_{key.removeprefix('#')}"), key) for key in classes]
-
-
-def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tuple[str, str]]:
-    pairs = entries(given)
-    if all("=" in entry for entry in given):
-        return [(name, source.lower()) for name, source in pairs]
-    names = [name for name, _ in pairs]
-    classes = [key for key in keys if key != str(VOID)]
-    if masks.coding != "colors" and not any("=" in entry for entry in given):
-        if keys == ["0", str(VOID)] and len(names) == 2:
-            return list(zip(names, keys, strict=True))
-        if all(int(key) < len(names) for key in classes):
-            return [(name, str(place)) for place, name in enumerate(names)]
-    total = sum(masks.values.values())
-    shares = ", ".join(f"{key} ({100 * masks.values[key] / total:.1f} % of the pixels)" for key in keys[:8])
-    fitting = next((found for found in (keys, classes) if len(found) == len(names)), None)
-    suggested = zip(names, fitting, strict=True) if fitting else (("NAME", key) for key in keys[:8])
-    suggestion = ", ".join(f"{name}={key}" for name, key in suggested)
-    raise ConfigError(
-        f"--classes names {', '.join(names)}, but not the value of each in {masks.folder.absolute()}. The masks hold: "
-        f"{shares}{' and more' if len(keys) > 8 else ''}. Give each a value: --classes '[{suggestion}]'"
-    )

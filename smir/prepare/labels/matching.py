@@ -34,7 +34,7 @@ class ImageNames:
             self._by_stem.setdefault(_parts(name)[-1], []).append(name)
 
     def find(self, label: str, change: Callable[[str], str] = str) -> str | None:
-        """Returns the image with the name of a label, to which `change` is applied; None if there is none.
+        """Returns the image with the name of a label after `change`; None if no image has it.
 
         If there are several, the one that shares the most folders with the label's path is chosen.
 
@@ -250,7 +250,7 @@ def _uploaded(stem: str) -> str:
 
 
 def _words(stem: str) -> tuple[str, ...]:
-    """Returns the words and numbers of a name; image suffixes are none."""
+    """Returns the words and numbers of a name, without image suffixes."""
     parts = re.findall(r"[^\W_]+", stem.casefold())
     split = [re.fullmatch(r"(\D*)(\d+)|(\d+)(?!\d*bit)(\D+)", part) for part in parts]
     words = [word for part, match in zip(parts, split, strict=True) for word in (match.groups() if match else [part])]
@@ -274,7 +274,7 @@ def _without(words: Sequence[str], dropped: Sequence[str]) -> tuple[str, ...]:
 
 
 def _common_ending(labels: Sequence[Sequence[str]], images: Collection[str]) -> str:
-    """Returns the ending, such as `_mask`, that most labels add to names of images; empty if there is none.
+    """Returns the ending, such as `_mask`, that most labels add to names of images; empty if most add nothing.
 
     A label has several names: see `_readings`.
     """

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import Color, UInt8
-from smir.data.reading.decode import MAX_PIXELS
+from smir.data.reading.safe_open import MAX_PIXELS
 from smir.errors import ConfigError, DataError
 from smir.prepare.labels.classes import ClassTable
 

@@ -71,7 +71,7 @@ class Field:
     Attributes:
         options: Options of the command.
         image_settings: Settings of the images; other images need another field.
-        label_settings: Settings of masks and splits, which are made anew when these change. None without labels.
+        label_settings: Settings of masks and splits, which are made again when these change. None without labels.
         record: Record of an earlier command for the same images.
         sizes: Height and width of every image, as displayed; after tiling, of every tile.
         tiles: Every tile, if the source was tiled; images smaller than a tile stay whole.

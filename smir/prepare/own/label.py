@@ -16,7 +16,8 @@ from smir.errors import DataError, first_few
 from smir.files.pictures import write_png
 from smir.prepare.labels.classes import ClassTable, class_colors, of_categories
 from smir.prepare.labels.formats import read_labels
-from smir.prepare.labels.masks import MaskFiles, of_masks, read_masks
+from smir.prepare.labels.mask_classes import of_masks
+from smir.prepare.labels.masks import MaskFiles, read_masks
 from smir.prepare.labels.matching import renaming_notes
 from smir.prepare.labels.shapes import Annotated, Annotations, draw
 from smir.prepare.own.bands import notes_on_blocks

@@ -37,7 +37,7 @@ class Options:
 
     @property
     def names_of_pairs(self) -> Pair | None:
-        """How names of images and labels differ, if `--pair` says so."""
+        """The difference between names of images and labels, if `--pair` gives one."""
         return None if self.pair is None else Pair(self.pair)
 
     @property

@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from smir.data.reading.listing import Split
-from smir.data.reading.lists import read_list
+from smir.data.reading.lists import Split, read_list
 from smir.errors import DataError, first_few
 from smir.prepare.labels.matching import ImageNames
 from smir.prepare.own.field import Field, Labels, Tile

@@ -7,7 +7,7 @@ from typing import get_args
 
 import numpy as np
 
-from smir.data.reading.listing import Split
+from smir.data.reading.lists import Split
 from smir.errors import ConfigError, DataError
 from smir.seeding import seed_for
 

@@ -113,7 +113,7 @@ def _tiles_in(target: Path, folder: PurePosixPath, image: str, size: tuple[int, 
 def link_images(source: Path, names: Collection[str], target: Path, bands: BandChoice | None = None) -> str:
     """Links every image below `target`, without copying it; returns how they were linked, for the report.
 
-    Images whose bands are chosen are written anew.
+    Images whose bands are chosen are converted.
 
     A hard link stays valid when either side is moved or deleted. A symbolic link is made where hard links do not work,
     such as between two disks.
@@ -124,7 +124,7 @@ def link_images(source: Path, names: Collection[str], target: Path, bands: BandC
     if bands is not None:
         for name in progress(names, "Writing", unit="file"):
             write_image(source / name, target / name, bands)
-        return "written anew from the chosen bands"
+        return "converted to the chosen bands"
     soft = 0
     for name in progress(names, "Linking", unit="file"):
         original, link = (source / name).resolve(), target / name
@@ -136,7 +136,7 @@ def link_images(source: Path, names: Collection[str], target: Path, bands: BandC
                 )
             _link(original, link)
         soft += link.is_symlink()
-    return "linked (symbolic links: keep the photographs where they are)" if soft else "linked, without a copy"
+    return "linked (symbolic links: keep the photographs where they are)" if soft else "linked (no copies)"
 
 
 def _link(original: Path, link: Path) -> None:

@@ -13,15 +13,14 @@ import numpy as np
 import yaml
 
 from smir.classes import VOID, Classes, UInt8
-from smir.data.audit.stats import ChannelStatistics, channel_statistics
-from smir.data.folder import Folder
+from smir.data.reading.channel_statistics import ChannelStatistics, channel_statistics
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.image_files import OTHER_PICTURES
 from smir.data.reading.lists import write_list
 from smir.errors import first_few
 from smir.files.atomic import write_atomically
+from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
-from smir.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.prepare.own.field import CONFIG, IMAGES, MASKS, NEW_MASKS, PREVIEW, Field, Labels, Sizes, mask_path
 from smir.prepare.own.options import RECORD
 from smir.prepare.own.stratification import Members
@@ -38,6 +37,12 @@ _CROP = 256
 """Side of the crops of experiments/folder; smaller images are enlarged to it."""
 _FEW = 10
 """Labelled images below which figures are mostly chance."""
+_LITTLE = 0.025
+"""Deviation, as a share of the range, below which images show almost nothing: 12 bits in 16 are at most 0.02."""
+_PALE = (
+    "The images show almost nothing: their values deviate by {:.1f} % of the range. Of 16 bits the high byte is used; "
+    "--bands and --value_range choose the values of TIFFs that become black and white."
+)
 _LARGE = 8
 """Size in crops from which on the report mentions how much smaller the network sees an image."""
 
@@ -49,6 +54,8 @@ def write(field: Field) -> list[str]:
     if field.labels is not None:
         _write_labels(field, field.labels)
     channels = None if options.tests_alone else _statistics(root, IMAGES, names)
+    if channels and max(channels.std) < _LITTLE:
+        field = dataclasses.replace(field, notes=(*field.notes, _PALE.format(100 * max(channels.std))))
     write_atomically(root / CONFIG, _config_text(field, channels))
     lines = _report_lines(field, f"{options.images}: {source}, in {root / IMAGES}")
     close_record(
@@ -92,7 +99,7 @@ def _statistics(root: Path, images: str, names: Sequence[str]) -> ChannelStatist
     chance = np.random.default_rng(seed_for("field statistics"))
     count = min(len(names), _MOST_FOR_STATISTICS)
     chosen = sorted(chance.permutation(len(names))[:count].tolist())
-    return channel_statistics(Folder(root, task="pretrain"), [f"{images}/{names[place]}" for place in chosen])
+    return channel_statistics(root / images, [names[place] for place in chosen])
 
 
 def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
@@ -158,7 +165,7 @@ def _report_lines(field: Field, source: str) -> list[str]:
     if len(labels.pixels) < _FEW:
         notes.append(f"Only {len(labels.pixels)} images are labelled; test figures will be mostly chance.")
     lines += [f"Note: {note}" for note in notes]
-    return [*lines, f"Look at {field.root / PREVIEW}: do the labels match the image?"]
+    return [*lines, f"Look at {field.root / PREVIEW}: do the labels match the images?"]
 
 
 def _table(labels: Labels, members: Members) -> list[str]:

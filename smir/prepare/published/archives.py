@@ -27,7 +27,7 @@ _PLAIN = partial(open, mode="rb")
 _UNFINISHED = (".part", ".crdownload", ".download")
 
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError)
-"""What the standard library raises on a damaged archive, besides OSError."""
+"""Errors of the standard library for a damaged archive, besides OSError."""
 
 
 @dataclass(frozen=True)

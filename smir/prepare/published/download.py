@@ -40,7 +40,7 @@ def fetch(download: Download, folder: Path) -> Path:
     if path.exists():
         if (found := calculate_md5(path)) != download.md5:
             raise DataError(
-                f"{path.absolute()} has the MD5 {found}, not {download.md5}. Delete or rename it to fetch it anew."
+                f"{path.absolute()} has the MD5 {found}, not {download.md5}. Delete or rename it to fetch it again."
             )
         return path
     try:

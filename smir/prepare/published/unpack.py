@@ -258,7 +258,7 @@ def examine(path: Path, dataset: PublishedDataset) -> Plan:
         if other := members.get(place):
             raise DataError(
                 f"{path.absolute()} holds two files for {place}: {other!r} and {name!r}. Nothing was unpacked from it; "
-                "pack it anew with one of them."
+                "pack it again with one of them."
             )
         members[place] = name
         size += bytes_of_member

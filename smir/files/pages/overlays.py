@@ -30,7 +30,7 @@ Entry = tuple[str, Sequence[int]]
 def blend(image: UInt8, label: UInt8, classes: Classes, line: int | None = None) -> UInt8:
     """Outlines the classes in their colours over an image, and tints them; a black class (a background) stays as it is.
 
-    A tint alone does not show on leaves of its own colour. Void is covered with white.
+    A tint alone cannot be seen on leaves of the same colour. Void is covered with white.
 
     Args:
         image: RGB (H, W, 3).

@@ -1,4 +1,4 @@
 """Pages and pictures for people: HTML from templates, SVG, class colours over images, panels of pictures.
 
-Uses `files` and the root files.
+Uses `files`, `classes` and `errors`.
 """

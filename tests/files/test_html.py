@@ -5,9 +5,9 @@ from importlib import resources
 import pytest
 
 from smir.classes import Classes
+from smir.files.pages.html import _environment, prose
+from smir.files.pages.svg import Drawing
 from smir.inspect.parts import Cell
-from smir.pages.html import _environment, prose
-from smir.pages.svg import Drawing
 
 HOSTILE = "<script>alert('1')</script> & \"q\""
 
@@ -44,7 +44,7 @@ def test_a_plot_escapes_its_title_and_its_texts():
 @pytest.mark.parametrize(
     ("package", "names"),
     {
-        "smir.pages": ["page.html", "page.css"],
+        "smir.files.pages": ["page.html", "page.css"],
         "smir.report": ["report.html"],
         "smir.inspect": ["inspect.html", "losses.html", "labels.html", "parts.html", "inspect.css", "sort.js"],
         "smir.export": ["card.md"],

@@ -16,7 +16,7 @@ from PIL import Image
 def render(package: str, template: str, **values: Any) -> str:
     """Fills in a template of the package's folder `templates`; values are escaped unless it is Markdown.
 
-    The template may extend those of `smir.pages`.
+    The template may extend those of `smir.files.pages`.
     """
     return _environment(package).get_template(template).render(values)
 
@@ -24,7 +24,7 @@ def render(package: str, template: str, **values: Any) -> str:
 @functools.cache
 def _environment(package: str) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("smir.pages")]),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("smir.files.pages")]),
         autoescape=jinja2.select_autoescape(disabled_extensions=("md",), default=True),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,41 @@
+"""Finds predicted images whose colours are unlike those of the training images."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from smir.classes import UInt8
+from smir.errors import first_few
+from smir.method.preprocessing import Preprocessing
+
+FAR = 1.25
+"""Deviations of the training's pixels by which the mean of a channel differs; photographs of one field stay below 1."""
+
+
+class Likeness:
+    """Compares the mean colour of images, as the network sees them, with that of the training."""
+
+    def __init__(self, training: Preprocessing) -> None:
+        self._mean, self._std = (255 * np.asarray(values) for values in (training.mean, training.std))
+        self._seen: dict[str, tuple[float, int]] = {}
+
+    def add(self, image: str, pixels: UInt8) -> None:
+        """Adds RGB pixels (..., 3) of an image."""
+        sums, count = self._seen.get(image, (0.0, 0))
+        self._seen[image] = sums + pixels.reshape(-1, 3).sum(axis=0), count + pixels.size // 3
+
+    def far(self) -> dict[str, float]:
+        """Returns the images that are unlike the training, with their largest distance in deviations."""
+        means = {image: sums / count for image, (sums, count) in self._seen.items()}
+        distances = {image: float(np.abs((mean - self._mean) / self._std).max()) for image, mean in means.items()}
+        return {image: distance for image, distance in distances.items() if distance > FAR}
+
+
+def warning(far: Mapping[str, float], number: int) -> str:
+    """Returns the warning about images that are unlike the training, among a number of images."""
+    worst = sorted(far, key=far.__getitem__, reverse=True)
+    return (
+        f"Warning: {len(far):,} of {number:,} images have colours unlike those of the training: {first_few(worst)}. "
+        f"The mean of a channel is up to {far[worst[0]]:.1f} deviations away. Their labels may be wrong: check light, "
+        "camera and order of the bands."
+    )

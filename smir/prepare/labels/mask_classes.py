@@ -1,0 +1,95 @@
+"""Chooses the classes of label images from their values and `--classes`."""
+
+from collections.abc import Sequence
+
+from smir.classes import BACKGROUND, VOID
+from smir.data.reading.tiff_colors import MOST_IDS
+from smir.errors import ConfigError, DataError, first_few
+from smir.prepare.labels.classes import ClassTable, entries, of_categories, table_of
+from smir.prepare.labels.masks import TRANSPARENT, MaskFiles
+
+_SMOOTH = 3
+"""Values that only lie on borders from which on masks are taken to be smooth."""
+
+
+def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = False) -> ClassTable:
+    """Returns the classes of label images; for `may_lack` see `of_categories`.
+
+    Without `--classes` every value or colour is a class, except 255, which is not labelled. If all values are 0 or 255,
+    255 is a class, too, since a single class is useless.
+
+    Raises:
+        ConfigError: If `--classes` does not fit the files; the message suggests entries that do.
+    """
+    if masks.colors:
+        return of_categories(given, list(masks.colors.values()), masks.values, str(masks.folder.absolute()), may_lack)
+    # Black, the usual background, comes first.
+    keys = sorted(masks.values) if masks.coding == "colors" else sorted(masks.values, key=int)
+    if given is None:
+        keys = [key for key in keys if key not in masks.no_data]
+        if masks.coding == "ids" and (odd := [key for key in keys if not 0 <= int(key) < MOST_IDS]):
+            raise ConfigError(
+                f"The masks in {masks.folder.absolute()} hold {odd[0]} ({masks.values[odd[0]]:,} px), which is no id "
+                f"(0 to {MOST_IDS - 1}). If such pixels are not labelled, name all classes and this: --classes "
+                f"'[NAME=0, NAME=1, void={odd[0]}]'."
+            )
+        _refuse_smooth(masks)
+    chosen = _named(keys) if given is None else _given(given, keys, masks)
+    for key, files in masks.unmarked.items():
+        if files and key not in {source for _, source in chosen}:
+            raise ConfigError(
+                f"{len(files)} of {len(masks.names)} masks in {masks.folder.absolute()} hold {key}, which others mark "
+                f"as nodata: {first_few(files)}. Name it in --classes: NAME={key} if it is a class, else void={key}."
+            )
+    table = table_of(chosen, str(masks.folder.absolute()))
+    for key in (str(VOID), *masks.no_data):
+        table.ids.setdefault(key, VOID)
+    if unknown := [key for key in keys if key not in table.ids]:
+        found = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in unknown[:5])
+        raise ConfigError(
+            f"The masks in {masks.folder.absolute()} also hold {found}, which --classes does not name. Add it, such as "
+            f"void={unknown[0]} for pixels that are not labelled or {BACKGROUND}={unknown[0]}, or correct the masks."
+        )
+    return table
+
+
+def _refuse_smooth(masks: MaskFiles) -> None:
+    """Refuses masks with smooth borders: many values that only lie between others."""
+    if len(masks.thin) < _SMOOTH or 2 * len(masks.thin) < len(masks.values):
+        return
+    raise DataError(
+        f"The masks in {masks.folder.absolute()} hold {len(masks.values)} values, {len(masks.thin)} of which only lie "
+        f"on the borders between others ({first_few(masks.thin)}): their borders are smooth. Export the masks without "
+        "smoothing (antialiasing), or name every value in --classes; equal names are one class."
+    )
+
+
+def _named(keys: list[str]) -> list[tuple[str, str]]:
+    classes = [key for key in keys if key != str(VOID)]
+    if classes == ["0"]:
+        classes = keys
+    names = {"0": BACKGROUND, "#000000": BACKGROUND, TRANSPARENT: BACKGROUND}
+    classes.sort(key=lambda key: key not in names)  # the background comes first
+    return [(names.get(key, f"class_{key.removeprefix('#')}"), key) for key in classes]
+
+
+def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tuple[str, str]]:
+    pairs = entries(given)
+    if all("=" in entry for entry in given):
+        return [(name, source.lower()) for name, source in pairs]
+    names = [name for name, _ in pairs]
+    classes = [key for key in keys if key != str(VOID)]
+    if masks.coding != "colors" and not any("=" in entry for entry in given):
+        if keys == ["0", str(VOID)] and len(names) == 2:
+            return list(zip(names, keys, strict=True))
+        if all(int(key) < len(names) for key in classes):
+            return [(name, str(place)) for place, name in enumerate(names)]
+    total = sum(masks.values.values())
+    shares = ", ".join(f"{key} ({100 * masks.values[key] / total:.1f} % of the pixels)" for key in keys[:8])
+    fitting = next((found for found in (keys, classes) if len(found) == len(names)), None)
+    suggested = zip(names, fitting, strict=True) if fitting else (("NAME", key) for key in keys[:8])
+    suggestion = ", ".join(f"{name}={key}" for name, key in suggested)
+    raise ConfigError(
+        f"--classes names {', '.join(names)}, but not the value of each in {masks.folder.absolute()}. The masks hold: "
+        f"{shares}{' and more' if len(keys) > 8 else ''}. Give each a value: --classes '[{suggestion}]'"
+    )
