@@ -18,8 +18,8 @@ from smir.files.atomic import write_atomically
 from smir.terminal import quiet
 
 NAME, SCRIPT = "model.onnx", "run_onnx.py"
-FIRST_OPSET = 7
-"""The first one that ONNX Runtime runs."""
+FIRST_OPSET = 18
+"""The first one that torch's converter writes; it has no step back from it for the upsampling of a U-Net."""
 
 
 def write_onnx(
