@@ -447,7 +447,7 @@ def test_a_jpeg_of_many_scans_is_refused(tmp_path, read):
 
 
 def test_a_large_jpeg_may_have_fewer_scans(tmp_path, monkeypatch):
-    monkeypatch.setattr("smir.data.reading.decode.MAX_PIXELS", 64)
+    monkeypatch.setattr("smir.data.reading.safe_open.MAX_PIXELS", 64)
     (tmp_path / "slow.jpg").write_bytes(scans(20))
     with pytest.raises(DataError, match=r"slow\.jpg is a JPEG of more than 16 scans"):
         refuse_many_scans(tmp_path / "slow.jpg", "image", 64)
