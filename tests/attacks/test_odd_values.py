@@ -28,8 +28,9 @@ def commands(root, value):
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_a_value_that_can_be_no_path_is_told(smir, tmp_path, capsys, value):
+def test_a_value_that_can_be_no_path_is_told(smir, tmp_path, capsys, monkeypatch, value):
     (tmp_path / "root/images").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "root")  # the folder above that of the test holds images of others
     for words in commands(tmp_path / "root", value):
         with pytest.raises(SystemExit) as ended:
             smir(*words)
