@@ -1,6 +1,7 @@
 import gc
 import os
 import sys
+from importlib import import_module
 
 import pytest
 import warm
@@ -43,6 +44,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_collection_finish():
     """Modules that are loaded by now stay, so the garbage collector need not look through them again and again."""
+    import_module("smir.cli.command_line")  # Lightning logs to the stderr of the moment, which a test replaces
     gc.collect()
     gc.freeze()
 
