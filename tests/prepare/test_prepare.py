@@ -166,10 +166,13 @@ def test_nassar_with_its_orthomosaic(tmp_path, smir, root, capsys):
     assert files(root) == before
 
 
-def test_tiling_does_not_carry_the_memory_of_torch(field):
-    code = "import sys; from pathlib import Path; from smir.prepare.command import nassar; nassar(Path(sys.argv[1]))\n"
-    code += "assert not {'torch', 'lightning', 'smir.data'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code, field], check=True)
+@pytest.mark.parametrize("words", [["nassar", "--root={field}"], ["folder", "--images={field}/nassar/ortho_tiles"]])
+def test_preparing_needs_no_torch(field, tmp_path, words):
+    """It takes seconds and memory; `folder` is the first command that most people try."""
+    words = ["prepare", *(word.format(field=field) for word in words)]
+    code = f"import sys; from smir.__main__ import main; main({words})\n"
+    code += "assert not {'torch', 'lightning', 'scipy', 'timm', 'smir.data.base'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 def test_nassar_with_ready_made_tiles_and_the_authors_lists(tmp_path, smir, root):
