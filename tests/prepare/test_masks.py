@@ -132,6 +132,22 @@ def test_where_a_photograph_has_no_data_nothing_is_labelled(smir, tmp_path, fiel
     assert (field("a") == np.where(np.arange(48)[:, None] < 8, 255, IDS)).all()
 
 
+@pytest.mark.parametrize("given", [(), ("--tile=16", "--min_valid=0")])
+def test_what_is_no_number_in_an_image_is_not_labelled(smir, tmp_path, field, given):
+    bands = photo("a", IDS.shape).transpose(2, 0, 1).astype(np.float32)
+    bands[1, :8], bands[2, 8:16] = np.nan, np.inf
+    for name in "abc":
+        (tmp_path / f"photos/{name}.png").unlink()
+        tif(tmp_path / f"photos/{name}.tif", bands)
+        Image.fromarray(IDS).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS, "--bands=1,2,3", "--value_range=0,255", *given)
+    if not given:
+        assert (field("a") == np.where(np.arange(48)[:, None] < 16, 255, IDS)).all()
+        return
+    assert (field("a/tile_00000") == 255).all()
+    assert (field("a/tile_00004") == IDS[16:32, :16]).all()
+
+
 def test_an_id_that_only_some_files_mark_as_missing_must_be_named(smir, fails, tmp_path, field):
     for name in "ab":
         Image.fromarray(IDS).save(tmp_path / f"labels/{name}.png")

@@ -79,7 +79,7 @@ def _without_no_data(field: Field, labels: Labels) -> Labels:
     for image, names in field.by_image(labels.pixels).items():
         windows = {name: field.tiles[name].window if name in field.tiles else np.s_[:, :] for name in names}
         path = field.options.images if field.options.is_map else field.options.images / image
-        for name, valid in tiles_with_gaps(path, windows):
+        for name, valid in tiles_with_gaps(path, windows, field.bands):
             file = mask_path(field.root / NEW_MASKS, name)
             mask = np.where(valid, read_label(file), VOID).astype(np.uint8)
             pixels[name] = np.bincount(mask.ravel(), minlength=256)
