@@ -121,6 +121,31 @@ def test_values_that_a_tiff_marks_as_missing_are_not_labelled(smir, tmp_path, fi
     assert (field("a") == np.where(np.arange(48)[:, None] < 8, 255, IDS)).all()
 
 
+COLORS = np.array([(0, 0, 0), (0, 200, 0), (220, 0, 0)], np.uint8)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(("how", "below"), [("mask", 0), ("mask", 220), ("nodata", 0), ("nodata", 9), ("map", 0)])
+def test_colours_that_a_tiff_marks_as_missing_are_not_labelled(smir, tmp_path, field, how, below):
+    colors, rows = COLORS[IDS].transpose(2, 0, 1).copy(), np.arange(48)[:, None] < 8
+    colors[:, :8] = [[[below]]] if how == "nodata" else np.array([below, 0, 0])[:, None, None]
+    for name in "abc":
+        path = tmp_path / f"labels/{name}.tif"
+        tif(path, colors, photometric="rgb", nodata=below if how == "nodata" else None)
+        if how != "nodata":
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+                file.write_mask(np.broadcast_to(~rows, IDS.shape))
+    black = (how, below) == ("nodata", 0)
+    given = f"--classes=[{'' if black else 'soil=#000000, '}crop=#00c800, weed=#dc0000]"
+    if how == "map":
+        smir("prepare", "folder", "--images=photos/a.png", "--labels=labels/a.tif", "--tile=16", given)
+        assert (field("tile_00000") == np.where(rows[:16], 255, IDS[:16, :16])).all()
+        return
+    smir(*WORDS, given)
+    ids = IDS - 1 if black else IDS  # black pixels, now 255, are all missing
+    assert (field("a") == np.where(rows, 255, ids)).all()
+
+
 def test_where_a_photograph_has_no_data_nothing_is_labelled(smir, tmp_path, field):
     for name in "abc":
         (tmp_path / f"photos/{name}.png").unlink()

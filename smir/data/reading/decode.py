@@ -108,16 +108,29 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
         return guarded(lambda: _stored(file, path), path, "label")
 
 
-def invisible(path: Path) -> npt.NDArray[np.bool_] | None:
-    """Returns which pixels of an image are fully transparent (H, W); None if it has no transparency."""
+def invisible(path: Path, by_alpha: bool = False) -> npt.NDArray[np.bool_] | None:
+    """Returns which pixels of an image are fully transparent (H, W); None if it has no transparency.
+
+    Without `by_alpha` also those that a TIFF marks as missing by a mask or a value.
+    """
     status = status_of(path, "label")
     if tiff := open_tiff(path, "label", status.st_size):
-        return ~tiff.valid(0, 0, tiff.height, tiff.width) if tiff.has_mask else None
+        return (
+            ~tiff.valid(0, 0, tiff.height, tiff.width)
+            if ("alpha" in tiff.meanings if by_alpha else tiff.has_mask)
+            else None
+        )
     with open_picture(path, "label", status) as file:
         if "A" not in file.mode and "transparency" not in file.info:
             return None
         alpha = guarded(lambda: np.asarray(decoded(file).convert("RGBA"))[..., 3], path, "label")
         return np.asarray(alpha == 0, np.bool_)
+
+
+def masked_out(path: Path) -> npt.NDArray[np.bool_] | None:
+    """Returns which pixels of a label the mask inside a TIFF marks as missing (H, W); None if it has no mask."""
+    tiff = open_tiff(path, "label", status_of(path, "label").st_size)
+    return ~tiff.valid(0, 0, tiff.height, tiff.width) if tiff and tiff.has_inner_mask else None
 
 
 def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:

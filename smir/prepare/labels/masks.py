@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, Color, UInt8
-from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_image, read_label
+from smir.data.reading.decode import LabelFacts, invisible, label_facts, masked_out, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff_colors import NO_DATA
@@ -114,9 +114,10 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     if coding == "colors" and not by_color and all(key[1:3] == key[3:5] == key[5:7] for key in values):
         coding, values = "grey colors", Counter({str(int(key[1:3], 16)): count for key, count in values.items()})
         thin = tuple(str(int(key[1:3], 16)) for key in thin)
-    missing = frozenset(str(fact.no_data) for fact in facts.values() if fact.no_data is not None)
+    marks = {name: mark_of(fact, coding) for name, fact in facts.items()}
+    missing = frozenset(mark for mark in marks.values() if mark is not None)
     unmarked = {
-        key: [name for name, part in found.items() if part.values[key] and str(facts[name].no_data) != key]
+        key: [name for name, part in found.items() if part.values[key] and marks[name] != key]
         for key in missing - {str(VOID)}
     }
     shown = {key: next(iter(these)) for key, these in palette.items()} if coding == "ids" and not factors else {}
@@ -189,14 +190,21 @@ def _stored(path: Path, coding: Coding, factor: int = 1) -> npt.NDArray[np.int32
     if coding == "ids":
         ids = read_label(path)
         return np.where(ids == NO_DATA, ids, ids * factor)
-    image = read_image(path)
-    if coding == "grey colors":
-        return image[..., 0].astype(np.int32)
-    colors = image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    hidden = invisible(path)
-    if hidden is not None:
+    image = read_image(path).astype(np.int32)
+    colors = image[..., 0] if coding == "grey colors" else image @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    if (missing := masked_out(path)) is not None:
+        colors[missing] = NO_DATA
+    elif coding == "colors" and (hidden := invisible(path, by_alpha=True)) is not None:
         colors[hidden & (colors != 0)] = _TRANSPARENT
     return colors
+
+
+def mark_of(fact: LabelFacts, coding: Coding) -> str | None:
+    """Returns the value or colour that a file marks as missing."""
+    if fact.no_data is None or coding == "ids" or fact.no_data > 255:
+        return None if fact.no_data is None else str(fact.no_data)
+    color = [fact.no_data] * 3 if fact.palette is None else fact.palette[fact.no_data].tolist()
+    return str(color[0]) if coding == "grey colors" else f"#{bytes(color).hex()}"
 
 
 def _key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
