@@ -2,6 +2,7 @@
 
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -54,6 +55,14 @@ def test_invisible_colours_are_no_classes(smir, fails, tmp_path, field):
     assert "background=transparent" in fails(*WORDS, f"--classes=[soil=#000000, {given}")
     smir(*WORDS, f"--classes=[soil=transparent, {given}")
     assert (field("a") == IDS).all()
+
+
+@pytest.mark.parametrize(("suffix", "channels"), [("png", 3), ("png", 4), ("tif", 3)])
+def test_colours_of_16_bits_are_refused(fails, tmp_path, field, suffix, channels):
+    deep = np.dstack([IDS.astype(np.uint16) * 40] * channels)
+    for name in "abc":
+        assert cv2.imwrite(str(tmp_path / f"labels/{name}.{suffix}"), deep)
+    assert f"3 masks in {tmp_path}/labels have more than 8 bits a channel (a.{suffix}" in fails(*WORDS)
 
 
 def beside(tmp_path, kind):

@@ -101,6 +101,11 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         return dict(zip(names, found, strict=True))
 
     coding: Coding = "colors" if of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
+    if coding == "colors" and (deep := [name for name in names if facts[name].bits > 8]):
+        raise DataError(
+            f"{len(deep)} masks in {folder.absolute()} have more than 8 bits a channel ({first_few(deep)}); colours of "
+            "masks have 8. Save them again as PNG of 8 bits, or class ids in one channel of 8 or 16 bits."
+        )
     found = count(coding)
     palette = _palette_colors(facts, found)
     if coding == "ids" and _palettes_differ(palette, bool(of_kind["ids"])):
@@ -168,7 +173,7 @@ def _factors(folder: Path, facts: Mapping[str, LabelFacts], found: Mapping[str, 
         DataError: If their values fit those of the others neither as they are nor spread over 0 to 255, or both.
     """
     few = [name for name, fact in facts.items() if fact.bits < 8]
-    if len({fact.bits for fact in facts.values()}) < 2:
+    if len({min(fact.bits, 8) for fact in facts.values()}) < 2:
         return {}
     full = {key for name, part in found.items() if name not in few for key in part.values}
     spread = {name: 255 // ((1 << facts[name].bits) - 1) if name in few else 1 for name in facts}
