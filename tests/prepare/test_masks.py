@@ -65,6 +65,25 @@ def test_colours_of_16_bits_are_refused(fails, tmp_path, field, suffix, channels
     assert f"3 masks in {tmp_path}/labels have more than 8 bits a channel (a.{suffix}" in fails(*WORDS)
 
 
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_grey_masks_beside_a_list_of_colours_are_refused(smir, fails, tmp_path, field, depth):
+    (tmp_path / "labels/labelmap.txt").write_text("background:0,0,0::\ncrop:128,128,128::\nweed:220,0,0::\n")
+    for name in "abc":
+        Image.fromarray(IDS.astype(depth)).save(tmp_path / f"labels/{name}.png")
+    said = fails(*WORDS)
+    if depth is np.uint16:
+        assert "have more than 8 bits a channel" in said
+        return
+    assert "of the colour #010101, which labelmap.txt does not name" in said
+    assert "It is grey, and may hold class ids: export it again as 'Segmentation mask', or remove labelmap.txt" in said
+    for name in "ab":  # a mask without coloured classes may be grey
+        Image.fromarray(128 * (IDS == 1).astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
+    Image.fromarray(COLORS[2 * (IDS == 2)]).save(tmp_path / "labels/c.png")
+    smir(*WORDS)
+    assert (field("a") == (IDS == 1)).all()
+    assert (field("c") == 2 * (IDS == 2)).all()
+
+
 def beside(tmp_path, kind):
     """Writes a label image among the photographs, as a dataset with labels of several splits has."""
     (tmp_path / "photos/val").mkdir()

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, Color, UInt8
-from smir.data.reading.decode import LabelFacts, invisible, label_facts, masked_out, read_image, read_label
+from smir.data.reading.decode import LabelFacts, invisible, label_facts, label_kind, masked_out, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff_colors import NO_DATA
@@ -100,7 +100,7 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         found = in_parallel(lambda name: _count(folder / name, coding, colors), names, "Label values")
         return dict(zip(names, found, strict=True))
 
-    coding: Coding = "colors" if of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
+    coding: Coding = "colors" if colors or of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
     if coding == "colors" and (deep := [name for name in names if facts[name].bits > 8]):
         raise DataError(
             f"{len(deep)} masks in {folder.absolute()} have more than 8 bits a channel ({first_few(deep)}); colours of "
@@ -237,9 +237,14 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> _Found:
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         key = _key_of(value, coding, colors)
         if colors and key.startswith("#"):
+            grey = (
+                f" It is grey, and may hold class ids: export it again as 'Segmentation mask', or remove {COLOR_LIST} "
+                "and give --classes."
+            )
             raise DataError(
                 f"The label {path} has {count} pixels of the colour {key}, which {COLOR_LIST} does not name. It names: "
                 f"{first_few((f'{name} {color}' for color, name in colors.items()), 8)}."
+                f"{grey * (label_kind(path) == 'ids')}"
             )
         if key != _MISSING:
             found[key] += count
