@@ -77,6 +77,28 @@ def write_coco(folder, content, encoding="utf-8"):
     (folder / "labels/a.json").write_bytes(json.dumps(content).encode(encoding))
 
 
+@pytest.mark.parametrize("kind", ["grey", "palette", "colours"])
+def test_masks_of_other_images_beside_annotations_are_told(smir, fails, tmp_path, made, kind):
+    write_photos(tmp_path, "d")
+    write_coco(tmp_path, coco())
+    noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
+    for name in ("a", "b", "other"):  # as exports add them, also of images without a shape
+        Image.fromarray(noise).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    mask = Image.fromarray(np.dstack([PLAIN * 90] * 3) if kind == "colours" else PLAIN)
+    if kind == "palette":
+        mask.putpalette([0, 0, 0, 0, 200, 0, 220, 0, 0])
+    mask.save(tmp_path / "labels/d.png")
+    if kind == "colours":
+        with pytest.warns(UserWarning, match="1 images of few colours in .* does not name them: d.png"):
+            smir(*WORDS, "--root=new")
+        return
+    said = refused(fails, "--root=new")
+    assert (
+        "holds labels in 2 formats: COCO JSON, and 1 label images of one channel that it does not name: d.png" in said
+    )
+
+
 def flat(content):
     for entry in content["annotations"]:
         entry["segmentation"] = entry["segmentation"][0]

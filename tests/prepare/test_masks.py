@@ -2,6 +2,7 @@
 
 import warnings
 
+import cv2
 import numpy as np
 import pytest
 import rasterio
@@ -54,6 +55,33 @@ def test_invisible_colours_are_no_classes(smir, fails, tmp_path, field):
     assert "background=transparent" in fails(*WORDS, f"--classes=[soil=#000000, {given}")
     smir(*WORDS, f"--classes=[soil=transparent, {given}")
     assert (field("a") == IDS).all()
+
+
+@pytest.mark.parametrize(("suffix", "channels"), [("png", 3), ("png", 4), ("tif", 3)])
+def test_colours_of_16_bits_are_refused(fails, tmp_path, field, suffix, channels):
+    deep = np.dstack([IDS.astype(np.uint16) * 40] * channels)
+    for name in "abc":
+        assert cv2.imwrite(str(tmp_path / f"labels/{name}.{suffix}"), deep)
+    assert f"3 masks in {tmp_path}/labels have more than 8 bits a channel (a.{suffix}" in fails(*WORDS)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_grey_masks_beside_a_list_of_colours_are_refused(smir, fails, tmp_path, field, depth):
+    (tmp_path / "labels/labelmap.txt").write_text("background:0,0,0::\ncrop:128,128,128::\nweed:220,0,0::\n")
+    for name in "abc":
+        Image.fromarray(IDS.astype(depth)).save(tmp_path / f"labels/{name}.png")
+    said = fails(*WORDS)
+    if depth is np.uint16:
+        assert "have more than 8 bits a channel" in said
+        return
+    assert "of the colour #010101, which labelmap.txt does not name" in said
+    assert "It is grey, and may hold class ids: export it again as 'Segmentation mask', or remove labelmap.txt" in said
+    for name in "ab":  # a mask without coloured classes may be grey
+        Image.fromarray(128 * (IDS == 1).astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
+    Image.fromarray(COLORS[2 * (IDS == 2)]).save(tmp_path / "labels/c.png")
+    smir(*WORDS)
+    assert (field("a") == (IDS == 1)).all()
+    assert (field("c") == 2 * (IDS == 2)).all()
 
 
 def beside(tmp_path, kind):
@@ -121,6 +149,31 @@ def test_values_that_a_tiff_marks_as_missing_are_not_labelled(smir, tmp_path, fi
     assert (field("a") == np.where(np.arange(48)[:, None] < 8, 255, IDS)).all()
 
 
+COLORS = np.array([(0, 0, 0), (0, 200, 0), (220, 0, 0)], np.uint8)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(("how", "below"), [("mask", 0), ("mask", 220), ("nodata", 0), ("nodata", 9), ("map", 0)])
+def test_colours_that_a_tiff_marks_as_missing_are_not_labelled(smir, tmp_path, field, how, below):
+    colors, rows = COLORS[IDS].transpose(2, 0, 1).copy(), np.arange(48)[:, None] < 8
+    colors[:, :8] = [[[below]]] if how == "nodata" else np.array([below, 0, 0])[:, None, None]
+    for name in "abc":
+        path = tmp_path / f"labels/{name}.tif"
+        tif(path, colors, photometric="rgb", nodata=below if how == "nodata" else None)
+        if how != "nodata":
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+                file.write_mask(np.broadcast_to(~rows, IDS.shape))
+    black = (how, below) == ("nodata", 0)
+    given = f"--classes=[{'' if black else 'soil=#000000, '}crop=#00c800, weed=#dc0000]"
+    if how == "map":
+        smir("prepare", "folder", "--images=photos/a.png", "--labels=labels/a.tif", "--tile=16", given)
+        assert (field("tile_00000") == np.where(rows[:16], 255, IDS[:16, :16])).all()
+        return
+    smir(*WORDS, given)
+    ids = IDS - 1 if black else IDS  # black pixels, now 255, are all missing
+    assert (field("a") == np.where(rows, 255, ids)).all()
+
+
 def test_where_a_photograph_has_no_data_nothing_is_labelled(smir, tmp_path, field):
     for name in "abc":
         (tmp_path / f"photos/{name}.png").unlink()
@@ -130,6 +183,22 @@ def test_where_a_photograph_has_no_data_nothing_is_labelled(smir, tmp_path, fiel
         Image.fromarray(IDS).save(tmp_path / f"labels/{name}.png")
     smir(*WORDS)
     assert (field("a") == np.where(np.arange(48)[:, None] < 8, 255, IDS)).all()
+
+
+@pytest.mark.parametrize("given", [(), ("--tile=16", "--min_valid=0")])
+def test_what_is_no_number_in_an_image_is_not_labelled(smir, tmp_path, field, given):
+    bands = photo("a", IDS.shape).transpose(2, 0, 1).astype(np.float32)
+    bands[1, :8], bands[2, 8:16] = np.nan, np.inf
+    for name in "abc":
+        (tmp_path / f"photos/{name}.png").unlink()
+        tif(tmp_path / f"photos/{name}.tif", bands)
+        Image.fromarray(IDS).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS, "--bands=1,2,3", "--value_range=0,255", *given)
+    if not given:
+        assert (field("a") == np.where(np.arange(48)[:, None] < 16, 255, IDS)).all()
+        return
+    assert (field("a/tile_00000") == 255).all()
+    assert (field("a/tile_00004") == IDS[16:32, :16]).all()
 
 
 def test_an_id_that_only_some_files_mark_as_missing_must_be_named(smir, fails, tmp_path, field):

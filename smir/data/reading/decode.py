@@ -108,16 +108,29 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
         return guarded(lambda: _stored(file, path), path, "label")
 
 
-def invisible(path: Path) -> npt.NDArray[np.bool_] | None:
-    """Returns which pixels of an image are fully transparent (H, W); None if it has no transparency."""
+def invisible(path: Path, by_alpha: bool = False) -> npt.NDArray[np.bool_] | None:
+    """Returns which pixels of an image are fully transparent (H, W); None if it has no transparency.
+
+    Without `by_alpha` also those that a TIFF marks as missing by a mask or a value.
+    """
     status = status_of(path, "label")
     if tiff := open_tiff(path, "label", status.st_size):
-        return ~tiff.valid(0, 0, tiff.height, tiff.width) if tiff.has_mask else None
+        return (
+            ~tiff.valid(0, 0, tiff.height, tiff.width)
+            if ("alpha" in tiff.meanings if by_alpha else tiff.has_mask)
+            else None
+        )
     with open_picture(path, "label", status) as file:
         if "A" not in file.mode and "transparency" not in file.info:
             return None
         alpha = guarded(lambda: np.asarray(decoded(file).convert("RGBA"))[..., 3], path, "label")
         return np.asarray(alpha == 0, np.bool_)
+
+
+def masked_out(path: Path) -> npt.NDArray[np.bool_] | None:
+    """Returns which pixels of a label the mask inside a TIFF marks as missing (H, W); None if it has no mask."""
+    tiff = open_tiff(path, "label", status_of(path, "label").st_size)
+    return ~tiff.valid(0, 0, tiff.height, tiff.width) if tiff and tiff.has_inner_mask else None
 
 
 def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
@@ -143,7 +156,7 @@ class LabelFacts:
 
     Attributes:
         kind: How it holds its classes.
-        bits: Bits of a grey value in a PNG or TIFF of fewer than 8, else 8.
+        bits: Bits of a grey value in a PNG or TIFF of fewer than 8; 16 if a channel has more than 8; else 8.
         palette: Red, green and blue of the values (N, 3), if it has a palette.
         no_data: The id that the file marks as missing.
     """
@@ -164,13 +177,16 @@ def label_facts(path: Path) -> LabelFacts:
     if tiff := open_tiff(path, "label", status.st_size):
         kind = kind_of_label(tiff)
         bits = tiff.bits if 0 < tiff.bits < 8 and kind == "ids" else 8
+        bits = bits if kind == "palette" or "int8" in tiff.file.dtypes[0] else 16
         return LabelFacts(kind, bits, palette(tiff) if kind == "palette" else None, id_of_no_data(tiff))
     with open_picture(path, "label", status) as file:
         _refuse_losses(file, path)
         if file.mode == "P":
             colors = file.getpalette("RGB") or []
             return LabelFacts("palette", palette=np.array(colors, np.uint8).reshape(-1, 3))
-        bits = {"1": 1, "L;2": 2, "L;4": 4}.get(str(file.tile[0].args) if file.tile else "", 8)
+        raw = str(file.tile[0].args) if file.tile else ""
+        deep = file.mode[0] in "IF" or (file.format in ("PNG", "TIFF") and ";16" in raw)
+        bits = 16 if deep else {"1": 1, "L;2": 2, "L;4": 4}.get(raw, 8)
         return LabelFacts("ids" if file.mode in (*_LABEL_MODES, "F") else "colors", bits)
 
 

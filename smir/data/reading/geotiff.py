@@ -110,8 +110,10 @@ class GeoTiffRaster(Raster):
     def __init__(self, path: Path, choice: BandChoice | None = None) -> None:
         self._tiff, self._choice = Tiff(path), choice
         self.height, self.width = self._tiff.height, self._tiff.width
-        self.knows_gaps = self._tiff.has_mask
         self._bands = color_bands(self._tiff) if choice is None else chosen_bands(self._tiff, choice)
+        self.knows_gaps = self._tiff.has_mask or any(
+            "float" in self._tiff.file.dtypes[band - 1] for band in self._bands
+        )
         if choice is None and any(self._tiff.file.dtypes[band - 1] != "uint8" for band in self._bands):
             raise DataError(refusal(self._tiff))
         if choice is None and (unused := unused_bands(self._tiff)):
@@ -131,10 +133,10 @@ class GeoTiffRaster(Raster):
         place = top, left, height, width
         if self._choice is None:
             pixels = read_colors(self._tiff, self._bands, place)
-        else:
-            pixels = self._choice.to_bytes(self._tiff.read(self._bands, *place))
-        rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
-        return rgb, self._tiff.valid(*place)
+            rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
+            return rgb, self._tiff.valid(*place)
+        values = self._tiff.read(self._bands, *place)
+        return self._choice.to_bytes(values), self._tiff.valid(*place) & np.isfinite(values).all(axis=-1)
 
     def look_through(self) -> None:
         """Reads every block once; the first that is damaged is an error."""

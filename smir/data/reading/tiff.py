@@ -139,6 +139,7 @@ class Tiff:
         highest: Highest value of the first band, if that has 8 bits or fewer.
         is_inverted: Whether the value 0 is white.
         has_mask: Whether pixels can be missing.
+        has_inner_mask: Whether the file holds a mask of them, other than alpha.
 
     Args:
         path: The file.
@@ -186,8 +187,8 @@ class Tiff:
         white_first = self.bits == 1 and self.meanings == ["palette"] and self.file.colormap(1)[0][0] == 255
         self.is_inverted = white_first or self.structure.get("MINISWHITE") == "YES"
         self.has_mask = any(flags != [rasterio.enums.MaskFlags.all_valid] for flags in self.file.mask_flag_enums)
-        inside = [rasterio.enums.MaskFlags.per_dataset] in self.file.mask_flag_enums
-        self._mask_blocks = mask_blocks(path) if inside else []
+        self.has_inner_mask = [rasterio.enums.MaskFlags.per_dataset] in self.file.mask_flag_enums
+        self._mask_blocks = mask_blocks(path) if self.has_inner_mask else []
 
     def read(self, bands: Sequence[int], top: int, left: int, height: int, width: int) -> npt.NDArray[Any]:
         """Reads bands of a rectangle, (height, width, bands).

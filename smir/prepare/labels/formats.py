@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
+from smir.data.reading.lists import stem
+from smir.data.reading.misplaced import look
+from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
+from smir.files.names import same
 from smir.prepare.labels import coco, cvat, labelme
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
 from smir.prepare.labels.matching import Pair
+from smir.prepare.labels.panoptic import Segments
 from smir.prepare.labels.shapes import LARGEST, Annotations
 from smir.terminal import warn
 
@@ -61,6 +66,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
         whole = Annotations(titles[0])
         for found in read:
             whole.add(found)
+        _refuse_masks_beside(whole, path)
         return whole
     if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
         return _read_masks(path, given, pair)
@@ -69,6 +75,34 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
         f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {first_few(there) or 'nothing'}."
         f"{' Unpack the archive.' * bool(archives)}"
     )
+
+
+def _refuse_masks_beside(found: Annotations, folder: Path) -> None:
+    """Refuses label images of further photographs, and names those in colours, which may be photographs."""
+    if any(isinstance(drawn.shape, Segments) for image in found.images for drawn in image.shapes):
+        return  # a panoptic JSON names its PNGs
+    named = {_own_name(image.image) for image in found.images}
+    files = [file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    others = sorted(file for file in files if _own_name(file.name) not in named and file.name[0] != ".")
+    flat = [
+        (file.name, seen.grey)
+        for file, seen in zip(others, in_parallel(look, others, "Images"), strict=True)
+        if seen.flat
+    ]
+    if masks := [name for name, grey in flat if grey]:
+        raise DataError(
+            f"{folder.absolute()} holds labels in 2 formats: {found.title}, and {len(masks)} label images of one "
+            f"channel that it does not name: {first_few(masks)}. Use only one of them, or move these elsewhere."
+        )
+    if flat:
+        warn(
+            f"{len(flat)} images of few colours in {folder.absolute()} are not read, because {found.title} does not "
+            f"name them: {first_few(name for name, _ in flat)}. If they are label images, use only one format."
+        )
+
+
+def _own_name(name: str) -> str:
+    return stem(PurePosixPath(same(name).replace("\\", "/")).name)
 
 
 def _read_file(path: Path) -> Annotations | MaskFiles:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, Color, UInt8
-from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_image, read_label
+from smir.data.reading.decode import LabelFacts, invisible, label_facts, label_kind, masked_out, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff_colors import NO_DATA
@@ -100,7 +100,12 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         found = in_parallel(lambda name: _count(folder / name, coding, colors), names, "Label values")
         return dict(zip(names, found, strict=True))
 
-    coding: Coding = "colors" if of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
+    coding: Coding = "colors" if colors or of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
+    if coding == "colors" and (deep := [name for name in names if facts[name].bits > 8]):
+        raise DataError(
+            f"{len(deep)} masks in {folder.absolute()} have more than 8 bits a channel ({first_few(deep)}); colours of "
+            "masks have 8. Save them again as PNG of 8 bits, or class ids in one channel of 8 or 16 bits."
+        )
     found = count(coding)
     palette = _palette_colors(facts, found)
     if coding == "ids" and _palettes_differ(palette, bool(of_kind["ids"])):
@@ -114,9 +119,10 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     if coding == "colors" and not by_color and all(key[1:3] == key[3:5] == key[5:7] for key in values):
         coding, values = "grey colors", Counter({str(int(key[1:3], 16)): count for key, count in values.items()})
         thin = tuple(str(int(key[1:3], 16)) for key in thin)
-    missing = frozenset(str(fact.no_data) for fact in facts.values() if fact.no_data is not None)
+    marks = {name: mark_of(fact, coding) for name, fact in facts.items()}
+    missing = frozenset(mark for mark in marks.values() if mark is not None)
     unmarked = {
-        key: [name for name, part in found.items() if part.values[key] and str(facts[name].no_data) != key]
+        key: [name for name, part in found.items() if part.values[key] and marks[name] != key]
         for key in missing - {str(VOID)}
     }
     shown = {key: next(iter(these)) for key, these in palette.items()} if coding == "ids" and not factors else {}
@@ -167,7 +173,7 @@ def _factors(folder: Path, facts: Mapping[str, LabelFacts], found: Mapping[str, 
         DataError: If their values fit those of the others neither as they are nor spread over 0 to 255, or both.
     """
     few = [name for name, fact in facts.items() if fact.bits < 8]
-    if len({fact.bits for fact in facts.values()}) < 2:
+    if len({min(fact.bits, 8) for fact in facts.values()}) < 2:
         return {}
     full = {key for name, part in found.items() if name not in few for key in part.values}
     spread = {name: 255 // ((1 << facts[name].bits) - 1) if name in few else 1 for name in facts}
@@ -189,14 +195,21 @@ def _stored(path: Path, coding: Coding, factor: int = 1) -> npt.NDArray[np.int32
     if coding == "ids":
         ids = read_label(path)
         return np.where(ids == NO_DATA, ids, ids * factor)
-    image = read_image(path)
-    if coding == "grey colors":
-        return image[..., 0].astype(np.int32)
-    colors = image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    hidden = invisible(path)
-    if hidden is not None:
+    image = read_image(path).astype(np.int32)
+    colors = image[..., 0] if coding == "grey colors" else image @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    if (missing := masked_out(path)) is not None:
+        colors[missing] = NO_DATA
+    elif coding == "colors" and (hidden := invisible(path, by_alpha=True)) is not None:
         colors[hidden & (colors != 0)] = _TRANSPARENT
     return colors
+
+
+def mark_of(fact: LabelFacts, coding: Coding) -> str | None:
+    """Returns the value or colour that a file marks as missing."""
+    if fact.no_data is None or coding == "ids" or fact.no_data > 255:
+        return None if fact.no_data is None else str(fact.no_data)
+    color = [fact.no_data] * 3 if fact.palette is None else fact.palette[fact.no_data].tolist()
+    return str(color[0]) if coding == "grey colors" else f"#{bytes(color).hex()}"
 
 
 def _key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
@@ -224,9 +237,14 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> _Found:
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         key = _key_of(value, coding, colors)
         if colors and key.startswith("#"):
+            grey = (
+                f" It is grey, and may hold class ids: export it again as 'Segmentation mask', or remove {COLOR_LIST} "
+                "and give --classes."
+            )
             raise DataError(
                 f"The label {path} has {count} pixels of the colour {key}, which {COLOR_LIST} does not name. It names: "
                 f"{first_few((f'{name} {color}' for color, name in colors.items()), 8)}."
+                f"{grey * (label_kind(path) == 'ids')}"
             )
         if key != _MISSING:
             found[key] += count

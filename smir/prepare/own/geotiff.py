@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from smir.data.reading.band_choice import BandChoice
+from smir.data.reading.geotiff import GeoTiffRaster
 from smir.data.reading.raster import Bool
 from smir.data.reading.tiff import Tiff
 from smir.errors import DataError
@@ -49,17 +51,25 @@ def _far(pixels: float, there: str, back: str) -> str:
     return f"{abs(pixels):,.4g} pixels to the {there if pixels >= 0 else back}"
 
 
-def tiles_with_gaps(path: Path, windows: Mapping[str, tuple[slice, slice]]) -> Iterator[tuple[str, Bool]]:
+def tiles_with_gaps(
+    path: Path, windows: Mapping[str, tuple[slice, slice]], bands: BandChoice | None = None
+) -> Iterator[tuple[str, Bool]]:
     """Yields the tiles of an image that have missing pixels, and their valid pixels (h, w); only a TIFF has such tiles.
+
+    Of chosen bands, values that are not finite are missing, too.
 
     Raises:
         DataError: If the TIFF cannot be read.
     """
-    if not is_tiff(path) or not (tiff := Tiff(path)).has_mask:
+    if not is_tiff(path):
+        return
+    tiff, raster = Tiff(path), None if bands is None else GeoTiffRaster(path, bands)
+    if not (tiff.has_mask if raster is None else raster.knows_gaps):
         return
     title, few = f"No data of {path.name}", len(windows) < 2
     for name, (rows, columns) in progress(windows.items(), title, unit="tile", disable=few):
         (top, bottom, _), (left, right, _) = rows.indices(tiff.height), columns.indices(tiff.width)
-        valid = tiff.valid(top, left, bottom - top, right - left)
+        place = top, left, bottom - top, right - left
+        valid = tiff.valid(*place) if raster is None else raster.read(*place)[1]
         if not valid.all():
             yield name, valid

@@ -1,6 +1,7 @@
 """The third stage: finds the image of each label, and draws a class-id PNG for every labelled image or tile."""
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from smir.classes import VOID, UInt8
-from smir.data.reading.decode import read_label
+from smir.data.reading.decode import LabelFacts, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.parallel import in_parallel
-from smir.data.reading.tiff import has_rasterio
+from smir.data.reading.tiff import Tiff, has_rasterio
 from smir.errors import DataError, first_few
-from smir.files.pictures import write_png
+from smir.files.pictures import is_tiff, write_png
 from smir.prepare.labels.classes import ClassTable, class_colors, of_categories
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.mask_classes import of_masks
-from smir.prepare.labels.masks import MaskFiles, read_masks
+from smir.prepare.labels.masks import MaskFiles, mark_of, read_masks
 from smir.prepare.labels.matching import renaming_notes
 from smir.prepare.labels.shapes import Annotated, Annotations, draw
 from smir.prepare.own.bands import notes_on_blocks
@@ -72,14 +73,20 @@ def _draw(field: Field, labels: Labels) -> Labels:
 
 
 def _without_no_data(field: Field, labels: Labels) -> Labels:
-    """Pixels flagged by alpha, mask or nodata of a TIFF count as not labelled, as in `predict`."""
+    """Pixels flagged by alpha, mask or nodata of a TIFF count as not labelled, as in `predict`.
+
+    So do those that a mask inside the label image of an orthomosaic flags, which its tiles in colours do not keep.
+    """
     from smir.prepare.own.geotiff import tiles_with_gaps
 
     pixels = dict(labels.pixels)
+    label_map = field.options.labels if field.options.has_label_map else None
+    masked = label_map is not None and is_tiff(label_map) and Tiff(label_map, "label").has_inner_mask
     for image, names in field.by_image(labels.pixels).items():
         windows = {name: field.tiles[name].window if name in field.tiles else np.s_[:, :] for name in names}
         path = field.options.images if field.options.is_map else field.options.images / image
-        for name, valid in tiles_with_gaps(path, windows):
+        gaps = tiles_with_gaps(path, windows, field.bands)
+        for name, valid in itertools.chain(gaps, tiles_with_gaps(label_map, windows) if label_map and masked else ()):
             file = mask_path(field.root / NEW_MASKS, name)
             mask = np.where(valid, read_label(file), VOID).astype(np.uint8)
             pixels[name] = np.bincount(mask.ravel(), minlength=256)
@@ -97,7 +104,8 @@ def find_labels(field: Field) -> Labels:
         masks = read_masks(tiles, names, {}, options.classes)
         marked = None if options.labels is None else no_data_of(options.labels)
         if marked is not None:
-            masks = dataclasses.replace(masks, no_data=frozenset([str(marked)]))
+            mark = mark_of(LabelFacts("ids", no_data=marked), masks.coding)
+            masks = dataclasses.replace(masks, no_data=frozenset([mark or str(marked)]))
         return _of_masks(field, masks, [options.labels])
     found = read_labels(options.labels, options.classes, options.names_of_pairs)
     if isinstance(found, MaskFiles):
