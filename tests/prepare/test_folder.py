@@ -416,6 +416,7 @@ def test_annotations_of_another_format_are_named(fails, photos, labels, tmp_path
         (photos / f"{name}.xml").write_text("<annotation><filename/></annotation>")
     said = fails("prepare", "folder", "--images=photos", "--labels=photos")
     assert "000.xml, 001.xml, 002.xml and 5 more have no known format" in said
+    assert "000.xml is XML of Pascal VOC" in said
 
 
 def test_names_for_colours_may_be_copied(prepare, labels, tmp_path, capsys):
@@ -485,7 +486,10 @@ def test_a_label_image_lies_where_its_orthomosaic_lies(smir, fails, tmp_path, mo
         ((UTM, NEXT), None),
         ((NEXT, UTM), "a.tif does not lie where its image"),
         ((UTM, Affine.translation(1, 0) @ NEXT), "its first pixel lies 2 pixels to the east"),
-        ((Affine(0.5, 0, 500_000, 0, 0.5, 5_399_936), NEXT), "its first pixel lies 0 pixels to the east and 128 pixels"),
+        (
+            (Affine(0.5, 0, 500_000, 0, 0.5, 5_399_936), NEXT),
+            "its first pixel lies 0 pixels to the east and 128 pixels",
+        ),
         ((Affine(0.5, 0, 500_000, 0, 0.5, 5_400_000), NEXT), "its last pixel lies 0 pixels to the east and 256 pixels"),
     ],
 )
