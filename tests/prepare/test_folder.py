@@ -348,11 +348,17 @@ def test_two_exports_of_masks_in_one_folder(prepare, fails, labels, tmp_path):
     assert "gives the colour #33ddff to 'weed', but another export gives it to 'crop'" in said
 
 
-def test_pictures_that_are_not_read_are_counted(prepare, photos, capsys):
-    for name in ("a.HEIC", "b.heic", "c.dng"):
-        (photos / name).touch()
-    prepare()
-    assert "Pictures in photos that are not read: 1 .dng, 2 .heic." in capsys.readouterr().out
+def test_pictures_that_are_not_read_are_counted(prepare, fails, photos, tmp_path):
+    said = "that are not read: 1 .dng, 2 .heic. Convert them to JPEG or PNG"
+    (tmp_path / "others").mkdir()
+    for folder in (photos, tmp_path / "others"):
+        for name in ("a.HEIC", "b.heic", "c.dng"):
+            (folder / name).touch()
+    with pytest.warns(UserWarning, match=said):
+        prepare()
+    refusal = fails("prepare", "folder", "--images=others", "--root=b")
+    assert "holds no image" in refusal
+    assert said in refusal
 
 
 def test_small_images_are_named(prepare, tmp_path, capsys):
@@ -488,7 +494,7 @@ def test_a_label_image_lies_where_its_orthomosaic_lies(smir, fails, tmp_path, mo
         ((UTM, Affine.translation(1, 0) @ NEXT), "its first pixel lies 2 pixels to the east"),
         (
             (Affine(0.5, 0, 500_000, 0, 0.5, 5_399_936), NEXT),
-            "its first pixel lies 0 pixels to the east and 128 pixels",
+            "lies 0 pixels to the east and 128 pixels",
         ),
         ((Affine(0.5, 0, 500_000, 0, 0.5, 5_400_000), NEXT), "its last pixel lies 0 pixels to the east and 256 pixels"),
     ],
