@@ -99,8 +99,9 @@ class PredictionWriter(Callback):
                 over = long + len(_OF_WINDOWS)
             if over > 0:
                 raise DataError(
-                    f"{files.path(place).absolute()} has too long a name for its predictions: with their endings it has "
-                    f"{LONGEST_NAME + over} bytes, and at most {LONGEST_NAME} can be written. Shorten it by {over} bytes."
+                    f"{files.path(place).absolute()} has too long a name for its predictions: with their endings it "
+                    f"has {LONGEST_NAME + over} bytes, and at most {LONGEST_NAME} can be written. Shorten it by {over} "
+                    "bytes."
                 )
 
     def on_predict_batch_start(
