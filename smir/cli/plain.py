@@ -13,6 +13,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -87,12 +88,24 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
         f"{word}=true" if word in switches and following not in ("true", "false") else word
         for word, following in zip_longest(words, words[1:])
     ]
+    words = _with_negative_values(words)
     if option := getattr(module, "WORDS", None):
         words = _words_as(option, words)
     if option := getattr(module, "DATA_OF", None):
         words = _with_own_config(option, words)
     texts = {f"--{argument.name}" for argument in arguments if "list[str]" in str(argument.annotation)}
     return _as_texts(words, texts)
+
+
+def _with_negative_values(words: Sequence[str]) -> list[str]:
+    """Joins `--value_range -5,32`, whose value the parser would take for an option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and re.match(r"-\.?\d", word) and re.fullmatch(r"--[^=]+", joined[-1]):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _as_texts(words: Sequence[str], options: Collection[str]) -> list[str]:

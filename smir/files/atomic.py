@@ -11,6 +11,9 @@ from smir.errors import RunError
 TEMPORARY = ".*.[0-9]*.tmp"
 """Pattern of the name of a file that is being written; a kill may leave such a file behind."""
 
+LONGEST_NAME = 255 - len("..1234567.tmp")
+"""Most bytes of the name of a file, which is longer while it is written."""
+
 
 @contextlib.contextmanager
 def unfinished(path: Path, keep: Path | None = None, sync: bool = True) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """The callback that writes the output of `predict`: labels, probabilities, areas."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from smir.classes import UInt8
+from smir.data.base import SmirDataModule
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.raster import ArrayRaster
 from smir.errors import DataError, RunError
-from smir.files.atomic import remove_unfinished, write_atomically
+from smir.files.atomic import LONGEST_NAME, remove_unfinished, write_atomically
 from smir.files.json_record import write_json
 from smir.files.locks import FileLock
 from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
@@ -34,6 +36,9 @@ from smir.training.segmentation import SegmentationModule
 AREAS, PREVIEW = "areas.csv", "preview.png"
 _SHOWN, _PER_ROW = 24, 4  # images of the preview
 _ENDINGS = ("", ".preview", ".probabilities")
+_OF_WINDOWS = ".preview.png"
+_OF_POLYGONS = {"labelme": ".json", "geojson": ".geojson", "gpkg": ".gpkg-journal"}
+"""Longest endings of files; SQLite has a journal beside the file it writes."""
 _LISTED = 8  # images whose areas are printed one by one
 
 
@@ -67,6 +72,7 @@ class PredictionWriter(Callback):
                     raise DataError(
                         f"{other} and {name} would both be predicted as {Path(name).stem}{ending}; rename one."
                     )
+        self._refuse_long_names(pl_module.data)
         check_extras(pl_module.data.predict)
         self._likeness = Likeness(pl_module.preprocessing)
         if trainer.is_global_zero:
@@ -81,6 +87,22 @@ class PredictionWriter(Callback):
             self._regions.clear()
             write_json(self.folder / RESULTS["predict"], self.source)
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
+
+    def _refuse_long_names(self, data: SmirDataModule) -> None:
+        files, polygons = data.images("predict"), self._regions.options.wanted
+        endings = [".png", *(ending for kind, ending in _OF_POLYGONS.items() if kind in polygons)]
+        endings += [".probabilities.tif"] if data.predict.probabilities else []
+        for place, name in enumerate(files):
+            long = len(os.fsencode(self._target(name).name)) - LONGEST_NAME
+            over = long + max(map(len, endings))
+            if long + len(_OF_WINDOWS) > max(over, 0) and data.choice().in_windows(files.path(place)):
+                over = long + len(_OF_WINDOWS)
+            if over > 0:
+                raise DataError(
+                    f"{files.path(place).absolute()} has too long a name for its predictions: with their endings it "
+                    f"has {LONGEST_NAME + over} bytes, and at most {LONGEST_NAME} can be written. Shorten it by {over} "
+                    "bytes."
+                )
 
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0

@@ -615,6 +615,32 @@ def test_names_that_would_meet(fails, words, tmp_path):
     assert "would both be predicted as" in fails(*words(tmp_path / "photos"))
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "over"),
+    [
+        ("a" * 245 + ".png", (), 7),
+        ("ü" * 118 + ".png", ("--data.predict.view=windows",), 6),
+        ("a" * 238 + ".png", ("--data.predict.probabilities=true",), 14),
+    ],
+)
+def test_names_that_are_too_long_for_predictions(fails, words, tmp_path, name, more, over):
+    (tmp_path / "in").mkdir()
+    for each in ("a.png", name):
+        Image.fromarray(photo("a", (96, 128))).save(tmp_path / "in" / each)
+    said = fails(*words(tmp_path / "in", *more))
+    assert f"{name} has too long a name for its predictions" in said
+    assert f"{242 + over} bytes, and at most 242 can be written. Shorten it by {over} bytes." in said
+    assert not (tmp_path / "predict").exists()
+
+
+def test_the_longest_name_that_can_be_predicted(smir, words, tmp_path):
+    name = "a" * 238 + ".png"
+    (tmp_path / "in").mkdir()
+    Image.fromarray(photo("a", (96, 128))).save(tmp_path / "in" / name)
+    smir(*words(tmp_path / "in", "--data.predict.view=whole"))
+    assert len(list(tmp_path.rglob(name))) == 2
+
+
 @pytest.mark.parametrize("view", ["whole", "windows"])
 def test_names_that_are_not_text(smir, words, tmp_path, view):
     (tmp_path / "in").mkdir()

@@ -508,6 +508,35 @@ def test_files_that_are_something_else(fails, tmp_path, made, name, content, sai
     assert said in refused(fails)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", "filename,region_shape_attributes\n", "a.csv is CSV of VIA; export COCO instead."),
+        ("a.csv", "id,name\n", "COCO JSON"),
+        ("a.gpkg", "SQLite format 3\0", "a.gpkg is a vector file of a GIS; draw its polygons"),
+        ("a.shp", "\0\0'\n", "(gdal_rasterize -a COLUMN"),
+        ("a.geojson", '{"type": "FeatureCollection", "features": []}', "a.geojson is a vector file of a GIS"),
+        ("a.json", '{"type": "FeatureCollection", "features": []}', "a.json is a vector file of a GIS"),
+        ("a.json", '{"_via_settings": {}, "_via_img_metadata": {}}', "a.json is JSON of VIA"),
+        ("a.json", '{"a.jpg9": {"filename": "a.jpg", "size": 9, "regions": []}}', "a.json is JSON of VIA"),
+        ("a.json", '[{"id": 1, "annotations": [], "data": {}}]', "a.json is JSON of Label Studio"),
+        ("a.json", '[{"image": "a", "annotator": 1, "annotation_id": 2}]', "a.json is JSON of Label Studio"),
+        ("a.json", '{"description": "", "size": {}, "objects": []}', "a.json is JSON of Supervisely"),
+        ("a.json", '{"info": {}, "categories": {}, "items": []}', "a.json is JSON of Datumaro"),
+        ("a.json", "7", "COCO JSON"),
+        ("a.txt", "0 0.5 0.5 0.1 0.2\n", "a.txt is text of YOLO"),
+        ("a.xml", "<annotation><filename/></annotation>", "a.xml is XML of Pascal VOC; export COCO or masks instead."),
+    ],
+)
+@pytest.mark.parametrize("file", [True, False])
+def test_labels_of_other_tools_are_named(fails, tmp_path, made, name, content, said, file):
+    (tmp_path / "labels" / name).write_text(content)
+    said_of_it = fails(*(f"{word}/{name}" if file and word.startswith("--labels") else word for word in WORDS))
+    assert said in said_of_it
+    assert "known format" in said_of_it
+    assert "damaged" not in said_of_it
+
+
 def test_cvat_is_known_by_its_content(smir, tmp_path, made):
     write_cvat(tmp_path, "")
     (tmp_path / "labels/annotations.xml").rename(tmp_path / "labels/export.json")

@@ -30,6 +30,13 @@ def predict_options(root):
     return yaml.safe_load((root / "data.yaml").read_text())["data"]["init_args"]["predict"]
 
 
+def test_a_range_may_begin_with_a_minus(smir, tmp_path):
+    for name in "ab":
+        write(tmp_path / f"photos/{name}.tif", five_bands(name, np.float32))
+    smir("prepare", "folder", "--images", "photos", "--bands", "3,2,1", "--value_range", "-5,3200")
+    assert predict_options(tmp_path / "field")["value_range"] == [-5, 3200]
+
+
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
 @pytest.mark.parametrize("given", ["100,3000", "5%,90%"])
 def test_bands_of_a_map_are_chosen_stored_and_used_again(smir, tmp_path, dtype, given):

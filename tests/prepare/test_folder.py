@@ -20,6 +20,8 @@ from smir.prepare.labels.shapes import RunLengths
 
 COUNT, LABELLED = 12, 8
 UTM = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
+NEXT = Affine.translation(64, 0) @ UTM
+"""The place of a neighbour of 128 pixels."""
 SPLITS = ("train", "val", "test")
 
 
@@ -346,11 +348,17 @@ def test_two_exports_of_masks_in_one_folder(prepare, fails, labels, tmp_path):
     assert "gives the colour #33ddff to 'weed', but another export gives it to 'crop'" in said
 
 
-def test_pictures_that_are_not_read_are_counted(prepare, photos, capsys):
-    for name in ("a.HEIC", "b.heic", "c.dng"):
-        (photos / name).touch()
-    prepare()
-    assert "Pictures in photos that are not read: 1 .dng, 2 .heic." in capsys.readouterr().out
+def test_pictures_that_are_not_read_are_counted(prepare, fails, photos, tmp_path):
+    said = "that are not read: 1 .dng, 2 .heic. Convert them to JPEG or PNG"
+    (tmp_path / "others").mkdir()
+    for folder in (photos, tmp_path / "others"):
+        for name in ("a.HEIC", "b.heic", "c.dng"):
+            (folder / name).touch()
+    with pytest.warns(UserWarning, match=said):
+        prepare()
+    refusal = fails("prepare", "folder", "--images=others", "--root=b")
+    assert "holds no image" in refusal
+    assert said in refusal
 
 
 def test_small_images_are_named(prepare, tmp_path, capsys):
@@ -414,6 +422,7 @@ def test_annotations_of_another_format_are_named(fails, photos, labels, tmp_path
         (photos / f"{name}.xml").write_text("<annotation><filename/></annotation>")
     said = fails("prepare", "folder", "--images=photos", "--labels=photos")
     assert "000.xml, 001.xml, 002.xml and 5 more have no known format" in said
+    assert "000.xml is XML of Pascal VOC" in said
 
 
 def test_names_for_colours_may_be_copied(prepare, labels, tmp_path, capsys):
@@ -471,9 +480,42 @@ def test_a_label_image_lies_where_its_orthomosaic_lies(smir, fails, tmp_path, mo
         assert (tmp_path / "field/data.yaml").exists()
     else:
         said = fails(*words)
-        assert "labels.tif does not lie where its orthomosaic" in said
+        assert "labels.tif does not lie where its image" in said
         assert says in said
         assert not (tmp_path / "field").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("--tile=64",)])
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        ((UTM, NEXT), None),
+        ((NEXT, UTM), "a.tif does not lie where its image"),
+        ((UTM, Affine.translation(1, 0) @ NEXT), "its first pixel lies 2 pixels to the east"),
+        (
+            (Affine(0.5, 0, 500_000, 0, 0.5, 5_399_936), NEXT),
+            "lies 0 pixels to the east and 128 pixels",
+        ),
+        ((Affine(0.5, 0, 500_000, 0, 0.5, 5_400_000), NEXT), "its last pixel lies 0 pixels to the east and 256 pixels"),
+    ],
+)
+def test_each_mask_lies_where_its_image_lies(smir, fails, tmp_path, words, places, says):
+    size = {"driver": "GTiff", "height": 128, "width": 128, "dtype": "uint8", "crs": "EPSG:32633"}
+    for folder in ("maps", "masks"):
+        (tmp_path / folder).mkdir()
+    for name, there, place in zip("ab", (UTM, NEXT), places, strict=True):
+        with rasterio.open(
+            tmp_path / f"maps/{name}.tif", "w", count=3, photometric="rgb", transform=there, **size
+        ) as file:
+            file.write(photo(name, (128, 128)).transpose(2, 0, 1))
+        with rasterio.open(tmp_path / f"masks/{name}.tif", "w", count=1, transform=place, **size) as file:
+            file.write(blocks(name, (0, 1, 2), (128, 128)), 1)
+    words = ("prepare", "folder", "--images=maps", "--labels=masks", "--shares=[0, 0, 1]", *words)
+    if says is None:
+        smir(*words)
+    else:
+        assert says in fails(*words)
+    assert (tmp_path / "field/data.yaml").exists() == (says is None)
 
 
 @pytest.mark.parametrize("by", ["alpha", "value"])

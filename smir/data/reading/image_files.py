@@ -1,6 +1,7 @@
 """Finds the image files below a folder, by their suffixes."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from smir.errors import DataError, first_few
@@ -38,11 +39,13 @@ def list_images(folder: Path) -> list[str]:
     made: list[str] = []
     names: list[str] = []
     links: list[str] = []
+    others: Counter[str] = Counter()
     for base, folders, files in os.walk(folder, onerror=_raise_unreadable):
         made += [name for name in folders if name in _OF_SYSTEMS]
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _OF_SYSTEMS]
         relative = Path(base).relative_to(folder)
         names += [(relative / f).as_posix() for f in files if f.lower().endswith(IMAGE_SUFFIXES) and f[0] != "."]
+        others.update(Path(f).suffix.lower() for f in files if f.lower().endswith(OTHER_PICTURES) and f[0] != ".")
         links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
     if made:
         warn(f"Folders that systems make are not images: {len(made)} in {folder.absolute()}: {first_few(made)}.")
@@ -51,11 +54,17 @@ def list_images(folder: Path) -> list[str]:
             f"Links to folders are not followed, so images behind {len(outside)} of them in {folder.absolute()} are "
             f"not listed: {first_few(outside)}. Give the folder itself, or link the files."
         )
+    unread = ""
+    if others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+        unread = f"Pictures in {folder.absolute()} that are not read: {kinds}. Convert them to JPEG or PNG to use them."
     if not names:
         raise DataError(
             f"The folder {folder.absolute()} holds no image (looked for {', '.join(IMAGE_SUFFIXES)}, also in folders "
-            "below it)."
+            f"below it). {unread}".rstrip()
         )
+    if unread:
+        warn(unread)
     return sorted(names)
 
 

@@ -11,7 +11,7 @@ from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
 from smir.files.names import same
-from smir.prepare.labels import coco, cvat, labelme
+from smir.prepare.labels import coco, cvat, foreign, labelme
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
 from smir.prepare.labels.matching import Pair
 from smir.prepare.labels.panoptic import Segments
@@ -20,6 +20,7 @@ from smir.terminal import warn
 
 KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")
+_ANNOTATIONS = (".json", ".xml")
 _ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 _UNPACK = "an archive. Unpack it, and give the folder."
 _NOT_TEXT = {
@@ -73,7 +74,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
     there = sorted(entry.name for entry in path.iterdir())
     raise DataError(
         f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {first_few(there) or 'nothing'}."
-        f"{' Unpack the archive.' * bool(archives)}"
+        f"{' Unpack the archive.' * bool(archives)}{foreign.hints(sorted(path.rglob('*')))}"
     )
 
 
@@ -114,7 +115,7 @@ def _read_file(path: Path) -> Annotations | MaskFiles:
             "the folder of their label images."
         )
     if (found := _read_annotations(path, path.parent)) is None:
-        raise DataError(f"{path.absolute()} has no known format: {KNOWN}.")
+        raise DataError(f"{path.absolute()} has no known format: {KNOWN}.{foreign.hints([path])}")
     return found
 
 
@@ -140,6 +141,7 @@ def _read_masks(folder: Path, given: Sequence[str] | None, pair: Pair | None) ->
             hints += f" Label images need a separate folder, without photographs such as {photographs[0]}."
         if others := _annotation_files(folder):
             hints += f" {first_few(file.name for file in others)} have no known format: {KNOWN}."
+        hints += foreign.hints(sorted(folder.rglob("*")))
         if not hints:
             raise
         raise DataError(f"{error}{hints}") from error
@@ -167,7 +169,7 @@ def _annotation_files(folder: Path) -> list[Path]:
     return sorted(
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in (".json", ".xml") and file.is_file() and not file.name.startswith(".")
+        if file.suffix.lower() in _ANNOTATIONS and file.is_file() and not file.name.startswith(".")
     )
 
 
@@ -180,7 +182,10 @@ def _read_annotations(path: Path, folder: Path) -> Annotations | None:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     if what := next((what for magic, what in _NOT_TEXT.items() if start.startswith(magic)), None):
         raise DataError(f"{path.absolute()} is {what}")
-    if start.translate(None, _BEFORE_XML).startswith(b"<"):
+    start = start.translate(None, _BEFORE_XML)
+    if start.startswith(b"<"):
         return cvat.read_cvat(path)
+    if path.suffix.lower() not in _ANNOTATIONS and not start.startswith((b"{", b"[")):
+        return None
     content = read_json(path, "Export it again.", DataError, largest=LARGEST)
     return coco.read_coco(path, content, folder) or labelme.read_labelme(path, content, folder)

@@ -7,7 +7,7 @@ from typing import Any
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.geotiff import GeoTiffRaster
 from smir.data.reading.raster import Bool
-from smir.data.reading.tiff import Tiff
+from smir.data.reading.tiff import Tiff, has_rasterio
 from smir.errors import DataError
 from smir.files.pictures import is_tiff
 from smir.terminal import progress
@@ -17,16 +17,16 @@ _TOLERANCE = 0.5
 
 
 def check_same_place(label: Path, image: Path) -> None:
-    """Checks that a label image and its orthomosaic, if both are georeferenced, share one grid.
+    """Checks that a label image and its image share one grid, if both are georeferenced.
 
     Raises:
         DataError: If their coordinate systems, pixel sizes or corners differ, or one cannot be read.
     """
-    if not (is_tiff(label) and is_tiff(image)):
+    if not (has_rasterio() and is_tiff(label) and is_tiff(image)):
         return
     if found := _differences(Tiff(label, "label").file, Tiff(image).file):
         raise DataError(
-            f"The label image {label.absolute()} does not lie where its orthomosaic {image.absolute()} lies: "
+            f"The label image {label.absolute()} does not lie where its image {image.absolute()} lies: "
             f"{'; '.join(found)}. Export it on the same grid: same coordinate system, extent and pixel size."
         )
 
@@ -41,9 +41,11 @@ def _differences(own: Any, other: Any) -> list[str]:
     (width, height), (wide, high) = own.res, other.res
     if abs(width / wide - 1) * other.width > _TOLERANCE or abs(height / high - 1) * other.height > _TOLERANCE:
         found.append(f"it has pixels of {width:g} x {height:g}, not {wide:g} x {high:g}")
-    row, column = (float(place) for place in other.index(*own.xy(0, 0, offset="ul"), op=lambda place: place))
-    if max(abs(column), abs(row)) > _TOLERANCE:
-        found.append(f"its corner lies {_far(column, 'east', 'west')} and {_far(row, 'south', 'north')} of it")
+    for corner, (top, left) in {"first": (0, 0), "last": (other.height, other.width)}.items():
+        down, right = other.index(*own.xy(top, left, offset="ul"), op=lambda place: place)
+        down, right = float(down) - top, float(right) - left
+        if not found and max(abs(down), abs(right)) > _TOLERANCE:
+            found.append(f"its {corner} pixel lies {_far(right, 'east', 'west')} and {_far(down, 'south', 'north')}")
     return found
 
 

@@ -23,6 +23,7 @@ from smir.prepare.labels.matching import renaming_notes
 from smir.prepare.labels.shapes import Annotated, Annotations, draw
 from smir.prepare.own.bands import notes_on_blocks
 from smir.prepare.own.field import LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
+from smir.prepare.own.geotiff import check_same_place, tiles_with_gaps
 from smir.prepare.own.options import Options
 from smir.prepare.tiff_sources import no_data_of
 from smir.terminal import percent
@@ -77,8 +78,6 @@ def _without_no_data(field: Field, labels: Labels) -> Labels:
 
     So do those that a mask inside the label image of an orthomosaic flags, which its tiles in colours do not keep.
     """
-    from smir.prepare.own.geotiff import tiles_with_gaps
-
     pixels = dict(labels.pixels)
     label_map = field.options.labels if field.options.has_label_map else None
     masked = label_map is not None and is_tiff(label_map) and Tiff(label_map, "label").has_inner_mask
@@ -119,8 +118,10 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
     names = field.names.match(masks.names, masks.folder, options.names_of_pairs)
 
     def draw_mask(image: str) -> UInt8:
-        label = masks.label(names[image], table)
-        _check_size(label.shape, field.sizes[image], masks.folder / names[image], image)
+        label, file = masks.label(names[image], table), masks.folder / names[image]
+        _check_size(label.shape, field.sizes[image], file, image)
+        if not options.is_map:  # the images of a map are its tiles
+            check_same_place(file, options.images / image)
         return label
 
     colors, on_colors = class_colors(table, masks.shades)

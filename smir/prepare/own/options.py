@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from smir.data.reading.image_files import IMAGE_SUFFIXES
-from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError, DataError, first_few
-from smir.files.pictures import is_tiff
 from smir.prepare.labels.matching import Pair
+from smir.prepare.own.geotiff import check_same_place
 from smir.prepare.own.stratification import SPLITS, TEST_ALONE
 from smir.prepare.records import has_record
 
@@ -84,10 +83,7 @@ def check(options: Options) -> None:
     if options.names_of_pairs is not None and (options.labels is None or options.is_map):
         raise ConfigError("--pair is for a folder of --images and its --labels.")
     label, image = options.labels, options.images
-    both_files = label is not None and label.is_file() and image.is_file()
-    if label is not None and both_files and has_rasterio() and is_tiff(label) and is_tiff(image):
-        from smir.prepare.own.geotiff import check_same_place
-
+    if label is not None and label.is_file() and image.is_file():
         check_same_place(label, image)
     if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
         raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import yaml
 from smir.classes import VOID, Classes, UInt8
 from smir.data.reading.channel_statistics import ChannelStatistics, channel_statistics
 from smir.data.reading.decode import read_image, read_label
-from smir.data.reading.image_files import OTHER_PICTURES
 from smir.data.reading.lists import write_list
 from smir.errors import first_few
 from smir.files.atomic import write_atomically
@@ -153,7 +151,6 @@ def _report_lines(field: Field, source: str) -> list[str]:
     """Returns the report about a field; `source` describes its images."""
     labels, members = field.labels, field.members
     notes = [*field.notes, *_notes_on_sizes(field.sizes, cut=bool(field.tiles))]
-    notes += [] if field.options.is_map else _not_read(field.options.images)
     if labels is None:
         return [source, "No labels: this field is for pretraining only.", *(f"Note: {note}" for note in notes)]
     without = len(field.sizes) - len(labels.pixels)
@@ -206,11 +203,3 @@ def _notes_on_sizes(sizes: Sizes, cut: bool) -> list[str]:
             f"{4 * _CROP} and another --root cut them, with their labels."
         )
     return notes
-
-
-def _not_read(folder: Path) -> list[str]:
-    kinds = Counter(path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in OTHER_PICTURES)
-    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    return (
-        [f"Pictures in {folder} that are not read: {found}. Convert them to JPEG or PNG to use them."] if kinds else []
-    )
