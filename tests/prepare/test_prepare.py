@@ -167,10 +167,11 @@ def test_nassar_with_its_orthomosaic(tmp_path, smir, root, capsys):
 
 
 @pytest.mark.parametrize("words", [["nassar", "--root={field}"], ["folder", "--images={field}/nassar/ortho_tiles"]])
-def test_preparing_needs_no_torch(field, tmp_path, words):
-    """It takes seconds and memory; `folder` is the first command that most people try."""
+def test_preparing_needs_neither_torch_nor_rasterio(field, tmp_path, words):
+    """Torch takes seconds and memory, rasterio is an extra, and `folder` is the first command that most people try."""
     words = ["prepare", *(word.format(field=field) for word in words)]
-    code = f"import sys; from smir.__main__ import main; main({words})\n"
+    code = "import sys; from smir.__main__ import main; sys.modules['rasterio'] = sys.modules['affine'] = None\n"
+    code += f"main({words})\n"
     code += "assert not {'torch', 'lightning', 'scipy', 'timm', 'smir.data.base'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 

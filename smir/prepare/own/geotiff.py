@@ -1,11 +1,10 @@
-"""Reads position and valid pixels of a GeoTIFF. Needs rasterio, the extra `geo`."""
+"""Reads position and valid pixels of a GeoTIFF, with rasterio (the extra `geo`)."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from smir.data.reading.band_choice import BandChoice
-from smir.data.reading.geotiff import GeoTiffRaster
 from smir.data.reading.raster import Bool
 from smir.data.reading.tiff import Tiff, has_rasterio
 from smir.errors import DataError
@@ -65,6 +64,8 @@ def tiles_with_gaps(
     """
     if not is_tiff(path):
         return
+    from smir.data.reading.geotiff import GeoTiffRaster  # it imports rasterio, which photographs do without
+
     tiff, raster = Tiff(path), None if bands is None else GeoTiffRaster(path, bands)
     if not (tiff.has_mask if raster is None else raster.knows_gaps):
         return
