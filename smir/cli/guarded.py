@@ -44,6 +44,8 @@ def scan_config(path: Path) -> None:
 class GuardedParser(ArgumentParser):
     """Refuses functions in place of classes, and says how to allow a package."""
 
+    _kept: tuple[int, Namespace] | None = None
+
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # the overloads of argparse
         """Parses words; see `require_classes`."""
         parsed: Namespace = super().parse_args(*args, **kwargs)
@@ -52,6 +54,12 @@ class GuardedParser(ArgumentParser):
                 parsed[name] = value.expanduser()
         require_classes(parsed.as_dict())
         return parsed
+
+    def get_defaults(self, *args: Any, **kwargs: Any) -> Namespace:
+        """Returns the defaults. They are computed once: the parser asks some seventy times for one command."""
+        if self._kept is None or self._kept[0] != len(self._actions):
+            self._kept = len(self._actions), super().get_defaults(*args, **kwargs)
+        return self._kept[1].clone()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Reports an error; if a name was not imported, the message says how to allow it.

@@ -7,6 +7,7 @@ from typing import Any
 from smir.cli.trust import read_yaml
 from smir.errors import SmirError
 from smir.files.json_record import dict_or_empty
+from smir.runs.stored_config import read_sections
 
 
 def run_of(checkpoint: Path) -> Path | None:
@@ -17,8 +18,7 @@ def run_of(checkpoint: Path) -> Path | None:
 
 def data_of(run: Path) -> dict[str, Any]:
     """Returns the data of a run's config."""
-    data: dict[str, Any] = read_yaml(run / "config.yaml")["data"]
-    return data
+    return read_sections(run / "config.yaml")["data"]
 
 
 def is_folder(data: dict[str, Any]) -> bool:

@@ -223,7 +223,7 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"The config {path} cannot be read as YAML: {error}") from error
 
 
-class _Quoting(yaml.SafeDumper):
+class _Quoting(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # not all PyYAMLs are compiled
     """Quotes texts such as `1e-3` and `77950e8`: YAML takes them for texts, and the parser for numbers."""
 
 

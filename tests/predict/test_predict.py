@@ -39,7 +39,7 @@ from smir.predict.segment import labels_of, segment_in_windows
 from smir.predict.sweep import Tile
 from smir.training.segmentation import SegmentationModule
 
-NETWORK = ["--model.network.encoder=tu-resnet10t", "--model.network.decoder_channels=[16,16,16]"]
+NETWORK = ["--model.network.encoder=tu-test_resnet", "--model.network.decoder_channels=[16,16,16]"]
 UTM = {"crs": "EPSG:32613", "transform": Affine(0.05, 0.01, 5e5, 0.01, -0.05, 5.77e6)}
 
 

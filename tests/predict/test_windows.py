@@ -49,7 +49,7 @@ def network_with_statistics(encoder):
 
 @pytest.fixture(scope="module")
 def module():
-    return network_with_statistics("tu-resnet10t")
+    return network_with_statistics("tu-test_resnet")
 
 
 def assembled(sweep):

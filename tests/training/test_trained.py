@@ -37,7 +37,7 @@ def trained(tmp_path_factory):
         (place / f"{name}.yaml").write_text(yaml.safe_dump({"data": options}))
     words = [f"--config={EXPERIMENTS / 'folder' / 'segment.yaml'}", "--config=data.yaml", "--data.crop_size=64"]
     words += ["--data.num_workers=0", "--trainer.max_epochs=1", "--model.warmup_epochs=0", "--run.test=false"]
-    network = ["--model.network.encoder=tu-resnet10t", "--model.network.decoder_channels=[16,16,16]"]
+    network = ["--model.network.encoder=tu-test_resnet", "--model.network.decoder_channels=[16,16,16]"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setattr("sys.argv", ["smir"])
