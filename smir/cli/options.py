@@ -111,6 +111,7 @@ def _tree(file: Path) -> list[ast.stmt]:
     return ast.parse(_text(file)).body
 
 
+@cache
 def _arguments(*files: Path) -> set[str]:
     """Returns the arguments of all constructors, and the fields of all data classes, in files."""
     names: set[str] = set()

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,7 @@ class _Once(yaml.SafeLoader):
         return node
 
 
+@lru_cache(maxsize=64)  # `expand_includes` and `scan_words` read the same files; nobody changes what is read
 def _plain(text: str, source: str) -> Any:
     if len(text) > _LONGEST or LONG_NUMBER.search(text):
         raise ConfigError(f"{source} is too long, or has a number of the form 1:00:00:... that is.")

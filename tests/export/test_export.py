@@ -140,18 +140,26 @@ def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
     assert "holds no test of these weights" in (tmp_path / "x/README.md").read_text()
 
 
-def test_chosen_bands_are_named_and_used_again(run, smir, tmp_path):
+@pytest.fixture(scope="module")
+def of_bands(run, tmp_path_factory):
+    """Folder with a run that predicts chosen bands, in `of`, and what is exported of it, with another opset."""
+    folder = tmp_path_factory.mktemp("bands")
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["data"]["init_args"].setdefault("predict", {}).update(bands=[3, 2, 1], value_range=[100, 3000])
-    (tmp_path / "of/checkpoints").mkdir(parents=True)
-    (tmp_path / "of/config.yaml").write_text(yaml.safe_dump(config))
-    shutil.copy(run / "run.json", tmp_path / "of")
-    best = shutil.copy(run / "checkpoints/best.ckpt", tmp_path / "of/checkpoints")
-    smir("export", f"--ckpt={best}", "--formats=[onnx, weights]")
-    card = " ".join((tmp_path / "exported/README.md").read_text().split())
+    (folder / "of/checkpoints").mkdir(parents=True)
+    (folder / "of/config.yaml").write_text(yaml.safe_dump(config))
+    shutil.copy(run / "run.json", folder / "of")
+    best = shutil.copy(run / "checkpoints/best.ckpt", folder / "of/checkpoints")
+    main(["export", f"--ckpt={best}", "--formats=[onnx, weights]", "--opset=18", f"--out={folder / 'exported'}"])
+    return folder
+
+
+def test_chosen_bands_are_named_and_used_again(of_bands, smir, tmp_path):
+    best = of_bands / "of/checkpoints/best.ckpt"
+    card = " ".join((of_bands / "exported/README.md").read_text().split())
     said = "bands **3, 2, 1** of multispectral TIFFs as red, green and blue, with values from 100 to 3000 scaled"
     assert said in card
-    with safe_open(tmp_path / "exported/model.safetensors", "pt") as file:
+    with safe_open(of_bands / "exported/model.safetensors", "pt") as file:
         settings = json.loads(file.metadata()["smir"])
     assert (settings["bands"], settings["value_range"]) == ([3, 2, 1], [100, 3000])
 
@@ -164,7 +172,7 @@ def test_chosen_bands_are_named_and_used_again(run, smir, tmp_path):
     found = []
     for name in ("deep.tif", "shown.png"):
         words = (f"--ckpt={best}", f"--data.predict_images={name}", "--data.predict.view=windows", f"--out=of-{name}")
-        smir("predict", f"--config={tmp_path / 'of/config.yaml'}", *words, *QUIET)
+        smir("predict", f"--config={of_bands / 'of/config.yaml'}", *words, *QUIET)
         (labels,) = (file for file in (tmp_path / f"of-{name}").glob("*.*") if file.stem == Path(name).stem)
         found.append(np.asarray(Image.open(labels)))
     assert len(np.unique(found[0])) > 1
@@ -321,12 +329,9 @@ def test_the_memory_of_a_file_is_that_of_its_own_process(exported):
     assert megabytes < 500
 
 
-def test_onnx_has_the_opset_that_is_asked_for(smir, run, tmp_path):
-    save(tmp_path / "a.ckpt", tiny)
-    words = ["export", "--ckpt=a.ckpt", "--formats=onnx", f"--images={run / 'photo.png'}", "--opset=18"]
-    smir(*words)
-    assert [entry.version for entry in onnx.load(tmp_path / "exported/model.onnx").opset_import] == [18]
-    assert "its kind, opset 18 |" in (tmp_path / "exported/README.md").read_text()
+def test_onnx_has_the_opset_that_is_asked_for(of_bands):
+    assert [entry.version for entry in onnx.load(of_bands / "exported/model.onnx").opset_import] == [18]
+    assert "its kind, opset 18 |" in (of_bands / "exported/README.md").read_text()
 
 
 @pytest.mark.parametrize(
