@@ -44,7 +44,7 @@ def scan_config(path: Path) -> None:
 class GuardedParser(ArgumentParser):
     """Refuses functions in place of classes, and says how to allow a package."""
 
-    _kept: tuple[int, Namespace] | None = None
+    _kept: tuple[list[int], Namespace] | None = None
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # the overloads of argparse
         """Parses words; see `require_classes`."""
@@ -56,9 +56,10 @@ class GuardedParser(ArgumentParser):
         return parsed
 
     def get_defaults(self, *args: Any, **kwargs: Any) -> Namespace:
-        """Returns the defaults. They are computed once: the parser asks some seventy times for one command."""
-        if self._kept is None or self._kept[0] != len(self._actions):
-            self._kept = len(self._actions), super().get_defaults(*args, **kwargs)
+        """Returns the defaults. They are computed once: a parser asks for them seventy times a command."""
+        given = [id(action.default) for action in self._actions]
+        if self._kept is None or self._kept[0] != given:
+            self._kept = given, super().get_defaults(*args, **kwargs)
         return self._kept[1].clone()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import time
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,6 @@ _SUMS = ("processes", "threads")
 
 def environment() -> dict[str, Any]:
     """Returns versions, commit, device and command of this process."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join(["python", "-m", "smir", *sys.argv[1:]]),
@@ -48,12 +43,21 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
-        "versions": versions,
+        "versions": {package: _version(package) for package in PACKAGES},
     }
 
 
+@cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@cache
 def commit() -> str:
-    """Returns the commit of this code, with `+` if the code has changed since."""
+    """Returns the commit of this code, with `+` if the code has changed since; a process asks git once."""
     folder = Path(__file__).parent
     try:
         output = [

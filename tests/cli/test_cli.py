@@ -16,6 +16,7 @@ from torch._utils import ExceptionWrapper
 from words import EXPERIMENTS, REPOSITORY, pretrain_words, segment_words, selective_words
 
 from smir.__main__ import main, user_message
+from smir.cli.settings import Parser, RunOptions
 from smir.errors import DataError
 from smir.models.networks import UNetStride4
 from smir.training.segmentation import SegmentationModule
@@ -65,6 +66,18 @@ def test_class_help_is_the_docstring(smir, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert said.startswith("usage: python -m smir --data.root ROOT ")
     assert "Folder of the labels, relative to the root" in said
+
+
+def test_defaults_are_computed_once_and_follow_what_is_set():
+    parser = Parser()
+    parser.add_argument("--options", type=RunOptions, default=RunOptions())
+    found = parser.get_defaults()
+    found.options.variant = "changed by a caller"
+    assert parser.get_defaults().options.variant is None
+    parser.add_argument("--more", default=1)
+    assert parser.get_defaults().more == 1
+    parser.set_defaults(more=2)
+    assert parser.get_defaults().more == 2
 
 
 def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplog):
