@@ -100,9 +100,10 @@ def recipe_hash(name: str) -> str:
     import yaml
 
     from smir.runs.recipe import digest, recipe_of
+    from smir.runs.stored_config import LOADER
 
     text = _parser().dump(parsed(name), skip_link_targets=False, skip_unset=False, skip_validation=True)
-    return digest(recipe_of(yaml.safe_load(text)["fit"]))
+    return digest(recipe_of(yaml.load(text, LOADER)["fit"]))
 
 
 def with_zeros(value):
