@@ -5,7 +5,6 @@ predicted in its own process, as wide windows as `predict` chooses by itself.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from benchmarks.measure import Row
+from benchmarks.process_memory import kilobytes
 
 SIDE, SCALES = 20_000, (1.0, 1 / 4, 1 / 16)
 PLACE = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_400_000, 0.05, 0.05)}
@@ -98,7 +98,7 @@ def _main(path: Path, scale: float) -> None:
     predictor = WindowPredictor(forward, Preprocessing(), classes, scale, options, regions, progress=False)
     start = time.perf_counter()
     predictor.predict(path, path.name, path.with_name("labels"))
-    seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    seconds, peak = time.perf_counter() - start, kilobytes("VmHWM") / (1 << 20)
     with rasterio.open(path) as file:
         start = time.perf_counter()
         for _, window in file.block_windows(1):

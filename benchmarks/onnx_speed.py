@@ -6,22 +6,17 @@ Prints the median time of an image in milliseconds, and by how many megabytes th
 import statistics
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from benchmarks.process_memory import kilobytes
+
 WARM_UP, ROUNDS = 5, 30
 
 
-def _kilobytes(field: str) -> int:
-    """A figure of this process. `getrusage` would not do: its peak is that of the parent, which forked it."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
-
-
 def _main(file: str, threads: int, side: int) -> None:
-    before = _kilobytes("VmRSS")
+    before = kilobytes("VmRSS")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
@@ -32,8 +27,8 @@ def _main(file: str, threads: int, side: int) -> None:
         session.run(None, {"image": image})
         if number >= WARM_UP:
             times.append(1000 * (time.perf_counter() - start))
-    kilobytes = _kilobytes("VmHWM") - before
-    print(statistics.median(times), 1024 * kilobytes / 1e6)
+    grown = kilobytes("VmHWM") - before
+    print(statistics.median(times), 1024 * grown / 1e6)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ prevent that: `scan_words` reads the words and config files of a command as plai
 parser import from trusted packages only; and the imported objects must be classes of the expected type.
 """
 
+import copy
 import os
 import re
 from collections import Counter
@@ -219,7 +220,7 @@ def read_yaml(path: Path) -> Any:
     if (size := path.stat().st_size) > _LONGEST:
         raise ConfigError(f"The config {path} has {size:,} bytes; settings are not that long.")
     try:
-        return _plain(path.read_bytes().decode("utf-8-sig"), str(path))
+        return copy.deepcopy(_plain(path.read_bytes().decode("utf-8-sig"), str(path)))
     except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError is an impossible date, or not text
         raise ConfigError(f"The config {path} cannot be read as YAML: {error}") from error
 
@@ -253,7 +254,7 @@ class _Once(yaml.SafeLoader):
         return node
 
 
-@lru_cache(maxsize=64)  # `expand_includes` and `scan_words` read the same files; nobody changes what is read
+@lru_cache(maxsize=64)  # `expand_includes` and `scan_words` read the same files
 def _plain(text: str, source: str) -> Any:
     if len(text) > _LONGEST or LONG_NUMBER.search(text):
         raise ConfigError(f"{source} is too long, or has a number of the form 1:00:00:... that is.")
