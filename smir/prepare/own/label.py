@@ -100,7 +100,7 @@ def find_labels(field: Field) -> Labels:
     if options.has_label_map:
         tiles = options.root / LABEL_TILES
         names = [name for name in list_images(tiles) if name in field.sizes]
-        masks = read_masks(tiles, names, {}, options.classes)
+        masks = dataclasses.replace(read_masks(tiles, names, {}, options.classes), scales=None)  # of one file
         marked = None if options.labels is None else no_data_of(options.labels)
         if marked is not None:
             mark = mark_of(LabelFacts("ids", no_data=marked), masks.coding)
