@@ -76,6 +76,24 @@ def test_255_alone_beside_several_classes_is_not_labelled(smir, tmp_path, field)
     assert set(np.unique(field("c"))) == {0, 255}
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("bits", [1, 8])
+@pytest.mark.parametrize("with_rasterio", [True, False])
+def test_ids_of_tiffs_whose_0_is_white_are_the_stored_ones(smir, tmp_path, field, monkeypatch, bits, with_rasterio):
+    ids = IDS if bits == 8 else np.minimum(IDS, 1)
+    profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 1, "dtype": "uint8", "nbits": bits}
+    for name in "abc":
+        with rasterio.open(tmp_path / f"labels/{name}.tif", "w", photometric="miniswhite", **profile) as file:
+            file.write(ids[None])
+        with rasterio.open(tmp_path / f"labels/{name}.tif") as file:
+            assert (file.read(1) == ids).all()
+    if not with_rasterio:
+        for module in ("safe_open", "opening", "tiff"):
+            monkeypatch.setattr(f"smir.data.reading.{module}.has_rasterio", lambda: False)
+    smir(*WORDS)
+    assert (field("b") == ids).all()
+
+
 def test_invisible_colours_are_no_classes(smir, fails, tmp_path, field):
     for name in "abc":
         alpha = np.where(IDS > 0, 255, 0).astype(np.uint8)

@@ -129,8 +129,6 @@ def read_ids(tiff: Tiff, place: Place | None = None) -> npt.NDArray[np.int32]:
     missing = ~tiff.valid(*place) & (values != id_of_no_data(tiff))
     refuse_fractions(values[~missing], tiff.name)
     ids = np.where(missing, 0, values).astype(np.int32)
-    if tiff.is_inverted:
-        ids = tiff.highest - ids
     ids[missing] = NO_DATA
     return ids
 
