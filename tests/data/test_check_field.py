@@ -113,6 +113,10 @@ PROBLEMS = {
     "a damaged block": (damaged_block, "p1.tif is damaged or cut short"),
     "a pointer": (pointer, "bytes) is not an image that can be read"),
     "five bands": (lambda images, masks: tif(images / "p1.tif", noise(0, 5)), "p1.tif has 5 bands"),
+    "a single band": (
+        lambda images, masks: tif(images / "p1.tif", noise(1, 1) * np.uint16(9) + noise(2, 1)),
+        "one channel of 16 bits",
+    ),
     "a label as image": (lambda images, masks: shutil.copy(masks / "p2.png", images / "p1.tif"), "images/p1.tif"),
     "a label among images": (label_among_images, "images/val/other.png"),
     "palettes": (palettes, "1 is (220, 0, 0), in masks/p1.png (0, 200, 0)"),

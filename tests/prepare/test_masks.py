@@ -94,6 +94,15 @@ def test_ids_of_tiffs_whose_0_is_white_are_the_stored_ones(smir, tmp_path, field
     assert (field("b") == ids).all()
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_complex_masks_are_refused(fails, tmp_path, field):
+    profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 1, "dtype": "complex64"}
+    for name in "abc":
+        with rasterio.open(tmp_path / f"labels/{name}.tif", "w", **profile) as file:
+            file.write(IDS[None].astype(np.complex64))
+    assert "a.tif holds complex numbers; class ids are whole." in fails(*WORDS)
+
+
 def test_invisible_colours_are_no_classes(smir, fails, tmp_path, field):
     for name in "abc":
         alpha = np.where(IDS > 0, 255, 0).astype(np.uint8)

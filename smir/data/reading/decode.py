@@ -20,6 +20,7 @@ from smir.data.reading.tiff_colors import (
     palette,
     read_colors,
     read_ids,
+    refusal,
     refuse_fractions,
 )
 from smir.errors import DataError
@@ -64,7 +65,10 @@ def read_image(path: str | Path) -> UInt8:
     path = Path(path)
     status = status_of(path, "image")
     if tiff := open_tiff(path, "image", status.st_size):
-        return _rgb(read_colors(tiff, color_bands(tiff), (0, 0, tiff.height, tiff.width)), path)
+        bands = color_bands(tiff)
+        if np.dtype(tiff.file.dtypes[0]).kind not in "iu":
+            raise DataError(refusal(tiff))
+        return _rgb(read_colors(tiff, bands, (0, 0, tiff.height, tiff.width)), path)
     with open_picture(path, "image", status) as file:
         return guarded(lambda: _rgb(_colors(decoded(file)), path), path, "image")
 

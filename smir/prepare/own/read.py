@@ -10,7 +10,7 @@ from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
 from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.lists import can_be_listed, stem
-from smir.data.reading.misplaced import look, misplaced_labels, named_twice
+from smir.data.reading.misplaced import look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
@@ -95,6 +95,13 @@ def _odd_ones(folder: Path, names: list[str]) -> list[str]:
             f"one channel or the name of a photograph: {first_few(found)}. They would be trained on as photographs. "
             "Move label images to a separate folder, also those of other splits, or give --images a folder of "
             "photographs alone."
+        )
+    if bands := single_bands(looks):
+        raise DataError(
+            f"{len(bands)} of {len(names)} images in {folder.absolute()} have one channel of 16 bits, beside images in "
+            f"colours: {first_few(bands)}. They may be single bands of a multispectral camera, and would be trained on "
+            "as photographs. Move them to a separate folder. To train on bands, join those of a photograph in one TIFF "
+            "(gdal_merge.py -separate), and choose three with --bands."
         )
     twice = named_twice(looks)
     return (
