@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from smir.cli.training_run import all_callbacks, record_skipped
 from smir.data.base import SmirDataModule
 from smir.data.reading.file_list import FileList
+from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.predicted import refuse_bad_headers
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.files.digest import file_digest
@@ -22,6 +23,7 @@ from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.launch import global_rank
 from smir.runs.recipe import digest, recipe_of
 from smir.runs.run_folder import RESULTS, read_record, result_folder, run_of_checkpoint
+from smir.terminal import warn
 from smir.training.task import SmirModule
 from smir.training.test_record import TestRecord
 
@@ -117,6 +119,8 @@ def keep_predictions(
     images = data.images("predict")
     if data.on_bad_image == "error":
         refuse_bad_headers(images, data.min_side, data.choice())
+    if global_rank() == 0 and (found := damaged_jpegs([images.path(place) for place in range(len(images))])):
+        warn(note_on_damage(found))
     source = _source(checkpoint.path, data, images, settings)
     source["predict"] = dataclasses.asdict(data.predict)
     parts = [source["hash"], source["predict"]]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
+from PIL import Image
 
 from smir.classes import UInt8
 from smir.data.reading.band_choice import BandChoice
@@ -22,6 +23,8 @@ from smir.files.turned import turned
 
 _SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap height and width."""
+_COLORED = {"srgb": (3, 4), "rgb": (3, 4), "b-w": (1, 2), "cmyk": (4,)}
+"""Bands of pictures without and with alpha."""
 Strip = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Pixels (h, W, 3) or (h, W), and which of them hold data (h, W), if the file tells."""
 
@@ -83,10 +86,11 @@ def _of_picture(source: Path, rows: int, grey: bool) -> Source:
     where = source.resolve()
     image = _header(source)
     image = turned(source, lambda: _header(source, "random")) or image
-    colored = image.interpretation in ("srgb", "rgb") and image.bands in (3, 4)
+    kind = image.interpretation
+    colored = image.bands in _COLORED.get(kind, ()) and not (grey and kind in ("b-w", "cmyk"))
     if image.format != "uchar" or not (colored or (grey and image.bands == 1)):
         raise DataError(
-            f"{where} has {image.bands} bands of {image.format} ({image.interpretation}); 8-bit RGB, with or without "
+            f"{where} has {image.bands} bands of {image.format} ({kind}); 8-bit RGB or grey, with or without "
             f"alpha, is needed{' for colours, or one band of 8 bits for class ids' if grey else ''}. Convert it: "
             f"{_conversion(image, source.name, grey)}"
         )
@@ -97,8 +101,12 @@ def _of_picture(source: Path, rows: int, grey: bool) -> Source:
             with closing(_strips_of(image, tops, rows)) as parts:
                 for pixels in parts:
                     next(left)
-                    shown = pixels[..., 0] if image.bands == 1 else pixels[..., :3]
-                    yield shown, pixels[..., 3] > 0 if image.bands == 4 else None
+                    if kind == "cmyk":
+                        yield np.asarray(Image.fromarray(pixels, "CMYK").convert("RGB")), None
+                        continue
+                    shown = pixels[..., :3] if image.bands > 2 else pixels[..., 0]
+                    shown = shown if grey or image.bands > 2 else np.repeat(shown[..., None], 3, axis=-1)
+                    yield shown, pixels[..., -1] > 0 if image.bands in (2, 4) else None
         except pyvips.Error as error:
             row = next(left)
             raise DataError(

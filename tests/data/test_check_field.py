@@ -113,6 +113,10 @@ PROBLEMS = {
     "a damaged block": (damaged_block, "p1.tif is damaged or cut short"),
     "a pointer": (pointer, "bytes) is not an image that can be read"),
     "five bands": (lambda images, masks: tif(images / "p1.tif", noise(0, 5)), "p1.tif has 5 bands"),
+    "a single band": (
+        lambda images, masks: tif(images / "p1.tif", noise(1, 1) * np.uint16(9) + noise(2, 1)),
+        "one channel of 16 bits",
+    ),
     "a label as image": (lambda images, masks: shutil.copy(masks / "p2.png", images / "p1.tif"), "images/p1.tif"),
     "a label among images": (label_among_images, "images/val/other.png"),
     "palettes": (palettes, "1 is (220, 0, 0), in masks/p1.png (0, 200, 0)"),
@@ -155,7 +159,35 @@ def copy(images, masks):
     Image.open(images / "p1.tif").save(images / "small/p1.png")
 
 
+def jpeg(path, start=None, change=bytes(500)):
+    """Writes a photograph, and replaces bytes from its middle on."""
+    Image.fromarray(np.moveaxis(noise(7), 0, -1)).save(path, "JPEG", quality=95)
+    content = path.read_bytes()
+    if start is not None:
+        start = len(content) // 2 if start == "middle" else start
+        path.write_bytes(content[:start] + change + content[start + len(change) :])
+
+
+def damaged_jpeg(images, masks):
+    (images / "p1.tif").unlink()
+    jpeg(images / "p1.tif", "middle")
+    (images / "p2.tif").unlink()
+    jpeg(images / "p2.tif")
+
+
+def test_jpegs_that_are_damaged_in_their_middle_are_named(smir, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for name, change in {"zeros": bytes(500), "end": b"\xff\xd9"}.items():
+        jpeg(tmp_path / f"photos/{name}.jpg", "middle", change)
+    jpeg(tmp_path / "photos/whole.jpg")
+    smir("prepare", "folder", "--images=photos")
+    assert "Note: 2 JPEGs are damaged, but can be decoded: end.jpg (premature end of data segment), zeros.jpg (" in (
+        capsys.readouterr().out
+    )
+
+
 WARNINGS = {
+    "a damaged JPEG": (damaged_jpeg, "1 JPEGs that are damaged, but can be decoded: "),
     "no data": (gaps, "1 labels of pixels that the image marks as missing: "),
     "specks": (specks, "1 classes that only lie on borders between others: weed (masks/p"),
     "a fourth band": (

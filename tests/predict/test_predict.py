@@ -294,6 +294,14 @@ def test_images_unlike_those_of_the_training_are_told(smir, words, tmp_path, cap
     assert "Warning: 2 of 3 images have colours unlike those of the training: night.png, infrared.png." in caplog.text
 
 
+def test_damaged_jpegs_are_told(smir, words, tmp_path):
+    save(tmp_path / "photos/a.jpg", photo("a", (96, 128)))
+    content = (tmp_path / "photos/a.jpg").read_bytes()
+    (tmp_path / "photos/a.jpg").write_bytes(content[:-900] + bytes(400) + content[-500:])
+    with pytest.warns(UserWarning, match=r"1 JPEGs are damaged, but can be decoded: a.jpg \("):
+        smir(*words(tmp_path / "photos"))
+
+
 def test_further_formats_join_the_same_predictions(smir, words, tmp_path, caplog):
     save(tmp_path / "photos/a.png", photo("a", (96, 128)))
     smir(*words(tmp_path / "photos", "--formats=coco"))

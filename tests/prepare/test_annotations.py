@@ -144,7 +144,7 @@ def test_coco_as_tools_write_it(smir, tmp_path, made, capsys, change):
     assert all(np.array_equal(made(name), PLAIN) for name in NAMES)
     if change is without_area:
         left_out = "3 boxes without an outline, 4 outlines of less than three points."
-        assert f"Left out, having no area: {left_out}" in capsys.readouterr().out
+        assert f"Left out, because their pixels are not known: {left_out}" in capsys.readouterr().out
 
 
 def set_image(**values):
@@ -390,6 +390,27 @@ def bitmap(side, points):
     Image.fromarray(np.full((side, side), 255, np.uint8)).save(png, "PNG")
     text = base64.b64encode(png.getvalue()).decode()
     return {"label": "weed", "shape_type": "mask", "points": points, "mask": text}
+
+
+def test_labelme_that_names_another_image_is_refused(fails, tmp_path, made):
+    write_labelme(tmp_path, {"a": labelme(imagePath="C:\\work\\b.jpg"), "c": labelme()})
+    said = refused(fails)
+    assert "labels/a.json is named after a.jpg, but its imagePath is C:\\work\\b.jpg, which is there, too." in said
+    assert not (tmp_path / "field/masks").exists()
+
+
+def test_labelme_rectangles_on_a_slant(smir, fails, tmp_path, made, capsys):
+    slanted = labelme()
+    for shape, kind in zip(slanted["shapes"], ("oriented_rectangle", "rotation"), strict=True):
+        shape["shape_type"] = kind
+    slanted["shapes"].append({"label": "crop", "shape_type": "cuboid", "points": [[1, 1]] * 8})
+    write_labelme(tmp_path, {"a": slanted, "b": labelme(), "c": labelme()})
+    smir(*WORDS)
+    assert (made("a") == PLAIN).all()
+    assert "Left out, because their pixels are not known: 1 shapes of the kind cuboid." in capsys.readouterr().out
+    del slanted["shapes"][0]["points"][2:]
+    write_labelme(tmp_path, {"a": slanted})
+    assert "shape number 0 is a oriented_rectangle of 2 points; it should have 4." in refused(fails)
 
 
 def test_labelme_as_tools_write_it(smir, tmp_path, made):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import rasterio
 import yaml
-from fakes import photo
+from fakes import photo, save
 from PIL import Image
 
 from smir.data.predict_options import PredictOptions
@@ -73,6 +73,25 @@ def test_files_that_do_not_say_their_colours_are_refused_with_the_options(fails,
     said = fails("prepare", "folder", *given)
     assert "a.tif has 5 bands: gray (uint16), undefined (uint16)" in said
     assert "--bands 3,2,1 --value_range 0,4000" in said
+
+
+@pytest.mark.parametrize("tile", [(), ("--tile=64",)])
+def test_floating_point_colours_are_refused_with_the_options(fails, tmp_path, tile):
+    write(tmp_path / "photos/a.tif", photo("a", (128, 128)).astype(np.float32), photometric="rgb")
+    said = fails("prepare", "folder", "--images=photos", *tile)
+    assert "a.tif has 3 bands: red (float32)" in said
+    assert "--bands 3,2,1 --value_range 0,4000" in said
+
+
+def test_single_bands_among_photographs_are_refused(fails, tmp_path):
+    dark = np.random.default_rng(0).integers(0, 4000, (64, 64, 1)).astype(np.uint16)
+    for name in "ab":
+        save(tmp_path / f"photos/DJI_{name}_D.JPG", photo(name, (64, 64)))
+        write(tmp_path / f"photos/DJI_{name}_MS_NIR.TIF", dark)
+    said = fails("prepare", "folder", "--images=photos")
+    assert "2 of 4 images in" in said
+    assert "one channel of 16 bits, beside images in colours: DJI_a_MS_NIR.TIF, DJI_b_MS_NIR.TIF." in said
+    assert "choose three with --bands" in said
 
 
 def test_four_bands_of_grey_are_no_colours(fails, tmp_path):

@@ -46,6 +46,18 @@ def settings(root):
     return yaml.safe_load((root / "data.yaml").read_text())["data"]
 
 
+@pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("LA", "png"), ("CMYK", "jpg")])
+def test_grey_and_ink_are_cut_as_they_are_read_whole(smir, tmp_path, mode, suffix):
+    (tmp_path / "photos").mkdir()
+    picture = Image.fromarray(photo("a", SIZE)).convert(mode)
+    picture.save(tmp_path / f"photos/a.{suffix}")
+    smir("prepare", "folder", "--images=photos", f"--tile={TILE}")
+    whole = read_image(tmp_path / f"photos/a.{suffix}")
+    for place, (top, left) in enumerate(PLACES):
+        tile = read_image(tmp_path / f"field/images/a/tile_{place:05d}.png")
+        assert np.abs(tile.astype(int) - whole[top : top + TILE, left : left + TILE]).max() <= 2 * (mode == "CMYK")
+
+
 def test_photographs_and_labels_are_cut_alike(prepare, photos, tmp_path, capsys):
     prepare("--labels=labels")
     root = tmp_path / "field"

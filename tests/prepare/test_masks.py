@@ -47,6 +47,62 @@ def test_bits_that_a_program_reduced_are_spread(smir, tmp_path, field, suffix, g
     assert all((field(name) == (IDS > 0)).all() for name in "abc")
 
 
+@pytest.mark.parametrize(
+    ("small", "large", "given"),
+    [
+        (IDS > 0, (IDS > 0) * np.uint8(255), "[background=0, plant=1, plant=255]"),
+        (IDS * np.uint8(100), IDS * np.uint16(25700), "[soil=0, crop=100, crop=25700, weed=200, weed=51400]"),
+        ((IDS > 0) * np.uint8(255), (IDS > 0) * np.uint16(65535), "[soil=0, crop=255, crop=65535]"),
+    ],
+)
+def test_masks_in_two_scales_are_refused(smir, fails, tmp_path, field, small, large, given):
+    for name, ids in zip("abc", (small.astype(np.uint8), large, large * 0), strict=True):
+        Image.fromarray(ids).save(tmp_path / f"labels/{name}.png")
+    unnamed = "[soil, plant]" if len(np.unique(small)) == 2 else "[soil, crop, weed]"
+    for classes in ([], [f"--classes={unnamed}"]):
+        said = fails(*WORDS, *classes)
+        assert "seem to have two scales: a.png holds" in said
+        assert not (tmp_path / "field/data.yaml").exists()
+    smir(*WORDS, f"--classes={given}")
+    wanted = np.unique(small, return_inverse=True)[1].reshape(IDS.shape)
+    assert (field("a") == wanted).all()
+    assert (field("b") == wanted).all()
+
+
+def test_255_alone_beside_several_classes_is_not_labelled(smir, tmp_path, field):
+    for name, ids in zip("abc", (IDS, IDS, (IDS > 0) * np.uint8(255)), strict=True):
+        Image.fromarray(ids).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    assert set(np.unique(field("c"))) == {0, 255}
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("bits", [1, 8])
+@pytest.mark.parametrize("with_rasterio", [True, False])
+def test_ids_of_tiffs_whose_0_is_white_are_the_stored_ones(smir, tmp_path, field, monkeypatch, bits, with_rasterio):
+    ids = IDS if bits == 8 else np.minimum(IDS, 1)
+    profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 1, "dtype": "uint8", "nbits": bits}
+    for name in "abc":
+        with rasterio.open(tmp_path / f"labels/{name}.tif", "w", photometric="miniswhite", **profile) as file:
+            file.write(ids[None])
+        with rasterio.open(tmp_path / f"labels/{name}.tif") as file:
+            assert (file.read(1) == ids).all()
+    if not with_rasterio:
+        for module in ("safe_open", "opening", "tiff"):
+            monkeypatch.setattr(f"smir.data.reading.{module}.has_rasterio", lambda: False)
+    smir(*WORDS)
+    assert (field("b") == ids).all()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_complex_masks_are_refused(fails, tmp_path, field):
+    profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 1, "dtype": "complex64"}
+    for name in "abc":
+        with rasterio.open(tmp_path / f"labels/{name}.tif", "w", **profile) as file:
+            file.write(IDS[None].astype(np.complex64))
+    assert "a.tif holds complex numbers; class ids are whole." in fails(*WORDS)
+
+
 def test_invisible_colours_are_no_classes(smir, fails, tmp_path, field):
     for name in "abc":
         alpha = np.where(IDS > 0, 255, 0).astype(np.uint8)

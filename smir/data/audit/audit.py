@@ -22,6 +22,7 @@ from smir.data.folder import Folder
 from smir.data.published import PublishedDataset
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.image_files import list_images
+from smir.data.reading.jpeg_damage import damaged_jpegs
 from smir.data.reading.listing import Pair
 from smir.data.reading.lists import Split
 from smir.data.reading.misplaced import look
@@ -198,6 +199,9 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
     pairs = list(walked.values())
     facts = dict(zip(walked, in_parallel(lambda pair: examine(data, pair), pairs, "Files", threads), strict=True))
     problems += [problem for found in facts.values() for problem in found.problems]
+    readable = [data.root / image for image, found in facts.items() if found.size]
+    for path, reason in damaged_jpegs(readable, threads).items():
+        notes.append(Problem("JPEGs that are damaged, but can be decoded", f"{path} ({reason})"))
     if isinstance(data, Folder):
         seen = {pair: facts[pair.image].seen for pair in pairs}
         colors = () if data.label_map else data.classes.colors

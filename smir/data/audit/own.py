@@ -11,7 +11,7 @@ from smir.classes import VOID, UInt8
 from smir.data.reading.decode import invisible, label_facts
 from smir.data.reading.label_values import thick
 from smir.data.reading.listing import Pair
-from smir.data.reading.misplaced import PHOTOGRAPH, Look, misplaced_labels, named_twice
+from smir.data.reading.misplaced import PHOTOGRAPH, Look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.tiff import Tiff, has_rasterio, lacks_blocks
 from smir.data.reading.tiff_colors import unused_bands
 from smir.errors import first_few
@@ -69,6 +69,8 @@ def own_problems(root: Path, colors: Sequence[tuple[int, ...]], seen: Mapping[Pa
     """Yields what is most likely wrong; `colors` are those of the classes, if labels hold their ids."""
     for name in misplaced_labels({pair.image: one.look for pair, one in seen.items()}):
         yield "label images among the images", str(root / name)
+    for name in single_bands({pair.image: one.look for pair, one in seen.items()}):
+        yield "images of one channel of 16 bits among images in colours", str(root / name)
     first: dict[int, tuple[tuple[int, ...], str]] = {}
     # A program that makes a palette of grey ids may give them other places.
     meant: dict[tuple[int, ...], int] = {(value,) * 3: value for value in range(1, len(colors))}

@@ -20,6 +20,7 @@ from smir.data.reading.tiff_colors import (
     palette,
     read_colors,
     read_ids,
+    refusal,
     refuse_fractions,
 )
 from smir.errors import DataError
@@ -64,7 +65,10 @@ def read_image(path: str | Path) -> UInt8:
     path = Path(path)
     status = status_of(path, "image")
     if tiff := open_tiff(path, "image", status.st_size):
-        return _rgb(read_colors(tiff, color_bands(tiff), (0, 0, tiff.height, tiff.width)), path)
+        bands = color_bands(tiff)
+        if np.dtype(tiff.file.dtypes[0]).kind not in "iu":
+            raise DataError(refusal(tiff))
+        return _rgb(read_colors(tiff, bands, (0, 0, tiff.height, tiff.width)), path)
     with open_picture(path, "image", status) as file:
         return guarded(lambda: _rgb(_colors(decoded(file)), path), path, "image")
 
@@ -191,7 +195,8 @@ def label_facts(path: Path) -> LabelFacts:
 
 
 def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
-    raw = file.tile[0].args if file.format == "PNG" and file.tile else None  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+    args = file.tile[0].args if file.tile else ""  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+    raw = str(args[0] if isinstance(args, tuple) else args)
     image = decoded(file)
     if image.mode == "F":
         refuse_fractions(np.asarray(image), f"The label {path}")
@@ -200,6 +205,9 @@ def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:
             f"The label {path} has mode {image.mode} ({len(image.getbands())} channels); a label has one channel "
             "that holds class ids (a grey or palette PNG). Convert colours to ids first."
         )
-    stretch = {"L;2": 85, "L;4": 17}.get(str(raw), 1)  # Pillow spreads grey of 2 and 4 bits over 0 to 255
+    # Pillow spreads grey of 2 and 4 bits of a PNG over 0 to 255, and inverts TIFFs whose 0 is white.
+    stretch = {"L;2": 85, "L;4": 17}.get(raw, 1) if file.format == "PNG" else 1
     stored = np.asarray(image).astype(np.int32)
+    if file.format == "TIFF" and raw.startswith(("1;I", "L;I")):
+        return (1 if image.mode == "1" else 255) - stored
     return stored // stretch if stretch > 1 else stored

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smir.classes import UInt8
-from smir.data.reading.decode import image_size, label_facts, read_image
+from smir.data.reading.decode import image_size, label_facts, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.errors import SmirError
 
@@ -17,10 +17,11 @@ _SOME = 4096
 
 
 class Look(NamedTuple):
-    """Tells if an image file has one channel, and if it has areas of few colours, as labels do."""
+    """Tells if an image file has one channel, areas of few colours, as labels do, or one channel of 16 bits."""
 
     grey: bool = False
     flat: bool = False
+    deep: bool = False
 
 
 PHOTOGRAPH = Look()
@@ -33,7 +34,10 @@ def look(path: Path, image: UInt8 | None = None) -> Look:
     `image` is given, because decoding all of them would take long.
     """
     try:
-        grey = label_facts(path).kind != "colors"
+        facts = label_facts(path)
+        grey, deep = facts.kind != "colors", facts.kind == "ids" and facts.bits > 8
+        if deep:  # its high byte may hold few values
+            return Look(grey, len(np.unique(read_label(path))) <= MOST_VALUES, deep)
         if image is None and not grey and path.stat().st_size >= math.prod(image_size(path)):
             return PHOTOGRAPH
         image = read_image(path) if image is None else image
@@ -44,6 +48,12 @@ def look(path: Path, image: UInt8 | None = None) -> Look:
         return Look(grey)
     colors = image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     return Look(grey, len(np.unique(colors)) <= MOST_VALUES and (grey or len(thick(colors)) > 1))
+
+
+def single_bands(looks: Mapping[str, Look]) -> list[str]:
+    """Returns images of one channel of 16 bits among images in colours, as multispectral cameras write them."""
+    in_colors = not all(seen.grey for seen in looks.values())
+    return [name for name, seen in looks.items() if seen.deep and not seen.flat and in_colors]
 
 
 def misplaced_labels(looks: Mapping[str, Look]) -> list[str]:

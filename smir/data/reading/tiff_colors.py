@@ -129,8 +129,6 @@ def read_ids(tiff: Tiff, place: Place | None = None) -> npt.NDArray[np.int32]:
     missing = ~tiff.valid(*place) & (values != id_of_no_data(tiff))
     refuse_fractions(values[~missing], tiff.name)
     ids = np.where(missing, 0, values).astype(np.int32)
-    if tiff.is_inverted:
-        ids = tiff.highest - ids
     ids[missing] = NO_DATA
     return ids
 
@@ -142,7 +140,9 @@ def id_of_no_data(tiff: Tiff) -> int | None:
 
 
 def refuse_fractions(values: npt.NDArray[Any], name: str) -> None:
-    """Refuses floating-point numbers that are no whole numbers of 32 bits."""
+    """Refuses complex numbers, and floating-point numbers that are no whole numbers of 32 bits."""
+    if values.dtype.kind == "c":
+        raise DataError(f"{name} holds complex numbers; class ids are whole. Export the labels again.")
     if values.dtype.kind != "f":
         return
     odd = values[~(np.isfinite(values) & (values == np.round(values)) & (abs(values) < 1 << 31))]

@@ -26,14 +26,15 @@ from smir.prepare.labels.shapes import (
 )
 
 TITLE = "Labelme JSON"
-_CORNERS = ("rectangle", "rotation")
-"""Shapes to which X-AnyLabeling, which also writes this format, gives four points."""
+_CORNERS = ("rectangle", "rotation", "oriented_rectangle")
+"""Shapes of four points; X-AnyLabeling, which also writes this format, gives them to rectangles, too."""
 
 
 def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
     """Reads the shapes of an image; returns None if the JSON has another format.
 
-    The image is named after the file, relative to `folder`, since the stored path may come from another machine.
+    The image is named after the file, relative to `folder`, since the stored path may come from another machine; it
+    stands in `also`.
 
     Raises:
         DataError: If the file is malformed.
@@ -55,7 +56,8 @@ def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
         else:
             shapes.append(Drawn(stored["label"], shape, where))
     image = path.relative_to(folder).with_suffix("")  # the picture may have been converted since, as from HEIC
-    found.images = [Annotated(image.as_posix(), size, shapes, path)]
+    also = stored if isinstance(stored := content["imagePath"], str) and stored else None
+    found.images = [Annotated(image.as_posix(), size, shapes, path, also)]
     return found
 
 
@@ -82,8 +84,9 @@ def _shape(path: Path, stored: dict[str, Any], where: str) -> Shape | str:
     if kind == "polygon" or (kind in _CORNERS and len(pairs) == 4):
         flat = [value for pair in pairs for value in pair]
         return Polygon([flat]) if len(pairs) >= 3 else "outlines of less than three points"
-    if kind in ("rectangle", "circle", "mask") and len(pairs) != 2:
-        raise DataError(f"{path}: {where} is a {kind} of {len(pairs)} points; it should have 2.")
+    if kind in (*_CORNERS, "circle", "mask") and (len(pairs) != 2 or kind in _CORNERS[1:]):
+        right = 4 if kind in _CORNERS[1:] else 2
+        raise DataError(f"{path}: {where} is a {kind} of {len(pairs)} points; it should have {right}.")
     if kind == "rectangle":
         return box(*pairs[0], *pairs[1])
     if kind == "circle":

@@ -34,6 +34,7 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
                 f"'[NAME=0, NAME=1, void={odd[0]}]'."
             )
         _refuse_smooth(masks)
+    _refuse_two_scales(masks, {source for _, source in entries(given or ())})
     chosen = _named(keys) if given is None else _given(given, keys, masks)
     for key, files in masks.unmarked.items():
         if files and key not in {source for _, source in chosen}:
@@ -51,6 +52,21 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
             f"void={unknown[0]} for pixels that are not labelled or {BACKGROUND}={unknown[0]}, or correct the masks."
         )
     return table
+
+
+def _refuse_two_scales(masks: MaskFiles, named: set[str]) -> None:
+    """Refuses masks of 0 and 1 beside masks of 0 and 255, or the like, unless `--classes` names these values."""
+    if masks.scales is None:
+        return
+    one, other, both = masks.scales
+    if named.issuperset((*both, *both.values())):
+        return
+    joined = ", ".join(f"class_{low}={low}, class_{low}={high}" for low, high in both.items())
+    raise ConfigError(
+        f"The masks in {masks.folder.absolute()} seem to have two scales: {one} holds {first_few(both)}, and {other} "
+        f"{first_few(both.values())}. Give equal classes one name: --classes '[{BACKGROUND}=0, {joined}]'. Or name "
+        f"each value, such as void={[*both.values()][-1]} for pixels that are not labelled."
+    )
 
 
 def _refuse_smooth(masks: MaskFiles) -> None:

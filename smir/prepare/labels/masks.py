@@ -23,6 +23,8 @@ COLOR_LIST = "labelmap.txt"
 
 TRANSPARENT = "transparent"
 """The source of pixels that are invisible in a mask of colours, and not black."""
+_FACTORS = (255, 256, 257, 65535)
+"""Factors by which programs enlarge values: to white, and to 16 bits."""
 _MISSING, _TRANSPARENT = "missing", 1 << 24
 _LONGEST_LIST = 1 << 20
 """Bytes of a list of colours above which it is refused."""
@@ -44,6 +46,8 @@ class MaskFiles:
         unmarked: Files that hold such a value without marking it, by value.
         thin: Values that only lie between others, in no square of 3 x 3 pixels alone.
         palette: Colours of the values, if the files have a palette that is more than greys.
+        scales: Two files, and the values of the first with those of the second, if the second seems to have the same
+            classes times a factor.
     """
 
     folder: Path
@@ -56,6 +60,7 @@ class MaskFiles:
     unmarked: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
     thin: tuple[str, ...] = ()
     palette: Mapping[str, Color] = dataclasses.field(default_factory=dict)
+    scales: tuple[str, str, Mapping[str, str]] | None = None
 
     @property
     def shades(self) -> dict[str, Color]:
@@ -127,7 +132,23 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     }
     shown = {key: next(iter(these)) for key, these in palette.items()} if coding == "ids" and not factors else {}
     shown = shown if any(len(set(color)) > 1 for color in shown.values()) else {}  # programs give greys to plain ids
-    return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin, shown)
+    scales = None if coding == "colors" else _two_scales({name: {*map(int, found[name].values)} for name in found})
+    return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales)
+
+
+def _two_scales(values: Mapping[str, set[int]]) -> tuple[str, str, Mapping[str, str]] | None:
+    """Finds files of 0 and 1 beside files of 0 and 255, or of 8 beside 16 bits; see `MaskFiles.scales`."""
+    used = {name: of_file - {0} for name, of_file in values.items() if of_file - {0}}
+    for factor in _FACTORS:
+        small = {name: of_file for name, of_file in used.items() if max(of_file) < factor}
+        large = {name: of_file for name, of_file in used.items() if all(value % factor == 0 for value in of_file)}
+        if small and large and len(small) + len(large) == len(used):
+            low, high = set().union(*small.values()), {value // factor for value in set().union(*large.values())}
+            # Beside other values, 255 means not labelled.
+            if low == high if factor == VOID else low <= high or high <= low:
+                both = {str(value): str(value * factor) for value in sorted(low & high)}
+                return next(iter(small)), next(iter(large)), both
+    return None
 
 
 class _Found(NamedTuple):

@@ -122,12 +122,14 @@ class Annotated:
         size: Height and width of the image; None if the file does not say.
         shapes: The shapes; later ones lie on top.
         source: The file.
+        also: Another name of the image in the file, which counts if no other image has it.
     """
 
     image: str
     size: tuple[int, int] | None
     shapes: list[Drawn]
     source: Path
+    also: str | None = None
 
 
 @dataclass

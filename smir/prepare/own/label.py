@@ -1,10 +1,11 @@
 """The third stage: finds the image of each label, and draws a class-id PNG for every labelled image or tile."""
 
+import contextlib
 import dataclasses
 import itertools
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def find_labels(field: Field) -> Labels:
     if options.has_label_map:
         tiles = options.root / LABEL_TILES
         names = [name for name in list_images(tiles) if name in field.sizes]
-        masks = read_masks(tiles, names, {}, options.classes)
+        masks = dataclasses.replace(read_masks(tiles, names, {}, options.classes), scales=None)  # of one file
         marked = None if options.labels is None else no_data_of(options.labels)
         if marked is not None:
             mark = mark_of(LabelFacts("ids", no_data=marked), masks.coding)
@@ -143,6 +144,8 @@ def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
         )
     table = of_categories(options.classes, found.declared, found.used(), str(where), options.tests_alone)
     names = field.names.match(annotated, where, options.names_of_pairs)
+    for image, label in names.items():
+        _refuse_two_names(field, image, annotated[label])
 
     def draw_shapes(image: str) -> UInt8:
         of_image = annotated[names[image]]
@@ -153,6 +156,19 @@ def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
     colors, on_colors = class_colors(table, found.colors)
     notes = [*_notes_of_shapes(found, options), *on_colors, *table.notes(), *renaming_notes(names)]
     return Labels(found.title, table.names, list(names), draw_shapes, notes, colors)
+
+
+def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
+    """Refuses annotations that name another image, which is there, too."""
+    other = None
+    if label.also is not None:
+        with contextlib.suppress(DataError):  # several images have the name
+            other = field.names.find(label.also)
+    if other is not None and PurePosixPath(other).stem != PurePosixPath(image).stem:
+        raise DataError(
+            f"{label.source.absolute()} is named after {image}, but its imagePath is {label.also}, which is there, "
+            "too. Rename the file after the image that it labels, or correct imagePath."
+        )
 
 
 def _check_size(label: tuple[int, ...], image: tuple[int, int], source: Path, name: str) -> None:
@@ -197,7 +213,8 @@ def _by_image(found: Annotations, options: Options) -> dict[str, Annotated]:
 
 
 def _notes_of_shapes(found: Annotations, options: Options) -> list[str]:
-    notes = [f"Left out, having no area: {found.kinds_left_out()}."] if found.left_out else []
+    left_out = f"Left out, because their pixels are not known: {found.kinds_left_out()}."
+    notes = [left_out] if found.left_out else []
     used = found.used()
     if unused := [name for name in found.declared if name not in used]:
         notes.append(f"Declared but never drawn, so not a class: {', '.join(unused)}.")

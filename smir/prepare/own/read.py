@@ -8,8 +8,9 @@ from typing import Any
 
 from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
+from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.lists import can_be_listed, stem
-from smir.data.reading.misplaced import look, misplaced_labels, named_twice
+from smir.data.reading.misplaced import look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
@@ -37,10 +38,12 @@ def read(options: Options) -> Field:
     bands = choose_bands(options.bands, options.value_range, files)
     field = dataclasses.replace(field, bands=bands, notes=notes_on_bands(files, bands) + notes_on_blocks(files))
     if options.is_map:
-        return field
+        shown_size(options.images)  # a bad header is refused before all is decoded
+        return _with_damage(field, files)
     size = shown_size if options.cuts_photographs else image_size
     sizes = in_parallel(lambda name: size(options.images / name), names, "Sizes")
     field = dataclasses.replace(field, sizes=dict(zip(names, sizes, strict=True)))
+    field = _with_damage(field, files)
     if bands is None:
         field = dataclasses.replace(field, notes=(*field.notes, *_odd_ones(options.images, names)))
     if options.labels is None:
@@ -50,6 +53,11 @@ def read(options: Options) -> Field:
         for _ in in_parallel(lambda image: labels.draw(image).shape, labels.images, "Labels"):
             pass
     return dataclasses.replace(field, labels=labels)
+
+
+def _with_damage(field: Field, files: Sequence[Path]) -> Field:
+    found = damaged_jpegs(files)
+    return dataclasses.replace(field, notes=(*field.notes, note_on_damage(found))) if found else field
 
 
 def _photographs(options: Options) -> list[str]:
@@ -87,6 +95,13 @@ def _odd_ones(folder: Path, names: list[str]) -> list[str]:
             f"one channel or the name of a photograph: {first_few(found)}. They would be trained on as photographs. "
             "Move label images to a separate folder, also those of other splits, or give --images a folder of "
             "photographs alone."
+        )
+    if bands := single_bands(looks):
+        raise DataError(
+            f"{len(bands)} of {len(names)} images in {folder.absolute()} have one channel of 16 bits, beside images in "
+            f"colours: {first_few(bands)}. They may be single bands of a multispectral camera, and would be trained on "
+            "as photographs. Move them to a separate folder. To train on bands, join those of a photograph in one TIFF "
+            "(gdal_merge.py -separate), and choose three with --bands."
         )
     twice = named_twice(looks)
     return (
