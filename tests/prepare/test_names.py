@@ -1,6 +1,7 @@
 """Names of labels that differ from those of their images, as public datasets and tools write them."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -81,6 +82,27 @@ def test_names_that_leave_a_choice_need_the_option(smir, fails, pairs, tmp_path,
     smir(*command, f"--pair={images[0]}={labels[-1]}")
     check_masks(tmp_path, images[0])
     assert ("--pair leaves out 4 files in labels: 001_color.png" in capsys.readouterr().out) == (len(labels) > 1)
+
+
+@pytest.mark.parametrize(
+    ("files", "said", "choice"),
+    [
+        (("{}_crop.png", "{}_weed.png"), "001_crop.png, 001_weed.png to 001.jpg, perhaps one for each class.", "pair"),
+        (("crop-{}.png", "weed-{}.png"), "crop-001.png, weed-001.png to 001.jpg, perhaps one for each class.", "pair"),
+        (("crop/{}.png", "weed/{}.png"), "crop/001.png and weed/001.png. If each folder has one class:", "labels"),
+    ],
+)
+def test_one_label_file_for_each_class(smir, fails, pairs, tmp_path, files, said, choice):
+    for file in files:
+        pairs("{}.jpg", file)
+    command = ("prepare", "folder", "--images=photos", "--labels=labels")
+    message = fails(*command)
+    assert said in message
+    assert "merge them into one mask with a value for each class. Or use one class: --" in message
+    smir(*command, *shlex.split(message.split("Or use one class: ")[1].strip().removesuffix(".")))
+    check_masks(tmp_path, "{}.png")
+    (tmp_path / "labels" / files[1].format("002")).unlink()  # a class that not every image shows
+    assert said in fails(*command)
 
 
 def test_images_and_labels_in_one_folder(smir, pairs, tmp_path):

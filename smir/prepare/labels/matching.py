@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -19,6 +20,7 @@ _LABEL_STUDIO = re.compile(r"[0-9a-f]{8}-(.+)")
 """`IMG_1.JPG` becomes `<8 hex digits>-IMG_1.JPG`, and `a (1).JPG` `<8 hex digits>-a_1.JPG`."""
 
 _EXAMPLE = "'{}_image.png={}_annotation.png'"
+_MERGE = "merge them into one mask with a value for each class."
 _SAMPLED = 50
 """Labels, images and differences that are looked at to find how names differ."""
 
@@ -86,11 +88,12 @@ class ImageNames:
                 missing.append(label)
             elif (other := found.setdefault(image, label)) != label:
                 raise DataError(
-                    f"The image {image} has two labels in {where.absolute()}: {other} and {label}. Keep one of them, "
-                    f"or choose: --pair {_EXAMPLE}."
+                    f"The image {image} has two labels in {where.absolute()}: {other} and {label}. "
+                    + (_one_folder(where, other, label) or f"Keep one of them, or choose: --pair {_EXAMPLE}.")
                 )
         if missing:
-            raise DataError(self._no_image(missing, len(labels), where, pair))
+            several = None if pair else self._several_labels(labels, where)
+            raise DataError(several or self._no_image(missing, len(labels), where, pair))
         return found
 
     def _images_of(self, labels: Sequence[str], pair: "Pair | None") -> dict[str, str | None]:
@@ -152,6 +155,26 @@ class ImageNames:
             names.setdefault(_uploaded(image), []).append(image)
         return names
 
+    def _several_labels(self, labels: Sequence[str], where: Path) -> str | None:
+        """Returns a message if all labels add words to names of images, several to one: `1_crop`, `1_weed` to `1`."""
+        of_image: dict[str, dict[str, str]] = {}
+        for label in labels:
+            stem = _parts(label)[-1]
+            ends = ((stem[:at], f"{{}}{stem[at:]}") for at in range(len(stem) - 1, 0, -1) if not stem[at].isalnum())
+            starts = ((stem[at:], f"{stem[:at]}{{}}") for at in range(1, len(stem)) if not stem[at - 1].isalnum())
+            found = next((pair for pair in (*ends, *starts) if pair[0] in self._by_stem), None)
+            if found is None:
+                return None
+            of_image.setdefault(found[0], {})[found[1]] = label
+        stem, ways = max(of_image.items(), key=lambda item: len(item[1]))
+        if len(ways) < 2:
+            return None
+        return (
+            f"In {where.absolute()}, several labels belong to one image: {first_few(ways.values())} to "
+            f"{self._by_stem[stem][0]}, perhaps one for each class. smir reads one label for each image. To use all, "
+            f"{_MERGE} Or use one class: --pair {shlex.quote('{}=' + next(iter(ways)))}."
+        )
+
     def _no_image(self, missing: list[str], count: int, where: Path, pair: "Pair | None") -> str:
         there = f"Images in {self.folder.absolute()} look like: {first_few(self.names)}."
         if len(missing) == count:
@@ -168,6 +191,15 @@ class ImageNames:
             f"{len(missing)} of {count} labels in {where.absolute()} have no image: {first_few(missing)}. {there}{hint}"
             " Add the images, or remove these labels."
         )
+
+
+def _one_folder(where: Path, one: str, other: str) -> str:
+    """Returns what to do about labels of one name in two folders, which may be one for each class; else nothing."""
+    paths = [PurePosixPath(same(label)) for label in (one, other)]
+    if paths[0].parent == paths[1].parent or paths[0].name != paths[1].name or not where.is_dir():
+        return ""
+    folder = shlex.quote(str(where / max(path.parent for path in paths)))
+    return f"If each folder has one class: {_MERGE} Or use one class: --labels {folder}."
 
 
 class Pair:
