@@ -132,8 +132,12 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     }
     shown = {key: next(iter(these)) for key, these in palette.items()} if coding == "ids" and not factors else {}
     shown = shown if any(len(set(color)) > 1 for color in shown.values()) else {}  # programs give greys to plain ids
-    scales = None if coding == "colors" else _two_scales({name: {*map(int, found[name].values)} for name in found})
+    scales = None if coding == "colors" else _two_scales({name: {*map(_id, found[name].values)} for name in found})
     return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales)
+
+
+def _id(key: str) -> int:
+    return int(key[1:3], 16) if key.startswith("#") else int(key)
 
 
 def _two_scales(values: Mapping[str, set[int]]) -> tuple[str, str, Mapping[str, str]] | None:
