@@ -4,11 +4,13 @@ import contextlib
 import dataclasses
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -38,11 +40,12 @@ def write_weights(folder: Path, network: Network, settings: str) -> Path:
         config = {**network.model.config, "_model_class": type(network.model).__name__}
         write_atomically(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
     save_tensors(folder / NAME, model.state_dict(), settings)
-    if isinstance(network, SmpNetwork):
-        with contextlib.redirect_stdout(io.StringIO()):  # the hub's client prints where it reads from
-            found = smp.from_pretrained(str(folder)).state_dict()
-    else:
-        found = load_file(folder / NAME)
+    with _read_back(folder / NAME):
+        if isinstance(network, SmpNetwork):
+            with contextlib.redirect_stdout(io.StringIO()):  # the hub's client prints where it reads from
+                found = smp.from_pretrained(str(folder)).state_dict()
+        else:
+            found = load_file(folder / NAME)
     own = model.state_dict()
     if differ := [name for name, value in own.items() if name not in found or not torch.equal(value, found[name])]:
         raise CheckpointError(f"{NAME} is not read back as it was written; {first_few(differ)} differ.")
@@ -54,6 +57,15 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], settings: str) -> None:
     plain = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     # `save_file` would set permissions that hide the file from other users.
     write_atomically(path, save(plain, metadata={"format": "pt", "smir": settings}))
+
+
+@contextlib.contextmanager
+def _read_back(path: Path) -> Iterator[None]:
+    """Makes one error of those that torch and safetensors raise for a file that the system does not let them read."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{path.absolute()} was written and cannot be read back: {error}.") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +100,8 @@ def write_encoder(folder: Path, network: Network, settings: str, side: int) -> E
         theirs = timm.create_model(name, pretrained=False, features_only=True)
         if tensors := _renamed(encoder, theirs.state_dict()):
             save_tensors(path, tensors, settings)
-            theirs.load_state_dict(load_file(path))
+            with _read_back(path):
+                theirs.load_state_dict(load_file(path))
             if _same_features(encoder, theirs.eval(), side):
                 whole = timm.create_model(name, pretrained=False, num_classes=0).state_dict()
                 return EncoderFile(path, name, depth, tensors.keys() <= whole.keys())

@@ -52,9 +52,9 @@ class Areas:
             return
         rows, columns = (np.arange(side) // cell for side in labels.shape)
         place = rows[:, None] * pixel_areas.shape[1] + columns
-        known = labels != VOID
-        pairs = np.bincount(place[known] * count + labels[known], minlength=pixel_areas.size * count)
-        self.square_metres += pixel_areas.ravel() @ pairs.reshape(-1, count)
+        columns_of = np.minimum(labels, count)  # void comes last
+        pairs = np.bincount((place * (count + 1) + columns_of).ravel(), minlength=pixel_areas.size * (count + 1))
+        self.square_metres += pixel_areas.ravel() @ pairs.reshape(-1, count + 1)[:, :count]
 
     def rows(self, classes: Classes) -> list[tuple[str, str, str, str, str, str, str]]:
         """Returns a row of `HEADER` for every class."""

@@ -1,12 +1,10 @@
 """A small picture of a large prediction: the image with the classes in colour over it, and a legend."""
 
-from typing import Any
-
+import cv2
 import numpy as np
-import numpy.typing as npt
 
 from smir.classes import Classes, UInt8
-from smir.files.pages.overlays import Entry, blend, legend, stacked
+from smir.files.pages.overlays import Entry, Float32, blended, legend, stacked
 from smir.predict.areas import Areas
 from smir.predict.sweep import Tile
 
@@ -21,27 +19,30 @@ class Preview:
         self.classes = classes
         self.step = -(-max(height, width) // LONGEST)
         shape = -(-height // self.step), -(-width // self.step)
-        self._sums = np.zeros((*shape, 3), dtype=np.float32)
-        self._counts = np.zeros((*shape, 1), dtype=np.float32)
+        self._colors = np.zeros((*shape, 3), dtype=np.float32)
+        self._known = np.zeros(shape, dtype=np.float32)  # share of each pixel of the picture that is not nodata
 
     def add(self, tile: Tile, labels: UInt8) -> None:
         """Adds a finished tile; nodata stays white."""
-        first = tile.top // self.step, tile.left // self.step
-        colors = blend(tile.pixels, labels, self.classes, 2 * self.step) * tile.valid[..., None]
-        for canvas, values in ((self._sums, colors), (self._counts, tile.valid[..., None])):
-            part = self._summed(self._summed(values, tile.top, 0), tile.left, 1)
-            height, width = part.shape[:2]
-            canvas[first[0] : first[0] + height, first[1] : first[1] + width] += part
+        colors = blended(tile.pixels, labels, self.classes, 2 * self.step)
+        colors[~tile.valid] = 0
+        top, left = tile.top // self.step, tile.left // self.step
+        for canvas, values in ((self._colors, colors), (self._known, tile.valid.astype(np.float32))):
+            part = self._reduced(values, tile.top, tile.left)
+            canvas[top : top + part.shape[0], left : left + part.shape[1]] += part
 
-    def _summed(self, values: npt.NDArray[Any], offset: int, axis: int) -> npt.NDArray[np.float32]:
-        """Sums the pixels along an axis that belong to one pixel of the picture."""
-        inside = np.arange(-(offset % self.step), values.shape[axis], self.step).clip(min=0)
-        sums: npt.NDArray[np.float32] = np.add.reduceat(values, inside, axis=axis, dtype=np.float32)
-        return sums
+    def _reduced(self, values: Float32, top: int, left: int) -> Float32:
+        """Returns what a tile contributes to every pixel of the picture that it touches."""
+        above, before = top % self.step, left % self.step
+        below, behind = -(above + values.shape[0]) % self.step, -(before + values.shape[1]) % self.step
+        whole = cv2.copyMakeBorder(values, above, below, before, behind, cv2.BORDER_CONSTANT, value=0)
+        size = whole.shape[1] // self.step, whole.shape[0] // self.step
+        return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
     def picture(self, areas: Areas) -> UInt8:
         """Returns RGB (h, w, 3) with the legend below."""
-        mean = np.where(self._counts > 0, self._sums / self._counts.clip(min=1), 255)
+        known = self._known[..., None]
+        mean = np.where(known > 0, self._colors / np.where(known > 0, known, 1), 255)
         return stacked([mean.round().astype(np.uint8), legend(_lines(self.classes, areas), mean.shape[1])])
 
 

@@ -130,9 +130,9 @@ class Regions:
 def connected(labels: UInt8) -> tuple[Ids, list[int]]:
     """Numbers the connected parts of labels (h, w) from 0, and returns the class of each."""
     parts, classes = np.zeros(labels.shape, dtype=np.int32), list[int]()
-    for class_id in np.unique(labels).tolist():
+    for class_id in np.bincount(labels.ravel()).nonzero()[0].tolist():  # many times as fast as np.unique
         inside = labels == class_id
         count, found = cv2.connectedComponents(inside.view(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-        parts[inside] = found[inside] - 1 + len(classes)
+        np.add(found, len(classes) - 1, out=parts, where=inside)
         classes += [class_id] * (count - 1)
     return parts, classes

@@ -3,6 +3,7 @@
 Version 0.1 listed none, so its runs are taken as they are.
 """
 
+import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,8 +86,10 @@ def check_weights(run: Path, checkpoint: Path) -> None:
 
 
 def _list(run: Path, patterns: Sequence[str]) -> dict[str, tuple[int, int, str]]:
-    paths = sorted(path for pattern in patterns for path in run.glob(pattern) if path.is_file())
-    return {
-        path.relative_to(run).as_posix(): (path.stat().st_size, path.stat().st_mtime_ns, file_digest(path, 64))
-        for path in paths
-    }
+    # Unlike a glob, this does not pass over a folder that cannot be read.
+    folders = {pattern.partition("/")[0] for pattern in patterns if "/" in pattern}
+    parts = [part for part in run.iterdir() if part.is_dir() and any(map(part.match, folders))]
+    found = [path.relative_to(run).as_posix() for part in (run, *parts) for path in part.iterdir() if path.is_file()]
+    names = sorted({name for pattern in patterns for name in fnmatch.filter(found, pattern)})
+    status = {name: (run / name).stat() for name in names}
+    return {name: (now.st_size, now.st_mtime_ns, file_digest(run / name, 64)) for name, now in status.items()}

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from documents import ROOT, blocks
 from fakes import photo
 from PIL import Image
 from rasterio.transform import Affine
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from timm.layers import Conv2dSame
 from torch import nn
@@ -32,7 +33,7 @@ from words import QUIET, segment_words
 from benchmarks.models import onnx_speed
 from smir.__main__ import main
 from smir.classes import Classes
-from smir.export import build, scripts
+from smir.export import build, scripts, weights_files
 from smir.export import command as command
 from smir.export.program import Deployed, export_program, with_fixed_padding
 from smir.export.scripts.run_onnx import resized
@@ -339,6 +340,14 @@ def test_a_pretraining_has_weights_alone(smir, fails, tmp_path, capsys):
     found = load_file(tmp_path / "exported/model.safetensors")
     assert torch.equal(found["segmentation_head.weight"], module.network.segmentation_head.weight)
     assert "Next:" not in capsys.readouterr().out  # it lies in no run, so nothing is known of its data
+
+
+@pytest.mark.parametrize("error", [OSError("no"), RuntimeError("unable to open file"), SafetensorError("no")])
+def test_weights_that_cannot_be_read_back_are_told(fails, tmp_path, monkeypatch, error):
+    save(tmp_path / "a.ckpt", tiny, ReconstructionModule)
+    monkeypatch.setattr(weights_files, "load_file", Mock(side_effect=error))
+    assert "model.safetensors was written and cannot be read back" in fails("export", "--ckpt=a.ckpt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ckpt"]
 
 
 def test_the_memory_of_a_file_is_that_of_its_own_process(exported):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import gzip
 import hashlib
 import io
@@ -467,6 +468,19 @@ def test_a_truncated_archive_leaves_nothing_behind(tmp_path, root, kind, share):
     with pytest.raises(DataError, match=r"cut\.\w+( \([\d,]+ bytes\) is damaged or cut short|: cannot be read: )"):
         unpack_all(PASCAL_VOC, root, path)
     assert not root.exists()
+
+
+def test_an_archive_that_the_system_does_not_let_us_read_is_not_left_out(archives, root, monkeypatch):
+    read = unpack.read_archive
+
+    def refused(path):
+        if path.name == "one.tar":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(unpack, "read_archive", refused)
+    with pytest.raises(DataError, match=r"could not be unpacked into .*Permission denied: '.*one\.tar'"):
+        unpack_all(PASCAL_VOC, root, archives)
 
 
 def test_a_tar_cut_between_two_members(tmp_path, archives, root):

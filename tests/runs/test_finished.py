@@ -1,15 +1,17 @@
 """A finished run lists its files, and what is lost is made again or named."""
 
+import errno
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from interruptions import Killed
 from words import segment_words
 
 from smir.errors import RunError
-from smir.runs.finished import lost_files
+from smir.runs.finished import lost_files, write_done
 from smir.runs.run_folder import Identity, open_run
 from smir.training.pictures import FinalPictures
 
@@ -36,6 +38,20 @@ def test_done_lists_size_time_and_hash(run):
         path = run.path / name
         expected = [path.stat().st_size, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()]
         assert entry == expected
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out(run, monkeypatch):
+    before, list_folder = (run.path / "DONE").read_bytes(), Path.iterdir
+
+    def refused(folder):
+        if folder.name == "test":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return list_folder(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(PermissionError, match="test"):
+        write_done(run.path, {})
+    assert (run.path / "DONE").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", FILES)

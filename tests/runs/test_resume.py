@@ -1,12 +1,14 @@
 """A run that was interrupted ends as the run that was not: bit for bit, but for the times."""
 
 import csv
+import errno
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from compare_runs import content, difference
 from interruptions import Killed, die_at_epoch, die_while_scoring
 from words import REPOSITORY, segment_words, selective_words
 
+from smir.data.reading import stamps
 from smir.training.segmentation import SegmentationModule
 
 
@@ -95,6 +98,9 @@ def test_a_segmentation_resumes_whose_first_epoch_stays_the_best(smir, fails, fi
         path.write_bytes(pixels[:-30] + bytes(30))
     said = fails(*words, "--run.experiment=broken")
     assert re.search(r"8 of 8 files of the list 'train labels' below .* have changed since this run began: ", said)
+    with monkeypatch.context() as patch:
+        patch.setattr(stamps, "_sampled_hash", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
+        assert re.search(r"mask/\S+ cannot be read: Input/output error", fails(*words, "--run.experiment=broken"))
     for path, pixels in labels.items():
         path.write_bytes(pixels)  # with another time
     with pytest.warns(UserWarning, match=r"resumes with other numbers \(7 processes before, 1 now; 7 threads before"):

@@ -111,9 +111,12 @@ class Place:
             for name in (*(f"{run}/{name}" for name in _VARY), *(f"{run}/checkpoints/{name}.ckpt" for name in _KEPT)):
                 found.pop(name, None)
             found[str(run)] = content(root / run)
+        if prepared := found.get("field/prepared.json"):  # it tells how images were linked, which may differ
+            found["field/prepared.json"] = prepared.replace(_SOFT, b"linked (no copies)")
         return {name: content for name, content in found.items() if not re.match(r"cache/.*(?<!\.tmp)$", name)}
 
 
+_SOFT = b"linked (symbolic links: keep the photographs where they are)"
 _VARY, _KEPT = ("environment.json", "metrics.csv", "DONE", "lock"), ("best", "last", "previous")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.data.reading.file_list import FileList
-from smir.errors import CheckpointError, RunError, first_few
+from smir.errors import CheckpointError, DataError, RunError, first_few
 from smir.runs.mask_files import load_arrays, save_arrays
 
 RECORD = "files.npz"
@@ -19,7 +19,11 @@ _Stamps = npt.NDArray[np.uint64]
 
 
 def save_stamps(path: Path, lists: Mapping[str, FileList]) -> None:
-    """Writes the stamps of all files, 24 bytes for each."""
+    """Writes the stamps of all files, 24 bytes for each.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
     save_arrays(path, **{name: _stamps(files) for name, files in lists.items()})
 
 
@@ -30,6 +34,7 @@ def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
 
     Raises:
         RunError: If some are others; the message names them.
+        DataError: If a file cannot be read.
     """
     try:
         before = load_arrays(path, tuple(lists))
@@ -59,8 +64,10 @@ def _stamps(files: FileList, known: _Stamps | None = None) -> _Stamps:
             if known is not None and (known[place, :2] == (size, time)).all():
                 return size, time, int(known[place, 2])
             return size, time, _sampled_hash(path, size)
-        except OSError:  # whoever reads it reports that
+        except FileNotFoundError:  # whoever reads it reports that
             return 0, 0, 0
+        except OSError as error:
+            raise DataError(f"{path.absolute()} cannot be read: {error.strerror}.") from error
 
     with ThreadPoolExecutor() as threads:  # waiting for the disk most of the time
         return np.array(list(threads.map(stamp, range(len(files)))), dtype=np.uint64).reshape(-1, 3)

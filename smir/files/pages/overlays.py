@@ -22,6 +22,7 @@ _WIDTHS = 200, 800
 _OF_CLASS, _OF_VOID = 0.25, 0.7
 """Opacity of the colours inside their outlines."""
 
+Float32 = npt.NDArray[np.float32]
 Item = TypeVar("Item")
 Entry = tuple[str, Sequence[int]]
 """A line of a legend: its text and its colour."""
@@ -38,14 +39,22 @@ def blend(image: UInt8, label: UInt8, classes: Classes, line: int | None = None)
         classes: Their colours.
         line: Pixels of the outlines; default: a 250th of the longest side.
     """
+    return np.rint(blended(image, label, classes, line)).astype(np.uint8)
+
+
+def blended(image: UInt8, label: UInt8, classes: Classes, line: int | None = None) -> Float32:
+    """Blends as `blend` does, and returns float32 (H, W, 3), from 0 to 255."""
     reach = line or -(-max(label.shape) // _LINES)
     edge = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     ids = label.astype(np.uint8)
     outline = cv2.erode(ids, edge) != cv2.dilate(ids, edge)
-    shades = classes.palette()[label].astype(np.float32)
-    opacity = np.where(label == VOID, _OF_VOID, np.where(outline, 1.0, _OF_CLASS))
-    opacity = np.where(shades.any(axis=-1), opacity, 0.0)[..., None]
-    return np.asarray(image * (1 - opacity) + shades * opacity, dtype=np.uint8)
+    shades = classes.palette().astype(np.float32)
+    opacity = np.array([[_OF_CLASS], [1.0]], dtype=np.float32).repeat(len(shades), axis=1)
+    opacity[:, VOID], opacity[:, ~shades.any(axis=-1)] = _OF_VOID, 0
+    # A row for each class inside, then at its outline: a table is several times as fast as arithmetic on every pixel.
+    places = ids + outline * np.uint16(len(shades))
+    kept = (1 - opacity).reshape(-1, 1).repeat(3, axis=1).take(places, axis=0)
+    return kept * image + (opacity[..., None] * shades).reshape(-1, 3).take(places, axis=0)
 
 
 def small_overlay(image: UInt8, label: UInt8, classes: Classes) -> UInt8:

@@ -243,6 +243,8 @@ def examine(path: Path, dataset: PublishedDataset) -> Plan:
                 if places := {part: f"{part.target}/{match[1]}" for part, match in matches if match}:
                     wanted.append((member.name, member.size, places))
     except (UnsafeArchive, OSError, *BROKEN) as error:
+        if isinstance(error, OSError) and error.errno:  # the file may be whole; without it, a dataset would lack a part
+            raise
         problem = error
     if not marked:
         reason = f"cannot be read: {problem}" if problem else f"not recognised as a part of {dataset.title}"
