@@ -45,7 +45,7 @@ class Deployed(nn.Module):
         return logits.float()
 
 
-def with_fixed_padding(network: nn.Module) -> nn.Module:
+def with_fixed_padding(network: Any) -> Any:
     """Returns the network with the padding that TensorFlow's `SAME` has for sides that are multiples of the stride.
 
     Timm's `tf_` encoders compute it from the side. Symbols for that keep torch.export busy without end.
@@ -67,7 +67,7 @@ def with_fixed_padding(network: nn.Module) -> nn.Module:
         plain.load_state_dict(old.state_dict())
         spans = zip(old.kernel_size[::-1], old.stride[::-1], old.dilation[::-1], strict=True)  # columns come first
         totals = [max(dilation * (kernel - 1) + 1 - stride, 0) for kernel, stride, dilation in spans]
-        sides = [part for total in totals for part in (total // 2, total - total // 2)]
+        sides: Any = tuple(part for total in totals for part in (total // 2, total - total // 2))
         network.set_submodule(name, nn.Sequential(nn.ZeroPad2d(sides), plain))
     return network
 
