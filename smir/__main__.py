@@ -15,7 +15,7 @@ from smir.errors import SmirError
 
 try:
     from smir.cli.options import NoSuchOption, check_options
-    from smir.cli.trust import PACKAGES, as_meant, expand_includes, scan_words, take_allowed
+    from smir.cli.trust import PACKAGES, as_meant, expand_includes, scan_words, take_allowed, with_config_of_run
     from smir.runs.signals import requeue_on_signal
     from smir.terminal import guard_terminal
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
@@ -141,7 +141,7 @@ def main(args: Sequence[str] | None = None) -> None:
     for noise in NOISE:
         warnings.filterwarnings("ignore", message=noise)
     try:
-        words = expand_includes(words)
+        words = expand_includes(with_config_of_run(words))
         scan_words(words, packages)
         check_options(words, MODULES.get(words[0]), packages != list(PACKAGES))
         from smir.cli.guarded import trust_only

@@ -101,9 +101,9 @@ def choose(
     if walk.skipped:
         print(f"{len(walk.skipped):,} images were left out: {first_messages(walk.skipped.values())}")
     left = len({*made.measured.places} - pool.labelled)
-    few = " All that are left: --count asks for more." if len(names) < count else ""
+    few = f" (all that are left; --count asks for {count:,})" if len(names) < count else ""
     of = f"{left:,} images{' without labels' if data or labelled else ''}"
-    print(f"{len(names):,} of {of} are chosen, the best first: {out / LIST}{few}")
+    print(f"{len(names):,} of {of} are chosen{few}, the best first: {out / LIST}")
     if ckpt and not (data or labelled):
         print("If some of these images have labels already, name the folder of the labels: --labelled FOLDER")
     print(f"Look at {out / SHEET}.")

@@ -1,9 +1,11 @@
 """The network as a program of `torch.export`, images in and logits out, and its file `model.pt2`."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import torch
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
@@ -43,6 +45,33 @@ class Deployed(nn.Module):
         return logits.float()
 
 
+def with_fixed_padding(network: Any) -> Any:
+    """Returns the network with the padding that TensorFlow's `SAME` has for sides that are multiples of the stride.
+
+    Timm's `tf_` encoders compute it from the side. Symbols for that keep torch.export busy without end.
+    """
+    same = [name for name, module in network.named_modules() if isinstance(module, Conv2dSame)]
+    network = copy.deepcopy(network) if same else network
+    for name in same:
+        old: Any = network.get_submodule(name)
+        plain = nn.Conv2d(
+            old.in_channels,
+            old.out_channels,
+            old.kernel_size,
+            old.stride,
+            0,
+            old.dilation,
+            old.groups,
+            old.bias is not None,
+        )
+        plain.load_state_dict(old.state_dict())
+        spans = zip(old.kernel_size[::-1], old.stride[::-1], old.dilation[::-1], strict=True)  # columns come first
+        totals = [max(dilation * (kernel - 1) + 1 - stride, 0) for kernel, stride, dilation in spans]
+        sides: Any = tuple(part for total in totals for part in (total // 2, total - total // 2))
+        network.set_submodule(name, nn.Sequential(nn.ZeroPad2d(sides), plain))
+    return network
+
+
 def export_program(module: SegmentationModule, size: Size | None = None) -> ExportedProgram:
     """Exports the network for any number of images.
 
@@ -57,7 +86,10 @@ def export_program(module: SegmentationModule, size: Size | None = None) -> Expo
     # As large as views: a dimension of 1, also inside the network, would be traced as a constant.
     example = torch.zeros(2, 3, *(size or (side, side + PAD_MULTIPLE)), dtype=torch.uint8)
     sides = {} if size else {2: STRIDE * Dim("rows"), 3: STRIDE * Dim("columns")}
-    return traced(module, Deployed(module), example, {0: Dim("batch"), **sides}, f"images of {size or 'any size'}")
+    form = Deployed(module)
+    if size is None:
+        form.network = with_fixed_padding(form.network)
+    return traced(module, form, example, {0: Dim("batch"), **sides}, f"images of {size or 'any size'}")
 
 
 def padded_side(preprocessing: Preprocessing) -> int:

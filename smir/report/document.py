@@ -91,7 +91,8 @@ class Table:
         if len(self._seeds) > 1:
             words.append("The number of seeds stands beside each figure.")
         for seeds in self._seeds if len(self._seeds) == 1 else ():
-            words.append(f"Every figure rests on {'a single seed' if seeds == '1' else f'{seeds} seeds'}.")
+            each = {"1": "Every figure rests on a single seed.", "no common": "The compared rows have no common seeds."}
+            words.append(each.get(seeds, f"Every figure rests on {seeds} seeds."))
         return " ".join(words)
 
     @property

@@ -162,6 +162,9 @@ def differences(theirs: Any, own: Any, name: str = "") -> list[str]:
     `name` is the dotted name of the compared setting.
     """
     if isinstance(theirs, dict) and isinstance(own, dict):
+        classes = [side.get("class_path") for side in (theirs, own)]
+        if None not in classes and classes[0] != classes[1]:  # the arguments of two classes do not compare
+            return [f"{name}: {classes[0]}, not {classes[1]}"]
         keys = [*theirs, *(key for key in own if key not in theirs)]
         values = ((key, *(side.get(key, _ADDED.get(key)) for side in (theirs, own))) for key in keys)
         pairs = [(left, right, f"{name}.{key}".lstrip(".")) for key, left, right in values]

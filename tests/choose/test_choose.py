@@ -113,7 +113,7 @@ def test_a_short_list_is_the_beginning_of_a_long_one_and_all_are_chosen_in_the_e
     smir("choose", "--ckpt", pool, "--count=50")
     assert chosen_in(tmp_path / "chosen")[:6] == six
     assert len(set(chosen_in(tmp_path / "chosen"))) == 20
-    assert "All that are left" in capsys.readouterr().out
+    assert "all that are left; --count asks for" in capsys.readouterr().out
 
 
 def test_the_patch_loss_is_that_of_the_plain_way(smir, pool, pretrained, tmp_path):

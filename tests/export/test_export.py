@@ -25,6 +25,8 @@ from PIL import Image
 from rasterio.transform import Affine
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from timm.layers import Conv2dSame
+from torch import nn
 from torch.nn import functional
 from words import QUIET, segment_words
 
@@ -33,6 +35,7 @@ from smir.__main__ import main
 from smir.classes import Classes
 from smir.export import build, scripts, weights_files
 from smir.export import command as command
+from smir.export.program import Deployed, export_program, with_fixed_padding
 from smir.export.scripts.run_onnx import resized
 from smir.files.digest import file_digest
 from smir.method.preprocessing import Preprocessing
@@ -234,6 +237,30 @@ def program(exported):
 def test_the_program_computes_the_network_at_any_size_and_batch(module, program, size):
     images = pictures(*size)
     torch.testing.assert_close(program[0](images).detach(), logits(module, images), atol=1e-5, rtol=1e-4)
+
+
+def test_padding_as_in_tensorflow_is_the_same_at_any_size():
+    torch.manual_seed(0)
+    shapes = [(3, 2, 1), (5, 2, 1), ((3, 5), (2, 4), (2, 1)), (2, 4, 1)]
+    layers = [Conv2dSame(2, 2, kernel, stride, dilation=dilation) for kernel, stride, dilation in shapes]
+    network = nn.Sequential(*layers, nn.Sequential(Conv2dSame(2, 3, 1, 2, bias=False)))
+    fixed = with_fixed_padding(network)
+    assert not any(isinstance(module, Conv2dSame) for module in fixed.modules())
+    for size in ((128, 256), (256, 384)):
+        image = torch.randn(1, 2, *size)
+        torch.testing.assert_close(fixed(image), network(image))
+    assert isinstance(network[0], Conv2dSame)  # the network itself stays
+
+
+def test_an_encoder_of_tensorflow_is_exported_for_any_size(tmp_path):
+    name = "tu-tf_mobilenetv3_small_minimal_100"  # its strides made torch.export compute with symbols for many minutes
+    module = save(tmp_path / "a.ckpt", lambda channels: UNetStride4(channels, name, [16, 16, 16])).eval()
+    program = export_program(module).module()
+    for size in SIZES:
+        images = pictures(*size)
+        with torch.no_grad():
+            own = Deployed(module).eval()(images)
+        torch.testing.assert_close(program(images).detach(), own, atol=1e-5, rtol=1e-4)
 
 
 def test_onnx_takes_bytes_alone_so_that_nothing_is_normalised_twice(session):

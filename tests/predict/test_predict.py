@@ -7,6 +7,7 @@ import math
 import os
 import resource
 import shlex
+import shutil
 import signal
 import struct
 import subprocess
@@ -99,6 +100,18 @@ def expected_labels(run, image):
     labels = segment_in_windows(module, image, window=640).numpy()
     assert (np.bincount(labels.ravel(), minlength=3)[:3] > 1000).all()
     return labels
+
+
+def test_a_checkpoint_in_its_run_needs_no_config(smir, fails, run, words, tmp_path):
+    Image.fromarray(photo("a", (64, 96))).save(tmp_path / "a.png")
+    alone = [f"--data.predict_images={tmp_path / 'a.png'}", *QUIET]
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    shutil.copy(run / "config.yaml", tmp_path / "run")
+    shutil.copy(tmp_path / "best.ckpt", tmp_path / "run/checkpoints")
+    smir("predict", "--ckpt", tmp_path / "run/checkpoints/best.ckpt", *alone, f"--out={tmp_path / 'alone'}")
+    smir(*words(tmp_path / "a.png", f"--out={tmp_path / 'with'}"))
+    assert (tmp_path / "alone/a.png").read_bytes() == (tmp_path / "with/a.png").read_bytes()
+    assert "do not say which model" in fails("predict", f"--ckpt={tmp_path / 'best.ckpt'}", *alone)
 
 
 def test_a_georeferenced_image_stays_in_its_place(smir, run, words, tmp_path, capsys):

@@ -69,6 +69,27 @@ def test_masks_in_two_scales_are_refused(smir, fails, tmp_path, field, small, la
     assert (field("b") == wanted).all()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "LA"])
+def test_ids_as_greys_of_several_channels(smir, fails, tmp_path, field, mode):
+    for name in "abc":
+        Image.fromarray(IDS).convert(mode).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    assert (field("b") == IDS).all()
+    for name, factor in zip("abc", (255, 1, 1), strict=True):
+        Image.fromarray((IDS > 0) * np.uint8(factor)).convert(mode).save(tmp_path / f"labels/{name}.png")
+    assert "seem to have two scales: b.png holds 1, and a.png 255." in fails(*WORDS, "--root=other")
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_a_grey_of_three_channels_that_one_file_marks_as_missing(fails, tmp_path, field):
+    profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 3, "dtype": "uint8"}
+    for name in "abc":
+        with rasterio.open(tmp_path / f"labels/{name}.tif", "w", nodata=0 if name == "a" else None, **profile) as file:
+            file.write(np.stack([IDS] * 3))
+    assert "2 of 3 masks" in (said := fails(*WORDS))
+    assert "hold 0, which others mark as nodata: b.tif, c.tif." in said
+
+
 def test_255_alone_beside_several_classes_is_not_labelled(smir, tmp_path, field):
     for name, ids in zip("abc", (IDS, IDS, (IDS > 0) * np.uint8(255)), strict=True):
         Image.fromarray(ids).save(tmp_path / f"labels/{name}.png")

@@ -157,6 +157,7 @@ def test_runs_of_other_settings_are_not_averaged(smir, tmp_path, capsys):
     other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
     other.recipe["model"]["init_args"]["lr"] = 0.001
     other.recipe["trainer"]["max_epochs"] = 400
+    other.recipe["model"]["init_args"]["loss"] = {"class_path": "smir.method.FocalLoss", "init_args": {"gamma": 2.0}}
     other.write()
     segmentation(tmp_path / "runs", "Nassar", "scratch", 2).write()
     smir("report", "runs")
@@ -165,6 +166,8 @@ def test_runs_of_other_settings_are_not_averaged(smir, tmp_path, capsys):
     said = capsys.readouterr().out
     folder = "runs/nassar/segment-scratch"
     assert f"Warning: Nassar 2020: scratch #2 has a separate row: {folder}/seed0 and {folder}/seed1 differ in " in said
+    assert "model.init_args.loss: smir.method.SoftJaccardLoss, not smir.method.FocalLoss" in said
+    assert "gamma" not in said
     assert "recipe.model.init_args.lr: 0.003, not 0.001" in said
     assert "recipe.trainer.max_epochs: 500, not 400" in said
 

@@ -158,6 +158,8 @@ def guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:
         return work()
     except DataError:
         raise
+    except FileNotFoundError:
+        raise DataError(f"The {kind} {path} does not exist; it was there when the dataset was listed.") from None
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise DataError(

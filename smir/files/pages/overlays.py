@@ -53,8 +53,9 @@ def blended(image: UInt8, label: UInt8, classes: Classes, line: int | None = Non
     opacity[:, VOID], opacity[:, ~shades.any(axis=-1)] = _OF_VOID, 0
     # A row for each class inside, then at its outline: a table is several times as fast as arithmetic on every pixel.
     places = ids + outline * np.uint16(len(shades))
-    kept = (1 - opacity).reshape(-1, 1).repeat(3, axis=1).take(places, axis=0)
-    return kept * image + (opacity[..., None] * shades).reshape(-1, 3).take(places, axis=0)
+    kept: Float32 = (1 - opacity).reshape(-1, 1).repeat(3, axis=1).take(places, axis=0)
+    added: Float32 = (opacity[..., None] * shades).reshape(-1, 3).take(places, axis=0)
+    return kept * image + added
 
 
 def small_overlay(image: UInt8, label: UInt8, classes: Classes) -> UInt8:

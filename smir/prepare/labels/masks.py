@@ -119,11 +119,11 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     factors = _factors(folder, facts, found) if coding == "ids" else {}
     if factors:
         found = {name: part.spread(factors[name]) for name, part in found.items()}
+    keys = {key for part in found.values() for key in part.values}
+    if coding == "colors" and not by_color and all(key[1:3] == key[3:5] == key[5:7] for key in keys):
+        coding, found = "grey colors", {name: part.greys() for name, part in found.items()}
     values = sum((part.values for part in found.values()), Counter[str]())
     thin = tuple(key for key in values if not any(key in part.thick for part in found.values()))
-    if coding == "colors" and not by_color and all(key[1:3] == key[3:5] == key[5:7] for key in values):
-        coding, values = "grey colors", Counter({str(int(key[1:3], 16)): count for key, count in values.items()})
-        thin = tuple(str(int(key[1:3], 16)) for key in thin)
     marks = {name: mark_of(fact, coding) for name, fact in facts.items()}
     missing = frozenset(mark for mark in marks.values() if mark is not None)
     unmarked = {
@@ -163,6 +163,12 @@ class _Found(NamedTuple):
             return self
         values = Counter({str(int(key) * factor): count for key, count in self.values.items()})
         return _Found(values, frozenset(str(int(key) * factor) for key in self.thick))
+
+    def greys(self) -> "_Found":
+        """Returns the same for grey colours, by their value."""
+        grey = {key: str(int(key[1:3], 16)) for key in self.values}
+        values = Counter({grey[key]: count for key, count in self.values.items()})
+        return _Found(values, frozenset(grey[key] for key in self.thick & grey.keys()))
 
 
 def _palette_colors(facts: Mapping[str, LabelFacts], found: Mapping[str, _Found]) -> dict[str, set[Color]]:
