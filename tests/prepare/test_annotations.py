@@ -399,6 +399,16 @@ def test_labelme_that_names_another_image_is_refused(fails, tmp_path, made):
     assert not (tmp_path / "field/masks").exists()
 
 
+def test_labelme_under_other_names_is_matched_by_its_image_path(smir, fails, tmp_path, made):
+    write_labelme(
+        tmp_path, {place: labelme(imagePath=f"..\\{name}.jpg") for place, name in zip("123", "cab", strict=True)}
+    )
+    smir(*WORDS)
+    assert (made("a") == PLAIN).all()
+    write_labelme(tmp_path, {"3": labelme(imagePath="a.jpg")})
+    assert "None of the 3 labels" in refused(fails)
+
+
 def test_labelme_rectangles_on_a_slant(smir, fails, tmp_path, made, capsys):
     slanted = labelme()
     for shape, kind in zip(slanted["shapes"], ("oriented_rectangle", "rotation"), strict=True):

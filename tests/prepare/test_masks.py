@@ -77,7 +77,11 @@ def test_ids_as_greys_of_several_channels(smir, fails, tmp_path, field, mode):
     assert (field("b") == IDS).all()
     for name, factor in zip("abc", (255, 1, 1), strict=True):
         Image.fromarray((IDS > 0) * np.uint8(factor)).convert(mode).save(tmp_path / f"labels/{name}.png")
-    assert "seem to have two scales: b.png holds 1, and a.png 255." in fails(*WORDS, "--root=other")
+    said = fails(*WORDS, "--root=other")
+    assert "seem to have two scales: b.png holds 1, and a.png 255." in said
+    classes = "[background=0, class_1=1, void=255]"
+    assert classes in said
+    smir(*WORDS, "--root=other", f"--classes={classes}")
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -86,7 +90,8 @@ def test_a_grey_of_three_channels_that_one_file_marks_as_missing(fails, tmp_path
     for name in "abc":
         with rasterio.open(tmp_path / f"labels/{name}.tif", "w", nodata=0 if name == "a" else None, **profile) as file:
             file.write(np.stack([IDS] * 3))
-    assert "2 of 3 masks" in (said := fails(*WORDS))
+    said = fails(*WORDS)
+    assert "2 of 3 masks" in said
     assert "hold 0, which others mark as nodata: b.tif, c.tif." in said
 
 

@@ -49,6 +49,15 @@ def test_words_by_which_all_names_differ(smir, pairs, tmp_path, capsys, image, l
     assert f"{label.format('001')} is taken for {image.format('001')}" in capsys.readouterr().out
 
 
+def test_numbers_that_differ_in_leading_zeros(smir, pairs, tmp_path, capsys):
+    pairs("{}.jpg", "{}.png", ("1", "2", "10"))
+    for path in (tmp_path / "labels").glob("*.png"):
+        path.rename(path.with_stem(f"{path.stem:0>3}"))
+    smir("prepare", "folder", "--images=photos", "--labels=labels")
+    check_masks(tmp_path, "{}.png", ("1", "2", "10"))
+    assert "Labels have other names than their images: 001.png is taken for 1.jpg." in capsys.readouterr().out
+
+
 def test_labels_that_keep_the_suffix_of_their_image(smir, pairs, tmp_path):
     pairs("{}.jpg", "{}.jpg.png", NAMES[:2])
     pairs("{}.png", "{}.png.png", NAMES[2:])

@@ -62,10 +62,11 @@ def _refuse_two_scales(masks: MaskFiles, named: set[str]) -> None:
     if named.issuperset((*both, *both.values())):
         return
     joined = ", ".join(f"class_{low}={low}, class_{low}={high}" for low, high in both.items())
+    void = f"If {VOID} is for pixels that are not labelled: '[{BACKGROUND}=0, class_1=1, void={VOID}]'."
     raise ConfigError(
         f"The masks in {masks.folder.absolute()} seem to have two scales: {one} holds {first_few(both)}, and {other} "
-        f"{first_few(both.values())}. Give equal classes one name: --classes '[{BACKGROUND}=0, {joined}]'. Or name "
-        f"each value, such as void={[*both.values()][-1]} for pixels that are not labelled."
+        f"{first_few(both.values())}. Give equal classes one name: --classes '[{BACKGROUND}=0, {joined}]'. "
+        + (void if both == {"1": str(VOID)} else "Or give each value a name.")
     )
 
 

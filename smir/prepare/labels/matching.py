@@ -106,7 +106,7 @@ class ImageNames:
         best = {label: self.find(label) for label in labels}
         if all(best.values()):
             return best
-        for change in (lambda name: name.removesuffix(ending), self._original, self._by_words(labels)):
+        for change in (lambda name: name.removesuffix(ending), self._original, self._by_words(labels), self._by_number):
             other = {label: self.find(label, change) for label in labels}
             if len([*filter(None, other.values())]) > len([*filter(None, best.values())]):
                 best = other
@@ -141,6 +141,18 @@ class ImageNames:
         if any(count == most and other != by_key for count, other, _ in ways):  # such as colour and infrared images
             return lambda stem: stem
         return lambda stem: by_key.get(_without(_words(stem), of_label), stem)
+
+    def _by_number(self, stem: str) -> str:
+        """Returns the name of an image that differs only in leading zeros, `1` for `001`, if it is unique."""
+        alike = self._by_short_number.get(_without_zeros(stem), ())
+        return alike[0] if len(alike) == 1 else stem
+
+    @cached_property
+    def _by_short_number(self) -> dict[str, list[str]]:
+        names: dict[str, list[str]] = {}
+        for image in self._by_stem:
+            names.setdefault(_without_zeros(image), []).append(image)
+        return names
 
     def _original(self, stem: str) -> str:
         """Returns the original name of an image that a tool renamed, if it is unique."""
@@ -279,6 +291,11 @@ def _before_upload(stem: str) -> str:
 def _uploaded(stem: str) -> str:
     """Returns the name in Label Studio: spaces become `_`, special characters go (Django's `get_valid_filename`)."""
     return re.sub(r"[^-\w.]", "", same(stem).strip().replace(" ", "_"))
+
+
+def _without_zeros(stem: str) -> str:
+    """Returns a name without zeros before its whole numbers."""
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", stem)
 
 
 def _words(stem: str) -> tuple[str, ...]:

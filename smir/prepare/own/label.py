@@ -135,7 +135,7 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
 
 def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
     options = field.options
-    annotated = _by_image(found, options)
+    annotated = _by_image_path(_by_image(found, options), field)
     if not annotated:
         left_out = f"It holds {found.kinds_left_out()}. " if found.left_out else ""
         raise DataError(
@@ -169,6 +169,15 @@ def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
             f"{label.source.absolute()} is named after {image}, but its imagePath is {label.also}, which is there, "
             "too. Rename the file after the image that it labels, or correct imagePath."
         )
+
+
+def _by_image_path(annotated: dict[str, Annotated], field: Field) -> dict[str, Annotated]:
+    """Returns the annotations by their `imagePath`, if that alone names an image, and another one for each file."""
+    images = [field.names.find(label.also) if label.also else None for label in annotated.values()]
+    by_image = {image: label for image, label in zip(images, annotated.values(), strict=True) if image}
+    if field.options.pair or len(by_image) < len(annotated) or any(map(field.names.find, annotated)):
+        return annotated
+    return by_image
 
 
 def _check_size(label: tuple[int, ...], image: tuple[int, int], source: Path, name: str) -> None:
