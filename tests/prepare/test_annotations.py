@@ -409,6 +409,17 @@ def test_labelme_under_other_names_is_matched_by_its_image_path(smir, fails, tmp
     assert "None of the 3 labels" in refused(fails)
 
 
+def test_labelme_in_folders_with_images_of_one_name(smir, tmp_path):
+    for name in "abc":
+        for kind in ("photos", "labels"):
+            (tmp_path / kind / name).mkdir(parents=True)
+        Image.fromarray(photo(name, SIZE)).save(tmp_path / f"photos/{name}/1.png")
+        (tmp_path / f"labels/{name}/1.json").write_text(json.dumps(labelme(imagePath="1.png")))
+    smir(*WORDS)
+    for name in "abc":
+        assert (np.asarray(Image.open(tmp_path / f"field/masks/{name}/1.png")) == PLAIN).all()
+
+
 def test_labelme_rectangles_on_a_slant(smir, fails, tmp_path, made, capsys):
     slanted = labelme()
     for shape, kind in zip(slanted["shapes"], ("oriented_rectangle", "rotation"), strict=True):

@@ -173,11 +173,11 @@ def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
 
 def _by_image_path(annotated: dict[str, Annotated], field: Field) -> dict[str, Annotated]:
     """Returns the annotations by their `imagePath`, if that alone names an image, and another one for each file."""
+    if field.options.pair or any(map(field.names.find, annotated)):
+        return annotated
     images = [field.names.find(label.also) if label.also else None for label in annotated.values()]
     by_image = {image: label for image, label in zip(images, annotated.values(), strict=True) if image}
-    if field.options.pair or len(by_image) < len(annotated) or any(map(field.names.find, annotated)):
-        return annotated
-    return by_image
+    return annotated if len(by_image) < len(annotated) else by_image
 
 
 def _check_size(label: tuple[int, ...], image: tuple[int, int], source: Path, name: str) -> None:
