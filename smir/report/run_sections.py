@@ -81,7 +81,7 @@ def _test_pictures(protocol: Protocol) -> list[Picture]:
                 run = cells[init].first
                 words = f"{init} (seed {run.seed}{f', {protocol.name} protocol' if protocol.name else ''})"
                 path = (run.tested_in or run.folder) / f"overlay-{number}.png"
-                pictures.append(Picture(path, f"{benchmark.title}, test image {number}, {words}"))
+                pictures.append(Picture(path, f"{benchmark.title}, test image {number + 1}, {words}"))
     return pictures
 
 

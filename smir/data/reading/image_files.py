@@ -34,7 +34,7 @@ def list_images(folder: Path) -> list[str]:
         there = sorted(entry.name for entry in parent.iterdir())[:8]
         raise DataError(
             f"There is no folder {folder.absolute()}. The nearest that exists is {parent}, which holds: "
-            f"{', '.join(there) or 'nothing'}."
+            f"{', '.join(there) or 'nothing'}. Relative paths, also data.root, count from the working folder."
         )
     made: list[str] = []
     names: list[str] = []

@@ -129,10 +129,10 @@ def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float) -> N
 
 
 def overlay_panel(name: str, image: UInt8, label: UInt8, prediction: UInt8, classes: Classes) -> UInt8:
-    """Shows an image, and its label (void in white) and prediction blended over it, side by side above a legend."""
+    """Shows an image, its label (white where there is none) and its prediction over it, side by side above a legend."""
     columns = {
         name: [image],
-        "label (white = void)": [blend(image, label, classes)],
+        "label (white = not labelled)": [blend(image, label, classes)],
         "prediction": [blend(image, prediction, classes)],
     }
     pictures = panel(columns)
