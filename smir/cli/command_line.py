@@ -68,6 +68,7 @@ class SmirCLI(SettingsCLI):
     finished: Path | None = None
     _run: Run
     _tested: Path | None = None
+    _tested_run: Path | None = None
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds `--run.*`, and hands normalisation and classes from the data to the model."""
@@ -181,13 +182,14 @@ class SmirCLI(SettingsCLI):
         """Loads trained weights; the results go to the run that they come from."""
         checkpoint, settings = self._use_weights()
         if not self._is_trial:
+            self._tested_run = run_of_checkpoint(checkpoint.path)
             self._tested, hash_ = keep_test(self.trainer, checkpoint.path, self.datamodule, settings)
             self._log_to_wandb(self._tested, hash_, "test", settings)
 
     def after_test(self) -> None:
         """Prints the figures as a training does at its end."""
-        if self._tested is not None and self.trainer.is_global_zero:
-            list_results_again(self._tested.parent)
+        if self._tested_run is not None and self.trainer.is_global_zero:
+            list_results_again(self._tested_run)
         self._say()
 
     def _say(self) -> None:

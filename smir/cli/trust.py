@@ -72,8 +72,9 @@ def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
 def with_config_of_run(words: Sequence[str]) -> list[str]:
     """Adds the config of the run of `--ckpt FILE` to `predict`, `test` or `validate` without config, model and data."""
     given = dict(zip(words, [*words[1:], ""], strict=True)) | dict(word.split("=", 1) for word in words if "=" in word)
-    config = Path(given.get("--ckpt_path", "")).parent.parent / "config.yaml"
-    alone = "--ckpt_path" in given and not given.keys() & {"--config", "-c", "--model", "--data"}
+    folder = Path(given.get("--ckpt_path", "")).parent
+    config = folder.parent / "config.yaml"
+    alone = folder.name == "checkpoints" and not given.keys() & {"--config", "-c", "--model", "--data"}
     if alone and words[0] in ("predict", "test", "validate") and is_file(config):
         return [words[0], f"--config={config}", *words[1:]]
     return list(words)

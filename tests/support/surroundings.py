@@ -1,5 +1,7 @@
 """What other tools leave around a command: variables, and files in the working folder. None of it may change a run."""
 
+import os
+
 VARIABLES = {
     **{"SLURM_JOB_ID": "71", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"},
     **{"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NNODES": "1", "SLURM_JOB_NODELIST": "localhost"},
@@ -28,6 +30,7 @@ def strew(folder, content=b"of another tool"):
 
 
 def surround(patch):
-    """Sets the variables, for the time of a `MonkeyPatch`."""
+    """Sets the variables that a test has not set, for the time of a `MonkeyPatch`."""
     for name, value in VARIABLES.items():
-        patch.setenv(name, value)
+        if name not in os.environ:
+            patch.setenv(name, value)
