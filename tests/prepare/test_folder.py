@@ -318,7 +318,7 @@ def test_blanks_that_label_studio_replaced(smir, labels, tmp_path):
 def test_numbers_are_no_ending(fails, photos, labels, tmp_path):
     for number in range(1, 4):
         save(photos / f"{number}.jpg", photo(f"{number}"))
-    exports.grey(tmp_path / "labels", {f"{number}0": labels["000"] for number in range(1, 4)})
+    exports.grey(tmp_path / "labels", {f"{number}9": labels["000"] for number in range(1, 4)})
     assert "None of the 3 labels" in fails("prepare", "folder", "--images=photos", "--labels=labels")
 
 
