@@ -6,6 +6,7 @@ archive leaves nothing behind.
 """
 
 import filecmp
+import errno
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -243,7 +244,8 @@ def examine(path: Path, dataset: PublishedDataset) -> Plan:
                 if places := {part: f"{part.target}/{match[1]}" for part, match in matches if match}:
                     wanted.append((member.name, member.size, places))
     except (UnsafeArchive, OSError, *BROKEN) as error:
-        if isinstance(error, OSError) and error.errno:  # the file may be whole; without it, a dataset would lack a part
+        # EINVAL comes from a damaged size. Else the file may be whole, and a dataset without it would lack a part.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         problem = error
     if not marked:
