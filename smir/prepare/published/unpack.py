@@ -5,8 +5,8 @@ unpacks into a folder beside the dataset and moves the files into place. So ever
 archive leaves nothing behind.
 """
 
-import filecmp
 import errno
+import filecmp
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
