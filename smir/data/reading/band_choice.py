@@ -26,5 +26,8 @@ class BandChoice:
         if self.value_range is None:
             return np.asarray(values, np.uint8)
         low, high = self.value_range
-        scaled = (values.astype(np.float32) - low) * (255 / (high - low))
-        return np.asarray(np.nan_to_num(scaled.round().clip(0, 255)), np.uint8)
+        shown = np.empty(values.shape, np.uint8)
+        for row, place in zip(values, shown, strict=True):  # floats of a whole image would take many times its memory
+            scaled = (row.astype(np.float32) - low) * (255 / (high - low))
+            place[...] = np.nan_to_num(scaled.round().clip(0, 255))
+        return shown
