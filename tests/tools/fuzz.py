@@ -376,10 +376,15 @@ def _can_judge(tags: Any) -> bool:
 
     They do not where the photometric tag (262) is missing or damaged: 0 is white for Pillow and black for GDAL. Nor
     where a block has no bytes (279, 325): to GDAL it was never written, and Pillow reads what lies at its place. And
-    Pillow takes 16 bits with a sign for 32 in planes (284).
+    Pillow takes 16 bits with a sign for 32 in planes (284), and a fourth band that no tag (338) explains for alpha, by
+    which it divides the colours. More tiles (324) than the size has it draws over the first.
     """
     lengths = [*tags.get(279, ()), *tags.get(325, ())]
     signed = tags.get(339, (1,))[0] == 2
+    planes = tags.get(277, 1) if tags.get(284) == 2 else 1
+    tiles = -(-tags[256] // tags.get(322, tags[256])) * -(-tags[257] // tags.get(323, tags[257]))
+    if (tags.get(277, 1) > 3 and 338 not in tags) or len(tags.get(324, ())) > tiles * planes:
+        return False
     return tags.get(262) is not None and 0 not in lengths and not (signed and tags.get(284) == 2)
 
 
@@ -437,6 +442,8 @@ def second_ids(path: Path) -> np.ndarray | None:
     values = values.astype(np.float64)
     if mode == "L" and bits in (2, 4):
         values //= 255 // ((1 << bits) - 1)
+    if mode in ("1", "L") and tags.get(262) == 0:  # Pillow shows 0 as white, and the ids are the stored values
+        values = (1 << bits) - 1 - values
     missing = np.isnan(values) if np.isnan(mark) else (values == mark) & (mark not in range(1 << 16))
     return np.where(missing, NO_DATA, np.nan_to_num(values)).astype(np.int64)
 
