@@ -170,5 +170,7 @@ def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def write(content: dict[str, Any], document: Path) -> None:
     """Writes the tables into their place in the document, and the plot beside it."""
     report.insert(document, tables(content), BEGIN)
-    plot = dots({row.name: figures(content["runs"], row, "last") for row in MAIN}, "mIoU of the last checkpoint")
+    # Longer names would be cut.
+    rows = {row.name.replace("imagenet, ", "+ "): figures(content["runs"], row, "last") for row in MAIN}
+    plot = dots(rows, "mIoU of the last checkpoint (+: after imagenet)")
     write_atomically(document.with_suffix(".svg"), plot)

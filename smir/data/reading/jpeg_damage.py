@@ -11,6 +11,7 @@ from pathlib import Path
 from smir.data.reading.parallel import cores, in_parallel
 from smir.errors import first_few
 from smir.files.pictures import loader_of
+from smir.terminal import warn
 
 _MOST = 256
 """Files for each process."""
@@ -45,6 +46,8 @@ def damaged_jpegs(paths: Sequence[Path], threads: int | None = None) -> dict[Pat
 def _said(paths: Sequence[Path]) -> list[str]:
     names = b"\0".join(os.fsencode(path.absolute()) for path in paths)
     done = subprocess.run([sys.executable, "-c", _PROGRAM], input=names, capture_output=True, check=False)
+    if done.returncode:
+        warn(f"{len(paths)} JPEGs were not checked for damage: the process for that ended with code {done.returncode}.")
     return done.stderr.decode(errors="replace").split("\0")
 
 
