@@ -1,4 +1,4 @@
-"""What a user can get wrong: a message that names it and says what to do, a code other than 0, nothing half-written."""
+"""Mistakes of users: a message names each and says what to do, the exit code is not 0, nothing is half-written."""
 
 import errno
 import json

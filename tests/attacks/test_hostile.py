@@ -65,7 +65,7 @@ def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoi
     torch.load(evil, weights_only=False)  # it does work where code is allowed
     assert proof.exists()
 
-    # Of another number of classes, and with what is no tensor.
+    # Of another number of classes, and with values that are not tensors.
     for name, wrong in (("network.segmentation_head.bias", torch.zeros(5)), ("network.segmentation_head.bias", "x")):
         torch.save({**content, "state_dict": {**content["state_dict"], name: wrong}}, tmp_path / "other.ckpt")
         said = fails("test", *segment_words(field, "--ckpt_path=other.ckpt")[1:])

@@ -1,4 +1,4 @@
-"""What must hold for all images, masks, scores, lists and numbers of ranks, tried by hypothesis."""
+"""Properties of all images, masks, scores, lists and numbers of ranks, tried by hypothesis."""
 
 import itertools
 import math

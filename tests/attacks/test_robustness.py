@@ -1,4 +1,4 @@
-"""What a run survives: kills, full disks, damaged checkpoints, signals, numbers that are none, and other runs."""
+"""A run survives kills, full disks, damaged checkpoints, signals, NaN, and other runs."""
 
 import os
 import resource

@@ -153,7 +153,7 @@ def slurm(python, folder):
 
 
 def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(python, field, tmp_path):
-    """The script does; Lightning, which has handlers of its own for SLURM, must not."""
+    """The script does; Lightning, which handles SLURM's signals in another way, must not."""
     env = {**slurm(python, tmp_path), "SMIR_ACT": "step:1:1:USR1"}
     words = segment_words(field, "--run.experiment=two")
     command = [EXPERIMENTS / "launch/slurm.sh", *words]

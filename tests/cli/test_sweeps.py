@@ -21,7 +21,7 @@ VARIABLES = [
     {"INIT": "selective", "MASKING": "selective", "EPOCHS": "200"},
     {"INIT": "scratch", "MASKING": "random", "EPOCHS": "20"},
 ]
-"""What a user sets for an agent, so that every start and masking is tuned alike."""
+"""Settings that a user gives an agent, so that every start and masking is tuned alike."""
 SWEEPS = sorted((EXPERIMENTS / "sweeps").glob("*.yaml"))
 
 

@@ -16,7 +16,7 @@ POOLS = [(40, 1), (97, 1), (40, 3), (61, 4), (107, 10), (119, 10), (5, 1)]  # im
 
 
 def batches(samplers, per_rank):
-    """What every rank's loader would make of its sampler: lists of batches of visits."""
+    """The batches of visits that every rank's loader would make of its sampler."""
     visits = [list(sampler) for sampler in samplers]
     return [[rank[start : start + per_rank] for start in range(0, len(rank), per_rank)] for rank in visits]
 

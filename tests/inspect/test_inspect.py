@@ -31,7 +31,7 @@ SEED = 7
 CLASSES = ["soil", "crop", "weed"]
 SHADES = np.asarray([[120, 90, 60], [30, 200, 40], [200, 40, 160]], dtype=np.uint8)
 CROP = (slice(16, 40), slice(20, 60))
-"""Where every picture of the fake field has its crop."""
+"""Position of the crop in every picture of the fake field."""
 
 
 def rows_of(path):
@@ -94,7 +94,7 @@ def labelled(tmp_path, monkeypatch):
 
 
 def truth(number):
-    """What a picture shows: a crop, and a weed that is larger from picture to picture."""
+    """Objects in a picture: a crop, and a weed that is larger from picture to picture."""
     shown = np.zeros(SIZE, dtype=np.uint8)
     shown[CROP] = 1
     shown[50:60, 4 : 10 + number] = 2
@@ -188,7 +188,7 @@ def test_the_page_needs_nothing_beside_it_and_is_the_same_again(smir, pool, tmp_
 
 
 def interpolated(masked):
-    """What interpolation makes of masked images, a little off."""
+    """Masked images filled by interpolation, a little off."""
     return inpaint(masked, (masked == 0).all(dim=1, keepdim=True)) + 0.01
 
 

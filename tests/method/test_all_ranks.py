@@ -11,7 +11,7 @@ from words import REPOSITORY, SUPPORT
 
 @pytest.fixture(scope="module")
 def steps(python, tmp_path_factory):
-    """What every process found, by the number of processes and the rank."""
+    """Findings of every process, by the number of processes and the rank."""
     out = tmp_path_factory.mktemp("steps")
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     subprocess.run([python, SUPPORT / "rank_losses.py", out], env=env, check=True, timeout=300)

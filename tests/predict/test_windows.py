@@ -344,7 +344,7 @@ for _ in range(2):
 
 
 def test_a_picture_can_be_read_twice(tmp_path):
-    """In a process of its own: libvips once called the progress bar of the first time, and the process was aborted."""
+    """In a separate process: libvips once called the progress bar of the first time, and the process was aborted."""
     exif = Image.Exif()
     exif[0x0112] = 6  # on its side, so that it is not read row by row
     Image.fromarray(photo("twice", (300, 200))).save(tmp_path / "photo.jpg", exif=exif)

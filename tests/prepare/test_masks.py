@@ -1,4 +1,4 @@
-"""What a pixel of a mask means, where its number alone does not tell."""
+"""Meaning of a mask's pixels when their number alone is not enough."""
 
 import warnings
 

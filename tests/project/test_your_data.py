@@ -49,7 +49,7 @@ OF_TINY = (
     "--model.network.encoder tu-test_efficientnet --model.network.decoder_channels '[16, 16, 16]' "
     "--data.crop_size 192 --data.num_workers 0 --trainer.accelerator cpu"
 )
-"""What a segmentation needs of it, as options."""
+"""The options of a segmentation on it."""
 
 
 def commands(title):
@@ -111,7 +111,7 @@ def test_the_pretraining_is_compared_with_other_starts(smir, desk, capsys):
 
 
 def settings(experiment, *words):
-    """What `fit` would write to the run's config."""
+    """The run's config, as `fit` would write it."""
     return run_cli(expand_includes(["fit", f"--config={experiment}", *words]), ParsedCLI).settings
 
 
@@ -132,7 +132,7 @@ def run_of(root, settings, run="runs/field/selective/seed0"):
 
 
 def pretrain(smir, *words):
-    """A pretraining with settings of its own; the file of them is not there any more when it is looked at."""
+    """A pretraining with other settings; the file of them is gone when it is looked at."""
     smir("fit", "--config=folder/pretrain", "--config=tiny.yaml", *words)
     checkpoints = list(Path().glob("**/selective*/seed*/checkpoints/best.ckpt"))
     assert len(checkpoints) == 1

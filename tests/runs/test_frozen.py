@@ -1,4 +1,4 @@
-"""What users of version 0.1.0 have keeps its meaning: recipe hashes, run folders, checkpoints and their configs."""
+"""Files of version 0.1.0 keep their meaning: recipe hashes, run folders, checkpoints and their configs."""
 
 import json
 import shutil

@@ -15,7 +15,7 @@ from smir.runs.mask_files import load_arrays, load_masks
 
 
 def run(python, folder, *words):
-    """Runs a program of its own, as DDP needs it."""
+    """Runs a separate program, as DDP needs it."""
     folder.mkdir(exist_ok=True)
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     command = [python, *map(str, words)]

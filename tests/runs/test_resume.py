@@ -21,7 +21,7 @@ from smir.training.segmentation import SegmentationModule
 
 
 def result_of(run: Path):
-    """What must be equal: weights and optimiser state, the epoch of the best, metrics, masks and scores."""
+    """Contents that must be equal: weights and optimiser state, the epoch of the best, metrics, masks and scores."""
     last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     with (run / "metrics.csv").open(newline="") as file:

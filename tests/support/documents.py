@@ -1,4 +1,4 @@
-"""What stands in a page of documentation: links, anchors, code blocks, and the commands in them."""
+"""Contents of a documentation page: links, anchors, code blocks, and the commands in them."""
 
 import re
 import shlex

@@ -118,7 +118,7 @@ class Run:
         return f"python -m smir fit --config experiments/{self.experiment}.yaml --seed_everything {self.seed}"
 
     def weights(self):
-        """What a run that starts from this one records."""
+        """The record in a run that starts from this one."""
         own = {"experiment": self.experiment, "variant": self.variant, "seed": self.seed, "commit": self.commit}
         own |= {"recipe_hash": self.hashes["recipe_hash"], "run_hash": self.hashes["hash"], "image_visits": 12000}
         file = {"kind": "file", "checkpoint": "best.ckpt", "sha256": hash_of(self.experiment + str(self.seed))}
@@ -256,7 +256,7 @@ def table(rows):
 
 
 def unlike(fake, real):
-    """Where a run written here has names that a real one has not, or lacks some; options may be added to classes."""
+    """Differences in names between a run written here and a real one; options may be added to classes."""
     found = [
         f"{path.name} is not in {real}"
         for path in sorted(fake.rglob("*.*"))

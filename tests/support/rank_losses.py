@@ -18,7 +18,7 @@ from smir.method.segmentation_losses import CrossEntropyLoss, DiceLoss, FocalLos
 
 CLASSES = 5
 SHARES = {1: [6], 2: [4, 2], 4: [3, 1, 1, 1]}
-"""How many of the six images each process holds, by the number of processes."""
+"""Number of images (of six) that each process holds, by the number of processes."""
 
 
 def batch():

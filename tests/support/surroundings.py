@@ -1,4 +1,4 @@
-"""What other tools leave around a command: variables, and files in the working folder. None of it may change a run."""
+"""Variables and files that other tools leave around a command. None of them may change a run."""
 
 import os
 

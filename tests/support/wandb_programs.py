@@ -25,7 +25,7 @@ def no_wandb_from_outside(monkeypatch):
 
 
 def program(server=None, **more):
-    """The environment of a program of its own."""
+    """The environment of a separate program."""
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     known = server.environment if server else {}
     return {**os.environ, **known, "PATH": paths, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **more}

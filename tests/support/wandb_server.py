@@ -17,7 +17,7 @@ USER = {"id": "u", "entity": "me", "username": "me", "email": "me@example.org", 
 
 
 class Run:
-    """What the server knows of a run.
+    """The server's knowledge of a run.
 
     Attributes:
         settings: What the client last said of it: displayName, groupName, jobType, tags, config.

@@ -13,7 +13,7 @@ import torch
 
 
 def content(run: Path) -> dict[str, Any]:
-    """What must be equal in two runs, by name."""
+    """Contents that must be equal in two runs, by name."""
     found: dict[str, Any] = {}
     for name in ("best", "last", "previous"):
         path = run / "checkpoints" / f"{name}.ckpt"

@@ -76,7 +76,7 @@ Choose = Callable[[Counter[str]], list[Refusal]]
 
 
 class Verdict(NamedTuple):
-    """What came of a refusal: the files of the refused calls, whether the command did without, and what is wrong."""
+    """Outcome of a refusal: the files of the refused calls, whether the command did without, and what is wrong."""
 
     refusal: Refusal
     files: list[str]
@@ -103,7 +103,7 @@ class Place:
         shutil.copytree(state, self.work)
 
     def files(self) -> dict[str, Any]:
-        """What must be equal after two commands: all files as bytes; of runs, all but times and earlier starts."""
+        """Contents that must be equal after two commands: all files as bytes; of runs, all but times and earlier starts."""
         root = self.work
         found: dict[str, Any] = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
         for path in root.glob("runs/*/*/*/metrics.csv"):
@@ -178,7 +178,7 @@ def _half_written(place: Place, expected: dict[str, Any]) -> str:
 
 
 def _whole(path: Path) -> bool:
-    """Whether a file of a run can be read to its end."""
+    """Tells if a file of a run can be read to its end."""
     if path.suffix in (".ckpt", ".npz"):
         return zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip() is None
     text = path.read_text(errors="replace")

@@ -64,7 +64,7 @@ class Refusal(NamedTuple):
     error: int
 
     def hits(self, kind: str, count: int) -> bool:
-        """Whether it refuses the call of that kind and count."""
+        """Tells if it refuses the call of that kind and count."""
         later = self.error == errno.ENOSPC and count > self.number
         return kind == self.kind and (count == self.number or later)
 

@@ -83,7 +83,7 @@ class Arm:
         return selective_words(self.data, "--trainer.callbacks.num_stages=3", *more)
 
     def start(self, name: str, workers: int, moment: str = "") -> subprocess.Popen[bytes]:
-        """Starts a run in a group of processes of its own."""
+        """Starts a run in a new process group."""
         paths = os.pathsep.join([str(SUPPORT / "moments"), str(REPOSITORY)])
         marks = {"SMIR_PHASE": str(self.phase), "SMIR_MOMENT": moment}
         self.phase.unlink(missing_ok=True)
@@ -98,7 +98,7 @@ class Arm:
 
     @property
     def phase(self) -> Path:
-        """Where the run that was started last notes what it is doing."""
+        """The file in which the run that was started last notes its work."""
         return self.root / "phase"
 
     @property

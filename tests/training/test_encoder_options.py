@@ -1,4 +1,4 @@
-"""What may be done with the encoder that a training starts from: kept for a while, slowed down, taken alone."""
+"""Options for a pretrained encoder: frozen for some epochs, a lower learning rate, loaded without its decoder."""
 
 import csv
 from pathlib import Path

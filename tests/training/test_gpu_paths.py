@@ -1,4 +1,4 @@
-"""What runs on a GPU, on a pretended one: nothing is mixed with the CPU, and a training step waits for nothing."""
+"""The code for GPUs on a pretended GPU: nothing is mixed with the CPU, and a training step waits for nothing."""
 
 from types import SimpleNamespace
 
@@ -39,7 +39,7 @@ def two_images():
 
 
 def on_both(module, work):
-    """What a function of (module, batch) gives on the CPU and on the pretended GPU, and the GPU's waits of a step.
+    """Results of a function of (module, batch) on the CPU and on the pretended GPU, and the GPU's waits of a step.
 
     The first step makes constants, so the second counts.
     """

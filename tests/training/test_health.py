@@ -1,4 +1,4 @@
-"""What a pretraining says of itself while there is time to stop it."""
+"""Early warnings of a pretraining that goes wrong."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What a training says while it runs: epoch, stage, time left, and where it is kept."""
+"""Messages of a running training: epoch, stage, time left, and the run folder."""
 
 import re
 from types import SimpleNamespace

@@ -3,7 +3,7 @@
 Loading them takes each process some seconds; here one server does so, and forks for every program. The stand-in is an
 executable file that is used as `sys.executable` is, with `-m module`, `-c code` or a script. It hands working folder,
 environment, standard streams and Linux namespaces to a fork of the server, passes signals on, and ends as the fork
-ends. If it is killed, the server kills the session of the fork. Use the real interpreter in tests of its own start.
+ends. If it is killed, the server kills the session of the fork. Tests of the interpreter's start use the real one.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def warm_python(folder):
 
 
 def wait():
-    """Waits for the servers that this process has started, so that their CPU time is part of its own."""
+    """Waits for the servers that this process has started, so that their CPU time counts as its."""
     for server in _servers:
         server.wait()
 
