@@ -103,7 +103,7 @@ class Place:
         shutil.copytree(state, self.work)
 
     def files(self) -> dict[str, Any]:
-        """Contents that must be equal after two commands: all files as bytes; of runs, all but times and earlier starts."""
+        """Contents that must be equal after two commands: all bytes; of runs, all but times and earlier starts."""
         root = self.work
         found: dict[str, Any] = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
         for path in root.glob("runs/*/*/*/metrics.csv"):
