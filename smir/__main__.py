@@ -97,6 +97,8 @@ def user_message(error: BaseException | None) -> str | None:
             return None
         if isinstance(error, OSError) and error.errno in (*_FULL, *_FORBIDDEN):  # no program can prevent these
             place = "" if error.filename is None else f"{Path(os.fsdecode(error.filename)).absolute()}: "
+            if error.errno == errno.ELOOP:
+                return f"{place}it is a link that leads back to itself. Remove it."
             return f"{place}{error.strerror}. Free some space or correct the permissions, then repeat the command."
         if isinstance(error, ValueError) and str(error) == "embedded null byte":
             return "The settings have a name or path with a null character, which no file has. Correct it."

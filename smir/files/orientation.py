@@ -1,5 +1,6 @@
 """The orientation in which a picture is shown, as Pillow tells it, which the exported scripts use."""
 
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from smir.files.pictures import loader_of
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 1 << 26
 """Bytes of a colour profile or text: programs store whole documents there, and no more than this is unpacked."""
 _TAG = 0x0112
+_XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 _TEXTS = (b"Raw profile type exif\0", b"XML:com.adobe.xmp\0")
 _OPENERS: dict[str, Callable[..., Image.Image]] = {
     "jpegload": JpegImagePlugin.JpegImageFile,
@@ -27,7 +29,14 @@ def orientation_of(image: Image.Image) -> int:
     """
     if isinstance(image, PngImagePlugin.PngImageFile):
         _read_behind(image)
-    return int(Image.Image.getexif(image).get(_TAG, 1))  # that of PNGs would decode the image first
+    found = Image.Image.getexif(image).get(_TAG, 1)  # that of PNGs would decode the image first
+    return found if isinstance(found, int) else 1  # Pillow passes over other types, too
+
+
+def orientation_in_xmp(xmp: object) -> int:
+    """Returns the orientation in an XMP document, which counts where EXIF has none."""
+    found = _XMP.search(xmp) if isinstance(xmp, bytes) else None
+    return int(found[1]) if found else 1
 
 
 def orientation_in(path: Path) -> int:

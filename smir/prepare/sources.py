@@ -30,12 +30,14 @@ class Source(NamedTuple):
         width: Width in pixels, as displayed.
         strips: Yields the strips of one height that begin at the given rows.
         palette: Red, green and blue of the values, if the pixels are indices of a palette.
+        has_alpha: Whether a band tells which pixels are visible.
     """
 
     height: int
     width: int
     strips: Callable[[list[int]], Generator[Strip, None, None]]
     palette: UInt8 | None = None
+    has_alpha: bool = False
 
 
 def shown_size(source: Path) -> tuple[int, int]:
@@ -99,7 +101,7 @@ def _of_picture(source: Path, rows: int, grey: bool) -> Source:
                 "short; fetch it again, and delete the folder of its tiles."
             ) from error
 
-    return Source(image.height, image.width, strips)
+    return Source(image.height, image.width, strips, has_alpha=has_alpha(image))
 
 
 @contextmanager

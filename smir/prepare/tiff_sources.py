@@ -49,7 +49,7 @@ def _of_colors(source: Path, rows: int, bands: BandChoice | None) -> Source:
                 pixels, valid = raster.read(top, 0, rows, raster.width)
                 yield pixels, valid if raster.knows_gaps else None
 
-    return Source(raster.height, raster.width, strips)
+    return Source(raster.height, raster.width, strips, has_alpha=raster.has_alpha)
 
 
 def _of_ids(source: Path, rows: int) -> Source | None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from smir.classes import UInt8
 from smir.data.reading.band_choice import BandChoice
+from smir.data.reading.raster import Bool
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import write_png
 from smir.prepare.records import close_record, has_record, open_record
@@ -132,14 +133,17 @@ def tile_image(
                     skipped += 1
                     continue
                 if name not in present:
-                    write_png(target / name, _picture(strip[part], image.palette), sync=False)
+                    alpha = valid[part] if grey and image.has_alpha and valid is not None else None
+                    write_png(target / name, _picture(strip[part], alpha, image.palette), sync=False)
                 written += 1
             progress.update(len(lefts))
     close_record(record_path, settings, width=image.width, height=image.height, written=written, skipped=skipped)
     return TileReport(written, skipped)
 
 
-def _picture(pixels: NDArray[Any], palette: UInt8 | None) -> NDArray[Any] | Image.Image:
+def _picture(pixels: NDArray[Any], alpha: Bool | None, palette: UInt8 | None) -> NDArray[Any] | Image.Image:
+    if alpha is not None:  # of a label, where invisible pixels are no class
+        return Image.fromarray(np.dstack([pixels, 255 * alpha.astype(np.uint8)]))
     if palette is None:
         return pixels
     picture = Image.fromarray(pixels)

@@ -88,8 +88,8 @@ def oriented(kind: str, value: int) -> bytes:
     if place.startswith(("before", "behind")):
         return with_chunk(chunks[place[7:]], place.startswith("before"))
     made = io.BytesIO()
-    options = {"lossless": True} if form == "WEBP" else {}
-    Image.fromarray(RGB).save(made, form, **options, **({"exif": exif} if place == "EXIF" else {"xmp": xmp}))
+    options = {"exif": exif} if place == "EXIF" else {"tiffinfo": {700: xmp}} if form == "TIFF" else {"xmp": xmp}
+    Image.fromarray(RGB).save(made, form, **options, **({"lossless": True} if form == "WEBP" else {}))
     return made.getvalue()
 
 
@@ -99,6 +99,7 @@ def oriented(kind: str, value: int) -> bytes:
     [
         *(f"PNG {place} {name}" for place in ("before", "behind") for name in ("eXIf", "Raw profile", "XMP")),
         *(f"{form} {name}" for form in ("JPEG", "WEBP") for name in ("EXIF", "XMP")),
+        "TIFF XMP",
     ],
 )
 def test_all_doors_turn_an_image_alike(tmp_path, kind, value):

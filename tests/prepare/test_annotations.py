@@ -198,7 +198,7 @@ def test_coco_that_cannot_be_right(fails, tmp_path, made, change, said):
 
 
 @pytest.mark.parametrize("most", [97, 80])
-def test_coordinates_in_per_cent_are_refused_and_a_corner_is_not(smir, fails, tmp_path, made, most):
+def test_coordinates_in_per_cent_are_refused_and_a_corner_is_told(smir, fails, tmp_path, made, capsys, most):
     content = coco()
     for image, crop, weed in zip(content["images"], *(content["annotations"][n::2] for n in (0, 1)), strict=True):
         Image.fromarray(photo(image["file_name"], (200, 256))).save(tmp_path / f"photos/{image['file_name']}")
@@ -211,6 +211,23 @@ def test_coordinates_in_per_cent_are_refused_and_a_corner_is_not(smir, fails, tm
     else:
         smir(*WORDS)
         assert made("a").sum() == 15**2 + 2 * 50**2
+        assert "No outline in a.json passes x = 100 or y = 100." in capsys.readouterr().out
+
+
+def test_shares_that_pass_the_border_a_bit_are_refused(fails, tmp_path, made):
+    content = coco()
+    for annotation in content["annotations"]:
+        annotation["segmentation"] = [[0.2, 0.4, 0.6, 0.4, 1.01, 1.0, -0.01, 0.6]]
+    write_coco(tmp_path, content)
+    assert "all outlines lie between -0.01 and 1.01, so the coordinates are shares of the image" in refused(fails)
+
+
+def test_a_short_outline_beside_another_is_counted(smir, tmp_path, made, capsys):
+    content = coco()
+    content["annotations"][0]["segmentation"].append([1, 1, 2, 2])
+    write_coco(tmp_path, content)
+    smir(*WORDS)
+    assert "1 outlines of less than three points" in capsys.readouterr().out
 
 
 def test_run_lengths_as_text_take_linear_time():

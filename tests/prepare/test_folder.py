@@ -12,6 +12,8 @@ import yaml
 from affine import Affine
 from fakes import blocks, photo, save
 from PIL import Image
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from smir.data import Folder
@@ -458,6 +460,12 @@ def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys
     assert not (root / "label_tiles").exists()
 
 
+def control_points(left):
+    """The corners of a map of 256 pixels of half a metre, for `rasterio.open`."""
+    corners = [(0, 0, 0, 0), (0, 256, 128, 0), (256, 0, 0, 128)]
+    return [GroundControlPoint(row, column, left + east, 5_400_000 - south) for row, column, east, south in corners]
+
+
 @pytest.mark.parametrize(
     ("moved", "says"),
     [
@@ -465,6 +473,13 @@ def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys
         ({"transform": Affine(0.5, 0, 500_005, 0, -0.5, 5_400_000)}, "10 pixels to the east"),
         ({"transform": Affine(1, 0, 500_000, 0, -1, 5_400_000)}, "pixels of 1 x 1"),
         ({"crs": "EPSG:32719"}, "EPSG:32719"),
+        ({"crs": "ESRI:102013"}, "its first pixel lies"),
+        ({"crs": CRS.from_epsg(32633).to_wkt().replace("WGS 84 / UTM zone 33N", "my UTM")}, None),
+        (
+            {"transform": None, "gcps": control_points(500_020)},
+            "its first pixel lies 40 pixels",
+        ),
+        ({"transform": None, "gcps": control_points(500_000)}, None),
     ],
 )
 def test_a_label_image_lies_where_its_orthomosaic_lies(smir, fails, tmp_path, moved, says):

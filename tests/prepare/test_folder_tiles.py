@@ -84,12 +84,14 @@ def test_lab_is_cut_as_it_is_read_whole(smir, tmp_path):
         assert (tile == read_image(path)[top : top + TILE, left : left + TILE]).all()
 
 
-@pytest.mark.parametrize("kind", [1, 2, 4, 8, 16, "palette"])
+@pytest.mark.parametrize("kind", [1, 2, 4, 8, 16, "palette", "transparent"])
 def test_ids_of_a_png_are_cut_as_they_are_stored(smir, tmp_path, kind):
     ids = blocks("label", (0, 1) if kind == 1 else (0, 1, 2), SIZE)
     save(tmp_path / "map.png", photo("map", SIZE))
     label = tmp_path / "label.png"
-    if kind == "palette":
+    if kind == "transparent":
+        Image.fromarray(ids).save(label, transparency=1)
+    elif kind == "palette":
         picture = Image.fromarray(ids)
         picture.putpalette([0, 0, 0, 0, 200, 0, 0, 200, 0])  # two classes of one colour
         picture.save(label)
@@ -102,6 +104,20 @@ def test_ids_of_a_png_are_cut_as_they_are_stored(smir, tmp_path, kind):
     for place, (top, left) in enumerate(PLACES):
         mask = np.asarray(Image.open(tmp_path / f"field/masks/tile_{place:05d}.png"))
         assert (mask == ids[top : top + TILE, left : left + TILE]).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_invisible_pixels_of_a_label_in_colours_are_cut_as_they_are_read_whole(smir, fails, tmp_path, suffix):
+    colors = np.array([(0, 0, 0), (0, 200, 0), (200, 0, 0)], np.uint8)[blocks("label", (0, 1, 2), SIZE)]
+    alpha = np.full((*SIZE, 1), 255, np.uint8)
+    alpha[:20] = 0
+    save(tmp_path / "map.png", photo("map", SIZE))
+    Image.fromarray(np.dstack([colors, alpha])).save(tmp_path / f"label.{suffix}")
+    words = ("prepare", "folder", "--images=map.png", f"--labels=label.{suffix}", f"--tile={TILE}")
+    smir(*words, "--classes=[soil=#000000, crop=#00c800, weed=#c80000, void=transparent]")
+    mask = np.asarray(Image.open(tmp_path / "field/masks/tile_00000.png"))
+    assert (mask[:20][colors[:20, :TILE].any(axis=-1)] == 255).all()
+    assert (mask[20:] < 3).all()
 
 
 def test_a_label_with_losses_is_not_cut(fails, tmp_path):

@@ -49,6 +49,19 @@ def test_words_by_which_all_names_differ(smir, pairs, tmp_path, capsys, image, l
     assert f"{label.format('001')} is taken for {image.format('001')}" in capsys.readouterr().out
 
 
+def test_a_folder_that_images_and_labels_share_must_agree(smir, fails, tmp_path):
+    """Numbers of photographs begin anew on each flight."""
+    for folder, names in {"flight1": "12", "flight2": "34"}.items():
+        for name in names:
+            save(tmp_path / f"photos/{folder}/D_{name}.png", photo(name, (24, 32)))
+            save(tmp_path / f"labels/{folder}/D_{name}.png", blocks(name, (0, 1, 2), (24, 32)))
+    smir("prepare", "folder", "--images=photos", "--labels=labels")
+    (tmp_path / "labels/flight1/D_2.png").rename(tmp_path / "labels/flight2/D_2.png")
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--root=other")
+    assert "1 of 4 labels" in said
+    assert "have no image: flight2/D_2.png" in said
+
+
 def test_numbers_that_differ_in_leading_zeros(smir, pairs, tmp_path, capsys):
     pairs("{}.jpg", "{}.png", ("1", "2", "10"))
     for path in (tmp_path / "labels").glob("*.png"):

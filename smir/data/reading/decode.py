@@ -66,7 +66,7 @@ def read_image(path: str | Path) -> UInt8:
     status = status_of(path, "image")
     if tiff := open_tiff(path, "image", status.st_size):
         bands = color_bands(tiff)
-        if np.dtype(tiff.file.dtypes[0]).kind not in "iu":
+        if tiff.file.dtypes[0] not in ("uint8", "uint16", "int16"):
             raise DataError(refusal(tiff))
         return _rgb(read_colors(tiff, bands, (0, 0, tiff.height, tiff.width)), path)
     with open_picture(path, "image", status) as file:

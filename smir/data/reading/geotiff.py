@@ -98,6 +98,19 @@ def _world(path: Path) -> Any:
     return None
 
 
+def georeference_of(tiff: Tiff) -> dict[str, Any]:
+    """Returns where an image lies, as rasterio writes it: `gcps`, or `transform`, and `crs`, where they are known."""
+    file = tiff.file
+    points, crs = file.gcps
+    if points:
+        return {"gcps": points, "crs": crs}
+    found: dict[str, Any] = {} if file.crs is None else {"crs": file.crs}
+    place = None if file.transform.is_identity else file.transform
+    if place is None and tiff.orientation == 1:  # a world file does not say which way is up
+        place = _world(tiff.path)
+    return found if place is None else {**found, "transform": place}
+
+
 class GeoTiffRaster(Raster):
     """A TIFF of any size, read in place, in its colours or in the bands of `choice`.
 
@@ -118,7 +131,8 @@ class GeoTiffRaster(Raster):
             raise DataError(refusal(self._tiff))
         if choice is None and (unused := unused_bands(self._tiff)):
             self.left_out = f" Bands that are not used: {', '.join(map(str, unused))}; bands can be chosen."
-        self.georeference = self._georeference()
+        self.georeference = georeference_of(self._tiff)
+        self.has_alpha = "alpha" in self._tiff.meanings
         beside = [*world_files(path), *filter(Path.is_file, [path.with_name(f"{path.name}.aux.xml")])]
         if beside and not self.georeference:
             self.left_out += (
@@ -146,14 +160,3 @@ class GeoTiffRaster(Raster):
     def cache_bytes(self, rows: int, columns: int) -> int:
         """The blocks of the file under a rectangle; under a row of them if its blocks are strips."""
         return self._tiff.cache_bytes(rows, columns)
-
-    def _georeference(self) -> dict[str, Any]:
-        file = self._tiff.file
-        points, crs = file.gcps
-        if points:
-            return {"gcps": points, "crs": crs}
-        found: dict[str, Any] = {} if file.crs is None else {"crs": file.crs}
-        place = None if file.transform.is_identity else file.transform
-        if place is None and self._tiff.orientation == 1:  # a world file does not say which way is up
-            place = _world(self._tiff.path)
-        return found if place is None else {**found, "transform": place}

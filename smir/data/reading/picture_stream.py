@@ -27,7 +27,7 @@ def open_picture_stream(path: Path, kind: Literal["image", "label"] = "image") -
     """Opens a picture, as displayed.
 
     An image is grey or RGB of 8 bits, with or without alpha; 16 bits and CMYK are converted as `read_image` does. A
-    label is the same in colours, or one band of stored values of 8 or 16 bits.
+    label is the same in colours, or one band of stored values of 8 or 16 bits, without alpha.
 
     Raises:
         DataError: If it is damaged, takes too long or too much memory, or is of another kind.
@@ -73,7 +73,7 @@ def _opened(path: Path, access: str, kind: str) -> pyvips.Image:
             f"The {kind} {path} claims to be {image.width} x {image.height} pixels, in {size:,} bytes, which cannot "
             "hold them. It is damaged; copy it again from its source."
         )
-    shown = _of_ids(image) if kind == "label" and image.bands == 1 else _of_colors(image)
+    shown = _of_ids(image[0]) if kind == "label" and image.bands < 3 else _of_colors(image)
     if shown is None:
         raise DataError(
             f"The {kind} {path} has {image.bands} bands of {image.format} ({image.interpretation}); grey, RGB or CMYK "

@@ -27,6 +27,7 @@ class Raster(abc.ABC):
         ground: Areas in square metres; None if the image is not georeferenced.
         left_out: A sentence about bands that are not used.
         knows_gaps: Whether the image can mark pixels as missing.
+        has_alpha: Whether it does so by a band.
     """
 
     height: int
@@ -34,6 +35,7 @@ class Raster(abc.ABC):
     georeference: dict[str, Any] = {}  # noqa: RUF012  # never changed
     ground: "Ground | None" = None
     knows_gaps: bool = False
+    has_alpha: bool = False
     left_out: str = ""
 
     def cache_bytes(self, rows: int, columns: int) -> int:

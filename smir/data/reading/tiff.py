@@ -24,14 +24,15 @@ from PIL import TiffImagePlugin
 from smir.data.reading.deflate_sums import check_sums
 from smir.data.reading.raster import Bool
 from smir.errors import DataError
+from smir.files.orientation import orientation_in_xmp
 from smir.terminal import quiet
 
 _BIG = (b"II+\0", b"MM\0+")
 _GEOTIFF_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, coordinate system
 _WORLD = ("tfw", "tifw", "tiffw", "wld")
-_ORIENTATION, _PHOTOMETRIC, _LAB = 274, 262, 8
+_ORIENTATION, _XMP, _PHOTOMETRIC, _LAB = 274, 700, 262, 8
 _OFFSETS, _LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
-_SUBFILE, _SUB_IMAGES, _MASK, _COMPRESSION, _DEFLATE = 254, 330, 4, 259, (8, 32946)
+_SUBFILE, _SUB_IMAGES, _PAGE, _MASK, _COMPRESSION, _DEFLATE = 254, 330, 2, 4, 259, (8, 32946)
 _MOST_DIRECTORIES = 100
 _MOST_BLOCK = 1 << 29
 """Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
@@ -65,6 +66,11 @@ def tags_of(path: Path, *more: int) -> Mapping[int, Any]:
     return {}
 
 
+def _orientation(path: Path) -> int:
+    tags = tags_of(path, _XMP)
+    return tags[_ORIENTATION] if _ORIENTATION in tags else orientation_in_xmp(tags.get(_XMP))
+
+
 def mask_blocks(path: Path) -> list[tuple[int, int]]:
     """Returns start and length of the Deflate blocks of a mask inside a TIFF; rasterio tells only those of bands."""
     with contextlib.suppress(Exception):
@@ -73,6 +79,18 @@ def mask_blocks(path: Path) -> list[tuple[int, int]]:
                 starts, lengths = (next(tags[tag] for tag in kind if tag in tags) for kind in (_OFFSETS, _LENGTHS))
                 return [block for block in zip(starts, lengths, strict=True) if all(block)]
     return []
+
+
+def pages(path: Path) -> int:
+    """Returns how many images of full size a TIFF holds, not counting thumbnails, pyramids and masks."""
+    return sum(kind in (0, _PAGE) for kind in _kinds(path))
+
+
+def _kinds(path: Path) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(Exception):
+        found += (int(tags.get(_SUBFILE, 0)) for tags in _directories(path))
+    return found
 
 
 def is_georeferenced(path: Path) -> bool:
@@ -103,7 +121,7 @@ def refuse_thumbnail(path: Path, name: str) -> None:
         DataError: If it is.
     """
     tags = tags_of(path, _SUBFILE, _SUB_IMAGES)
-    if _SUB_IMAGES in tags and tags.get(_SUBFILE) == 1:
+    if tags.get(_SUBFILE) == 1 and (_SUB_IMAGES in tags or len(_kinds(path)) > 1):
         raise DataError(
             f"{name} begins with a thumbnail, as raw photographs (DNG) do. Export the photograph as TIFF, PNG or JPEG."
         )
@@ -178,7 +196,7 @@ class Tiff:
                 f"memory. Store it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE {path.name} tiled.tif"
             )
         placed = bool(self.file.gcps[0]) or not self.file.transform.is_identity  # on Earth, as it is stored
-        self.orientation = 1 if placed else tags_of(path).get(_ORIENTATION, 1)
+        self.orientation = 1 if placed else _orientation(path)
         self.height, self.width = self._turned(self.file.height, self.file.width)
         self.meanings = [meaning.name for meaning in self.file.colorinterp]
         self.structure = self.file.tags(ns="IMAGE_STRUCTURE") | self.file.tags(1, ns="IMAGE_STRUCTURE")

@@ -9,7 +9,7 @@ from PIL import Image
 
 from smir.classes import UInt8
 from smir.data.reading.band_choice import BandChoice
-from smir.data.reading.tiff import Tiff
+from smir.data.reading.tiff import Tiff, pages
 from smir.errors import DataError
 
 NO_DATA = 1 - (1 << 31)
@@ -97,7 +97,7 @@ def kind_of_label(tiff: Tiff) -> Literal["ids", "palette", "colors"]:
     """Tells how a label holds its classes.
 
     Raises:
-        DataError: If it is compressed with losses, or its bands are neither ids nor colours.
+        DataError: If it is compressed with losses, its bands are neither ids nor colours, or it has several pages.
     """
     tags = tiff.structure
     codec = tags.get("COMPRESSION", "")
@@ -105,6 +105,11 @@ def kind_of_label(tiff: Tiff) -> Literal["ids", "palette", "colors"]:
         raise DataError(
             f"{tiff.name} is compressed with losses ({codec}), which change class ids along every border. Export the "
             "labels again with another compression, such as Deflate, from the program that they were drawn in."
+        )
+    if (count := pages(tiff.path)) > 1:
+        raise DataError(
+            f"{tiff.name} has {count} pages, of which readers show the first. Save the classes in one image, such as "
+            "one PNG for each label."
         )
     if len(tiff.meanings) == 1 or tiff.meanings[1:] == ["alpha"]:
         return "palette" if tiff.meanings[0] == "palette" and tiff.bits != 1 else "ids"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from smir.classes import BACKGROUND, BLACK, VOID, WHITE, Color, is_background
 from smir.errors import ConfigError, DataError, first_few
+from smir.files.names import same
 
 NOT_LABELLED = ("void", "ignore", "unlabelled", "unlabeled")
 """Names for pixels that are not labelled."""
@@ -167,9 +168,9 @@ def of_categories(
 def _refuse_lookalikes(names: list[str], where: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(" ".join(name.lower().split()), name)
+        other = seen.setdefault(" ".join(same(name).lower().split()), name)
         if other != name:
             raise DataError(
-                f"The categories {other!r} and {name!r} in {where} differ only in capitals or spaces. Rename one "
-                f"in the tool, or join them: --classes '[{other}, {other}={name}, ...]'."
+                f"The categories {other!r} and {name!r} in {where} differ only in capitals, spaces or how letters "
+                f"are encoded. Rename one in the tool, or join them: --classes '[{other}, {other}={name}, ...]'."
             )

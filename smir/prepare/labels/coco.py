@@ -1,7 +1,7 @@
 """Reads COCO JSON: one file for many images, with polygons, run lengths, or ids in panoptic PNGs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ TITLE = "COCO JSON"
 PANOPTIC_TITLE = "COCO panoptic JSON; pixels of no segment are not labelled"
 _LONGEST_ID = 30
 _CLEARLY_LARGER, _NEAR, _SEVERAL = 200, 90, 2
+_ONE, _OVER = 2, 3
+"""Coordinates up to which outlines are shares, and per cent by which one in per cent passes the border."""
 
 
 def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
@@ -45,13 +47,12 @@ def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
             shapes += [Drawn(category, shape, where) for category, shape in drawn.items()]
             continue
         category = names[_known(path, entry, "category_id", categories, where)]
-        shape = _shape(path, entry.get("segmentation"), where)
-        if isinstance(shape, str):
-            found.left_out[shape] += 1
-        else:
+        shape, left_out = _shape(path, entry.get("segmentation"), where)
+        found.left_out += left_out
+        if shape is not None:
             shapes.append(Drawn(category, shape, where))
     found.images = list(annotated.values())
-    _refuse_percent(path, found.images)
+    _refuse_shares(path, found)
     return found
 
 
@@ -117,46 +118,62 @@ def _segments(path: Path, stored: object, names: Mapping[int | str, str], where:
     return categories
 
 
-def _shape(path: Path, stored: Any, where: str) -> Shape | str:
-    """Returns the shape, or its kind if it has no area."""
+def _shape(path: Path, stored: Any, where: str) -> tuple[Shape | None, Counter[str]]:
+    """Returns the shape, None if it has no area, and the kinds of what is left out of it."""
     if not stored:
-        return "boxes without an outline"
+        return None, Counter(["boxes without an outline"])
     if isinstance(stored, dict):
         size, counts = stored.get("size"), stored.get("counts")
         if isinstance(size, list) and len(size) == 2 and isinstance(counts, str | list):
             height, width = (_whole(side, path, f"a side of {where}") for side in size)
             is_text = isinstance(counts, str)
             runs = counts if is_text else [_whole(count, path, f"a run length of {where}") for count in counts]
-            return RunLengths((height, width), runs)
+            return RunLengths((height, width), runs), Counter()
     elif isinstance(stored, list):
         outlines = _outlines(stored, path, f"the outline of {where}")
         if odd := [outline for outline in outlines if len(outline) % 2]:
             raise DataError(
                 f"{path}: an outline of {where} has {len(odd[0])} numbers; they should be pairs of x and y."
             )
-        outlines = [outline for outline in outlines if len(outline) >= 6]
-        return Polygon(outlines) if outlines else "outlines of less than three points"
+        drawn = [outline for outline in outlines if len(outline) >= 6]
+        short = Counter({"outlines of less than three points": len(outlines) - len(drawn)})
+        return Polygon(drawn) if drawn else None, +short
     raise DataError(f"{path}: the segmentation of {where} is neither polygons nor run lengths: {str(stored)[:80]}.")
 
 
-def _refuse_percent(path: Path, images: Sequence[Annotated]) -> None:
-    """Refuses outlines that are most likely per cent of their images: none passes 100, though all images are larger.
+def _refuse_shares(path: Path, found: Annotations) -> None:
+    """Refuses outlines that are most likely shares or per cent of their images; tools let shapes pass the border a bit.
 
-    Several must come near 100 in both axes, so that small objects in a corner are no per cent.
+    For per cent, several must come near 100 in both axes, because small objects in a corner are in pixels. Without
+    that, a note tells.
     """
-    reach = []
-    for image in images:
+    places, large = [], True
+    for image in found.images:
         outlines = [line for drawn in image.shapes if isinstance(drawn.shape, Polygon) for line in drawn.shape.outlines]
         if outlines:
             points = np.concatenate([np.reshape(line, (-1, 2)) for line in outlines])
-            if points.min() < 0 or points.max() > 100 or min(image.size or (0,)) < _CLEARLY_LARGER:
-                return
-            reach.append(points.max(axis=0).min())
-    if sum(one >= _NEAR for one in reach) >= _SEVERAL:
+            places.append((points.min(), points.max(), points.max(axis=0).min()))
+            large &= min(image.size or (0,)) >= _CLEARLY_LARGER
+    if not places:
+        return
+    low, high = min(place[0] for place in places), max(place[1] for place in places)
+    if low >= -1 and high <= _ONE:
+        raise DataError(
+            f"{path}: all outlines lie between {low:g} and {high:g}, so the coordinates are shares of the image, not "
+            "pixels. Multiply x by the width and y by the height, or export again in pixels."
+        )
+    if not large or low < -_OVER or high > 100 + _OVER:
+        return
+    if sum(reach >= _NEAR for _, _, reach in places) >= _SEVERAL:
         raise DataError(
             f"{path}: no outline passes x = 100 or y = 100, though the images are larger and many outlines come near "
             "both: the coordinates are per cent of the image, not pixels. Multiply x by width / 100 and y by height / "
             "100, or export again in pixels."
+        )
+    if len(places) > _SEVERAL:
+        found.notes.append(
+            f"No outline in {path.name} passes x = 100 or y = 100. If the coordinates are per cent of the image, the "
+            "labels are wrong: export them in pixels."
         )
 
 

@@ -38,7 +38,8 @@ class ImageNames:
     def find(self, label: str, change: Callable[[str], str] = str) -> str | None:
         """Returns the image with the name of a label after `change`; None if no image has it.
 
-        If there are several, the one that shares the most folders with the label's path is chosen.
+        If there are several, the one that shares the most folders with the label's path is chosen. If the images have a
+        folder of the label's name, such as that of a flight, only images in it count.
 
         Raises:
             DataError: If several images fit equally well.
@@ -46,6 +47,8 @@ class ImageNames:
         for table, (*folders, own) in itertools.product((self._by_stem, self._by_plain), _readings(label)):
             parts = [*folders, change(own)]
             shared = {name: _common_end(parts, _parts(name)) for name in table.get(parts[-1], ())}
+            if parts[-2:-1] and parts[-2] in self._folders:
+                shared = {name: count for name, count in shared.items() if count > 1}
             best = [name for name, count in shared.items() if count == max(shared.values())]
             if len(best) > 1:
                 raise DataError(
@@ -55,6 +58,11 @@ class ImageNames:
             if best:
                 return best[0]
         return None
+
+    @cached_property
+    def _folders(self) -> set[str]:
+        """Names of the folders in which images lie."""
+        return {parts[-2] for parts in map(_parts, self.names) if len(parts) > 1}
 
     @cached_property
     def _by_plain(self) -> dict[str, list[str]]:

@@ -142,6 +142,7 @@ class Annotations:
         declared: Categories that the files declare, in order, with or without a shape.
         left_out: Number of shapes without an area, by kind.
         colors: Colours of categories, where the files give some.
+        notes: Lines for the user.
     """
 
     title: str
@@ -149,12 +150,14 @@ class Annotations:
     declared: list[str] = dataclasses.field(default_factory=list)
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
     colors: dict[str, Color] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, other: "Annotations") -> None:
         """Adds the content of another file of the same format."""
         self.images += other.images
         self.declared += [name for name in other.declared if name not in self.declared]
         self.left_out += other.left_out
+        self.notes += other.notes
         self.colors = other.colors | self.colors
 
     def kinds_left_out(self) -> str:

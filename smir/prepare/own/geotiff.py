@@ -1,8 +1,11 @@
 """Reads position and valid pixels of a GeoTIFF, with rasterio (the extra `geo`)."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.raster import Bool
@@ -23,29 +26,60 @@ def check_same_place(label: Path, image: Path) -> None:
     """
     if not (has_rasterio() and is_tiff(label) and is_tiff(image)):
         return
-    if found := _differences(Tiff(label, "label").file, Tiff(image).file):
+    if found := _differences(Tiff(label, "label"), Tiff(image)):
         raise DataError(
             f"The label image {label.absolute()} does not lie where its image {image.absolute()} lies: "
             f"{'; '.join(found)}. Export it on the same grid: same coordinate system, extent and pixel size."
         )
 
 
-def _differences(own: Any, other: Any) -> list[str]:
-    if own.transform.is_identity or other.transform.is_identity:
+def _differences(label: Tiff, image: Tiff) -> list[str]:
+    from smir.data.reading.geotiff import georeference_of  # it imports rasterio, which photographs do without
+
+    own, other = georeference_of(label), georeference_of(image)
+    place, there = (_transform(found) for found in (own, other))
+    if place is None or there is None:
         return []
-    systems = [file.crs.to_epsg() if file.crs else None for file in (own, other)]
-    if None not in systems and systems[0] != systems[1]:  # without a number, it may be the same system
-        return [f"its coordinate system is EPSG:{systems[0]}, not EPSG:{systems[1]}"]
+    systems = own.get("crs"), other.get("crs")
+    names = [f"EPSG:{number}" if (number := system and system.to_epsg()) else None for system in systems]
+    if None not in names and names[0] != names[1]:
+        return [f"its coordinate system is {names[0]}, not {names[1]}"]
     found = []
-    (width, height), (wide, high) = own.res, other.res
-    if abs(width / wide - 1) * other.width > _TOLERANCE or abs(height / high - 1) * other.height > _TOLERANCE:
+    (width, height), (wide, high) = ((abs(each.a), abs(each.e)) for each in (place, there))
+    turned = 0 in (width, height, wide, high)
+    if not turned and max(abs(width / wide - 1) * image.width, abs(height / high - 1) * image.height) > _TOLERANCE:
         found.append(f"it has pixels of {width:g} x {height:g}, not {wide:g} x {high:g}")
-    for corner, (top, left) in {"first": (0, 0), "last": (other.height, other.width)}.items():
-        down, right = other.index(*own.xy(top, left, offset="ul"), op=lambda place: place)
-        down, right = float(down) - top, float(right) - left
-        if not found and max(abs(down), abs(right)) > _TOLERANCE:
+    for corner, (left, top) in {"first": (0, 0), "last": (image.width, image.height)}.items():
+        right, down = np.subtract(_at(~there, *_in_system(_at(place, left, top), *systems)), (left, top))
+        if not found and not max(abs(down), abs(right)) <= _TOLERANCE:
             found.append(f"its {corner} pixel lies {_far(right, 'east', 'west')} and {_far(down, 'south', 'north')}")
     return found
+
+
+def _transform(georeference: Mapping[str, Any]) -> Any:
+    """Returns the transform of an image, which control points give only roughly; None without one."""
+    from rasterio.transform import from_gcps
+
+    points = georeference.get("gcps")
+    return from_gcps(points) if points else georeference.get("transform")
+
+
+def _at(transform: Any, across: float, down: float) -> tuple[float, float]:
+    a, b, c, d, e, f = transform[:6]
+    return a * across + b * down + c, d * across + e * down + f
+
+
+def _in_system(place: tuple[float, float], own: Any, other: Any) -> tuple[float, float]:
+    """Returns a place of a label in the coordinate system of its image; the same if one of them is not known."""
+    from rasterio.warp import transform
+
+    if own is None or other is None or own == other:
+        return place
+    try:
+        (x,), (y,) = transform(own, other, [place[0]], [place[1]])
+    except Exception:  # GDAL's own, of classes that rasterio keeps to itself: there is no way between the two
+        return math.inf, math.inf
+    return x, y
 
 
 def _far(pixels: float, there: str, back: str) -> str:

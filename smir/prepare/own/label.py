@@ -154,7 +154,7 @@ def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
         return draw(of_image, size, table)
 
     colors, on_colors = class_colors(table, found.colors)
-    notes = [*_notes_of_shapes(found, options), *on_colors, *table.notes(), *renaming_notes(names)]
+    notes = [*found.notes, *_notes_of_shapes(found, options), *on_colors, *table.notes(), *renaming_notes(names)]
     return Labels(found.title, table.names, list(names), draw_shapes, notes, colors)
 
 

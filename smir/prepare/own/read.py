@@ -73,8 +73,8 @@ def _photographs(options: Options) -> list[str]:
         raise DataError(f"All images in {folder.absolute()} lie in the folder of the labels, {labels}.")
     if labels is not None and (bad := [name for name in names if not can_be_listed(name)]):
         raise DataError(
-            f"The lists of the splits cannot hold {first_few(map(repr, bad))}: a line is a name, in UTF-8. Rename the "
-            f"images in {folder.absolute()}."
+            f"The lists of the splits cannot hold {first_few(map(repr, bad))}: a line is a name in UTF-8, without "
+            f"blanks at its ends. Rename the images in {folder.absolute()}."
         )
     seen: dict[str, str] = {}
     for name in names:
