@@ -62,6 +62,10 @@ class GuardedParser(ArgumentParser):
             self._kept = given, super().get_defaults(*args, **kwargs)
         return self._kept[1].clone()
 
+    def format_help(self, *args: Any) -> str:
+        """Returns the help, without the backspace that the library prints after `--print_config`."""
+        return super().format_help(*args).replace(" \b", "")
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Reports an error; if a name was not imported, the message says how to allow it.
 

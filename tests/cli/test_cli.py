@@ -60,6 +60,16 @@ def test_settings_without_a_model_or_data_say_how_to_name_them(fails, words):
     assert "do not say which model and which data. Add configs" in fails("fit", *words)
 
 
+@pytest.mark.parametrize("command", ["predict", "recipes"])
+def test_help_has_whole_sentences_and_no_control_characters(smir, capsys, command):
+    with pytest.raises(SystemExit):
+        smir(command, "--help")
+    text = capsys.readouterr().out
+    assert "--print_config[=flags]" in text
+    assert "Useful to" not in text
+    assert text.replace("\n", "").isprintable()
+
+
 def test_class_help_is_the_docstring(smir, capsys):
     with pytest.raises(SystemExit):
         smir("fit", "--data.help=Folder")
