@@ -172,6 +172,19 @@ def test_runs_of_other_settings_are_not_averaged(smir, tmp_path, capsys):
     assert "recipe.trainer.max_epochs: 500, not 400" in said
 
 
+def test_a_row_is_named_after_the_one_setting_that_differs(smir, tmp_path):
+    folder = tmp_path / "runs"
+    segmentation(folder, "Nassar", "scratch", 0).write()
+    segmentation(folder, "Nassar", "scratch", 1).write()
+    for seed, (name, value) in enumerate({"lr": 0.001, "loss": {"class_path": "smir.method.FocalLoss"}}.items(), 2):
+        other = segmentation(folder, "Nassar", "scratch", seed)
+        other.recipe["model"]["init_args"][name] = value
+        other.write()
+    smir("report", "runs")
+    rows = [row["init"] for row in rows_of(tmp_path / "report/tables/main-paper.csv")]
+    assert {"scratch", "scratch, lr 0.001", "scratch, FocalLoss"} <= set(rows)
+
+
 def test_runs_on_other_images_are_not_averaged(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
     other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
