@@ -351,7 +351,7 @@ def test_a_metric_that_is_no_share_is_refused(fails, tmp_path, value):
 def test_a_folder_without_results_says_what_it_holds(fails, tmp_path):
     assert f"There is no folder {tmp_path / 'runs'}" in fails("report")
     pretraining(tmp_path / "runs", "Nassar", "random").write()
-    assert "holds 1 runs, but no finished and tested segmentation" in fails("report", "runs")
+    assert "holds 1 run, but no finished and tested segmentation" in fails("report", "runs")
 
 
 def test_names_cannot_break_out_of_the_page(smir, tmp_path):
