@@ -95,7 +95,7 @@ def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplo
     weights = tmp_path / "runs/demo/random/seed0/checkpoints/best.ckpt"
     with caplog.at_level("INFO"):
         smir(*segment_words(field, "--run.experiment=demo/segment-random", f"--model.weights={weights}"))
-    assert "tensors loaded, 2 missing (segmentation_head.weight, segmentation_head.bias), 0 mismatched" in caplog.text
+    assert "tensors loaded, 2 new in the network (segmentation_head.weight, segmentation_head.bias)" in caplog.text
     run = tmp_path / "runs/demo/segment-random/seed0"
     record = json.loads((run / "run.json").read_text())
     assert record["inputs"]["weights"]["experiment"] == "demo/random"

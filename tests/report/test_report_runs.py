@@ -185,6 +185,15 @@ def test_a_row_is_named_after_the_one_setting_that_differs(smir, tmp_path):
     assert {"scratch", "scratch, lr 0.001", "scratch, FocalLoss"} <= set(rows)
 
 
+def test_sizes_that_no_object_of_the_test_has_are_in_no_table(smir, tmp_path):
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch", 0)
+    run.test["metrics"] |= {name: None for name in run.test["metrics"] if name.startswith("test/large/")}
+    run.write()
+    smir("report", "runs")
+    parts = rows_of(tmp_path / "report/tables/parts-paper-0.csv")
+    assert [row["pixels of"] for row in parts] == ["boundaries", "small objects", "medium objects"]
+
+
 def test_runs_on_other_images_are_not_averaged(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
     other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
