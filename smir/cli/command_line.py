@@ -51,9 +51,9 @@ from smir.training.pictures import FinalPictures
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule
 
-# Lightning advertises its packages at every start.
+# Lightning advertises its packages at every start, and looks for TPUs.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-_LOG.addFilter(lambda record: "installing [lit" not in str(record.msg))
+_LOG.addFilter(lambda record: not re.search(r"installing \[lit|^TPU available: False", str(record.msg)))
 
 
 class SmirCLI(SettingsCLI):

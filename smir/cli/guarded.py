@@ -62,6 +62,10 @@ class GuardedParser(ArgumentParser):
             self._kept = given, super().get_defaults(*args, **kwargs)
         return self._kept[1].clone()
 
+    def format_help(self, *args: Any) -> str:
+        """Returns the help, without the backspace that the library prints after `--print_config`."""
+        return super().format_help(*args).replace(" \b", "")
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Reports an error; if a name was not imported, the message says how to allow it.
 
@@ -74,6 +78,8 @@ class GuardedParser(ArgumentParser):
             super().error(message, ex)
         if read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):
             message += f"\nYAML takes words such as no, yes and 12 for other values, here {read[1]}. Quote them: 'no'."
+        elif "Expected a <class 'list'>" in message and (read := re.search(r"Given value: (.+)$", message)):
+            message += f"\nA list is written in brackets: '[{read[1]}, ...]'."
         print(f"smir: error: {message}\n{self.prog} --help lists the options.", file=sys.stderr)
         raise SystemExit(2) from ex
 

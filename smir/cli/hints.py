@@ -124,7 +124,7 @@ def after_choose(made: "Chosen") -> list[str]:
     if made.checkpoint and (run := run_of(made.checkpoint)):
         words = ["--config", run / "config.yaml", "--ckpt", made.checkpoint, "--data.predict_images", made.images]
         return [next_line("predict", *words, "--formats", "labelme", "--out", _unused(f"{made.folder}-predicted"))]
-    said = f"Label the images in {made.images} (docs/your-data.md); LABELS is what the tool exports:"
+    said = f"Label the images in {made.images} in Labelme, CVAT or Label Studio; LABELS is what it exports:"
     if made.root:
         data = {"class_path": "Folder", "init_args": {"root": made.root, "images": made.source.relative_to(made.root)}}
         return [said, how_to_label(data)[-1]]
@@ -192,7 +192,7 @@ def how_to_label(data: dict[str, Any]) -> list[str]:
     settings = prepared(data).get("settings", {})
     cut = [word for name in ("tile", "min_valid") if name in settings for word in (f"--{name}", settings[name])]
     return [
-        "There are no labels yet. Label 20 images or more (docs/your-data.md); LABELS is what the tool exports:",
+        "There are no labels yet. Label 20 images or more in Labelme, CVAT or Label Studio; LABELS is what it exports:",
         next_line("prepare", "folder", "--images", images, "--labels", "LABELS", "--root", target, *cut),
     ]
 

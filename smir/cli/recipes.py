@@ -58,7 +58,7 @@ def is_file(path: Path) -> bool:
 def recipes(groups: list[str] | None = None) -> None:
     """Lists the recipes: settings that `--config NAME` reads, in a checkout and outside.
 
-    `python -m smir recipes folder` lists one group.
+    `python -m smir recipes folder` lists one group: the recipes for your own images.
 
     Args:
         groups: Groups to list; words without an option are groups too. Default: all.
@@ -68,19 +68,24 @@ def recipes(groups: list[str] | None = None) -> None:
     """
     from smir.terminal import columns
 
-    known = {name.split("/")[0] for name in names()}
+    known = sorted({name.split("/")[0] for name in names()}, key=lambda group: (group != "folder", group))
     if unknown := [group for group in groups or () if group not in known]:
         raise ConfigError(f"There is no group {unknown[0]} of recipes; the groups are {', '.join(sorted(known))}.")
-    rows = [[name, _about(name)] for name in names() if not groups or name.split("/")[0] in groups]
-    print(*columns(rows), "", f"--config takes these names. Their files are in {FOLDER}", sep="\n")
+    rows = [
+        row
+        for group in (group for group in known if not groups or group in groups)
+        for row in (*([name, _about(name)] for name in names() if name.startswith(f"{group}/")), ["", ""])
+    ]
+    print(*columns(rows), f"--config takes these names. Their files are in {FOLDER}", sep="\n")
+    if not groups:
+        print("For your own images: python -m smir recipes folder. The other groups are listed in the same way.")
 
 
 def _about(name: str) -> str:
-    """Returns the first sentence of the comment that a recipe begins with, or what the recipe includes."""
+    """Returns the first sentence of the comment that a recipe begins with."""
     lines = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     comment = " ".join(line[2:] for line in takewhile(lambda line: line.startswith("#"), lines))
-    included = next((line for line in lines if line.startswith("include: ")), "")
-    return re.split(r"(?<=\w)\. |;", comment)[0].removesuffix(".") or included
+    return re.split(r"(?<=\w)\. |;", comment)[0].removesuffix(".")
 
 
 COMMANDS = recipes

@@ -86,10 +86,17 @@ class RunOptions(WandbOptions):
 
 
 class Parser(GuardedParser, LightningArgumentParser):
-    """Lightning's parser, guarded. It has a default name, which the help of a class (`--data.help Folder`) needs."""
+    """Lightning's parser, guarded. It has a default name, which the help of a class (`--data.help Folder`) needs.
 
-    def __init__(self, *args: Any, prog: str | None = "python -m smir", **kwargs: Any) -> None:
-        super().__init__(*args, prog=prog, **kwargs)
+    Of Lightning's descriptions it takes the first sentence: their last one is cut off at a line end.
+    """
+
+    def __init__(self, *args: Any, prog: str | None = "python -m smir", description: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, prog=prog, description=description.split(". ")[0], **kwargs)
+
+    def add_argument_group(self, title: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Adds a group of options."""
+        return super().add_argument_group(title and title.split(". ")[0], *args, **kwargs)
 
     def parse_args(self, args: Any = None, *more: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # fewer overloads
         """Parses words; `--ckpt` is short for Lightning's name of the option."""

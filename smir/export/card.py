@@ -23,6 +23,11 @@ from smir.training.segmentation import SegmentationModule
 from smir.training.task import LIBRARY
 
 NAME = "README.md"
+_METRICS = {
+    "miou": "mean IoU of the classes",
+    "iou_std": "standard deviation of the classes' IoU",
+    "iou_min": "IoU of the worst class",
+}
 _ORIGIN = ("experiment", "seed", "run_hash", "commit")
 
 
@@ -102,7 +107,11 @@ def _test(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
         "data": code(record.get("data")),
         "images": _number(images.get("number", "an unknown number of")),
         "rows": [
-            [name(one), *(_percent(metrics.get(f"test/{at}/{one}")) for at in ("view", "native"))] for one in names
+            [
+                _METRICS.get(one) or name(f"IoU of {one.removeprefix('iou/')}"),
+                *(_percent(metrics.get(f"test/{at}/{one}")) for at in ("view", "native")),
+            ]
+            for one in names
         ],
     }
 

@@ -54,9 +54,8 @@ class LoadReport:
 
     def __str__(self) -> str:
         parts = [f"{self.source}: {len(self.loaded)} tensors loaded"]
-        for label in ("missing", "mismatched", "unexpected"):
-            names = getattr(self, label)
-            parts.append(f"{len(names)} {label}" + (f" ({first_few(names)})" if names else ""))
+        rest = {"new in the network": self.missing, "of another shape": self.mismatched, "not used": self.unexpected}
+        parts += [f"{len(names)} {label} ({first_few(names)})" for label, names in rest.items() if names]
         return ", ".join(parts)
 
 

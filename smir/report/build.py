@@ -74,8 +74,8 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
     ]
     datasets = dict.fromkeys(title_of(dataset) for protocol in protocols for dataset in protocol.datasets)
     summary = (
-        f"{len(tree.tested)} tested segmentations of {', '.join(datasets)}, {len(tree.pretrained)} "
-        f"pretraining{'s'[: len(tree.pretrained) != 1]}, "
+        f"{len(tree.tested)} tested segmentation{'s'[: len(tree.tested) != 1]} of {', '.join(datasets)}, "
+        f"{len(tree.pretrained)} pretraining{'s'[: len(tree.pretrained) != 1]}, "
         f"{len(tree.unfinished)} unfinished run{'s'[: len(tree.unfinished) != 1]} below {', '.join(map(str, roots))}."
     )
     if tree.lost:

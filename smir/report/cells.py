@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -177,7 +178,7 @@ def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
 
 
 def _told_apart(group: list[StoredRun]) -> Iterator[Cell]:
-    """Yields the cells of a group, the one with most seeds first; only the others have notes, and a number."""
+    """Yields the cells of a group, the one with most seeds first; the others have notes and longer names."""
     parts: list[list[StoredRun]] = []
     for run in group:
         fits = (part for part in parts if not _difference(part[0], run) and run.seed not in {r.seed for r in part})
@@ -187,11 +188,25 @@ def _told_apart(group: list[StoredRun]) -> Iterator[Cell]:
             parts.append([run])
     first, *others = sorted(parts, key=len, reverse=True)
     yield Cell(first)
-    for number, part in enumerate(others, 2):
-        differ = first_few(_difference(first[0], part[0]), 5) or "nothing but their folders"
-        apart = [dataclasses.replace(run, apart=f" #{number}") for run in part]
+    found = [_difference(first[0], part[0]) for part in others]
+    words = [_in_short(differ) for differ in found]
+    for number, (part, differing) in enumerate(zip(others, found, strict=True), 2):
+        differ = first_few(differing, 5) or "nothing but their folders"
+        short = words[number - 2]
+        name = f", {short}" if short and words.count(short) == 1 else f" #{number}"
+        apart = [dataclasses.replace(run, apart=name) for run in part]
         folders = f"{first[0].folder} and {part[0].folder}"
         yield Cell(apart, f"{apart[0].name} has a separate row: {folders} differ in {differ}")
+
+
+def _in_short(differences: Sequence[str]) -> str:
+    """Returns the one setting that differs, as `DiceLoss` or `lr 0.001`; empty if there are more, or it is long."""
+    found = re.fullmatch(r"recipe\.(?:.*\.)?(\w+): .*, not (?:([\w.]+\.)?(\w[\w.+-]*))", " ".join(differences))
+    if len(differences) != 1 or found is None:
+        return ""
+    setting, package, value = found.groups()
+    words = value if package and value[0].isupper() else f"{setting} {package or ''}{value}"
+    return words if len(words) <= 30 else ""
 
 
 def protocols_of(cells: Sequence[Cell], expect_paper: bool = False) -> list[Protocol]:

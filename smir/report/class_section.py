@@ -90,8 +90,9 @@ def _part_tables(protocol: Protocol, benchmark: Benchmark, name: str) -> list[Ta
     for part, words in PARTS.items():
         figures = [protocol.figure(benchmark, init, f"{part}/miou") for init in inits]
         gains = [protocol.difference(benchmark, "selective", init, f"{part}/miou") for init in compared]
-        rows.append([words, *figures, *gains])
-    if not any(isinstance(entry, Estimate) for row in rows for entry in row):
+        if any(figures):  # else no label of the test has such pixels
+            rows.append([words, *figures, *gains])
+    if not rows:
         return []
     note = (
         f"Mean IoU over the classes in percent at the labels' own size{protocol.words}. Sizes are those of connected "

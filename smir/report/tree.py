@@ -171,7 +171,7 @@ def _nothing(roots: Sequence[Path], tree: Tree) -> str:
     where = ", ".join(str(root.absolute()) for root in roots)
     runs = len(tree.pretrained) + len(tree.unfinished) + len(tree.left_out)
     reasons = [f"{run.folder}: {reason}" for run, reason in tree.left_out[:3]]
+    found = f"{runs} run{'s'[: runs != 1]}, but no finished and tested segmentation" if runs else "no runs"
     return (
-        f"{where} holds {runs or 'no'} runs, but no finished and tested segmentation. Run `python -m smir fit` with a "
-        f"SegmentationModule to its end. {' '.join(reasons)}"
+        f"{where} holds {found}. Run `python -m smir fit` with a SegmentationModule to its end. {' '.join(reasons)}"
     ).rstrip()

@@ -95,7 +95,7 @@ class FiniteNumbers(Callback):
         raise RunError(
             f"The loss or a gradient is not a finite number: step {self._batches[place].step + 1}, epoch "
             f"{trainer.current_epoch + 1}, batch {place + 1} of it, stage {stage}. {kept} The checkpoints "
-            "are as they were. Lower model.lr, or replay the batch (docs/robustness.md)"
+            "are as they were. Lower model.lr, or replay the batch (robustness.md of the documentation)"
             f"{'.' if exact else '; the same command again also keeps the weights of that step.'}"
         )
 

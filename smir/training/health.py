@@ -13,6 +13,8 @@ from smir.training.task import SmirModule
 
 LITTLE = 0.1
 """Agreement below which masks count as random; 0 is chance, 1 is perfect."""
+LEAST_STEPS = {"val/mean_fill": 400, "val/inpaint": 30}
+"""Steps of a stage before a baseline must be beaten: healthy runs of an encoder from ImageNet needed 180 to 306."""
 
 
 def mask_agreement(samples: Tensor, ratio: float) -> Tensor:
@@ -63,8 +65,8 @@ class LearningHealth(Callback):
     """Warns, once per stage, if the network is no better than filling masked patches without learning.
 
     It should beat the mean colour (`val/mean_fill`) by the end of the warm-up, and interpolation between visible
-    neighbours (`val/inpaint`) by half of the stage. The best validation of the stage counts, because losses of small
-    pools jump.
+    neighbours (`val/inpaint`) by half of the stage, but not before `LEAST_STEPS`. The best validation of the stage
+    counts, because losses of small pools jump.
     """
 
     def __init__(self) -> None:
@@ -87,6 +89,7 @@ class LearningHealth(Callback):
         if not isinstance(pl_module, SmirModule) or pl_module.task != "pretrain":
             return
         stages, epoch = pl_module.data.stages, trainer.current_epoch % pl_module.stage_epochs
+        steps = (epoch + 1) * int(trainer.num_training_batches) // trainer.accumulate_grad_batches
         loss = trainer.callback_metrics.get("val/loss")
         deadlines = {
             "val/mean_fill": pl_module.warmup_epochs,
@@ -98,7 +101,7 @@ class LearningHealth(Callback):
                 continue
             if loss < baseline:
                 self._settled[name] = stages.current
-            elif epoch >= deadline:  # also if the loss is NaN
+            elif epoch >= deadline and steps >= LEAST_STEPS[name]:  # also if the loss is NaN
                 self._settled = dict.fromkeys(deadlines, stages.current)  # one warning a stage is enough
                 say(
                     f"Warning: epoch {trainer.current_epoch + 1} of {trainer.max_epochs} (stage {stages.current + 1} "

@@ -241,6 +241,7 @@ def _complete(
     if diverged:
         raise RunError(
             f"The scores of {len(diverged)} of {len(indices)} images of stage {stage + 1} are not finite, the first is "
-            f"{data.images('pool')[diverged[0]]}: the network has diverged. Lower model.lr."
+            f"{data.images('pool')[diverged[0]]}: the network has diverged. Lower model.lr, or train "
+            "longer (trainer.max_epochs): stages of few epochs have no warm-up."
         )
     return {index: torch.from_numpy(scores[index]) for index in indices}

@@ -60,6 +60,16 @@ def test_settings_without_a_model_or_data_say_how_to_name_them(fails, words):
     assert "do not say which model and which data. Add configs" in fails("fit", *words)
 
 
+@pytest.mark.parametrize("command", ["predict", "recipes"])
+def test_help_has_whole_sentences_and_no_control_characters(smir, capsys, command):
+    with pytest.raises(SystemExit):
+        smir(command, "--help")
+    text = capsys.readouterr().out
+    assert "--print_config[=flags]" in text
+    assert "Useful to" not in text
+    assert text.replace("\n", "").isprintable()
+
+
 def test_class_help_is_the_docstring(smir, capsys):
     with pytest.raises(SystemExit):
         smir("fit", "--data.help=Folder")
@@ -85,7 +95,7 @@ def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplo
     weights = tmp_path / "runs/demo/random/seed0/checkpoints/best.ckpt"
     with caplog.at_level("INFO"):
         smir(*segment_words(field, "--run.experiment=demo/segment-random", f"--model.weights={weights}"))
-    assert "tensors loaded, 2 missing (segmentation_head.weight, segmentation_head.bias), 0 mismatched" in caplog.text
+    assert "tensors loaded, 2 new in the network (segmentation_head.weight, segmentation_head.bias)" in caplog.text
     run = tmp_path / "runs/demo/segment-random/seed0"
     record = json.loads((run / "run.json").read_text())
     assert record["inputs"]["weights"]["experiment"] == "demo/random"

@@ -130,3 +130,8 @@ def test_a_reader_that_ends_early_is_no_error(tmp_path):
     done = subprocess.run(command, shell=True, cwd=EXPERIMENTS.parent, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+def test_a_file_in_place_of_a_list_is_told_how_lists_look(fails):
+    said = fails("prepare", "folder", "--images=photos", "--classes=class_dict.csv", code=2)
+    assert "A list is written in brackets: '[class_dict.csv, ...]'." in said

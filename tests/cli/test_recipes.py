@@ -57,15 +57,21 @@ def test_a_wrong_name_is_refused_with_one_like_it(fails, tmp_path):
 
 
 def test_the_recipes_are_listed(smir, fails, capsys):
+    """Every recipe has one sentence; those for the user's own images come first."""
     smir("recipes", "folder", "demo")
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[:-2]] == [n for n in names() if n.split("/")[0] in ("demo", "folder")]
-    about = dict(line.split(maxsplit=1) for line in lines[:-2])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    about = dict(line.split(maxsplit=1) for line in lines[:-1])
+    assert list(about) == [n for group in ("folder/", "demo/") for n in names() if n.startswith(group)]
     assert about["folder/segment"] == "Segmentation of your own images"
-    assert about["folder/segment-imagenet"].startswith("The same from an encoder trained on ImageNet")
+    assert about["folder/segment-imagenet"].startswith("Segmentation of your own images from an encoder trained on Im")
     assert lines[-1].endswith(str(EXPERIMENTS))
     smir("recipes")
-    assert len(capsys.readouterr().out.splitlines()) == len(names()) + 2
+    *rows, _, hint = filter(None, capsys.readouterr().out.splitlines())
+    assert sorted(row.split()[0] for row in rows) == names()
+    assert rows[0].startswith("folder/")
+    assert "smir recipes folder" in hint
+    sentences = [row.split(maxsplit=1)[1] for row in rows]
+    assert not [sentence for sentence in sentences if "include" in sentence or sentence.startswith("Use:")]
     assert "no group nasar of recipes; the groups are ablations, base" in fails("recipes", "nasar")
 
 

@@ -125,7 +125,7 @@ def test_everything_is_there_and_the_card_says_what_the_run_knows(run, exported)
     test = json.loads((run / "test/metrics.json").read_text())
     miou = [f"{100 * test['metrics'][f'test/{at}/miou']:.1f}" for at in ("view", "native")]
     record = json.loads((run / "run.json").read_text())
-    assert f"| miou | {miou[0]} | {miou[1]} |" in card
+    assert f"| mean IoU of the classes | {miou[0]} | {miou[1]} |" in card
     assert "| 2 | weed | #e6194b |" in card
     assert "mean (0.485, 0.456, 0.406)" in card
     assert "preprocessing:" not in card  # of the recipe: not what was in force, but what the data replaced

@@ -150,7 +150,7 @@ def test_other_widths_are_reported_and_stay_new(tmp_path, trained):
     assert expected
     assert all(name.startswith("decoder.2.") for name in expected)
     assert all(torch.equal(fresh.state_dict()[name], before[name]) for name in expected)
-    assert f"{len(expected)} mismatched (decoder.2" in str(report)
+    assert f"{len(expected)} of another shape (decoder.2" in str(report)
     assert f"{len(report.loaded)} tensors loaded" in str(report)
 
 

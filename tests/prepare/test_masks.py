@@ -322,3 +322,27 @@ def test_folders_that_systems_make_hold_no_photographs(smir, tmp_path, field, ma
     with pytest.warns(UserWarning, match="Folders that systems make are not images"):
         smir("prepare", "folder", "--images=photos")
     assert sorted(path.name for path in (tmp_path / "field/images").rglob("*")) == ["a.png", "b.png", "c.png"]
+
+
+@pytest.mark.parametrize(
+    ("place", "lines"),
+    [
+        ("class_dict.csv", "name,r,g,b\n1 Crop,0,200,0\nWeed,220,0,0\nFlower,9,9,9\nVoid,0,0,0\n"),
+        ("labels/label_colors.txt", "0 200 0\t\t1 Crop\r\n220 0 0\tWeed\r\n0 0 0 \tVoid\r\n"),
+    ],
+)
+def test_lists_of_colours_of_public_datasets_name_the_classes(smir, fails, tmp_path, field, capsys, place, lines):
+    colors = np.array([(0, 0, 0), (0, 200, 0), (220, 0, 0)], np.uint8)
+    for name in "abc":
+        Image.fromarray(colors[IDS]).save(tmp_path / f"labels/{name}.png")
+    (tmp_path / place).write_text("red\n")
+    assert f"Line 1 of {place} should be" in fails(*WORDS).replace(f"{tmp_path}/", "")
+    (tmp_path / place).write_text(lines.replace("220", "221"))
+    assert f"also hold #dc0000 (3,072 px), which {place} does not name" in fails(*WORDS)
+    (tmp_path / place).write_text(lines)
+    smir(*WORDS)
+    said = capsys.readouterr().out
+    assert f"The names of the classes are from {place}." in said
+    assert "black in pictures" not in said  # black pixels are not labelled
+    assert all((field(name) == IDS - np.uint8(1)).all() for name in "abc")
+    assert 'classes: ["1 Crop", "Weed"]' in (tmp_path / "field/data.yaml").read_text()

@@ -215,3 +215,11 @@ def test_quoted_messages_exist():
     for message in quoted:
         beginning = re.compile(re.escape(message.removesuffix("…").rstrip()).replace("…", "…(?: …)*"))
         assert any(beginning.match(text) for text in templates), f"docs/errors.md quotes {message!r}"
+
+
+def test_messages_name_no_files_of_a_checkout():
+    """An installation has no folder `docs`; docstrings and comments of the source may name it."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "smir").rglob("*.py")]
+    documents = {id(node.value) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    assert not [node.value for node in texts if "docs/" in str(node.value) and id(node) not in documents]

@@ -172,6 +172,28 @@ def test_runs_of_other_settings_are_not_averaged(smir, tmp_path, capsys):
     assert "recipe.trainer.max_epochs: 500, not 400" in said
 
 
+def test_a_row_is_named_after_the_one_setting_that_differs(smir, tmp_path):
+    folder = tmp_path / "runs"
+    segmentation(folder, "Nassar", "scratch", 0).write()
+    segmentation(folder, "Nassar", "scratch", 1).write()
+    for seed, (name, value) in enumerate({"lr": 0.001, "loss": {"class_path": "smir.method.FocalLoss"}}.items(), 2):
+        other = segmentation(folder, "Nassar", "scratch", seed)
+        other.recipe["model"]["init_args"][name] = value
+        other.write()
+    smir("report", "runs")
+    rows = [row["init"] for row in rows_of(tmp_path / "report/tables/main-paper.csv")]
+    assert {"scratch", "scratch, lr 0.001", "scratch, FocalLoss"} <= set(rows)
+
+
+def test_sizes_that_no_object_of_the_test_has_are_in_no_table(smir, tmp_path):
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch", 0)
+    run.test["metrics"] |= {name: None for name in run.test["metrics"] if name.startswith("test/large/")}
+    run.write()
+    smir("report", "runs")
+    parts = rows_of(tmp_path / "report/tables/parts-paper-0.csv")
+    assert [row["pixels of"] for row in parts] == ["boundaries", "small objects", "medium objects"]
+
+
 def test_runs_on_other_images_are_not_averaged(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
     other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
@@ -338,7 +360,7 @@ def test_a_metric_that_is_no_share_is_refused(fails, tmp_path, value):
 def test_a_folder_without_results_says_what_it_holds(fails, tmp_path):
     assert f"There is no folder {tmp_path / 'runs'}" in fails("report")
     pretraining(tmp_path / "runs", "Nassar", "random").write()
-    assert "holds 1 runs, but no finished and tested segmentation" in fails("report", "runs")
+    assert "holds 1 run, but no finished and tested segmentation" in fails("report", "runs")
 
 
 def test_names_cannot_break_out_of_the_page(smir, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from words import pretrain_words, selective_words
 
 from smir.data.reading import pairs
-from smir.training import loading_time
+from smir.training import health, loading_time
 from smir.training.reconstruction import ReconstructionModule
 
 
@@ -18,7 +18,7 @@ def said(smir, field, caplog, monkeypatch, recwarn):
     """
     original = ReconstructionModule.log
 
-    def run(*losses):
+    def run(*losses, least_steps=0):
         def log(self, name, value, *args, **kwargs):
             chosen = {"val/loss": losses[self.trainer.current_epoch], "val/mean_fill": 1.0, "val/inpaint": 0.6}
             if name in chosen:
@@ -26,6 +26,7 @@ def said(smir, field, caplog, monkeypatch, recwarn):
             original(self, name, value, *args, **kwargs)
 
         monkeypatch.setattr(ReconstructionModule, "log", log)
+        monkeypatch.setattr(health, "LEAST_STEPS", dict.fromkeys(health.LEAST_STEPS, least_steps))
         with caplog.at_level("INFO"):
             smir(*selective_words(field, "--trainer.max_epochs=6"))
         assert not [w for w in recwarn if "no better" in str(w.message)]  # as a line, not as a warning of the code
@@ -50,6 +51,10 @@ def test_a_network_that_has_learnt_no_more_than_interpolation_is_told(said):
         "Warning: epoch 2 of 6 (stage 1 of 2): the validation loss 0.800 is no better than the 0.600"
     )
     assert "no more than interpolation" in message
+
+
+def test_a_few_steps_are_no_failure(said):
+    assert said(2.0, 2.0, 2.0, 2.0, 2.0, 2.0, least_steps=1000) == []
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(2, 1), (0, 0)])

@@ -7,7 +7,7 @@ from fakes import photo
 from torch.nn import functional
 
 from smir.classes import VOID, Classes
-from smir.files.pages.overlays import CAPTION, GAP, blend, overlay_panel
+from smir.files.pages.overlays import CAPTION, GAP, blend, heat_map, overlay_panel
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import UNetStride4
 from smir.training.segmentation import SegmentationModule
@@ -119,3 +119,10 @@ def test_classes_are_outlined_over_the_image():
     assert shown[10, 20].tolist() == shown[29, 10].tolist() == [200, 0, 0]
     assert shown[20, 20].tolist() == [125, 75, 75]
     assert shown[9, 20].tolist() == shown[0, 0].tolist() == [100, 100, 100]
+
+
+@pytest.mark.filterwarnings("error")
+def test_losses_of_a_network_that_has_diverged_are_drawn_bright():
+    bright, dark, diverged = heat_map(np.array([[1.0, 0.0, np.nan]]), 0, 1)[0]
+    assert (diverged == bright).all()
+    assert (diverged != dark).any()

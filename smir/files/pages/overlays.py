@@ -165,5 +165,6 @@ def _readable(picture: UInt8) -> UInt8:
 
 def heat_map(values: npt.NDArray[Any], low: float, high: float) -> UInt8:
     """Colours values (H, W), dark at `low` and below, bright at `high` and above, as RGB (H, W, 3)."""
-    levels = np.clip((values - low) / max(high - low, 1e-8) * 255, 0, 255).round().astype(np.uint8)
+    shown = np.nan_to_num(values, nan=high)  # of a network that has diverged
+    levels = np.clip((shown - low) / max(high - low, 1e-8) * 255, 0, 255).round().astype(np.uint8)
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -55,14 +55,14 @@ def color_of(stored: object) -> Color | None:
 def class_colors(table: ClassTable, of_source: Mapping[str, Color]) -> tuple[dict[str, Color], list[str]]:
     """Returns the colours of classes that label files give to their sources, and notes on those that are not used.
 
-    Some class is black, which pictures leave as it is: the first one, if the files make none black.
+    Some class is black, which pictures leave as it is: the first one, if black means nothing in the files.
     """
     found: dict[str, Color] = {}
     for source, place in table.ids.items():
         if place != VOID and source in of_source and source not in table.left_out:
             found.setdefault(table.names[place], of_source[source])
     notes = []
-    if BLACK not in found.values() and table.names[0] in found:
+    if BLACK not in of_source.values() and table.names[0] in found:
         del found[table.names[0]]
         notes.append(f"{table.names[0]} is black in pictures: they show the first class without a tint.")
     kept: dict[str, Color] = {}

@@ -12,7 +12,8 @@ from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
 from smir.files.names import same
 from smir.prepare.labels import coco, cvat, foreign, labelme
-from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_color_list, read_masks
+from smir.prepare.labels.color_lists import read_color_list
+from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_masks
 from smir.prepare.labels.matching import Pair
 from smir.prepare.labels.panoptic import Segments
 from smir.prepare.labels.shapes import LARGEST, Annotations

@@ -1,7 +1,6 @@
 """Reads label images: class ids in grey, palette indices, or colours, with or without CVAT's list of colours."""
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ TRANSPARENT = "transparent"
 _FACTORS = (*(VOID // classes for classes in range(1, 11)), 256, 257, 65535)
 """Factors by which programs enlarge values: so that the last class is white, and to 16 bits."""
 _MISSING, _TRANSPARENT = "missing", 1 << 24
-_LONGEST_LIST = 1 << 20
-"""Bytes of a list of colours above which it is refused."""
 Coding = Literal["ids", "colors", "grey colors"]
 
 
@@ -276,34 +273,3 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> _Found:
         if key != _MISSING:
             found[key] += count
     return _Found(found, frozenset(_key_of(value, coding, colors) for value in thick(pixels)))
-
-
-def read_color_list(path: Path) -> dict[str, str]:
-    """Reads CVAT's list of colours, lines of `name:red,green,blue:parts:actions`.
-
-    Returns:
-        The name of every colour `#rrggbb`.
-
-    Raises:
-        DataError: If a line is malformed, or a colour has two names.
-    """
-    colors: dict[str, str] = {}
-    try:
-        if (size := path.stat().st_size) > _LONGEST_LIST:
-            raise ValueError(f"it has {size:,} bytes; lists of colours are not that long")
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        match = re.fullmatch(r"(.+?):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:.*)?", line.strip())
-        channels = [int(value) for value in match.groups()[1:4]] if match else []
-        if match is None or max(channels) > 255:
-            raise DataError(f"Line {number} of {path} should be name:red,green,blue:: but is {line[:80]!r}.")
-        color = "#" + "".join(f"{value:02x}" for value in channels)
-        if colors.setdefault(color, match[1]) != match[1]:
-            raise DataError(f"{path} gives the colour {color} to {colors[color]!r} and {match[1]!r}.")
-    if not colors:
-        raise DataError(f"{path} names no colour.")
-    return colors

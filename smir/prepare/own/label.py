@@ -17,6 +17,7 @@ from smir.data.reading.tiff import Tiff, has_rasterio
 from smir.errors import DataError, first_few
 from smir.files.pictures import is_tiff, write_png
 from smir.prepare.labels.classes import ClassTable, class_colors, of_categories
+from smir.prepare.labels.color_lists import named_colors
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.mask_classes import of_masks
 from smir.prepare.labels.masks import MaskFiles, mark_of, read_masks
@@ -115,7 +116,9 @@ def find_labels(field: Field) -> Labels:
 
 def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
     options = field.options
-    table = of_masks(options.classes, masks, options.tests_alone)
+    listed = named_colors(masks) if options.classes is None else None
+    given = listed[0] if listed else options.classes
+    table = of_masks(given, masks, options.tests_alone)
     names = field.names.match(masks.names, masks.folder, options.names_of_pairs)
 
     def draw_mask(image: str) -> UInt8:
@@ -126,7 +129,8 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
         return label
 
     colors, on_colors = class_colors(table, masks.shades)
-    notes = [*_notes_of_masks(masks, table, options.classes), *on_colors, *table.notes(), *renaming_notes(names)]
+    notes = [f"The names of the classes are from {listed[1]}."] if listed else []
+    notes += [*_notes_of_masks(masks, table, given), *on_colors, *table.notes(), *renaming_notes(names)]
     if options.pair is not None and (others := sorted({*list_images(masks.folder)} - {*masks.names, *field.sizes})):
         notes.append(f"--pair leaves out {len(others)} files in {masks.folder}: {first_few(others)}.")
     notes += notes_on_blocks(files)
