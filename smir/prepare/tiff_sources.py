@@ -55,17 +55,7 @@ def _of_colors(source: Path, rows: int, bands: BandChoice | None) -> Source:
 def _of_ids(source: Path, rows: int) -> Source | None:
     """Opens a label of class ids; returns None for one in colours."""
     if not has_rasterio() or not is_tiff(source):
-        facts = label_facts(source)
-        if facts.kind == "colors":
-            return None
-        ids = read_label(source)
-        height, width = ids.shape
-        return Source(
-            height,
-            width,
-            lambda tops: ((_storable(ids[top : top + rows], source), None) for top in tops),
-            facts.palette,
-        )
+        return None if label_facts(source).kind == "colors" else whole_label(source, rows)
     tiff = Tiff(source, "label")
     if (kind := kind_of_label(tiff)) == "colors":
         return None
@@ -76,6 +66,18 @@ def _of_ids(source: Path, rows: int) -> Source | None:
                 yield _storable(read_ids(tiff, (top, 0, rows, tiff.width)), source), None
 
     return Source(tiff.height, tiff.width, strips, palette(tiff) if kind == "palette" else None)
+
+
+def whole_label(source: Path, rows: int) -> Source:
+    """Reads a label image of ids at once, and then gives its strips."""
+    ids = read_label(source)
+    height, width = ids.shape
+
+    def strips(tops: list[int]) -> Generator[Strip, None, None]:
+        for top in tops:
+            yield _storable(ids[top : top + rows], source), None
+
+    return Source(height, width, strips, label_facts(source).palette)
 
 
 def _storable(ids: NDArray[np.int32], source: Path) -> NDArray[Any]:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import pyvips
 import yaml
 from fakes import blocks, photo, save
 from PIL import Image
@@ -56,6 +58,57 @@ def test_grey_and_ink_are_cut_as_they_are_read_whole(smir, tmp_path, mode, suffi
     for place, (top, left) in enumerate(PLACES):
         tile = read_image(tmp_path / f"field/images/a/tile_{place:05d}.png")
         assert np.abs(tile.astype(int) - whole[top : top + TILE, left : left + TILE]).max() <= 2 * (mode == "CMYK")
+
+
+@pytest.mark.parametrize("bands", [1, 3, 4])
+def test_16_bits_are_cut_as_they_are_read_whole(smir, tmp_path, bands):
+    (tmp_path / "photos").mkdir()
+    deep = np.random.default_rng(0).integers(1, 1 << 16, (*SIZE, bands), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "photos/a.png"), deep[..., [0] if bands == 1 else [2, 1, 0, 3][:bands]])
+    smir("prepare", "folder", "--images=photos", f"--tile={TILE}")
+    whole = read_image(tmp_path / "photos/a.png")
+    assert (whole == deep[..., :3] >> 8).all()
+    for place, (top, left) in enumerate(PLACES):
+        tile = read_image(tmp_path / f"field/images/a/tile_{place:05d}.png")
+        assert (tile == whole[top : top + TILE, left : left + TILE]).all()
+
+
+def test_lab_is_cut_as_it_is_read_whole(smir, tmp_path):
+    path = tmp_path / "photos/a.tif"
+    path.parent.mkdir()
+    Image.fromarray(photo("a", SIZE)).convert("RGB").save(tmp_path / "a.png")
+    pyvips.Image.new_from_file(str(tmp_path / "a.png")).colourspace("lab").cast("float").tiffsave(str(path), bitdepth=8)
+    smir("prepare", "folder", "--images=photos", f"--tile={TILE}")
+    for place, (top, left) in enumerate(PLACES):
+        tile = read_image(tmp_path / f"field/images/a/tile_{place:05d}.png")
+        assert (tile == read_image(path)[top : top + TILE, left : left + TILE]).all()
+
+
+@pytest.mark.parametrize("kind", [1, 2, 4, 8, 16, "palette"])
+def test_ids_of_a_png_are_cut_as_they_are_stored(smir, tmp_path, kind):
+    ids = blocks("label", (0, 1) if kind == 1 else (0, 1, 2), SIZE)
+    save(tmp_path / "map.png", photo("map", SIZE))
+    label = tmp_path / "label.png"
+    if kind == "palette":
+        picture = Image.fromarray(ids)
+        picture.putpalette([0, 0, 0, 0, 200, 0, 0, 200, 0])  # two classes of one colour
+        picture.save(label)
+    else:
+        save(label, ids.astype(np.uint16 if kind == 16 else np.uint8))
+        if kind < 8:
+            pyvips.Image.new_from_array(ids * (255 // (2**kind - 1))).cast("uchar").pngsave(str(label), bitdepth=kind)
+            assert label.read_bytes()[24] == kind
+    smir("prepare", "folder", "--images=map.png", "--labels=label.png", f"--tile={TILE}")
+    for place, (top, left) in enumerate(PLACES):
+        mask = np.asarray(Image.open(tmp_path / f"field/masks/tile_{place:05d}.png"))
+        assert (mask == ids[top : top + TILE, left : left + TILE]).all()
+
+
+def test_a_label_with_losses_is_not_cut(fails, tmp_path):
+    save(tmp_path / "map.png", photo("map", SIZE))
+    Image.fromarray(blocks("label", (0, 1, 2), SIZE)).save(tmp_path / "label.jpg")
+    said = fails("prepare", "folder", "--images=map.png", "--labels=label.jpg", f"--tile={TILE}")
+    assert "label.jpg is a JPEG, whose compression changes class ids" in said
 
 
 def test_photographs_and_labels_are_cut_alike(prepare, photos, tmp_path, capsys):

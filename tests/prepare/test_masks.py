@@ -53,6 +53,7 @@ def test_bits_that_a_program_reduced_are_spread(smir, tmp_path, field, suffix, g
         (IDS > 0, (IDS > 0) * np.uint8(255), "[background=0, plant=1, plant=255]"),
         (IDS * np.uint8(100), IDS * np.uint16(25700), "[soil=0, crop=100, crop=25700, weed=200, weed=51400]"),
         ((IDS > 0) * np.uint8(255), (IDS > 0) * np.uint16(65535), "[soil=0, crop=255, crop=65535]"),
+        (IDS, IDS * np.uint8(127), "[soil=0, crop=1, crop=127, weed=2, weed=254]"),
     ],
 )
 def test_masks_in_two_scales_are_refused(smir, fails, tmp_path, field, small, large, given):

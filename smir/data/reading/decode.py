@@ -108,7 +108,7 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
     if tiff := open_tiff(path, "label", status.st_size):
         return read_ids(tiff)
     with open_picture(path, "label", status) as file:
-        _refuse_losses(file, path)
+        refuse_losses(path, file.format)
         return guarded(lambda: _stored(file, path), path, "label")
 
 
@@ -142,13 +142,14 @@ def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
     return label_facts(path).kind
 
 
-def _refuse_losses(file: Image.Image, path: Path) -> None:
-    if file.format in ("JPEG", "MPO"):
+def refuse_losses(path: Path, form: str | None) -> None:
+    """Refuses a label of a format that changes ids; `form` is Pillow's name of it."""
+    if form in ("JPEG", "MPO"):
         raise DataError(
             f"The label {path} is a JPEG, whose compression changes class ids along every border. Export the "
             "labels again as PNG, from the program that they were drawn in."
         )
-    if file.format == "WEBP" and b"VP8L" not in path.read_bytes():
+    if form == "WEBP" and b"VP8L" not in path.read_bytes():
         raise DataError(
             f"The label {path} is a WebP with losses, which change classes along every border. Export it as PNG."
         )
@@ -184,7 +185,7 @@ def label_facts(path: Path) -> LabelFacts:
         bits = bits if kind == "palette" or "int8" in tiff.file.dtypes[0] else 16
         return LabelFacts(kind, bits, palette(tiff) if kind == "palette" else None, id_of_no_data(tiff))
     with open_picture(path, "label", status) as file:
-        _refuse_losses(file, path)
+        refuse_losses(path, file.format)
         if file.mode == "P":
             colors = file.getpalette("RGB") or []
             return LabelFacts("palette", palette=np.array(colors, np.uint8).reshape(-1, 3))

@@ -5,7 +5,6 @@ The file has no name, so that nothing is left of it when the process ends, howev
 
 import contextlib
 import os
-import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,16 +15,9 @@ import pyvips
 from tqdm import tqdm
 
 from smir.classes import UInt8
+from smir.data.reading.picture_stream import open_picture_stream, reason_of
 from smir.data.reading.raster import Bool, Raster
-from smir.data.reading.safe_open import can_hold, refuse_many_scans
 from smir.errors import DataError, RunError
-from smir.files.kinds import kind_of_file
-from smir.files.pictures import loader_of
-from smir.files.turned import turned
-
-pyvips.cache_set_max(0)  # an image that it keeps would call the progress bar of one that is gone: the process aborts
-_BANDS = {"b-w": (1, 2), "rgb": (3, 4), "srgb": (3, 4)}
-"""Without and with alpha."""
 
 
 class DecodedRaster(Raster):
@@ -37,7 +29,7 @@ class DecodedRaster(Raster):
         progress: Whether to show how far the decoding is.
 
     Raises:
-        DataError: If it is damaged, or not an 8-bit grey or RGB image with or without alpha.
+        DataError: If it is damaged, or not a grey, RGB or CMYK image of 8 or 16 bits.
         RunError: If there is no room for the decoded pixels.
     """
 
@@ -45,7 +37,7 @@ class DecodedRaster(Raster):
         self.path = path
         try:
             with _naming_damage(path):
-                image = _upright(path)
+                image = open_picture_stream(path)
                 self.height, self.width, self.bands = image.height, image.width, image.bands
                 folder.mkdir(parents=True, exist_ok=True)
                 self._check_room(folder)
@@ -77,10 +69,10 @@ def check_picture(path: Path, decode: bool) -> None:
     """Reads the header of a picture, and with `decode` all of it, and keeps nothing.
 
     Raises:
-        DataError: If it is damaged, or not an 8-bit grey or RGB image with or without alpha.
+        DataError: If it is damaged, or not a grey, RGB or CMYK image of 8 or 16 bits.
     """
     with _naming_damage(path):
-        image = _opened(path)
+        image = open_picture_stream(path)
         if decode:
             with Path(os.devnull).open("wb") as nowhere:
                 _decode(image, nowhere.fileno(), None)
@@ -91,44 +83,9 @@ def _naming_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except pyvips.Error as error:
-        reason = "; ".join(str(error).split("\n")).strip("; ")
         raise DataError(
-            f"The image {path} is damaged or cut short: {reason}. Copy it again from its source."
+            f"The image {path} is damaged or cut short: {reason_of(error)}. Copy it again from its source."
         ) from error
-
-
-def _upright(path: Path) -> pyvips.Image:
-    image = _opened(path)
-    return turned(path, lambda: _opened(path, access="random")) or image
-
-
-def _opened(path: Path, access: str = "sequential") -> pyvips.Image:
-    """A picture as it is stored; its header has been read."""
-    if (loader := loader_of(path)) is None:
-        raise DataError(
-            f"The image {path} is not a JPEG, PNG, WebP, TIFF or BMP; only those are read in windows."
-            f"{kind_of_file(path) or f' Convert it: {_convert(path)}'}"
-        )
-    image = getattr(pyvips.Image, loader)(os.fsencode(path), access=access, fail_on="error")
-    if loader == "jpegload":
-        refuse_many_scans(path, "image", image.width * image.height)
-    if not can_hold(size := path.stat().st_size, image.width * image.height):
-        raise DataError(
-            f"The image {path} claims to be {image.width} x {image.height} pixels, in {size:,} bytes, which cannot "
-            "hold them. It is damaged; copy it again from its source."
-        )
-    if image.format != "uchar" or image.bands not in _BANDS.get(image.interpretation, ()):
-        raise DataError(
-            f"The image {path} has {image.bands} bands of {image.format} ({image.interpretation}); grey or RGB of 8 "
-            f"bits, with or without alpha, is read in windows. Convert it: {_convert(path)}"
-        )
-    return image
-
-
-def _convert(path: Path) -> str:
-    """A command that needs nothing but what is installed with smir."""
-    program = 'python -c "import cv2, sys; cv2.imwrite(sys.argv[2], cv2.imread(sys.argv[1]))"'
-    return f"{program} {shlex.quote(path.name)} {shlex.quote(f'{path.stem}-rgb.png')}"
 
 
 def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:

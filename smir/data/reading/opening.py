@@ -10,7 +10,7 @@ from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.decode import image_size, read_image
 from smir.data.reading.raster import ArrayRaster, Raster
 from smir.data.reading.safe_open import FORMATS, MAX_ASPECT, MAX_PIXELS
-from smir.data.reading.tiff import Tiff, has_rasterio, is_georeferenced
+from smir.data.reading.tiff import Tiff, has_rasterio, is_georeferenced, is_lab
 from smir.errors import ConfigError, DataError
 from smir.files.pictures import is_bmp, is_tiff
 from smir.terminal import quiet
@@ -84,14 +84,18 @@ def open_raster(path: Path, folder: Path, progress: bool = True, bands: BandChoi
 
 
 def tiff_raster(path: Path, bands: BandChoice | None = None) -> Raster:
-    """Opens a TIFF, which is read in place; a BMP, and any without rasterio, is decoded to memory."""
-    if not has_rasterio() or is_bmp(path):
-        if bands is not None:
+    """Opens a TIFF, which is read in place; a BMP, one of Lab, and any without rasterio, is decoded to memory."""
+    if not _in_place(path, bands):
+        if bands is not None and not has_rasterio():
             raise ConfigError("Choosing bands needs rasterio: pip install 'smir[geo]'.")
         return ArrayRaster(read_image(path))
     from smir.data.reading.geotiff import GeoTiffRaster
 
     return GeoTiffRaster(path, bands)
+
+
+def _in_place(path: Path, bands: BandChoice | None) -> bool:
+    return has_rasterio() and not is_bmp(path) and (bands is not None or not is_lab(path))
 
 
 def check_readable(path: Path, decode: bool, bands: BandChoice | None = None) -> None:
@@ -100,7 +104,7 @@ def check_readable(path: Path, decode: bool, bands: BandChoice | None = None) ->
         from smir.data.reading.decoded_raster import check_picture
 
         check_picture(path, decode)
-    elif not has_rasterio() or is_bmp(path):
+    elif not _in_place(path, bands):
         (read_image if decode else image_size)(path)
     else:
         from smir.data.reading.geotiff import GeoTiffRaster

@@ -112,10 +112,8 @@ def _refuse_unchecked(image: Image.Image, path: Path, kind: str, size: int) -> N
     """Refuses a TIFF in which Pillow would not notice damage."""
     tags = image.tag_v2  # type: ignore[attr-defined]  # of the subclass that Image.open returns
     if (codec := image.info.get("compression")) not in _CHECKED or not _BITS.issuperset(tags.get(258, ())):
-        raise ConfigError(
-            f"The {kind} {path} is a TIFF of a kind ({codec}, {tags.get(258)} bits) that needs rasterio: pip install "
-            "'smir[geo]'. Lab images of this kind cannot be read; convert them to RGB."
-        )
+        needs = "cannot be read; convert it to RGB" if is_lab(path) else "needs rasterio: pip install 'smir[geo]'"
+        raise ConfigError(f"The {kind} {path} is a TIFF of a kind ({codec}, {tags.get(258)} bits) that {needs}.")
     offsets, lengths = (tags.get(strips) or tags.get(tiles) or () for strips, tiles in ((273, 324), (279, 325)))
     blocks = [*zip(offsets, lengths, strict=False)]
     sound = len(offsets) == len(lengths) and all(sum(block) <= size for block in blocks)

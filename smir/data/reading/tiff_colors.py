@@ -97,7 +97,7 @@ def kind_of_label(tiff: Tiff) -> Literal["ids", "palette", "colors"]:
     """Tells how a label holds its classes.
 
     Raises:
-        DataError: If it is compressed with losses.
+        DataError: If it is compressed with losses, or its bands are neither ids nor colours.
     """
     tags = tiff.structure
     codec = tags.get("COMPRESSION", "")
@@ -108,6 +108,11 @@ def kind_of_label(tiff: Tiff) -> Literal["ids", "palette", "colors"]:
         )
     if len(tiff.meanings) == 1 or tiff.meanings[1:] == ["alpha"]:
         return "palette" if tiff.meanings[0] == "palette" and tiff.bits != 1 else "ids"
+    if not (set(_COLORS) <= set(tiff.meanings) or tuple(tiff.meanings[:4]) == _INK):
+        raise DataError(
+            f"{tiff.name} has {tiff.file.count} bands ({', '.join(tiff.meanings)}); a label has one band of class ids, "
+            "or red, green and blue. Save the band of the classes alone."
+        )
     return "colors"
 
 

@@ -23,8 +23,8 @@ COLOR_LIST = "labelmap.txt"
 
 TRANSPARENT = "transparent"
 """The source of pixels that are invisible in a mask of colours, and not black."""
-_FACTORS = (255, 256, 257, 65535)
-"""Factors by which programs enlarge values: to white, and to 16 bits."""
+_FACTORS = (*(VOID // classes for classes in range(1, 11)), 256, 257, 65535)
+"""Factors by which programs enlarge values: so that the last class is white, and to 16 bits."""
 _MISSING, _TRANSPARENT = "missing", 1 << 24
 _LONGEST_LIST = 1 << 20
 """Bytes of a list of colours above which it is refused."""
@@ -137,15 +137,15 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
 
 
 def _two_scales(values: Mapping[str, set[int]]) -> tuple[str, str, Mapping[str, str]] | None:
-    """Finds files of 0 and 1 beside files of 0 and 255, or of 8 beside 16 bits; see `MaskFiles.scales`."""
+    """Finds files of 0, 1, 2 beside files of 0, 127, 254, or of 8 beside 16 bits; see `MaskFiles.scales`."""
     used = {name: of_file - {0} for name, of_file in values.items() if of_file - {0}}
     for factor in _FACTORS:
         small = {name: of_file for name, of_file in used.items() if max(of_file) < factor}
         large = {name: of_file for name, of_file in used.items() if all(value % factor == 0 for value in of_file)}
         if small and large and len(small) + len(large) == len(used):
             low, high = set().union(*small.values()), {value // factor for value in set().union(*large.values())}
-            # Beside other values, 255 means not labelled.
-            if low == high if factor == VOID else low <= high or high <= low:
+            # Beside other values, 255 means not labelled, and a few values can be equal by chance.
+            if low == high and len(low) >= VOID // factor if factor <= VOID else low <= high or high <= low:
                 both = {str(value): str(value * factor) for value in sorted(low & high)}
                 return next(iter(small)), next(iter(large)), both
     return None
