@@ -63,6 +63,8 @@ def run_plain(command: str, module_name: str, args: Sequence[str]) -> None:
     with no_garbage_collection():
         module = importlib.import_module(module_name)
     functions = module.COMMANDS
+    if not callable(functions) and args and args[0] in functions:
+        functions = {args[0]: functions[args[0]]}  # a parser for each of the others takes as long as a small command
     takes_data = callable(functions) and "data" in inspect.signature(functions).parameters
     result = auto_cli(
         functions,

@@ -106,7 +106,9 @@ def paper(tmp_path_factory):
         return folder
 
     run.root = root
-    return run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAKELEVEL", "1")
+        yield run
 
 
 def test_these_are_all_rows():

@@ -14,7 +14,7 @@ SMALL = [*TINY_NETWORK, *QUIET, "--data.crop_size=64", "--data.num_workers=0", "
 PRETRAINED, SEGMENTED = "runs/field/selective/seed0", "runs/field/segment/seed0"
 
 
-def test_every_command_runs_without_fcntl_signals_and_float64(tmp_path):
+def test_every_command_runs_without_fcntl_signals_and_float64(python, tmp_path):
     for number in range(6):
         save(tmp_path / f"photos/{number}.jpg", photo(f"{number}", (64, 72)))
     exports.labelme(tmp_path / "labels", {f"{n}": blocks(f"{n}", (0, 1), (64, 72)) for n in range(3)})
@@ -49,6 +49,7 @@ def test_every_command_runs_without_fcntl_signals_and_float64(tmp_path):
     ]
     assert {words[0] for words in lines} == set(COMMANDS)
     environment = {"PYTHONPATH": f"{REPOSITORY}:{SUPPORT}", "PATH": "", "HOME": str(tmp_path), "USERNAME": "user"}
+    environment["SMIR_TEST_PYTHON"] = python
     ran = subprocess.run(
         [sys.executable, SUPPORT / "without_posix.py"],
         input="".join(f"{json.dumps(words)}\n" for words in lines),

@@ -1,6 +1,7 @@
 """`check` on a field that `prepare folder` made, after files of it were damaged or replaced."""
 
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from smir.__main__ import main
 from smir.classes import Classes
+from smir.data.reading import jpeg_damage
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n"
 SIZE = (48, 64)
@@ -175,7 +177,8 @@ def damaged_jpeg(images, masks):
     jpeg(images / "p2.tif")
 
 
-def test_jpegs_that_are_damaged_in_their_middle_are_named(smir, tmp_path, capsys):
+def test_jpegs_that_are_damaged_in_their_middle_are_named(smir, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jpeg_damage, "subprocess", subprocess)  # a process of its own, as for users
     (tmp_path / "photos").mkdir()
     for name, change in {"zeros": bytes(500), "end": b"\xff\xd9"}.items():
         jpeg(tmp_path / f"photos/{name}.jpg", "middle", change)

@@ -181,7 +181,7 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tm
         "pretrain": [*small, "--data.batch_size=2", "--data.crop_size=192", "--trainer.max_epochs=4"],
         "segment": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
         "config.yaml": QUIET,
-        "export": ["--formats=onnx"],
+        "export": ["--formats=pt2"],  # ONNX: the same walk in test_your_data
     }
     for block in section(ROOT / "README.md", "Your own images"):
         for words in filter(None, map(smir_words, lines(block.text))):  # `make setup` is for whoever reads it
@@ -190,7 +190,7 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tm
     assert list((tmp_path / "runs/field/few-labels/seed0/predict").glob("*.png"))
     assert (tmp_path / "runs/field/segment/seed0/DONE").is_file()
     assert (tmp_path / "inspect/index.html").is_file()
-    assert (tmp_path / "exported/run_onnx.py").is_file()
+    assert (tmp_path / "exported/run_pt2.py").is_file()
 
 
 # Messages.

@@ -30,5 +30,5 @@ def to_device(self, batch, device, dataloader_idx):
 if __name__ == "__main__":
     SmirModule.transfer_batch_to_device = to_device
     for line in sys.stdin:
-        sys.argv = ["smir"]
+        sys.argv, sys.executable = ["smir"], os.environ["SMIR_TEST_PYTHON"]  # `job` starts another process
         main(json.loads(line))

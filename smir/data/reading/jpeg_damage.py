@@ -13,8 +13,8 @@ from smir.errors import first_few
 from smir.files.pictures import loader_of
 from smir.terminal import warn
 
-_MOST = 256
-"""Files for each process."""
+_LEAST, _MOST = 32, 256
+"""Files for each process; to start one takes as long as to read a few dozen photographs."""
 _WARNING = re.compile(r"^(?:Corrupt JPEG data: (.+)|(Premature end of JPEG file))$", re.MULTILINE)
 _PROGRAM = r"""
 import os, sys
@@ -34,7 +34,7 @@ for name in sys.stdin.buffer.read().split(b"\0"):
 def damaged_jpegs(paths: Sequence[Path], threads: int | None = None) -> dict[Path, str]:
     """Decodes the JPEGs among some files; returns what libjpeg says about the damaged ones."""
     jpegs = [path for path in paths if path.is_file() and loader_of(path) == "jpegload"]
-    size = max(1, min(_MOST, math.ceil(len(jpegs) / (threads or cores()))))
+    size = max(_LEAST, min(_MOST, math.ceil(len(jpegs) / (threads or cores()))))
     parts = [jpegs[start : start + size] for start in range(0, len(jpegs), size)]
     found: dict[Path, str] = {}
     for part, texts in zip(parts, in_parallel(_said, parts, "JPEGs", threads), strict=True):
