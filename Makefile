@@ -62,23 +62,27 @@ HELD ?= held
 evidence: .venv/installed  ## is the pretraining worth it? the study on FIELD, tested on HELD; 20 hours of a core, continues where it stopped
 	.venv/bin/python -m benchmarks.evidence --field $(FIELD) --held $(HELD) --document docs/evidence.md $(EVIDENCE_FLAGS)
 
-demo: $(DEMO)/segment-scratch/seed0/DONE $(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE  ## pretrain, fine-tune and compare on a synthetic field
+DEMO_LAST = $(patsubst %,$(DEMO)/few-labels-%/seed0/DONE,scratch imagenet selective)
+demo: $(DEMO_LAST)  ## is a start from other weights worth it? three trainings with 12 labels of a synthetic field, and a pretraining
 	@$(SMIR) report $(DEMO) --out $(DEMO)/report --short true
-	@echo "Images, masks and losses of every stage: $(DEMO)/selective/seed0/images"
+	@echo "Images, masks and losses of every stage: $(DEMO)/imagenet-selective/seed0/images"
 
 $(DEMO)/data/nassar/ortho_tiles/tiles.json: | .venv/installed
 	$(SMIR) prepare synthetic --root $(DEMO)/data --width 3072 --height 3072 --train_tiles 24 --test_tiles 48
 	$(SMIR) prepare nassar --root $(DEMO)/data
 
-$(DEMO)/random/seed0/DONE $(DEMO)/selective/seed0/DONE: $(DEMO)/%/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
-	$(DEMO_FIT)/pretrain.yaml --config experiments/demo/$*.yaml
+$(DEMO)/imagenet-selective/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
+	$(DEMO_FIT)/from-imagenet.yaml
 
-$(DEMO)/segment-scratch/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
-	$(DEMO_FIT)/segment.yaml --run.experiment demo/segment-scratch
+$(DEMO)/few-labels-scratch/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
+	$(DEMO_FIT)/few-labels.yaml --run.experiment demo/few-labels-scratch
 
-$(DEMO)/segment-random/seed0/DONE $(DEMO)/segment-selective/seed0/DONE: $(DEMO)/segment-%/seed0/DONE: $(DEMO)/%/seed0/DONE
-	$(DEMO_FIT)/segment.yaml --run.experiment demo/segment-$* \
-		--model.weights $(DEMO)/$*/seed0/checkpoints/best.ckpt
+$(DEMO)/few-labels-imagenet/seed0/DONE: $(DEMO)/data/nassar/ortho_tiles/tiles.json
+	$(DEMO_FIT)/few-labels.yaml --run.experiment demo/few-labels-imagenet --model.weights imagenet
+
+$(DEMO)/few-labels-selective/seed0/DONE: $(DEMO)/imagenet-selective/seed0/DONE
+	$(DEMO_FIT)/few-labels.yaml --run.experiment demo/few-labels-selective \
+		--model.weights $(DEMO)/imagenet-selective/seed0/checkpoints/best.ckpt
 
 model_runs = $(MODELS:%=$(MODEL_RUNS)/%/$(1)/seed0/DONE)
 
