@@ -141,7 +141,7 @@ def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
     other.write_bytes(best.read_bytes())
     torch.save({**content, "epoch": 77}, other)
     smir("export", f"--ckpt={other}", "--formats=weights", f"--out={tmp_path / 'x'}")
-    assert "holds no test of these weights" in (tmp_path / "x/README.md").read_text()
+    assert "the run has no test of these weights" in (tmp_path / "x/README.md").read_text()
 
 
 @pytest.fixture(scope="module")

@@ -49,13 +49,13 @@ def _directories(path: Path) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
     with path.open("rb") as file:
         head = file.read(4)
         tags = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(12 if head in _BIG else 4))
-        for _ in range(_MOST_DIRECTORIES):
+        seen: set[int] = set()
+        while tags.next and tags.next not in seen and len(seen) < _MOST_DIRECTORIES:
+            seen.add(tags.next)
             file.seek(tags.next)
             with quiet():
                 tags.load(file)
             yield tags
-            if not tags.next:
-                return
 
 
 def tags_of(path: Path, *more: int) -> Mapping[int, Any]:
