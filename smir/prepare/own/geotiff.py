@@ -51,7 +51,9 @@ def _differences(label: Tiff, image: Tiff) -> list[str]:
         found.append(f"it has pixels of {width:g} x {height:g}, not {wide:g} x {high:g}")
     for corner, (left, top) in {"first": (0, 0), "last": (image.width, image.height)}.items():
         right, down = np.subtract(_at(~there, *_in_system(_at(place, left, top), *systems)), (left, top))
-        if not found and not max(abs(down), abs(right)) <= _TOLERANCE:
+        if not np.isfinite([right, down]).all():
+            return ["there is no way from its coordinate system to that of its image"]
+        if not found and max(abs(down), abs(right)) > _TOLERANCE:
             found.append(f"its {corner} pixel lies {_far(right, 'east', 'west')} and {_far(down, 'south', 'north')}")
     return found
 
