@@ -28,10 +28,10 @@ setup: .venv/installed  ## make .venv and install smir with its development tool
 
 # One process per core, one thread each: threads that wait for a core slow each other down many times.
 test: .venv/installed  ## the whole test suite
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-surrounded: .venv/installed  ## the suite with variables and files of SLURM, torchrun and Lightning around every command
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder --surrounded
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --surrounded
 
 fuzz: .venv/installed  ## read 10,000 damaged files with every reader
 	PYTHONPATH=tests/support .venv/bin/python tests/tools/fuzz.py --cases 10000

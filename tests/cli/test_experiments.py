@@ -1,12 +1,13 @@
 """Every row of the paper through the real command line, on tiny fakes, and its settings against METHOD.md."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 from fakes import write_cityscapes, write_imagenet, write_nassar, write_pascal_voc, write_sugar_beets
-from freeze import parse, parsed
-from words import EXPERIMENTS, QUIET, TINY_NETWORK
+from freeze import experiments, parse, parsed, recipe_hash
+from words import EXPERIMENTS, QUIET, REPOSITORY, TINY_NETWORK
 
 from smir.__main__ import main
 
@@ -255,3 +256,9 @@ def test_an_ablation_changes_what_it_says_and_nothing_else(name):
     assert all(key.removesuffix(".class_path") in found for key in before.keys() - after.keys() - READ_BEFORE)
     assert found.pop("run.variant") == name
     assert {key.removeprefix("trainer."): value for key, value in found.items()} == CHANGES[name]
+
+
+def test_recipes_keep_the_hashes_of_version_0_1_0(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    expected = json.loads((REPOSITORY / "tests/frozen/recipes.json").read_text())
+    assert {name: recipe_hash(name) for name in experiments() if name in expected} == expected

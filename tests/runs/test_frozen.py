@@ -1,23 +1,15 @@
-"""Files of version 0.1.0 keep their meaning: recipe hashes, run folders, checkpoints and their configs."""
+"""Files of version 0.1.0 keep their meaning: run folders, checkpoints and their configs."""
 
-import json
 import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
-from freeze import NETWORK, PRETRAIN, SEGMENT, SHORT, WEIGHTS, experiments, recipe_hash
+from freeze import NETWORK, PRETRAIN, SEGMENT, SHORT, WEIGHTS
 from words import REPOSITORY
 
 FROZEN = REPOSITORY / "tests/frozen"
 FINISHED = {"selective": PRETRAIN, "segment-selective": [*SEGMENT, f"--model.weights={WEIGHTS}"]}
-
-
-@pytest.mark.xdist_group("test_experiments")  # which parses the same files
-def test_recipes_keep_their_hashes(monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
-    expected = json.loads((FROZEN / "recipes.json").read_text())
-    assert {name: recipe_hash(name) for name in experiments() if name in expected} == expected
 
 
 @pytest.fixture

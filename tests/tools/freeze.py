@@ -1,8 +1,8 @@
 """Freezes what users of a version have: the recipe hash of every experiment, and a run folder of each task.
 
 `python tests/tools/freeze.py` was run at version 0.1.0 and made `tests/frozen/`. The tests in
-`tests/runs/test_frozen.py` hold every later version to it: hashes stay, finished runs count as finished, and an
-interrupted one goes on. Run it again only for a new version, into a new folder.
+`tests/runs/test_frozen.py` and `tests/cli/test_experiments.py` hold every later version to it: hashes stay, finished
+runs count as finished, and an interrupted one goes on. Run it again only for a new version, into a new folder.
 
 The weights in the folders are zeros, so that the archive is small.
 """
