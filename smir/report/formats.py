@@ -137,7 +137,7 @@ def _latex_table(table: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escaped_latex(table.title)}. {escaped_latex(table.caption)}}}",
+        rf"\caption{{{escaped_latex(table.title)}. {escaped_latex(table.caption_alone)}}}",
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{@{{}}{kinds}@{{}}}}",
         r"\toprule",

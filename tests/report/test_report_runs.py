@@ -118,9 +118,11 @@ def test_one_seed_gives_no_rank(smir, tmp_path, capsys, others):
     assert bool(re.search(r"One seed: differences below about \d+\.\d points on Nassar 2020 are chance", said)) == (
         len(others) > 1
     )
-    assert ("No row of Nassar 2020 has several seeds" in said) == (len(others) == 1)
     assert "interval over seeds" not in said
-    assert "fewer than three seeds give no interval" in said
+    assert ("fewer than three seeds give no interval" in said) == (len(others) > 1)
+    written = [said, *((tmp_path / "report" / name).read_text() for name in ("report.md", "index.html"))]
+    assert [text.count("rests on a single seed") for text in written] == [1] * 3  # of others, the differences alone
+    assert "rests on a single seed" in (tmp_path / "report/tables.tex").read_text()
 
 
 def test_runs_that_draw_their_own_labels_are_averaged_and_say_so(smir, tmp_path):
