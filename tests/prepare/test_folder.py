@@ -230,6 +230,27 @@ def test_splits_of_ones_own_are_followed(prepare, labels, tmp_path, capsys):
     )
 
 
+def test_folders_for_each_split_are_named_and_followed_if_asked(prepare, fails, labels, tmp_path, capsys):
+    exports.grey(tmp_path / "labels", labels)
+    for place, file in enumerate(sorted((tmp_path / "photos").glob("*.jpg"))):
+        folder = tmp_path / "photos" / ("test", "Valid", "train", "train")[place % 4]
+        folder.mkdir(exist_ok=True)
+        file.rename(folder / file.name)
+    prepare("--labels=labels")
+    said = capsys.readouterr().out
+    assert "The images lie in folders train, Valid, test, but the splits are drawn from all of them." in said
+    assert "--splits photos" in said
+    prepare("--labels=labels", "--splits=photos")
+    assert "lie in folders" not in capsys.readouterr().out
+    for split, folder in {"train": "train/", "val": "Valid/", "test": "test/"}.items():
+        names = lists(tmp_path / "field")[split]
+        assert names
+        assert all(name.startswith(folder) for name in names)
+    assert "or the folders train, val and test of images" in fails(
+        "prepare", "folder", "--images=photos", "--labels=labels", "--splits=labels", "--root=b"
+    )
+
+
 def test_three_labels_are_enough_and_two_are_not(prepare, fails, labels, tmp_path, capsys):
     exports.grey(tmp_path / "three", {name: labels[name] for name in list(labels)[:3]})
     exports.grey(tmp_path / "two", {name: labels[name] for name in list(labels)[:2]})

@@ -17,6 +17,7 @@ from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
 from smir.prepare.own.field import IMAGES, Field
 from smir.prepare.own.label import find_labels
 from smir.prepare.own.options import RECORD, Options, check
+from smir.prepare.own.split_lists import files_of_splits
 from smir.prepare.own.stratification import SPLITS
 from smir.prepare.records import open_record
 from smir.prepare.sources import shown_size
@@ -127,7 +128,7 @@ def _label_settings(options: Options) -> dict[str, Any] | None:
         "files": _digest(where, files) if files else _digest(where.parent, [where.name]),
         "classes": options.classes,
         "shares": list(options.shares),
-        "splits": None if options.splits is None else _digest(options.splits, [f"{s}.txt" for s in SPLITS]),
+        "splits": None if options.splits is None else _digest(options.splits, files_of_splits(options.splits)),
         "empty": options.empty,
         "seed": options.seed,
     }
