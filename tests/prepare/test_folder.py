@@ -246,7 +246,7 @@ def test_folders_for_each_split_are_named_and_followed_if_asked(prepare, fails, 
         names = lists(tmp_path / "field")[split]
         assert names
         assert all(name.startswith(folder) for name in names)
-    assert "or the folders train, val and test of images" in fails(
+    assert "or folders train, val and test of images" in fails(
         "prepare", "folder", "--images=photos", "--labels=labels", "--splits=labels", "--root=b"
     )
 

@@ -110,7 +110,7 @@ def _check_splits(options: Options) -> None:
     missing = [f"{split}.txt" for split in SPLITS if not (options.splits / f"{split}.txt").is_file()]
     if not options.splits.is_dir() or not files_of_splits(options.splits):
         raise DataError(
-            f"--splits {options.splits.absolute()} needs train.txt, val.txt and test.txt, or the folders train, val and "
+            f"--splits {options.splits.absolute()} needs train.txt, val.txt and test.txt, or folders train, val and "
             f"test of images; there is no {' and no '.join(missing)}. To test on all labelled images, leave --splits "
             "out and give --shares '[0, 0, 1]'."
         )
