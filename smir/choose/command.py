@@ -91,7 +91,10 @@ def choose(
     if labelled is not None:
         pool = pool.with_labels(labelled)
     if len(pool.labelled) == len(pool.names):
-        raise DataError(f"All {len(pool.names):,} images of {pool.images.title} have labels; none is left to choose.")
+        raise DataError(
+            f"All {len(pool.names):,} images of {pool.images.title} have labels; none is left to choose. "
+            "Name images without labels."
+        )
     folder = ChosenFolder(out, folders)
     module, seed = load(ckpt, device) if ckpt else (imagenet_module(imagenet_file).to(device_of(device)), 0)
     walk = Walk(pool.images, module.preprocessing, batch_size, on_bad_image)
@@ -123,7 +126,7 @@ def _with_labels_of(data: SmirDataModule, pool: "Pool") -> "Pool":
     except DataError as error:
         print(f"Which images have labels in {data.root} is not known: {error}")
         return pool
-    if found.labelled:
+    if 0 < len(found.labelled) < len(pool.names):
         labelled = f"{len(found.labelled):,} of the {len(pool.names):,} images have labels in {data.root}"
         print(f"{labelled} (compared by content, not by name). They are not chosen, nor are images like them.")
     return found
