@@ -130,6 +130,11 @@ class Protocol:
         return all(len(cell.runs) == 1 for cell in (*self._plain, *self._variants))
 
     @property
+    def has_one_row(self) -> bool:
+        """True if there is nothing to compare."""
+        return len(self._plain) + len(self._variants) == 1
+
+    @property
     def datasets(self) -> list[str]:
         """The datasets that have runs, in the paper's order."""
         return sorted({cell.first.dataset for cell in (*self._plain, *self._variants)}, key=order_of)

@@ -31,6 +31,8 @@ def one_seed_warning(protocol: Protocol) -> list[str]:
     """Returns the warning above all tables where every row rests on a single seed."""
     if not protocol.has_one_seed:
         return []
+    if protocol.has_one_row:
+        return ["Every figure rests on a single seed. Another seed gives other figures."]
     return [
         "Every figure rests on a single seed. Differences may be chance, and the report cannot tell how large chance "
         "differences are: that takes several seeds of a row, and an interval takes three."
