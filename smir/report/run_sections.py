@@ -119,7 +119,7 @@ def provenance_section(cells: Sequence[Cell], pretrained: Sequence[StoredRun]) -
     lists: dict[str, list[Line]] = {}
     for cell in sorted(cells, key=lambda cell: _order(cell.first)):
         first = cell.first
-        labels = f"{first.protocol}; {first.labels:,} labelled images" if first.protocol else f"{first.labels:,}"
+        labels = f"{f'{first.protocol}; ' if first.protocol else ''}{first.labels:,} labelled images"
         lists[f"{title_of(first.dataset)}, {first.name} ({labels})"] = [_tested(run) for run in cell.runs]
     if pretrained:
         lists["Pretraining"] = [
