@@ -99,7 +99,7 @@ def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, name: str
         "input": colors(preprocessing, image),
         "masked input": colors(preprocessing, image * ~scored.mask[:count]),
         "reconstruction": colors(preprocessing, scored.reconstruction[:count]),
-        "patch loss, bright = high": heat,
+        "loss (bright = high)": heat,
         name: colors(preprocessing, image * ~hidden),
     }
     return panel(columns)

@@ -108,6 +108,20 @@ def drawn(root, init, seed, labels, variant=None, **arguments):
     return run.write()
 
 
+def test_a_dataset_that_the_config_names_is_not_called_by_the_published_one(smir, tmp_path, capsys):
+    for init in ("scratch", "imagenet"):
+        run = segmentation(tmp_path / "runs", "Nassar", init).write()
+        config = yaml.safe_load((run.folder / "config.yaml").read_text())
+        config["run"]["field"] = "synthetic field"
+        config["data"] = {"class_path": "Nassar", "init_args": {"root": "demo/data"}}
+        (run.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    smir("report", "runs", "--short")
+    said = capsys.readouterr().out
+    assert "2 tested segmentations of synthetic field" in said
+    assert "Nassar" not in said
+    assert "protocol" not in said
+
+
 @pytest.mark.parametrize("others", [(0,), (0, 1, 2)])
 def test_one_seed_gives_no_rank(smir, tmp_path, capsys, others):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
