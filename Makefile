@@ -65,7 +65,7 @@ evidence: .venv/installed  ## is the pretraining worth it? the study on FIELD, t
 DEMO_LAST = $(patsubst %,$(DEMO)/few-labels-%/seed0/DONE,scratch imagenet selective)
 demo: $(DEMO_LAST)  ## is a start from other weights worth it? three trainings with 12 labels of a synthetic field, and a pretraining
 	@$(SMIR) report $(DEMO) --out $(DEMO)/report --short true
-	@echo "Images, masks and losses of every stage: $(DEMO)/imagenet-selective/seed0/images"
+	@echo "Pictures of masks, reconstructions and losses: $(DEMO)/imagenet-selective/seed0/images"
 
 $(DEMO)/data/nassar/ortho_tiles/tiles.json: | .venv/installed
 	$(SMIR) prepare synthetic --root $(DEMO)/data --width 3072 --height 3072 --train_tiles 24 --test_tiles 48

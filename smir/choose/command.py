@@ -1,12 +1,15 @@
 """`python -m smir choose`: chooses the images to label."""
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from jsonargparse.typing import PositiveInt
 
 from smir.data import Folder, SmirDataModule
 from smir.errors import ConfigError, DataError, first_messages
+
+if TYPE_CHECKING:
+    from smir.choose.pool import Pool
 
 
 class Chosen(NamedTuple):
@@ -51,8 +54,8 @@ def choose(
         images: Images and folders of images; words without an option are images too.
         ckpt: Checkpoint of a pretraining or a segmentation. Default: an encoder with ImageNet weights.
         count: Images to choose.
-        data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
-            checkpoint's own run.
+        data: The dataset: its images, if none are given, and those of its images that have labels. `--config` takes it
+            from an experiment. Default: that of the checkpoint's own run.
         labelled: What is labelled already, beside the dataset's own labels: a list of image names, or a folder of
             label files named like the images.
         imagenet_file: File of the ImageNet weights of tu-tf_efficientnet_lite0. Default: installed or downloaded.
@@ -66,8 +69,6 @@ def choose(
     Raises:
         SmirError: If weights or an image cannot be read, nothing is left to choose, or the folder holds other things.
     """
-    if images is not None and data is not None:
-        raise ConfigError("Give images or a dataset, not both: images exclude --config and --data.")
     if ckpt is not None and imagenet_file is not None:
         raise ConfigError("--imagenet_file is for a choice without --ckpt; leave one of them out.")
     from smir.choose.choice import choice, rows
@@ -80,6 +81,8 @@ def choose(
     if images is not None:
         folders = images if isinstance(images, list) else [images]
         pool = of_paths(folders)
+        if data is not None:
+            pool = _with_labels_of(data, pool)
     elif data is not None:
         pool = of_data(data)
         folders = [pool.folder]
@@ -88,7 +91,10 @@ def choose(
     if labelled is not None:
         pool = pool.with_labels(labelled)
     if len(pool.labelled) == len(pool.names):
-        raise DataError(f"All {len(pool.names):,} images of {pool.images.title} have labels; none is left to choose.")
+        raise DataError(
+            f"All {len(pool.names):,} images of {pool.images.title} have labels; none is left to choose. "
+            "Name images without labels."
+        )
     folder = ChosenFolder(out, folders)
     module, seed = load(ckpt, device) if ckpt else (imagenet_module(imagenet_file).to(device_of(device)), 0)
     walk = Walk(pool.images, module.preprocessing, batch_size, on_bad_image)
@@ -102,16 +108,31 @@ def choose(
         print(f"{len(walk.skipped):,} images were left out: {first_messages(walk.skipped.values())}")
     left = len({*made.measured.places} - pool.labelled)
     few = f" (all that are left; --count asks for {count:,})" if len(names) < count else ""
-    of = f"{left:,} images{' without labels' if data or labelled else ''}"
+    known = bool(pool.labelled) or (data is not None and images is None)
+    of = f"{left:,} images{' without labels' if known else ''}"
     print(f"{len(names):,} of {of} are chosen{few}, the best first: {out / LIST}")
-    if ckpt and not (data or labelled):
+    if ckpt and not known:
         print("If some of these images have labels already, name the folder of the labels: --labelled FOLDER")
     print(f"Look at {out / SHEET}.")
-    root = data.root if isinstance(data, Folder) else None
+    root = data.root if isinstance(data, Folder) and images is None else None
     predicts = ckpt if module.task == "segment" else None
     return Chosen(out, folder.images if files else None, pool.folder, root, predicts)
+
+
+def _with_labels_of(data: SmirDataModule, pool: "Pool") -> "Pool":
+    """Counts the named images as labelled that have labels in the dataset, and says how many; it may be elsewhere."""
+    try:
+        found = pool.with_labels_of(data)
+    except DataError as error:
+        print(f"Which images have labels in {data.root} is not known: {error}")
+        return pool
+    if 0 < len(found.labelled) < len(pool.names):
+        labelled = f"{len(found.labelled):,} of the {len(pool.names):,} images have labels in {data.root}"
+        print(f"{labelled} (compared by content, not by name). They are not chosen, nor are images like them.")
+    return found
 
 
 COMMANDS = choose
 WORDS = "images"
 DATA_OF = "ckpt"
+DATA_BESIDE_IMAGES = True

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from smir.choose.labelled import labelled_names, labelled_photographs, same_files
 from smir.data import Folder, SmirDataModule
 from smir.data.reading.file_list import FileList
 from smir.data.reading.lists import can_be_listed, read_list, stem
@@ -30,6 +31,17 @@ class Pool:
     def folder(self) -> Path:
         """Folder of the images."""
         return self.images.files.root
+
+    def with_labels_of(self, data: SmirDataModule) -> "Pool":
+        """Counts the images as labelled that have labels in a dataset: the same files, or copies of them.
+
+        Raises:
+            DataError: If files of the dataset are missing.
+        """
+        files = (self.images.files.path(place) for place in range(len(self.images)))
+        labelled = same_files(files, labelled_photographs(data))
+        places = {place for place, is_labelled in enumerate(labelled) if is_labelled}
+        return dataclasses.replace(self, labelled=self.labelled | places)
 
     def with_labels(self, place: Path) -> "Pool":
         """Counts the images as labelled that a list names, or for which a folder holds a file of the same name.
@@ -73,8 +85,7 @@ def of_data(data: SmirDataModule) -> Pool:
     Raises:
         DataError: If files are missing, or two differ in their suffix alone.
     """
-    bare = isinstance(data, Folder) and data.label_folder is None
-    labelled = set() if bare else {pair.image for split in data.splits() for pair in data.pairs(split)}
+    labelled = labelled_names(data)
     names, folder = sorted({*data.images("pool"), *labelled}), ""
     if isinstance(data, Folder):
         folder = f"{data.image_folder}/"

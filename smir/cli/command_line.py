@@ -27,6 +27,7 @@ from smir.cli.training_run import (
     identity_of,
     load_skipped,
     origin_of,
+    split_into_stages,
     start_run,
     trainer_arguments,
     write_to,
@@ -130,6 +131,7 @@ class SmirCLI(SettingsCLI):
             self._load(checkpoint)
         if not self._is_trial:
             resumed, processes = checkpoint if given is None else None, self.trainer.world_size
+            split_into_stages(self.trainer, self.datamodule)
             describe_run(self._run.path, self.model, self.datamodule, self.settings, resumed, processes)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 

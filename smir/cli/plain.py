@@ -4,7 +4,8 @@ The module may also say how its words are read:
 
 - `WORDS` names the option for words without an option: `report a b` is `report --runs '[a, b]'`;
 - `AFTER_DASHES` names the option for everything after `--`;
-- `DATA_OF` names the option of a checkpoint: the config of its run gives the data if nothing else does.
+- `DATA_OF` names the option of a checkpoint: the config of its run gives the data if nothing else does;
+- `DATA_BESIDE_IMAGES` is true if the data count although images are named.
 
 A function with an argument `data` reads it from any config that is given with `--config`.
 """
@@ -94,7 +95,7 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
     if option := getattr(module, "WORDS", None):
         words = _words_as(option, words)
     if option := getattr(module, "DATA_OF", None):
-        words = _with_own_config(option, words)
+        words = _with_own_config(option, words, getattr(module, "DATA_BESIDE_IMAGES", False))
     texts = {f"--{argument.name}" for argument in arguments if "list[str]" in str(argument.annotation)}
     return _as_texts(words, texts)
 
@@ -139,10 +140,11 @@ def _words_as(name: str, args: Sequence[str]) -> list[str]:
     return [*([f"--{name}={json.dumps(plain)}"] if plain else []), *options]
 
 
-def _with_own_config(option: str, words: list[str]) -> list[str]:
-    """Puts the config of the checkpoint's run first, unless the words name images, a config or data."""
+def _with_own_config(option: str, words: list[str], beside_images: bool) -> list[str]:
+    """Puts the config of the checkpoint's run first, unless the words name a config or data, or images alone count."""
     names = [word.partition("=")[0] for word in words]
-    if f"--{option}" not in names or {"--images", "--config", "--data", "-h", "--help"} & set(names):
+    others = {"--config", "--data", "-h", "--help"} | (set() if beside_images else {"--images"})
+    if f"--{option}" not in names or others & set(names):
         return words
     place = names.index(f"--{option}")
     checkpoint = Path(words[place].partition("=")[2] or "".join(words[place + 1 : place + 2]))

@@ -56,8 +56,8 @@ class RunOptions(WandbOptions):
 
     Attributes:
         experiment: Name of the experiment, such as `demo/selective`; default: the dataset and the task.
-        field: Name of your own images, as `data.yaml` of `prepare folder` gives it; it takes the place of `folder` in
-            `folder/selective`.
+        field: Name of your own images for the report, as `data.yaml` of `prepare folder` gives it; it takes the place
+            of `folder` in `folder/selective`.
         variant: Word for the difference between this run and its experiment, such as `labels-5`; it is appended to the
             name.
         root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.

@@ -34,6 +34,7 @@ from smir.training.loading_time import LoadingTime
 from smir.training.pictures import FinalPictures
 from smir.training.progress_bar import RunProgress
 from smir.training.run_record import RunRecord, stopped_after
+from smir.training.selective_masking import SelectiveMasking
 from smir.training.stopping import FirstFailure, StopTogether
 from smir.training.task import LIBRARY, SmirModule
 
@@ -183,6 +184,13 @@ def write_to(trainer: Trainer, folder: Path) -> None:
             callback.folder = folder
         elif isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
             callback.dirpath = str(folder / "checkpoints")
+
+
+def split_into_stages(trainer: Trainer, data: SmirDataModule) -> None:
+    """Splits the images as `SelectiveMasking` will, so that `describe_run` knows how long an epoch is."""
+    for callback in all_callbacks(trainer):
+        if isinstance(callback, SelectiveMasking):
+            data.use_stages(callback.num_stages)
 
 
 def describe_run(

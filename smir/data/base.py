@@ -185,7 +185,9 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         steps = "1 step" if sampler.num_batches == 1 else f"{sampler.num_batches:,} steps"
         crops = sampler.visits(0)
         seen = f"{crops:,} crops of {images:,} images" if crops != images else f"each of {images:,} images once"
-        return f"{epochs:,} epochs of {steps} ({seen}), {epochs * sampler.num_batches:,} steps in all"
+        number = self.stages.num_stages
+        staged = f" in {number} stages," if number > 1 else ""
+        return f"{epochs:,} epochs{staged} of {steps} ({seen}), {epochs * sampler.num_batches:,} steps in all"
 
     def state_dict(self) -> dict[str, Any]:
         """Tells a resumed run the epoch that it begins with; checkpoints are written at the end of one."""

@@ -91,7 +91,7 @@ def inspect(
         page = inspect_predictions(Predictions(module, confidence, worst, limit), walk, ckpt, out)
     if walk.skipped:
         print(f"{len(walk.skipped):,} of {len(source):,} images were left out, because of errors; the page says why.")
-    print(page.absolute())
+    print(f"Look at {page.absolute()}")
     return Inspected(ckpt, module.task, split)
 
 

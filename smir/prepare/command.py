@@ -183,7 +183,8 @@ def folder(
             is given. Choose it so that details are still visible when a tile is shrunk to 256 pixels.
         min_valid: Smallest share of valid pixels of a tile, 0 to 1.
         shares: Shares of the labelled images for train, val and test; `[0, 0, 1]` to test a trained network on all.
-        splits: Folder with train.txt, val.txt and test.txt to use instead of drawing splits.
+        splits: Folder with train.txt, val.txt and test.txt, or with folders train, val and test of images, to use
+            instead of drawing splits.
         empty: How to treat images without any shape in the annotations.
         seed: Seed of the splits.
         bands: Bands of TIFFs to use as red, green and blue, such as `3,2,1`; `predict` then uses the same.

@@ -8,11 +8,11 @@ from smir.errors import first_few
 from smir.files.atomic import write_atomically
 from smir.files.pages.folder import OwnFiles
 from smir.report.brief import brief
-from smir.report.cells import cells_of, protocols_of, title_of
+from smir.report.cells import Protocol, cells_of, protocols_of, title_of
 from smir.report.class_section import class_section
 from smir.report.document import Section
 from smir.report.formats import csv_of, latex, markdown, page, runs_csv
-from smir.report.main_section import cross_section, main_section
+from smir.report.main_section import cross_section, main_section, one_seed_warning
 from smir.report.run_sections import picture_section, pretraining_section, provenance_section, unused_section
 from smir.report.tree import Tree, read_tree
 from smir.report.variant_sections import ablation_section, budget_section
@@ -61,11 +61,7 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
     tree = read_tree(roots)
     cells = cells_of(tree.tested)
     protocols = protocols_of(cells, expect_paper)
-    sections = [
-        make(protocol)
-        for protocol in protocols
-        for make in (main_section, class_section, cross_section, budget_section, ablation_section)
-    ]
+    sections = [section for protocol in protocols for section in _sections_of(protocol)]
     sections += [
         pretraining_section(tree.pretrained),
         picture_section(protocols, tree.pretrained),
@@ -82,3 +78,14 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
         summary += f" Lost since their runs ended: {first_few(tree.lost, 5)}."
     lines = [line for protocol in protocols for line in brief(protocol)]
     return Report(tree, summary, [section for section in sections if not section.is_empty], lines)
+
+
+def _sections_of(protocol: Protocol) -> list[Section]:
+    """Returns the sections of a protocol that are not empty; the first has the warning about single seeds."""
+    makers = (main_section, class_section, cross_section, budget_section, ablation_section)
+    sections = [section for make in makers if not (section := make(protocol)).is_empty]
+    for section in sections[:1]:
+        section.warnings[:0] = one_seed_warning(protocol)
+    for section in sections:
+        section.tables[:] = [dataclasses.replace(each, seeds_said=protocol.has_one_seed) for each in section.tables]
+    return sections

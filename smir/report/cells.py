@@ -125,6 +125,16 @@ class Protocol:
         return sorted(plain, key=lambda each: (*order_of(each.dataset), each.budget or 0, each.draw.words))
 
     @property
+    def has_one_seed(self) -> bool:
+        """True if every row rests on a single seed: `one_seed_warning` then says it once, in place of every caption."""
+        return all(len(cell.runs) == 1 for cell in (*self._plain, *self._variants))
+
+    @property
+    def has_one_row(self) -> bool:
+        """True if there is nothing to compare."""
+        return len(self._plain) + len(self._variants) == 1
+
+    @property
     def datasets(self) -> list[str]:
         """The datasets that have runs, in the paper's order."""
         return sorted({cell.first.dataset for cell in (*self._plain, *self._variants)}, key=order_of)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from smir.report.cells import Benchmark, Cell, Protocol
 from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import Estimate, on_common_seeds, one_seed
-from smir.report.main_section import baselines, seed_words, test_words
+from smir.report.estimates import Estimate, on_common_seeds
+from smir.report.main_section import baselines, chance_words, seed_words, test_words
 from smir.report.plots import dumbbells
 
 ORDER = ("scratch", "random", "imagenet")
@@ -75,7 +75,7 @@ def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], ord
     note = (
         f"IoU in percent at the view{protocol.words}, sorted by {order}.{test_words(protocol, [benchmark])}"
         f"{absent * any(None in row for row in rows)}{_third(protocol, benchmark, classes)}"
-        f"{one_seed({benchmark.title: estimates})}"
+        f"{chance_words(protocol, {benchmark.title: estimates})}"
     )
     return difference_table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
 
@@ -119,8 +119,9 @@ def _figure(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], or
         for c in classes
     }
     seeds = seed_words(len(pair[0].by_seed) for pair in pairs.values() if pair[0])
+    means = "" if protocol.has_one_seed else f"means over the same {seeds}, "
     caption = (
         f"{benchmark.title}{protocol.in_brackets}: IoU per class of random and of selective masking, "
-        f"means over the same {seeds}, classes sorted by {order}."
+        f"{means}classes sorted by {order}."
     )
     return Figure(name, caption, dumbbells(pairs, ("random", "selective"), benchmark.title))

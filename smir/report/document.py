@@ -50,13 +50,17 @@ class Shown(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table, with its file name without ending, and a note that explains it."""
+    """A table, with its file name without ending, and a note that explains it.
+
+    With `seeds_said`, a warning above all tables says that there is a single seed.
+    """
 
     name: str
     title: str
     note: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Entry]]
+    seeds_said: bool = False
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -76,7 +80,15 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """The note, how to read the entries that occur, and how many seeds they rest on."""
+        """The note, how to read the entries that occur, and how many seeds they rest on, unless that is said above."""
+        return self._caption(self.seeds_said)
+
+    @property
+    def caption_alone(self) -> str:
+        """The caption for a table without the others, as in a paper."""
+        return self._caption(seeds_said=False)
+
+    def _caption(self, seeds_said: bool) -> str:
         entries = [entry for row in self.rows for entry in row]
         gains = [entry for entry in entries if isinstance(entry, Difference)]
         words = [self.note]
@@ -85,12 +97,13 @@ class Table:
         if gains:
             known = any(gain.interval for gain in gains)
             interval = "mean and 95 % paired t interval over seeds (Student's t); " if known else ""
-            words.append(f"Differences are points, paired by seed: {interval}fewer than three seeds give no interval.")
+            few = f"{interval}fewer than three seeds give no interval"
+            words.append("Differences are points." if seeds_said else f"Differences are points, paired by seed: {few}.")
         if None in entries:
             words.append("Missing figures have no finished run.")
         if len(self._seeds) > 1:
             words.append("The number of seeds stands beside each figure.")
-        for seeds in self._seeds if len(self._seeds) == 1 else ():
+        for seeds in self._seeds if len(self._seeds) == 1 and not seeds_said else ():
             each = {"1": "Every figure rests on a single seed.", "no common": "The compared rows have no common seeds."}
             words.append(each.get(seeds, f"Every figure rests on {seeds} seeds."))
         return " ".join(words)

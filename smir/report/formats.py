@@ -22,7 +22,7 @@ _PARTS = {
     "difference": ("", " low", " high", " seeds"),
 }
 """Endings of the CSV columns by the kind of the table's column."""
-PICTURE_WIDTH = 960
+PICTURE_WIDTH, _WIDE = 1200, 1600
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -41,17 +41,19 @@ def page(parts: Sequence[Section], summary: str) -> str:
     """Returns the whole report as an HTML page that needs no other file, with a summary under its title."""
     sections = {f"s{number}": part.title for number, part in enumerate(parts)}
     values = {"title": "smir: results", "summary": summary, "sections": sections, "parts": parts}
-    return render("smir.report", "report.html", **values, picture_uri=_picture_uri)
+    return render("smir.report", "report.html", **values, shown=_shown)
 
 
-def _picture_uri(path: Path) -> str:
+def _shown(path: Path) -> tuple[str, bool]:
+    """Returns a picture as a URI, and whether it takes a whole row."""
     try:
         with Image.open(path) as image:
             small = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # all that Pillow raises
         raise RunError(f"{path} is not a readable picture: {error}. Move it away.") from error
+    is_wide = small.width > _WIDE
     small.thumbnail((PICTURE_WIDTH, 10 * PICTURE_WIDTH))
-    return data_uri(small)
+    return data_uri(small), is_wide
 
 
 def markdown(sections: Sequence[Section]) -> str:
@@ -137,7 +139,7 @@ def _latex_table(table: Table) -> str:
     lines = [
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escaped_latex(table.title)}. {escaped_latex(table.caption)}}}",
+        rf"\caption{{{escaped_latex(table.title)}. {escaped_latex(table.caption_alone)}}}",
         rf"\label{{tab:{table.name}}}",
         rf"\begin{{tabular}}{{@{{}}{kinds}@{{}}}}",
         r"\toprule",

@@ -1,10 +1,10 @@
 """The paper's main table and its claims: the differences to random masking, to ImageNet, and to another pool."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from smir.report.cells import Benchmark, Protocol, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import averaged, care, left_out, one_seed, rests_on
+from smir.report.estimates import Estimate, averaged, care, left_out, one_seed, rests_on
 from smir.report.plots import dots, forest
 from smir.report.starts import last_word
 
@@ -27,10 +27,26 @@ def miou_note(protocol: Protocol) -> str:
     return f"mIoU in percent at the view{protocol.words}."
 
 
-def chance_words(protocol: Protocol) -> str:
-    """Returns a warning for a note where datasets have rows of one seed."""
-    cells = {benchmark.title: protocol.plain(benchmark).values() for benchmark in protocol.benchmarks}
-    return one_seed({title: [cell.estimate() for cell in rows] for title, rows in cells.items()})
+def one_seed_warning(protocol: Protocol) -> list[str]:
+    """Returns the warning above all tables where every row rests on a single seed."""
+    if not protocol.has_one_seed:
+        return []
+    if protocol.has_one_row:
+        return ["Every figure rests on a single seed. Another seed gives other figures."]
+    return [
+        "Every figure rests on a single seed. Differences may be chance, and the report cannot tell how large chance "
+        "differences are: that takes several seeds of a row, and an interval takes three."
+    ]
+
+
+def chance_words(protocol: Protocol, rows: Mapping[str, Sequence[Estimate | None]]) -> str:
+    """Returns a warning for a note about rows of one seed, grouped by dataset, unless it stands above all tables."""
+    return "" if protocol.has_one_seed else one_seed(rows)
+
+
+def seeds_behind(protocol: Protocol, counts: Iterable[int]) -> str:
+    """Returns the number of seeds for the end of a caption, unless it stands above all tables."""
+    return "" if protocol.has_one_seed else f"; {seed_words(counts)}"
 
 
 def seed_words(counts: Iterable[int]) -> str:
@@ -75,8 +91,9 @@ def main_section(protocol: Protocol) -> Section:
 
 def _every_seed(protocol: Protocol, number: int, benchmark: Benchmark) -> Figure | None:
     rows = {init: protocol.figure(benchmark, init) for init in protocol.inits([benchmark])}
-    seeds = seed_words(len(estimate.by_seed) for estimate in rows.values() if estimate)
-    caption = f"{benchmark.title}{protocol.in_brackets}: mIoU at the view, seeds (discs) and mean (bars); {seeds}."
+    seeds = seeds_behind(protocol, (len(estimate.by_seed) for estimate in rows.values() if estimate))
+    shown = "" if protocol.has_one_seed else ", seeds (discs) and mean (bars)"
+    caption = f"{benchmark.title}{protocol.in_brackets}: mIoU at the view{shown}{seeds}."
     return Figure(f"miou-{protocol.file_word}-{number}", caption, dots(rows, benchmark.title))
 
 
@@ -85,10 +102,9 @@ def _gains(protocol: Protocol, number: int, benchmark: Benchmark) -> Figure | No
     gains = {name: protocol.difference(benchmark, "selective", name) for name in others}
     if not any(gain and gain.by_seed for gain in gains.values()):
         return None
-    seeds = seed_words(len(gain.by_seed) for gain in gains.values() if gain)
-    caption = (
-        f"{benchmark.title}{protocol.in_brackets}: selective masking minus each other row, paired by seed; {seeds}."
-    )
+    seeds = seeds_behind(protocol, (len(gain.by_seed) for gain in gains.values() if gain))
+    paired = "" if protocol.has_one_seed else ", paired by seed"
+    caption = f"{benchmark.title}{protocol.in_brackets}: selective masking minus each other row{paired}{seeds}."
     if any(gain and gain.interval for gain in gains.values()):
         luck = left_out(gains.values())
         caption += f" Bars are 95 % paired t intervals{f', which leave out the {luck}' if luck else ''}."
@@ -104,9 +120,11 @@ def _miou(protocol: Protocol, inits: Sequence[str]) -> Table:
             columns.append(Column(head, benchmark.title, "estimate"))
             for row, init in zip(rows, inits, strict=True):
                 row.append(protocol.figure(benchmark, init, metric))
+    cells = {benchmark.title: protocol.plain(benchmark).values() for benchmark in protocol.benchmarks}
+    chance = chance_words(protocol, {title: [cell.estimate() for cell in row] for title, row in cells.items()})
     note = (
         f"mIoU in percent on the test split{protocol.words}: counted at the network's view, the paper's figure, and "
-        f"at the labels' own size.{test_words(protocol, protocol.benchmarks)}{chance_words(protocol)}"
+        f"at the labels' own size.{test_words(protocol, protocol.benchmarks)}{chance}"
     )
     return Table(f"main-{protocol.file_word}", "mIoU by dataset and init", note, columns, rows)
 
@@ -127,9 +145,12 @@ def _differences(protocol: Protocol, inits: Sequence[str]) -> Table | None:
             columns.append(Column(f"- {baseline}", benchmark.title, "difference"))
             for row, init in zip(rows, inits, strict=True):
                 row.append(NOT_MEANT if init == baseline else protocol.difference(benchmark, init, baseline))
-    note = f"{miou_note(protocol)}{chance_words(protocol)}"
     title = f"Difference to {' and to '.join(BASELINE_WORDS[baseline] for baseline in compared)}"
-    return difference_table(f"differences-{protocol.file_word}", title, note, columns, rows) if compared else None
+    return (
+        difference_table(f"differences-{protocol.file_word}", title, miou_note(protocol), columns, rows)
+        if compared
+        else None
+    )
 
 
 def _averages(protocol: Protocol, inits: Sequence[str]) -> Table | None:
@@ -146,7 +167,7 @@ def _averages(protocol: Protocol, inits: Sequence[str]) -> Table | None:
         f"{miou_note(protocol)} The paper reports 2.9 % over the first pair and 2.5 % over the second, against random "
         "masking and ImageNet; that these are points of mIoU, and against each of the two, is our reading. "
         "random-staged and random-fixed share the stages and restarts of selective: only a gain over "
-        f"them shows that selection helps.{chance_words(protocol)}"
+        "them shows that selection helps."
     )
     title = "Gain of selective masking, averaged over datasets"
     known = protocol.expect_paper or any(entry is not None for row in rows for entry in row[1:])
@@ -194,5 +215,5 @@ def cross_section(protocol: Protocol) -> Section:
         Column("same - cross", kind="difference"),
     ]
     title, name = "Pretraining on the same set and on another", f"cross-{protocol.file_word}"
-    table = difference_table(name, title, miou_note(protocol) + chance_words(protocol), columns, rows)
+    table = difference_table(name, title, miou_note(protocol), columns, rows)
     return Section(f"Same set against cross set{protocol.words}", tables=[table] if rows else [])

@@ -20,6 +20,8 @@ COLORS = {
 """Okabe and Ito's colours, which colour-blind readers can tell apart, darkened where text would be pale on white."""
 NAMES, FIGURES, ROW = 126, WIDTH - 62, 22
 """Right end of the names, left end of the figures, and height of a row."""
+_USUAL, _LONGEST = 16, 26
+"""Letters of a name that fit in the usual size, and in a smaller one."""
 LEFT, TOP, HEIGHT = 40, 38, 308
 """Left and top ends of the axes of curves, and height of the plot."""
 CURVES = {
@@ -47,7 +49,7 @@ def dots(rows: Mapping[str, Estimate | None], title: str) -> str:
     axis = _axis(drawing, known or [0.0], "mIoU in %")
     for number, (init, estimate) in enumerate(rows.items()):
         y = 42 + ROW * number
-        _row_name(drawing, clipped(init), y, estimate is not None)
+        _row_name(drawing, init, y, estimate is not None)
         if estimate is None:
             continue
         for value in estimate.by_seed.values():
@@ -66,7 +68,7 @@ def forest(gains: Mapping[str, Difference | None], title: str) -> str:
     for number, name in enumerate(gains):
         y = 42 + ROW * number
         gain = known.get(name)
-        _row_name(drawing, clipped(f"\N{MINUS SIGN} {name}"), y, gain is not None)
+        _row_name(drawing, f"\N{MINUS SIGN} {name}", y, gain is not None)
         if gain is None:
             continue
         if gain.interval:
@@ -86,7 +88,7 @@ def dumbbells(pairs: Mapping[str, tuple[Estimate | None, Estimate | None]], name
     axis = _axis(drawing, known or [0.0], "IoU in %", top=46)
     for number, (name, (left, right)) in enumerate(pairs.items()):
         y = 60 + 20 * number
-        _row_name(drawing, clipped(name), y, bool(left and right))
+        _row_name(drawing, name, y, bool(left and right))
         if not (left and right):
             continue
         drawing.line(axis(left.mean), y, axis(right.mean), y, "#b9b9b9", 2.5)
@@ -97,7 +99,8 @@ def dumbbells(pairs: Mapping[str, tuple[Estimate | None, Estimate | None]], name
 
 
 def _row_name(drawing: Drawing, name: str, y: float, known: bool) -> None:
-    drawing.text(NAMES - 12, y + 4, name, INK if known else SOFT, "end")
+    size = 12 if len(name) <= _USUAL else 9  # such as `selective after imagenet`
+    drawing.text(NAMES - 12, y + 4, clipped(name, _LONGEST), INK if known else SOFT, "end", size)
     if not known:
         drawing.text(NAMES + 6, y + 4, "missing", SOFT)
 

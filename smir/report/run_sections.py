@@ -1,6 +1,7 @@
 """Sections about runs: pretraining curves, example pictures, and where every number comes from."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from smir.report.cells import MIOU, Cell, Protocol, order_of, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Picture, Section, Table
@@ -92,10 +93,16 @@ def _pretraining_pictures(runs: Sequence[StoredRun]) -> list[Picture]:
         if not run.variant:
             first.setdefault((run.dataset, run.protocol, run.init), run)
     return [
-        Picture(path, f"{title_of(run.dataset)}, {run.init}, seed {run.seed}: {path.stem}")
+        Picture(path, f"{title_of(run.dataset)}, {run.init}, seed {run.seed}: {_shown_in(path)}")
         for run in first.values()
         for path in (*sorted((run.folder / "images").glob("stage-*.png"))[-1:], run.folder / "images/final.png")
     ]
+
+
+def _shown_in(picture: Path) -> str:
+    """Returns what a picture of a pretraining shows; stages count from 0 in the names of files."""
+    _, is_stage, number = picture.stem.partition("stage-")
+    return f"masks of stage {int(number) + 1}" if is_stage else "reconstructions by the last weights"
 
 
 def unused_section(tree: Tree) -> Section:
@@ -112,7 +119,7 @@ def provenance_section(cells: Sequence[Cell], pretrained: Sequence[StoredRun]) -
     lists: dict[str, list[Line]] = {}
     for cell in sorted(cells, key=lambda cell: _order(cell.first)):
         first = cell.first
-        labels = f"{first.protocol}; {first.labels:,} labelled images" if first.protocol else f"{first.labels:,}"
+        labels = f"{f'{first.protocol}; ' if first.protocol else ''}{first.labels:,} labelled images"
         lists[f"{title_of(first.dataset)}, {first.name} ({labels})"] = [_tested(run) for run in cell.runs]
     if pretrained:
         lists["Pretraining"] = [

@@ -45,7 +45,8 @@ class StoredRun:
         folder: The run folder.
         record: Its `run.json`.
         own_variant: `run.variant` of its config.
-        place: Name and root of your own images (`Folder`), where its config says them.
+        place: Name and root of your own images (`Folder`), or of those that `run.field` names, where its config says
+            them.
         starts: `environment.json`: versions, commit and command of every start.
         summary: Content of DONE; None for an unfinished run.
         test: Metrics of the test of its best checkpoint, if it has one.
@@ -98,8 +99,8 @@ class StoredRun:
 
     @property
     def protocol(self) -> str | None:
-        """Protocol of the dataset, where it has one."""
-        return protocol_of(self.recipe)
+        """Protocol of the dataset, where it has one and bears its own name."""
+        return None if self.place else protocol_of(self.recipe)
 
     @property
     def budget(self) -> int | float | None:

@@ -94,7 +94,8 @@ def _read(folder: Path) -> StoredRun:
     try:
         record, settings = read_record(folder) or {}, read_sections(config)
         run = StoredRun(folder, record, (settings.get("run") or {}).get("variant"), starts, summary)
-        run = dataclasses.replace(run, place=_place(settings) if run.dataset == "Folder" else None)
+        named = run.dataset == "Folder" or (settings.get("run") or {}).get("field")
+        run = dataclasses.replace(run, place=_place(settings) if named else None)
         run.check()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise RunError(
@@ -105,7 +106,7 @@ def _read(folder: Path) -> StoredRun:
 
 
 def _place(settings: dict[str, Any]) -> tuple[str, str] | None:
-    """Returns name and root of the images of a `Folder`."""
+    """Returns name and root of a user's own images, or of others that a config names, such as the demo's."""
     root = ((settings.get("data") or {}).get("init_args") or {}).get("root")
     if root is None:
         return None

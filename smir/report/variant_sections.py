@@ -5,8 +5,8 @@ import re
 from smir.errors import first_few
 from smir.report.cells import Benchmark, Cell, Protocol, title_of
 from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import Estimate, one_seed, paired
-from smir.report.main_section import baselines, miou_note, seed_words
+from smir.report.estimates import Estimate, paired
+from smir.report.main_section import baselines, chance_words, miou_note, seeds_behind
 from smir.report.plots import lines
 from smir.report.starts import INITS, lineage
 from smir.report.stored import Draw
@@ -99,7 +99,7 @@ def _budget_table(protocol: Protocol, curves: Curves, title: str, name: str) -> 
         draws = ", ".join(dict.fromkeys(cell.draw for cell in cells.values() if cell.first.draw.by_run))
         head = f"{labels:,} ({draws})" if draws else f"{labels:,}"
         rows.append([head, *(figures.get(init) for init in inits), *gains])
-    note = miou_note(protocol) + one_seed({title: _estimates(rows)})
+    note = miou_note(protocol) + chance_words(protocol, {title: _estimates(rows)})
     return difference_table(name, f"{title}: label budgets", note, columns, rows)
 
 
@@ -115,11 +115,9 @@ def _budget_figure(protocol: Protocol, curves: Curves, title: str, name: str) ->
         for init, by_labels in curves.items()
         if len(by_labels) > 1
     }
-    seeds = seed_words(len(e.by_seed) for by_labels in estimates.values() for e in by_labels.values())
-    caption = (
-        f"{title}{protocol.in_brackets}: mIoU at the view by number of labelled training images; mean and, "
-        f"with several seeds, sample deviation; {seeds}."
-    )
+    seeds = seeds_behind(protocol, (len(e.by_seed) for by_labels in estimates.values() for e in by_labels.values()))
+    shown = "" if protocol.has_one_seed else "; mean and, with several seeds, sample deviation"
+    caption = f"{title}{protocol.in_brackets}: mIoU at the view by number of labelled training images{shown}{seeds}."
     return Figure(name, caption, lines(estimates, title))
 
 
@@ -145,7 +143,8 @@ def ablation_section(protocol: Protocol) -> Section:
         Column("with - without", kind="difference"),
     ]
     titles = map(title_of, protocol.datasets)
-    note = miou_note(protocol) + one_seed({title: _estimates([r for r in rows if r[0] == title]) for title in titles})
+    by_dataset = {title: _estimates([row for row in rows if row[0] == title]) for title in titles}
+    note = miou_note(protocol) + chance_words(protocol, by_dataset)
     table = difference_table(f"ablations-{protocol.file_word}", "Ablations", note, columns, rows)
     lists = {"What each variant changes": changes} if changes else {}
     return Section(f"Ablations{protocol.words}", tables=[table] if rows else [], lists=lists)

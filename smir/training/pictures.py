@@ -1,5 +1,6 @@
 """Pictures of a training: reconstructions with their scores and masks, and predicted labels over images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -7,11 +8,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from smir.classes import UInt8
+from smir.data import SmirDataModule
 from smir.files.pages.overlays import heat_map, overlay_panel, panel
 from smir.files.pictures import write_png
-from smir.method.masking import HardestMask
+from smir.method.masking import MaskPolicy
 from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import Scored, evaluating
+from smir.seeding import generator_for
 from smir.training.reconstruction import ReconstructionModule
 from smir.training.run_record import run_folder
 from smir.training.segmentation import SegmentationModule
@@ -42,9 +45,12 @@ class FinalPictures(Callback):
         shape = data.view_shapes(indices[:1])[0]
         alike = [i for i, s in zip(indices[:64], data.view_shapes(indices[:64]), strict=True) if s == shape]
         views = torch.stack([data.view(index) for index in alike[:NUM_PICTURES]]).to(module.device)
-        scored = module.score_views(views, alike[:NUM_PICTURES], seed=data.seed, stage=stages.current)
-        chosen = HardestMask()(grid=scored.grid, scores=scored.scores)
-        save_picture(trainer, "final", reconstruction_panel(data.preprocessing, scored, chosen))
+        keys = alike[:NUM_PICTURES]
+        scored = module.score_views(views, keys, seed=data.seed, stage=stages.current)
+        policy = _policy(trainer, data)
+        masks = policy_masks(policy, scored, keys, data.seed, stages.current)
+        name = "chosen mask" if policy.needs_scores else "random mask"
+        save_picture(trainer, "final", reconstruction_panel(data.preprocessing, scored, name, masks))
 
     def _overlays(self, trainer: Trainer, module: SegmentationModule) -> None:
         data = module.data
@@ -55,17 +61,36 @@ class FinalPictures(Callback):
             save_picture(trainer, f"val-{index}", picture)
 
 
-def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, chosen: Tensor) -> UInt8:
-    """Shows input, masked input, reconstruction, heat map of the patch loss, and chosen mask, side by side.
+def _policy(trainer: Trainer, data: SmirDataModule) -> MaskPolicy:
+    """Returns what masks the images of the last stage: the policy of the stages, or the random masks of every visit."""
+    from smir.training.selective_masking import SelectiveMasking  # it writes pictures, too
+
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # a list, which Lightning does not declare
+    policy = next((callback.policy for callback in callbacks if isinstance(callback, SelectiveMasking)), None)
+    return data.mask if policy is None or data.stages.masks is None else policy
+
+
+def policy_masks(policy: MaskPolicy, scored: Scored, keys: Sequence[int], seed: int, stage: int) -> Tensor:
+    """Returns a policy's mask for every view with a key, BoolTensor (B, P)."""
+    masks: list[Tensor] = []
+    for score, key in zip(scored.scores, keys, strict=False):
+        generator = generator_for(seed, "policy", stage, key)
+        masks.append(policy(grid=scored.grid, scores=score.cpu(), generator=generator, stage=stage))
+    return torch.stack(masks)
+
+
+def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, name: str, masks: Tensor) -> UInt8:
+    """Shows input, masked input, reconstruction, heat map of the patch loss, and another mask, side by side.
 
     Args:
         preprocessing: Turns normalised images back into colours.
         scored: Scores of B or more views.
-        chosen: BoolTensor (B, P), the chosen masks; the picture has a row for each.
+        name: What the masks are: chosen by the scores, or random.
+        masks: BoolTensor (B, P), the masks; the picture has a row for each.
     """
-    count = len(chosen)
+    count = len(masks)
     image = scored.image[:count]
-    hidden = scored.grid.to_pixels(chosen.to(image.device))[:, None]
+    hidden = scored.grid.to_pixels(masks.to(image.device))[:, None]
     heat = [
         heat_map(scored.grid.to_pixels(score.cpu()).numpy(), *map(float, score.aminmax()))
         for score in scored.scores[:count]
@@ -74,8 +99,8 @@ def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, chosen: T
         "input": colors(preprocessing, image),
         "masked input": colors(preprocessing, image * ~scored.mask[:count]),
         "reconstruction": colors(preprocessing, scored.reconstruction[:count]),
-        "patch loss (bright = high)": heat,
-        "chosen mask": colors(preprocessing, image * ~hidden),
+        "loss (bright = high)": heat,
+        name: colors(preprocessing, image * ~hidden),
     }
     return panel(columns)
 

@@ -27,7 +27,7 @@ from smir.runs.ranks import gather, sync_buffers
 from smir.seeding import generator_for
 from smir.terminal import say
 from smir.training.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
-from smir.training.pictures import reconstruction_panel, save_picture
+from smir.training.pictures import policy_masks, reconstruction_panel, save_picture
 from smir.training.run_record import run_folder
 from smir.training.staged import ScoringModule, StagedData, refuse_incomplete
 
@@ -213,11 +213,9 @@ class SelectiveMasking(Callback):
 
     def _picture(self, trainer: Trainer, scored: Scored, stage: int, keys: list[int], limit: int = 4) -> None:
         """Writes a picture of the first images of the next stage and their masks."""
-        chosen = [
-            self._mask(scored.grid, score.cpu(), stage, key)
-            for key, score in zip(keys[:limit], scored.scores[:limit], strict=True)
-        ]
-        panel = reconstruction_panel(self._data.preprocessing, scored, torch.stack(chosen))
+        assert self.policy is not None
+        masks = policy_masks(self.policy, scored, keys[:limit], self._data.seed, stage)
+        panel = reconstruction_panel(self._data.preprocessing, scored, f"mask of stage {stage + 1}", masks)
         save_picture(trainer, f"stage-{stage:02d}", panel)
 
 

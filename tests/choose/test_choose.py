@@ -212,9 +212,45 @@ def test_a_segmentation_chooses_among_what_it_is_not_sure_of(smir, segmented, tm
     assert (options["--data.predict_images"], options["--formats"]) == ("chosen/images", "labelme")
 
 
+def test_images_that_a_run_has_labels_for_are_left_out_whatever_their_folder(smir, segmented, tmp_path, capsys):
+    for image in (tmp_path / "field/images").glob("*.png"):
+        fakes.save(tmp_path / f"photos/{int(image.stem) % 2}/{image.name}", fakes.photo(image.name, (64, 64)))
+        (tmp_path / f"photos/{int(image.stem) % 2}/{image.name}").write_bytes(image.read_bytes())
+    fakes.save(tmp_path / "photos/20.png", fakes.photo("another one", (64, 64)))  # the name of a labelled image
+    smir("choose", "photos", "--ckpt", segmented, "--count=30")
+    said = capsys.readouterr().out
+    assert "6 of the 27 images have labels in field (compared by content, not by name). They are not chosen" in said
+    assert "21 of 21 images without labels are chosen" in said
+    assert "--labelled" not in said
+    labelled = {row["image"] for row in table_of(tmp_path / "chosen") if row["labelled"] == "yes"}
+    assert labelled == {"0/20.png", "1/21.png", "0/22.png", "1/23.png", "0/24.png", "1/25.png"}
+    assert not labelled & set(chosen_in(tmp_path / "chosen"))
+    assert "20.png" in chosen_in(tmp_path / "chosen")
+
+
+def test_photographs_whose_tiles_have_labels_are_left_out(smir, pool, tmp_path, capsys):
+    for name in "abcd":
+        fakes.save(tmp_path / f"photos/{name}/1.png", picture(120, name, (64, 64)))
+        if name != "d":
+            fakes.save(tmp_path / f"labels/{name}/1.png", np.eye(64, dtype=np.uint8))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--root=tiled", "--tile=32")
+    smir("choose", "photos", "--ckpt", pool, "--config=tiled/data.yaml", "--count=5")
+    assert "3 of the 4 images have labels in tiled" in capsys.readouterr().out
+    assert chosen_in(tmp_path / "chosen") == ["d/1.png"]
+
+
+def test_labels_that_cannot_be_looked_up_stop_no_choice(smir, segmented, tmp_path, capsys):
+    (tmp_path / "field").rename(tmp_path / "moved")
+    smir("choose", "moved/images", "--ckpt", segmented, "--count=2")
+    said = capsys.readouterr().out
+    assert "Which images have labels in field is not known" in said
+    assert "2 of 26 images are chosen" in said
+    assert "--labelled FOLDER" in said
+
+
 def test_nothing_is_left_when_all_have_labels(fails, segmented, tmp_path):
     images = sorted((tmp_path / "field/images").glob("2?.png"))
-    assert "All 6 images" in fails("choose", "--ckpt", segmented, *images, "--labelled=field/masks")
+    assert "All 6 images" in fails("choose", "--ckpt", segmented, *images)
     assert not (tmp_path / "chosen").exists()
 
 
@@ -274,7 +310,6 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(smir, fails, pool, tm
     [
         ("", "There are no images to choose from."),
         ("field/images --out=field/images/chosen", "among the images to choose from"),
-        ("field/images --config=runs/pretrain/seed3/config.yaml", "not both"),
         ("field/images --labelled=runs", "names none of the 20 images"),
         ("field/images --ckpt=runs/pretrain/seed3/checkpoints/best.ckpt --imagenet_file=x", "leave one of them out"),
         ("field/images --imagenet_file=x.pth", "There is no checkpoint"),

@@ -1,6 +1,7 @@
 """`prepare folder`: from photographs and what an annotation tool exports to a field that trains."""
 
 import json
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -227,6 +228,38 @@ def test_splits_of_ones_own_are_followed(prepare, labels, tmp_path, capsys):
     assert (
         "4 labelled images that are on none of its lists train; 1 names on them have no label"
         in capsys.readouterr().out
+    )
+
+
+def test_labels_among_the_photographs_are_told_apart_by_their_names(prepare, fails, labels, tmp_path):
+    for name, label in labels.items():
+        save(tmp_path / f"photos/masks/{name}_L.png", label)
+    said = fails("prepare", "folder", "--images=photos", "--labels=photos")
+    assert "look like label images" in said
+    words = shlex.split(said.partition("tell them apart: ")[2])
+    assert words == ["--labels", "photos", "--pair", "{}={}_L"]
+    prepare(*words)
+    assert sorted(path.stem for path in (tmp_path / "field/masks").iterdir()) == sorted(labels)
+
+
+def test_folders_for_each_split_are_named_and_followed_if_asked(prepare, fails, labels, tmp_path, capsys):
+    exports.grey(tmp_path / "labels", labels)
+    for place, file in enumerate(sorted((tmp_path / "photos").glob("*.jpg"))):
+        folder = tmp_path / "photos" / ("test", "Valid", "train", "train")[place % 4]
+        folder.mkdir(exist_ok=True)
+        file.rename(folder / file.name)
+    prepare("--labels=labels")
+    said = capsys.readouterr().out
+    assert "The images lie in folders train, Valid, test, but the splits are drawn from all of them." in said
+    assert "--splits photos" in said
+    prepare("--labels=labels", "--splits=photos")
+    assert "lie in folders" not in capsys.readouterr().out
+    for split, folder in {"train": "train/", "val": "Valid/", "test": "test/"}.items():
+        names = lists(tmp_path / "field")[split]
+        assert names
+        assert all(name.startswith(folder) for name in names)
+    assert "or folders train, val and test of images" in fails(
+        "prepare", "folder", "--images=photos", "--labels=labels", "--splits=labels", "--root=b"
     )
 
 

@@ -184,12 +184,13 @@ def test_other_settings_and_other_data_are_refused(dataset, tmp_path):
         write_dataset(tmp_path / "new", **{**SMALL, "val_tiles": 0})
 
 
-def test_commands(tmp_path):
+def test_commands(tmp_path, capsys):
     with pytest.raises(DataError, match=r"orthomosaic/data/RGB_reference_png\.png is not there.*prepare synthetic"):
         prepare.nassar(tmp_path)
     made = prepare.synthetic(tmp_path, **SMALL)
     assert after_prepare(made) == [f"Next: python -m smir prepare nassar --root {tmp_path}"]
     prepare.nassar(tmp_path, tile=64)
+    assert "An artificial field in the layout of Nassar 2020 is ready in" in capsys.readouterr().out
     tiles = tmp_path / "nassar" / "ortho_tiles"
     assert len(list(tiles.glob("nassar_*.png"))) == 25
     assert json.loads((tiles / "tiles.json").read_text())["written"] == 25

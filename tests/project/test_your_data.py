@@ -392,7 +392,7 @@ def test_lists_that_are_missing_are_named(fails, desk):
     (desk / "lists").mkdir()
     (desk / "lists/test.txt").write_text("1\n")
     said = fails(*smir_words(commands("The walk")[0]), "--splits=lists")
-    assert "needs train.txt, val.txt and test.txt; there is no train.txt and no val.txt" in said
+    assert "or folders train, val and test of images; there is no train.txt and no val.txt" in said
     assert "--shares '[0, 0, 1]'" in said
 
 

@@ -124,7 +124,7 @@ def test_masks_by_scores_and_pictures(pretrain):
         for policy in (MixedMask(), ProportionalMask()):
             generator = torch.Generator().manual_seed(0)
             masks.append(policy(grid=scored.grid, scores=scored.scores, generator=generator).cpu())
-        return masks, reconstruction_panel(module.preprocessing, scored, masks[0])
+        return masks, reconstruction_panel(module.preprocessing, scored, "chosen mask", masks[0])
 
     (expected, panel), (found, panel_there), _ = on_both(pretrain, work)
     assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from words import pretrain_words, selective_words
 
 from smir.errors import CheckpointError, ConfigError
+from smir.files.pages import overlays
 from smir.method import HardestMask, Preprocessing, RandomMask, Stages, VarianceScore, score_views
 from smir.runs.mask_files import load_arrays, load_masks
 from smir.training import SelectiveMasking
@@ -276,3 +277,21 @@ def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, caps
 def test_random_pretraining_has_one_stage(smir, field, tmp_path):
     smir(*pretrain_words(field, "--run.experiment=r", "--trainer.max_epochs=2"))
     assert not (tmp_path / "runs/r/seed0/masks").exists()
+
+
+@pytest.mark.parametrize(
+    ("policy", "captions"),
+    [
+        (None, {"random mask"}),
+        ("RandomMask", {"random mask"}),
+        ("HardestMask", {"mask of stage 2", "chosen mask"}),
+    ],
+)
+def test_pictures_say_which_masks_are_random(smir, field, tmp_path, monkeypatch, policy, captions):
+    written, write = set(), overlays.write
+    monkeypatch.setattr(overlays, "write", lambda canvas, text, *rest: (written.add(text), write(canvas, text, *rest)))
+    word = f"--trainer.callbacks.policy={policy or 'null'}"
+    smir(*selective_words(field, word, "--trainer.max_epochs=2", "--model.warmup_epochs=0", "--data.mask.ratio=0.75"))
+    assert {text for text in written if "mask" in text} - {"masked input"} == captions
+    pictures = {path.name for path in (tmp_path / "runs/demo/selective/seed0/images").iterdir()}
+    assert pictures == {"final.png", *(["stage-01.png"] if policy == "HardestMask" else [])}

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -65,6 +65,16 @@ def misplaced_labels(looks: Mapping[str, Look]) -> list[str]:
         for name, seen in looks.items()
         if seen.flat and (in_colors if seen.grey else not photographs.isdisjoint(_parts_of(_stem(name))))
     ]
+
+
+def common_ending(labels: Iterable[str], images: Iterable[str]) -> str:
+    """Returns what all labels add to the name of a photograph, as the `_mask` of `1_mask`; empty if they differ."""
+    labels = list(labels)
+    photographs = {_stem(name) for name in images} - {_stem(label) for label in labels}
+    endings = {
+        next((stem[at:] for at in range(1, len(stem)) if stem[:at] in photographs), "") for stem in map(_stem, labels)
+    }
+    return endings.pop() if len(endings) == 1 else ""
 
 
 def _parts_of(stem: str) -> set[str]:

@@ -19,6 +19,8 @@ _WHITE = 255
 _LINES = 250
 _WIDTHS = 200, 800
 """Least and largest width of the pictures of a panel."""
+_FAR, _LETTER, _LETTERS = 700, 8, 24
+"""In pixels: width for which text has its usual size, as wider pictures are seen smaller; of a letter; and letters."""
 _OF_CLASS, _OF_VOID = 0.25, 0.7
 """Opacity of the colours inside their outlines."""
 
@@ -99,7 +101,7 @@ def _cell(name: str, picture: UInt8) -> UInt8:
 
 def legend(lines: Sequence[Entry], width: int) -> UInt8:
     """Draws colours with their texts in columns, wider than asked for if an entry needs it."""
-    if width > 2 * _WIDTHS[1]:  # it is seen from further away
+    if width >= 2 * _FAR:
         return np.asarray(cv2.resize(legend(lines, width // 2), None, fx=2, fy=2), dtype=np.uint8)
     column = 9 * max(len(text) for text, _ in lines) + 2 * _SWATCH
     width = max(width, column)
@@ -121,11 +123,11 @@ def stacked(parts: Sequence[UInt8]) -> UInt8:
     return np.concatenate(wide)
 
 
-def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float) -> None:
+def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float, thickness: int = 1) -> None:
     """Writes a text on a picture; before OpenCV 5, characters outside ASCII become `?`."""
     letters = "utf-8" if int(cv2.__version__.partition(".")[0]) >= 5 else "ascii"
     plain = same(text).encode(letters, "replace").decode(letters)
-    cv2.putText(canvas, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(canvas, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thickness, cv2.LINE_AA)
 
 
 def overlay_panel(name: str, image: UInt8, label: UInt8, prediction: UInt8, classes: Classes) -> UInt8:
@@ -143,14 +145,17 @@ def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
     """Lays out pictures of one size in columns, at a size at which the captions above them can be read."""
     columns = {caption: list(map(_readable, pictures)) for caption, pictures in columns.items()}
     height, width = next(iter(columns.values()))[0].shape[:2]
-    rows = len(next(iter(columns.values())))
-    canvas = np.full((CAPTION + rows * (height + GAP), len(columns) * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
+    rows, total = len(next(iter(columns.values()))), len(columns) * (width + GAP) - GAP
+    larger = max(1, min(total // _FAR, width // (_LETTER * _LETTERS)))  # a page shows wide panels smaller
+    head = larger * CAPTION
+    canvas = np.full((head + rows * (height + GAP), total, 3), 255, dtype=np.uint8)
     for place, (caption, pictures) in enumerate(columns.items()):
         left = place * (width + GAP)
-        most = width // 8  # letters
-        write(canvas, caption if len(caption) <= most else f"...{caption[3 - most :]}", left + 2, 15, 0.45)
+        most = width // (_LETTER * larger)
+        text = caption if len(caption) <= most else f"...{caption[3 - most :]}"
+        write(canvas, text, left + 2, 15 * larger, 0.45 * larger, larger)
         for row, picture in enumerate(pictures):
-            top = CAPTION + row * (height + GAP)
+            top = head + row * (height + GAP)
             canvas[top : top + height, left : left + width] = picture
     return canvas
 

@@ -87,7 +87,7 @@ def tick_text(value: float, signed: bool = False) -> str:
     return minus(text)
 
 
-def clipped(text: str, length: int = 16) -> str:
+def clipped(text: str, length: int) -> str:
     """Cuts a name that is too long."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 

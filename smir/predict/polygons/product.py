@@ -143,7 +143,9 @@ def _summary(wanted: Sequence[str], classes: Classes, background: int | None) ->
     text = f"Polygons: {', '.join(places[name] for name in wanted)}."
     entries = [f"{name}=background" if place == background else name for place, name in enumerate(classes.names)]
     if background is not None:
-        text += f" {classes.names[background]} is the background and gets no polygons."
+        text += (
+            f" {classes.names[background]} counts as the background and gets no polygons; --background changes that."
+        )
     if set(ANNOTATIONS) & set(wanted):
         back = shlex.join(["--classes", json.dumps(entries, ensure_ascii=False), "--empty", "background"])
         text += f" prepare folder reads annotations with the same class ids if you give {back}."

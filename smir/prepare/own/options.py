@@ -8,6 +8,7 @@ from smir.data.reading.image_files import IMAGE_SUFFIXES
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.matching import Pair
 from smir.prepare.own.geotiff import check_same_place
+from smir.prepare.own.split_lists import files_of_splits
 from smir.prepare.own.stratification import SPLITS, TEST_ALONE
 from smir.prepare.records import has_record
 
@@ -107,9 +108,9 @@ def _check_splits(options: Options) -> None:
     if options.splits is None:
         return
     missing = [f"{split}.txt" for split in SPLITS if not (options.splits / f"{split}.txt").is_file()]
-    if missing:
+    if not options.splits.is_dir() or not files_of_splits(options.splits):
         raise DataError(
-            f"--splits {options.splits.absolute()} needs train.txt, val.txt and test.txt; there is no "
-            f"{' and no '.join(missing)}. To test on all labelled images, leave --splits out and give --shares '[0, 0, "
-            "1]'."
+            f"--splits {options.splits.absolute()} needs train.txt, val.txt and test.txt, or folders train, val and "
+            f"test of images; there is no {' and no '.join(missing)}. To test on all labelled images, leave --splits "
+            "out and give --shares '[0, 0, 1]'."
         )

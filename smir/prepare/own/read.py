@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
 from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.lists import can_be_listed, stem
-from smir.data.reading.misplaced import look, misplaced_labels, named_twice, single_bands
+from smir.data.reading.misplaced import common_ending, look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
 from smir.prepare.own.field import IMAGES, Field
 from smir.prepare.own.label import find_labels
 from smir.prepare.own.options import RECORD, Options, check
+from smir.prepare.own.split_lists import files_of_splits
 from smir.prepare.own.stratification import SPLITS
 from smir.prepare.records import open_record
 from smir.prepare.sources import shown_size
@@ -90,11 +92,13 @@ def _odd_ones(folder: Path, names: list[str]) -> list[str]:
     """Refuses label images among photographs; returns a note if photographs lie there twice."""
     looks = dict(zip(names, in_parallel(lambda name: look(folder / name), names, "Images"), strict=True))
     if found := misplaced_labels(looks):
+        ending = common_ending(found, names)
+        pair = shlex.join(["--labels", str(folder), "--pair", f"{{}}={{}}{ending}"])
         raise DataError(
             f"{len(found)} of {len(names)} images in {folder.absolute()} look like label images, with few values and "
             f"one channel or the name of a photograph: {first_few(found)}. They would be trained on as photographs. "
             "Move label images to a separate folder, also those of other splits, or give --images a folder of "
-            "photographs alone."
+            f"photographs alone.{f' Or let their names tell them apart: {pair}' if ending else ''}"
         )
     if bands := single_bands(looks):
         raise DataError(
@@ -127,7 +131,7 @@ def _label_settings(options: Options) -> dict[str, Any] | None:
         "files": _digest(where, files) if files else _digest(where.parent, [where.name]),
         "classes": options.classes,
         "shares": list(options.shares),
-        "splits": None if options.splits is None else _digest(options.splits, [f"{s}.txt" for s in SPLITS]),
+        "splits": None if options.splits is None else _digest(options.splits, files_of_splits(options.splits)),
         "empty": options.empty,
         "seed": options.seed,
     }

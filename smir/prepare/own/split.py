@@ -1,13 +1,15 @@
 """The fourth stage: assigns the labelled images to train, val and test."""
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from smir.data.reading.lists import Split, read_list
+from smir.data.reading.lists import Split
 from smir.errors import DataError, first_few
 from smir.prepare.labels.matching import ImageNames
 from smir.prepare.own.field import Field, Labels, Tile
+from smir.prepare.own.split_lists import folders_of_splits, listed
 from smir.prepare.own.stratification import SPLITS, TEST_ALONE, Members, draw_splits
 
 
@@ -29,9 +31,10 @@ def split(field: Field) -> Field:
     if lists is None:
         shown = labels.shown()
         groups = _groups(field.tiles, shown, 2 * len(SPLITS)) if field.tiles else None
-        return dataclasses.replace(field, members=draw_splits(shown, options.shares, options.seed, groups))
-    listed = _listed(field, labels, lists)
-    names = {name for split in SPLITS for name in listed[split]}
+        members = draw_splits(shown, options.shares, options.seed, groups)
+        return dataclasses.replace(field, members=members, notes=(*field.notes, *_unused_folders(field, labels)))
+    given = _listed(field, labels, lists)
+    names = {name for split in SPLITS for name in given[split]}
     new = sum(name not in names for name in labels.pixels)
     bare = sorted(names - labels.pixels.keys())
     if options.splits is None and bare:
@@ -40,7 +43,7 @@ def split(field: Field) -> Field:
             f"{first_few(bare)}. --labels needs all labels, earlier and new ones: put the exports into one folder and "
             f"give that. To drop labels, add --splits {options.root}."
         )
-    members = _follow(labels.pixels, listed)
+    members = _follow(labels.pixels, given)
     if options.splits is not None:
         parts = [f"{new} labelled images that are on none of its lists train"] if new else []
         parts += [f"{len(bare)} names on them have no label"] if bare else []
@@ -56,6 +59,18 @@ def split(field: Field) -> Field:
     return dataclasses.replace(field, members=members, notes=(*field.notes, *notes))
 
 
+def _unused_folders(field: Field, labels: Labels) -> list[str]:
+    """Returns a note if the images lie in a folder for each split, which a drawn split mixes."""
+    folders = folders_of_splits({name.partition("/")[0] for name in labels.pixels})
+    if not folders or field.options.is_map or field.options.tests_alone:
+        return []
+    images = shlex.quote(str(field.options.images))
+    return [
+        f"The images lie in folders {', '.join(folders.values())}, but the splits are drawn from all of them. To keep "
+        f"those of the folders, run this again with --splits {images}."
+    ]
+
+
 def _listed(field: Field, labels: Labels, lists: Path) -> Members:
     """Returns the images on each list; an entry may also name a photograph and mean its labelled tiles."""
     images = field.names
@@ -67,7 +82,7 @@ def _listed(field: Field, labels: Labels, lists: Path) -> Members:
             return [name]
         return labelled.get(photographs.find(entry) or "", [])
 
-    return {split: [name for entry in read_list(lists / f"{split}.txt") for name in meant(entry)] for split in SPLITS}
+    return {split: [name for entry in listed(lists, split) for name in meant(entry)] for split in SPLITS}
 
 
 def _follow(labelled: Iterable[str], lists: Mapping[Split, Sequence[str]]) -> Members:

@@ -154,7 +154,7 @@ def _report_lines(field: Field, source: str) -> list[str]:
     if labels is None:
         return [source, "No labels: this field is for pretraining only.", *(f"Note: {note}" for note in notes)]
     without = len(field.sizes) - len(labels.pixels)
-    rest = f"; {without} are for pretraining only"
+    rest = f"; {without} are for pretraining only" if without else ""
     if "train" not in members:
         rest = f"; {without} are not, and are not tested on" if without else ""
     lines = [source, f"{len(labels.pixels)} of them are labelled ({labels.title}){rest}", *_table(labels, members)]

@@ -87,7 +87,9 @@ def finish(dataset: PublishedDataset, root: Path, write_lists: WriteLists | None
 
     for path in write_lists(record) if write_lists else ():
         print(f"{path}: list written")
-    print(f"{dataset.title} is ready in {root / dataset.folder}.")
+    place = root / dataset.folder
+    made = "An artificial field in the layout of " if (place / "synthetic.json").is_file() else ""
+    print(f"{made}{dataset.title} is ready in {place}.")
 
 
 def _lists(dataset: PublishedDataset, root: Path) -> Path:
