@@ -53,6 +53,8 @@ def lost_files(run: Path, names: Sequence[str] | None = None, largest: int | Non
     try:
         for name, (size, time, digest) in done.get("files", {}).items():
             path = run / name
+            if ".." in Path(name).parts or path == Path(name):
+                raise ValueError(f"{name} lies outside of the run")
             if names is not None and name not in names:
                 continue
             if not path.is_file():

@@ -320,6 +320,11 @@ def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_
         ("config.yaml", "- 1", "config.yaml cannot be read"),
         ("config.yaml", "[" * 60_000, "config.yaml cannot be read"),
         ("config.yaml", f"run: 1{':00' * 20_000}", "config.yaml cannot be read: it has a number of the form 1:00:00"),
+        (
+            "config.yaml",
+            f"a: &a {{{', '.join(f'k{n}: 1' for n in range(2000))}}}\nb: {{<<: [{'*a,' * 99}]}}",
+            "its merges",
+        ),
         ("config.yaml", "data: {init_args: [1]}", "config.yaml cannot be read: its init_args are no settings"),
         ("config.yaml", "#" * (1 << 21), "config.yaml cannot be read: it has 2,097,152 bytes"),
         ("DONE", "3", "DONE is damaged"),
