@@ -104,14 +104,16 @@ def _read(folder: Path) -> StoredRun:
         if wrong := [*wrong_entries(record, RUN)]:
             raise ValueError(f"wrong are {first_few(wrong)}")
         run = StoredRun(folder, record, (settings.get("run") or {}).get("variant"), starts, summary)
-        run = dataclasses.replace(run, place=_place(settings) if run.dataset == "Folder" else None)
         run.check()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise RunError(
             f"{folder / RECORD} is damaged: a required entry is missing or wrong ({error!r}). Move the folder away, or "
             "start the run again."
         ) from error
-    return run
+    try:
+        return dataclasses.replace(run, place=_place(settings)) if run.dataset == "Folder" else run
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{config} is damaged: data.init_args.root is no folder ({error}). Restore it.") from error
 
 
 def _place(settings: dict[str, Any]) -> tuple[str, str] | None:

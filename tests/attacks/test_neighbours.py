@@ -77,3 +77,6 @@ def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run,
     monkeypatch.setattr(evaluation, "_refuse_others", lambda out, *_: write_json(out / "source.json", {"hash": "x"}))
     assert "has meanwhile got predictions of other images" in fails("predict", *commands["predict"], "--out=given")
     assert [path.name for path in (tmp_path / "given").iterdir()] == ["source.json"]
+    (tmp_path / "link").symlink_to("nowhere")
+    said = fails("predict", *commands["predict"], "--out=link")
+    assert f"{tmp_path / 'link'}: a file, or a link to nowhere, is in the place of a folder" in said

@@ -370,6 +370,14 @@ def test_an_entry_of_another_kind_is_named(fails, tmp_path, place, value, done):
     )
 
 
+def test_a_root_that_is_no_folder_is_named(fails, tmp_path):
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch")
+    run.recipe["data"]["class_path"] = "smir.data.Folder"
+    run.write()
+    (run.folder / "config.yaml").write_text("data: {init_args: {root: [1]}}")
+    assert "config.yaml is damaged: data.init_args.root is no folder" in fails("report", "runs")
+
+
 @pytest.mark.parametrize("name", ["test/metrics.json", "report"])
 def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(fails, smir, tmp_path, name):
     run = segmentation(tmp_path / "runs", "Nassar", "scratch").write()
