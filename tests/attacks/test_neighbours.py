@@ -74,8 +74,10 @@ def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run,
     assert f"Another command writes predictions to {run / 'predict'}: pid " in said
     lock.release()
     # One that has looked at an empty folder finds the predictions of another in it once it has the lock.
-    monkeypatch.setattr(evaluation, "_refuse_others", lambda out, *_: write_json(out / "source.json", {"hash": "x"}))
-    assert "has meanwhile got predictions of other images" in fails("predict", *commands["predict"], "--out=given")
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "_refuse_others", lambda out, *_: write_json(out / "source.json", {"hash": "x"}))
+        said = fails("predict", *commands["predict"], "--out=given")
+    assert "has meanwhile got predictions of other images" in said
     assert [path.name for path in (tmp_path / "given").iterdir()] == ["source.json"]
     (tmp_path / "link").symlink_to("nowhere")
     said = fails("predict", *commands["predict"], "--out=link")

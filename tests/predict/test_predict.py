@@ -433,10 +433,8 @@ def test_a_full_disk_is_noticed_though_gdal_does_not_say_so(tmp_path):
 def test_control_points_of_no_known_system_stay_as_they_are(tmp_path):
     points = [GroundControlPoint(row, column, column, -row) for row, column in ((0, 0), (0, 9), (9, 0), (9, 9))]
     with label_tiff(tmp_path / "a.tif", 9, 9, Classes.named(["a", "b"]), {"gcps": points, "crs": None}) as write:
-        write(
-            Tile(0, 0, torch.zeros(2, 9, 9), np.zeros((9, 9, 0), np.uint8), np.ones((9, 9), bool)),
-            np.zeros((9, 9), np.uint8),
-        )
+        tile = Tile(0, 0, torch.zeros(2, 9, 9), np.zeros((9, 9, 0), np.uint8), np.ones((9, 9), bool))
+        write(tile, np.zeros((9, 9), np.uint8))
     with rasterio.open(tmp_path / "a.tif") as file:
         assert [(point.row, point.x, point.y) for point in file.gcps[0]] == [(p.row, p.x, p.y) for p in points]
         assert file.gcps[1] is None
