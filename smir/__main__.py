@@ -71,7 +71,16 @@ NOISE = (
 """Warnings of libraries that a user of smir cannot act on."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.EPIPE, errno.ESTALE)
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+_FORBIDDEN = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EEXIST,
+)
 
 
 def _overview() -> str:
@@ -99,6 +108,8 @@ def user_message(error: BaseException | None) -> str | None:
             place = "" if error.filename is None else f"{Path(os.fsdecode(error.filename)).absolute()}: "
             if error.errno == errno.ELOOP:
                 return f"{place}it is a link that leads back to itself. Remove it."
+            if error.errno == errno.EEXIST:
+                return f"{place}a file, or a link to nowhere, is in the place of a folder. Move it away."
             return f"{place}{error.strerror}. Free some space or correct the permissions, then repeat the command."
         if isinstance(error, ValueError) and str(error) == "embedded null byte":
             return "The settings have a name or path with a null character, which no file has. Correct it."

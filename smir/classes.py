@@ -13,6 +13,9 @@ VOID = 255
 
 BACKGROUND = "background"
 
+LONGEST_NAME = 255
+"""Most letters of a class name: pictures have a legend as wide as the longest."""
+
 UInt8 = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
@@ -32,7 +35,7 @@ class Classes:
         colors: Red, green and blue (0 to 255) of each class, for pictures and palette PNGs.
 
     Raises:
-        ConfigError: If there are too many names, or not one colour for each.
+        ConfigError: If there are too many names, one is too long, or there is not one colour for each.
     """
 
     def __init__(self, names: Sequence[str], colors: Sequence[Sequence[int]]) -> None:
@@ -43,6 +46,10 @@ class Classes:
             raise ConfigError(
                 f"Classes are at most {VOID} names, each with red, green and blue from 0 to 255; got {len(names)} and "
                 f"the colours {first_few(self.colors)}."
+            )
+        if long := [name for name in self.names if len(name) > LONGEST_NAME]:
+            raise ConfigError(
+                f"The name of a class has at most {LONGEST_NAME} letters; {long[0][:40]}... has {len(long[0]):,}."
             )
 
     @classmethod

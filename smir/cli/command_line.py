@@ -27,6 +27,7 @@ from smir.cli.training_run import (
     identity_of,
     load_skipped,
     origin_of,
+    refuse_other_run,
     split_into_stages,
     start_run,
     trainer_arguments,
@@ -44,7 +45,7 @@ from smir.runs.lightning_doors import (
     share_gradient_memory,
 )
 from smir.runs.recipe import in_force
-from smir.runs.run_folder import Run, run_of_checkpoint
+from smir.runs.run_folder import Identity, Run, run_of_checkpoint
 from smir.runs.wandb_logging import Job, in_sweep, log_to_wandb
 from smir.terminal import columns
 from smir.training.from_checkpoint import check_fits
@@ -68,6 +69,7 @@ class SmirCLI(SettingsCLI):
     datamodule: smir.data.SmirDataModule
     finished: Path | None = None
     _run: Run
+    _identity: Identity
     _tested: Path | None = None
     _tested_run: Path | None = None
 
@@ -126,6 +128,7 @@ class SmirCLI(SettingsCLI):
         else:
             self._run, identity, checkpoint = start_run(self.trainer, *what)
         write_to(self.trainer, self._run.path)
+        self._identity = identity
         self.model.origin = origin_of(identity, self._options.variant)
         if given is None and checkpoint is not None:
             self._load(checkpoint)
@@ -160,6 +163,8 @@ class SmirCLI(SettingsCLI):
                 f"The run cannot end without {first_few(gone)}. Restore what is missing from a copy, or move "
                 f"{run.path} away to train again."
             )
+        if chosen:
+            refuse_other_run(Checkpoint.read(best), self._identity)  # it may have been replaced while the run was down
         if self._options.test and isinstance(self.model, SegmentationModule) and chosen:
             keep_test(trainer, best, self.datamodule, self.settings)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)

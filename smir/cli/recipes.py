@@ -48,11 +48,18 @@ def config_file(name: str) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Returns whether a path is a file; settings given as YAML text may be too long for a path."""
+    """Returns whether a path is a file; settings given as YAML text may be too long for a path.
+
+    Raises:
+        ConfigError: If it is a pipe or a device: the parser would open it, and wait or read for ever.
+    """
     try:
-        return path.is_file()
+        found, special = path.is_file(), path.exists() and not path.is_dir()
     except (OSError, ValueError):
         return False
+    if special and not found:
+        raise ConfigError(f"{path.absolute()} is a pipe or a device. Settings are read from files: copy it into one.")
+    return found
 
 
 def recipes(groups: list[str] | None = None) -> None:

@@ -11,7 +11,7 @@ import yaml
 from smir.cli.recipes import config_file, recipe
 from smir.cli.run_data import field_settings, is_folder
 from smir.cli.trust import expand_includes, read_yaml
-from smir.runs.stored_config import LOADER
+from smir.runs.stored_config import Loader
 
 if TYPE_CHECKING:
     from smir.cli.settings import Parser
@@ -98,7 +98,7 @@ def _settings(configs: list[str], words: list[str]) -> dict[str, Any]:
     parser = _parser()
     files = expand_includes([f"--config={config}" for config in configs])
     text = parser.dump(parser.parse_args([*files, *words]), skip_unset=False, skip_validation=True)
-    settings: dict[str, Any] = yaml.load(text, LOADER)
+    settings: dict[str, Any] = yaml.load(text, Loader)
     settings["trainer"] = dict(_OF_TRAINER)
     for file in files[1::2]:
         given = read_yaml(Path(file)).get("trainer") or {}

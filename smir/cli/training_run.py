@@ -16,7 +16,7 @@ from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
 from smir.data.reading.stamps import RECORD as FILES
 from smir.data.reading.stamps import refuse_other_files, save_stamps
-from smir.errors import ConfigError, first_few
+from smir.errors import ConfigError, RunError, first_few
 from smir.files.atomic import write_atomically
 from smir.files.digest import file_digest
 from smir.models.library_weights import library_weights
@@ -96,6 +96,8 @@ def start_run(
         load_skipped(data, settings, folder)
     run, checkpoint = agree_on_run(trainer, opens)
     load_skipped(data, settings, run.path)
+    if checkpoint is not None:
+        refuse_other_run(checkpoint, identify())
     if run.path != plain and checkpoint is None:
         _say_what_differs(plain, run.path, identify())
     return run, identify(), checkpoint
@@ -142,6 +144,22 @@ def origin_of(identity: Identity, variant: str | None) -> dict[str, Any]:
         "recipe": identity.recipe,
         "inputs": identity.inputs,
     }
+
+
+def refuse_other_run(checkpoint: Checkpoint, identity: Identity) -> None:
+    """Refuses a checkpoint that lies in the folder of a run but was written by another run.
+
+    Raises:
+        RunError: If its record names another recipe, other inputs or another seed.
+    """
+    origin, own = checkpoint.record.origin, {"run_hash": identity.hash, "seed": identity.seed}
+    if any(origin.get(name, value) != value for name, value in own.items()):
+        raise RunError(
+            f"{checkpoint.path.absolute()} was written by another run: {origin.get('experiment')}, seed "
+            f"{origin.get('seed')}, with the hash {origin.get('run_hash')}. This one is {identity.experiment}, seed "
+            f"{identity.seed}, with the hash {identity.hash}. Put its own checkpoint there, from a copy, or move the "
+            "run folder away to train again."
+        )
 
 
 def weights_fingerprint(model: SmirModule) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from smir.cli.options import check_class
 from smir.cli.recipes import config_file, is_file, recipe
 from smir.errors import ConfigError
 from smir.files.shared_values import written_out
-from smir.runs.stored_config import LONG_NUMBER
+from smir.runs.stored_config import LONG_NUMBER, FewMerges, TooManyMergesError
 
 PACKAGES = (
     "smir",
@@ -254,7 +254,7 @@ class _TwiceError(Exception):
     """A mapping has a key twice."""
 
 
-class _Once(yaml.SafeLoader):
+class _Once(FewMerges, yaml.SafeLoader):
     """Refuses a key that one mapping has twice; the parser would forget the first."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -275,6 +275,8 @@ def _plain(text: str, source: str) -> Any:
         raise ConfigError(f"{source} holds more than plain values: {error.problem}. Nothing of it was run.") from error
     except _TwiceError as error:
         raise ConfigError(f"{source}: {error}, and only one would be used. Remove the other.") from None
+    except TooManyMergesError as error:
+        raise ConfigError(f"{source} cannot be read: {error}.") from None
     except RecursionError:
         raise ConfigError(f"{source} is nested too deeply to be read.") from None
 
@@ -326,6 +328,7 @@ def _scan(node: Any, key: str, source: str, packages: Sequence[str], folder: Pat
             if not isinstance(inner, str):
                 scan(inner, source, packages, folder, key, seen)
         elif key in _CLASS_KEYS:
+            is_file((folder or Path()) / node)  # the parser would open a pipe
             _check_name(node, key, source, packages)
 
 

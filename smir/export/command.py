@@ -93,6 +93,7 @@ def export(
 @contextlib.contextmanager
 def _arriving(out: Path) -> Iterator[Path]:
     """Yields a folder that becomes `out` when the block ends, and is deleted if it fails."""
+    out = out.resolve()  # no folder replaces a link
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as place:

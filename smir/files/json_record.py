@@ -1,6 +1,8 @@
 """Small records in JSON, written atomically; read errors say which file is damaged and what to do."""
 
+import errno
 import json
+import stat
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,8 +62,12 @@ def read_bounded(path: Path, costs: Mapping[bytes, int], largest: int) -> bytes:
 
     Raises:
         TooLargeError: If it is larger.
+        OSError: If it cannot be read, or is a pipe or a device.
     """
-    if (size := path.stat().st_size) > largest:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise OSError(errno.EINVAL, "it is not a file but a folder, a pipe or a device", str(path))
+    if (size := status.st_size) > largest:
         raise TooLargeError(f"{path} has {size:,} bytes; at most {largest:,} are read, so split it.")
     content = path.read_bytes()
     needed = size + sum(cost * content.count(character) for character, cost in costs.items())

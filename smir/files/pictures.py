@@ -39,15 +39,13 @@ _LOADERS = {rb"\xff\xd8\xff": "jpegload", rb"\x89PNG\r\n\x1a\n": "pngload", rb"R
 
 def loader_of(path: Path) -> str | None:
     """Returns the loader of libvips for a JPEG, PNG or WebP; None for other files."""
-    with path.open("rb") as file:
-        head = file.read(12)
+    head = _start(path, 12)
     return next((name for start, name in _LOADERS.items() if re.match(start, head, re.DOTALL)), None)
 
 
 def is_bmp(path: Path) -> bool:
     """Returns whether a file starts like a BMP."""
-    with path.open("rb") as file:
-        return file.read(2) == b"BM"
+    return _start(path, 2) == b"BM"
 
 
 def is_tiff(path: Path) -> bool:
@@ -56,5 +54,12 @@ def is_tiff(path: Path) -> bool:
     Raises:
         OSError: If it cannot be read.
     """
+    return _start(path, 4) in _TIFF
+
+
+def _start(path: Path, length: int) -> bytes:
+    """Returns the first bytes of a file; nothing of a pipe or a device, which could let it wait for ever."""
+    if path.exists() and not path.is_file():
+        return b""
     with path.open("rb") as file:
-        return file.read(4) in _TIFF
+        return file.read(length)

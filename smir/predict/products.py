@@ -116,6 +116,8 @@ def _tiff(path: Path, height: int, width: int, count: int, **profile: Any) -> It
     """Opens a tiled TIFF of bytes."""
     import rasterio
 
+    if profile.get("gcps") and profile.get("crs") is None:
+        profile["crs"] = rasterio.CRS()  # control points in no known system; rasterio cannot write them with None
     profile |= {"driver": "GTiff", "dtype": "uint8", "height": height, "width": width, "count": count}
     profile |= {"tiled": True, "blockxsize": _TILE, "blockysize": _TILE, "compress": "deflate", "bigtiff": "if_safer"}
     with placing(path) as temporary:

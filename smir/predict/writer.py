@@ -16,7 +16,7 @@ from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.raster import ArrayRaster
 from smir.errors import DataError, RunError
 from smir.files.atomic import LONGEST_NAME, remove_unfinished, write_atomically
-from smir.files.json_record import write_json
+from smir.files.json_record import dict_or_empty, write_json
 from smir.files.locks import FileLock
 from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
@@ -83,10 +83,20 @@ class PredictionWriter(Callback):
                     "it, or stop it."
                 )
             self._lock.sign()
+            self._refuse_others()
             remove_unfinished(self.folder, locked=True)
             self._regions.clear()
             write_json(self.folder / RESULTS["predict"], self.source)
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
+
+    def _refuse_others(self) -> None:
+        """Raises if another command has put its predictions there since this one looked, before it had the lock."""
+        record = dict_or_empty(self.folder / RESULTS["predict"])
+        if record and record.get("hash") != self.source.get("hash"):
+            raise RunError(
+                f"{self.folder.absolute()} has meanwhile got predictions of other images, weights or settings, from "
+                "another command. Repeat this one, with another folder if it names one (--out)."
+            )
 
     def _refuse_long_names(self, data: SmirDataModule) -> None:
         files, polygons = data.images("predict"), self._regions.options.wanted

@@ -34,6 +34,9 @@ class Report:
         """Writes `report.md`, `tables.tex`, `tables/*.csv`, `figures/*.svg`, and last the page, which is returned.
 
         Deletes the files of an earlier report that this one does not write, and nothing else.
+
+        Raises:
+            RunError: If a file in one of these places is of no earlier report.
         """
         tables = [table for section in self.sections for table in section.tables]
         texts = {
@@ -45,6 +48,7 @@ class Report:
             "index.html": page(self.sections, self.summary),
         }
         own = OwnFiles(out, CONTENTS)
+        own.refuse_others(texts)
         own.begin(texts)
         for name, text in texts.items():
             write_atomically(out / name, text)

@@ -47,7 +47,7 @@ def page(parts: Sequence[Section], summary: str) -> str:
 def _shown(path: Path) -> tuple[str, bool]:
     """Returns a picture as a URI, and whether it takes a whole row."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:  # others start programs (EPS), and a run writes none
             small = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # all that Pillow raises
         raise RunError(f"{path} is not a readable picture: {error}. Move it away.") from error

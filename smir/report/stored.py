@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from smir.errors import RunError
-from smir.report.starts import init_of, last_word, masking_of, protocol_of, variant_of
+from smir.report.starts import init_of, last_word, lineage, masking_of, protocol_of, variant_of
 from smir.runs.run_folder import METRICS, read_metrics
 
 
@@ -68,7 +68,8 @@ class StoredRun:
         """Raises KeyError, TypeError or the like if its record lacks what every run records."""
         parts = [self.record["hash"], self.record["experiment"] + "", self.recipe["trainer"]["max_epochs"], self.seed]
         parts += [self.dataset, self.init, self.variant, self.weights["kind"], (self.summary or {}).get("epochs")]
-        parts += [self.labels, self.test_images] if self.task == "segment" else []
+        parts += [self.own_variant and self.own_variant + "", self.recipe["trainer"]["precision"]]
+        parts += [self.labels, self.test_images, lineage(self.weights)] if self.task == "segment" else []
 
     @property
     def seed(self) -> int:

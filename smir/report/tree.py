@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from smir.errors import RunError
+from smir.errors import RunError, first_few
 from smir.files.json_record import read_json
+from smir.report.kinds import RUN, START, SUMMARY, wrong_entries
 from smir.report.stored import StoredRun
-from smir.runs.finished import DONE, lost_files
+from smir.runs.finished import DONE, REMEDY, lost_files
 from smir.runs.recipe import differences
 from smir.runs.run_folder import RECORD, read_record
 from smir.runs.stored_config import read_sections
@@ -73,7 +74,12 @@ def read_tree(roots: Sequence[Path]) -> Tree:
 def _run_folders(root: Path) -> Iterator[Path]:
     if not root.is_dir():
         raise RunError(f"There is no folder {root.absolute()}; `report` needs the folder that holds the runs.")
-    for folder, below, files in os.walk(root, onerror=_raise_unreadable):
+    seen = set[Path]()
+    for folder, below, files in os.walk(root, onerror=_raise_unreadable, followlinks=True):
+        if (place := Path(folder).resolve()) in seen:  # links may lead around in a circle
+            below.clear()
+            continue
+        seen.add(place)
         if RECORD in files:
             below.clear()  # a run folder holds no other run
             yield Path(folder)
@@ -88,21 +94,28 @@ def _raise_unreadable(error: OSError) -> None:
 def _read(folder: Path) -> StoredRun:
     done, config, environment = folder / DONE, folder / "config.yaml", folder / "environment.json"
     starts = read_json(environment) if environment.is_file() else []
-    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
-        raise RunError(f"{environment} is damaged: it is not a list of starts.")
+    if not isinstance(starts, list) or any(wrong for start in starts for wrong in wrong_entries(start, START)):
+        raise RunError(f"{environment} is damaged: it is not a list of starts. Move it away.")
     summary = read_json(done) if done.is_file() else None
+    if summary is not None and (wrong := [*wrong_entries(summary, SUMMARY)]):
+        raise RunError(f"{done} is damaged: {first_few(wrong)} is wrong. {REMEDY}")
     try:
         record, settings = read_record(folder) or {}, read_sections(config)
+        if wrong := [*wrong_entries(record, RUN)]:
+            raise ValueError(f"wrong are {first_few(wrong)}")
         run = StoredRun(folder, record, (settings.get("run") or {}).get("variant"), starts, summary)
         named = run.dataset == "Folder" or (settings.get("run") or {}).get("field")
         run = dataclasses.replace(run, place=_place(settings) if named else None)
         run.check()
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise RunError(
             f"{folder / RECORD} is damaged: a required entry is missing or wrong ({error!r}). Move the folder away, or "
             "start the run again."
         ) from error
-    return run
+    try:
+        return dataclasses.replace(run, place=_place(settings)) if run.dataset == "Folder" else run
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{config} is damaged: data.init_args.root is no folder ({error}). Restore it.") from error
 
 
 def _place(settings: dict[str, Any]) -> tuple[str, str] | None:

@@ -17,7 +17,7 @@ _TESTS = ("test*/*.json", "test*/*.csv")
 """Files that `test` makes, and can make again."""
 _LISTED = ("run.json", "config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "masks/*")
 MISSING, CHANGED = "is missing", "has changed since the run ended"
-_REMEDY = "The command of the run ends it again from its last checkpoint; without one, delete this file to train again."
+REMEDY = "The command of the run ends it again from its last checkpoint; without one, delete this file to train again."
 
 
 def write_done(run: Path, summary: dict[str, Any]) -> None:
@@ -27,7 +27,7 @@ def write_done(run: Path, summary: dict[str, Any]) -> None:
 
 def list_results_again(run: Path) -> None:
     """Takes the results of a new test of a finished run into its `DONE`."""
-    if (done := read_dict(run / DONE, _REMEDY)) and "files" in done:
+    if (done := read_dict(run / DONE, REMEDY)) and "files" in done:
         others = {name: entry for name, entry in done["files"].items() if not name.startswith("test")}
         write_json(run / DONE, {**done, "files": others | _list(run, _TESTS)})
 
@@ -48,11 +48,13 @@ def lost_files(run: Path, names: Sequence[str] | None = None, largest: int | Non
     Raises:
         RunError: If `DONE` is empty or damaged.
     """
-    done = read_dict(run / DONE, _REMEDY) or {}
+    done = read_dict(run / DONE, REMEDY) or {}
     lost = {}
     try:
         for name, (size, time, digest) in done.get("files", {}).items():
             path = run / name
+            if ".." in Path(name).parts or path == Path(name):
+                raise ValueError(f"{name} lies outside of the run")
             if names is not None and name not in names:
                 continue
             if not path.is_file():
@@ -63,7 +65,7 @@ def lost_files(run: Path, names: Sequence[str] | None = None, largest: int | Non
             if now.st_size != size or not (skipped or file_digest(path, 64) == digest):
                 lost[name] = CHANGED
     except (TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{run / DONE} is damaged: its list of files cannot be read. {_REMEDY}") from error
+        raise RunError(f"{run / DONE} is damaged: its list of files cannot be read. {REMEDY}") from error
     return lost
 
 

@@ -126,7 +126,7 @@ def resume_point(folder: Path) -> Checkpoint | None:
     """
     reasons: list[str] = []
     for path in (folder / LAST, folder / PREVIOUS):
-        if not path.is_file():
+        if not os.path.lexists(path):
             continue
         try:
             checkpoint = Checkpoint.read(path)

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
-from smir.runs.stored_config import LOADER
+from smir.runs.stored_config import Loader
 
 
 def keep_own_signal_handlers(trainer: Trainer) -> None:
@@ -79,7 +79,7 @@ class SettingsCLI(LightningCLI):
         """
         if not hasattr(self, "config_dump"):
             text = self.parser.dump(self.config, skip_link_targets=False, skip_unset=False, skip_validation=True)
-            self.config_dump = yaml.load(text, LOADER)[self.config.subcommand]
+            self.config_dump = yaml.load(text, Loader)[self.config.subcommand]
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from smir.method.mask_table import MaskTable
 FORMAT = 1
 """Version of the mask and score files."""
 
+_MASKS, _SCORES = ("index", "shape", "num_patches", "bits"), ("index", "length", "values")
+"""The arrays of a mask and of a score file."""
 _SLACK, _MOST_INFLATION = 1 << 28, 20
 """Bytes and factor: bits and scores hardly shrink, so a larger array that inflates more is a decompression bomb."""
 
@@ -35,7 +37,7 @@ def load_masks(path: Path) -> MaskTable:
     Raises:
         CheckpointError: If the file is missing, damaged or of another format.
     """
-    arrays = load_arrays(path, ("index", "shape", "num_patches", "bits"))
+    arrays = load_arrays(path, _MASKS)
     try:
         index, number = arrays["index"].astype(np.int64), int(arrays["num_patches"])
         return MaskTable(index, arrays["shape"], number, arrays["bits"])
@@ -47,6 +49,18 @@ def save_scores(path: Path, indices: Sequence[int], scores: Sequence[Tensor]) ->
     """Writes the patch scores of a stage: `values` of all images one after another, `length` patches each."""
     index, length = (np.array(values, dtype=np.uint32) for values in (indices, list(map(len, scores))))
     save_arrays(path, index=index, length=length, values=torch.cat(list(scores)).numpy())
+
+
+def unreadable(folder: Path, stages: int, scored: bool) -> list[str]:
+    """Returns why files of the stages from 1 on cannot be read, a text for each; `scored`: they have score files."""
+    found = []
+    for stage in range(1, stages + 1):
+        for ending, arrays in (("", _MASKS), ("-scores", _SCORES))[: 1 + scored]:
+            try:
+                load_arrays(folder / f"stage-{stage:02d}{ending}.npz", arrays)
+            except CheckpointError as error:
+                found.append(str(error))
+    return found
 
 
 def save_image_list(folder: Path, names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ pretrained weights) count by content, not by path.
 import contextlib
 import csv
 import dataclasses
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -90,8 +91,8 @@ class Run:
 
     @property
     def has_checkpoint(self) -> bool:
-        """True if an epoch was kept, from which the run resumes."""
-        return any((self.checkpoints / name).is_file() for name in (LAST, PREVIOUS))
+        """True if an epoch was kept, from which the run resumes; also if its file is now a link to nowhere."""
+        return any(os.path.lexists(self.checkpoints / name) for name in (LAST, PREVIOUS))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Marks the run as done, with a list of its files; this record is written last."""

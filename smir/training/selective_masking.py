@@ -5,16 +5,18 @@ of that epoch is written. So a checkpoint always holds what the next epoch needs
 """
 
 import math
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from tqdm import tqdm
 
-from smir.errors import CheckpointError, ConfigError, RunError
+from smir.errors import CheckpointError, ConfigError, RunError, first_few
 from smir.method.image_scores import ImageScore
 from smir.method.mask_table import MaskTable
 from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
@@ -22,7 +24,7 @@ from smir.method.patches import MIN_PATCH_SIDE, PatchGrid
 from smir.method.scoring import Scored, ScoredPatches, evaluating, refuse_lone_samples
 from smir.method.stages import Stages
 from smir.runs.lazy_defaults import lazy_instance
-from smir.runs.mask_files import save_image_list, save_masks, save_scores
+from smir.runs.mask_files import save_image_list, save_masks, save_scores, unreadable
 from smir.runs.ranks import gather, sync_buffers
 from smir.seeding import generator_for
 from smir.terminal import say
@@ -116,6 +118,18 @@ class SelectiveMasking(Callback):
             self._stages.advance(stage, table)
         except ValueError as error:
             raise CheckpointError(f"The checkpoint does not fit the {self.num_stages} stages here: {error}") from error
+        folder = run_folder(trainer)
+        own = trainer.ckpt_path is not None and Path(trainer.ckpt_path).parent.parent == folder
+        if table is not None and own and trainer.is_global_zero:
+            self._keep_masks(folder / "masks", stage, table)
+
+    def _keep_masks(self, folder: Path, stage: int, table: MaskTable) -> None:
+        """Writes the masks of the stage again, whose file may be lost; warns of other lost files."""
+        save_image_list(folder, self._data.images("pool"))
+        save_masks(folder / f"stage-{stage:02d}.npz", table)
+        lost = unreadable(folder, stage, self.policy is not None and self.policy.needs_scores)
+        if lost:
+            rank_zero_warn(f"Files of earlier stages are lost and are not made again. {first_few(lost)}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Resets the best checkpoint at the start of a stage, because losses of different stages do not compare."""

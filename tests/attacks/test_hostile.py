@@ -106,6 +106,7 @@ def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoi
         ({"task": "segment", "classes": {"names": ["a"], "colors": [[0, 0]]}}, "does not say which classes"),
         ({"task": "segment", "classes": {"names": ["a", "b"], "colors": [[0, 0, 0]]}}, "does not say which classes"),
         ({"task": "segment", "classes": {"names": ["a"] * 300, "colors": [[0] * 3] * 300}}, "at most 255 names"),
+        ({"task": "segment", "classes": {"names": ["a" * 256], "colors": [[0] * 3]}}, "at most 255 letters; aaa"),
         ({"preprocessing": None, "out_channels": "3"}, "its out_channels, preprocessing cannot be read"),
         ({}, "does not describe a network that its weights fit"),
     ],

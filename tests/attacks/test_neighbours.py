@@ -6,6 +6,8 @@ import pytest
 from interruptions import Killed, die_at_epoch
 from words import QUIET, segment_words
 
+from smir.cli import evaluation
+from smir.files.json_record import write_json
 from smir.files.locks import FileLock
 
 PLACES = ("", "checkpoints", "test", "predict", "../../../inspected", "../../../report")
@@ -37,7 +39,7 @@ def unfinished(run, pid):
     return files
 
 
-def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run):
+def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run, monkeypatch):
     best, given = run / "checkpoints/best.ckpt", [f"--config={run}/config.yaml", "--ckpt_path=best", *QUIET]
     commands = {
         "validate": given,
@@ -70,3 +72,13 @@ def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run)
     lock.sign()
     said = fails("predict", *commands["predict"])
     assert f"Another command writes predictions to {run / 'predict'}: pid " in said
+    lock.release()
+    # One that has looked at an empty folder finds the predictions of another in it once it has the lock.
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "_refuse_others", lambda out, *_: write_json(out / "source.json", {"hash": "x"}))
+        said = fails("predict", *commands["predict"], "--out=given")
+    assert "has meanwhile got predictions of other images" in said
+    assert [path.name for path in (tmp_path / "given").iterdir()] == ["source.json"]
+    (tmp_path / "link").symlink_to("nowhere")
+    said = fails("predict", *commands["predict"], "--out=link")
+    assert f"{tmp_path / 'link'}: a file, or a link to nowhere, is in the place of a folder" in said

@@ -185,6 +185,28 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, in
     assert difference(content(interrupted), twin) is None
 
 
+def test_a_checkpoint_that_is_a_link_to_nowhere_is_not_forgotten(fails, field, interrupted):
+    """As when another disk is not mounted: the run must not begin again and replace what it has."""
+    last = interrupted / "checkpoints/last.ckpt"
+    last.with_name("previous.ckpt").unlink()
+    last.unlink()
+    last.symlink_to("/nowhere/last.ckpt")
+    assert f"There is no checkpoint {last}" in fails(*selective_words(field))
+    assert last.is_symlink()
+
+
+def test_masks_of_a_stage_are_made_again_from_the_checkpoint(smir, field, interrupted, twin):
+    masks, scores = (interrupted / f"masks/stage-01{end}.npz" for end in ("", "-scores"))
+    masks.write_bytes(bytes(masks.stat().st_size))
+    (interrupted / "masks/images.json").unlink()
+    kept = scores.read_bytes()
+    scores.write_bytes(b"")
+    with pytest.warns(UserWarning, match="Files of earlier stages are lost and are not made again.*stage-01-scores"):
+        smir(*selective_words(field))
+    scores.write_bytes(kept)
+    assert difference(content(interrupted), twin) is None
+
+
 def test_a_run_without_a_readable_checkpoint_says_so(fails, field, interrupted):
     for name in ("last", "previous"):
         (interrupted / f"checkpoints/{name}.ckpt").write_bytes(b"nothing")

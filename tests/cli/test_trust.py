@@ -1,6 +1,7 @@
 """Configs of others: whatever they name, nothing of it is imported unless it is allowed."""
 
 import itertools
+import os
 import sys
 
 import pytest
@@ -150,6 +151,8 @@ TRAPS = {
     "not text": "\udcff\udcfe",
     "long": "#" * (1 << 16) + "\n",
     "aliases of texts": f"a: &a '[{'1,' * 1000}]'\nb: [{'*a,' * 2000}]",
+    "many merges": f"a: &a {{{', '.join(f'k{n}: 1' for n in range(2000))}}}\nb: {{<<: [{'*a,' * 9000}]}}",
+    "a merge of itself": "a: &a {<<: *a}",
     "a key twice": "model: {lr: 1}\nmodel: {lr: 2}\n",
     "a key twice within a text": "model: '{lr: 1, lr: 2}'\n",
     "base 60": f"a: 1{':00' * 20_000}",  # reading it takes the square of its length
@@ -160,6 +163,13 @@ TRAPS = {
 def test_a_config_that_is_a_trap_is_refused(fails, tmp_path, text):
     (tmp_path / "trap.yaml").write_bytes(text.encode(errors="surrogateescape"))
     assert "trap.yaml" in fails("fit", "--config=trap.yaml")
+
+
+@pytest.mark.parametrize("words", ["--config=pipe", "--config=names.yaml", "--data=pipe"])
+def test_a_pipe_is_not_waited_for(fails, tmp_path, words):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "names.yaml").write_text("data: pipe\n")
+    assert f"{tmp_path / 'pipe'} is a pipe or a device" in fails("fit", words)
 
 
 def test_a_config_that_names_itself_is_scanned_once(tmp_path):

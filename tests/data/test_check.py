@@ -363,6 +363,7 @@ def test_lists_that_share_a_name(check, tmp_path):
 
 
 def test_help_and_mistakes(fails, smir, capsys):
+    before = os.listdir()  # noqa: PTH208
     with pytest.raises(SystemExit):
         smir("check", "--help")
     assert "Lines to show of each kind of problem" in " ".join(capsys.readouterr().out.split())
@@ -370,4 +371,4 @@ def test_help_and_mistakes(fails, smir, capsys):
     assert "crop_size must be a multiple of 32" in fails(
         "check", "--data=Nassar", "--data.root=x", "--data.crop_size=9"
     )
-    assert os.listdir() == []  # noqa: PTH208
+    assert os.listdir() == before  # noqa: PTH208

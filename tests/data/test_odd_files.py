@@ -24,6 +24,7 @@ from smir.data.reading.lists import read_list, write_list
 from smir.data.reading.opening import Choice, open_raster
 from smir.data.reading.pairs import Images
 from smir.data.reading.safe_open import MAX_PIXELS, MOST_OF, refuse_many_scans
+from smir.data.reading.stamps import refuse_other_files, save_stamps
 from smir.errors import DataError
 
 RGB = np.kron(np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
@@ -248,6 +249,12 @@ def test_what_is_no_file_is_refused_and_nothing_waits_for_it(tmp_path, read):
     for name, message in said.items():
         with pytest.raises(DataError, match=f"{name} {message}"):
             read(tmp_path / name)
+
+
+def test_a_pipe_among_the_files_of_a_run_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    save_stamps(tmp_path / "files.npz", {"pool": FileList(tmp_path, ["pipe.png"])})
+    refuse_other_files(tmp_path / "files.npz", {"pool": FileList(tmp_path, ["pipe.png"])})
 
 
 def test_a_file_that_vanishes_between_listing_and_reading(tmp_path):

@@ -22,6 +22,7 @@ import torch
 from fakes import photo, save, write_folder
 from networks import trained_like
 from PIL import Image, UnidentifiedImageError
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.features import rasterize
 from rasterio.transform import Affine, from_origin
@@ -34,7 +35,7 @@ from smir.data.reading.decode import read_image
 from smir.data.reading.geotiff import Ground
 from smir.data.reading.opening import Choice, open_raster
 from smir.errors import RunError
-from smir.predict.products import probability_tiff
+from smir.predict.products import label_tiff, probability_tiff
 from smir.predict.segment import labels_of, segment_in_windows
 from smir.predict.sweep import Tile
 from smir.training.segmentation import SegmentationModule
@@ -427,6 +428,16 @@ def test_a_full_disk_is_noticed_though_gdal_does_not_say_so(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert not list(tmp_path.iterdir())
+
+
+def test_control_points_of_no_known_system_stay_as_they_are(tmp_path):
+    points = [GroundControlPoint(row, column, column, -row) for row, column in ((0, 0), (0, 9), (9, 0), (9, 9))]
+    with label_tiff(tmp_path / "a.tif", 9, 9, Classes.named(["a", "b"]), {"gcps": points, "crs": None}) as write:
+        tile = Tile(0, 0, torch.zeros(2, 9, 9), np.zeros((9, 9, 0), np.uint8), np.ones((9, 9), bool))
+        write(tile, np.zeros((9, 9), np.uint8))
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert [(point.row, point.x, point.y) for point in file.gcps[0]] == [(p.row, p.x, p.y) for p in points]
+        assert file.gcps[1] is None
 
 
 def cut_short(path):

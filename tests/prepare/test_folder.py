@@ -1,6 +1,7 @@
 """`prepare folder`: from photographs and what an annotation tool exports to a field that trains."""
 
 import json
+import os
 import shlex
 import unicodedata
 from pathlib import Path
@@ -754,6 +755,11 @@ def test_new_photographs_keep_the_test_images_in_a_new_field(prepare, fails, pho
     assert "give a new --root, and --splits field to test on the same ones" in said
     prepare("--labels=labels", "--root=new", "--splits=field")
     assert lists(tmp_path / "new") == lists(tmp_path / "field")
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(fails, photos, tmp_path):
+    os.mkfifo(photos / "pipe.jpg")
+    assert "pipe.jpg is not a file but a folder, a pipe or a device" in fails("prepare", "folder", "--images=photos")
 
 
 def test_one_picture_under_two_suffixes(fails, photos):

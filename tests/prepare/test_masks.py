@@ -1,5 +1,6 @@
 """Meaning of a mask's pixels when their number alone is not enough."""
 
+import os
 import warnings
 
 import cv2
@@ -146,6 +147,13 @@ def test_colours_of_16_bits_are_refused(fails, tmp_path, field, suffix, channels
     for name in "abc":
         assert cv2.imwrite(str(tmp_path / f"labels/{name}.{suffix}"), deep)
     assert f"3 masks in {tmp_path}/labels have more than 8 bits a channel (a.{suffix}" in fails(*WORDS)
+
+
+def test_a_pipe_in_the_place_of_a_list_of_colours_is_not_waited_for(smir, tmp_path, field):
+    os.mkfifo(tmp_path / "labels/labelmap.txt")
+    for name in "abc":
+        Image.fromarray(IDS.astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])

@@ -1,11 +1,16 @@
 """Which runs `smir report` takes, which row each makes, and what it refuses."""
 
+import functools
+import json
+import os
 import re
 import shutil
+from unittest.mock import Mock
 
 import pytest
 import yaml
 from fake_runs import INITS, Run, pretraining, rows_of, segmentation
+from PIL import EpsImagePlugin, Image
 
 # what is missing
 
@@ -331,9 +336,16 @@ def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_
         ("config.yaml", "- 1", "config.yaml cannot be read"),
         ("config.yaml", "[" * 60_000, "config.yaml cannot be read"),
         ("config.yaml", f"run: 1{':00' * 20_000}", "config.yaml cannot be read: it has a number of the form 1:00:00"),
+        (
+            "config.yaml",
+            f"a: &a {{{', '.join(f'k{n}: 1' for n in range(2000))}}}\nb: {{<<: [{'*a,' * 99}]}}",
+            "its merges",
+        ),
         ("config.yaml", "data: {init_args: [1]}", "config.yaml cannot be read: its init_args are no settings"),
         ("config.yaml", "#" * (1 << 21), "config.yaml cannot be read: it has 2,097,152 bytes"),
-        ("DONE", "3", "run.json is damaged"),
+        ("DONE", "3", "DONE is damaged"),
+        ("DONE", '{"epochs": [1]}', "DONE is damaged: epochs is wrong"),
+        ("environment.json", '[{"commit": []}]', "environment.json is damaged"),
         ("test/overlay-0.png", "no picture", "overlay-0.png is not a readable picture"),
         ("test/metrics.json", "{}", "metrics.json is damaged"),
         ("test/metrics.json", None, "metrics.json is damaged"),
@@ -346,6 +358,83 @@ def test_damaged_records_name_the_file(fails, tmp_path, name, content, said):
     if content is not None:
         (run.folder / name).write_text(content)
     assert said in fails("report", "runs")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("recipe.data.init_args.protocol", {"class_path": 3}),
+        ("recipe.data.init_args.label_budget", "many"),
+        ("recipe.data.init_args.split_seed", []),
+        ("recipe.trainer.max_epochs", "10"),
+        ("inputs.data.train.images", float("inf")),
+        ("inputs.weights.run_hash", {}),
+        ("inputs.weights.recipe.data.class_path", True),
+        ("inputs.weights.image_visits", "many"),
+    ],
+)
+@pytest.mark.parametrize("done", [True, False])
+def test_an_entry_of_another_kind_is_named(fails, tmp_path, place, value, done):
+    weights = pretraining(tmp_path / "runs", "Nassar", "random").write().weights()
+    run = segmentation(tmp_path / "runs", "Nassar", "random", 0, weights).write(done)
+    record = json.loads((run.folder / "run.json").read_text())
+    *above, last = place.split(".")
+    functools.reduce(dict.__getitem__, above, record)[last] = value
+    run.json("run.json", record)
+    assert f"run.json is damaged: a required entry is missing or wrong (ValueError('wrong are {place}'))" in fails(
+        "report", "runs"
+    )
+
+
+def test_a_root_that_is_no_folder_is_named(fails, tmp_path):
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch")
+    run.recipe["data"]["class_path"] = "smir.data.Folder"
+    run.write()
+    (run.folder / "config.yaml").write_text("data: {init_args: {root: [1]}}")
+    assert "config.yaml is damaged: data.init_args.root is no folder" in fails("report", "runs")
+
+
+@pytest.mark.parametrize("name", ["test/metrics.json", "report"])
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(fails, smir, tmp_path, name):
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    path = tmp_path / "report/contents.json" if name == "report" else run.folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    assert f"{path.name}" in fails("report", "runs")
+
+
+def test_a_picture_of_another_format_starts_no_program(fails, tmp_path, monkeypatch):
+    """Pillow hands EPS to Ghostscript."""
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", Mock(side_effect=AssertionError))
+    Image.new("RGB", (9, 9)).save(run.folder / "test/overlay-0.png", format="EPS")
+    assert "overlay-0.png is not a readable picture" in fails("report", "runs")
+
+
+def test_runs_behind_links_count_once(smir, tmp_path, capsys):
+    """A link to a run or to an experiment on another disk, links in a circle, and a second one to the same run."""
+    for seed, place in enumerate(("runs", "disk", "disk/experiment")):
+        segmentation(tmp_path / place, "Nassar", "scratch", seed).write()
+    (tmp_path / "runs/nassar/segment-scratch/seed1").symlink_to(tmp_path / "disk/nassar/segment-scratch/seed1")
+    (tmp_path / "runs/more").symlink_to("../disk/experiment", target_is_directory=True)
+    (tmp_path / "disk/experiment/back").symlink_to(tmp_path / "runs", target_is_directory=True)
+    (tmp_path / "runs/again").symlink_to(tmp_path / "disk/experiment/nassar/segment-scratch/seed2")
+    smir("report", "runs")
+    assert "3 tested segmentations of Nassar 2020, 0 pretrainings, 0 unfinished runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("listed", [None, "x", "[]"])
+def test_files_of_others_are_not_replaced(fails, smir, tmp_path, listed):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/report.md").write_text("mine")
+    if listed is not None:
+        (tmp_path / "docs/contents.json").write_text(listed)
+    said = fails("report", "runs", "--out=docs")
+    assert re.search(r"docs holds (contents\.json, )?report\.md, which the list contents\.json of an earlier", said)
+    assert [path.name for path in (tmp_path / "docs").iterdir() if path.name != "contents.json"] == ["report.md"]
+    assert (tmp_path / "docs/report.md").read_text() == "mine"
 
 
 def test_a_report_that_cannot_be_written_says_where(fails, tmp_path):

@@ -19,6 +19,9 @@ IDENTITY = Identity("a", 0, {}, {})
 FILES = ("config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "masks/stage-01.npz")
 
 
+_OUTSIDE, _ABOVE = (f'{{"files": {{"{name}": [0, 0, ""]}}}}' for name in ("/proc/kmsg", "../../x"))
+
+
 @pytest.fixture
 def run(tmp_path):
     """A finished run with files of a few bytes."""
@@ -79,7 +82,7 @@ def test_a_copy_is_compared_by_content(run, tmp_path):
     assert lost_files(copy.parents[1], largest=5) == {}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"files": 3}', '{"files": {"run.json": 3}}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"files": 3}', '{"files": {"run.json": 3}}', _OUTSIDE, _ABOVE])
 def test_a_damaged_done_is_not_believed(run, tmp_path, content):
     (run.path / "DONE").write_text(content)
     (run.path / "checkpoints/last.ckpt").rename(tmp_path / "last.ckpt")

@@ -110,6 +110,26 @@ def test_a_segmentation_resumes_whose_first_epoch_stays_the_best(smir, fails, fi
     assert difference(broken, whole) is None
 
 
+def test_a_checkpoint_of_another_run_is_refused(smir, fails, field, tmp_path, monkeypatch):
+    """The networks fit, so nothing but its record tells that `last` or `best` is of another seed."""
+    monkeypatch.setattr(SegmentationModule, "monitor", "stage")  # a metric that never gets better
+    words = segment_words(field, "--data.label_budget=4", "--run.experiment=s", "--run.test=false")
+    with monkeypatch.context() as patch:
+        die_at_epoch(patch, 1)
+        for seed in (0, 1):
+            with pytest.raises(Killed):
+                smir(*words, f"--seed_everything={seed}")
+    own, other = (tmp_path / f"runs/s/seed{seed}/checkpoints" for seed in (0, 1))
+    for name in ("last.ckpt", "best.ckpt"):
+        (own / name).rename(tmp_path / name)
+        shutil.copyfile(other / name, own / name)
+        said = fails(*words)
+        assert f"{own / name} was written by another run: s, seed 1" in said
+        assert not (own.parent / "DONE").exists()
+        (tmp_path / name).replace(own / name)
+    smir(*words)
+
+
 def test_two_processes_resume_after_sigkill(python, field, tmp_path):
     """The real thing: a job of two processes is killed once its first checkpoint is there, and started again."""
     words = selective_words(field, "--trainer.devices=2", "--trainer.strategy=ddp")

@@ -261,12 +261,13 @@ def write_inputs(place: Place) -> None:
     shutil.rmtree(made)
 
 
-def plan(name: str, calls: Counter[str], every: bool, sample: int | None) -> list[Refusal]:
-    """Returns the refusals of a command: all, each call with one error in turn, or so many at random."""
+def plan(name: str, calls: Counter[str], every: bool, sample: int | None, first: int = 1) -> list[Refusal]:
+    """Returns the refusals of a command: all from the first, each call with one error in turn, or so many at random."""
     chosen = []
     for kind, errors in ERRORS.items():
         for number, error in zip(range(1, calls[kind] + 1), cycle(errors), strict=False):
             chosen += [Refusal(kind, number, each) for each in (errors if every else [error])]
+    chosen = chosen[first - 1 :]
     if sample is None:
         return chosen
     draw = random.Random(name)
@@ -279,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=list(COMMANDS), choices=COMMANDS, help="commands; others run once")
     parser.add_argument("--sample", type=int, help="refusals of a command, drawn at random; default: all")
+    parser.add_argument("--first", type=int, default=1, help="number of the first refusal of a command; default: 1")
     parser.add_argument("--every-error", action="store_true", help="fail each call with every error, not one in turn")
     parser.add_argument("--refuse", nargs="*", default=[], help="refusals such as 'write 12 ENOSPC' instead")
     parser.add_argument("--done", type=Path, help="verdicts on this code; what is right there is not refused again")
@@ -300,7 +302,7 @@ def main() -> None:
             if name not in options.only:
                 return []
             right = {refusal for refusal, verdict in done.of(name).items() if not verdict.wrong}
-            chosen = plan(name, calls, options.every_error, options.sample)
+            chosen = plan(name, calls, options.every_error, options.sample, options.first)
             return given or [refusal for refusal in chosen if refusal not in right]
 
         calls = do(name, place, choose, partial(done.tell, name))

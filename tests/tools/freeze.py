@@ -100,10 +100,10 @@ def recipe_hash(name: str) -> str:
     import yaml
 
     from smir.runs.recipe import digest, recipe_of
-    from smir.runs.stored_config import LOADER
+    from smir.runs.stored_config import Loader
 
     text = _parser().dump(parsed(name), skip_link_targets=False, skip_unset=False, skip_validation=True)
-    return digest(recipe_of(yaml.load(text, LOADER)["fit"]))
+    return digest(recipe_of(yaml.load(text, Loader)["fit"]))
 
 
 def with_zeros(value):

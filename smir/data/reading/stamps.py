@@ -1,6 +1,7 @@
 """Size, time and a sampled hash of every file of the data, so that a resumed run finds the files it began with."""
 
 import hashlib
+import stat
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,6 +61,8 @@ def _stamps(files: FileList, known: _Stamps | None = None) -> _Stamps:
         path = files.path(place)
         try:
             status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever; whoever reads it reports that
+                return 0, 0, 0
             size, time = status.st_size, status.st_mtime_ns % 2**64  # some archives hold files from before 1970
             if known is not None and (known[place, :2] == (size, time)).all():
                 return size, time, int(known[place, 2])

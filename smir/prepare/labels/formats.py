@@ -151,7 +151,9 @@ def _read_masks(folder: Path, given: Sequence[str] | None, pair: Pair | None) ->
 def _color_lists(folder: Path) -> list[Path]:
     """Returns CVAT's lists of colours, one for each export in the folder."""
     beside = folder.parent / COLOR_LIST
-    return [beside] if folder.name == _CVAT_MASKS and beside.is_file() else sorted(folder.rglob(COLOR_LIST))
+    if folder.name == _CVAT_MASKS and beside.is_file():
+        return [beside]
+    return sorted(filter(Path.is_file, folder.rglob(COLOR_LIST)))
 
 
 def _joined(color_lists: Sequence[Path]) -> dict[str, str]:
