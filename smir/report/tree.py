@@ -104,16 +104,15 @@ def _read(folder: Path) -> StoredRun:
         if wrong := [*wrong_entries(record, RUN)]:
             raise ValueError(f"wrong are {first_few(wrong)}")
         run = StoredRun(folder, record, (settings.get("run") or {}).get("variant"), starts, summary)
-        named = run.dataset == "Folder" or (settings.get("run") or {}).get("field")
-        run = dataclasses.replace(run, place=_place(settings) if named else None)
         run.check()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise RunError(
             f"{folder / RECORD} is damaged: a required entry is missing or wrong ({error!r}). Move the folder away, or "
             "start the run again."
         ) from error
+    named = run.dataset == "Folder" or (settings.get("run") or {}).get("field")
     try:
-        return dataclasses.replace(run, place=_place(settings)) if run.dataset == "Folder" else run
+        return dataclasses.replace(run, place=_place(settings)) if named else run
     except (TypeError, ValueError) as error:
         raise RunError(f"{config} is damaged: data.init_args.root is no folder ({error}). Restore it.") from error
 
