@@ -31,7 +31,10 @@ def class_section(protocol: Protocol) -> Section:
             figures.append(_figure(protocol, benchmark, classes, order, name))
     text = "The lowest classes come first."
     if not protocol.has_one_row:
-        text += " `scratch` sorts them if it has runs: a class that is lowest by chance in a compared row would seem to gain."
+        text += (
+            " `scratch` sorts them if it has runs: a class that is lowest by chance in a compared row would seem to "
+            "gain."
+        )
     return Section(f"IoU per class{protocol.words}", text=[text], tables=tables, figures=figures)
 
 
