@@ -182,12 +182,12 @@ class SmirDataModule(Listing, pl.LightningDataModule):
     def length(self, epochs: int) -> str:
         """Says in words how long a training of these epochs is."""
         sampler, images = self._train_sampler(), len(self.stages.train(0))
-        steps = "1 step" if sampler.num_batches == 1 else f"{sampler.num_batches:,} steps"
+        steps, total = (_counted(count, "step") for count in (sampler.num_batches, epochs * sampler.num_batches))
         crops = sampler.visits(0)
         seen = f"{crops:,} crops of {images:,} images" if crops != images else f"each of {images:,} images once"
         number = self.stages.num_stages
         staged = f" in {number} stages," if number > 1 else ""
-        return f"{epochs:,} epochs{staged} of {steps} ({seen}), {epochs * sampler.num_batches:,} steps in all"
+        return f"{_counted(epochs, 'epoch')}{staged} of {steps} ({seen}), {total} in all"
 
     def state_dict(self) -> dict[str, Any]:
         """Tells a resumed run the epoch that it begins with; checkpoints are written at the end of one."""
@@ -291,3 +291,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s'[: count != 1]}"

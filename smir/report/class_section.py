@@ -29,15 +29,13 @@ def class_section(protocol: Protocol) -> Section:
         tables += _part_tables(protocol, benchmark, f"parts-{protocol.file_word}-{number}")
         if "random" in cells and "selective" in cells:
             figures.append(_figure(protocol, benchmark, classes, order, name))
-    return Section(
-        f"IoU per class{protocol.words}",
-        text=[
-            "The lowest classes come first. `scratch` sorts them if it has runs: a class that is lowest by chance in a "
-            "compared row would seem to gain."
-        ],
-        tables=tables,
-        figures=figures,
-    )
+    text = "The lowest classes come first."
+    if not protocol.has_one_row:
+        text += (
+            " `scratch` sorts them if it has runs: a class that is lowest by chance in a compared row would seem to "
+            "gain."
+        )
+    return Section(f"IoU per class{protocol.words}", text=[text], tables=tables, figures=figures)
 
 
 def class_metric(name: str) -> str:
