@@ -19,6 +19,8 @@ from smir.terminal import progress
 
 AHEAD = 2
 """Batches that are decoded in advance."""
+_MOST_PIXELS = 1 << 23
+"""Pixels of the views of a batch: fewer large ones at a time, so that memory does not grow with the view size."""
 
 
 class View(NamedTuple):
@@ -72,9 +74,11 @@ class Walk:
         for index, shape in enumerate(shapes):
             if shape is not None:
                 by_shape.setdefault(shape, []).append(index)
-        size = self.batch_size
-        groups = [group for _, group in sorted(by_shape.items())]
-        return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
+        batches = []
+        for (height, width), group in sorted(by_shape.items()):
+            size = max(1, min(self.batch_size, _MOST_PIXELS // (height * width)))
+            batches += [group[start : start + size] for start in range(0, len(group), size)]
+        return batches
 
     def _shape(self, index: int) -> tuple[int, int] | None:
         try:

@@ -16,6 +16,9 @@ from smir.method.patches import PatchGrid
 LARGEST_VIEW = 1 << 14
 """Most pixels of a view's shortest side, and most patches: more than an image that is read whole can have."""
 
+MOST_IN_VIEW = 1 << 25
+"""Most pixels of a whole view, for which a U-Net takes several gigabytes."""
+
 
 class Preprocessing:
     """Normalisation, the whole view of an image, and its patch grid (METHOD.md sections 1 and 2).
@@ -68,9 +71,19 @@ class Preprocessing:
         return _of_bytes(self.mean, image.device), _of_bytes(self.std, image.device)
 
     def view_shape(self, height: int, width: int) -> tuple[int, int]:
-        """Returns height and width of the whole view: the shortest side is `view_size`, the aspect is kept."""
+        """Returns height and width of the whole view: the shortest side is `view_size`, the aspect is kept.
+
+        Raises:
+            ConfigError: If a network would need too much memory for such a view.
+        """
         scale = self.view_size / min(height, width)
-        return max(self.view_size, round(height * scale)), max(self.view_size, round(width * scale))
+        shape = max(self.view_size, round(height * scale)), max(self.view_size, round(width * scale))
+        if shape[0] * shape[1] > MOST_IN_VIEW:
+            raise ConfigError(
+                f"An image of {width} x {height} pixels would be seen at {shape[1]:,} x {shape[0]:,}, for a view size "
+                f"of {self.view_size:,} (data.crop_size); a view has at most {MOST_IN_VIEW:,} pixels."
+            )
+        return shape
 
     def view(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Resizes an RGB image (H, W, 3) to its whole view, bilinear."""

@@ -121,6 +121,20 @@ def test_a_record_that_lies_is_an_error(tmp_path, lies, words):
         ReconstructionModule.from_checkpoint(path)
 
 
+def test_a_view_that_takes_all_memory_is_refused(smir, fails, field, tmp_path, checkpoint):
+    """A crafted view size would enlarge small images to gigabytes."""
+    content = torch.load(checkpoint, weights_only=True)
+    photo = next(path for path in sorted((field / "nassar/tiled_dataset").rglob("*.*")) if "mask" not in path.parts)
+    for size, refused in ((1 << 14, True), (2048, False)):
+        content["smir"]["preprocessing"]["view_size"] = size
+        torch.save(content, tmp_path / "large.ckpt")
+        words = ["inspect", "--ckpt=large.ckpt", photo, "--device=cpu", "--limit=1", f"--out=view-{size}"]
+        if refused:
+            assert "a view has at most 33,554,432 pixels" in fails(*words)
+        else:
+            smir(*words)
+
+
 def test_a_network_is_not_looked_up_by_name():
     with pytest.raises(CheckpointError, match=r"network class is 'os\.system'; known are"):
         build_network({"class": "os.system", "arguments": {}}, 3)
