@@ -119,13 +119,16 @@ TRAININGS = {
     "batches of 8": ("--data.batch_size=8",),
     "averaged weights": ("--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.98"),
     "batch norm of the labels first": ("--model.reestimate_batch_norm=true",),
+    "normalisation of the weights": ("--data.mean=[0.5,0.5,0.5]", "--data.std=[0.5,0.5,0.5]"),
 }
 """Ways to train a segmentation on few labels, tried alike for every start."""
+OF_WEIGHTS = ("batch norm of the labels first", "normalisation of the weights")
+"""Ways that make sense only with weights of others."""
 TRAINED = tuple(
     Row(f"{start}, {name}", start, seeds=3, words=words)
     for name, words in TRAININGS.items()
     for start in ("scratch", "imagenet")
-    if (start, name) != ("scratch", "batch norm of the labels first")
+    if start == "imagenet" or name not in OF_WEIGHTS
 )
 _DICE_AND_ENTROPY = [{"class_path": f"smir.method.{name}"} for name in ("DiceLoss", "CrossEntropyLoss")]
 FOR_RARE_CLASSES = {
