@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from smir.errors import RunError, first_few
+from smir.errors import RunError, first_few, first_messages
 from smir.files.json_record import read_json
 from smir.report.kinds import RUN, START, SUMMARY, wrong_entries
 from smir.report.stored import StoredRun
@@ -44,7 +44,7 @@ def read_tree(roots: Sequence[Path]) -> Tree:
         RunError: If a folder is missing, none of them holds a tested segmentation, or a record is damaged.
     """
     folders = {folder.resolve(): folder for root in roots for folder in _run_folders(root)}
-    runs = _told_apart([_read(folder) for folder in sorted(folders.values())])
+    runs = _told_apart(_read_all(sorted(folders.values())))
     pretrainings = {run.record["hash"]: run for run in runs if run.task == "pretrain"}
     tree = Tree()
     for run in (_with_origin(run, pretrainings) for run in runs):
@@ -89,6 +89,19 @@ def _raise_unreadable(error: OSError) -> None:
     raise RunError(
         f"The folder {error.filename} cannot be listed: {error.strerror}. Correct its permissions."
     ) from error
+
+
+def _read_all(folders: Sequence[Path]) -> list[StoredRun]:
+    """Reads the runs; an error names all that are damaged, so that they are mended in one go."""
+    runs, damaged = [], list[RunError]()
+    for folder in folders:
+        try:
+            runs.append(_read(folder))
+        except RunError as error:
+            damaged.append(error)
+    if damaged:
+        raise RunError(first_messages(map(str, damaged), limit=5)) from damaged[0]
+    return runs
 
 
 def _read(folder: Path) -> StoredRun:

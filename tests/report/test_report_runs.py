@@ -360,6 +360,16 @@ def test_damaged_records_name_the_file(fails, tmp_path, name, content, said):
     assert said in fails("report", "runs")
 
 
+def test_all_damaged_runs_are_named_at_once(fails, tmp_path):
+    for seed in range(7):
+        run = segmentation(tmp_path / "runs", "Nassar", "scratch", seed=seed)
+        run.write()
+        (run.folder / "run.json").write_text("[]")
+    said = fails("report", "runs")
+    assert said.count("run.json is damaged") == 5
+    assert "And 2 more." in said
+
+
 @pytest.mark.parametrize(
     ("place", "value"),
     [
