@@ -78,6 +78,8 @@ class Row:
         return self.start == "imagenet"
 
 
+AS_WEIGHTS = ("--data.mean=[0.5,0.5,0.5]", "--data.std=[0.5,0.5,0.5]")
+"""The normalisation that the encoder's ImageNet weights were trained with."""
 RANDOM = Pretraining("imagenet-random", "pretrain-imagenet-random.yaml", staged=False)
 STAGED = Pretraining("imagenet-random-staged", "pretrain-imagenet-random-staged.yaml")
 SELECTIVE = Pretraining("imagenet-selective", "pretrain-imagenet.yaml")
@@ -90,10 +92,12 @@ SCRATCH_SELECTIVE = Pretraining("selective", "pretrain.yaml")
 
 FROZEN = dataclasses.replace(SELECTIVE, name="imagenet-selective-frozen", words=("--model.freeze_encoder_epochs=-1",))
 SLOW = dataclasses.replace(SELECTIVE, name="imagenet-selective-slow", words=("--model.encoder_lr_factor=0.1",))
+NORMALISED = dataclasses.replace(SELECTIVE, name="imagenet-selective-normalised", words=AS_WEIGHTS)
 
 MAIN = (
     Row("scratch", "scratch"),
     Row("imagenet", "imagenet"),
+    Row("imagenet, normalisation of the weights", "imagenet", words=AS_WEIGHTS),
     Row("imagenet, random", RANDOM),
     Row("imagenet, random-staged", STAGED),
     Row("imagenet, selective", SELECTIVE),
@@ -110,6 +114,7 @@ BUDGETS = tuple(
 EXPLORED = (
     Row("imagenet, selective, frozen encoder", FROZEN, seeds=3),
     Row("imagenet, selective, encoder at a tenth", SLOW, seeds=3),
+    Row("imagenet, selective, normalisation of the weights", NORMALISED, seeds=3, words=AS_WEIGHTS),
 )
 """Settings that may keep a pretraining from harming ImageNet weights."""
 TRAININGS = {
@@ -119,16 +124,13 @@ TRAININGS = {
     "batches of 8": ("--data.batch_size=8",),
     "averaged weights": ("--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.98"),
     "batch norm of the labels first": ("--model.reestimate_batch_norm=true",),
-    "normalisation of the weights": ("--data.mean=[0.5,0.5,0.5]", "--data.std=[0.5,0.5,0.5]"),
 }
 """Ways to train a segmentation on few labels, tried alike for every start."""
-OF_WEIGHTS = ("batch norm of the labels first", "normalisation of the weights")
-"""Ways that make sense only with weights of others."""
 TRAINED = tuple(
     Row(f"{start}, {name}", start, seeds=3, words=words)
     for name, words in TRAININGS.items()
     for start in ("scratch", "imagenet")
-    if start == "imagenet" or name not in OF_WEIGHTS
+    if (start, name) != ("scratch", "batch norm of the labels first")
 )
 _DICE_AND_ENTROPY = [{"class_path": f"smir.method.{name}"} for name in ("DiceLoss", "CrossEntropyLoss")]
 FOR_RARE_CLASSES = {

@@ -17,6 +17,7 @@ from smir.errors import CheckpointError, ConfigError, DataError
 from smir.files.digest import file_digest
 from smir.files.json_record import dict_or_empty
 from smir.method.preprocessing import Preprocessing
+from smir.predict.likeness import Likeness
 from smir.predict.polygons.options import PolygonOptions
 from smir.predict.writer import AREAS, PredictionWriter
 from smir.runs.checkpoint_record import Checkpoint
@@ -69,7 +70,7 @@ def normalise_as(
     Returns:
         The settings with the normalisation that is used, for the record of results.
     """
-    own = data.preprocessing
+    own = model.preprocessing
     used = Preprocessing(trained.mean, trained.std, own.view_size, own.num_patches)
     model.preprocessing = data.preprocessing = used
     if trained.view_size != own.view_size:
@@ -140,7 +141,7 @@ def keep_predictions(
         if global_rank() == 0:
             _refuse_others(out, data.predict_images, source)
     record_skipped(data, settings, folder)
-    all_callbacks(trainer).append(PredictionWriter(folder, source, polygons))
+    all_callbacks(trainer).append(PredictionWriter(folder, source, polygons, Likeness(checkpoint.record)))
     if (folder / AREAS).exists():
         others += " It holds the same predictions already: they are made again, and files of other formats stay."
     rank_zero_info(f"Predictions go to {folder}.{others}")

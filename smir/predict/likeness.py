@@ -6,17 +6,18 @@ import numpy as np
 
 from smir.classes import UInt8
 from smir.errors import first_few
-from smir.method.preprocessing import Preprocessing
+from smir.runs.checkpoint_record import CheckpointRecord
 
 FAR = 1.25
 """Deviations of the training's pixels by which the mean of a channel differs; photographs of one field stay below 1."""
 
 
 class Likeness:
-    """Compares the mean colour of images, as the network sees them, with that of the training."""
+    """Compares the mean colour of images, as the network sees them, with that of the training of a checkpoint."""
 
-    def __init__(self, training: Preprocessing) -> None:
-        self._mean, self._std = (255 * np.asarray(values) for values in (training.mean, training.std))
+    def __init__(self, training: CheckpointRecord) -> None:
+        channels = training.image_channels
+        self._mean, self._std = (255 * np.asarray(values) for values in (channels.mean, channels.std))
         self._seen: dict[str, tuple[float, int]] = {}
 
     def add(self, image: str, pixels: UInt8) -> None:

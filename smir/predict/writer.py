@@ -52,10 +52,11 @@ class PredictionWriter(Callback):
         folder: The output folder.
         source: The record written beside the labels: checkpoint, images.
         polygons: The polygons to write.
+        likeness: Compares the images with those of the training.
     """
 
-    def __init__(self, folder: Path, source: dict[str, Any], polygons: PolygonOptions) -> None:
-        self.folder, self.source = folder, source
+    def __init__(self, folder: Path, source: dict[str, Any], polygons: PolygonOptions, likeness: Likeness) -> None:
+        self.folder, self.source, self._likeness = folder, source, likeness
         self._lock = FileLock(folder / "lock")
         self._areas: dict[int, Areas] = {}
         self._regions = RegionProducts(polygons, folder)
@@ -74,7 +75,6 @@ class PredictionWriter(Callback):
                     )
         self._refuse_long_names(pl_module.data)
         check_extras(pl_module.data.predict)
-        self._likeness = Likeness(pl_module.preprocessing)
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():

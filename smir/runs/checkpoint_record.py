@@ -39,6 +39,14 @@ class CheckpointRecord:
     origin: dict[str, Any]
     classes: Classes | None = None
 
+    @property
+    def image_channels(self) -> Preprocessing:
+        """Mean and deviation of the training images; with `normalisation: weights`, images are normalised otherwise."""
+        try:
+            return Preprocessing(**self.origin["image_channels"])
+        except _WRONG:  # there is none, or it is from a foreign record
+            return self.preprocessing
+
     def write(self, content: dict[str, Any]) -> None:
         """Adds the record to a checkpoint's content, as plain values that import nothing."""
         seen = self.preprocessing

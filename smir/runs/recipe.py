@@ -71,6 +71,7 @@ _ADDED: dict[str, Any] = {
     "encoder_lr_factor": 1.0,
     "freeze_encoder_epochs": 0,
     "reestimate_batch_norm": False,
+    "normalisation": "data",
     "budget_seed": "split",
     "fill_batches": False,
     "split_by": "frame",

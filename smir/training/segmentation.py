@@ -15,6 +15,7 @@ from smir.classes import Classes, UInt8
 from smir.errors import CheckpointError
 from smir.method.class_weights import given_weights, median_frequency_weights
 from smir.method.padding import padded_forward
+from smir.method.preprocessing import Preprocessing
 from smir.method.segmentation_losses import SegmentationLoss, SoftJaccardLoss
 from smir.models.iou import ConfusionMatrix, IoU, iou_from_confusion, iou_from_counts
 from smir.models.networks import build_network
@@ -40,6 +41,9 @@ class SegmentationModule(SmirModule):
             all 1.
         reestimate_batch_norm: Whether batch-norm statistics are those of the training images before the first step. It
             matters where the encoder is frozen; elsewhere the training replaces them soon.
+        normalisation: Mean and deviation that images are normalised with: those of the `data`, or those that the
+            library's `weights` were trained with. Without such weights, or if the library does not say, those of the
+            data.
         kwargs: Arguments of every task.
     """
 
@@ -53,9 +57,14 @@ class SegmentationModule(SmirModule):
         loss: SegmentationLoss = lazy_instance(SoftJaccardLoss),
         class_weights: Literal["auto"] | list[float] | dict[str, float] | None = None,
         reestimate_batch_norm: bool = False,
+        normalisation: Literal["data", "weights"] = "data",
         **kwargs: Any,
     ) -> None:
         super().__init__(len(classes), **kwargs)
+        self.image_channels: dict[str, list[float]] | None = None
+        """Mean and deviation of the data, if images are normalised otherwise."""
+        if normalisation == "weights":
+            self._normalise_as_weights()
         self.reestimate_batch_norm = reestimate_batch_norm
         self.classes = classes
         self.usual_side: int | None = None
@@ -85,14 +94,22 @@ class SegmentationModule(SmirModule):
         return module
 
     def setup(self, stage: str) -> None:
-        """Counts the classes where their weights follow from that, and records the weights."""
+        """Counts the classes where their weights follow from that, and records the weights and the images' channels."""
         super().setup(stage)
+        if stage == "fit" and self.image_channels is not None:
+            self.origin = {**self.origin, "image_channels": self.image_channels}
         if stage == "fit" and self.weigh_by_frequency:
             self.class_weights = median_frequency_weights(self.data.class_frequencies)
         if stage == "fit" and self.class_weights is not None:
             named = dict(zip(self.classes.names, self.class_weights, strict=True))
             self.origin = {**self.origin, "class_weights": named}
             rank_zero_info(f"Class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in named.items())}.")
+
+    def _normalise_as_weights(self) -> None:
+        given, weights = self.preprocessing, self.library_weights
+        if weights is not None and weights.mean is not None and weights.std is not None:
+            self.preprocessing = Preprocessing(weights.mean, weights.std, given.view_size, given.num_patches)
+            self.image_channels = {"mean": list(given.mean), "std": list(given.std)}
 
     def on_fit_start(self) -> None:
         """Says what gradient accumulation means for a loss that is a ratio of sums."""

@@ -18,7 +18,7 @@ from smir.errors import CheckpointError, ConfigError, first_few
 from smir.files.imagenet_weights import packaged_file
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
-from smir.models.library_weights import library_weights
+from smir.models.library_weights import LibraryWeights, library_weights
 from smir.models.networks import Network, UNetStride4
 from smir.models.room import RoomFor
 from smir.models.weight_files import check_format, check_paths
@@ -192,16 +192,23 @@ class SmirModule(pl.LightningModule):
             return load_from_library(self.network)
         return load_pretrained(self.network, path, head=self.task == "pretrain", part=self.weights_part)
 
-    def _tell_normalisation(self) -> None:
+    @property
+    def library_weights(self) -> LibraryWeights | None:
+        """The library's weights that the training starts from; None for others."""
+        if str(self.weights) not in LIBRARY:
+            return None
         with contextlib.suppress(ConfigError):  # a file for an encoder that the library has no weights for
-            weights = library_weights(self.network.encoder_name)
-            mean, std = self.preprocessing.mean, self.preprocessing.std
-            if weights.normalised_differently(mean, std):
-                rank_zero_info(
-                    f"The weights {weights.name} were trained with mean {weights.mean} and deviation {weights.std} of "
-                    f"the channels; this training normalises with {mean} and {std}. To use those of the weights, set "
-                    "data.mean and data.std."
-                )
+            return library_weights(self.network.encoder_name)
+        return None
+
+    def _tell_normalisation(self) -> None:
+        weights, mean, std = self.library_weights, self.preprocessing.mean, self.preprocessing.std
+        if weights is not None and weights.normalised_differently(mean, std):
+            way = "model.normalisation to weights" if self.task == "segment" else "data.mean and data.std"
+            rank_zero_info(
+                f"The weights {weights.name} were trained with mean {weights.mean} and deviation {weights.std} of "
+                f"the channels; this training normalises with {mean} and {std}. To use those of the weights, set {way}."
+            )
 
     @property
     def encoder(self) -> nn.Module:

@@ -4,12 +4,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
 import torch
 import yaml
-from fakes import write_folder
+from fakes import write_folder, write_imagenet
+from PIL import Image
 
 from smir.errors import ConfigError
 from smir.files import imagenet_weights
@@ -17,6 +19,7 @@ from smir.files.imagenet_weights import ENCODER, packaged_file
 from smir.models.library_weights import library_weights
 from smir.models.networks import UNetStride4
 from smir.report.starts import init_of
+from smir.runs.checkpoint_record import CheckpointRecord
 from smir.training import ReconstructionModule
 
 FCMAE = "tu-convnextv2_atto.fcmae"
@@ -157,6 +160,35 @@ def test_the_package_of_imagenet_weights_serves_without_a_hub(tmp_path, monkeypa
     assert yaml.safe_load(environment)["model"]["init_args"]["weights"] == "imagenet"
     content = torch.load(next((tmp_path / "runs").rglob("last.ckpt")), weights_only=True)
     assert content["smir"]["origin"]["inputs"]["weights"].keys() == {"kind", "sha256"}
+
+
+def test_images_can_be_normalised_as_the_weights_expect(tmp_path, smir, caplog):
+    write_imagenet(tmp_path / "lite.pth", ENCODER.removeprefix("tu-"))
+    write_folder(tmp_path / "root", size=(64, 64))
+    words = [*FIT, f"--model.network.encoder={ENCODER}", "--model.network.decoder_channels=[8,8,8]", "--run.root=runs"]
+    words += ["--model.normalisation=weights", "--data.mean=[0.1,0.2,0.3]", "--data.std=[0.04,0.05,0.06]"]
+    library = ["--model.weights=imagenet", f"--model.imagenet_file={tmp_path / 'lite.pth'}"]
+    caplog.set_level("INFO")
+
+    def record(name, *more):
+        smir("fit", *words, f"--run.experiment={name}", *more)
+        (path,) = tmp_path.glob(f"runs/{name}/seed*/checkpoints/last.ckpt")
+        return path, CheckpointRecord.find(torch.load(path, weights_only=True), path)
+
+    path, of_weights = record("library", *library)
+    assert (of_weights.preprocessing.mean, of_weights.preprocessing.std) == ((0.5,) * 3, (0.5,) * 3)
+    assert of_weights.image_channels.mean == (0.1, 0.2, 0.3)
+    assert "were trained with mean" not in caplog.text
+    _, of_data = record("none")  # without weights of a library there is nothing to follow
+    assert of_data.preprocessing.mean == of_data.image_channels.mean == (0.1, 0.2, 0.3)
+
+    bright = np.full((64, 64, 3), 128, np.uint8)  # the mean of the weights, but 8 deviations from these images
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(bright).save(tmp_path / "photos/bright.png")
+    caplog.clear()
+    smir("predict", f"--ckpt={path}", "--data.predict_images=photos")
+    assert "1 of 1 images have colours unlike those of the training: bright.png" in caplog.text
+    assert "are not used" not in caplog.text
 
 
 def test_weights_are_at_hand_in_a_package_a_cache_or_on_the_hub(hub, tmp_path, monkeypatch):
