@@ -85,6 +85,7 @@ def main() -> None:
     for kind, row in ((ChosenStudy, CHOSEN), (Study, RANDOM)):
         out = options.out / ("chosen" if kind is ChosenStudy else "random")
         study = kind(options.field, options.held, out, options.results, options.imagenet_file, [])
+        study.check_held()
         jobs += study.jobs([dataclasses.replace(row, seeds=options.seeds)])
     jobs.sort(key=lambda job: int(job.name.rpartition("seed")[2]))
     if failed := make(jobs[: options.most], options.out / "logs", 1):

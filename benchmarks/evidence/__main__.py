@@ -20,7 +20,12 @@ def main() -> None:
     """Reads the options, makes the runs, writes the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=__doc__)
     parser.add_argument("--field", type=Path, required=True, help="folder of `smir prepare folder`: pool and labels")
-    parser.add_argument("--held", type=Path, required=True, help="the same, of the images that are only tested on")
+    parser.add_argument(
+        "--held",
+        type=Path,
+        required=True,
+        help="the same with --shares '[0, 0, 1]', of the images that are only tested on",
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"), help="folder of runs, lists and logs")
     parser.add_argument("--results", type=Path, default=HERE / "evidence.json", help="JSON file of all figures")
     parser.add_argument("--document", type=Path, help="Markdown page whose tables are written")
@@ -32,6 +37,7 @@ def main() -> None:
     parser.add_argument("words", nargs="*", help="after --: further options of every training")
     options = parser.parse_args()
     study = Study(options.field, options.held, options.out, options.results, options.imagenet_file, options.words)
+    study.check_held()
     chosen = [
         row
         for row in ROWS

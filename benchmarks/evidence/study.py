@@ -63,6 +63,19 @@ class Study:
         self.pool = _images(field)
         self._writing = threading.Lock()
 
+    def check_held(self) -> None:
+        """Refuses test images of which some are in another split: a test would leave them out without a word.
+
+        Raises:
+            SystemExit: If the folder has more than a list of test images.
+        """
+        lists = _settings_of(self.held)["split_files"]
+        if others := sorted(lists.keys() - {"test"}):
+            raise SystemExit(
+                f"{self.held / 'data.yaml'} has images for {' and '.join(others)}, which would not be tested on. "
+                "Prepare the folder again with --shares '[0, 0, 1]', so that all its images are test images."
+            )
+
     def jobs(self, rows: Sequence[Row]) -> list[Job]:
         """Returns the jobs whose figures are missing, pretrainings before what starts from them."""
         known, jobs = dict_or_empty(self.results).get("runs", {}), {}
@@ -178,14 +191,17 @@ def _validated(run: Path) -> dict[str, float]:
     return {"best": max(values), "last": values[-1]}
 
 
+def _settings_of(field: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((field / "data.yaml").read_text(encoding="utf-8"))["data"]["init_args"])
+
+
 def _images(field: Path) -> list[str]:
-    settings = yaml.safe_load((field / "data.yaml").read_text(encoding="utf-8"))["data"]["init_args"]
+    settings = _settings_of(field)
     return sorted(path.name for path in (field / settings["images"]).rglob("*") if path.is_file())
 
 
 def _labelled(field: Path) -> list[str]:
-    settings = yaml.safe_load((field / "data.yaml").read_text(encoding="utf-8"))["data"]["init_args"]
-    files = [field / name for name in settings["split_files"].values()]
+    files = [field / name for name in _settings_of(field)["split_files"].values()]
     return sorted({name for file in files for name in file.read_text(encoding="utf-8").split("\n") if name})
 
 

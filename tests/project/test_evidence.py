@@ -14,6 +14,7 @@ from words import REPOSITORY
 
 from benchmarks import choose
 from benchmarks.evidence import study as study_module
+from benchmarks.evidence.__main__ import main
 from benchmarks.evidence.matrix import EXPLORED, MAIN, RARE, ROWS, in_order
 from benchmarks.evidence.page import tables, write
 from benchmarks.evidence.study import Job, Study, make
@@ -46,6 +47,15 @@ def test_draws_are_nested_and_differ_by_seed(study):
     assert small["train"] != other["train"]
     with pytest.raises(SystemExit, match="has 70 labelled images; a row needs 71"):
         study.lists(71, 0)
+
+
+def test_test_images_that_would_not_be_tested_on_are_refused(study, monkeypatch, capsys):
+    study.held.mkdir()
+    settings = {"images": "images", "split_files": {"train": "train.txt", "test": "test.txt"}}
+    (study.held / "data.yaml").write_text(json.dumps({"data": {"init_args": settings}}))
+    monkeypatch.setattr("sys.argv", ["evidence", f"--field={study.field}", f"--held={study.held}", "--rows=none"])
+    with pytest.raises(SystemExit, match=r"has images for train, which would not be tested on.*--shares '\[0, 0, 1\]'"):
+        main()
 
 
 def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again(study):
@@ -89,7 +99,7 @@ def finish(study, rows):
 def test_tables_show_means_and_paired_intervals(study):
     rows = [dataclasses.replace(row, seeds=3) for row in MAIN[:3]]
     text = tables({"runs": finish(study, rows), "about": {"cores": 2}})
-    line = next(line for line in text.splitlines() if line.startswith("| imagenet, random |"))
+    line = next(line for line in text.splitlines() if line.startswith(f"| {rows[2].name} |"))
     differences = [1 + 0.3 * (seed - 1) for seed in range(3)]  # in points
     reach = 4.302653 * statistics.stdev(differences) / math.sqrt(3)
     expected = f"+1.0 [{1 - reach:+.1f}, {1 + reach:+.1f}]"
