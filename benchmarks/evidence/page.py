@@ -171,6 +171,7 @@ def write(content: dict[str, Any], document: Path) -> None:
     """Writes the tables into their place in the document, and the plot beside it."""
     report.insert(document, tables(content), BEGIN)
     # Longer names would be cut.
-    rows = {row.name.replace("imagenet, ", "+ "): figures(content["runs"], row, "last") for row in MAIN}
+    short = {row.name: row.name.replace("imagenet, ", "+ ").replace(" of the weights", "") for row in MAIN}
+    rows = {short[row.name]: figures(content["runs"], row, "last") for row in MAIN}
     plot = dots(rows, "mIoU of the last checkpoint (+: after imagenet)")
     write_atomically(document.with_suffix(".svg"), plot)
