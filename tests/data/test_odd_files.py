@@ -2,6 +2,7 @@
 
 import io
 import os
+import pkgutil
 import resource
 import struct
 import subprocess
@@ -268,6 +269,22 @@ def test_a_file_that_vanishes_between_listing_and_reading(tmp_path):
         path.unlink()
     with pytest.raises(DataError, match=r"images/\d\d\.png does not exist; it was there when"):
         list(batches)
+
+
+@pytest.mark.parametrize("opener", ["smir.data.reading.safe_open.is_tiff", "PIL.Image.open"])
+def test_a_file_that_vanishes_while_it_is_opened(tmp_path, monkeypatch, opener):
+    """It is there when its size is asked for, and gone when it is opened."""
+    path = tmp_path / "a.png"
+    Image.fromarray(RGB).save(path)
+    opened = pkgutil.resolve_name(opener)
+
+    def vanishing(*args, **kwargs):
+        path.unlink()
+        return opened(*args, **kwargs)
+
+    monkeypatch.setattr(opener, vanishing)
+    with pytest.raises(DataError, match=r"a\.png does not exist; it was there when"):
+        read_image(path)
 
 
 # Folders and lists

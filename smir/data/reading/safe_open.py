@@ -58,10 +58,17 @@ def status_of(path: Path, kind: str) -> os.stat_result:
     return status
 
 
+def _vanished(path: Path, kind: str) -> DataError:
+    return DataError(f"The {kind} {path} does not exist; it was there when the dataset was listed.")
+
+
 def open_tiff(path: Path, kind: str, size: int) -> "Tiff | None":
     """Opens a TIFF to be read as a whole; returns None for other files, for Lab, and without rasterio."""
-    if not (is_tiff(path) and has_rasterio()) or is_lab(path):
-        return None
+    try:
+        if not (is_tiff(path) and has_rasterio()) or is_lab(path):
+            return None
+    except FileNotFoundError:
+        raise _vanished(path, kind) from None
     tiff = Tiff(path, kind)
     _check_size(path, kind, tiff.width, tiff.height, size)
     return tiff
@@ -71,6 +78,8 @@ def open_picture(path: Path, kind: str, status: os.stat_result) -> Image.Image:
     """Opens any other image with Pillow."""
     try:
         image = Image.open(path, formats=FORMATS)
+    except FileNotFoundError:
+        raise _vanished(path, kind) from None
     except Image.DecompressionBombError as error:
         raise DataError(f"The {kind} {path} is too large: {error} Cut it into tiles.") from error
     except Exception as error:  # the parsers of headers raise all kinds of errors on damaged files
@@ -157,7 +166,7 @@ def guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:
     except DataError:
         raise
     except FileNotFoundError:
-        raise DataError(f"The {kind} {path} does not exist; it was there when the dataset was listed.") from None
+        raise _vanished(path, kind) from None
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise DataError(
