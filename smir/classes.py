@@ -54,13 +54,15 @@ class Classes:
 
     @classmethod
     def named(cls, names: Sequence[str], given: Mapping[str, Sequence[int]] | None = None) -> "Classes":
-        """Gives black to the first class and distinct hues to the others, where they have no colour yet.
+        """Gives black to the background, or else the first class, and distinct hues to the others without a colour.
 
         Args:
             names: Class names; the id of a class is its place here.
             given: Colours by class name.
         """
-        usual = [BLACK, *_hues(len(names) - 1)][: len(names)]
+        usual = _hues(len(names) - 1)
+        if names:
+            usual.insert(_background(names) or 0, BLACK)
         given = {name: (color[0], color[1], color[2]) for name, color in (given or {}).items()}
         spare = iter(color for color in _hues(2 * len(names) + 1) if color not in {*usual, *given.values()})
         colors = [
@@ -71,8 +73,9 @@ class Classes:
 
     @property
     def background(self) -> int | None:
-        """Id of the black class, which pictures leave as it is, if there is one."""
-        return self.colors.index(BLACK) if BLACK in self.colors else None
+        """Id of the class called background, else of the black one, if there is one."""
+        named = _background(self.names)
+        return self.colors.index(BLACK) if named is None and BLACK in self.colors else named
 
     def __len__(self) -> int:
         return len(self.names)
@@ -83,6 +86,10 @@ class Classes:
         palette[: len(self.colors)] = self.colors
         palette[VOID] = 255
         return palette
+
+
+def _background(names: Sequence[str]) -> int | None:
+    return next((number for number, name in enumerate(names) if is_background(name)), None)
 
 
 def _hues(count: int) -> list[Color]:

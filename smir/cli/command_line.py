@@ -53,9 +53,10 @@ from smir.training.pictures import FinalPictures
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule
 
-# Lightning advertises its packages at every start, and looks for TPUs.
+# Lightning advertises its packages at every start, looks for TPUs, and names a checkpoint before and after it reads it.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
-_LOG.addFilter(lambda record: not re.search(r"installing \[lit|^TPU available: False", str(record.msg)))
+_NOISE = re.compile(r"installing \[lit|^TPU available: False|^Restoring states")
+_LOG.addFilter(lambda record: not _NOISE.search(str(record.msg)))
 
 
 class SmirCLI(SettingsCLI):

@@ -31,8 +31,8 @@ class Folder(SmirDataModule):
         images: Folder of the images, relative to the root.
         labels: Folder of the labels, relative to the root; needed to segment.
         classes: Class names by id: the first is the name of id 0. Needed to segment.
-        colors: Red, green and blue (0 to 255) of classes by name, for pictures. Default: black for the first class, and
-            hues for the others.
+        colors: Red, green and blue (0 to 255) of classes by name, for pictures. Default: black for the class called
+            background, or else for the first, and hues for the others.
         label_map: Stored label value to class id (or 255 for void), for files that are not numbered 0, 1, 2, ...
         split_files: List files of the splits, relative to the root: `{train: train.txt, val: val.txt, test: test.txt}`.
             An entry is an image's path relative to `images`, with or without its suffix. Images that are only tested on

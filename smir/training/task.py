@@ -204,10 +204,11 @@ class SmirModule(pl.LightningModule):
     def _tell_normalisation(self) -> None:
         weights, mean, std = self.library_weights, self.preprocessing.mean, self.preprocessing.std
         if weights is not None and weights.normalised_differently(mean, std):
-            way = "model.normalisation to weights" if self.task == "segment" else "data.mean and data.std"
+            way = "--model.normalisation weights" if self.task == "segment" else "--data.mean and --data.std"
             rank_zero_info(
-                f"The weights {weights.name} were trained with mean {weights.mean} and deviation {weights.std} of "
-                f"the channels; this training normalises with {mean} and {std}. To use those of the weights, set {way}."
+                f"Images are normalised with the data's mean {mean} and deviation {std}. The weights {weights.name} "
+                f"were trained with mean {weights.mean} and deviation {weights.std}; {way} would use those. In our "
+                "study it made no difference (docs/evidence.md)."
             )
 
     @property

@@ -156,6 +156,7 @@ def test_the_package_of_imagenet_weights_serves_without_a_hub(tmp_path, monkeypa
     said = caplog.text
     assert f"{package}/models/efficientnet-lite0-1.pth: {len(there)} tensors loaded" in said
     assert "tf_efficientnet_lite0.in1k were trained with mean (0.5, 0.5, 0.5)" in said
+    assert "--model.normalisation weights would use those" in said
     environment = next((tmp_path / "runs").rglob("config.yaml")).read_text()
     assert yaml.safe_load(environment)["model"]["init_args"]["weights"] == "imagenet"
     content = torch.load(next((tmp_path / "runs").rglob("last.ckpt")), weights_only=True)

@@ -129,7 +129,8 @@ def test_neighbours_keep_their_common_border(masks, tmp_path):
 def test_each_region_has_its_pixels_and_mean_probability(masks, tmp_path):
     """The oracle floods every region from its first pixel."""
     labels = masks["a"]
-    areas, _ = write(tmp_path / "predict", {"a": labels}, formats="gpkg,geojson", simplify=0, background="none")
+    areas, (said,) = write(tmp_path / "predict", {"a": labels}, formats="gpkg,geojson", simplify=0, background="none")
+    assert "geojson and gpkg are in pixels: column, -row" in said
     probability = np.zeros(SIZE)
     for tile, part in tiles(labels):
         height, width = part.shape

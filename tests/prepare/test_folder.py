@@ -99,11 +99,25 @@ def test_colours_that_pictures_cannot_show_are_changed(prepare, labels, tmp_path
     exports.grey(tmp_path / "labels", {name: shades[label] for name, label in labels.items()})
     prepare("--labels=labels", "--classes=[soil=#8b5a2b, crop=#ffffff, weed=#fa3253]")
     said = capsys.readouterr().out
-    assert "soil is black in pictures" in said
+    assert "black in pictures" not in said
     assert "Pictures show crop in another colour than the labels" in said
-    soil, crop, weed = data(tmp_path / "field").classes.colors
-    assert (soil, weed) == ((0, 0, 0), (250, 50, 83))
+    classes = data(tmp_path / "field").classes
+    soil, crop, weed = classes.colors
+    assert (soil, weed) == ((139, 90, 43), (250, 50, 83))
     assert crop not in (soil, weed, (255, 255, 255))
+    assert classes.background is None
+
+
+@pytest.mark.parametrize("order", ["background=#8b5a2b, crop=#00c800", "crop=#00c800, Background=#8b5a2b"])
+def test_a_background_in_a_colour_is_black_in_pictures(prepare, labels, tmp_path, capsys, order):
+    shades = np.array([[139, 90, 43], [0, 200, 0], [250, 50, 83]], np.uint8)
+    exports.grey(tmp_path / "labels", {name: shades[label] for name, label in labels.items()})
+    prepare("--labels=labels", f"--classes=[{order}, weed=#fa3253]")
+    assert "ackground is black in pictures" in capsys.readouterr().out
+    classes = data(tmp_path / "field").classes
+    colors = dict(zip(map(str.lower, classes.names), classes.colors, strict=True))
+    assert colors == {"background": (0, 0, 0), "crop": (0, 200, 0), "weed": (250, 50, 83)}
+    assert classes.names[classes.background].lower() == "background"
 
 
 def test_the_field_is_what_the_datamodule_reads(prepare, photos, labels, tmp_path):

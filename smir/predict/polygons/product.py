@@ -37,6 +37,7 @@ class RegionProducts:
     def __init__(self, options: PolygonOptions, folder: Path) -> None:
         self.options, self.folder = options, folder
         self.images: dict[int, ImageRegions] = {}
+        self._in_pixels = False
 
     @contextlib.contextmanager
     def of(
@@ -74,7 +75,12 @@ class RegionProducts:
 
             write_cvat(self.folder / "cvat.xml", ordered, classes, background)
         self.clear()
-        return [_summary(self.options.wanted, classes, background)] if self.options.wanted else []
+        if not self.options.wanted:
+            return []
+        summary = _summary(self.options.wanted, classes, background)
+        if self._in_pixels:
+            summary += " For images without coordinates, geojson and gpkg are in pixels: column, -row."
+        return [summary]
 
     def clear(self) -> None:
         """Removes the regions that are kept, also those that a kill left."""
@@ -131,6 +137,8 @@ class RegionProducts:
 
             place = target.with_name(f"{target.name}.geojson")
             write_geojson(place, regions, classes, source.georeference, source.ground is not None)
+        if {"gpkg", "geojson"} & set(wanted):
+            self._in_pixels |= "transform" not in source.georeference
         if {"coco", "cvat"} & set(wanted):
             self.images[index] = regions
         else:

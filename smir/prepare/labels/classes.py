@@ -55,16 +55,16 @@ def color_of(stored: object) -> Color | None:
 def class_colors(table: ClassTable, of_source: Mapping[str, Color]) -> tuple[dict[str, Color], list[str]]:
     """Returns the colours of classes that label files give to their sources, and notes on those that are not used.
 
-    Some class is black, which pictures leave as it is: the first one, if black means nothing in the files.
+    The background is black, which pictures leave as it is, unless black means something else in the files.
     """
     found: dict[str, Color] = {}
     for source, place in table.ids.items():
         if place != VOID and source in of_source and source not in table.left_out:
             found.setdefault(table.names[place], of_source[source])
     notes = []
-    if BLACK not in of_source.values() and table.names[0] in found:
-        del found[table.names[0]]
-        notes.append(f"{table.names[0]} is black in pictures: they show the first class without a tint.")
+    for name in filter(is_background, list(found) if BLACK not in of_source.values() else ()):
+        del found[name]
+        notes.append(f"{name} is black in pictures: they show the background without a tint.")
     kept: dict[str, Color] = {}
     for name, color in found.items():
         if color != WHITE and color not in kept.values():

@@ -48,7 +48,10 @@ _LARGE = 8
 def write(field: Field) -> list[str]:
     """Writes the missing files, the record last, and returns the lines of the report."""
     options, root, names = field.options, field.root, list(field.sizes)
-    source = field.source or f"{len(names)} images, {link_images(options.images, names, root / IMAGES, field.bands)}"
+    source = field.source
+    if not source:
+        how = link_images(options.images, names, root / IMAGES, field.bands)
+        source = f"{len(names)} image{'s' * (len(names) > 1)}, {how}"
     if field.labels is not None:
         _write_labels(field, field.labels)
     channels = None if options.tests_alone else _statistics(root, IMAGES, names)
