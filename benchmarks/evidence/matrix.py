@@ -124,13 +124,20 @@ TRAININGS = {
     "batches of 8": ("--data.batch_size=8",),
     "averaged weights": ("--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.98"),
     "batch norm of the labels first": ("--model.reestimate_batch_norm=true",),
+    "frozen encoder": ("--model.freeze_encoder_epochs=-1",),
+    "frozen encoder, batch norm of the labels": (
+        "--model.freeze_encoder_epochs=-1",
+        "--model.reestimate_batch_norm=true",
+    ),
 }
-"""Ways to train a segmentation on few labels, tried alike for every start."""
+"""Ways to train a segmentation on few labels."""
+OF_ENCODER = [name for name in TRAININGS if "batch norm" in name or "frozen" in name]
+"""Those that change nothing, or leave an encoder of random weights, if training begins at random."""
 TRAINED = tuple(
     Row(f"{start}, {name}", start, seeds=3, words=words)
     for name, words in TRAININGS.items()
     for start in ("scratch", "imagenet")
-    if (start, name) != ("scratch", "batch norm of the labels first")
+    if start != "scratch" or name not in OF_ENCODER
 )
 _DICE_AND_ENTROPY = [{"class_path": f"smir.method.{name}"} for name in ("DiceLoss", "CrossEntropyLoss")]
 FOR_RARE_CLASSES = {
