@@ -35,6 +35,11 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_xdist_auto_num_workers():
+    """One worker more than there are cores: a fifth of the time, a test waits for a second process or an agent."""
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items):
     """Puts the slow files first. `--dist loadfile` sends a whole file to one worker, so its fixtures are made once."""
     order = {name: place for place, name in enumerate(SLOW_FIRST)}
@@ -65,6 +70,14 @@ def jpegs_are_checked_here():
     """Looks for damaged JPEGs without a new process, which takes as long as the rest of `prepare folder`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jpeg_damage, "subprocess", SimpleNamespace(run=jpegs.run_here))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_waits_for_the_disk():
+    """A run syncs some 40 files, which takes as long as a small training; no test takes the power away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 
