@@ -208,7 +208,7 @@ class SmirModule(pl.LightningModule):
             rank_zero_info(
                 f"Images are normalised with the data's mean {mean} and deviation {std}. The weights {weights.name} "
                 f"were trained with mean {weights.mean} and deviation {weights.std}; {way} would use those. In our "
-                "study it made no difference (docs/evidence.md)."
+                "study it made no difference."
             )
 
     @property
