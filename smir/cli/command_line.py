@@ -71,6 +71,7 @@ class SmirCLI(SettingsCLI):
     finished: Path | None = None
     _run: Run
     _identity: Identity
+    _resumed: bool
     _tested: Path | None = None
     _tested_run: Path | None = None
 
@@ -129,7 +130,7 @@ class SmirCLI(SettingsCLI):
         else:
             self._run, identity, checkpoint = start_run(self.trainer, *what)
         write_to(self.trainer, self._run.path)
-        self._identity = identity
+        self._identity, self._resumed = identity, checkpoint is not None
         self.model.origin = origin_of(identity, self._options.variant)
         if given is None and checkpoint is not None:
             self._load(checkpoint)
@@ -164,8 +165,8 @@ class SmirCLI(SettingsCLI):
                 f"The run cannot end without {first_few(gone)}. Restore what is missing from a copy, or move "
                 f"{run.path} away to train again."
             )
-        if chosen:
-            refuse_other_run(Checkpoint.read(best), self._identity)  # it may have been replaced while the run was down
+        if chosen and self._resumed:  # another run's file may have taken its place while this one was down
+            refuse_other_run(Checkpoint.read(best), self._identity)
         if self._options.test and isinstance(self.model, SegmentationModule) and chosen:
             keep_test(trainer, best, self.datamodule, self.settings)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
