@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from jsonargparse.typing import PositiveInt
 
 from smir.data import Folder, SmirDataModule
-from smir.errors import ConfigError, DataError, first_messages
+from smir.errors import ConfigError, DataError, counted, first_messages
 
 if TYPE_CHECKING:
     from smir.choose.pool import Pool
@@ -105,7 +105,8 @@ def choose(
     files: Literal["link", "copy"] | None = "copy" if copy else "link" if link else None
     folder.write(pool.folder, names, rows(made, pool.names, pool.labelled), {**record, "chosen": len(names)}, files)
     if walk.skipped:
-        print(f"{len(walk.skipped):,} images were left out: {first_messages(walk.skipped.values())}")
+        left_out = counted(len(walk.skipped), "image was", "images were")
+        print(f"{left_out} left out: {first_messages(walk.skipped.values())}")
     left = len({*made.measured.places} - pool.labelled)
     few = f" (all that are left; --count asks for {count:,})" if len(names) < count else ""
     known = bool(pool.labelled) or (data is not None and images is None)

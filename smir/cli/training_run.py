@@ -109,8 +109,8 @@ def _say_what_differs(first: Path, own: Path, identity: Identity) -> None:
     if record is not None:
         theirs, ours = ({key: each[key] for key in keys} for each in (record, own_record))
         rank_zero_info(
-            f"{first} holds a run of other settings: {first_few(differences(theirs, ours), 5)}. This one begins from "
-            f"nothing, in {own}. To begin with the weights of that one: "
+            f"{first} holds a run of other settings: {first_few(differences(theirs, ours), 5)}. This one starts from "
+            f"scratch, in {own}. To start from the weights of that one: "
             f"--model.weights {first / 'checkpoints' / 'best.ckpt'}"
         )
 

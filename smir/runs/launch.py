@@ -105,8 +105,8 @@ def what_is_kept() -> str:
         with contextlib.suppress(SmirError):
             if checkpoint := resume_point(run.checkpoints):
                 kept = f"keeps the training up to epoch {checkpoint.epoch + 1} ({checkpoint.path.name})"
-                return f"{run.path} {kept}. This goes on from there"
-    return "No epoch was kept. This begins again"
+                return f"{run.path} {kept}. This continues from there"
+    return "No epoch was kept. This starts again"
 
 
 def resume_point(folder: Path) -> Checkpoint | None:

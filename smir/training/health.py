@@ -111,11 +111,11 @@ class LearningHealth(Callback):
 
 
 _ADVICE = {
-    "val/mean_fill": "filling masked patches with the mean colour, nor was it before in this stage, though the "
+    "val/mean_fill": "filling masked patches with the mean colour, and never was in this stage, although the "
     "warm-up is over. The network does not learn: lower model.lr, look at the pictures of the run, and check data.mean "
     "and data.std.",
-    "val/inpaint": "filling masked patches by interpolation between their visible neighbours, nor was it before in "
-    "this stage, though half of it is over. The network has learnt no more than interpolation: train longer per stage "
-    "(trainer.max_epochs), or on more images.",
+    "val/inpaint": "filling masked patches by interpolation between their visible neighbours, and never was in "
+    "this stage, although half of it is over. The network has learnt no more than interpolation: train longer per "
+    "stage (trainer.max_epochs), or on more images.",
 }
 """For each baseline: its name in words, and what to do."""

@@ -115,9 +115,9 @@ class SegmentationModule(SmirModule):
         """Says what gradient accumulation means for a loss that is a ratio of sums."""
         if (parts := self.trainer.accumulate_grad_batches) > 1:
             rank_zero_warn(
-                f"trainer.accumulate_grad_batches = {parts}: the sums of the loss run over each batch of "
-                f"data.batch_size images alone, and the gradients of {parts} such batches are averaged. That is not "
-                f"the loss of one batch {parts} times as large; data.batch_size makes that one."
+                f"trainer.accumulate_grad_batches = {parts}: the loss is computed for each batch of data.batch_size "
+                f"images alone, and the gradients of {parts} such batches are averaged. That differs from the loss of "
+                f"one batch {parts} times as large; for that, raise data.batch_size."
             )
 
     def on_train_start(self) -> None:

@@ -87,8 +87,8 @@ class SmirModule(pl.LightningModule):
             raise ConfigError(f"model.warmup_epochs must be 0 or more, got {warmup_epochs}.")
         if imagenet_file is not None and str(weights) not in LIBRARY:
             raise ConfigError(
-                f"model.imagenet_file = {imagenet_file} is read where model.weights is imagenet or pretrained, but "
-                f"that is {weights}. Set --model.weights imagenet, or leave the file out."
+                f"model.imagenet_file = {imagenet_file} is only read if model.weights is imagenet or pretrained, but "
+                f"it is {weights}. Set --model.weights imagenet, or leave the file out."
             )
         if weights_part == "encoder" and weights is None:
             raise ConfigError(
@@ -208,7 +208,7 @@ class SmirModule(pl.LightningModule):
             rank_zero_info(
                 f"Images are normalised with the data's mean {mean} and deviation {std}. The weights {weights.name} "
                 f"were trained with mean {weights.mean} and deviation {weights.std}; {way} would use those. In our "
-                "study it made no difference (docs/evidence.md)."
+                "study it made no difference."
             )
 
     @property

@@ -350,7 +350,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
 
     smir(*prepare)
     said = capsys.readouterr().out
-    assert "2 of them are labelled (Labelme JSON); 1 are not, and are not tested on" in said
+    assert "2 of them are labelled (Labelme JSON); 1 is not, and is not tested on" in said
     assert "train" not in said.replace("a trained run", "")
     run = test[2].removesuffix("/config.yaml")
     assert said.splitlines()[-1].replace("RUN", run) == f"Next: python -m smir {shlex.join(test)}"
@@ -513,5 +513,5 @@ def test_without_imagenet_weights_the_next_step_is_the_pretraining(smir, desk, c
     monkeypatch.setattr(hints, "at_hand", lambda: False)
     smir(*smir_words(commands("Step by step")[0]))
     said = capsys.readouterr().out.splitlines()
-    assert said[-2].startswith("ImageNet weights, which few labels gain most from, cannot be downloaded here. ")
+    assert said[-2].startswith("ImageNet weights, which help most with few labels, cannot be downloaded here. ")
     assert said[-1] == f"Next: {commands('Pretrain on your own images')[0]}"

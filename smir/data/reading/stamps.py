@@ -40,9 +40,9 @@ def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
     try:
         before = load_arrays(path, tuple(lists))
         if any(before[name].shape != (len(files), 3) for name, files in lists.items()):
-            raise CheckpointError(f"{path} is damaged: it is of another number of files.")
+            raise CheckpointError(f"{path} is damaged: it lists another number of files.")
     except CheckpointError as error:
-        raise RunError(f"{error} Delete it to go on without comparing the files of the data.") from error
+        raise RunError(f"{error} Delete it to continue without comparing the files of the data.") from error
     for name, files in lists.items():
         old, now = before[name], _stamps(files, before[name])
         different = np.flatnonzero((old[:, ::2] != now[:, ::2]).any(axis=1)).tolist()
