@@ -47,17 +47,18 @@ def choose(
     """Chooses the images to label: python -m smir choose photos --count 20.
 
     Without labels, it takes typical images that differ from one another, by the features of an encoder: that of a
-    pretraining, or one with ImageNet weights. With a segmentation, it takes different ones among those that the network
-    is least sure of. Images that have labels are not chosen, nor are images like them. docs/choose.md has the rule.
+    pretraining, or one with ImageNet weights. With a segmentation, it takes different images among those that the
+    network is least sure of. It chooses neither images that have labels nor images like them. docs/choose.md has the
+    rule.
 
     Args:
         images: Images and folders of images; words without an option are images too.
         ckpt: Checkpoint of a pretraining or a segmentation. Default: an encoder with ImageNet weights.
         count: Images to choose.
-        data: The dataset: its images, if none are given, and those of its images that have labels. `--config` takes it
-            from an experiment. Default: that of the checkpoint's own run.
-        labelled: What is labelled already, beside the dataset's own labels: a list of image names, or a folder of
-            label files named like the images.
+        data: The dataset that says which images have labels, and gives the images if none are named. `--config` takes
+            it from an experiment. Default: that of the checkpoint's own run.
+        labelled: Images that have labels besides those in the dataset: a list of image names, or a folder of label
+            files named like the images.
         imagenet_file: File of the ImageNet weights of tu-tf_efficientnet_lite0. Default: installed or downloaded.
         link: Link the chosen images into the folder.
         copy: Copy them instead.

@@ -210,7 +210,7 @@ class PredictionWriter(Callback):
         self._lock.release(remove=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Gives the folder free."""
+        """Releases the folder."""
         self._lock.release(remove=True)
 
     def _overlays(self, module: SegmentationModule, indices: Sequence[int]) -> Iterator[tuple[str, UInt8]]:

@@ -27,7 +27,8 @@ _SWEEP = re.compile(r"(^|/)sweep-[^/]+/")
 class Tree:
     """The runs below some folders.
 
-    Those left out are finished but in no table, each with the reason. The lost are files that tables do not need.
+    Runs in `left_out` are finished but in no table, each with the reason. `lost` names missing files that no table
+    needs.
     """
 
     tested: list[StoredRun] = dataclasses.field(default_factory=list)

@@ -40,7 +40,7 @@ class SegmentationModule(SmirModule):
             `{name: weight}`, where the others have 1; `auto`: by the median frequency in the training labels. Default:
             all 1.
         reestimate_batch_norm: Whether batch-norm statistics are those of the training images before the first step. It
-            matters where the encoder is frozen; elsewhere the training replaces them soon.
+            matters if the encoder is frozen; otherwise the training soon replaces them.
         normalisation: Mean and deviation that images are normalised with: those of the `data`, or those that the
             library's `weights` were trained with. Without such weights, or if the library does not say, those of the
             data.
@@ -94,7 +94,7 @@ class SegmentationModule(SmirModule):
         return module
 
     def setup(self, stage: str) -> None:
-        """Counts the classes where their weights follow from that, and records the weights and the images' channels."""
+        """Counts the classes if their weights depend on it, and records the weights and the images' channels."""
         super().setup(stage)
         if stage == "fit" and self.image_channels is not None:
             self.origin = {**self.origin, "image_channels": self.image_channels}
@@ -121,7 +121,7 @@ class SegmentationModule(SmirModule):
             )
 
     def on_train_start(self) -> None:
-        """Estimates batch-norm statistics anew where a training begins; a resumed one has them."""
+        """Estimates batch-norm statistics anew when a training begins; a resumed one has them."""
         if self.class_weights is not None:
             self._weights = torch.tensor(self.class_weights, device=self.device)
         if self.reestimate_batch_norm and self.trainer.ckpt_path is None:

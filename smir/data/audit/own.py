@@ -1,4 +1,4 @@
-"""Finds what is odd about own files that can be read: labels among the images, palettes that differ, and the like."""
+"""Finds oddities in a user's readable files: labels among the images, palettes that differ, and the like."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence

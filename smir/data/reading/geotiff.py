@@ -45,7 +45,7 @@ class Ground:
 
     @classmethod
     def of(cls, crs: Any, transform: Any) -> "Ground | None":
-        """Gives nothing where the coordinate system is missing or does not say where on Earth it is."""
+        """Returns None if the coordinate system is missing or does not say where on Earth the image is."""
         if crs is None:
             return None
         ground = cls(crs, transform)

@@ -31,10 +31,10 @@ def save_stamps(path: Path, lists: Mapping[str, FileList]) -> None:
 def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
     """Compares the files of the data with those that a run began with.
 
-    Only of files with another time, such as copies, the samples are compared.
+    The samples are compared only for files with another time, such as copies.
 
     Raises:
-        RunError: If some are others; the message names them.
+        RunError: If some have changed; the message names them.
         DataError: If a file cannot be read.
     """
     try:

@@ -168,7 +168,7 @@ def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
 
 
 def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
-    """Refuses annotations that name another image, which is there, too."""
+    """Refuses a file named after one image whose `imagePath` names another one that exists."""
     other = None
     if label.also is not None:
         with contextlib.suppress(DataError):  # several images have the name
@@ -181,7 +181,7 @@ def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
 
 
 def _by_image_path(annotated: dict[str, Annotated], field: Field) -> dict[str, Annotated]:
-    """Returns the annotations by their `imagePath`, if that alone names an image, and another one for each file."""
+    """Returns the annotations by their `imagePath`, if only that names an image, and a different one for each file."""
     if field.options.pair or any(map(field.names.find, annotated)):
         return annotated
     images = [field.names.find(label.also) if label.also else None for label in annotated.values()]
