@@ -122,7 +122,7 @@ def choose(
 
 
 def _with_labels_of(data: SmirDataModule, pool: "Pool") -> "Pool":
-    """Counts the named images as labelled that have labels in the dataset, and says how many; it may be elsewhere."""
+    """Counts named images as labelled if they have labels in the dataset, which may be elsewhere; says how many."""
     try:
         found = pool.with_labels_of(data)
     except DataError as error:

@@ -128,7 +128,7 @@ def _read(folder: Path) -> StoredRun:
     try:
         return dataclasses.replace(run, place=_place(settings)) if named else run
     except (TypeError, ValueError) as error:
-        raise RunError(f"{config} is damaged: data.init_args.root is no folder ({error}). Restore it.") from error
+        raise RunError(f"{config} is damaged: data.init_args.root is not a folder ({error}). Restore it.") from error
 
 
 def _place(settings: dict[str, Any]) -> tuple[str, str] | None:

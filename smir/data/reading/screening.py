@@ -48,7 +48,7 @@ class Screening:
         max_share: Share of a list that may be skipped; more is an error.
 
     Raises:
-        ConfigError: If `max_share` is no such share.
+        ConfigError: If `max_share` is not such a share.
     """
 
     def __init__(self, max_share: float) -> None:

@@ -25,7 +25,7 @@ def choose_bands(bands: str | None, value_range: str | None, files: Sequence[Pat
 
     Raises:
         ConfigError: If an option cannot be read.
-        DataError: If a file is no TIFF, or cannot be read.
+        DataError: If a file is not a TIFF, or cannot be read.
     """
     if bands is None:
         if value_range is not None:
