@@ -53,7 +53,7 @@ def choose(
 
     Args:
         images: Images and folders of images; words without an option are images too.
-        ckpt: Checkpoint of a pretraining or a segmentation. Default: an encoder with ImageNet weights.
+        ckpt: Checkpoint of a pretraining or segmentation run. Default: an encoder with ImageNet weights.
         count: Images to choose.
         data: The dataset that says which images have labels, and gives the images if none are named. `--config` takes
             it from an experiment. Default: that of the checkpoint's own run.
