@@ -157,7 +157,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         _, world_size = self._place()
         if stage == "fit" and self.batch_size % world_size:
             raise ConfigError(
-                f"data.batch_size = {self.batch_size} is the global batch size and does not divide over {world_size} "
+                f"data.batch_size = {self.batch_size} is the global batch size and cannot be divided over {world_size} "
                 "devices. Use a multiple, or other trainer.devices."
             )
 

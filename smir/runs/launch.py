@@ -87,7 +87,7 @@ def _follow(
 ) -> tuple[Run, Checkpoint | None]:
     if not decision:
         raise RunError(
-            f"This process has rank {global_rank()}, but rank 0 told it nothing about the run. Start the processes of "
+            f"This process has rank {global_rank()}, but got no run from rank 0. Start the processes of "
             "several nodes with torchrun or SLURM."
         )
     if "error" in decision:

@@ -43,8 +43,8 @@ def warn_if_like_random(agreement: Tensor, stage: int) -> None:
     """Warns if the chosen masks hardly differ from random ones; `agreement` (N,) covers all images."""
     if len(agreement) and float(agreement.mean()) < LITTLE:
         say(
-            f"Warning: the masks of stage {stage + 1} hardly differ from random ones: two halves of the "
-            f"scoring samples agree on only {float(agreement.mean()):.0%} of what they could (0 % is chance). The "
+            f"Warning: the masks of stage {stage + 1} hardly differ from random ones: the agreement of two halves of "
+            f"the scoring samples is only {float(agreement.mean()):.0%} (0 % is chance, 100 % is full agreement). The "
             "network reconstructs all patches about equally badly; train longer per stage, check data.mean and "
             "data.std, or raise num_samples."
         )
