@@ -63,7 +63,7 @@ evidence: .venv/installed  ## is the pretraining worth it? the study on FIELD, t
 	.venv/bin/python -m benchmarks.evidence --field $(FIELD) --held $(HELD) --document docs/evidence.md $(EVIDENCE_FLAGS)
 
 DEMO_LAST = $(patsubst %,$(DEMO)/few-labels-%/seed0/DONE,scratch imagenet selective)
-demo: $(DEMO_LAST)  ## is a start from other weights worth it? three trainings with 12 labels of a synthetic field, and a pretraining
+demo: $(DEMO_LAST)  ## which initial weights are best? three trainings with 12 labels of a synthetic field, and a pretraining
 	@$(SMIR) report $(DEMO) --out $(DEMO)/report --short true
 	@echo "Pictures of masks, reconstructions and losses: $(DEMO)/imagenet-selective/seed0/images"
 

@@ -186,7 +186,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _say_interrupted(typed: list[str]) -> None:
-    """Says what Ctrl-C has left, and which command goes on."""
+    """Says what remains after Ctrl-C, and which command continues."""
     print(f"smir: {typed[0]} was interrupted.", file=sys.stderr)
     if typed[0] == "fit":
         from smir.runs.launch import what_is_kept

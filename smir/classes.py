@@ -1,4 +1,4 @@
-"""Pixels and what those of a label mean: the classes of a dataset, and void."""
+"""The meaning of pixels in a label: the classes of a dataset, and void."""
 
 from collections.abc import Mapping, Sequence
 

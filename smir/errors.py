@@ -27,6 +27,11 @@ class RunError(SmirError):
     """A run folder is in use by another process, or its record cannot be read."""
 
 
+def counted(number: int, one: str, several: str) -> str:
+    """Returns a number with its noun, and a verb if the texts have one: `1 image has`, `2 images have`."""
+    return f"{number:,} {one if number == 1 else several}"
+
+
 def first_few(values: Iterable[object], limit: int = 3) -> str:
     """Returns the first `limit` values as text, then how many were left out: `a, b, c and 4 more`."""
     items = [str(value) for value in values]

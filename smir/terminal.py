@@ -112,10 +112,10 @@ _one_at_a_time = threading.RLock()
 
 @contextlib.contextmanager
 def quiet(category: type[Warning] = Warning) -> Iterator[None]:
-    """Holds back the warnings of one kind; `warnings.catch_warnings` that threads may use.
+    """Holds back the warnings of one kind, like `warnings.catch_warnings`, but safe for threads.
 
-    The filters belong to the whole process, and are put back as they were found. Of two threads that overlap, the
-    later one would find those of the other, and leave them behind for good: no warning would be seen any more.
+    The filters belong to the whole process, and are restored as they were found. If two threads overlapped, the later
+    one would find and restore the filters of the other, and hide all warnings for good.
 
     Args:
         category: The kind of warnings, with all kinds below it.

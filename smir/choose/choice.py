@@ -35,8 +35,8 @@ class Choice:
 def choice(measured: Measured, labelled: Collection[int], count: int, value: str | None) -> Choice:
     """Chooses images without labels.
 
-    Patch losses weigh how much it counts that an image has a chosen one like it. By uncertainty, the choice is among
-    the `OF_THE_UNCERTAIN` times `count` least certain images, weighted by it.
+    Images with a high patch loss count more: a chosen image should be like them. With uncertainty, the choice is among
+    the `OF_THE_UNCERTAIN` times `count` least certain images, which count by their uncertainty.
 
     Args:
         measured: All images.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from jsonargparse.typing import PositiveInt
 
 from smir.data import Folder, SmirDataModule
-from smir.errors import ConfigError, DataError, first_messages
+from smir.errors import ConfigError, DataError, counted, first_messages
 
 if TYPE_CHECKING:
     from smir.choose.pool import Pool
@@ -47,17 +47,18 @@ def choose(
     """Chooses the images to label: python -m smir choose photos --count 20.
 
     Without labels, it takes typical images that differ from one another, by the features of an encoder: that of a
-    pretraining, or one with ImageNet weights. With a segmentation, it takes different ones among those that the network
-    is least sure of. Images that have labels are not chosen, nor are images like them. docs/choose.md has the rule.
+    pretraining, or one with ImageNet weights. With a segmentation, it takes different images among those that the
+    network is least sure of. It chooses neither images that have labels nor images like them. docs/choose.md has the
+    rule.
 
     Args:
         images: Images and folders of images; words without an option are images too.
-        ckpt: Checkpoint of a pretraining or a segmentation. Default: an encoder with ImageNet weights.
+        ckpt: Checkpoint of a pretraining or segmentation run. Default: an encoder with ImageNet weights.
         count: Images to choose.
-        data: The dataset: its images, if none are given, and those of its images that have labels. `--config` takes it
-            from an experiment. Default: that of the checkpoint's own run.
-        labelled: What is labelled already, beside the dataset's own labels: a list of image names, or a folder of
-            label files named like the images.
+        data: The dataset that says which images have labels, and gives the images if none are named. `--config` takes
+            it from an experiment. Default: that of the checkpoint's own run.
+        labelled: Images that have labels besides those in the dataset: a list of image names, or a folder of label
+            files named like the images.
         imagenet_file: File of the ImageNet weights of tu-tf_efficientnet_lite0. Default: installed or downloaded.
         link: Link the chosen images into the folder.
         copy: Copy them instead.
@@ -105,7 +106,8 @@ def choose(
     files: Literal["link", "copy"] | None = "copy" if copy else "link" if link else None
     folder.write(pool.folder, names, rows(made, pool.names, pool.labelled), {**record, "chosen": len(names)}, files)
     if walk.skipped:
-        print(f"{len(walk.skipped):,} images were left out: {first_messages(walk.skipped.values())}")
+        left_out = counted(len(walk.skipped), "image was", "images were")
+        print(f"{left_out} left out: {first_messages(walk.skipped.values())}")
     left = len({*made.measured.places} - pool.labelled)
     few = f" (all that are left; --count asks for {count:,})" if len(names) < count else ""
     known = bool(pool.labelled) or (data is not None and images is None)
@@ -120,7 +122,7 @@ def choose(
 
 
 def _with_labels_of(data: SmirDataModule, pool: "Pool") -> "Pool":
-    """Counts the named images as labelled that have labels in the dataset, and says how many; it may be elsewhere."""
+    """Counts named images as labelled if they have labels in the dataset, which may be elsewhere; says how many."""
     try:
         found = pool.with_labels_of(data)
     except DataError as error:

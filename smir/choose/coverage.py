@@ -1,7 +1,7 @@
 """Chooses the images that stand for all others: greedy facility location.
 
-Each step takes the image that brings all images nearest to a chosen one. So typical images come before odd ones, two
-alike are never both among the first, and the first images of a long list are a short list.
+Each step takes the image that brings all images nearest to a chosen one. So typical images come before unusual ones,
+images that look alike are never both among the first, and a short list is the beginning of a longer one.
 
 Source: facility location for active learning, Wei, Iyer and Bilmes (2015), *Submodularity in Data Subset Selection and
 Active Learning*; its lazy evaluation, Minoux (1978).
@@ -19,7 +19,7 @@ _FARTHEST = 4.0
 _ROUNDING = 1e-5
 _BLOCK = 64
 _TIED = 1e-4
-"""Share by which gains differ that count as equal: batches of another size round otherwise."""
+"""Gains count as equal if they differ by less than this share: rounding depends on the batch size."""
 
 
 class Nearest(NamedTuple):
@@ -38,13 +38,13 @@ def unit(features: Floats) -> Floats:
 def representatives(features: Floats, count: int, weights: Floats, start: Floats) -> list[int]:
     """Chooses images one after the other, so that every image has a chosen one near it.
 
-    Each lowers most the sum, over all images, of weight times squared distance to the nearest chosen image. Of equal
-    ones the first in the list is chosen.
+    Each step takes the image that most reduces the sum, over all images, of weight times squared distance to the
+    nearest chosen image. Of equal ones the first in the list is chosen.
 
     Args:
         features: Of the images to choose from, (N, D), of length 1.
         count: Images to choose; at most N.
-        weights: How much it counts that an image has a chosen one near it (N,), not negative.
+        weights: Weight of the distance between each image and the nearest chosen one (N,), not negative.
         start: Features of images that count as chosen (M, D), of length 1.
 
     Returns:

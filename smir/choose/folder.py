@@ -30,7 +30,7 @@ class ChosenFolder:
 
     Args:
         path: The folder.
-        pool: Folders of the images; the folder may lie in none of them, or it would be read as images.
+        pool: Folders of the images; the new folder must lie outside them, or its pictures would be read as images.
 
     Raises:
         ConfigError: If it lies among the images.
@@ -64,7 +64,7 @@ class ChosenFolder:
             source: Folder of the images.
             names: The chosen images, the best first.
             rows: The table.
-            record: What the choice rests on.
+            record: The inputs of the choice.
             files: Whether to link or copy the images; None leaves them where they are.
         """
         write_json(self.path / RECORD, record)

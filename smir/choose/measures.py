@@ -1,4 +1,4 @@
-"""Measures every image with a network: its features, and what the network does not know about it."""
+"""Measures every image with a network: its features, and the network's patch loss or uncertainty."""
 
 import dataclasses
 import math
@@ -31,7 +31,7 @@ class Measured:
     Attributes:
         places: Their places in the list, ascending (N,).
         features: Features of length 1 (N, D).
-        values: Patch loss or uncertainty (N,); None of an encoder alone.
+        values: Patch loss or uncertainty (N,); None for an encoder alone.
     """
 
     places: list[int]
@@ -76,7 +76,7 @@ class Measures:
 
     @property
     def name(self) -> str | None:
-        """Name of the measured value; None of an encoder alone."""
+        """Name of the measured value; None for an encoder alone."""
         of_task = UNCERTAINTY if isinstance(self.module, SegmentationModule) else PATCH_LOSS
         return None if self.encoder_alone else of_task
 
@@ -85,7 +85,7 @@ class Measures:
         """Measures all images of a walk.
 
         Raises:
-            RunError: If the network answers with numbers that are not finite.
+            RunError: If the network returns numbers that are not finite.
         """
         found: dict[int, tuple[Floats, float]] = {}
         for views in walk:

@@ -33,7 +33,7 @@ class Pool:
         return self.images.files.root
 
     def with_labels_of(self, data: SmirDataModule) -> "Pool":
-        """Counts the images as labelled that have labels in a dataset: the same files, or copies of them.
+        """Counts images as labelled if they, or copies of them, have labels in a dataset.
 
         Raises:
             DataError: If files of the dataset are missing.
@@ -44,7 +44,7 @@ class Pool:
         return dataclasses.replace(self, labelled=self.labelled | places)
 
     def with_labels(self, place: Path) -> "Pool":
-        """Counts the images as labelled that a list names, or for which a folder holds a file of the same name.
+        """Counts images as labelled if a list names them, or a folder holds a file of the same name.
 
         Raises:
             DataError: If none of the names is that of an image.

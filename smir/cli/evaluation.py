@@ -75,8 +75,8 @@ def normalise_as(
     model.preprocessing = data.preprocessing = used
     if trained.view_size != own.view_size:
         rank_zero_info(
-            f"The checkpoint was trained at {trained.view_size} pixels, images are seen at {own.view_size} here "
-            f"(data.crop_size); for figures that compare give --data.crop_size {trained.view_size}."
+            f"The checkpoint was trained at {trained.view_size} pixels, but images are seen at {own.view_size} here "
+            f"(data.crop_size). For comparable figures: --data.crop_size {trained.view_size}."
         )
     if (used.mean, used.std) == (own.mean, own.std):
         return settings

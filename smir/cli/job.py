@@ -107,7 +107,7 @@ def claim(devices: Sequence[str], count: int, folder: Path, on_wait: Callable[[]
         ConfigError: If there are fewer devices.
     """
     if count > len(devices):
-        raise ConfigError(f"A job wants {count} devices; this machine offers {len(devices)}: {', '.join(devices)}.")
+        raise ConfigError(f"A job needs {count} devices; this machine has {len(devices)}: {', '.join(devices)}.")
     folder.mkdir(parents=True, exist_ok=True)
     held = _try(devices, count, folder)
     if not held:

@@ -19,7 +19,7 @@ class SmirTrainer(Trainer):
 
     Args:
         precision: `auto` computes in bfloat16 (`bf16-mixed`) on GPUs and processors that have it natively, and in
-            `32-true` elsewhere. The config and the recipe of the run have what it became.
+            `32-true` elsewhere. The config and the recipe of the run record the result.
         kwargs: The arguments of Lightning's trainer.
     """
 

@@ -61,10 +61,11 @@ class RunOptions(WandbOptions):
         variant: Word for the difference between this run and its experiment, such as `labels-5`; it is appended to the
             name.
         root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
-        if_taken: If a run of other settings has that folder: `rename` appends a hash to it, `refuse` is an error.
-        test: Whether a fit that segments ends with testing its best checkpoint.
-        keep_seconds: Least seconds between two writes of `last.ckpt`; a kill may lose the epochs in between. `0` keeps
-            every epoch. The end of a stage is always kept.
+        if_taken: What to do if a run with other settings has that folder: `rename` appends a hash, `refuse` is an
+            error.
+        test: Whether to test the best checkpoint at the end of a segmentation.
+        keep_seconds: Minimum seconds between two writes of `last.ckpt`; a kill may lose the epochs in between. `0`
+            keeps every epoch. The end of a stage is always kept.
     """
 
     experiment: str | None = None

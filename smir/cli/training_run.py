@@ -104,13 +104,13 @@ def start_run(
 
 
 def _say_what_differs(first: Path, own: Path, identity: Identity) -> None:
-    """Says that a run begins beside another with the same name, and how to go on from the weights of that one."""
+    """Says that a run begins beside another of that name, and how to start from the weights of the other."""
     keys, own_record, record = ("recipe", "inputs"), identity.record(), read_record(first)
     if record is not None:
         theirs, ours = ({key: each[key] for key in keys} for each in (record, own_record))
         rank_zero_info(
-            f"{first} holds a run of other settings: {first_few(differences(theirs, ours), 5)}. This one begins from "
-            f"nothing, in {own}. To begin with the weights of that one: "
+            f"{first} holds a run of other settings: {first_few(differences(theirs, ours), 5)}. This one starts from "
+            f"scratch, in {own}. To start from the weights of that one: "
             f"--model.weights {first / 'checkpoints' / 'best.ckpt'}"
         )
 

@@ -19,7 +19,7 @@ __all__ = ["Cityscapes", "Folder", "Nassar", "PascalVOC", "PublishedDataset", "S
 
 
 def __getattr__(name: str) -> Any:
-    """Imports all datasets with the first one that is asked for: they need torch, which `prepare` does without."""
+    """Imports all datasets when the first one is used: they need torch, and `prepare` does not."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     for file in ("base", "cityscapes", "folder", "nassar", "pascal_voc", "published", "sugar_beets"):

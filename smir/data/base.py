@@ -38,7 +38,7 @@ STRIDE = 32
 class SmirDataModule(Listing, pl.LightningDataModule):
     """Loaders for pretraining and for segmentation of one dataset.
 
-    A subclass gives `classes`, `pool()` and `pairs(split)`, and where its labels need it `decode_label`: see `Listing`.
+    A subclass gives `classes`, `pool()` and `pairs(split)`, and `decode_label` if its labels need it: see `Listing`.
 
     Args:
         root: Folder of the dataset.
@@ -54,18 +54,19 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             one image). Smaller budgets are subsets of larger ones.
         split_seed: Seed of the splits and, unless `budget_seed` says otherwise, of the label budget; separate from the
             seed of the run.
-        budget_seed: Seed that draws the label budget: `split`, so that all runs see the same images, or `run`, so that
-            every seed draws other images, and the spread over seeds includes the luck of the draw.
+        budget_seed: Seed that draws the label budget. `split`: all runs see the same images. `run`: every seed draws
+            other images, so that the spread over seeds includes the luck of the draw.
         fill_batches: Whether a segmentation fills an incomplete training batch with further crops of its images. By
-            default it drops them, as the paper does; of 12 images in batches of 8 that is a third.
-        rare_class_crops: Probability that a training crop of a segmentation is placed so that it holds a pixel of a
-            class that is drawn among those of the image, with a weight of one over its frequency.
+            default it drops such a batch, as the paper does; with 12 images in batches of 8, that loses a third of
+            them.
+        rare_class_crops: Probability that a training crop of a segmentation is placed over a pixel of a drawn class.
+            The class is drawn from those of the image, with a weight of one over its frequency.
         min_side: Shortest side in pixels below which an image is refused; default: the crop size.
         predict_images: Folder of images for `predict`, or one image of any size; default: the test split.
         predict: How `predict` reads images, and what it writes.
-        on_bad_image: What to do if an image of the pool, of train, val or `predict_images` cannot be read, is too
-            small, or has a label that does not fit: `error`, or `skip`, which checks every file before training and
-            leaves out the bad ones. Test images are never skipped.
+        on_bad_image: What to do if an image cannot be read, is too small, or has a label that does not fit. `error`
+            stops. `skip` checks every file of the pool, train, val or `predict_images` first and leaves out the bad
+            ones; test images are never skipped.
         max_bad_share: Share of a list above which skipping is an error.
         cache: Whether training, validation and scoring read images through a cache on disk, which keeps decoded images
             at twice the crop size or less. This resamples large images once more; testing always reads the files.
@@ -144,7 +145,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         return self._stages
 
     def use_stages(self, num_stages: int) -> Stages:
-        """Splits the pool into that many stages, unless it already is."""
+        """Splits the pool into that many stages, unless it is already split so."""
         if self.stages.num_stages != num_stages:
             self._stages = Stages(len(self.images("pool")), num_stages)
         return self.stages
@@ -156,7 +157,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         _, world_size = self._place()
         if stage == "fit" and self.batch_size % world_size:
             raise ConfigError(
-                f"data.batch_size = {self.batch_size} is the global batch size and does not divide over {world_size} "
+                f"data.batch_size = {self.batch_size} is the global batch size and cannot be divided over {world_size} "
                 "devices. Use a multiple, or other trainer.devices."
             )
 
@@ -190,11 +191,11 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         return f"{_counted(epochs, 'epoch')}{staged} of {steps} ({seen}), {total} in all"
 
     def state_dict(self) -> dict[str, Any]:
-        """Tells a resumed run the epoch that it begins with; checkpoints are written at the end of one."""
+        """Returns the epoch that a resumed run begins with; checkpoints are written at the end of an epoch."""
         return {"next_epoch": self.trainer.current_epoch + 1 if self.trainer else 0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up what `state_dict` told."""
+        """Restores what `state_dict` returned."""
         self._first_epoch = state_dict["next_epoch"]
 
     def val_dataloader(self) -> DataLoader[Sample]:

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class LabelBudget:
-    """A count of the labelled training images (a whole number), or a share in (0, 1] of them (a number with a point).
+    """A count of the labelled training images (a whole number), or a share in (0, 1] of them (with a decimal point).
 
     So `1.0` is all of them and `1` is one image. Any other value raises `ConfigError`.
     """
@@ -25,8 +25,8 @@ class LabelBudget:
             value = _number(value)
         if isinstance(value, bool) or not value > 0 or (isinstance(value, float) and value > 1):
             raise ConfigError(
-                f"data.label_budget = {value!r}: a whole number is a count of 1 or more, a number with a point a share "
-                "above 0 and at most 1.0."
+                f"data.label_budget = {value!r}: a whole number is a count of 1 or more, a number with a decimal point "
+                "is a share above 0 and at most 1.0."
             )
         self.value: int | float = value
 

@@ -28,7 +28,7 @@ class PredictOptions:
             context. Memory grows with its square.
         batch_size: Windows at a time; default: 4 on a GPU, 1 on a CPU.
         bands: Bands of a TIFF to use as red, green and blue, such as `[3, 2, 1]`; it is then read in windows. Default:
-            those that the file calls so.
+            those that the file marks as such.
         value_range: Values of these bands that become black and white, for more than 8 bits: `[0, 4000]`.
         probabilities: Whether to also write the probability of every class, as `<name>.probabilities.tif`.
     """

@@ -69,7 +69,7 @@ class PublishedDataset(SmirDataModule):
         return {self.identity(pair.image) for pair in self.whole_split("test")}
 
     def entries(self, name: str) -> list[str]:
-        """Returns the entries of the file in `lists`, else of the authors' file, else of the project's own list."""
+        """Returns the entries of the file in `lists`, else of the authors' file, else of the list that smir makes."""
         if name in self.lists:
             return read_list(self.root / self.lists[name])
         path = self.root / self.list_files[name]

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from smir.classes import UInt8
-from smir.errors import CheckpointError
+from smir.errors import CheckpointError, counted
 from smir.method.padding import PAD_MULTIPLE, reflect_padded
 from smir.training.segmentation import SegmentationModule
 
@@ -31,8 +31,8 @@ class Agreement:
 
     def __str__(self) -> str:
         return (
-            f"on {self.images} images the largest difference of a {self.output} is {self.difference:.2g} "
-            f"(the largest is {self.reach:.3g}), {100 * self.equal:.4g} % of the labels are equal"
+            f"on {counted(self.images, 'image', 'images')} the largest difference of a {self.output} is "
+            f"{self.difference:.2g} (the largest is {self.reach:.3g}), {100 * self.equal:.4g} % of the labels are equal"
         )
 
 

@@ -44,7 +44,7 @@ def export(
         ckpt: A checkpoint of smir.
         out: Folder for the files; a new or an empty one.
         formats: Any of weights, encoder, onnx, pt2 and deepness, with commas between them. Default: all but deepness
-            (for QGIS), and of a pretraining checkpoint weights and encoder.
+            (for QGIS); for a pretraining checkpoint, weights and encoder.
         images: Images to compare on, files or folders: `--images photos`. Default: the test split of the data.
         data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
             checkpoint's own run.

@@ -48,7 +48,7 @@ class Deployed(nn.Module):
 def with_fixed_padding(network: Any) -> Any:
     """Returns the network with the padding that TensorFlow's `SAME` has for sides that are multiples of the stride.
 
-    Timm's `tf_` encoders compute it from the side. Symbols for that keep torch.export busy without end.
+    Timm's `tf_` encoders compute it from the side. With a symbolic side, torch.export then never finishes.
     """
     same = [name for name, module in network.named_modules() if isinstance(module, Conv2dSame)]
     network = copy.deepcopy(network) if same else network

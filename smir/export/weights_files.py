@@ -61,7 +61,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], settings: str) -> None:
 
 @contextlib.contextmanager
 def _read_back(path: Path) -> Iterator[None]:
-    """Makes one error of those that torch and safetensors raise for a file that the system does not let them read."""
+    """Turns the errors of torch and safetensors for a file that the system refuses to read into one."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -74,8 +74,8 @@ class EncoderFile:
 
     Attributes:
         path: The file.
-        timm_name: timm's name of the network that gives the same features with this file; or None, and then the
-            tensors have the names of segmentation_models_pytorch.
+        timm_name: timm's name of the network that gives the same features with this file. None: the tensors have the
+            names of segmentation_models_pytorch.
         depth: Number of strides with features, which smp needs to build the encoder.
         whole: Whether timm's whole classifier has these names as well as its feature extractor.
     """

@@ -93,7 +93,7 @@ def remove_unfinished(folder: Path, pattern: str = TEMPORARY, but: str = "", loc
     Args:
         folder: The folder, with all folders in it.
         pattern: Pattern of the files' names.
-        but: Folders in it whose name begins so stay as they are, because others write to them.
+        but: Prefix of folders in it that stay as they are, because others write to them.
         locked: Whether a lock keeps others out, so that no living process can have written them.
     """
     for temporary in folder.rglob(pattern):

@@ -1,4 +1,4 @@
-"""Names files that are no readable images by their first bytes, and what to do with them."""
+"""Recognises files that are not readable images by their first bytes, and says what to do with them."""
 
 import re
 from pathlib import Path

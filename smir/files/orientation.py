@@ -1,4 +1,4 @@
-"""The orientation in which a picture is shown, as Pillow tells it, which the exported scripts use."""
+"""The orientation in which a picture is shown, as Pillow reads it; the exported scripts use Pillow, too."""
 
 import re
 import struct

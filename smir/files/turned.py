@@ -1,4 +1,4 @@
-"""Turns pictures that libvips reads, which knows EXIF in its usual place alone."""
+"""Turns pictures upright for libvips, which finds EXIF only in its usual place."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from smir.files.orientation import orientation_in
 
 
 def turned(path: Path, open_at_random: Callable[[], pyvips.Image]) -> pyvips.Image | None:
-    """Returns a picture upright; None if it is stored so. Its rows do not come in order any more.
+    """Returns a picture upright, whose rows no longer come in order; None if it is stored upright.
 
     Raises:
         DataError: If its orientation cannot be read.

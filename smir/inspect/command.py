@@ -36,17 +36,17 @@ def inspect(
 ) -> Inspected:
     """Shows what a network finds hard or gets wrong: python -m smir inspect --ckpt FILE [IMAGES ...].
 
-    Of a pretraining: the loss of every patch, the hardest patches and images, their reconstructions, and the masks they
-    would get. Of a segmentation with labels: figures per class, confusion, the worst images, and the regions where the
-    label is likely wrong; without labels, predictions and their confidence. Writes one page, and CSV files of all
-    figures; docs/inspect.md explains them.
+    For a pretraining run: the loss of every patch, the hardest patches and images, their reconstructions, and the masks
+    they would get. For a segmentation with labels: figures per class, confusion, the worst images, and the regions
+    where the label is likely wrong. Without labels: predictions and their confidence. Writes one page, and CSV files of
+    all figures; docs/inspect.md explains them.
 
     Args:
         ckpt: Checkpoint of either task.
         images: Images and folders of images, without labels; words without an option are images too.
         data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
             checkpoint's own run.
-        split: The split to inspect. Default: the pool for a pretraining, `val` for a segmentation.
+        split: The split to inspect. Default: the pool for a pretraining run, `val` for a segmentation.
         out: Folder for the page: new, empty, or of an earlier inspection, which is replaced.
         limit: Images and regions to show, and twice as many patches. Figures count all images.
         num_samples: Random masks that the loss of a patch is averaged over.

@@ -75,7 +75,7 @@ def _explained(found: PatchLosses) -> str:
     samples = "one random mask" if found.num_samples == 1 else f"{found.num_samples} random masks"
     return (
         f"The loss of a patch is its mean over {samples}; the mask that an image would get is that of "
-        f"{found.policy!r}. The colours of a loss are the same in all images; they end at the lowest and the highest "
+        f"{found.policy!r}. A colour means the same loss in all images; the scale ends at the lowest and highest "
         "1 % of the patches."
     )
 

@@ -63,7 +63,7 @@ def device_of(name: str) -> torch.device:
 
 
 def inspect_losses(found: PatchLosses, walk: Walk, checkpoint: Path, out: Path) -> Path:
-    """Scores all images, and writes the page, which is returned, and the CSV files."""
+    """Scores all images, writes the page and the CSV files, and returns the page."""
     written = Written(out, [PATCHES, IMAGES, PAGE])
     written.stream(PATCHES, PATCH_COLUMNS, map(found.add, walk))
     columns = ("mean", "lowest", "highest", "mean_fill", "inpaint")
@@ -75,7 +75,7 @@ def inspect_losses(found: PatchLosses, walk: Walk, checkpoint: Path, out: Path) 
 
 
 def inspect_labels(found: Predictions, walk: Walk, checkpoint: Path, out: Path) -> Path:
-    """Segments all images, compares with their labels, and writes the page, which is returned, and the CSV files."""
+    """Segments all images, compares them with their labels, writes page and CSV files, and returns the page."""
     names = found.module.classes.names
     written = Written(out, [REGIONS, IMAGES, CONFUSION, PAGE])
     written.stream(REGIONS, REGION_COLUMNS, map(found.add, walk))
@@ -92,7 +92,7 @@ def inspect_labels(found: Predictions, walk: Walk, checkpoint: Path, out: Path) 
 
 
 def inspect_predictions(found: Predictions, walk: Walk, checkpoint: Path, out: Path) -> Path:
-    """Segments all images, which have no labels, and writes the page, which is returned, and the CSV file."""
+    """Segments images without labels, writes the page and the CSV file, and returns the page."""
     for views in walk:
         deque(found.add(views), maxlen=0)
     written = Written(out, [IMAGES, PAGE])

@@ -16,8 +16,8 @@ def given_weights(given: Sequence[float] | Mapping[str, float], names: Sequence[
     """Returns the weight of every class, in the order of `names`; a class that a mapping does not name has 1.
 
     Raises:
-        ConfigError: If a name is no class, the number is not that of the classes, a weight is negative or not finite,
-            or all are 0.
+        ConfigError: If a name is not a class, the number differs from that of the classes, a weight is negative or not
+            finite, or all are 0.
     """
     classes = ", ".join(names)
     if isinstance(given, Mapping):

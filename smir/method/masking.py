@@ -190,7 +190,7 @@ class BlockMask(MaskPolicy):
 
 
 def refuse_scores(policy: MaskPolicy, setting: str) -> None:
-    """Raises a ConfigError if the policy of a setting needs scores, which are not there yet."""
+    """Raises a ConfigError if the policy of a setting needs scores, which do not exist yet."""
     if policy.needs_scores:
         raise ConfigError(
             f"{setting} draws masks before there are patch scores, which {type(policy).__name__} needs. Use RandomMask "

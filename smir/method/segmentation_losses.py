@@ -118,7 +118,7 @@ class FocalLoss(CrossEntropyLoss):
     p is of the softmax over all classes; segmentation_models_pytorch has the loss of one sigmoid per class instead.
 
     Args:
-        gamma: Exponent; the larger, the less do pixels count that are already right. 0 is the cross-entropy.
+        gamma: Exponent; the larger it is, the less those pixels count that are already right. 0 is the cross-entropy.
         void: Label of pixels to ignore.
 
     Raises:

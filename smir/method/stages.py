@@ -31,8 +31,8 @@ class Stages:
             raise ConfigError(f"num_stages must be 1 or more, got {num_stages}.")
         if num_images // num_stages < 2:
             raise DataError(
-                f"{num_images} images in num_stages = {num_stages} partitions leave one without a training and a "
-                f"validation image. The largest num_stages that works is {num_images // 2}; or add images."
+                f"{num_images} images are too few for num_stages = {num_stages}: each stage needs one to train on and "
+                f"one to validate on. The largest num_stages that works is {num_images // 2}; or add images."
             )
         self.num_images, self.num_stages = num_images, num_stages
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def _without(library: str) -> Iterator[None]:
-    """Lets an import believe that a library which is not loaded yet is not installed."""
+    """Makes an import treat a library that is not loaded yet as if it were not installed."""
     if hidden := library not in sys.modules:
         sys.modules[library] = None  # type: ignore[assignment]  # the import system's own mark
     try:

@@ -14,7 +14,7 @@ _MAKES_MEMORY = "builtins bytearray"
 
 
 def look_through(file: IO[bytes]) -> None:
-    """Reads a pickle to its end without making anything of it.
+    """Reads a pickle to its end without creating any object.
 
     Raises:
         ValueError: If it is damaged, too long, makes memory, or holds keys that take hours to hash.

@@ -13,7 +13,7 @@ _SLACK = 1 << 27
 
 
 class RoomFor(TorchFunctionMode):
-    """Within it, making many more numbers than a state dict has raises a ValueError, before memory is allocated."""
+    """Raises a ValueError, before memory is allocated, if a block makes many more numbers than a state dict has."""
 
     def __init__(self, state: Mapping[str, Any]) -> None:
         super().__init__()

@@ -66,9 +66,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def _check_sums(path: Path) -> None:
     """Raises if a checkpoint's checksums are wrong, which torch does not check.
 
-    It also looks through the pickle. Like torch, it takes a file for an archive by its first bytes. It accepts only
-    what torch.save writes: without a comment, and with the directory right before the end, so that all readers of
-    archives find the same members.
+    It also looks through the pickle. Like torch, it recognises an archive by its first bytes. It accepts only what
+    torch.save writes: without a comment, and with the directory right before the end, so that all readers of archives
+    find the same members.
     """
     with path.open("rb") as file:
         if not file.read(len(_ZIP)).startswith(_ZIP):
@@ -165,7 +165,7 @@ def check_format(content: dict[str, Any], path: str | Path) -> None:
 
 
 def check_paths(content: dict[str, Any], path: str | Path) -> None:
-    """Refuses a checkpoint by which Lightning would delete files elsewhere, as those that better ones replace.
+    """Refuses a checkpoint that would make Lightning delete files elsewhere: it deletes those that better ones replace.
 
     Raises:
         CheckpointError: If a callback's files do not lie in the folder that it names.

@@ -48,7 +48,7 @@ class LoadReport:
 
     @property
     def left_random(self) -> list[str]:
-        """Tensors that no file of the same network would leave as they were: all but a new decoder and head."""
+        """Tensors that a file of the same network would have filled; a new decoder or head does not count."""
         encoder = [name for name in self.missing if "encoder." in name and not name.endswith("num_batches_tracked")]
         return [*encoder, *self.mismatched]
 

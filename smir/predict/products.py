@@ -147,10 +147,10 @@ def _check_complete(path: Path) -> None:
 
 @contextlib.contextmanager
 def gdal_cache(source: Raster, bands: int) -> Iterator[None]:
-    """Limits GDAL's cache to the blocks it needs to write each only once, and to read most of them not often.
+    """Limits GDAL's cache to the blocks it needs to write each only once, and to read few of them again.
 
-    Rows of tiles rarely match the blocks of the file, so GDAL must keep half-full blocks: it would write them twice
-    otherwise, and leave a hole.
+    Rows of tiles rarely match the blocks of the file, so GDAL must keep half-full blocks. Otherwise it would write them
+    twice, and leave a hole.
 
     Args:
         source: The image that is read.

@@ -125,10 +125,9 @@ def describe(sweep: Sweep, context: Context | None) -> str:
     if context.is_bounded:
         return f"{text} Logits differ from those of one pass by about {difference:.1g}, measured on a part."
     return (
-        f"{text} Logits differ from those of one pass by {difference:.1g} on a part of it, more than "
-        f"{TOLERANCE:g}: the network looks at the whole of what it is given (squeeze-excitation, global pooling, "
-        "attention), or farther than 700 pixels, or computes in half precision. Neighbouring windows are blended all "
-        "the same."
+        f"{text} Logits differ from those of one pass by {difference:.1g}, measured on a part: more than "
+        f"{TOLERANCE:g}. The network uses its whole input (squeeze-excitation, global pooling, attention), sees "
+        "farther than 700 pixels, or computes in half precision. Neighbouring windows are blended all the same."
     )
 
 

@@ -214,7 +214,7 @@ def _weights(side: Side, place: int, blocks: tuple[int, int], like: Tensor) -> T
 def _sum(part: Tensor | None, other: Tensor | None, dim: int) -> Tensor | None:
     """Adds what another window contributes to the beginning of a part.
 
-    If either window is all nodata so is the overlap, and nothing is missing.
+    If either window is all nodata, so is the overlap, and nothing is lost.
     """
     if part is not None and other is not None:
         part.narrow(dim, 0, other.shape[dim]).add_(other)

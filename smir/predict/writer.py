@@ -90,12 +90,12 @@ class PredictionWriter(Callback):
         self._group = patient_group()  # an orthomosaic takes hours, on one rank
 
     def _refuse_others(self) -> None:
-        """Raises if another command has put its predictions there since this one looked, before it had the lock."""
+        """Raises if another command wrote predictions there before this one got the lock."""
         record = dict_or_empty(self.folder / RESULTS["predict"])
         if record and record.get("hash") != self.source.get("hash"):
             raise RunError(
-                f"{self.folder.absolute()} has meanwhile got predictions of other images, weights or settings, from "
-                "another command. Repeat this one, with another folder if it names one (--out)."
+                f"Another command has meanwhile written predictions of other images, weights or settings to "
+                f"{self.folder.absolute()}. Repeat this one, with another folder if it names one (--out)."
             )
 
     def _refuse_long_names(self, data: SmirDataModule) -> None:
@@ -210,7 +210,7 @@ class PredictionWriter(Callback):
         self._lock.release(remove=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Gives the folder free."""
+        """Releases the folder."""
         self._lock.release(remove=True)
 
     def _overlays(self, module: SegmentationModule, indices: Sequence[int]) -> Iterator[tuple[str, UInt8]]:

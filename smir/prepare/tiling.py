@@ -142,7 +142,7 @@ def tile_image(
 
 
 def _picture(pixels: NDArray[Any], alpha: Bool | None, palette: UInt8 | None) -> NDArray[Any] | Image.Image:
-    if alpha is not None:  # of a label, where invisible pixels are no class
+    if alpha is not None:  # of a label, where invisible pixels have no class
         return Image.fromarray(np.dstack([pixels, 255 * alpha.astype(np.uint8)]))
     if palette is None:
         return pixels

@@ -36,7 +36,7 @@ class Report:
         Deletes the files of an earlier report that this one does not write, and nothing else.
 
         Raises:
-            RunError: If a file in one of these places is of no earlier report.
+            RunError: If a file in one of these places does not come from an earlier report.
         """
         tables = [table for section in self.sections for table in section.tables]
         texts = {
@@ -57,7 +57,7 @@ class Report:
 
 
 def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
-    """Reads the runs below the folders and makes all tables and figures, also the gaps of the paper's, if asked.
+    """Reads the runs below the folders and makes all tables and figures; if asked, also rows of the paper without runs.
 
     Raises:
         RunError: If there is no tested run, or a record is damaged.

@@ -55,7 +55,7 @@ class Cell:
 
     Attributes:
         runs: The runs.
-        note: Why they are not averaged with other runs of that name; empty if no others are.
+        note: Reason for not averaging them with other runs of that name; empty if there are none.
     """
 
     runs: list[StoredRun]
@@ -126,7 +126,7 @@ class Protocol:
 
     @property
     def has_one_seed(self) -> bool:
-        """True if every row rests on a single seed: `one_seed_warning` then says it once, in place of every caption."""
+        """True if every row rests on a single seed: `one_seed_warning` then says so once, in place of every caption."""
         return all(len(cell.runs) == 1 for cell in (*self._plain, *self._variants))
 
     @property

@@ -102,7 +102,7 @@ class Table:
         if None in entries:
             words.append("Missing figures have no finished run.")
         if len(self._seeds) > 1:
-            words.append("The number of seeds stands beside each figure.")
+            words.append("The number of seeds is beside each figure.")
         for seeds in self._seeds if len(self._seeds) == 1 and not seeds_said else ():
             each = {"1": "Every figure rests on a single seed.", "no common": "The compared rows have no common seeds."}
             words.append(each.get(seeds, f"Every figure rests on {seeds} seeds."))

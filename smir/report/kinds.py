@@ -5,7 +5,7 @@ from types import UnionType
 from typing import Any, TypeAlias
 
 Kinds: TypeAlias = "type | UnionType | dict[str, Kinds]"
-"""What an entry may be; a dict has the kinds of the entries of an object."""
+"""Allowed types of an entry; a dict has those of the entries of an object."""
 
 _CLASS: Kinds = {"class_path": str}
 _IMAGES: Kinds = {"images": int, "names": str}

@@ -51,7 +51,7 @@ class StoredRun:
         summary: Content of DONE; None for an unfinished run.
         test: Metrics of the test of its best checkpoint, if it has one.
         tested_in: Folder of that test.
-        apart: What its row has behind its name, if it is not averaged with the runs of that name.
+        apart: Suffix of its row's name, if it is not averaged with the runs of that name.
     """
 
     folder: Path

@@ -27,7 +27,8 @@ _SWEEP = re.compile(r"(^|/)sweep-[^/]+/")
 class Tree:
     """The runs below some folders.
 
-    Those left out are finished but in no table, each with the reason. The lost are files that tables do not need.
+    Runs in `left_out` are finished but in no table, each with the reason. `lost` names missing files that no table
+    needs.
     """
 
     tested: list[StoredRun] = dataclasses.field(default_factory=list)
@@ -127,7 +128,7 @@ def _read(folder: Path) -> StoredRun:
     try:
         return dataclasses.replace(run, place=_place(settings)) if named else run
     except (TypeError, ValueError) as error:
-        raise RunError(f"{config} is damaged: data.init_args.root is no folder ({error}). Restore it.") from error
+        raise RunError(f"{config} is damaged: data.init_args.root is not a folder ({error}). Restore it.") from error
 
 
 def _place(settings: dict[str, Any]) -> tuple[str, str] | None:

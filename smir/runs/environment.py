@@ -75,7 +75,7 @@ def commit() -> str:
 
 
 def save_environment(folder: Path, processes: int, resumes: bool) -> None:
-    """Appends this start of the run to `environment.json`; warns if it resumes otherwise than it stopped."""
+    """Appends this start of the run to `environment.json`; warns if a resume differs from the last start."""
     path = folder / "environment.json"
     starts = read_json(path) if path.is_file() else []
     start = environment() | {"processes": processes}

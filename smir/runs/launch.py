@@ -87,7 +87,7 @@ def _follow(
 ) -> tuple[Run, Checkpoint | None]:
     if not decision:
         raise RunError(
-            f"This process has rank {global_rank()}, but rank 0 told it nothing about the run. Start the processes of "
+            f"This process has rank {global_rank()}, but got no run from rank 0. Start the processes of "
             "several nodes with torchrun or SLURM."
         )
     if "error" in decision:
@@ -105,8 +105,8 @@ def what_is_kept() -> str:
         with contextlib.suppress(SmirError):
             if checkpoint := resume_point(run.checkpoints):
                 kept = f"keeps the training up to epoch {checkpoint.epoch + 1} ({checkpoint.path.name})"
-                return f"{run.path} {kept}. This goes on from there"
-    return "No epoch was kept. This begins again"
+                return f"{run.path} {kept}. This continues from there"
+    return "No epoch was kept. This starts again"
 
 
 def resume_point(folder: Path) -> Checkpoint | None:

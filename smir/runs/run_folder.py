@@ -200,7 +200,7 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
             if _other(path, identity):  # its holder may have made the folder since the first look
                 continue
             raise
-        remove_unfinished(path, but="predict")  # which has a lock of its own
+        remove_unfinished(path, but="predict")  # which has a separate lock
         for name in {DONE, *lost} if lost else ():
             (path / name).unlink(missing_ok=True)
         if other:
@@ -269,7 +269,7 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
             return rows
     except (KeyError, ValueError, csv.Error) as error:
         raise RunError(
-            f"{path} is damaged at row {number}: {error}. Correct it, or move the file away; a run that goes on then "
+            f"{path} is damaged at row {number}: {error}. Correct it, or move the file away; a run that continues then "
             "lacks the rows of earlier epochs."
         ) from error
 

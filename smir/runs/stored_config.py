@@ -66,7 +66,7 @@ def read_sections(config: Path) -> dict[str, dict[str, Any]]:
         read = yaml.load(text, Loader)
         sections = {name: section for name, section in read.items() if isinstance(section, dict)}
         if not all(isinstance(section.get("init_args", {}), dict) for section in sections.values()):
-            raise ValueError("its init_args are no settings")
+            raise ValueError("its init_args are not settings")
     except (OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise RunError(
             f"{config} cannot be read: {error}. Restore it from a copy, or repeat the run's `fit`."

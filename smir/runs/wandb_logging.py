@@ -118,7 +118,7 @@ def log_to_wandb(trainer: Trainer, options: WandbOptions, job: Job) -> None:
         run = _begin(options, job) if global_rank() == 0 else None
     except Error as error:
         raise RunError(
-            f"W&B did not begin the run: {error}. Log in with `wandb login` and check the network, or keep the run "
+            f"W&B did not start the run: {error}. Log in with `wandb login` and check the network, or keep the run "
             "here with --run.wandb offline."
         ) from error
     # Every rank has a logger, so that all take the same branches; only rank 0 opens a run.

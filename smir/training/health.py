@@ -43,8 +43,8 @@ def warn_if_like_random(agreement: Tensor, stage: int) -> None:
     """Warns if the chosen masks hardly differ from random ones; `agreement` (N,) covers all images."""
     if len(agreement) and float(agreement.mean()) < LITTLE:
         say(
-            f"Warning: the masks of stage {stage + 1} hardly differ from random ones: two halves of the "
-            f"scoring samples agree on only {float(agreement.mean()):.0%} of what they could (0 % is chance). The "
+            f"Warning: the masks of stage {stage + 1} hardly differ from random ones: the agreement of two halves of "
+            f"the scoring samples is only {float(agreement.mean()):.0%} (0 % is chance, 100 % is full agreement). The "
             "network reconstructs all patches about equally badly; train longer per stage, check data.mean and "
             "data.std, or raise num_samples."
         )
@@ -111,11 +111,11 @@ class LearningHealth(Callback):
 
 
 _ADVICE = {
-    "val/mean_fill": "filling masked patches with the mean colour, nor was it before in this stage, though the "
+    "val/mean_fill": "filling masked patches with the mean colour, and never was in this stage, although the "
     "warm-up is over. The network does not learn: lower model.lr, look at the pictures of the run, and check data.mean "
     "and data.std.",
-    "val/inpaint": "filling masked patches by interpolation between their visible neighbours, nor was it before in "
-    "this stage, though half of it is over. The network has learnt no more than interpolation: train longer per stage "
-    "(trainer.max_epochs), or on more images.",
+    "val/inpaint": "filling masked patches by interpolation between their visible neighbours, and never was in "
+    "this stage, although half of it is over. The network has learnt no more than interpolation: train longer per "
+    "stage (trainer.max_epochs), or on more images.",
 }
 """For each baseline: its name in words, and what to do."""

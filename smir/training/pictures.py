@@ -85,7 +85,7 @@ def reconstruction_panel(preprocessing: Preprocessing, scored: Scored, name: str
     Args:
         preprocessing: Turns normalised images back into colours.
         scored: Scores of B or more views.
-        name: What the masks are: chosen by the scores, or random.
+        name: Kind of the masks: chosen by the scores, or random.
         masks: BoolTensor (B, P), the masks; the picture has a row for each.
     """
     count = len(masks)

@@ -40,7 +40,7 @@ class SegmentationModule(SmirModule):
             `{name: weight}`, where the others have 1; `auto`: by the median frequency in the training labels. Default:
             all 1.
         reestimate_batch_norm: Whether batch-norm statistics are those of the training images before the first step. It
-            matters where the encoder is frozen; elsewhere the training replaces them soon.
+            matters if the encoder is frozen; otherwise the training soon replaces them.
         normalisation: Mean and deviation that images are normalised with: those of the `data`, or those that the
             library's `weights` were trained with. Without such weights, or if the library does not say, those of the
             data.
@@ -94,7 +94,7 @@ class SegmentationModule(SmirModule):
         return module
 
     def setup(self, stage: str) -> None:
-        """Counts the classes where their weights follow from that, and records the weights and the images' channels."""
+        """Counts the classes if their weights depend on it, and records the weights and the images' channels."""
         super().setup(stage)
         if stage == "fit" and self.image_channels is not None:
             self.origin = {**self.origin, "image_channels": self.image_channels}
@@ -115,13 +115,13 @@ class SegmentationModule(SmirModule):
         """Says what gradient accumulation means for a loss that is a ratio of sums."""
         if (parts := self.trainer.accumulate_grad_batches) > 1:
             rank_zero_warn(
-                f"trainer.accumulate_grad_batches = {parts}: the sums of the loss run over each batch of "
-                f"data.batch_size images alone, and the gradients of {parts} such batches are averaged. That is not "
-                f"the loss of one batch {parts} times as large; data.batch_size makes that one."
+                f"trainer.accumulate_grad_batches = {parts}: the loss is computed for each batch of data.batch_size "
+                f"images alone, and the gradients of {parts} such batches are averaged. That differs from the loss of "
+                f"one batch {parts} times as large; for that, raise data.batch_size."
             )
 
     def on_train_start(self) -> None:
-        """Estimates batch-norm statistics anew where a training begins; a resumed one has them."""
+        """Estimates batch-norm statistics anew when a training begins; a resumed one has them."""
         if self.class_weights is not None:
             self._weights = torch.tensor(self.class_weights, device=self.device)
         if self.reestimate_batch_norm and self.trainer.ckpt_path is None:

@@ -76,7 +76,7 @@ class FirstFailure(Callback):
         while processes and time.monotonic() < until:
             for rank, process in enumerate(processes, start=trainer.global_rank + 1):
                 if process.poll():
-                    raise RunError(f"{_end(rank, process)} The run was stopped; the same command goes on.")
+                    raise RunError(f"{_end(rank, process)} The run was stopped; the same command resumes it.")
             time.sleep(0.1)
 
 

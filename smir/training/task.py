@@ -46,10 +46,10 @@ class SmirModule(pl.LightningModule):
         network: The network, by class: `UNetStride4` (the paper's) or `SmpNetwork` with their arguments.
         preprocessing: Normalisation and views; the CLI takes it from the data.
         lr: Peak learning rate of Adam.
-        warmup_epochs: Epochs of linear warm-up at the start of every stage. If a stage of your own images has no more
-            than these, the warm-up takes a tenth of it.
-        weights: Initial weights: none (random), `imagenet` (the library's encoder weights), `pretrained` (the same, of
-            any training: the tag of a timm encoder says which), or the path of a checkpoint or plain state dict. To
+        warmup_epochs: Epochs of linear warm-up at the start of every stage. If a stage on your own images is no longer
+            than that, the warm-up takes a tenth of the stage.
+        weights: Initial weights. Default: random. `imagenet`: the library's encoder weights. `pretrained`: the same, of
+            any training; the tag of a timm encoder says which. Or the path of a checkpoint or plain state dict. To
             resume or test a run, use `--ckpt` instead.
         imagenet_file: File of those weights, for `imagenet` or `pretrained` without a download.
         weights_part: Part of the network that `weights` fills: `whole`, or `encoder`; the decoder is new then.
@@ -87,8 +87,8 @@ class SmirModule(pl.LightningModule):
             raise ConfigError(f"model.warmup_epochs must be 0 or more, got {warmup_epochs}.")
         if imagenet_file is not None and str(weights) not in LIBRARY:
             raise ConfigError(
-                f"model.imagenet_file = {imagenet_file} is read where model.weights is imagenet or pretrained, but "
-                f"that is {weights}. Set --model.weights imagenet, or leave the file out."
+                f"model.imagenet_file = {imagenet_file} is only read if model.weights is imagenet or pretrained, but "
+                f"it is {weights}. Set --model.weights imagenet, or leave the file out."
             )
         if weights_part == "encoder" and weights is None:
             raise ConfigError(

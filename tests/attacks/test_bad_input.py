@@ -172,7 +172,7 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--model.warmup_epochs=-1"], "model.warmup_epochs must be 0 or more, got -1"),
         (
             ["--model.imagenet_file=nowhere.pth"],
-            "is read where model.weights is imagenet or pretrained, but",
+            "is only read if model.weights is imagenet or pretrained, but",
         ),
         (["--seed_everything=-1"], "seed_everything must lie between 0 and 4294967295, got -1"),
         (["--seed_everything=4294967296"], "seed_everything must lie between 0 and 4294967295"),
@@ -247,7 +247,7 @@ def test_small_crops_segment_and_a_second_run_says_what_differs(smir, photos, ca
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1", "--model.lr=0.01"))
     (said,) = (text for text in caplog.messages if "holds a run of other settings" in text)
     assert (
-        "recipe.model.init_args.lr: 0.003, not 0.01. This one begins from nothing, in runs/folder/segment/seed0-"
+        "recipe.model.init_args.lr: 0.003, not 0.01. This one starts from scratch, in runs/folder/segment/seed0-"
         in said
     )
     assert said.endswith("--model.weights runs/folder/segment/seed0/checkpoints/best.ckpt")

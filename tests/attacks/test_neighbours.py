@@ -77,7 +77,7 @@ def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run,
     with monkeypatch.context() as patch:
         patch.setattr(evaluation, "_refuse_others", lambda out, *_: write_json(out / "source.json", {"hash": "x"}))
         said = fails("predict", *commands["predict"], "--out=given")
-    assert "has meanwhile got predictions of other images" in said
+    assert "has meanwhile written predictions of other images" in said
     assert [path.name for path in (tmp_path / "given").iterdir()] == ["source.json"]
     (tmp_path / "link").symlink_to("nowhere")
     said = fails("predict", *commands["predict"], "--out=link")

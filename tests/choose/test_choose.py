@@ -300,7 +300,7 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(smir, fails, pool, tm
     assert not (tmp_path / "chosen").exists()
     smir("choose", "--ckpt", pool, "--count=3", "--on_bad_image=skip")
     said = capsys.readouterr().out
-    assert "1 images were left out" in said
+    assert "1 image was left out" in said
     assert "dark-0.png" in said
     assert "3 of 19 images" in said
 

@@ -77,7 +77,7 @@ def test_jobs_share_devices(tmp_path, monkeypatch):
 
 def test_more_devices_than_there_are_are_refused(tmp_path):
     with (
-        pytest.raises(ConfigError, match="wants 3 devices; this machine offers 1: 0"),
+        pytest.raises(ConfigError, match="needs 3 devices; this machine has 1: 0"),
         claim(["0"], 3, tmp_path, print),
     ):
         pass

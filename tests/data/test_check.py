@@ -256,7 +256,7 @@ def test_a_label_without_image_is_named(check, dataset, root):
     shutil.copy(label, orphan)
     incomplete = dataset == "sugar_beets"  # as it was published
     report = check(*words(dataset, root), code=0 if incomplete else 1)
-    said = "warning: 1 labels without an image: " if incomplete else "\nlabels without an image: 1\n  "
+    said = "warning: labels without an image (1): " if incomplete else "\nlabels without an image: 1\n  "
     assert f"{said}{orphan}" in report
 
 
@@ -265,7 +265,7 @@ def test_an_image_without_label_beside_labelled_ones_is_told(check, tmp_path):
     (tmp_path / fakes.LABELLED / "mask/sub3_002.png").unlink()  # not in the first fifth
     report = check(*words("nassar", tmp_path))
     assert (
-        f"1 images beside the labelled ones without a label: {tmp_path / fakes.LABELLED / 'data/sub3_002.png'}"
+        f"images beside the labelled ones without a label (1): {tmp_path / fakes.LABELLED / 'data/sub3_002.png'}"
         in report
     )
 

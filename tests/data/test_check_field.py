@@ -190,26 +190,26 @@ def test_jpegs_that_are_damaged_in_their_middle_are_named(smir, tmp_path, monkey
 
 
 WARNINGS = {
-    "a damaged JPEG": (damaged_jpeg, "1 JPEGs that are damaged, but can be decoded: "),
-    "no data": (gaps, "1 labels of pixels that the image marks as missing: "),
-    "specks": (specks, "1 classes that only lie on borders between others: weed (masks/p"),
+    "a damaged JPEG": (damaged_jpeg, "JPEGs that are damaged, but can be decoded (1): "),
+    "no data": (gaps, "labels of pixels that the image marks as missing (1): "),
+    "specks": (specks, "classes that only lie on borders between others (1): weed (masks/p"),
     "a fourth band": (
         lambda images, masks: tif(images / "p1.tif", noise(1, 4), photometric="rgb", alpha="no"),
         "images/p1.tif (4)",
     ),
     "lacking blocks": (
         lambda images, masks: tif(masks / "p1.png", IDS[None] * np.uint8(0), sparse_ok=True),
-        "1 TIFFs that lack blocks (SPARSE_OK), which count as 0: ",
+        "TIFFs that lack blocks (SPARSE_OK), which count as 0 (1): ",
     ),
     "nodata that is a class": (
         lambda images, masks: tif(masks / "p1.png", IDS[None], nodata=0),
-        "1 labels that mark a class as missing (nodata): ",
+        "labels that mark a class as missing, by nodata (1): ",
     ),
     "0 and 255": (
         lambda images, masks: Image.fromarray(IDS // 2 * 255).save(masks / "p1.png"),
-        "1 labels that alone hold 255 (not labelled), and beside it only 0: ",
+        "labels that hold only 0 and 255 (not labelled), unlike the others (1): ",
     ),
-    "a copy": (copy, "1 images with one name but two suffixes: images/p1.tif and images/small/p1.png"),
+    "a copy": (copy, "images with one name but two suffixes (1): images/p1.tif and images/small/p1.png"),
 }
 
 

@@ -174,7 +174,7 @@ def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype
         write(tmp_path / f"labels/{number}.tif", values)
         cv2.imwrite(str(tmp_path / f"photos/{number}.png"), np.moveaxis(pixels(3), 0, -1))
     command = ("prepare", "folder", "--images=photos", "--labels=labels")
-    assert f"hold {odd} (672 px), which is no id (0 to 65535)" in fails(*command)
+    assert f"hold {odd} (672 px), which is not an id (0 to 65535)" in fails(*command)
     smir(*command, f"--classes=[a=0, b=1, c=2, void={odd}]")
     mask = cv2.imread(str(tmp_path / "field/masks/0.png"), cv2.IMREAD_UNCHANGED)
     assert (mask[:2] == 255).all()

@@ -583,7 +583,7 @@ def computing(smir, tmp_path, monkeypatch, run):
 @pytest.mark.parametrize("change", [lambda _, logits: logits * 1.01, lambda _, logits: logits * np.nan])
 def test_a_file_that_computes_something_else_is_not_written(computing, fails, tmp_path, change):
     words, before = computing(change), sorted(tmp_path.iterdir())
-    assert "model.pt2 does not compute what PyTorch computes: on 1 images" in fails(*words)
+    assert "model.pt2 does not compute what PyTorch computes: on 1 image" in fails(*words)
     assert sorted(tmp_path.iterdir()) == before
 
 

@@ -272,7 +272,7 @@ def test_a_planted_label_error_ranks_first_and_seams_do_not_count(smir, labelled
     assert int(row["pixels"]) == 24 * 20
     page = (tmp_path / "inspect/index.html").read_text()
     first = page.index('class="tile"')
-    assert "From left: the image, its label, what the network says." in page
+    assert "From left: image, label, prediction." in page
     assert 'href="#image-2"' in page[first : page.index("</a>", first)]  # the third of the val list
     assert page.count('class="tile"') == 1
 

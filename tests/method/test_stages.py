@@ -36,7 +36,9 @@ def test_partitions_cover_the_pool_without_overlap(num_images, num_stages):
 
 @pytest.mark.parametrize(("num_images", "num_stages", "largest"), [(19, 10, 9), (7, 5, 3), (10, 100, 5)])
 def test_too_many_stages_are_refused_with_a_number_that_works(num_images, num_stages, largest):
-    with pytest.raises(DataError, match=f"{num_images} images in num_stages = {num_stages} .* works is {largest};"):
+    with pytest.raises(
+        DataError, match=f"{num_images} images are too few for num_stages = {num_stages}: .* works is {largest};"
+    ):
         Stages(num_images, num_stages)
     Stages(num_images, largest)
     with pytest.raises(DataError):

@@ -90,7 +90,7 @@ def test_masks_of_other_images_beside_annotations_are_told(smir, fails, tmp_path
         mask.putpalette([0, 0, 0, 0, 200, 0, 220, 0, 0])
     mask.save(tmp_path / "labels/d.png")
     if kind == "colours":
-        with pytest.warns(UserWarning, match="1 images of few colours in .* does not name them: d.png"):
+        with pytest.warns(UserWarning, match="1 image of few colours that .* does not name, so not read: d.png"):
             smir(*WORDS, "--root=new")
         return
     said = refused(fails, "--root=new")
@@ -143,7 +143,7 @@ def test_coco_as_tools_write_it(smir, tmp_path, made, capsys, change):
     smir(*WORDS)
     assert all(np.array_equal(made(name), PLAIN) for name in NAMES)
     if change is without_area:
-        left_out = "3 boxes without an outline, 4 outlines of less than three points."
+        left_out = "boxes without an outline (3), outlines of less than three points (4)."
         assert f"Left out, because their pixels are not known: {left_out}" in capsys.readouterr().out
 
 
@@ -227,7 +227,7 @@ def test_a_short_outline_beside_another_is_counted(smir, tmp_path, made, capsys)
     content["annotations"][0]["segmentation"].append([1, 1, 2, 2])
     write_coco(tmp_path, content)
     smir(*WORDS)
-    assert "1 outlines of less than three points" in capsys.readouterr().out
+    assert "outlines of less than three points (1)" in capsys.readouterr().out
 
 
 def test_run_lengths_as_text_take_linear_time():
@@ -328,8 +328,8 @@ def test_cvat_shapes_without_area_are_left_out(smir, tmp_path, made, capsys):
     write_cvat(tmp_path, without_area)
     smir(*WORDS)
     assert all(np.array_equal(made(name), PLAIN) for name in NAMES)
-    said = "1 shapes of the kind points, 1 shapes of the kind polyline."
-    assert f"3 outlines of less than three points, {said}" in capsys.readouterr().out
+    said = "shapes of the kind points (1), shapes of the kind polyline (1)."
+    assert f"outlines of less than three points (3), {said}" in capsys.readouterr().out
 
 
 def mask(box, class_name="weed"):
@@ -445,7 +445,7 @@ def test_labelme_rectangles_on_a_slant(smir, fails, tmp_path, made, capsys):
     write_labelme(tmp_path, {"a": slanted, "b": labelme(), "c": labelme()})
     smir(*WORDS)
     assert (made("a") == PLAIN).all()
-    assert "Left out, because their pixels are not known: 1 shapes of the kind cuboid." in capsys.readouterr().out
+    assert "Left out, because their pixels are not known: shapes of the kind cuboid (1)." in capsys.readouterr().out
     del slanted["shapes"][0]["points"][2:]
     write_labelme(tmp_path, {"a": slanted})
     assert "shape number 0 is a oriented_rectangle of 2 points; it should have 4." in refused(fails)

@@ -103,9 +103,7 @@ def test_four_bands_of_grey_are_no_colours(fails, tmp_path):
 def test_a_fourth_band_is_told(smir, tmp_path, capsys):
     write(tmp_path / "photos/a.tif", five_bands(dtype=np.uint8)[..., :4], photometric="rgb")
     smir("prepare", "folder", "--images=photos")
-    assert (
-        "1 images have bands that are not used, such as 4 of a.tif; --bands chooses bands." in capsys.readouterr().out
-    )
+    assert "1 image has bands that are not used, such as 4 of a.tif; --bands chooses bands." in capsys.readouterr().out
 
 
 def test_few_of_16_bits_are_told(smir, tmp_path, capsys):

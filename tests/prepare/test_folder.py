@@ -184,7 +184,7 @@ def test_labels_of_before_are_not_lost(prepare, fails, labels, tmp_path, capsys)
     assert "6 of them are labelled" in capsys.readouterr().out
     assert content(tmp_path / "field") == before
     prepare("--labels=both")
-    assert "The splits stay as they were; 2 images that were not labelled before train." in capsys.readouterr().out
+    assert "The splits stay as they were; 2 newly labelled images are for training." in capsys.readouterr().out
     splits = lists(tmp_path / "field")
     prepare("--labels=first", "--splits=field")
     assert lists(tmp_path / "field") == {
@@ -241,7 +241,7 @@ def test_splits_of_ones_own_are_followed(prepare, labels, tmp_path, capsys):
         "test": ["006.jpg", "007.jpg"],
     }
     assert (
-        "4 labelled images that are on none of its lists train; 1 names on them have no label"
+        "4 labelled images are on none of its lists, so for training; 1 name on them has no label"
         in capsys.readouterr().out
     )
 
@@ -309,7 +309,7 @@ def test_an_image_without_a_shape_is_not_labelled_unless_told(prepare, labels, t
     exports.coco_polygons(tmp_path / "labels", labels)
     prepare("--labels=labels", "--root=a")
     assert not (tmp_path / "a/masks/004.png").exists()
-    assert "1 images in the annotations have no shape (images/004.jpg)" in capsys.readouterr().out
+    assert "1 image in the annotations has no shape (images/004.jpg)" in capsys.readouterr().out
     prepare("--labels=labels", "--root=b", "--empty=background")
     assert not stored(tmp_path / "b", "004").any()
 

@@ -142,7 +142,7 @@ def test_photographs_and_labels_are_cut_alike(prepare, photos, tmp_path, capsys)
     assert np.array_equal(np.asarray(Image.open(root / "masks/patch.png")), blocks("patch", (0, 1, 2), (30, 40)))
     assert len(list((root / "masks").rglob("*.png"))) == 7 * len(PLACES) + 1
     said = capsys.readouterr().out
-    assert "9 images, 8 cut into 96 tiles of 32 x 32 pixels; 1 in which no tile has room, linked" in said
+    assert "9 images, 8 cut into 96 tiles of 32 x 32 pixels; 1 too small for a tile, linked" in said
     assert "85 of them are labelled" in said
     assert settings(root)["init_args"]["predict"] == {"view": "windows"}
 
@@ -253,5 +253,5 @@ def test_images_are_told_that_are_seen_much_smaller(smir, tmp_path, capsys):
     save(tmp_path / "photos/large.png", np.zeros((2048, 2100, 3), np.uint8))
     smir("prepare", "folder", "--images=photos")
     said = capsys.readouterr().out
-    assert "1 images have no side below 2048 pixels (large.png)" in said
-    assert "--tile 1024 and another --root cut them" in said
+    assert "1 image has no side below 2048 pixels (large.png)" in said
+    assert "cut these images and their labels: --tile 1024 and another --root." in said

@@ -227,7 +227,7 @@ def test_a_label_image_of_an_orthomosaic_keeps_its_ids(smir, tmp_path, capsys, k
     for number, (top, left) in enumerate((top, left) for top in (0, 16, 32) for left in (0, 16, 32, 48)):
         part, path = wanted[top : top + 16, left : left + 16], tmp_path / f"field/masks/tile_{number:05d}.png"
         assert (np.asarray(Image.open(path)) == part).all() if path.exists() else (part == 255).all()
-    noted = "1 TIFFs lack blocks (SPARSE_OK), which count as 0: labels.tif." in capsys.readouterr().out
+    noted = "1 TIFF lacks blocks (SPARSE_OK), which count as 0: labels.tif." in capsys.readouterr().out
     assert noted == (kind == "sparse")
 
 
@@ -327,7 +327,7 @@ def test_smooth_borders_are_refused_and_a_class_of_few_pixels_is_told(smir, fail
 def test_folders_that_systems_make_hold_no_photographs(smir, tmp_path, field, made):
     (tmp_path / "photos" / made).mkdir(parents=True)
     Image.fromarray(photo("thumb", (24, 32))).save(tmp_path / "photos" / made / "SYNOPHOTO_THUMB_M.jpg")
-    with pytest.warns(UserWarning, match="Folders that systems make are not images"):
+    with pytest.warns(UserWarning, match="Folders that systems make are not searched"):
         smir("prepare", "folder", "--images=photos")
     assert sorted(path.name for path in (tmp_path / "field/images").rglob("*")) == ["a.png", "b.png", "c.png"]
 

@@ -69,7 +69,7 @@ def desk(tmp_path, monkeypatch):
 
 
 def test_each_command_of_the_walk_says_the_next(smir, desk, imagenet, capsys, monkeypatch):
-    walk = commands("The walk")
+    walk = commands("Step by step")
     assert [smir_words(line)[0] for line in walk] == ["prepare", "fit", "predict", "inspect", "export"]
     for line, following in itertools.pairwise(walk):
         words = smir_words(line)
@@ -96,7 +96,7 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, imagenet, capsys, mo
 
 
 def test_the_pretraining_is_compared_with_other_starts(smir, desk, capsys):
-    smir(*smir_words(commands("The walk")[0]))
+    smir(*smir_words(commands("Step by step")[0]))
     pretraining, segmentation = commands("Pretrain on your own images")
     smir(*smir_words(pretraining), "--config=tiny.yaml")
     following = segmentation.replace("--model.weights", f"{OF_TINY} --model.weights")
@@ -149,7 +149,7 @@ def segments(smir, line):
 
 
 def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
-    smir(*smir_words(commands("The walk")[0]))
+    smir(*smir_words(commands("Step by step")[0]))
     capsys.readouterr()
     best = pretrain(smir, "--config=field/data.yaml", "--seed_everything=3", "--run.root=my runs")
     (desk / "tiny.yaml").unlink()
@@ -169,7 +169,7 @@ def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
 
 
 def test_a_look_at_a_pretraining_without_a_field_s_file_says_its_data_and_network(smir, desk, capsys):
-    smir(*smir_words(commands("The walk")[0]), "--root=a field")
+    smir(*smir_words(commands("Step by step")[0]), "--root=a field")
     (desk / "a field/data.yaml").unlink()
     network = {"class_path": "SmpNetwork", "init_args": {"encoder": "tu-test_efficientnet"}}
     network["init_args"]["options"] = {"decoder_channels": [32, 16, 16, 8, 8]}
@@ -197,7 +197,7 @@ def test_labels_that_came_after_the_pretraining_count(smir, desk, capsys):
     capsys.readouterr()
     smir("inspect", f"--ckpt={best}")
     assert said_next(capsys) == ["Next: python -m smir prepare folder --images photos --labels LABELS --root field"]
-    smir(*smir_words(commands("The walk")[0]))
+    smir(*smir_words(commands("Step by step")[0]))
     capsys.readouterr()
     smir("export", f"--ckpt={best}")
     (line,) = said_next(capsys)
@@ -323,14 +323,14 @@ def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
 @pytest.fixture
 def trained(smir, desk):
     """A run that has been trained and tested, by the docs' own commands but the pretraining."""
-    smir(*smir_words(commands("The walk")[0]))
+    smir(*smir_words(commands("Step by step")[0]))
     words = smir_words(commands("Pretrain on your own images")[1])
     smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/few-labels")
     return desk / "runs/field/few-labels/seed0"
 
 
 def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained, desk, capsys):
-    smir(*smir_words(commands("The walk")[-1])[:-1], "my export", "--formats=onnx")
+    smir(*smir_words(commands("Step by step")[-1])[:-1], "my export", "--formats=onnx")
     assert "- images: field `field`: 2 in train" in (desk / "my export/README.md").read_text()
     photograph = "field/images/" + (desk / "field/test.txt").read_text().split()[0]
     (line,) = said_next(capsys)
@@ -350,7 +350,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
 
     smir(*prepare)
     said = capsys.readouterr().out
-    assert "2 of them are labelled (Labelme JSON); 1 are not, and are not tested on" in said
+    assert "2 of them are labelled (Labelme JSON); 1 is not, and is not tested on" in said
     assert "train" not in said.replace("a trained run", "")
     run = test[2].removesuffix("/config.yaml")
     assert said.splitlines()[-1].replace("RUN", run) == f"Next: python -m smir {shlex.join(test)}"
@@ -376,7 +376,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
 
 
 def test_a_field_to_test_on_stays_one(smir, fails, desk):
-    prepare = smir_words(commands("The walk")[0])
+    prepare = smir_words(commands("Step by step")[0])
     smir(*prepare)
     alone = "--shares=[0, 0, 1]"
     assert "The images in field train, validate and test" in fails(*prepare, alone)
@@ -391,7 +391,7 @@ def test_a_field_to_test_on_stays_one(smir, fails, desk):
 def test_lists_that_are_missing_are_named(fails, desk):
     (desk / "lists").mkdir()
     (desk / "lists/test.txt").write_text("1\n")
-    said = fails(*smir_words(commands("The walk")[0]), "--splits=lists")
+    said = fails(*smir_words(commands("Step by step")[0]), "--splits=lists")
     assert "or folders train, val and test of images; there is no train.txt and no val.txt" in said
     assert "--shares '[0, 0, 1]'" in said
 
@@ -511,7 +511,7 @@ def test_a_home_that_the_shell_leaves_is_found(smir, desk, monkeypatch, capsys):
 
 def test_without_imagenet_weights_the_next_step_is_the_pretraining(smir, desk, capsys, monkeypatch):
     monkeypatch.setattr(hints, "at_hand", lambda: False)
-    smir(*smir_words(commands("The walk")[0]))
+    smir(*smir_words(commands("Step by step")[0]))
     said = capsys.readouterr().out.splitlines()
-    assert said[-2].startswith("ImageNet weights, which few labels gain most from, cannot be downloaded here. ")
+    assert said[-2].startswith("ImageNet weights, which help most with few labels, cannot be downloaded here. ")
     assert said[-1] == f"Next: {commands('Pretrain on your own images')[0]}"

@@ -341,7 +341,7 @@ def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_
             f"a: &a {{{', '.join(f'k{n}: 1' for n in range(2000))}}}\nb: {{<<: [{'*a,' * 99}]}}",
             "its merges",
         ),
-        ("config.yaml", "data: {init_args: [1]}", "config.yaml cannot be read: its init_args are no settings"),
+        ("config.yaml", "data: {init_args: [1]}", "config.yaml cannot be read: its init_args are not settings"),
         ("config.yaml", "#" * (1 << 21), "config.yaml cannot be read: it has 2,097,152 bytes"),
         ("DONE", "3", "DONE is damaged"),
         ("DONE", '{"epochs": [1]}', "DONE is damaged: epochs is wrong"),
@@ -401,7 +401,7 @@ def test_a_root_that_is_no_folder_is_named(fails, tmp_path):
     run.recipe["data"]["class_path"] = "smir.data.Folder"
     run.write()
     (run.folder / "config.yaml").write_text("data: {init_args: {root: [1]}}")
-    assert "config.yaml is damaged: data.init_args.root is no folder" in fails("report", "runs")
+    assert "config.yaml is damaged: data.init_args.root is not a folder" in fails("report", "runs")
 
 
 @pytest.mark.parametrize("name", ["test/metrics.json", "report"])

@@ -41,7 +41,7 @@ def test_scores_and_masks_do_not_depend_on_the_number_of_ranks(smir, python, fie
 def test_a_global_batch_that_does_not_divide_over_the_ranks_is_refused(field):
     data = Nassar(field, batch_size=3)
     data.trainer = SimpleNamespace(global_rank=0, world_size=2)
-    with pytest.raises(ConfigError, match="= 3 is the global batch size and does not divide over 2 devices"):
+    with pytest.raises(ConfigError, match="= 3 is the global batch size and cannot be divided over 2 devices"):
         data.setup("fit")
 
 

@@ -123,7 +123,7 @@ def test_validate_and_predict_normalise_as_in_training(smir, capsys):
 def test_another_size_is_told(smir, caplog):
     with caplog.at_level("INFO"):
         smir(*words_of("test", "--data.crop_size=96"))
-    assert "trained at 64 pixels, images are seen at 96 here" in caplog.text
+    assert "trained at 64 pixels, but images are seen at 96 here" in caplog.text
 
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])

@@ -49,8 +49,8 @@ class Facts:
         digest: Hash of the decoded pixels; None if it cannot be read or has a single colour, as no-data tiles do.
         stored: Pixels by stored value of the label.
         classes: Pixels by class of the label, void at 255; empty if it holds an illegal value.
-        seen: What may be odd about the two.
-        problems: What is wrong with the two.
+        seen: Possible oddities of the two.
+        problems: Errors in the two.
     """
 
     size: tuple[int, int] | None = None
@@ -125,7 +125,7 @@ def _count(values: npt.NDArray[Any]) -> dict[int, int]:
 
 
 def _attempt(read: Callable[[], Any], path: Path, facts: Facts) -> Any:
-    """Calls a decoder. Whatever it raises, the file is damaged, and the walk goes on."""
+    """Calls a decoder. Any exception means that the file is damaged; the walk continues."""
     try:
         return read()
     except SmirError as error:
@@ -160,10 +160,10 @@ class Audit:
         expected: The published counts; None for a dataset that is not the paper's.
         folders: Images below each folder of `expected`.
         lists: Images and labels of the pool (without labels) and of the splits that could be listed.
-        facts: What every image of these lists and its label hold.
+        facts: Facts about every image of these lists and its label.
         overlaps: Images that two lists share.
         problems: All that is wrong.
-        notes: What is worth knowing, but not wrong; those without a kind stand for themselves.
+        notes: Observations that are not errors; those without a kind are whole sentences.
     """
 
     expected: Expected | None
@@ -222,7 +222,7 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
 def _check_partners(
     data: SmirDataModule, lists: dict[str, list[Pair]], problems: list[Problem], notes: list[Problem]
 ) -> list[Pair]:
-    """Tells of labels without images and images without labels; returns the pairs that are on no list."""
+    """Reports labels without images and images without labels; returns the pairs that are on no list."""
     listed = [pair for name in lists for pair in lists[name] if pair.label]
     labels, images, unlisted = find_unpaired(data, listed)
     told = notes if type(data).__name__ in INCOMPLETE else problems
@@ -242,7 +242,7 @@ def _count_images(root: Path, folder: str) -> int:
 
 
 def _read_lists(data: SmirDataModule, problems: list[Problem], notes: list[Problem]) -> dict[str, list[Pair]]:
-    """Makes all lists that can be made; one problem tells of all lists that fail for the same reason."""
+    """Makes all lists that can be made; one problem covers all lists that fail for the same reason."""
     lists: dict[str, list[Pair]] = {}
     failed: dict[str, list[str]] = {}
     readers: dict[str, Callable[[], list[Pair]]] = {"pool": lambda: [Pair(image, "") for image in data.pool()]}

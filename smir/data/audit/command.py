@@ -66,7 +66,7 @@ def _warnings(found: Audit, show: int) -> Iterator[str]:
     """Yields one line for each kind, with a few names, or with all names if `show` is 0."""
     for kind, texts in _by_kind(found.notes).items():
         if kind:
-            yield f"{len(texts):,} {kind}: {first_few(texts, 3 if show else len(texts))}"
+            yield f"{kind} ({len(texts):,}): {first_few(texts, 3 if show else len(texts))}"
         else:
             yield from texts
 

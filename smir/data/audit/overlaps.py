@@ -93,8 +93,8 @@ def _rule(data: SmirDataModule, left: str, right: str) -> tuple[int | None, str,
 def find_unpaired(data: SmirDataModule, pairs: Sequence[Pair]) -> tuple[list[str], list[str], list[Pair]]:
     """Finds the labels without an image, the images without a label, and the pairs that are on no list.
 
-    Which label belongs to which image is read off the pairs that are listed: where their folders and the ends of their
-    names differ, all files of these folders do.
+    The listed pairs show how labels match images: folders and name endings that differ in these pairs are expected to
+    differ in the same way for all files of these folders.
 
     Returns:
         Labels, images, and pairs, as paths relative to the root.

@@ -1,4 +1,4 @@
-"""Finds what is odd about own files that can be read: labels among the images, palettes that differ, and the like."""
+"""Finds oddities in a user's readable files: labels among the images, palettes that differ, and the like."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ def own_notes(root: Path, names: Sequence[str], seen: Mapping[Pair, Seen]) -> Ki
         yield "images with one name but two suffixes", text
     for pair, one in seen.items():
         if one.missing in one.shown - {VOID}:
-            yield "labels that mark a class as missing (nodata)", f"{root / pair.label} ({one.missing})"
+            yield "labels that mark a class as missing, by nodata", f"{root / pair.label} ({one.missing})"
         if one.unused:
             yield "images with bands that are not used", f"{root / pair.image} ({first_few(one.unused)})"
         for path in one.lacking:
@@ -104,7 +104,7 @@ def own_notes(root: Path, names: Sequence[str], seen: Mapping[Pair, Seen]) -> Ki
     bare = [pair.label for pair, one in seen.items() if VOID in one.shown and one.shown <= {0, VOID}]
     if bare and sum(VOID in one.shown for one in seen.values()) == len(bare):
         for label in bare:
-            yield "labels that alone hold 255 (not labelled), and beside it only 0", str(root / label)
+            yield "labels that hold only 0 and 255 (not labelled), unlike the others", str(root / label)
     for class_id, name in enumerate(names):
         labels = [pair.label for pair, one in seen.items() if class_id in one.shown]
         if labels and not any(class_id in one.thick for one in seen.values()):

@@ -60,7 +60,7 @@ def read_image(path: str | Path) -> UInt8:
         Array (H, W, 3) uint8.
 
     Raises:
-        DataError: If the file cannot be read as an image, or holds numbers that are no colours.
+        DataError: If the file cannot be read as an image, or holds numbers that are not colours.
     """
     path = Path(path)
     status = status_of(path, "image")

@@ -1,6 +1,6 @@
 """Decodes a picture once into a raw file on disk, so that rectangles of it can be read in any order.
 
-The file has no name, so that nothing is left of it when the process ends, however it ends.
+The file has no name, so nothing of it remains when the process ends, in whatever way.
 """
 
 import contextlib
@@ -105,7 +105,7 @@ def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:
 
 
 def _written(descriptor: int, chunk: bytes, failures: list[OSError]) -> int:
-    """Writes what libvips has decoded; it would tell a full disk from a damaged image in no way."""
+    """Writes what libvips has decoded; libvips itself reports a full disk like a damaged image."""
     try:
         return os.write(descriptor, chunk)
     except OSError as error:

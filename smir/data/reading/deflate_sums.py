@@ -1,7 +1,7 @@
 """Checks the sums at the ends of Deflate blocks in TIFFs.
 
-libtiff stops where a block is full of pixels, and then looks at no sum: one in eight damaged bytes gave it other pixels
-without an error. To inflate a block once more takes longer than to read it, so it happens once in a process.
+libtiff stops as soon as a block is full of pixels, and then checks no sum: one in eight damaged bytes changed pixels
+without an error. Inflating a block again takes longer than reading it, so a process does it only once.
 """
 
 import functools

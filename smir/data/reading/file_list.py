@@ -17,8 +17,8 @@ _BLOCK = 4096
 class FileList(Sequence[str]):
     """Paths relative to a root, held in one array.
 
-    A list of a million Python strings takes 100 bytes a string more, and every worker that touches one copies its page
-    (the reference count is written to); an array has neither trouble.
+    A list of a million Python strings takes 100 bytes more for each string. A worker that touches a string also copies
+    its page, because that changes the reference count. An array avoids both.
     """
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:

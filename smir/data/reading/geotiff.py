@@ -32,8 +32,8 @@ _MOST_WORLD = 4096
 class Ground:
     """Areas of an image's pixels, true on the ellipsoid.
 
-    In UTM they differ from the square of the pixel size by up to 0.1 %, in web Mercator by a factor of 2 at 45
-    degrees, and in degrees the square of the pixel size is no area at all.
+    In UTM they differ from the square of the pixel size by up to 0.1 %, in web Mercator by a factor of 2 at 45 degrees,
+    and in degrees the square of the pixel size is not an area at all.
 
     Args:
         crs: The image's coordinate system.
@@ -45,7 +45,7 @@ class Ground:
 
     @classmethod
     def of(cls, crs: Any, transform: Any) -> "Ground | None":
-        """Gives nothing where the coordinate system is missing or does not say where on Earth it is."""
+        """Returns None if the coordinate system is missing or does not say where on Earth the image is."""
         if crs is None:
             return None
         ground = cls(crs, transform)

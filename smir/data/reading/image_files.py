@@ -34,7 +34,7 @@ def list_images(folder: Path) -> list[str]:
         there = sorted(entry.name for entry in parent.iterdir())[:8]
         raise DataError(
             f"There is no folder {folder.absolute()}. The nearest that exists is {parent}, which holds: "
-            f"{', '.join(there) or 'nothing'}. Relative paths, also data.root, count from the working folder."
+            f"{', '.join(there) or 'nothing'}. Relative paths, including data.root, start in the working folder."
         )
     made: list[str] = []
     names: list[str] = []
@@ -48,7 +48,7 @@ def list_images(folder: Path) -> list[str]:
         others.update(Path(f).suffix.lower() for f in files if f.lower().endswith(OTHER_PICTURES) and f[0] != ".")
         links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
     if made:
-        warn(f"Folders that systems make are not images: {len(made)} in {folder.absolute()}: {first_few(made)}.")
+        warn(f"Folders that systems make are not searched: {len(made)} in {folder.absolute()}: {first_few(made)}.")
     if outside := sorted(link for link in links if not _leads_into(folder / link, folder)):
         warn(
             f"Links to folders are not followed, so images behind {len(outside)} of them in {folder.absolute()} are "

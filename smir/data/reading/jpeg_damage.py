@@ -1,4 +1,4 @@
-"""Finds JPEGs that are damaged in their middle: decoders go on behind the damage, and libjpeg only tells stderr."""
+"""Finds JPEGs that are damaged in the middle: decoders continue after it, and libjpeg tells only stderr."""
 
 import math
 import os

@@ -57,7 +57,7 @@ def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int]
     ids, unknown = _translated(stored, table)
     if unknown:
         raise DataError(
-            f"The label {path} holds values that {dataset} does not define: {_counted(unknown)}. Known are "
+            f"The label {path} holds values that {dataset} does not define: {_counted(unknown)}. It defines "
             f"{', '.join(_ranges(table))}. Is it the label file of another kind, or of another dataset?"
         )
     return ids

@@ -57,7 +57,7 @@ def read_list(path: Path) -> list[str]:
 
 def can_be_listed(name: str) -> bool:
     """Returns whether a name can be a line of a list: text without line ends, and without a space at its ends."""
-    as_bytes = any("\ud800" <= letter <= "\udfff" for letter in name)  # so Python keeps what is no text
+    as_bytes = any("\ud800" <= letter <= "\udfff" for letter in name)  # so Python keeps bytes that are not text
     return name == name.strip() and not as_bytes and not set(name) & set("\r\n\ufeff")
 
 

@@ -32,7 +32,8 @@ class Choice:
     def in_windows(self, path: Path) -> bool:
         """Returns whether an image is read in windows.
 
-        A TIFF whose header cannot be read is: reading it says why. So does seeing any other such file whole.
+        A TIFF with an unreadable header counts as read in windows; opening it then gives the reason. Any other such
+        file counts as seen whole, with the same effect.
         """
         if self.view == "windows":
             return True
@@ -68,7 +69,7 @@ def open_raster(path: Path, folder: Path, progress: bool = True, bands: BandChoi
 
     Args:
         path: The file.
-        folder: Where what is not a TIFF is decoded to, while it is needed.
+        folder: Where images other than TIFFs are decoded to, while they are needed.
         progress: Whether to show how far the decoding is.
         bands: Bands of a TIFF to read; default: those of its colours.
 
@@ -84,7 +85,7 @@ def open_raster(path: Path, folder: Path, progress: bool = True, bands: BandChoi
 
 
 def tiff_raster(path: Path, bands: BandChoice | None = None) -> Raster:
-    """Opens a TIFF, which is read in place; a BMP, one of Lab, and any without rasterio, is decoded to memory."""
+    """Opens a TIFF to read it in place; a BMP, a TIFF in Lab, and any TIFF without rasterio are decoded to memory."""
     if not _in_place(path, bands):
         if bands is not None and not has_rasterio():
             raise ConfigError("Choosing bands needs rasterio: pip install 'smir[geo]'.")

@@ -50,7 +50,7 @@ class Images:
         """Decodes an image to RGB (H, W, 3), or takes it from the cache.
 
         Raises:
-            DataError: If it is unreadable, too small, or a strip.
+            DataError: If it is unreadable, too small, or far longer than wide.
         """
         return self.read_with_size(index)[0]
 
@@ -58,7 +58,7 @@ class Images:
         """Refuses what `read` refuses, as far as the header of the file tells: nothing is decoded.
 
         Raises:
-            DataError: If it is no image, too small, or a strip.
+            DataError: If it is not an image, is too small, or is far longer than wide.
         """
         path = self.files.path(index)
         self._check_size(path, *image_size(path))

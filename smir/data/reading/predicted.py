@@ -13,7 +13,7 @@ from smir.method.preprocessing import Preprocessing
 
 
 class ImagesToPredict(Images):
-    """Reads the images of a list that is predicted: what helps against one too small is not what helps in training."""
+    """Reads the images to predict; the advice about images that are too small differs from that in training."""
 
     too_small = (
         "Remove it, or have images of any size enlarged: --data.min_side 1 with the path of the checkpoint "
@@ -22,7 +22,7 @@ class ImagesToPredict(Images):
 
 
 class PredictedImages(Dataset[Sample]):
-    """Whole views of images that are seen whole, only the index of those that are read in windows."""
+    """Whole views of images that are seen whole; only the index for those that are read in windows."""
 
     def __init__(self, files: FileList, min_side: int, preprocessing: Preprocessing, choice: Choice) -> None:
         self.files, self.choice = files, choice

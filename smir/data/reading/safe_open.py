@@ -1,7 +1,7 @@
-"""Opens image files, and refuses what is damaged, claims to be larger than it can be, or is no image.
+"""Opens image files, and refuses those that are damaged, claim an impossible size, or are not images.
 
-Only the bytes of a file are believed: the format is that of the content, whatever the suffix; the size in its header
-must be one that its bytes can hold; and whatever a library makes of damage is one error that names the file.
+Only the bytes of a file count. Its content decides the format, whatever the suffix. Its bytes must be able to hold the
+size that its header claims. Any error of a library about damage becomes one error that names the file.
 """
 
 import os
@@ -160,7 +160,7 @@ def can_hold(size: int, pixels: int) -> bool:
 
 
 def guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:
-    """Whatever a library raises on a damaged file is one error that names it."""
+    """Turns whatever a library raises on a damaged file into one error that names the file."""
     try:
         return work()
     except DataError:
@@ -187,7 +187,7 @@ def decoded(image: Image.Image) -> Image.Image:
 
 
 def _check_sums_of_png(path: Path) -> None:
-    """Raises a `ValueError` if a sum of the pixels is wrong; Pillow looks at none, and may decode other pixels."""
+    """Raises a `ValueError` if a checksum of the pixels is wrong; Pillow checks none, and may decode other pixels."""
     content, place = memoryview(path.read_bytes()), 8
     while place < len(content):
         end = place + 8 + int.from_bytes(content[place : place + 4], "big")

@@ -22,7 +22,7 @@ class Visit(NamedTuple):
     Attributes:
         index: The image's place in its list.
         seed: Seeds the augmentation and the random mask of this visit.
-        mask: The fixed mask of the image in this stage, or nothing where one is drawn at random.
+        mask: The fixed mask of the image in this stage; None if a random one is drawn.
         weight: 0 where the visit only makes the loaders of all ranks equally long; it counts in no metric. Batches
             hold float32, because Apple's GPUs have no float64.
     """
@@ -41,19 +41,19 @@ class VisitSampler(Sampler[Visit]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Tells the epoch; Lightning calls it before it asks for the visits."""
+        """Sets the epoch; Lightning calls this before it fetches the visits."""
         self.epoch = epoch
 
 
 class TrainSampler(VisitSampler):
     """Shuffled visits for training, the same number of batches in every stage.
 
-    The incomplete global batch is dropped, or with `fill` completed by the images that a second order begins with. A
-    stage one image short of the longest one takes a short last batch, as
-    does a partition smaller than one batch, because Lightning fixes the number of batches once.
+    The incomplete global batch is dropped, or with `fill` completed with the first images of a second order. A stage
+    one image short of the longest one takes a short last batch, as does a partition smaller than one batch, because
+    Lightning fixes the number of batches once.
 
     `batch_size` is the global one, a multiple of `world_size`. A resumed run gives `first_epoch`, because Lightning
-    fetches its first batches before it tells the epoch.
+    fetches its first batches before it sets the epoch.
 
     Raises:
         DataError: If there are fewer images than processes.
@@ -85,7 +85,7 @@ class TrainSampler(VisitSampler):
             self.num_batches = max(1, min(sizes) // batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Tells the epoch; never one before the first."""
+        """Sets the epoch, but never one before the first."""
         self.epoch = max(epoch, self.first_epoch)
 
     def __len__(self) -> int:

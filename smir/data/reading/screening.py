@@ -48,7 +48,7 @@ class Screening:
         max_share: Share of a list that may be skipped; more is an error.
 
     Raises:
-        ConfigError: If `max_share` is no such share.
+        ConfigError: If `max_share` is not such a share.
     """
 
     def __init__(self, max_share: float) -> None:
@@ -93,7 +93,7 @@ class Screening:
     def load(self, path: Path, settings: str) -> None:
         """Takes over the verdicts of a file of the same settings, so that nothing need be decoded again.
 
-        A file that is missing, damaged or of another format tells nothing; then the images themselves do.
+        If the file is missing, damaged or of another format, the images are checked again.
         """
         record = dict_or_empty(path)
         with contextlib.suppress(LookupError, TypeError, AttributeError):
@@ -102,7 +102,7 @@ class Screening:
 
 
 def unusable(title: str, images: FileList, look: Callable[[int], object]) -> dict[str, str]:
-    """Looks at every image of a list; returns by name why some cannot be used (the `DataError` of `look`)."""
+    """Checks every image of a list; returns, by name, why images cannot be used (the `DataError` of `look`)."""
 
     def attempt(place: int) -> str:
         try:

@@ -31,18 +31,18 @@ def save_stamps(path: Path, lists: Mapping[str, FileList]) -> None:
 def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
     """Compares the files of the data with those that a run began with.
 
-    Only of files with another time, such as copies, the samples are compared.
+    The samples are compared only for files with another time, such as copies.
 
     Raises:
-        RunError: If some are others; the message names them.
+        RunError: If some have changed; the message names them.
         DataError: If a file cannot be read.
     """
     try:
         before = load_arrays(path, tuple(lists))
         if any(before[name].shape != (len(files), 3) for name, files in lists.items()):
-            raise CheckpointError(f"{path} is damaged: it is of another number of files.")
+            raise CheckpointError(f"{path} is damaged: it lists another number of files.")
     except CheckpointError as error:
-        raise RunError(f"{error} Delete it to go on without comparing the files of the data.") from error
+        raise RunError(f"{error} Delete it to continue without comparing the files of the data.") from error
     for name, files in lists.items():
         old, now = before[name], _stamps(files, before[name])
         different = np.flatnonzero((old[:, ::2] != now[:, ::2]).any(axis=1)).tolist()

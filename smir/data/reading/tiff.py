@@ -183,7 +183,7 @@ class Tiff:
             reason = error.__cause__ or error
             if "missing codec" in str(reason):
                 raise DataError(
-                    f"{self.name} is compressed in a way that this rasterio cannot read ({reason}). Write it anew "
+                    f"{self.name} is compressed in a way that this rasterio cannot read ({reason}). Write it again "
                     f"where it was made: gdal_translate -co COMPRESS=DEFLATE {path.name} converted.tif"
                 ) from error
             raise DataError(

@@ -150,7 +150,7 @@ def id_of_no_data(tiff: Tiff) -> int | None:
 
 
 def refuse_fractions(values: npt.NDArray[Any], name: str) -> None:
-    """Refuses complex numbers, and floating-point numbers that are no whole numbers of 32 bits."""
+    """Refuses complex numbers, and floating-point numbers that are not whole numbers of 32 bits."""
     if values.dtype.kind == "c":
         raise DataError(f"{name} holds complex numbers; class ids are whole. Export the labels again.")
     if values.dtype.kind != "f":

@@ -63,8 +63,8 @@ class TrainTransform:
 class _CropAtRareClass(A.RandomResizedCrop):  # type: ignore[misc]  # albumentations has no types
     """Random resized crops, a share of which are moved over a pixel of a class, so that rare classes are seen more.
 
-    The class is drawn among those of the image, with a weight of one over its frequency; the pixel among those of the
-    class; and the place of the crop among those that hold the pixel. Void is no class.
+    The class is drawn from those of the image, with a weight of one over its frequency. Then a pixel of the class is
+    drawn, and a place of the crop that holds the pixel. Void does not count as a class.
     """
 
     def __init__(self, share: float, frequencies: npt.NDArray[np.float64], *args: Any, **kwargs: Any) -> None:

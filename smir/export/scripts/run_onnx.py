@@ -1,6 +1,6 @@
 """Segments photos with model.onnx beside this file: `python run_onnx.py photo.jpg labels.png`.
 
-Of several photos the labels go to a folder: `python run_onnx.py first.jpg second.jpg labels`.
+With several photos, the labels go to a folder: `python run_onnx.py first.jpg second.jpg labels`.
 
 Needs onnxruntime, numpy and Pillow alone.
 """
@@ -37,7 +37,7 @@ def segment(session: Any, settings: dict[str, Any], image: Any) -> Any:
 
 
 def arguments(words: list[str]) -> dict[Path, Path]:
-    """Photos by the PNG of their labels; ends with the usage where one would be lost, or take the place of a photo."""
+    """Returns each photo by the PNG for its labels; exits with the usage if a PNG would replace another or a photo."""
     *photos, target = map(Path, words or [""])
     single = len(photos) == 1 and target.suffix.lower() == ".png"
     files = {target if single else target / f"{photo.stem}.png": photo for photo in photos}
@@ -48,7 +48,7 @@ def arguments(words: list[str]) -> dict[Path, Path]:
 
 
 def check_size(photo: Path, image: Any, settings: dict[str, Any]) -> None:
-    """Says of what is much larger than the training images that plants vanish when it is resized to a view."""
+    """Warns if a photo is much larger than the training images: resized to a view, its plants vanish."""
     side, usual = min(image.shape[:2]), settings["usual_side"]
     if usual is not None and side >= settings["much_larger"] * usual:
         print(

@@ -1,6 +1,6 @@
 """Segments photos with model.pt2 beside this file: `python run_pt2.py photo.jpg labels.png`.
 
-Of several photos the labels go to a folder: `python run_pt2.py first.jpg second.jpg labels`.
+With several photos, the labels go to a folder: `python run_pt2.py first.jpg second.jpg labels`.
 
 Needs torch, numpy and Pillow alone.
 """
@@ -30,7 +30,7 @@ def segment(network: Any, settings: dict[str, Any], image: Any) -> Any:
 
 
 def arguments(words: list[str]) -> dict[Path, Path]:
-    """Photos by the PNG of their labels; ends with the usage where one would be lost, or take the place of a photo."""
+    """Returns each photo by the PNG for its labels; exits with the usage if a PNG would replace another or a photo."""
     *photos, target = map(Path, words or [""])
     single = len(photos) == 1 and target.suffix.lower() == ".png"
     files = {target if single else target / f"{photo.stem}.png": photo for photo in photos}
@@ -41,7 +41,7 @@ def arguments(words: list[str]) -> dict[Path, Path]:
 
 
 def check_size(photo: Path, image: Any, settings: dict[str, Any]) -> None:
-    """Says of what is much larger than the training images that plants vanish when it is resized to a view."""
+    """Warns if a photo is much larger than the training images: resized to a view, its plants vanish."""
     side, usual = min(image.shape[:2]), settings["usual_side"]
     if usual is not None and side >= settings["much_larger"] * usual:
         print(

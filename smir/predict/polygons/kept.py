@@ -36,7 +36,7 @@ class Outlined:
 
     @classmethod
     def of(cls, region: Region, rings: list[Ring], on_ground: bool) -> "Outlined":
-        """Takes the figures of a region; a certainty of 0 is that of void, or not known."""
+        """Takes the figures of a region; a certainty of 0 means void, or not known."""
         confidence = round(region.certainty / region.pixels, 4) or None
         square_metres = round(region.square_metres, 6) if on_ground else None
         return cls(region.class_id, region.pixels, confidence, square_metres, rings)
@@ -54,7 +54,7 @@ class Outlined:
 
     @property
     def needs_mask(self) -> bool:
-        """True if one plain outline does not do: around holes, or at 0 to 1, which readers take for shares."""
+        """True if one plain outline is not enough: around holes, or between 0 and 1, which readers take for shares."""
         return len(self.rings) > 1 or max(self.polygon.bounds) <= 1
 
     def name(self, classes: Classes) -> str:

@@ -71,8 +71,8 @@ def class_colors(table: ClassTable, of_source: Mapping[str, Color]) -> tuple[dic
             kept[name] = color
     if lost := [name for name in found if name not in kept]:
         notes.append(
-            f"Pictures show {first_few(lost)} in another colour than the labels, where it is white, which means not "
-            "labelled, or the colour of another class."
+            f"Pictures show {first_few(lost)} in another colour than the labels: there, its colour is white "
+            "(not labelled) or that of another class."
         )
     return kept, notes
 

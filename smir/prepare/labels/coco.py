@@ -57,7 +57,7 @@ def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
 
 
 def _id(stored: object) -> int | str | None:
-    """Returns an id; tools also write the number 7 as 7.0 or "7". Returns None if it is no id."""
+    """Returns an id; tools also write the number 7 as 7.0 or "7". Returns None if it is not an id."""
     if isinstance(stored, str):
         is_number = stored.strip().isdecimal() and len(stored) <= _LONGEST_ID
         return int(stored) if is_number else stored or None

@@ -8,7 +8,7 @@ from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
 from smir.data.reading.lists import stem
 from smir.data.reading.misplaced import look
 from smir.data.reading.parallel import in_parallel
-from smir.errors import DataError, first_few
+from smir.errors import DataError, counted, first_few
 from smir.files.json_record import read_json
 from smir.files.names import same
 from smir.prepare.labels import coco, cvat, foreign, labelme
@@ -93,13 +93,14 @@ def _refuse_masks_beside(found: Annotations, folder: Path) -> None:
     ]
     if masks := [name for name, grey in flat if grey]:
         raise DataError(
-            f"{folder.absolute()} holds labels in 2 formats: {found.title}, and {len(masks)} label images of one "
-            f"channel that it does not name: {first_few(masks)}. Use only one of them, or move these elsewhere."
+            f"{folder.absolute()} holds labels in 2 formats: {found.title}, and "
+            f"{counted(len(masks), 'label image', 'label images')} of one channel that it does not name: "
+            f"{first_few(masks)}. Use only one of them, or move these elsewhere."
         )
     if flat:
         warn(
-            f"{len(flat)} images of few colours in {folder.absolute()} are not read, because {found.title} does not "
-            f"name them: {first_few(name for name, _ in flat)}. If they are label images, use only one format."
+            f"{folder.absolute()} holds {counted(len(flat), 'image', 'images')} of few colours that {found.title} does "
+            f"not name, so not read: {first_few(name for name, _ in flat)}. If these are labels, use only one format."
         )
 
 

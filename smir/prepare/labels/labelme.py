@@ -33,8 +33,8 @@ _CORNERS = ("rectangle", "rotation", "oriented_rectangle")
 def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
     """Reads the shapes of an image; returns None if the JSON has another format.
 
-    The image is named after the file, relative to `folder`, since the stored path may come from another machine; it
-    stands in `also`.
+    The image is named after the file, relative to `folder`, since the stored path may come from another machine; `also`
+    holds that path.
 
     Raises:
         DataError: If the file is malformed.

@@ -29,8 +29,8 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
         keys = [key for key in keys if key not in masks.no_data]
         if masks.coding == "ids" and (odd := [key for key in keys if not 0 <= int(key) < MOST_IDS]):
             raise ConfigError(
-                f"The masks in {masks.folder.absolute()} hold {odd[0]} ({masks.values[odd[0]]:,} px), which is no id "
-                f"(0 to {MOST_IDS - 1}). If such pixels are not labelled, name all classes and this: --classes "
+                f"The masks in {masks.folder.absolute()} hold {odd[0]} ({masks.values[odd[0]]:,} px), which is not an "
+                f"id (0 to {MOST_IDS - 1}). If such pixels are not labelled, name all classes and this: --classes "
                 f"'[NAME=0, NAME=1, void={odd[0]}]'."
             )
         _refuse_smooth(masks)

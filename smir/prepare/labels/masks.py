@@ -41,7 +41,7 @@ class MaskFiles:
         factors: Factor of the grey values of each file: 1, or that which spreads few bits over 0 to 255.
         no_data: Values that files mark as missing.
         unmarked: Files that hold such a value without marking it, by value.
-        thin: Values that only lie between others, in no square of 3 x 3 pixels alone.
+        thin: Values that only lie between others, and never fill a square of 3 x 3 pixels.
         palette: Colours of the values, if the files have a palette that is more than greys.
         scales: Two files, and the values of the first with those of the second, if the second seems to have the same
             classes times a factor.
@@ -191,7 +191,7 @@ def _palettes_differ(colors: Mapping[str, set[Color]], beside_grey: bool) -> boo
 
 
 def _factors(folder: Path, facts: Mapping[str, LabelFacts], found: Mapping[str, _Found]) -> dict[str, int]:
-    """Returns the factor of every file, if files of few bits stand beside others: a program may have reduced them.
+    """Returns the factor of every file, if some have few bits and others more: a program may have reduced them.
 
     Raises:
         DataError: If their values fit those of the others neither as they are nor spread over 0 to 255, or both.

@@ -123,7 +123,7 @@ class ImageNames:
     def _by_words(self, labels: Sequence[str]) -> Callable[[str], str]:
         """Translates names that all differ from their images by the same words: `1_annotation` to `1_image`.
 
-        More than half of the labels must do, and at least two; numbers make no such difference.
+        This must hold for more than half of the labels, and for at least two; differing numbers do not count.
         """
         images = {stem: _words(stem) for stem in self._by_stem}
         named = [_words(_parts(unquote(label))[-1]) for label in labels]

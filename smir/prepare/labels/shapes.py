@@ -162,7 +162,7 @@ class Annotations:
 
     def kinds_left_out(self) -> str:
         """Lists the kinds of shapes without an area, with their numbers."""
-        return ", ".join(f"{count} {kind}" for kind, count in sorted(self.left_out.items()))
+        return ", ".join(f"{kind} ({count})" for kind, count in sorted(self.left_out.items()))
 
     def used(self) -> Counter[str]:
         """Counts the shapes of each category."""

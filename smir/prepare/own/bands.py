@@ -11,7 +11,7 @@ from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.opening import tiff_raster
 from smir.data.reading.tiff import Tiff, has_rasterio, lacks_blocks
 from smir.data.reading.tiff_colors import unused_bands
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import ConfigError, DataError, counted, first_few
 from smir.files.atomic import replacing
 from smir.files.pictures import is_tiff
 from smir.seeding import seed_for
@@ -25,7 +25,7 @@ def choose_bands(bands: str | None, value_range: str | None, files: Sequence[Pat
 
     Raises:
         ConfigError: If an option cannot be read.
-        DataError: If a file is no TIFF, or cannot be read.
+        DataError: If a file is not a TIFF, or cannot be read.
     """
     if bands is None:
         if value_range is not None:
@@ -38,7 +38,9 @@ def choose_bands(bands: str | None, value_range: str | None, files: Sequence[Pat
     if not has_rasterio():
         raise ConfigError("--bands needs rasterio: pip install 'smir[geo]'.")
     if others := [path for path in files if not is_tiff(path)]:
-        raise DataError(f"--bands is for TIFFs; {len(others)} images are not: {first_few(others)}.")
+        raise DataError(
+            f"--bands is for TIFFs; {counted(len(others), 'image is', 'images are')} not: {first_few(others)}."
+        )
     if value_range is None:
         return chosen
     match = re.fullmatch(r"\s*(-?[\d.]+)\s*(%?)\s*,\s*(-?[\d.]+)\s*(%?)\s*", value_range)
@@ -93,8 +95,8 @@ def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[st
         return ()
     name, left = next(iter(unused.items()))
     return (
-        f"{len(unused)} images have bands that are not used, such as {', '.join(map(str, left))} of {name}; --bands "
-        "chooses bands.",
+        f"{counted(len(unused), 'image has', 'images have')} bands that are not used, such as "
+        f"{', '.join(map(str, left))} of {name}; --bands chooses bands.",
     )
 
 
@@ -105,4 +107,7 @@ def notes_on_blocks(files: Iterable[Path]) -> tuple[str, ...]:
     lacking = [path.name for path in files if is_tiff(path) and lacks_blocks(path) and not Tiff(path).has_mask]
     if not lacking:
         return ()
-    return (f"{len(lacking)} TIFFs lack blocks (SPARSE_OK), which count as 0: {first_few(lacking)}.",)
+    return (
+        f"{counted(len(lacking), 'TIFF lacks', 'TIFFs lack')} blocks (SPARSE_OK), which count as 0: "
+        f"{first_few(lacking)}.",
+    )

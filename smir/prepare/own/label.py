@@ -14,7 +14,7 @@ from smir.data.reading.decode import LabelFacts, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff import Tiff, has_rasterio
-from smir.errors import DataError, first_few
+from smir.errors import DataError, counted, first_few
 from smir.files.pictures import is_tiff, write_png
 from smir.prepare.labels.classes import ClassTable, class_colors, of_categories
 from smir.prepare.labels.color_lists import named_colors
@@ -71,7 +71,10 @@ def _draw(field: Field, labels: Labels) -> Labels:
         bare += [] if shows else [image]
     notes = list(labels.notes)
     if bare:
-        notes.append(f"{len(bare)} labels hold only {VOID} ({first_few(bare)}); these images are not labelled.")
+        notes.append(
+            f"{counted(len(bare), 'label holds', 'labels hold')} only {VOID}: {first_few(bare)}. Such images count as "
+            "not labelled."
+        )
     return dataclasses.replace(labels, pixels=pixels, notes=notes)
 
 
@@ -132,7 +135,9 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
     notes = [f"The names of the classes are from {listed[1]}."] if listed else []
     notes += [*_notes_of_masks(masks, table, given), *on_colors, *table.notes(), *renaming_notes(names)]
     if options.pair is not None and (others := sorted({*list_images(masks.folder)} - {*masks.names, *field.sizes})):
-        notes.append(f"--pair leaves out {len(others)} files in {masks.folder}: {first_few(others)}.")
+        notes.append(
+            f"--pair leaves out {counted(len(others), 'file', 'files')} in {masks.folder}: {first_few(others)}."
+        )
     notes += notes_on_blocks(files)
     return Labels(masks.title, table.names, list(names), draw_mask, notes, colors)
 
@@ -163,7 +168,7 @@ def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
 
 
 def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
-    """Refuses annotations that name another image, which is there, too."""
+    """Refuses a file named after one image whose `imagePath` names another one that exists."""
     other = None
     if label.also is not None:
         with contextlib.suppress(DataError):  # several images have the name
@@ -176,7 +181,7 @@ def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
 
 
 def _by_image_path(annotated: dict[str, Annotated], field: Field) -> dict[str, Annotated]:
-    """Returns the annotations by their `imagePath`, if that alone names an image, and another one for each file."""
+    """Returns the annotations by their `imagePath`, if only that names an image, and a different one for each file."""
     if field.options.pair or any(map(field.names.find, annotated)):
         return annotated
     images = [field.names.find(label.also) if label.also else None for label in annotated.values()]
@@ -234,8 +239,8 @@ def _notes_of_shapes(found: Annotations, options: Options) -> list[str]:
     bare = [annotated.image for annotated in found.images if not annotated.shapes]
     if bare and options.empty == "unlabelled":
         notes.append(
-            f"{len(bare)} images in the annotations have no shape ({first_few(bare)}) and count as not labelled; "
-            "--empty background counts them as background."
+            f"{counted(len(bare), 'image in the annotations has', 'images in the annotations have')} no shape "
+            f"({first_few(bare)}). Such images count as not labelled; with --empty background, as background."
         )
     return notes
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from smir.data.reading.lists import Split
-from smir.errors import DataError, first_few
+from smir.errors import DataError, counted, first_few
 from smir.prepare.labels.matching import ImageNames
 from smir.prepare.own.field import Field, Labels, Tile
 from smir.prepare.own.split_lists import folders_of_splits, listed
@@ -45,16 +45,20 @@ def split(field: Field) -> Field:
         )
     members = _follow(labels.pixels, given)
     if options.splits is not None:
-        parts = [f"{new} labelled images that are on none of its lists train"] if new else []
-        parts += [f"{len(bare)} names on them have no label"] if bare else []
+        parts = (
+            [f"{counted(new, 'labelled image is', 'labelled images are')} on none of its lists, so for training"]
+            if new
+            else []
+        )
+        parts += [f"{counted(len(bare), 'name on them has', 'names on them have')} no label"] if bare else []
         notes = [f"Splits as in {lists}{': ' if parts else ''}{'; '.join(parts)}."]
     else:
-        more = f"; {new} images that were not labelled before train" if new else ""
+        more = f"; {counted(new, 'newly labelled image is', 'newly labelled images are')} for training" if new else ""
         notes = [f"The splits stay as they were{more}."]
         if earlier is not None and (classes := earlier.get("classes")) not in (None, labels.classes):
             notes.append(
-                f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: what was trained to "
-                "segment before does not fit."
+                f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: networks trained to "
+                "segment before do not fit."
             )
     return dataclasses.replace(field, members=members, notes=(*field.notes, *notes))
 

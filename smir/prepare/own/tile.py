@@ -93,7 +93,7 @@ def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
         tiles |= part
     how = [f"{len(large)} cut into {len(tiles):,} tiles of {side} x {side} pixels"] if large else []
     if whole:
-        how.append(f"{len(whole)} in which no tile has room, {link_images(source, whole, target, field.bands)}")
+        how.append(f"{len(whole)} too small for a tile, {link_images(source, whole, target, field.bands)}")
         tiles |= {name: Tile(name, 0, 0, np.s_[:, :], sizes[name]) for name in whole}
     if not tiles:
         raise DataError(

@@ -15,7 +15,7 @@ from smir.classes import VOID, Classes, UInt8
 from smir.data.reading.channel_statistics import ChannelStatistics, channel_statistics
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.lists import write_list
-from smir.errors import first_few
+from smir.errors import counted, first_few
 from smir.files.atomic import write_atomically
 from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
@@ -159,11 +159,18 @@ def _report_lines(field: Field, source: str) -> list[str]:
     without = len(field.sizes) - len(labels.pixels)
     rest = f"; {without} are for pretraining only" if without else ""
     if "train" not in members:
-        rest = f"; {without} are not, and are not tested on" if without else ""
-    lines = [source, f"{len(labels.pixels)} of them are labelled ({labels.title}){rest}", *_table(labels, members)]
+        rest = f"; {counted(without, 'is not, and is', 'are not, and are')} not tested on" if without else ""
+    lines = [
+        source,
+        f"{counted(len(labels.pixels), 'of them is', 'of them are')} labelled ({labels.title}){rest}",
+        *_table(labels, members),
+    ]
     notes = [*labels.notes, *_lacking(labels, members), *notes]
     if len(labels.pixels) < _FEW:
-        notes.append(f"Only {len(labels.pixels)} images are labelled; test figures will be mostly chance.")
+        notes.append(
+            f"Only {counted(len(labels.pixels), 'image is', 'images are')} labelled; test figures will mostly be "
+            "chance."
+        )
     lines += [f"Note: {note}" for note in notes]
     return [*lines, f"Look at {field.root / PREVIEW}: do the labels match the images?"]
 
@@ -196,13 +203,15 @@ def _notes_on_sizes(sizes: Sizes, cut: bool) -> list[str]:
     notes = []
     if small := [name for name, size in sizes.items() if min(size) < _CROP]:
         notes.append(
-            f"{len(small)} images have a side below {_CROP} pixels ({first_few(small)}); they are enlarged to that."
+            f"{counted(len(small), 'image has', 'images have')} a side below {_CROP} pixels ({first_few(small)}). smir "
+            "enlarges such images to that."
         )
     large = [name for name, size in sizes.items() if min(size) >= _LARGE * _CROP]
     if large and not cut:
         notes.append(
-            f"{len(large)} images have no side below {_LARGE * _CROP} pixels ({first_few(large)}) and are seen at a "
-            f"shortest side of {_CROP}, {_LARGE} times smaller or more. If what you look for is then too small, --tile "
-            f"{4 * _CROP} and another --root cut them, with their labels."
+            f"{counted(len(large), 'image has', 'images have')} no side below {_LARGE * _CROP} pixels "
+            f"({first_few(large)}). Seen at a shortest side of {_CROP}, such an image is at least {_LARGE} times "
+            "smaller. If what you look for is then too small, cut these images and their labels: "
+            f"--tile {4 * _CROP} and another --root."
         )
     return notes

@@ -48,15 +48,15 @@ def fetch(download: Download, folder: Path) -> Path:
         size, found = _copy(download.url, part), calculate_md5(part)
     except (OSError, RuntimeError, HTTPException) as error:  # urllib.error.URLError is an OSError
         raise DataError(
-            f"{download.url} could not be fetched: {error}. Run the same command again, or fetch the file by hand, "
-            f"which a connection that breaks does not set back (curl -C - -O {download.url}), into {folder.absolute()}."
+            f"{download.url} could not be fetched: {error}. Run the same command again. If the connection breaks "
+            f"often, fetch the file into {folder.absolute()} piece by piece: curl -C - -O {download.url}"
         ) from error
     else:
         if found == download.md5:
             return part.replace(path)
         raise DataError(
             f"{download.url} ({size:,} bytes) came with the MD5 {found}, not {download.md5}, and was deleted: it is "
-            "another file, or the connection broke. Run the same command again; should it happen twice, fetch the file "
+            "another file, or the connection broke. Run the same command again; if it happens twice, fetch the file "
             f"by hand into {folder.absolute()} (curl -C - -O {download.url})."
         )
     finally:

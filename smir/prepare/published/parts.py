@@ -89,5 +89,5 @@ class PublishedDataset:
         command = f"python -m smir prepare {self.name} --root {root}"
         lines += [f"Get it from {self.site}", f"Then unpack it, whatever the files' names: {command} --archives FOLDER"]
         if all(part.download for part in missing):
-            lines.append(f"Or let it be fetched: {command} --download")
+            lines.append(f"Or download it: {command} --download")
         raise DataError("\n".join([f"{self.title} is not complete:", *lines]))

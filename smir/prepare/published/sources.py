@@ -38,7 +38,7 @@ PASCAL_VOC = PublishedDataset(
         )
         for title, year, split, archive, md5 in _VOC_ARCHIVES
     ),
-    "http://host.robots.ox.ac.uk/pascal/VOC/ (free to fetch; the images come from Flickr and stand under its terms).",
+    "http://host.robots.ox.ac.uk/pascal/VOC/ (free to fetch; the images come from Flickr, whose terms apply).",
 )
 
 _EXTRA, _FINE, _GT = (
