@@ -94,9 +94,7 @@ def test_masks_of_other_images_beside_annotations_are_told(smir, fails, tmp_path
             smir(*WORDS, "--root=new")
         return
     said = refused(fails, "--root=new")
-    assert (
-        "holds labels in 2 formats: COCO JSON, and 1 label images of one channel that it does not name: d.png" in said
-    )
+    assert "holds labels in 2 formats: COCO JSON, and 1 label image of one channel that it does not name: d.png" in said
 
 
 def flat(content):

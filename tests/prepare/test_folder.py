@@ -455,8 +455,8 @@ def test_labelme_of_other_versions(prepare, labels, tmp_path):
 def test_boxes_alone_are_no_labels(fails, photos, labels, tmp_path):
     exports.write_coco(tmp_path / "labels", labels, lambda label: [(c, []) for c, _, _ in exports.squares(label)])
     said = fails("prepare", "folder", "--images=photos", "--labels=labels")
-    assert "holds no shape with an area, which pixel labels need. It holds " in said
-    assert " boxes without an outline. Draw polygons or masks" in said
+    assert "holds no shape with an area, which pixel labels need. It holds boxes " in said
+    assert "boxes without an outline (252). Draw polygons or masks" in said
 
 
 def test_photographs_among_the_labels(fails, photos, labels, tmp_path):

@@ -81,7 +81,8 @@ def test_every_command_and_class_has_its_place(site):
     for command, text in {**TRAINING, **PLAIN}.items():
         assert f'href="{command}.html"' in index
         assert html.escape(text, quote=False) in index
-    named = [kind.__name__ for base, _ in classes.KINDS.values() for kind in classes.concrete(base)]
+    kinds = [kind for base, _ in classes.KINDS.values() for kind in classes.concrete(base)]
+    named = [kind.__name__ for kind in kinds if kind.__module__.startswith("smir.")]  # tests load others
     assert {"Folder", "Nassar", "SelectiveMasking", "HardestMask", "UNetStride4", "SegmentationModule"} <= set(named)
     for name in named:
         assert f'<h3 id="{name.lower()}">' in site["commands/classes.html"]
