@@ -173,8 +173,8 @@ def folder(
     Args:
         images: Folder of photographs, or an orthomosaic (TIFF, PNG, ...), which is cut into tiles.
         labels: File or folder of all labels, earlier ones included: PNG masks (class ids, palette or colours), COCO
-            JSON, Labelme JSON, or CVAT's exports "CVAT for images" and "Segmentation mask". Without labels the images
-            are for pretraining only.
+            JSON, Labelme JSON, or CVAT's exports "CVAT for images" and "Segmentation mask"; for an orthomosaic also
+            polygons of a GIS (.gpkg, .geojson, .fgb). Without labels the images are for pretraining only.
         classes: Classes in the order of their ids, each `NAME` or `NAME=SOURCE`, where the source is a category, a
             value or a colour: `[soil=0, crop=#00ff00, void=255]`. Equal names are one class; `void` is not labelled.
             Default: all that are found.

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import resource
+import shlex
 import shutil
 import signal
 import struct
@@ -31,7 +32,7 @@ from words import EXPERIMENTS, QUIET, REPOSITORY
 
 from smir.__main__ import main
 from smir.classes import VOID, Classes
-from smir.data.reading.decode import read_image
+from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.geotiff import Ground
 from smir.data.reading.opening import Choice, open_raster
 from smir.errors import RunError
@@ -224,6 +225,23 @@ def test_polygons_of_a_map_lie_on_it(smir, words, tmp_path):
     for feature, shape in zip(features[:20], shapely.from_wkb(geometry), strict=False):
         there = transform_geom("EPSG:4326", "EPSG:32613", feature["geometry"])
         assert shapely.geometry.shape(there).symmetric_difference(shape).area < 0.01 * shape.area
+
+
+def test_polygons_of_a_map_are_labels_of_the_same_map(smir, words, tmp_path, capsys):
+    write_tiff(tmp_path / "ortho.tif", photo("ortho", (512, 768)), photometric="rgb", **UTM)
+    smir(*words("ortho.tif", "--formats=gpkg,coco", "--simplify=0"))
+    said = capsys.readouterr().out
+    assert "prepare folder reads the gpkg file of a map with the same class ids if you give --classes" in said
+    given = shlex.split(said.partition("if you give ")[2].partition(" --empty background")[0])
+    with rasterio.open(tmp_path / "predict/ortho.tif") as file:
+        labels = file.read(1)
+    there = ["--images=ortho.tif", "--labels=predict/ortho.gpkg", "--root=again", "--tile=256"]
+    smir("prepare", "folder", *there, *given, "--empty=background")
+    masks = sorted((tmp_path / "again/masks").glob("*.png"))
+    assert len(masks) == 6
+    corners = [(256 * row, 256 * column) for row, column in np.ndindex(2, 3)]
+    for path, (top, left) in zip(masks, corners, strict=True):
+        assert np.array_equal(read_label(path), labels[top : top + 256, left : left + 256])
 
 
 def test_a_coordinate_system_without_a_place_on_earth_has_no_square_metres():

@@ -570,8 +570,8 @@ def test_files_that_are_something_else(fails, tmp_path, made, name, content, sai
     [
         ("a.csv", "filename,region_shape_attributes\n", "a.csv is CSV of VIA; export COCO instead."),
         ("a.csv", "id,name\n", "COCO JSON"),
-        ("a.gpkg", "SQLite format 3\0", "a.gpkg is a vector file of a GIS; draw its polygons"),
-        ("a.shp", "\0\0'\n", "(gdal_rasterize -a COLUMN"),
+        ("a.gpkg", "SQLite format 3\0", "a.gpkg is a vector file of a GIS; --labels takes it for one orthomosaic"),
+        ("a.shp", "\0\0'\n", "as a GeoPackage (.gpkg)"),
         ("a.geojson", '{"type": "FeatureCollection", "features": []}', "a.geojson is a vector file of a GIS"),
         ("a.json", '{"type": "FeatureCollection", "features": []}', "a.json is a vector file of a GIS"),
         ("a.json", '{"_via_settings": {}, "_via_img_metadata": {}}', "a.json is JSON of VIA"),

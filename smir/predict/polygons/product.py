@@ -37,7 +37,7 @@ class RegionProducts:
     def __init__(self, options: PolygonOptions, folder: Path) -> None:
         self.options, self.folder = options, folder
         self.images: dict[int, ImageRegions] = {}
-        self._in_pixels = False
+        self._in_pixels = self._on_maps = False
 
     @contextlib.contextmanager
     def of(
@@ -77,8 +77,8 @@ class RegionProducts:
         self.clear()
         if not self.options.wanted:
             return []
-        summary = _summary(self.options.wanted, classes, background)
-        if self._in_pixels:
+        summary = _summary(self.options.wanted, classes, background, self._on_maps)
+        if self._in_pixels and {"gpkg", "geojson"} & set(self.options.wanted):
             summary += " For images without coordinates, geojson and gpkg are in pixels: column, -row."
         return [summary]
 
@@ -137,16 +137,16 @@ class RegionProducts:
 
             place = target.with_name(f"{target.name}.geojson")
             write_geojson(place, regions, classes, source.georeference, source.ground is not None)
-        if {"gpkg", "geojson"} & set(wanted):
-            self._in_pixels |= "transform" not in source.georeference
+        placed = "transform" in source.georeference
+        self._in_pixels, self._on_maps = self._in_pixels or not placed, self._on_maps or placed
         if {"coco", "cvat"} & set(wanted):
             self.images[index] = regions
         else:
             kept.unlink()
 
 
-def _summary(wanted: Sequence[str], classes: Classes, background: int | None) -> str:
-    """Returns the line that names what was written, and the option that reads it back."""
+def _summary(wanted: Sequence[str], classes: Classes, background: int | None, on_maps: bool) -> str:
+    """Returns the line that names what was written, and the option that reads it back: of a map, the GIS formats."""
     places = {"coco": "coco.json", "cvat": "cvat.xml", "labelme": "labelme/", "gpkg": "*.gpkg", "geojson": "*.geojson"}
     text = f"Polygons: {', '.join(places[name] for name in wanted)}."
     entries = [f"{name}=background" if place == background else name for place, name in enumerate(classes.names)]
@@ -154,7 +154,8 @@ def _summary(wanted: Sequence[str], classes: Classes, background: int | None) ->
         text += (
             f" {classes.names[background]} counts as the background and gets no polygons; --background changes that."
         )
-    if set(ANNOTATIONS) & set(wanted):
-        back = shlex.join(["--classes", json.dumps(entries, ensure_ascii=False), "--empty", "background"])
-        text += f" prepare folder reads annotations with the same class ids if you give {back}."
+    if back := [name for name in wanted if (name in ANNOTATIONS) != on_maps]:
+        words = shlex.join(["--classes", json.dumps(entries, ensure_ascii=False), "--empty", "background"])
+        read = f"the {back[0]} file of a map" if on_maps else "annotations"
+        text += f" prepare folder reads {read} with the same class ids if you give {words}."
     return text

@@ -11,8 +11,8 @@ from smir.prepare.labels.shapes import LARGEST
 
 _COCO = "export COCO instead"
 _VECTOR = (
-    "a vector file of a GIS; draw its polygons on the grid of the orthomosaic instead (gdal_rasterize -a COLUMN -ot "
-    "Byte -te XMIN YMIN XMAX YMAX -ts WIDTH HEIGHT), and give the TIFF"
+    "a vector file of a GIS; --labels takes it for one orthomosaic alone (--images map.tif), as a GeoPackage (.gpkg), "
+    ".geojson or .fgb"
 )
 _BY_SUFFIX = dict.fromkeys((".gpkg", ".shp", ".kml", ".fgb", ".geojson"), _VECTOR)
 _BY_START = {

@@ -23,6 +23,7 @@ from smir.prepare.labels.mask_classes import of_masks
 from smir.prepare.labels.masks import MaskFiles, mark_of, read_masks
 from smir.prepare.labels.matching import renaming_notes
 from smir.prepare.labels.shapes import Annotated, Annotations, draw
+from smir.prepare.labels.vectors import read_vectors
 from smir.prepare.own.bands import notes_on_blocks
 from smir.prepare.own.field import LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
 from smir.prepare.own.geotiff import check_same_place, tiles_with_gaps
@@ -111,6 +112,9 @@ def find_labels(field: Field) -> Labels:
             mark = mark_of(LabelFacts("ids", no_data=marked), masks.coding)
             masks = dataclasses.replace(masks, no_data=frozenset([mark or str(marked)]))
         return _of_masks(field, masks, [options.labels])
+    if options.has_vectors:
+        windows = {name: tile.window for name, tile in field.tiles.items()}
+        return _of_shapes(field, read_vectors(options.labels, options.images, windows), options.labels)
     found = read_labels(options.labels, options.classes, options.names_of_pairs)
     if isinstance(found, MaskFiles):
         return _of_masks(field, found, [found.folder / name for name in found.names])

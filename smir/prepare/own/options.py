@@ -7,6 +7,7 @@ from typing import Literal
 from smir.data.reading.image_files import IMAGE_SUFFIXES
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.matching import Pair
+from smir.prepare.labels.vectors import SUFFIXES
 from smir.prepare.own.geotiff import check_same_place
 from smir.prepare.own.split_lists import files_of_splits
 from smir.prepare.own.stratification import SPLITS, TEST_ALONE
@@ -60,6 +61,12 @@ class Options:
         """True if the labels are one label image of an orthomosaic."""
         labels = self.labels
         return self.is_map and labels is not None and labels.is_file() and labels.suffix.lower() in IMAGE_SUFFIXES
+
+    @property
+    def has_vectors(self) -> bool:
+        """True if the labels are polygons of a GIS over an orthomosaic."""
+        labels = self.labels
+        return self.is_map and labels is not None and labels.is_file() and labels.suffix.lower() in SUFFIXES
 
     @property
     def side(self) -> int:

@@ -14,6 +14,7 @@ from smir.data.reading.lists import can_be_listed, stem
 from smir.data.reading.misplaced import common_ending, look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
+from smir.prepare.labels.vectors import check_vectors
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
 from smir.prepare.own.field import IMAGES, Field
 from smir.prepare.own.label import find_labels
@@ -41,6 +42,8 @@ def read(options: Options) -> Field:
     field = dataclasses.replace(field, bands=bands, notes=notes_on_bands(files, bands) + notes_on_blocks(files))
     if options.is_map:
         shown_size(options.images)  # a bad header is refused before all is decoded
+        if options.has_vectors and options.labels is not None:
+            check_vectors(options.labels)
         return _with_damage(field, files)
     size = shown_size if options.cuts_photographs else image_size
     sizes = in_parallel(lambda name: size(options.images / name), names, "Sizes")

@@ -1,0 +1,205 @@
+"""Polygons of a GIS over an orthomosaic: GeoPackage, GeoJSON or FlatGeobuf. Needs the extra `polygons`."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from smir.errors import ConfigError, DataError, first_few
+from smir.files.pictures import is_tiff
+from smir.prepare.labels.shapes import Annotated, Annotations, Bools, Drawn, Window
+from smir.terminal import quiet
+
+if TYPE_CHECKING:
+    from smir.data.reading.tiff import Tiff
+
+SUFFIXES = (".gpkg", ".geojson", ".fgb")
+"""Formats of one file each; a Shapefile keeps the classes in a second one."""
+TITLE = "polygons of a GIS"
+_COLUMNS = ("class", "label", "category", "species", "name", "type")
+"""Columns of class names, the likeliest first."""
+_HALF = 0.5
+"""Distance in pixels from the border of a tile to the centres of its outermost pixels."""
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Area:
+    """A polygon with its holes.
+
+    Attributes:
+        outline: Polygon or multipolygon of shapely, in columns and rows of the image.
+    """
+
+    outline: Any
+
+    def pixels(self, height: int, width: int) -> tuple[Window, Bools]:
+        """Returns the pixels whose centres it covers, clipped to the image."""
+        from affine import Affine
+        from rasterio.errors import NotGeoreferencedWarning
+        from rasterio.features import rasterize
+
+        left, top, right, bottom = self.outline.bounds
+        left, top = max(0, int(left)), max(0, int(top))
+        right, bottom = min(width, int(right) + 1), min(height, int(bottom) + 1)
+        place, size = Affine.translation(left, top), (bottom - top, right - left)
+        with quiet(NotGeoreferencedWarning):  # of the first pixel, which is at its place
+            inside = rasterize([self.outline], size, transform=place, dtype="uint8")
+        return (slice(top, bottom), slice(left, right)), inside.astype(bool)
+
+
+def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, slice]]) -> Annotations:
+    """Reads polygons over an orthomosaic, cut into its tiles.
+
+    Args:
+        path: The vector file. Its class column is one of `_COLUMNS`, or the only one that holds text.
+        image: The orthomosaic.
+        windows: Rows and columns of its tiles, by name.
+
+    Raises:
+        ConfigError: If a library is missing.
+        DataError: If the file is damaged, has no class column or several layers of polygons, or lies elsewhere.
+    """
+    names, outlines, left_out, crs = _polygons(path)
+    tiff = _tiff(image)
+    outlines = _in_pixels(outlines, crs, tiff)
+    found = Annotations(TITLE, declared=list(dict.fromkeys(names)), left_out=left_out)
+    found.images = [
+        Annotated(tile, (rows.stop - rows.start, columns.stop - columns.start), shapes, path)
+        for tile, rows, columns, shapes in _by_tile(names, outlines, windows)
+    ]
+    if len(outlines) and not any(annotated.shapes for annotated in found.images):
+        raise DataError(
+            f"None of the {len(outlines):,} polygons in {path.absolute()} lies on a tile of {image.absolute()}. The "
+            f"coordinate system of the polygons is {crs or 'not known'}, that of the image "
+            f"{_system(tiff) or 'not known'}. Export the polygons of this map, with their coordinate system."
+        )
+    return found
+
+
+def check_vectors(path: Path) -> None:
+    """Raises what `read_vectors` would raise for any orthomosaic."""
+    _polygons(path)
+
+
+def _polygons(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], str | None]:
+    """Returns class names, outlines, the number of other shapes by kind, and the coordinate system of a file."""
+    try:
+        import pyogrio
+        import shapely
+        from pyogrio.errors import DataSourceError
+        from rasterio import features  # noqa: F401  # draws them later
+    except ImportError as error:
+        raise ConfigError(
+            f"{path.absolute()} is a vector file of a GIS. To read it: pip install 'smir[polygons]'."
+        ) from error
+    try:
+        with quiet():
+            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+        if len(layers) != 1:
+            raise DataError(
+                f"{path.absolute()} holds {len(layers)} layers of shapes: {first_few(layers) or 'none'}. Export the "
+                "polygons that are the labels as the only layer."
+            )
+        with quiet():
+            about, _, shapes, columns = pyogrio.raw.read(path, layer=layers[0])
+        outlines = shapely.from_wkb(shapes)
+    except (DataSourceError, shapely.errors.GEOSException) as error:
+        raise DataError(f"{path.absolute()} cannot be read: {error}. Export it again.") from error
+    kinds = np.array(["empty shape" if shape is None else shape.geom_type for shape in outlines], dtype=object)
+    areas = np.isin(kinds, ("Polygon", "MultiPolygon")) & ~shapely.is_empty(outlines)
+    column = _class_column(path, dict(zip(about["fields"].tolist(), columns, strict=True)))
+    names = [_text(value) for value in column[areas]]
+    if (bare := names.count("")) > 0:
+        raise DataError(f"{path.absolute()} holds {bare:,} polygons without a class. Give each one a class name.")
+    left_out = Counter(f"{kind.lower()}s" for kind in kinds[~areas])
+    return names, outlines[areas], left_out, about["crs"]
+
+
+def _class_column(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    by_name = {name.lower(): values for name, values in columns.items()}
+    texts = [name for name, values in columns.items() if values.dtype == object]
+    if named := [by_name[name] for name in _COLUMNS if name in by_name]:
+        return named[0]
+    if len(texts) == 1:
+        return columns[texts[0]]
+    raise DataError(
+        f"{path.absolute()} does not say which column holds the class of a polygon. It has the columns "
+        f"{first_few(columns, 10) or 'none'}. Call the column of the class names class."
+    )
+
+
+def _text(value: Any) -> str:
+    """Returns a class name; programs store numbers with a point where some are missing."""
+    if value is None or value != value:  # NaN
+        return ""
+    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
+
+
+def _tiff(image: Path) -> "Tiff | None":
+    if not is_tiff(image):
+        return None
+    from smir.data.reading.tiff import Tiff
+
+    return Tiff(image)
+
+
+def _system(tiff: "Tiff | None") -> str | None:
+    return None if tiff is None or tiff.file.crs is None else str(tiff.file.crs)
+
+
+def _in_pixels(outlines: npt.NDArray[Any], crs: str | None, tiff: "Tiff | None") -> npt.NDArray[Any]:
+    """Returns outlines in columns and rows of the image; without a place on Earth they are columns and minus rows."""
+    import shapely
+    from affine import Affine
+    from rasterio.crs import CRS
+    from rasterio.warp import transform as reproject
+
+    from smir.data.reading.geotiff import georeference_of
+
+    georeference = {} if tiff is None else georeference_of(tiff)
+    if "gcps" in georeference:
+        assert tiff is not None
+        raise DataError(
+            f"{tiff.path.absolute()} is placed by control points, so polygons cannot be drawn on it. Warp it to a "
+            "coordinate system first (gdalwarp)."
+        )
+    a, b, c, d, e, f = (~georeference.get("transform", Affine.scale(1, -1)))[:6]
+    own, other = georeference.get("crs"), CRS.from_user_input(crs) if crs else None
+
+    def place(points: Points) -> Points:
+        if "transform" in georeference and None not in (own, other) and own != other:
+            points = np.stack(reproject(other, own, *points.T), axis=1)
+        if not np.isfinite(points).all():
+            raise DataError(
+                f"There is no way from the polygons' coordinate system, {crs}, to that of the image, {own}."
+            )
+        placed: Points = points @ np.array([[a, d], [b, e]]) + (c, f)
+        return placed
+
+    return np.asarray(shapely.transform(outlines, place))
+
+
+def _by_tile(
+    names: Sequence[str], outlines: npt.NDArray[Any], windows: Mapping[str, tuple[slice, slice]]
+) -> list[tuple[str, slice, slice, list[Drawn]]]:
+    """Returns the shapes that reach into each tile, in its pixels; later ones lie on top."""
+    import shapely
+
+    tree, found = shapely.STRtree(outlines), []
+    for tile, (rows, columns) in windows.items():
+        corner = np.array([columns.start, rows.start], dtype=float)
+        inner = (*(corner + _HALF), columns.stop - _HALF, rows.stop - _HALF)
+        places = sorted(tree.query(shapely.box(*inner), predicate="intersects").tolist())
+        moved = shapely.transform(outlines[places], lambda points, corner=corner: points - corner)
+        shapes = [
+            Drawn(names[place], Area(outline), f"polygon {place + 1}")
+            for place, outline in zip(places, moved, strict=True)
+        ]
+        found.append((tile, rows, columns, shapes))
+    return found
