@@ -76,12 +76,24 @@ class GuardedParser(ArgumentParser):
             raise refusal(denied[1], "A setting") from ex
         if not self.exit_on_error:
             super().error(message, ex)
-        if read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):
+        if lacks := re.search(r"class_path '([\w.]+)':\s+Option '([\w.]+)' is not accepted", message):
+            message = f"{lacks[1].rpartition('.')[2]} has no option {lacks[2]}.{_options_of(lacks[1])}"
+        elif read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):
             message += f"\nYAML reads words such as no, yes and 12 as other values, here {read[1]}. Quote them: 'no'."
         elif "Expected a <class 'list'>" in message and (read := re.search(r"Given value: (.+)$", message)):
             message += f"\nA list is written in brackets: '[{read[1]}, ...]'."
         print(f"smir: error: {message}\n{self.prog} --help lists the options.", file=sys.stderr)
         raise SystemExit(2) from ex
+
+
+def _options_of(class_path: str) -> str:
+    """Returns a sentence with the options of a class that the parser has imported."""
+    module, _, name = class_path.rpartition(".")
+    kind = getattr(sys.modules.get(module), name, None)
+    if not inspect.isclass(kind):
+        return ""
+    options = [each.name for each in inspect.signature(kind).parameters.values() if each.kind is not each.VAR_KEYWORD]
+    return f" Its options are: {', '.join(options)}." if options else " It has none."
 
 
 def require_classes(node: Any, key: str = "") -> None:

@@ -7,7 +7,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from words import EXPERIMENTS, pretrain_words
+from words import EXPERIMENTS, pretrain_words, segment_words
 
 from smir.__main__ import MODULES, TRAINING
 from smir.cli.command_line import ParsedCLI, run_cli
@@ -73,6 +73,15 @@ def test_classes_in_a_config_that_yaml_takes_for_other_values(fails, tmp_path, c
     (tmp_path / "data.yaml").write_text(f"data: {given}")
     answer = fails("check", f"--config={tmp_path}/data.yaml", code=2)
     assert f"other values, here {read}. Quote them: 'no'." in answer
+
+
+def test_an_option_of_another_class_is_answered_with_those_of_the_class(fails, field, tmp_path):
+    answer = fails(*segment_words(field, "--model.loss=FocalLoss", "--model.loss.class_weights=auto"), code=2)
+    assert answer.startswith("smir: error: FocalLoss has no option class_weights. Its options are: gamma, void.\n")
+    loss = "{class_path: smir.method.SoftJaccardLoss, init_args: {gamma: 2}}"
+    (tmp_path / "loss.yaml").write_text(f"model: {{init_args: {{loss: {loss}}}}}")
+    answer = fails(*segment_words(field, f"--config={tmp_path}/loss.yaml"), code=2)
+    assert "SoftJaccardLoss has no option gamma. Its options are: smooth, void." in answer
 
 
 def test_every_option_of_the_parsers_is_known():
