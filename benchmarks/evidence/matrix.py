@@ -80,6 +80,7 @@ class Row:
 
 AS_WEIGHTS = ("--data.mean=[0.5,0.5,0.5]", "--data.std=[0.5,0.5,0.5]")
 """The normalisation that the encoder's ImageNet weights were trained with."""
+FROZEN_ENCODER = ("--model.freeze_encoder_epochs=-1",)
 RANDOM = Pretraining("imagenet-random", "pretrain-imagenet-random.yaml", staged=False)
 STAGED = Pretraining("imagenet-random-staged", "pretrain-imagenet-random-staged.yaml")
 SELECTIVE = Pretraining("imagenet-selective", "pretrain-imagenet.yaml")
@@ -90,7 +91,7 @@ NETWORK_FREE = Pretraining(
 )
 SCRATCH_SELECTIVE = Pretraining("selective", "pretrain.yaml")
 
-FROZEN = dataclasses.replace(SELECTIVE, name="imagenet-selective-frozen", words=("--model.freeze_encoder_epochs=-1",))
+FROZEN = dataclasses.replace(SELECTIVE, name="imagenet-selective-frozen", words=FROZEN_ENCODER)
 SLOW = dataclasses.replace(SELECTIVE, name="imagenet-selective-slow", words=("--model.encoder_lr_factor=0.1",))
 NORMALISED = dataclasses.replace(SELECTIVE, name="imagenet-selective-normalised", words=AS_WEIGHTS)
 
@@ -98,6 +99,7 @@ MAIN = (
     Row("scratch", "scratch"),
     Row("imagenet", "imagenet"),
     Row("imagenet, normalisation of the weights", "imagenet", words=AS_WEIGHTS),
+    Row("imagenet, frozen encoder", "imagenet", words=FROZEN_ENCODER),
     Row("imagenet, random", RANDOM),
     Row("imagenet, random-staged", STAGED),
     Row("imagenet, selective", SELECTIVE),
@@ -124,20 +126,14 @@ TRAININGS = {
     "batches of 8": ("--data.batch_size=8",),
     "averaged weights": ("--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.98"),
     "batch norm of the labels first": ("--model.reestimate_batch_norm=true",),
-    "frozen encoder": ("--model.freeze_encoder_epochs=-1",),
-    "frozen encoder, batch norm of the labels": (
-        "--model.freeze_encoder_epochs=-1",
-        "--model.reestimate_batch_norm=true",
-    ),
+    "frozen encoder, batch norm of the labels": (*FROZEN_ENCODER, "--model.reestimate_batch_norm=true"),
 }
 """Ways to train a segmentation on few labels."""
-OF_ENCODER = [name for name in TRAININGS if "batch norm" in name or "frozen" in name]
-"""Those that change nothing, or leave an encoder of random weights, if training begins at random."""
 TRAINED = tuple(
     Row(f"{start}, {name}", start, seeds=3, words=words)
     for name, words in TRAININGS.items()
     for start in ("scratch", "imagenet")
-    if start != "scratch" or name not in OF_ENCODER
+    if start != "scratch" or "batch norm" not in name
 )
 _DICE_AND_ENTROPY = [{"class_path": f"smir.method.{name}"} for name in ("DiceLoss", "CrossEntropyLoss")]
 FOR_RARE_CLASSES = {
