@@ -246,10 +246,7 @@ def test_small_crops_segment_and_a_second_run_says_what_differs(smir, photos, ca
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1"))
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1", "--model.lr=0.01"))
     (said,) = (text for text in caplog.messages if "holds a run of other settings" in text)
-    assert (
-        "recipe.model.init_args.lr: 0.003, not 0.01. This one starts from scratch, in runs/folder/segment/seed0-"
-        in said
-    )
+    assert "settings: --model.lr: 0.003, not 0.01. This one starts from scratch, in runs/folder/segment/seed0-" in said
     assert said.endswith("--model.weights runs/folder/segment/seed0/checkpoints/best.ckpt")
 
 
