@@ -38,7 +38,7 @@ def words(kind, root, *more):
 
 def test_the_recipe_of_the_readme_runs(smir, photos, tmp_path, caplog):
     smir(*words("pretrain", photos, "--data.labels=masks", SPLITS, "--model.warmup_epochs=10"))
-    assert "model.warmup_epochs = 10 is too long for stages of 1 epoch; the warm-up takes 0." in caplog.messages
+    assert "model.warmup_epochs = 10 is too long for stages of 1 epoch; the warm-up takes 0 epochs." in caplog.messages
     pool = json.loads((tmp_path / "runs/folder/selective/seed0/masks/images.json").read_text())
     assert pool == [f"images/photo {number}.jpg" for number in range(4)]  # val and test are held out
     weights = "runs/folder/selective/seed0/checkpoints/best.ckpt"
