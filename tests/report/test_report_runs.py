@@ -51,6 +51,7 @@ def test_curves_of_an_older_version_make_a_report(smir, tmp_path):
     smir("report", "runs")
     (row,) = rows_of(tmp_path / "report/tables/pretraining.csv")
     assert (row["mean fill"], row["inpaint"]) == ("NA", "NA")
+    assert row["protocol"] == "paper"
     assert "validation" in (tmp_path / "report/figures/pretraining-0.svg").read_text()
 
 
@@ -276,7 +277,14 @@ def test_fields_are_told_apart_by_name_and_root(smir, tmp_path, capsys):
     head = next(line for line in said.splitlines() if line.startswith("| init"))
     assert [name in head for name in ("north: ", "south (a/south): ", "south (b/south): ")] == [True] * 3
     assert "separate row" not in said
+    pretrained = pretraining(tmp_path / "runs", "Nassar", "random")
+    pretrained.recipe["data"]["class_path"] = "smir.data.Folder"
+    del pretrained.recipe["data"]["init_args"]["protocol"]
+    pretrained.write()
+    smir("report", "runs")
     text = (tmp_path / "report/report.md").read_text()
+    assert "| dataset | masking |" in text  # no column for a protocol
+    assert "counted at the network's view, and at the labels' own size" in text
     assert "Label budgets" not in text
     assert "no protocol" not in text
 
