@@ -25,7 +25,7 @@ def _not_shown(protocol: Protocol) -> list[str]:
     cells = [cell for dataset in protocol.datasets for cell in protocol.variants(dataset)]
     if not cells:
         return []
-    names = sorted({f"{cell.first.init}, {cell.first.variant}" for cell in cells})
+    names = sorted({f"{cell.first.init}-{cell.first.variant}" for cell in cells})
     count = counted(sum(len(cell.runs) for cell in cells), "run of a variant is", "runs of variants are")
     return [f"{count} not shown here ({first_few(names)}), but in the tables of the report."]
 

@@ -236,7 +236,7 @@ def test_a_short_report_warns_and_says_what_it_does_not_show(smir, tmp_path, cap
     smir("report", "runs", "--short=true")
     said = capsys.readouterr().out
     assert "Warning: Rows that are compared differ in more than the weights they start from. " in said
-    assert "2 runs of variants are not shown here (scratch, lr-0.1), but in the tables of the report." in said
+    assert "2 runs of variants are not shown here (scratch-lr-0.1), but in the tables of the report." in said
     assert "4 tested segmentations" in said
 
 
