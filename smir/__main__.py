@@ -17,7 +17,7 @@ try:
     from smir.cli.options import NoSuchOption, check_options
     from smir.cli.trust import PACKAGES, as_meant, expand_includes, scan_words, take_allowed, with_config_of_run
     from smir.runs.signals import requeue_on_signal
-    from smir.terminal import guard_terminal
+    from smir.terminal import guard_terminal, plain_warnings
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
     raise SystemExit(
         f"smir: error: {sys.executable} has no package {missing.name!r}. Activate the environment that smir is "
@@ -133,6 +133,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: With code 2 for a wrong option, 130 after Ctrl-C, 1 for any other error that the user can act on.
     """
     guard_terminal()
+    plain_warnings()
     # Read when torch is imported. Threads that spin while they wait take the processor from other programs: beside two
     # busy ones a step takes 2.9 times as long, alone it takes 0.91 of the time (docs/benchmarks.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

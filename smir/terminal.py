@@ -9,10 +9,12 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+_PACKAGE = Path(__file__).parent
 LOG_SECONDS = 10
 TERMINAL_SECONDS = 0.2
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -80,6 +82,21 @@ def warn(text: str) -> None:
     lightning = sys.modules.get("lightning.pytorch.utilities")
     if lightning is None or lightning.rank_zero_only.rank == 0:
         warnings.warn(text, stacklevel=2)
+
+
+@functools.cache  # once: a second time would find what the first has put in place, perhaps inside another
+def plain_warnings() -> None:
+    """Shows warnings of smir as a line of text; users have no use for the place in the code that warns."""
+    others = warnings.formatwarning
+
+    def as_text(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
+            return f"smir: warning: {message}\n"
+        return others(message, category, filename, lineno, line)
+
+    warnings.formatwarning = as_text
 
 
 def say(text: str) -> None:

@@ -5,6 +5,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fakes import photo, save
 
 from smir.__main__ import main
 from smir.files.pages.csv_text import csv_text
@@ -50,6 +51,20 @@ def test_other_kinds_are_heard(caught):
         warnings.warn("unheard", UserWarning, stacklevel=1)
         warnings.warn("heard", RuntimeWarning, stacklevel=1)
     assert texts(caught) == ["heard"]
+
+
+def test_warnings_of_smir_are_lines_of_text(smir, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        save(tmp_path / f"photos/{number}.png", photo(f"image {number}", (300, 300)))
+    (tmp_path / "photos/raw.dng").touch()
+    with pytest.warns(UserWarning, match="are not read") as caught:
+        smir("prepare", "folder", "--images=photos")
+    heard = caught[0]
+    said = warnings.formatwarning(heard.message, heard.category, heard.filename, heard.lineno)  # as Python shows it
+    assert said.startswith("smir: warning: Pictures in ")
+    assert said.count("\n") == 1
+    assert ".py:7: UserWarning: other" in warnings.formatwarning("other", UserWarning, "elsewhere.py", 7)
 
 
 def test_names_do_not_command_a_terminal(capsys, tmp_path):

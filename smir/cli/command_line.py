@@ -237,6 +237,7 @@ class SmirCLI(SettingsCLI):
     def _load(self, checkpoint: Checkpoint) -> None:
         """Makes the trainer load a checkpoint, if it fits the model."""
         check_fits(checkpoint, self.model)
+        self.model.resumes = True
         self._arguments.ckpt_path = str(checkpoint.path)
         if "weights_only" in self._arguments:
             self._arguments.weights_only = True

@@ -33,12 +33,17 @@ def config_file(name: str) -> str:
     Settings as YAML text are returned as they are.
 
     Raises:
-        ConfigError: If there is neither a file nor a recipe.
+        ConfigError: If there is neither a file nor a recipe, or a folder.
     """
     if is_file(Path(name)) or re.search(r"[{\n]|: ", name) or not name:
         return name
     if found := recipe(name):
         return str(found)
+    if Path(name).is_dir():
+        inside = [str(path) for known in ("data.yaml", "config.yaml") if (path := Path(name) / known).is_file()]
+        raise ConfigError(
+            f"--config {name} is a folder; a config is a file. {f'Give {inside[0]}.' if inside else ''}".rstrip()
+        )
     near = difflib.get_close_matches(name, names(), 3, 0.7)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ConfigError(

@@ -106,10 +106,12 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if crop_size < STRIDE or crop_size % STRIDE or (task == "pretrain" and crop_size < MIN_SIDE_FIVE_SCALES):
+        least = MIN_SIDE_FIVE_SCALES if task == "pretrain" else STRIDE
+        if crop_size < least or crop_size % STRIDE:
+            over = f", and for pretraining over {least - 1} because of MS-SSIM" * (task == "pretrain")
+            near = STRIDE * max(-(-least // STRIDE), crop_size // STRIDE)
             raise ConfigError(
-                f"data.crop_size must be a multiple of {STRIDE}, and for pretraining over {MIN_SIDE_FIVE_SCALES - 1} "
-                f"because of MS-SSIM, got {crop_size}. Try 192 or 256."
+                f"data.crop_size must be a multiple of {STRIDE}{over}, got {crop_size}. Try {near} or {near + STRIDE}."
             )
         if batch_size < 1:
             raise ConfigError(f"data.batch_size must be 1 or more, got {batch_size}.")

@@ -18,7 +18,7 @@ from smir.files.pages.markdown import block, code, name
 from smir.method.padding import PAD_MULTIPLE
 from smir.models.library_weights import library_weights
 from smir.models.networks import SmpNetwork
-from smir.runs.recipe import in_force
+from smir.runs.recipe import in_force, with_todays_names
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import LIBRARY
 
@@ -79,7 +79,7 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
         "origin": {key: code(origin.get(key)) for key in _ORIGIN} if origin else {},
         "counts": _counts(_dict(_dict(origin.get("inputs")).get("data"))),
         "start": _start(_dict(_dict(origin.get("inputs")).get("weights")), module.network.encoder_name),
-        "recipe": block(yaml.safe_dump(in_force(_dict(origin.get("recipe"))), sort_keys=False).rstrip(), "yaml"),
+        "recipe": block(yaml.safe_dump(_recipe(origin), sort_keys=False).rstrip(), "yaml"),
         "library_weights": _library_weights(origin, module.network.encoder_name),
     }
     return render("smir.export", "card.md", **values)
@@ -90,6 +90,11 @@ def _front_matter(source: TrainedNetwork) -> dict[str, Any]:
     library = {"library_name": "segmentation-models-pytorch"} if isinstance(source.module.network, SmpNetwork) else {}
     task = {"pipeline_tag": "image-segmentation"} if source.module.task == "segment" else {}
     return {**library, **task, "tags": ["smir"]}
+
+
+def _recipe(origin: dict[str, Any]) -> Any:
+    """Returns the recipe with the names that classes have today; records keep those of version 0.1."""
+    return with_todays_names(in_force(_dict(origin.get("recipe"))))
 
 
 def _classes(module: SegmentationModule) -> list[list[str]]:

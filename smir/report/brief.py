@@ -1,20 +1,33 @@
 """One line per row of a report, for a terminal: the mean IoU, and that of each class, the lowest first."""
 
+from smir.errors import counted, first_few
 from smir.report.cells import Benchmark, Protocol
 from smir.report.class_section import class_metric, sorted_classes
 from smir.report.document import shown
 from smir.report.estimates import one_seed
-from smir.report.main_section import test_words
+from smir.report.main_section import comparison_warnings, test_words
 
 
 def brief(protocol: Protocol) -> list[str]:
     """Returns, for every dataset, its name, a line per row, and how far the figures can be trusted.
 
-    Figures are IoU in percent at the network's view; those of several seeds are their mean and standard deviation.
+    Figures are IoU in percent at the network's view; those of several seeds are their mean and standard deviation. The
+    last lines are warnings, and what is not shown.
     """
-    return [
+    lines = [
         line for benchmark in protocol.benchmarks if protocol.plain(benchmark) for line in _lines(protocol, benchmark)
     ]
+    notes = [*(f"Warning: {text}" for text in comparison_warnings(protocol)), *_not_shown(protocol)]
+    return [*lines, *(line for note in notes for line in (note, ""))]
+
+
+def _not_shown(protocol: Protocol) -> list[str]:
+    cells = [cell for dataset in protocol.datasets for cell in protocol.variants(dataset)]
+    if not cells:
+        return []
+    names = sorted({f"{cell.first.init}-{cell.first.variant}" for cell in cells})
+    count = counted(sum(len(cell.runs) for cell in cells), "run of a variant is", "runs of variants are")
+    return [f"{count} not shown here ({first_few(names)}), but in the tables of the report."]
 
 
 def _lines(protocol: Protocol, benchmark: Benchmark) -> list[str]:

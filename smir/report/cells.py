@@ -211,7 +211,7 @@ def _told_apart(group: list[StoredRun]) -> Iterator[Cell]:
 
 def _in_short(differences: Sequence[str]) -> str:
     """Returns the one setting that differs, as `DiceLoss` or `lr 0.001`; empty if there are more, or it is long."""
-    found = re.fullmatch(r"recipe\.(?:.*\.)?(\w+): .*, not (?:([\w.]+\.)?(\w[\w.+-]*))", " ".join(differences))
+    found = re.fullmatch(r"--(?:.*\.)?(\w+): .*, not (?:([\w.]+\.)?(\w[\w.+-]*))", " ".join(differences))
     if len(differences) != 1 or found is None:
         return ""
     setting, package, value = found.groups()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from smir.report.cells import Benchmark, Protocol, title_of
+from smir.report.cells import TITLES, Benchmark, Protocol, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table, difference_table
 from smir.report.estimates import Estimate, averaged, care, left_out, one_seed, rests_on
 from smir.report.plots import dots, forest
@@ -70,6 +70,16 @@ def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:
     return f" Tested on {', '.join(parts)}.{care(min(found.values()))}"
 
 
+def comparison_warnings(protocol: Protocol) -> list[str]:
+    """Returns which rows differ in more than their start, and which runs are not averaged."""
+    unequal = [
+        f"Rows that are compared differ in more than the weights they start from. {text}."
+        for benchmark in protocol.benchmarks
+        for text in protocol.unequal(benchmark)
+    ]
+    return unequal + protocol.notes
+
+
 def main_section(protocol: Protocol) -> Section:
     """Returns the tables of one protocol over all its datasets."""
     benchmarks, inits = protocol.benchmarks, protocol.inits(protocol.benchmarks)
@@ -78,12 +88,7 @@ def main_section(protocol: Protocol) -> Section:
     tables = [make(protocol, inits) for make in makers]
     return Section(
         f"Main table{protocol.words}",
-        warnings=[
-            f"Rows that are compared differ in more than the weights they start from. {text}."
-            for benchmark in benchmarks
-            for text in protocol.unequal(benchmark)
-        ]
-        + protocol.notes,
+        warnings=comparison_warnings(protocol),
         tables=[table for table in tables if table is not None],
         figures=[figure for figure in figures if figure is not None],
     )
@@ -122,9 +127,10 @@ def _miou(protocol: Protocol, inits: Sequence[str]) -> Table:
                 row.append(protocol.figure(benchmark, init, metric))
     cells = {benchmark.title: protocol.plain(benchmark).values() for benchmark in protocol.benchmarks}
     chance = chance_words(protocol, {title: [cell.estimate() for cell in row] for title, row in cells.items()})
+    paper = ", the paper's figure" if any(benchmark.dataset in TITLES for benchmark in protocol.benchmarks) else ""
     note = (
-        f"mIoU in percent on the test split{protocol.words}: counted at the network's view, the paper's figure, and "
-        f"at the labels' own size.{test_words(protocol, protocol.benchmarks)}{chance}"
+        f"mIoU in percent on the test split{protocol.words}: counted at the network's view{paper}, and at "
+        f"the labels' own size.{test_words(protocol, protocol.benchmarks)}{chance}"
     )
     return Table(f"main-{protocol.file_word}", "mIoU by dataset and init", note, columns, rows)
 

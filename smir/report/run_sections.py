@@ -43,19 +43,21 @@ def _order(run: StoredRun) -> tuple[int, str, str, str, str]:
 
 
 def _pretraining_table(runs: Sequence[StoredRun]) -> Table:
+    has_protocol = any(run.protocol for run in runs)
     rows: list[Sequence[Entry]] = []
     for run in runs:
         losses, summary = run.curve("val/loss"), run.summary or {}
         last = [value for _, stage, value in losses if value is not None and stage == losses[-1][1]]
         fills = [[v for *_, v in run.curve(name) if v is not None] for name in ("val/mean_fill", "val/inpaint")]
-        place = (title_of(run.dataset), run.protocol or "-", run.name, str(run.seed))
+        protocol = [run.protocol or NOT_MEANT] if has_protocol else []
+        place = (title_of(run.dataset), *protocol, run.name, str(run.seed))
         counts = (len({stage for _, stage, _ in losses}), summary.get("epochs", 0), summary.get("image_visits", 0))
         ends = (
             f"{min(last):.4f}" if last else NOT_MEANT,
             *(f"{fill[-1]:.4f}" if fill else NOT_MEANT for fill in fills),
         )
         rows.append([*place, *(f"{count:,}" for count in counts), *ends])
-    names = ("dataset", "protocol", "masking")
+    names = ("dataset", *(["protocol"] if has_protocol else []), "masking")
     numbers = ("seed", "stages", "epochs", "image visits", "best loss, last stage", "mean fill", "inpaint")
     note = (
         "Loss on the validation part in the last stage, where downstream runs take their weights from, beside that of "

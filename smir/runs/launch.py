@@ -99,14 +99,14 @@ def _follow(
     return run or Run(Path(decision["folder"])), checkpoint
 
 
-def what_is_kept() -> str:
-    """Says what an interrupted training has kept; a command follows."""
+def what_is_kept(command: str = "This") -> str:
+    """Says what an interrupted training has kept, and from where `command` continues."""
     for run in held()[-1:]:
         with contextlib.suppress(SmirError):
             if checkpoint := resume_point(run.checkpoints):
                 kept = f"keeps the training up to epoch {checkpoint.epoch + 1} ({checkpoint.path.name})"
-                return f"{run.path} {kept}. This continues from there"
-    return "No epoch was kept. This starts again"
+                return f"{run.path} {kept}. {command} continues from there"
+    return f"No epoch was kept. {command} starts again"
 
 
 def resume_point(folder: Path) -> Checkpoint | None:

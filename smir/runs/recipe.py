@@ -7,6 +7,7 @@ version keep working, too. Classes that came later keep their own names.
 import hashlib
 import importlib
 import json
+import re
 import sys
 from types import ModuleType
 from typing import Any, cast
@@ -131,6 +132,15 @@ def _with_old_names(settings: Any) -> Any:
     return [_with_old_names(value) for value in settings] if isinstance(settings, list) else settings
 
 
+def with_todays_names(settings: Any) -> Any:
+    """Returns plain settings with every class path as it is today, to show them."""
+    if isinstance(settings, dict):
+        return {key: with_todays_names(value) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [with_todays_names(value) for value in settings]
+    return _MOVED.get(settings, settings) if isinstance(settings, str) else settings
+
+
 def without_new_defaults(value: Any, added: dict[str, Any] = _ADDED) -> Any:
     """Returns plain values without the arguments in `added` that hold their default."""
     if isinstance(value, list):
@@ -158,19 +168,43 @@ def digest(value: Any) -> str:
 
 
 def differences(theirs: Any, own: Any, name: str = "") -> list[str]:
-    """Lists where two recipes differ, as `data.init_args.batch_size: 64, not 128`; the value of `theirs` comes first.
+    """Lists where two recipes or records differ, as `--data.batch_size: 64, not 128`.
 
-    `name` is the dotted name of the compared setting.
+    The value of `theirs` comes first, and settings have the names that users type.
+
+    Args:
+        theirs: A recipe, a record with it, or a value in one.
+        own: Another of the same kind.
+        name: The dotted path of the compared values.
     """
     if isinstance(theirs, dict) and isinstance(own, dict):
         classes = [side.get("class_path") for side in (theirs, own)]
         if None not in classes and classes[0] != classes[1]:  # the arguments of two classes do not compare
-            return [f"{name}: {classes[0]}, not {classes[1]}"]
+            return [_differ(name, *classes)]
         keys = [*theirs, *(key for key in own if key not in theirs)]
         values = ((key, *(side.get(key, _ADDED.get(key)) for side in (theirs, own))) for key in keys)
         pairs = [(left, right, f"{name}.{key}".lstrip(".")) for key, left, right in values]
     elif isinstance(theirs, list) and isinstance(own, list) and len(theirs) == len(own):
         pairs = [(*pair, f"{name}[{number}]") for number, pair in enumerate(zip(theirs, own, strict=True))]
     else:
-        return [] if theirs == own else [f"{name}: {theirs}, not {own}"]
+        return [] if theirs == own else [_differ(name, theirs, own)]
     return [text for pair in pairs for text in differences(*pair)]
+
+
+def _differ(path: str, theirs: Any, own: Any) -> str:
+    return f"{_typed(path)}: {with_todays_names(theirs)}, not {with_todays_names(own)}"
+
+
+def _typed(path: str) -> str:
+    """Returns what users call the place of a value in a record: `--model.lr` for `recipe.model.init_args.lr`."""
+    behind = re.match(r"(?:(?:inputs\.)?weights\.)+(?=recipe|inputs)", path)
+    if behind is not None:
+        return f"the pretraining's {_typed(path[behind.end() :])}"
+    if re.fullmatch(r"(?:inputs\.)?weights\.kind", path):
+        return "--model.weights"
+    if files := re.fullmatch(r"(?:inputs\.)?data\.(?!init_args)(\w+)(?:\.(\w+))?", path):
+        return f"{files[2] or 'images'} of {files[1]}"  # the names or number of images of a split
+    setting = re.sub(r"\.init_args|\[\d+\]", "", path.removeprefix("recipe."))
+    if setting.partition(".")[0] in ("model", "data", "trainer"):
+        return f"--{setting}"
+    return f"--trainer.{setting}" if setting.startswith("callbacks") else setting

@@ -72,12 +72,16 @@ def requeue_on_signal() -> Iterator[None]:
     except (Exception, Stopped) as error:
         if isinstance(error, SmirError) or not (_Asked.by or isinstance(error, Stopped)):
             raise
-        from smir.runs.launch import global_rank, started_by_rank_zero  # not needed by every command, and slow
+        from smir.runs.launch import (
+            global_rank,
+            started_by_rank_zero,
+            what_is_kept,
+        )  # not needed by every command, and slow
 
         if global_rank() == 0:
             by = _Asked.by.name if _Asked.by else "a signal to another process"
-            again = "The same command resumes the run, and repeats the work since the last epoch."
-            print(f"smir: stopped by {by}. {again}", file=sys.stderr, flush=True)
+            kept = what_is_kept("The same command")
+            print(f"smir: stopped by {by}. {kept}.", file=sys.stderr, flush=True)
         raise SystemExit(0 if started_by_rank_zero() else REQUEUE) from None
     finally:
         _Asked.by = None

@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
-from smir.errors import CheckpointError, ConfigError, first_few
+from smir.errors import CheckpointError, ConfigError, counted, first_few
 from smir.files.imagenet_weights import packaged_file
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
@@ -103,6 +103,8 @@ class SmirModule(pl.LightningModule):
             raise ConfigError(
                 f"model.freeze_encoder_epochs must be 0 or more, or -1 for all, got {freeze_encoder_epochs}."
             )
+        self.resumes = False
+        """True if a checkpoint will fill the network, so that `weights` are not needed; Lightning says so too late."""
         self.network = network(out_channels)
         if str(weights) in LIBRARY:
             self._check_library_weights(str(weights), imagenet_file)
@@ -148,10 +150,10 @@ class SmirModule(pl.LightningModule):
             whole = "a training" if self.data.stages.num_stages == 1 else "stages"
             rank_zero_info(
                 f"model.warmup_epochs = {given} is too long for {whole} of {epochs} epoch{'s' * (epochs > 1)}; the "
-                f"warm-up takes {self.warmup_epochs}."
+                f"warm-up takes {counted(self.warmup_epochs, 'epoch', 'epochs')}."
             )
         self._lr_factor(0)  # refuses a warm-up that is too long
-        if self.weights is not None and self.trainer.ckpt_path is None:
+        if self.weights is not None and not self.resumes:
             report = self._load_weights()
             rank_zero_info(f"Weights from {report}")
             if report.left_random:

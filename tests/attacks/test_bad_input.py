@@ -38,7 +38,7 @@ def words(kind, root, *more):
 
 def test_the_recipe_of_the_readme_runs(smir, photos, tmp_path, caplog):
     smir(*words("pretrain", photos, "--data.labels=masks", SPLITS, "--model.warmup_epochs=10"))
-    assert "model.warmup_epochs = 10 is too long for stages of 1 epoch; the warm-up takes 0." in caplog.messages
+    assert "model.warmup_epochs = 10 is too long for stages of 1 epoch; the warm-up takes 0 epochs." in caplog.messages
     pool = json.loads((tmp_path / "runs/folder/selective/seed0/masks/images.json").read_text())
     assert pool == [f"images/photo {number}.jpg" for number in range(4)]  # val and test are held out
     weights = "runs/folder/selective/seed0/checkpoints/best.ckpt"
@@ -246,10 +246,7 @@ def test_small_crops_segment_and_a_second_run_says_what_differs(smir, photos, ca
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1"))
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1", "--model.lr=0.01"))
     (said,) = (text for text in caplog.messages if "holds a run of other settings" in text)
-    assert (
-        "recipe.model.init_args.lr: 0.003, not 0.01. This one starts from scratch, in runs/folder/segment/seed0-"
-        in said
-    )
+    assert "settings: --model.lr: 0.003, not 0.01. This one starts from scratch, in runs/folder/segment/seed0-" in said
     assert said.endswith("--model.weights runs/folder/segment/seed0/checkpoints/best.ckpt")
 
 

@@ -126,7 +126,8 @@ def test_a_signal_keeps_the_epochs_that_were_not_kept(smir, fails, field, tmp_pa
     smir(*words, "--run.experiment=whole")
     with monkeypatch.context() as patch:
         at_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        fails(*words, "--run.experiment=stopped", code=REQUEUE)
+        said = fails(*words, "--run.experiment=stopped", code=REQUEUE)
+    assert "keeps the training up to epoch" in said
     run = tmp_path / "runs/stopped/seed0"
     assert epoch_of(run, "last") == 2  # that of the signal
     assert epoch_of(run, "previous") == 0
@@ -269,7 +270,8 @@ def test_a_signal_stops_at_a_step_with_a_code_of_its_own(smir, fails, field, tmp
         at_step(patch, 3, lambda: os.kill(os.getpid(), number))
         said = fails(*selective_words(field), code=REQUEUE)
     run = tmp_path / "runs" / SELECTIVE
-    assert f"smir: stopped by {number.name}" in said
+    kept = f"{run} keeps the training up to epoch 2 (last.ckpt). The same command continues from there."
+    assert f"smir: stopped by {number.name}. {kept}" in said
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1  # what was begun is repeated
     assert not (run / "DONE").exists()
     assert {n: signal.getsignal(n) for n in handlers} == handlers

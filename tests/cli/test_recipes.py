@@ -56,6 +56,13 @@ def test_a_wrong_name_is_refused_with_one_like_it(fails, tmp_path):
         assert "Did you mean folder/pretrain" in said
 
 
+def test_a_folder_is_no_config_and_its_config_is_named(fails, tmp_path):
+    (tmp_path / "field").mkdir()
+    assert "--config field is a folder; a config is a file.\n" in fails("fit", "--config", "field")
+    (tmp_path / "field/data.yaml").touch()
+    assert "a config is a file. Give field/data.yaml." in fails("fit", "--config", "field")
+
+
 def test_the_recipes_are_listed(smir, fails, capsys):
     """Every recipe has one sentence; those for the user's own images come first."""
     smir("recipes", "folder", "demo")

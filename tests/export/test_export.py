@@ -130,6 +130,8 @@ def test_everything_is_there_and_the_card_says_what_the_run_knows(run, exported)
     assert "mean (0.485, 0.456, 0.406)" in card
     assert "preprocessing:" not in card  # of the recipe: not what was in force, but what the data replaced
     assert f"hash `{record['hash']}`" in card
+    assert "class_path: smir.training.SegmentationModule" in card
+    assert "smir.segmentation." not in card  # a name of version 0.1, which the record keeps
     assert "8 in train, 2 in val, 3 in test" in card
     assert "on 3 images the largest difference" in card
     assert str(run.parents[2]) not in card  # a card is passed on; the folders of this machine are not

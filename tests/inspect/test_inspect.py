@@ -291,6 +291,7 @@ def test_images_without_labels_get_predictions_alone(smir, labelled, tmp_path):
         "index.html",
         "inspect.json",
     ]
+    assert "<p>Shares in percent." in (tmp_path / "inspect/index.html").read_text()
 
 
 def test_the_figures_are_those_of_the_runs_own_test(smir, field, tmp_path):

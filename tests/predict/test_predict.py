@@ -286,11 +286,11 @@ def test_photographs_can_be_browsed_in_one_picture(smir, words, tmp_path, capsys
     assert f"Look at {path}: 24 of the 30 photographs" in capsys.readouterr().out
     with Image.open(path) as picture:
         pixels = np.asarray(picture)
-    rows, per_row, (height, width) = 6, 4, (270 + 20 + 6, 360 + 6)
+    rows, per_row, (height, width) = 6, 4, (270 + 40 + 6, 360 + 6)
     below = len(pixels) - rows * height
     assert (below > 0, pixels.shape[1]) == (True, per_row * width)
     for place, number in enumerate(round(n) for n in np.linspace(0, 29, 24)):
-        top, left = below + place // per_row * height + 20, place % per_row * width
+        top, left = below + place // per_row * height + 40, place % per_row * width
         with Image.open(tmp_path / f"predict/{number:02}.png") as labels:
             colors = np.asarray(labels.convert("RGB")).astype(float)
         expected = [8 * number, 0, 0]

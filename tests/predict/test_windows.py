@@ -320,6 +320,14 @@ def test_the_legend_of_a_narrow_image_can_be_read():
     assert narrow.shape[1] > 9 * len("soil: 0.0%")
 
 
+def test_the_legend_of_a_wide_image_is_larger_and_as_sharp():
+    classes = Classes.named(["soil", "crop", "weed"])
+    usual, wide = (Preview(50, width, classes).picture(Areas.none_yet("a", 3))[50:] for width in (600, 1500))
+    assert wide.shape[0] == 2 * usual.shape[0]
+    soil = wide[:, : 2 * 24].reshape(-1, 3)  # its black square, with a grey border, on white
+    assert set(map(tuple, soil.tolist())) == {(0, 0, 0), (128, 128, 128), (255, 255, 255)}
+
+
 def test_a_png_written_row_by_row_is_read_by_others():
     labels = np.random.default_rng(0).integers(0, 256, (37, 300), dtype=np.uint8)
     palette = Classes.named(["soil", "crop"]).palette()

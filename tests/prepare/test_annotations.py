@@ -77,6 +77,15 @@ def write_coco(folder, content, encoding="utf-8"):
     (folder / "labels/a.json").write_bytes(json.dumps(content).encode(encoding))
 
 
+def test_a_category_for_what_is_not_labelled_need_not_be_drawn(smir, tmp_path, made, capsys):
+    """As the files that `predict` writes for annotation tools declare it."""
+    content = coco()
+    content["categories"] += [{"id": 3, "name": "void"}, {"id": 4, "name": "stone"}]
+    write_coco(tmp_path, content)
+    smir(*WORDS)
+    assert "Declared but never drawn, so not a class: stone.\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", ["grey", "palette", "colours"])
 def test_masks_of_other_images_beside_annotations_are_told(smir, fails, tmp_path, made, kind):
     write_photos(tmp_path, "d")

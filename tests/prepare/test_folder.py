@@ -17,6 +17,7 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from words import EXPERIMENTS
 
 from smir.data import Folder
 from smir.data.reading.lists import read_list
@@ -413,7 +414,16 @@ def test_pictures_that_are_not_read_are_counted(prepare, fails, photos, tmp_path
 
 def test_small_images_are_named(prepare, tmp_path, capsys):
     prepare()
-    assert "12 images have a side below 256 pixels (000.jpg, 001.jpg, 002.jpg and 9 more)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "12 images have a side below 256 pixels (000.jpg, 001.jpg, 002.jpg and 9 more)" in said
+    assert "256 in most recipes, 192 in folder/few-labels" in said
+    crops = {
+        recipe.stem: yaml.safe_load(recipe.read_text())["data"]["init_args"].get("crop_size")
+        for recipe in (EXPERIMENTS / "folder").glob("*.yaml")
+        if "crop_size" in recipe.read_text()
+    }
+    assert set(crops.values()) == {256, 192}
+    assert [name for name, size in crops.items() if size == 192] == ["few-labels"]
 
 
 def test_an_export_of_each_folder(smir, labels, tmp_path):
@@ -482,6 +492,22 @@ def test_names_for_colours_may_be_copied(prepare, labels, tmp_path, capsys):
     assert words == "[background=#000000, class_33ddff=#33ddff, class_fa3253=#fa3253]"
     prepare("--labels=labels", f"--classes={words}", "--root=named")
     assert data(tmp_path / "named").class_names == ["background", "class_33ddff", "class_fa3253"]
+
+
+def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir, fails, tmp_path):
+    """So the corrected command, with another size of tiles, is not told of other settings."""
+    save(tmp_path / "map.png", photo("map", (150, 330)))
+    (tmp_path / "plants.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    save(tmp_path / "small.png", blocks("map", (0, 1, 2), (150, 300)))
+    save(tmp_path / "labels.png", blocks("map", (0, 1, 2), (150, 330)))
+    for name, said in {
+        "plants.geojson": "plants.geojson is a vector file of a GIS",
+        "small.png": "small.png is 300 x 150 pixels, its orthomosaic 330 x 150",
+    }.items():
+        assert said in fails("prepare", "folder", "--images=map.png", f"--labels={name}", "--tile=64")
+        assert not (tmp_path / "field/images").exists()
+    smir("prepare", "folder", "--images=map.png", "--labels=labels.png", "--tile=32")
+    assert (tmp_path / "field/data.yaml").exists()
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png"])

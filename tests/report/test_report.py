@@ -118,7 +118,9 @@ def test_same_and_cross_budgets_and_ablations(paper):
     gain = statistics.mean(five) - statistics.mean(plain)
     assert float(ablations[2]["with - without"]) == pytest.approx(gain, abs=1e-6)
     text = (paper / "report/report.md").read_text()
-    assert "stages-5: weights.recipe.trainer.max_epochs: 50, not 100; weights.recipe.callbacks[0]" in text
+    assert (
+        "stages-5: the pretraining's --trainer.max_epochs: 50, not 100; the pretraining's --trainer.callbacks." in text
+    )
 
 
 # what is written
@@ -222,6 +224,20 @@ def test_a_short_report_prints_one_line_for_each_row(smir, tmp_path, capsys):
         assert f"{name} {100 * metrics[f'test/view/iou/{name}']:.1f}" in row
     assert [line.split()[0] for line in said if "mIoU" in line] == ["scratch", "selective"]
     assert (tmp_path / "report/index.html").exists()
+
+
+def test_a_short_report_warns_and_says_what_it_does_not_show(smir, tmp_path, capsys):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    other = segmentation(tmp_path / "runs", "Nassar", "imagenet")
+    other.recipe["model"]["init_args"]["lr"] = 0.001
+    other.write()
+    for seed in range(2):
+        segmentation(tmp_path / "runs", "Nassar", "scratch", seed, variant="lr-0.1").write()
+    smir("report", "runs", "--short=true")
+    said = capsys.readouterr().out
+    assert "Warning: Rows that are compared differ in more than the weights they start from. " in said
+    assert "2 runs of variants are not shown here (scratch-lr-0.1), but in the tables of the report." in said
+    assert "4 tested segmentations" in said
 
 
 def test_what_an_earlier_report_has_written_goes_and_nothing_else(smir, tmp_path):

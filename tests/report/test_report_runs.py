@@ -51,6 +51,7 @@ def test_curves_of_an_older_version_make_a_report(smir, tmp_path):
     smir("report", "runs")
     (row,) = rows_of(tmp_path / "report/tables/pretraining.csv")
     assert (row["mean fill"], row["inpaint"]) == ("NA", "NA")
+    assert row["protocol"] == "paper"
     assert "validation" in (tmp_path / "report/figures/pretraining-0.svg").read_text()
 
 
@@ -187,10 +188,10 @@ def test_runs_of_other_settings_are_not_averaged(smir, tmp_path, capsys):
     said = capsys.readouterr().out
     folder = "runs/nassar/segment-scratch"
     assert f"Warning: Nassar 2020: scratch #2 has a separate row: {folder}/seed0 and {folder}/seed1 differ in " in said
-    assert "model.init_args.loss: smir.method.SoftJaccardLoss, not smir.method.FocalLoss" in said
+    assert "--model.loss: smir.method.SoftJaccardLoss, not smir.method.FocalLoss" in said
     assert "gamma" not in said
-    assert "recipe.model.init_args.lr: 0.003, not 0.001" in said
-    assert "recipe.trainer.max_epochs: 500, not 400" in said
+    assert "--model.lr: 0.003, not 0.001" in said
+    assert "--trainer.max_epochs: 500, not 400" in said
 
 
 def test_a_row_is_named_after_the_one_setting_that_differs(smir, tmp_path):
@@ -221,7 +222,7 @@ def test_runs_on_other_images_are_not_averaged(smir, tmp_path, capsys):
     other.inputs["data"]["train"]["names"] = "another list"
     other.write()
     smir("report", "runs")
-    assert "data.train.names: train of Nassar, 356, not another list" in capsys.readouterr().out
+    assert "names of train: train of Nassar, 356, not another list" in capsys.readouterr().out
 
 
 def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, tmp_path, capsys):
@@ -235,7 +236,7 @@ def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, tmp_pa
     assert "separate row" not in capsys.readouterr().out
     smir("report", "runs")
     said = capsys.readouterr().out
-    assert "weights.recipe.callbacks[0].init_args.num_samples: 5, not 1" in said
+    assert "the pretraining's --trainer.callbacks.num_samples: 5, not 1" in said
 
 
 def test_protocols_have_tables_of_their_own(smir, tmp_path):
@@ -276,7 +277,14 @@ def test_fields_are_told_apart_by_name_and_root(smir, tmp_path, capsys):
     head = next(line for line in said.splitlines() if line.startswith("| init"))
     assert [name in head for name in ("north: ", "south (a/south): ", "south (b/south): ")] == [True] * 3
     assert "separate row" not in said
+    pretrained = pretraining(tmp_path / "runs", "Nassar", "random")
+    pretrained.recipe["data"]["class_path"] = "smir.data.Folder"
+    del pretrained.recipe["data"]["init_args"]["protocol"]
+    pretrained.write()
+    smir("report", "runs")
     text = (tmp_path / "report/report.md").read_text()
+    assert "| dataset | masking |" in text  # no column for a protocol
+    assert "counted at the network's view, and at the labels' own size" in text
     assert "Label budgets" not in text
     assert "no protocol" not in text
 
@@ -291,7 +299,7 @@ def test_rows_that_differ_in_more_than_their_start_get_a_warning(smir, tmp_path)
     text = (tmp_path / "report/report.md").read_text()
     assert text.count("**Warning:** Rows that are compared differ") == 1
     assert "segment-imagenet/seed0 differs from " in text
-    assert "recipe.model.init_args.lr: 0.001, not 0.003." in text
+    assert "--model.lr: 0.001, not 0.003." in text
 
 
 # where a run belongs

@@ -101,5 +101,5 @@ def test_new_arguments_count_in_a_recipe_only_where_they_differ_from_their_defau
 def test_a_difference_names_the_default_that_a_recipe_leaves_out():
     recipe = {"model": {"init_args": {"lr": 1}}}
     other = {"model": {"init_args": {"lr": 1, "encoder_lr_factor": 0.1}}}
-    assert differences(other, recipe) == ["model.init_args.encoder_lr_factor: 0.1, not 1.0"]
-    assert differences(recipe, other) == ["model.init_args.encoder_lr_factor: 1.0, not 0.1"]
+    assert differences(other, recipe) == ["--model.encoder_lr_factor: 0.1, not 1.0"]
+    assert differences(recipe, other) == ["--model.encoder_lr_factor: 1.0, not 0.1"]

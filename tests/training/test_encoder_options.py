@@ -96,7 +96,10 @@ def test_a_short_training_of_own_images_shortens_the_warm_up(smir, tmp_path, cap
     write_folder(tmp_path / "root", size=(64, 64))
     words = (*DATA, *NETWORK, *SHORT, "--trainer.max_epochs=2", "--model.warmup_epochs=10", "--run.test=false")
     smir("fit", "--model=SegmentationModule", *words)
-    assert "model.warmup_epochs = 10 is too long for a training of 2 epochs; the warm-up takes 0." in caplog.messages
+    assert (
+        "model.warmup_epochs = 10 is too long for a training of 2 epochs; the warm-up takes 0 epochs."
+        in caplog.messages
+    )
 
 
 @pytest.mark.parametrize(

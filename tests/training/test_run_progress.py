@@ -4,7 +4,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from words import selective_words
+from words import pretrain_words, selective_words
 
 from smir import terminal
 from smir.terminal import Pulse
@@ -48,6 +48,27 @@ def test_a_log_has_no_line_for_every_batch(smir, field, capsys):
 def test_a_users_own_bar_stays(smir, field, capsys):
     smir(*loud(field, "--trainer.callbacks+=TQDMProgressBar", "--trainer.fast_dev_run=true"))
     assert "Epoch 1/" not in capsys.readouterr().out
+
+
+def test_a_resumed_run_does_not_load_its_first_weights_again(smir, field, tmp_path, caplog, monkeypatch):
+    def die(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            raise KeyError
+
+    caplog.set_level("INFO")
+    smir(*pretrain_words(field, "--run.experiment=first"))
+    words = pretrain_words(field, f"--model.weights={tmp_path / 'runs/first/seed0/checkpoints/best.ckpt'}")
+    caplog.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecord, "on_train_epoch_start", die)
+        patch.setattr(RunRecord, "on_train_epoch_end", lambda *args: None)
+        with pytest.raises(KeyError):
+            smir(*words)
+    assert "Weights from" in caplog.text
+    caplog.clear()
+    smir(*words)
+    assert "Resuming" in caplog.text
+    assert "Weights from" not in caplog.text
 
 
 def test_the_start_names_the_folder_and_a_resume_the_epoch(smir, field, caplog, monkeypatch):

@@ -83,36 +83,49 @@ def entries(classes: Classes) -> list[Entry]:
 
 def sheet(pictures: Iterable[tuple[str, UInt8]], per_row: int, lines: Sequence[Entry]) -> UInt8:
     """Lays out named pictures of any size in rows below a legend, if it has lines; each is fitted into `BOX`."""
-    cells = [_cell(name, picture) for name, picture in pictures]
-    per_row = min(per_row, len(cells)) or 1
+    fitted = [(name, _fitted(picture)) for name, picture in pictures]  # one at a time: they may be large
+    per_row = min(per_row, len(fitted)) or 1
+    width = per_row * (BOX[0] + _GAP)
+    cells = [_cell(name, picture, _larger(width)) for name, picture in fitted]
     rows = [np.concatenate(cells[start : start + per_row], axis=1) for start in range(0, len(cells), per_row)]
-    return stacked([*([legend(lines, per_row * (BOX[0] + _GAP))] if lines else []), *rows])
+    return stacked([*([legend(lines, width)] if lines else []), *rows])
 
 
-def _cell(name: str, picture: UInt8) -> UInt8:
+def _larger(width: int) -> int:
+    """How many times its usual size a text has on a picture of that width, which is seen smaller if it is wide."""
+    return max(1, width // _FAR)
+
+
+def _fitted(picture: UInt8) -> UInt8:
     scale = min(side / length for side, length in zip(BOX, picture.shape[1::-1], strict=True))
-    width, height = (max(1, int(length * scale)) for length in picture.shape[1::-1])
-    canvas = np.full((BOX[1] + _CAPTION + _GAP, BOX[0] + _GAP, 3), _WHITE, dtype=np.uint8)
+    size = [max(1, int(length * scale)) for length in picture.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST_EXACT
-    canvas[_CAPTION : _CAPTION + height, :width] = cv2.resize(picture, (width, height), interpolation=way)
-    write(canvas, name if len(name) <= 48 else f"...{name[-45:]}", 2, _CAPTION - 6, 0.4)
+    return np.asarray(cv2.resize(picture, size, interpolation=way), dtype=np.uint8)
+
+
+def _cell(name: str, picture: UInt8, larger: int) -> UInt8:
+    head, most = larger * _CAPTION, 48 // larger
+    canvas = np.full((BOX[1] + head + _GAP, BOX[0] + _GAP, 3), _WHITE, dtype=np.uint8)
+    canvas[head : head + picture.shape[0], : picture.shape[1]] = picture
+    text = name if len(name) <= most else f"...{name[3 - most :]}"
+    write(canvas, text, 2, head - 6 * larger, 0.4 * larger, larger)
     return canvas
 
 
 def legend(lines: Sequence[Entry], width: int) -> UInt8:
     """Draws colours with their texts in columns, wider than asked for if an entry needs it."""
-    if width >= 2 * _FAR:
-        return np.asarray(cv2.resize(legend(lines, width // 2), None, fx=2, fy=2), dtype=np.uint8)
-    column = 9 * max(len(text) for text, _ in lines) + 2 * _SWATCH
+    larger = _larger(width)
+    line, swatch, margin = larger * _LINE, larger * _SWATCH, 4 * larger
+    column = 9 * larger * max(len(text) for text, _ in lines) + 2 * swatch
     width = max(width, column)
     per_line = width // column
-    canvas = np.full((-(-len(lines) // per_line) * _LINE + 8, width, 3), _WHITE, dtype=np.uint8)
+    canvas = np.full((-(-len(lines) // per_line) * line + 2 * margin, width, 3), _WHITE, dtype=np.uint8)
     for place, (text, color) in enumerate(lines):
-        left, top = 4 + place % per_line * column, 4 + place // per_line * _LINE
-        corner = left + _SWATCH, top + _SWATCH
+        left, top = margin + place % per_line * column, margin + place // per_line * line
+        corner = left + swatch, top + swatch
         cv2.rectangle(canvas, (left, top), corner, [int(value) for value in color], cv2.FILLED)
         cv2.rectangle(canvas, (left, top), corner, (128, 128, 128))
-        write(canvas, text, left + _SWATCH + 8, top + 14, 0.45)
+        write(canvas, text, left + swatch + 2 * margin, top + 14 * larger, 0.45 * larger, larger)
     return canvas
 
 
@@ -146,7 +159,7 @@ def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
     columns = {caption: list(map(_readable, pictures)) for caption, pictures in columns.items()}
     height, width = next(iter(columns.values()))[0].shape[:2]
     rows, total = len(next(iter(columns.values()))), len(columns) * (width + GAP) - GAP
-    larger = max(1, min(total // _FAR, width // (_LETTER * _LETTERS)))  # a page shows wide panels smaller
+    larger = max(1, min(_larger(total), width // (_LETTER * _LETTERS)))  # a page shows wide panels smaller
     head = larger * CAPTION
     canvas = np.full((head + rows * (height + GAP), total, 3), 255, dtype=np.uint8)
     for place, (caption, pictures) in enumerate(columns.items()):

@@ -16,7 +16,7 @@ from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff import Tiff, has_rasterio
 from smir.errors import DataError, counted, first_few
 from smir.files.pictures import is_tiff, write_png
-from smir.prepare.labels.classes import ClassTable, class_colors, of_categories
+from smir.prepare.labels.classes import ClassTable, class_colors, is_void, of_categories
 from smir.prepare.labels.color_lists import named_colors
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.mask_classes import of_masks
@@ -238,7 +238,7 @@ def _notes_of_shapes(found: Annotations, options: Options) -> list[str]:
     left_out = f"Left out, because their pixels are not known: {found.kinds_left_out()}."
     notes = [left_out] if found.left_out else []
     used = found.used()
-    if unused := [name for name in found.declared if name not in used]:
+    if unused := [name for name in found.declared if name not in used and not is_void(name)]:
         notes.append(f"Declared but never drawn, so not a class: {', '.join(unused)}.")
     bare = [annotated.image for annotated in found.images if not annotated.shapes]
     if bare and options.empty == "unlabelled":

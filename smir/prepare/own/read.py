@@ -14,6 +14,7 @@ from smir.data.reading.lists import can_be_listed, stem
 from smir.data.reading.misplaced import common_ending, look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
+from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.vectors import check_vectors
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
 from smir.prepare.own.field import IMAGES, Field
@@ -41,9 +42,7 @@ def read(options: Options) -> Field:
     bands = choose_bands(options.bands, options.value_range, files)
     field = dataclasses.replace(field, bands=bands, notes=notes_on_bands(files, bands) + notes_on_blocks(files))
     if options.is_map:
-        shown_size(options.images)  # a bad header is refused before all is decoded
-        if options.has_vectors and options.labels is not None:
-            check_vectors(options.labels)
+        _check_map(options)
         return _with_damage(field, files)
     size = shown_size if options.cuts_photographs else image_size
     sizes = in_parallel(lambda name: size(options.images / name), names, "Sizes")
@@ -58,6 +57,23 @@ def read(options: Options) -> Field:
         for _ in in_parallel(lambda image: labels.draw(image).shape, labels.images, "Labels"):
             pass
     return dataclasses.replace(field, labels=labels)
+
+
+def _check_map(options: Options) -> None:
+    """Refuses a bad header, and labels that do not fit, before all is decoded and cut."""
+    height, width = shown_size(options.images)
+    if options.labels is None:
+        return
+    if options.has_label_map:
+        if (size := shown_size(options.labels)) != (height, width):
+            raise DataError(
+                f"The label image {options.labels.absolute()} is {size[1]} x {size[0]} pixels, its orthomosaic {width} "
+                f"x {height}. Export it on the same grid: same extent, same pixel size."
+            )
+    elif options.has_vectors:
+        check_vectors(options.labels)
+    elif not (options.root / IMAGES).exists():  # else an earlier command has done this
+        read_labels(options.labels, options.classes)
 
 
 def _with_damage(field: Field, files: Sequence[Path]) -> Field:

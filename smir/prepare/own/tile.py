@@ -27,7 +27,7 @@ def tile(field: Field) -> Field:
     """Cuts the images, so that small plants stay visible; completes an interrupted run.
 
     Raises:
-        DataError: If an image cannot be cut or linked, no tile is left, or a label image does not fit its orthomosaic.
+        DataError: If an image cannot be cut or linked, or no tile is left.
     """
     if field.options.is_map:
         tiles, source = _cut_map(field.options, field.bands)
@@ -59,12 +59,6 @@ def _cut_label_map(options: Options) -> None:
     target = options.root / LABEL_TILES
     shutil.rmtree(target, ignore_errors=True)  # an earlier command may have used other labels
     tile_image(options.labels, target, options.side, prefix=TILE_PREFIX, grey=True)
-    (height, width), (high, wide) = _size(target), _size(options.root / IMAGES)
-    if (height, width) != (high, wide):
-        raise DataError(
-            f"The label image {options.labels.absolute()} is {width} x {height} pixels, its orthomosaic {wide} x "
-            f"{high}. Export it on the same grid: same extent, same pixel size."
-        )
 
 
 def _size(tiles: Path) -> tuple[int, int]:

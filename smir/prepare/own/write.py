@@ -32,7 +32,9 @@ _MOST_SHOWN = 6
 _MOST_FOR_STATISTICS = 1000
 """Images used for mean and deviation; more change only the third digit."""
 _CROP = 256
-"""Side of the crops of experiments/folder; smaller images are enlarged to it."""
+"""Side of the crops of most recipes in experiments/folder; smaller images are enlarged to it."""
+_FEW_LABELS_CROP = 192
+"""Side of the crops of experiments/folder/few-labels.yaml."""
 _FEW = 10
 """Labelled images below which figures are mostly chance."""
 _LITTLE = 0.025
@@ -204,7 +206,8 @@ def _notes_on_sizes(sizes: Sizes, cut: bool) -> list[str]:
     if small := [name for name, size in sizes.items() if min(size) < _CROP]:
         notes.append(
             f"{counted(len(small), 'image has', 'images have')} a side below {_CROP} pixels ({first_few(small)}). smir "
-            "enlarges such images to that."
+            f"enlarges an image whose shortest side is below data.crop_size to that size: {_CROP} in most recipes, "
+            f"{_FEW_LABELS_CROP} in folder/few-labels."
         )
     large = [name for name, size in sizes.items() if min(size) >= _LARGE * _CROP]
     if large and not cut:
