@@ -68,11 +68,15 @@ def misplaced_labels(looks: Mapping[str, Look]) -> list[str]:
 
 
 def common_ending(labels: Iterable[str], images: Iterable[str]) -> str:
-    """Returns what all labels add to the name of a photograph, as the `_mask` of `1_mask`; empty if they differ."""
+    """Returns what all labels add to the name of a photograph, as the `_mask` of `1_mask`; empty if they differ.
+
+    `10_mask` belongs to `10`, also where there is a photograph `1`.
+    """
     labels = list(labels)
     photographs = {_stem(name) for name in images} - {_stem(label) for label in labels}
     endings = {
-        next((stem[at:] for at in range(1, len(stem)) if stem[:at] in photographs), "") for stem in map(_stem, labels)
+        next((stem[at:] for at in range(len(stem) - 1, 0, -1) if stem[:at] in photographs), "")
+        for stem in map(_stem, labels)
     }
     return endings.pop() if len(endings) == 1 else ""
 
