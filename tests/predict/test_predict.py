@@ -19,7 +19,7 @@ import pytest
 import rasterio
 import shapely
 import torch
-from fakes import photo, save, write_folder
+from fakes import blocks, photo, save, write_folder
 from networks import trained_like
 from PIL import Image, UnidentifiedImageError
 from rasterio.control import GroundControlPoint
@@ -295,6 +295,20 @@ def test_out_is_a_folder_for_this_prediction_alone(smir, fails, words, tmp_path)
     assert "notes holds other files. Give a new folder" in fails(*words(photos, "--out=notes"))
     assert "lies in the folder of the images" in fails(*words(photos, f"--out={photos}/labels"))
     assert not (tmp_path / "predict").exists()
+
+
+def test_label_images_in_the_folder_are_not_predicted(smir, words, tmp_path, caplog):
+    for number in (1, 10):
+        save(tmp_path / f"photos/{number}.png", photo(str(number), (96, 128)))
+        save(tmp_path / f"photos/{number}_mask.png", blocks(str(number), (0, 1, 2), (96, 128)))
+    smir(*words(tmp_path / "photos"))
+    assert {row["image"] for row in areas(tmp_path / "predict")} == {"1.png", "10.png"}
+    assert "2 of 4 images look like label images and are left out: 10_mask.png, 1_mask.png. " in caplog.text
+    assert "If they are photographs, put them in a folder of their own" in caplog.text
+    (tmp_path / "photos/1.png").unlink()
+    (tmp_path / "photos/10.png").unlink()
+    smir(*words(tmp_path / "photos", "--out=own"))
+    assert {row["image"] for row in areas(tmp_path / "own")} == {"1_mask.png", "10_mask.png"}
 
 
 def test_images_unlike_those_of_the_training_are_told(smir, words, tmp_path, caplog):

@@ -11,9 +11,14 @@ import numpy as np
 from smir.classes import UInt8
 from smir.data.reading.decode import image_size, label_facts, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
-from smir.errors import SmirError
+from smir.data.reading.parallel import in_parallel
+from smir.errors import SmirError, first_few
+from smir.terminal import say
 
 _SOME = 4096
+_LOSSY = (".jpg", ".jpeg", ".jfif", ".jpe")
+_LARGEST = 64_000_000
+"""Pixels of an image that is decoded only to look at it: several are at a time, and maps would fill the memory."""
 
 
 class Look(NamedTuple):
@@ -48,6 +53,31 @@ def look(path: Path, image: UInt8 | None = None) -> Look:
         return Look(grey)
     colors = image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     return Look(grey, len(np.unique(colors)) <= MOST_VALUES and (grey or len(thick(colors)) > 1))
+
+
+def photographs_among(folder: Path, names: list[str]) -> list[str]:
+    """Returns the images of a folder without those that look like labels, and says which are left out.
+
+    Only files that may hold labels are opened, and none of more than 64 million pixels.
+    """
+    looks = dict(zip(names, in_parallel(lambda name: _quick_look(folder / name), names, "Images"), strict=True))
+    found = set(misplaced_labels(looks))
+    if found:
+        say(
+            f"{len(found):,} of {len(names):,} images look like label images and are left out: "
+            f"{first_few(sorted(found))}. They have few values, and one channel or the name of a photograph. If they "
+            "are photographs, put them in a folder of their own, and give that."
+        )
+    return [name for name in names if name not in found]
+
+
+def _quick_look(path: Path) -> Look:
+    if path.name.lower().endswith(_LOSSY):
+        return PHOTOGRAPH
+    try:
+        return PHOTOGRAPH if math.prod(image_size(path)) > _LARGEST else look(path)
+    except SmirError:
+        return PHOTOGRAPH
 
 
 def single_bands(looks: Mapping[str, Look]) -> list[str]:
