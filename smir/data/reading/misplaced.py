@@ -11,14 +11,15 @@ import numpy as np
 from smir.classes import UInt8
 from smir.data.reading.decode import image_size, label_facts, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
-from smir.data.reading.parallel import in_parallel
+from smir.data.reading.parallel import cores, in_parallel
 from smir.errors import SmirError, first_few
 from smir.terminal import say
 
 _SOME = 4096
 _LOSSY = (".jpg", ".jpeg", ".jfif", ".jpe")
 _LARGEST = 64_000_000
-"""Pixels of an image that is decoded only to look at it: several are at a time, and maps would fill the memory."""
+"""Pixels of an image that is decoded only to look at it. That takes 20 bytes a pixel, so maps are not looked at."""
+_AT_A_TIME = 4
 
 
 class Look(NamedTuple):
@@ -60,7 +61,10 @@ def photographs_among(folder: Path, names: list[str]) -> list[str]:
 
     Only files that may hold labels are opened, and none of more than 64 million pixels.
     """
-    looks = dict(zip(names, in_parallel(lambda name: _quick_look(folder / name), names, "Images"), strict=True))
+    lossless = [name for name in names if not name.lower().endswith(_LOSSY)]
+    looks = dict.fromkeys(names, PHOTOGRAPH)
+    seen = in_parallel(lambda name: _quick_look(folder / name), lossless, "Images", min(cores(), _AT_A_TIME))
+    looks.update(zip(lossless, seen, strict=True))
     found = set(misplaced_labels(looks))
     if found:
         say(
@@ -72,8 +76,6 @@ def photographs_among(folder: Path, names: list[str]) -> list[str]:
 
 
 def _quick_look(path: Path) -> Look:
-    if path.name.lower().endswith(_LOSSY):
-        return PHOTOGRAPH
     try:
         return PHOTOGRAPH if math.prod(image_size(path)) > _LARGEST else look(path)
     except SmirError:
