@@ -3,6 +3,7 @@
 import csv
 import itertools
 import shlex
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -277,6 +278,18 @@ def test_label_images_in_the_folder_are_left_out(smir, pool, tmp_path, caplog):
     smir("choose", "--ckpt", pool, "--count=9", tmp_path / "photos/0.jpg", *masks)  # named one by one
     assert len(chosen_in(tmp_path / "chosen")) == 4
     assert "left out" not in caplog.text
+
+
+def test_a_map_alone_is_to_be_cut_first(smir, fails, pool, tmp_path):
+    fakes.save(tmp_path / "maps/map.tif", fakes.photo("map", (192, 256)))
+    for given in ("maps/map.tif", "maps"):
+        said = fails("choose", given, "--ckpt", pool, "--count=2")
+        assert "only one image to choose from, maps/map.tif" in said
+    cut, then = said.partition("python -m smir ")[2].split(". Then choose among the tiles: python -m smir ")
+    shutil.rmtree(tmp_path / "field")
+    smir(*shlex.split(cut), "--tile=64")
+    smir(*shlex.split(then), "--ckpt", pool, "--count=2")
+    assert len(chosen_in(tmp_path / "chosen")) == 2
 
 
 def save_labelled(folder, number):
