@@ -321,6 +321,26 @@ def test_images_unlike_those_of_the_training_are_told(smir, words, tmp_path, cap
     assert "Warning: 2 of 3 images have colours unlike those of the training: night.png, infrared.png." in caplog.text
 
 
+def test_photographs_that_are_read_in_windows_for_their_size_are_told(smir, words, tmp_path, caplog):
+    photos = tmp_path / "photos"
+    save(photos / "like.png", photo("a", (96, 128)))
+    save(photos / "below.png", photo("b", (383, 400)))
+    write_tiff(photos / "map.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
+    smir(*words(photos))
+    assert "as large as those of the training" not in caplog.text
+    save(photos / "at.png", photo("c", (384, 400)))
+    save(photos / "above.jpg", photo("d", (500, 480)))
+    smir(*words(photos, "--out=auto"))
+    said = "Warning: 2 of 5 images are up to 5.0 times as large as those of the training, so they were read in windows"
+    assert caplog.text.count(said) == 1
+    assert "above.jpg, at.png. That is right for an orthomosaic." in caplog.text
+    assert "--data.predict.view whole" in caplog.text
+    caplog.clear()
+    for number, choice in enumerate(("view=whole", "view=windows", "scale=0.16")):
+        smir(*words(photos, f"--data.predict.{choice}", f"--out=by-wish-{number}"))
+    assert "as large as those of the training" not in caplog.text
+
+
 def test_damaged_jpegs_are_told(smir, words, tmp_path):
     save(tmp_path / "photos/a.jpg", photo("a", (96, 128)))
     content = (tmp_path / "photos/a.jpg").read_bytes()
