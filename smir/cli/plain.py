@@ -51,9 +51,10 @@ class DataParser(GuardedParser):
     def parse_args(self, args: Any = None, *more: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # fewer overloads
         """Parses words; images without labels are for pretraining, unless a file or a word names the task."""
         parsed: Namespace = super().parse_args(args, *more, **kwargs)
-        data = parsed.get("data")
+        data = parsed.get("data")  # of `plan`, it is a path
         named = self._names_task or any(word.startswith("--data.task") for word in args or ())
-        if data is not None and is_folder(data) and data.init_args.labels is None and not named:
+        bare = isinstance(data, Namespace) and data.get("init_args.labels", "") is None
+        if bare and is_folder(data.as_dict()) and not named:
             data.init_args.task = "pretrain"
         return parsed
 
