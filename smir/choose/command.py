@@ -1,5 +1,6 @@
 """`python -m smir choose`: chooses the images to label."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -82,6 +83,8 @@ def choose(
     if images is not None:
         folders = images if isinstance(images, list) else [images]
         pool = of_paths(folders)
+        if len(pool.names) == 1:
+            raise DataError(_one_alone(pool.folder / pool.names[0]))
         if data is not None:
             pool = _with_labels_of(data, pool)
     elif data is not None:
@@ -119,6 +122,15 @@ def choose(
     root = data.root if isinstance(data, Folder) and images is None else None
     predicts = ckpt if module.task == "segment" else None
     return Chosen(out, folder.images if files else None, pool.folder, root, predicts)
+
+
+def _one_alone(image: Path) -> str:
+    """Returns why one image leaves no choice, and how its parts become images to choose from."""
+    cut = shlex.join(["python", "-m", "smir", "prepare", "folder", "--images", str(image), "--root", "field"])
+    return (
+        f"There is only one image to choose from, {image}. Name several, or a folder. If it is an orthomosaic, cut it "
+        f"into tiles first: {cut}. Then choose among the tiles: python -m smir choose field/images"
+    )
 
 
 def _with_labels_of(data: SmirDataModule, pool: "Pool") -> "Pool":

@@ -26,7 +26,7 @@ from jsonargparse import Namespace, auto_cli
 
 from smir.cli import hints
 from smir.cli.guarded import GuardedParser, scan_config
-from smir.cli.run_data import run_of
+from smir.cli.run_data import is_folder, run_of
 from smir.cli.trust import yaml_text
 from smir.errors import ConfigError
 from smir.files.memory import no_garbage_collection
@@ -46,6 +46,18 @@ class DataParser(GuardedParser):
     `--data FILE` and flags such as `--data.root` merge from left to right, as in training.
     """
 
+    _names_task = False
+
+    def parse_args(self, args: Any = None, *more: Any, **kwargs: Any) -> Namespace:  # type: ignore[override]  # fewer overloads
+        """Parses words; images without labels are for pretraining, unless a file or a word names the task."""
+        parsed: Namespace = super().parse_args(args, *more, **kwargs)
+        data = parsed.get("data")  # of `plan`, it is a path
+        named = self._names_task or any(word.startswith("--data.task") for word in args or ())
+        bare = isinstance(data, Namespace) and data.get("init_args.labels", "") is None
+        if bare and is_folder(data.as_dict()) and not named:
+            data.init_args.task = "pretrain"
+        return parsed
+
     def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Namespace:
         """Parses `data` in the text of a config file."""
         try:
@@ -54,6 +66,7 @@ class DataParser(GuardedParser):
             sections = None  # the parser itself reports the error
         if isinstance(sections, dict):
             data = sections if "class_path" in sections else sections.get("data")
+            self._names_task |= isinstance(data, dict) and "task" in (data.get("init_args") or ())
             content = yaml_text({} if data is None else {"data": data})
         parsed: Namespace = super().parse_string(content, *args, **kwargs)
         return parsed

@@ -79,7 +79,8 @@ class Folder(SmirDataModule):
         if self.task == "segment" and (labels is None or not classes):
             raise ConfigError(
                 "To segment, Folder needs data.labels (the folder of label images, relative to data.root) and "
-                f"data.classes (class names by id). {self._siblings()}"
+                f"data.classes (class names by id). {self._siblings()} Images without labels are for pretraining: "
+                "--data.task pretrain, as --config folder/pretrain has it."
             )
 
     @property

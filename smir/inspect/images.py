@@ -9,6 +9,7 @@ from smir.classes import Classes, UInt8
 from smir.data import SmirDataModule
 from smir.data.reading.file_list import FileList
 from smir.data.reading.image_files import list_images
+from smir.data.reading.misplaced import photographs_among
 from smir.data.reading.pairs import Images, Labels
 from smir.errors import ConfigError, DataError
 from smir.runs.checkpoint_record import same_classes
@@ -38,16 +39,20 @@ class ImagesToInspect:
 
 
 def from_paths(paths: Sequence[Path]) -> ImagesToInspect:
-    """Lists files, and the images of folders by name, each once; raises DataError if one does not exist."""
+    """Lists files, and the photographs of folders by name, each once; raises DataError if one does not exist."""
     names: list[str] = []
+    in_folders: list[str] = []
     for path in paths:
         if path.is_dir():
-            names += [str(path / name) for name in list_images(path)]
+            found = [str(path / name) for name in list_images(path)]
+            in_folders += found
+            names += found
         elif path.exists() or path.is_symlink():
             names.append(str(path))
         else:
             raise DataError(f"There is no image or folder {path.absolute()}. Give files, folders, or both.")
-    files = FileList(Path(), list(dict.fromkeys(names)))
+    labels = set(in_folders) - set(photographs_among(Path(), in_folders))
+    files = FileList(Path(), [name for name in dict.fromkeys(names) if name not in labels])
     title = ", ".join(map(str, paths[:3])) + (" ..." if len(paths) > 3 else "")
     return ImagesToInspect(title, Images(files, min_side=1))
 

@@ -1,4 +1,4 @@
-"""Finds predicted images whose colours are unlike those of the training images."""
+"""Finds predicted images whose colours or sizes are unlike those of the training images."""
 
 from collections.abc import Mapping
 
@@ -39,4 +39,15 @@ def warning(far: Mapping[str, float], number: int) -> str:
         f"Warning: {len(far):,} of {number:,} images have colours unlike those of the training: {first_few(worst)}. "
         f"The mean of a channel is up to {far[worst[0]]:.1f} deviations away. Their labels may be wrong: check light, "
         "camera and order of the bands."
+    )
+
+
+def warning_of_size(times: Mapping[str, float], number: int) -> str:
+    """Returns the warning about images that are much larger than those of the training, among a number of images."""
+    largest = sorted(times, key=times.__getitem__, reverse=True)
+    return (
+        f"Warning: {len(times):,} of {number:,} images are up to {times[largest[0]]:.1f} times as large as those of "
+        f"the training, so they were read in windows, at the scale of the training: {first_few(largest)}. That is "
+        "right for an orthomosaic. If they are photographs that show the same things larger, their labels and areas "
+        "are wrong: use --data.predict.view whole, or set --data.predict.scale."
     )

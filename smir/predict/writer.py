@@ -1,7 +1,7 @@
 """The callback that writes the output of `predict`: labels, probabilities, areas."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from smir.files.locks import FileLock
 from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
 from smir.predict.areas import Areas, areas_csv, total
-from smir.predict.likeness import Likeness, warning
+from smir.predict.likeness import Likeness, warning, warning_of_size
 from smir.predict.polygons.options import PolygonOptions
 from smir.predict.polygons.product import RegionProducts
 from smir.predict.predictor import WindowPredictor, check_extras
@@ -207,6 +207,8 @@ class PredictionWriter(Callback):
             print(f"Look at {first}: the image with its labels over it{others}.")
         if far:
             say(warning(far, len(areas)))
+        if times := _times_larger(pl_module.data, in_windows):
+            say(warning_of_size(times, len(areas)))
         self._lock.release(remove=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -219,6 +221,15 @@ class PredictionWriter(Callback):
             target = self._target(files[index])
             label = read_label(target.with_name(f"{target.name}.png")).astype(np.uint8)
             yield files[index], small_overlay(read_image(files.path(index)), label, module.classes)
+
+
+def _times_larger(data: SmirDataModule, in_windows: Collection[str]) -> dict[str, float]:
+    """Returns how many times as large as the training images are those read in windows for that alone."""
+    if data.predict.scale is not None:  # the user has thought of it
+        return {}
+    choice, files = data.choice(), data.images("predict")
+    times = {name: choice.times_larger(files.root / name) for name in in_windows}
+    return {name: many for name, many in times.items() if many}
 
 
 def _table(areas: Sequence[Areas], module: SegmentationModule) -> list[str]:

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import shlex
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -265,9 +266,43 @@ def test_two_folders_keep_their_names_apart(smir, pool, tmp_path):
         assert not copy.samefile(original)
 
 
+def test_label_images_in_the_folder_are_left_out(smir, pool, tmp_path, caplog):
+    for number in range(3):
+        save_labelled(tmp_path / "photos", number)
+    smir("choose", "photos", "--ckpt", pool, "--count=9")
+    assert sorted(chosen_in(tmp_path / "chosen")) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert "6 of 9 images look like label images and are left out: photos/0_colors.png, " in caplog.text
+    assert "If they are photographs, put them in a folder of their own" in caplog.text
+    caplog.clear()
+    masks = [tmp_path / f"photos/{number}_mask.png" for number in range(3)]
+    smir("choose", "--ckpt", pool, "--count=9", tmp_path / "photos/0.jpg", *masks)  # named one by one
+    assert len(chosen_in(tmp_path / "chosen")) == 4
+    assert "left out" not in caplog.text
+
+
+def test_a_map_alone_is_to_be_cut_first(smir, fails, pool, tmp_path):
+    fakes.save(tmp_path / "maps/map.tif", fakes.photo("map", (192, 256)))
+    for given in ("maps/map.tif", "maps"):
+        said = fails("choose", given, "--ckpt", pool, "--count=2")
+        assert "only one image to choose from, maps/map.tif" in said
+    cut, then = said.partition("python -m smir ")[2].split(". Then choose among the tiles: python -m smir ")
+    shutil.rmtree(tmp_path / "field")
+    smir(*shlex.split(cut), "--tile=64")
+    smir(*shlex.split(then), "--ckpt", pool, "--count=2")
+    assert len(chosen_in(tmp_path / "chosen")) == 2
+
+
+def save_labelled(folder, number):
+    """A photograph, and beside it its label as ids and as colours."""
+    ids = fakes.blocks(f"label {number}", (0, 1, 2), (64, 80))
+    fakes.save(folder / f"{number}.jpg", picture(120, str(number), (64, 80)))
+    fakes.save(folder / f"{number}_mask.png", ids)
+    fakes.save(folder / f"{number}_colors.png", np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)[ids])
+
+
 def test_two_suffixes_of_one_name_are_refused(fails, pool, tmp_path):
-    fakes.save(tmp_path / "photos/a.png", picture(20, "a"))
-    fakes.save(tmp_path / "photos/a.jpg", picture(20, "a"))
+    fakes.save(tmp_path / "photos/a.png", fakes.photo("a", (64, 96)))
+    fakes.save(tmp_path / "photos/a.jpg", fakes.photo("a", (64, 96)))
     assert "holds both a.jpg and a.png" in fails("choose", "photos", "--ckpt", pool)
 
 

@@ -238,3 +238,17 @@ def test_a_whole_field_and_every_codec_pass(check):
     code, report = check(change)
     assert code == 0
     assert "warning" not in report
+
+
+def test_a_field_without_labels_is_checked_for_pretraining(smir, fails, tmp_path, capsys):
+    for number in range(4):
+        tif(tmp_path / f"photos/p{number}.tif", noise(number), photometric="rgb")
+    smir("prepare", "folder", "--images=photos")
+    smir("check", "--config=field/data.yaml")
+    assert "there are no labelled splits to check\n\nAll is well." in capsys.readouterr().out
+    smir("stats", "--config=field/data.yaml")
+    smir("check", "--config=folder/pretrain", "--config=field/data.yaml")
+    for task in ("--config=folder/segment", "--data.task=segment"):
+        said = fails("check", "--config=field/data.yaml", task, "--data.root=field")
+        assert "Folder needs data.labels" in said
+        assert "--data.task pretrain" in said

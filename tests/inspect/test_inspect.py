@@ -345,6 +345,15 @@ def test_a_bad_image_is_named_or_left_out_and_counted(smir, fails, capsys, pool,
     assert "None of the 6 images" in fails("inspect", "--ckpt", pool, "--on_bad_image=skip", "--out=other")
 
 
+def test_label_images_in_a_folder_are_left_out(smir, pool, tmp_path, caplog):
+    for number in range(2):
+        fakes.save(tmp_path / f"photos/{number}.jpg", fakes.photo(f"image {number}", SIZE))
+        fakes.save(tmp_path / f"photos/{number}_mask.png", label_of(number))
+    smir("inspect", "--ckpt", pool, "photos")
+    assert {row["image"] for row in rows_of(tmp_path / "inspect/images.csv")} == {"photos/0.jpg", "photos/1.jpg"}
+    assert "2 of 4 images look like label images and are left out: photos/0_mask.png, photos/1_mask.png." in caplog.text
+
+
 def test_a_folder_of_other_things_is_refused_and_an_earlier_page_replaced(smir, fails, pool, labelled, tmp_path):
     smir("inspect", "--ckpt", pool, "--limit=1")
     assert (tmp_path / "inspect/patches.csv").is_file()

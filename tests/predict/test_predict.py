@@ -20,7 +20,7 @@ import pytest
 import rasterio
 import shapely
 import torch
-from fakes import photo, save, write_folder
+from fakes import blocks, photo, save, write_folder
 from networks import trained_like
 from PIL import Image, UnidentifiedImageError
 from rasterio.control import GroundControlPoint
@@ -315,6 +315,20 @@ def test_out_is_a_folder_for_this_prediction_alone(smir, fails, words, tmp_path)
     assert not (tmp_path / "predict").exists()
 
 
+def test_label_images_in_the_folder_are_not_predicted(smir, words, tmp_path, caplog):
+    for number in (1, 10):
+        save(tmp_path / f"photos/{number}.png", photo(str(number), (96, 128)))
+        save(tmp_path / f"photos/{number}_mask.png", blocks(str(number), (0, 1, 2), (96, 128)))
+    smir(*words(tmp_path / "photos"))
+    assert {row["image"] for row in areas(tmp_path / "predict")} == {"1.png", "10.png"}
+    assert "2 of 4 images look like label images and are left out: 10_mask.png, 1_mask.png. " in caplog.text
+    assert "If they are photographs, put them in a folder of their own" in caplog.text
+    (tmp_path / "photos/1.png").unlink()
+    (tmp_path / "photos/10.png").unlink()
+    smir(*words(tmp_path / "photos", "--out=own"))
+    assert {row["image"] for row in areas(tmp_path / "own")} == {"1_mask.png", "10_mask.png"}
+
+
 def test_images_unlike_those_of_the_training_are_told(smir, words, tmp_path, caplog):
     save(tmp_path / "photos/like.png", photo("a", (96, 128)))
     smir(*words(tmp_path / "photos"))
@@ -323,6 +337,26 @@ def test_images_unlike_those_of_the_training_are_told(smir, words, tmp_path, cap
     save(tmp_path / "photos/infrared.png", np.full((500, 700, 3), (230, 128, 128), np.uint8))  # seen in windows
     smir(*words(tmp_path / "photos"))
     assert "Warning: 2 of 3 images have colours unlike those of the training: night.png, infrared.png." in caplog.text
+
+
+def test_photographs_that_are_read_in_windows_for_their_size_are_told(smir, words, tmp_path, caplog):
+    photos = tmp_path / "photos"
+    save(photos / "like.png", photo("a", (96, 128)))
+    save(photos / "below.png", photo("b", (383, 400)))
+    write_tiff(photos / "map.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
+    smir(*words(photos))
+    assert "as large as those of the training" not in caplog.text
+    save(photos / "at.png", photo("c", (384, 400)))
+    save(photos / "above.jpg", photo("d", (500, 480)))
+    smir(*words(photos, "--out=auto"))
+    said = "Warning: 2 of 5 images are up to 5.0 times as large as those of the training, so they were read in windows"
+    assert caplog.text.count(said) == 1
+    assert "above.jpg, at.png. That is right for an orthomosaic." in caplog.text
+    assert "--data.predict.view whole" in caplog.text
+    caplog.clear()
+    for number, choice in enumerate(("view=whole", "view=windows", "scale=0.16")):
+        smir(*words(photos, f"--data.predict.{choice}", f"--out=by-wish-{number}"))
+    assert "as large as those of the training" not in caplog.text
 
 
 def test_damaged_jpegs_are_told(smir, words, tmp_path):

@@ -258,6 +258,14 @@ def test_labels_among_the_photographs_are_told_apart_by_their_names(prepare, fai
     assert sorted(path.stem for path in (tmp_path / "field/masks").iterdir()) == sorted(labels)
 
 
+def test_a_label_belongs_to_the_longest_name_that_it_begins_with(fails, tmp_path):
+    for number in (1, 2, 10, 12, 100):
+        save(tmp_path / f"photos/{number}.jpg", photo(f"image {number}"))
+        save(tmp_path / f"photos/{number}_mask.png", label_of(f"label {number}"))
+    said = fails("prepare", "folder", "--images=photos", "--labels=photos")
+    assert shlex.split(said.partition("tell them apart: ")[2]) == ["--labels", "photos", "--pair", "{}={}_mask"]
+
+
 def test_folders_for_each_split_are_named_and_followed_if_asked(prepare, fails, labels, tmp_path, capsys):
     exports.grey(tmp_path / "labels", labels)
     for place, file in enumerate(sorted((tmp_path / "photos").glob("*.jpg"))):

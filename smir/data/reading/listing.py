@@ -15,6 +15,7 @@ from smir.data.reading.file_list import FileList
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import class_ids
 from smir.data.reading.lists import Split
+from smir.data.reading.misplaced import photographs_among
 from smir.data.reading.opening import Choice, check_readable
 from smir.data.reading.pairs import Images, Labels
 from smir.data.reading.predicted import ImagesToPredict
@@ -162,5 +163,7 @@ class Listing(abc.ABC):
 
 
 def _given_images(place: Path) -> FileList:
-    """The images of a folder, or a file alone."""
-    return FileList(place.parent, [place.name]) if place.is_file() else FileList(place, list_images(place))
+    """The photographs of a folder, or a file alone."""
+    if place.is_file():
+        return FileList(place.parent, [place.name])
+    return FileList(place, photographs_among(place, list_images(place)))

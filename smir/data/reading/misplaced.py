@@ -11,9 +11,15 @@ import numpy as np
 from smir.classes import UInt8
 from smir.data.reading.decode import image_size, label_facts, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
-from smir.errors import SmirError
+from smir.data.reading.parallel import cores, in_parallel
+from smir.errors import SmirError, first_few
+from smir.terminal import say
 
 _SOME = 4096
+_LOSSY = (".jpg", ".jpeg", ".jfif", ".jpe")
+_LARGEST = 64_000_000
+"""Pixels of an image that is decoded only to look at it. That takes 20 bytes a pixel, so maps are not looked at."""
+_AT_A_TIME = 4
 
 
 class Look(NamedTuple):
@@ -50,6 +56,32 @@ def look(path: Path, image: UInt8 | None = None) -> Look:
     return Look(grey, len(np.unique(colors)) <= MOST_VALUES and (grey or len(thick(colors)) > 1))
 
 
+def photographs_among(folder: Path, names: list[str]) -> list[str]:
+    """Returns the images of a folder without those that look like labels, and says which are left out.
+
+    Only files that may hold labels are opened, and none of more than 64 million pixels.
+    """
+    lossless = [name for name in names if not name.lower().endswith(_LOSSY)]
+    looks = dict.fromkeys(names, PHOTOGRAPH)
+    seen = in_parallel(lambda name: _quick_look(folder / name), lossless, "Images", min(cores(), _AT_A_TIME))
+    looks.update(zip(lossless, seen, strict=True))
+    found = set(misplaced_labels(looks))
+    if found:
+        say(
+            f"{len(found):,} of {len(names):,} images look like label images and are left out: "
+            f"{first_few(sorted(found))}. They have few values, and one channel or the name of a photograph. If they "
+            "are photographs, put them in a folder of their own, and give that."
+        )
+    return [name for name in names if name not in found]
+
+
+def _quick_look(path: Path) -> Look:
+    try:
+        return PHOTOGRAPH if math.prod(image_size(path)) > _LARGEST else look(path)
+    except SmirError:
+        return PHOTOGRAPH
+
+
 def single_bands(looks: Mapping[str, Look]) -> list[str]:
     """Returns images of one channel of 16 bits among images in colours, as multispectral cameras write them."""
     in_colors = not all(seen.grey for seen in looks.values())
@@ -68,11 +100,15 @@ def misplaced_labels(looks: Mapping[str, Look]) -> list[str]:
 
 
 def common_ending(labels: Iterable[str], images: Iterable[str]) -> str:
-    """Returns what all labels add to the name of a photograph, as the `_mask` of `1_mask`; empty if they differ."""
+    """Returns what all labels add to the name of a photograph, as the `_mask` of `1_mask`; empty if they differ.
+
+    `10_mask` belongs to `10`, also where there is a photograph `1`.
+    """
     labels = list(labels)
     photographs = {_stem(name) for name in images} - {_stem(label) for label in labels}
     endings = {
-        next((stem[at:] for at in range(1, len(stem)) if stem[:at] in photographs), "") for stem in map(_stem, labels)
+        next((stem[at:] for at in range(len(stem) - 1, 0, -1) if stem[:at] in photographs), "")
+        for stem in map(_stem, labels)
     }
     return endings.pop() if len(endings) == 1 else ""
 

@@ -54,6 +54,19 @@ class Choice:
         much_larger = self.trained_side is not None and short >= MUCH_LARGER * self.trained_side
         return is_georeferenced(path) or much_larger or long > MAX_ASPECT * short or short * long > MAX_PIXELS
 
+    def times_larger(self, path: Path) -> float:
+        """Returns how many times as large as the training images an image is, if it is read in windows for that.
+
+        It is 0 otherwise, and for georeferenced images, which say themselves that they are maps.
+        """
+        if self.view != "auto" or self.trained_side is None or is_georeferenced(path):
+            return 0
+        try:
+            times = min(_size(path)) / self.trained_side
+        except Image.DecompressionBombError:  # no photograph is that large
+            return 0
+        return times if times >= MUCH_LARGER else 0
+
 
 def _size(path: Path) -> tuple[int, int]:
     if is_tiff(path) and has_rasterio():
