@@ -506,10 +506,12 @@ def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir
     """So the corrected command, with another size of tiles, is not told of other settings."""
     save(tmp_path / "map.png", photo("map", (150, 330)))
     (tmp_path / "plants.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    (tmp_path / "plants.kml").write_text("<kml/>")
     save(tmp_path / "small.png", blocks("map", (0, 1, 2), (150, 300)))
     save(tmp_path / "labels.png", blocks("map", (0, 1, 2), (150, 330)))
     for name, said in {
-        "plants.geojson": "plants.geojson is a vector file of a GIS",
+        "plants.geojson": "plants.geojson holds no polygons. It holds no shapes.",
+        "plants.kml": "plants.kml is a vector file of a GIS; --labels takes it for one orthomosaic",
         "small.png": "small.png is 300 x 150 pixels, its orthomosaic 330 x 150",
     }.items():
         assert said in fails("prepare", "folder", "--images=map.png", f"--labels={name}", "--tile=64")

@@ -73,7 +73,7 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
         Annotated(tile, (rows.stop - rows.start, columns.stop - columns.start), shapes, path)
         for tile, rows, columns, shapes in _by_tile(names, outlines, windows)
     ]
-    if len(outlines) and not any(annotated.shapes for annotated in found.images):
+    if not any(annotated.shapes for annotated in found.images):
         raise DataError(
             f"None of the {len(outlines):,} polygons in {path.absolute()} lies on a tile of {image.absolute()}. The "
             f"coordinate system of the polygons is {crs or 'not known'}, that of the image "
@@ -113,11 +113,16 @@ def _polygons(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], st
         raise DataError(f"{path.absolute()} cannot be read: {error}. Export it again.") from error
     kinds = np.array(["empty shape" if shape is None else shape.geom_type for shape in outlines], dtype=object)
     areas = np.isin(kinds, ("Polygon", "MultiPolygon")) & ~shapely.is_empty(outlines)
+    left_out = Counter(f"{kind.lower()}s" for kind in kinds[~areas])
+    if not areas.any():
+        others = ", ".join(f"{kind} ({count})" for kind, count in sorted(left_out.items()))
+        raise DataError(
+            f"{path.absolute()} holds no polygons. It holds {others or 'no shapes'}. Draw areas in the GIS."
+        )
     column = _class_column(path, dict(zip(about["fields"].tolist(), columns, strict=True)))
     names = [_text(value) for value in column[areas]]
     if (bare := names.count("")) > 0:
         raise DataError(f"{path.absolute()} holds {bare:,} polygons without a class. Give each one a class name.")
-    left_out = Counter(f"{kind.lower()}s" for kind in kinds[~areas])
     return names, outlines[areas], left_out, about["crs"]
 
 
