@@ -71,7 +71,7 @@ def concrete(base: type[Any]) -> list[type[Any]]:
     for kind in type.__subclasses__(base):
         below += concrete(kind)
     mere = base in (SmirModule, Network, MaskPolicy)
-    # `lazy_instance`, which makes defaults, registers classes of its own.
+    # `lazy_instance`, which makes defaults, registers its own classes.
     kinds = [kind for kind in dict.fromkeys(below) if not kind.__name__.startswith("LazyInstance_")]
     return [kind for kind in kinds if not inspect.isabstract(kind) and not (mere and kind is base)]
 

@@ -13,7 +13,7 @@ from smir.report.estimates import Estimate, paired
 from smir.report.plots import dots
 
 BEGIN = "<!-- table: make evidence writes it -->\n"
-AGAINST = ("imagenet", "imagenet, random-staged")
+AGAINST = ("scratch", "imagenet", "imagenet, random-staged")
 """Rows that every other row is compared with."""
 METRIC = "test/native/miou"
 

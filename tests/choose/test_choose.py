@@ -272,7 +272,7 @@ def test_label_images_in_the_folder_are_left_out(smir, pool, tmp_path, caplog):
     smir("choose", "photos", "--ckpt", pool, "--count=9")
     assert sorted(chosen_in(tmp_path / "chosen")) == ["0.jpg", "1.jpg", "2.jpg"]
     assert "6 of 9 images look like label images and are left out: photos/0_colors.png, " in caplog.text
-    assert "If they are photographs, put them in a folder of their own" in caplog.text
+    assert "If they are photographs, put them in a separate folder" in caplog.text
     caplog.clear()
     masks = [tmp_path / f"photos/{number}_mask.png" for number in range(3)]
     smir("choose", "--ckpt", pool, "--count=9", tmp_path / "photos/0.jpg", *masks)  # named one by one

@@ -322,7 +322,7 @@ def test_label_images_in_the_folder_are_not_predicted(smir, words, tmp_path, cap
     smir(*words(tmp_path / "photos"))
     assert {row["image"] for row in areas(tmp_path / "predict")} == {"1.png", "10.png"}
     assert "2 of 4 images look like label images and are left out: 10_mask.png, 1_mask.png. " in caplog.text
-    assert "If they are photographs, put them in a folder of their own" in caplog.text
+    assert "If they are photographs, put them in a separate folder" in caplog.text
     (tmp_path / "photos/1.png").unlink()
     (tmp_path / "photos/10.png").unlink()
     smir(*words(tmp_path / "photos", "--out=own"))

@@ -100,10 +100,10 @@ def test_tables_show_means_and_paired_intervals(study):
     rows = [dataclasses.replace(row, seeds=3) for row in MAIN[:3]]
     text = tables({"runs": finish(study, rows), "about": {"cores": 2}})
     line = next(line for line in text.splitlines() if line.startswith(f"| {rows[2].name} |"))
-    differences = [1 + 0.3 * (seed - 1) for seed in range(3)]  # in points
-    reach = 4.302653 * statistics.stdev(differences) / math.sqrt(3)
-    expected = f"+1.0 [{1 - reach:+.1f}, {1 + reach:+.1f}]"
-    assert line.split(" | ")[1:] == ["3", "52.0 ± 0.9", "90.0", "12.0", expected, " |"]
+    reach = 4.302653 * statistics.stdev([0.7, 1, 1.3]) / math.sqrt(3)  # of differences in points
+    from_imagenet = f"+1.0 [{1 - reach:+.1f}, {1 + reach:+.1f}]"
+    from_scratch = f"+2.0 [{2 - 2 * reach:+.1f}, {2 + 2 * reach:+.1f}]"
+    assert line.split(" | ")[1:] == ["3", "52.0 ± 0.9", "90.0", "12.0", from_scratch, from_imagenet, " |"]
     assert "| scratch | 3 | 50.0 ± 0.3 |" in text
     assert "not run" in text
 

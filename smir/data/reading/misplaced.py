@@ -70,7 +70,7 @@ def photographs_among(folder: Path, names: list[str]) -> list[str]:
         say(
             f"{len(found):,} of {len(names):,} images look like label images and are left out: "
             f"{first_few(sorted(found))}. They have few values, and one channel or the name of a photograph. If they "
-            "are photographs, put them in a folder of their own, and give that."
+            "are photographs, put them in a separate folder, and give that."
         )
     return [name for name in names if name not in found]
 
