@@ -10,9 +10,10 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _PACKAGE = Path(__file__).parent
 LOG_SECONDS = 10
@@ -72,6 +73,8 @@ def progress(items: Iterable[Any] | None, title: str, total: int | None = None, 
         total: Length, where the items do not have one.
         options: Others of tqdm.
     """
+    from tqdm import tqdm  # it takes as long as all else that `--help` needs
+
     if not sys.stderr.isatty():  # a log keeps every state of a bar, and of short work needs none
         options |= {"mininterval": LOG_SECONDS, "delay": LOG_SECONDS}
     return tqdm(items, title, total, **options)
@@ -102,6 +105,7 @@ def plain_warnings() -> None:
 def say(text: str) -> None:
     """Logs a line on rank 0, above the progress bars instead of into them."""
     from lightning.pytorch.utilities import rank_zero_info  # slow to import, and tables need nothing of it
+    from tqdm import tqdm
 
     with tqdm.external_write_mode(file=sys.stderr):
         rank_zero_info(text)
