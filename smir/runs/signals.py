@@ -72,11 +72,8 @@ def requeue_on_signal() -> Iterator[None]:
     except (Exception, Stopped) as error:
         if isinstance(error, SmirError) or not (_Asked.by or isinstance(error, Stopped)):
             raise
-        from smir.runs.launch import (
-            global_rank,
-            started_by_rank_zero,
-            what_is_kept,
-        )  # not needed by every command, and slow
+        # Not needed by every command, and slow.
+        from smir.runs.launch import global_rank, started_by_rank_zero, what_is_kept
 
         if global_rank() == 0:
             by = _Asked.by.name if _Asked.by else "a signal to another process"

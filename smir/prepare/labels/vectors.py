@@ -67,7 +67,7 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
     """
     names, outlines, left_out, crs = _polygons(path)
     tiff = _tiff(image)
-    outlines = _in_pixels(outlines, crs, tiff)
+    outlines = _in_pixels(path, outlines, crs, tiff)
     found = Annotations(TITLE, declared=list(dict.fromkeys(names)), left_out=left_out)
     found.images = [
         Annotated(tile, (rows.stop - rows.start, columns.stop - columns.start), shapes, path)
@@ -92,7 +92,6 @@ def _polygons(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], st
     try:
         import pyogrio
         import shapely
-        from pyogrio.errors import DataSourceError
         from rasterio import features  # noqa: F401  # draws them later
     except ImportError as error:
         raise ConfigError(
@@ -100,16 +99,17 @@ def _polygons(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], st
         ) from error
     try:
         with quiet():
-            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+            found = pyogrio.list_layers(path).tolist()
+        layers = [name for name, kind in found if kind is not None and "Point" not in kind and "Line" not in kind]
         if len(layers) != 1:
             raise DataError(
-                f"{path.absolute()} holds {len(layers)} layers of shapes: {first_few(layers) or 'none'}. Export the "
+                f"{path.absolute()} holds {len(layers)} layers of polygons: {first_few(layers) or 'none'}. Export the "
                 "polygons that are the labels as the only layer."
             )
         with quiet():
             about, _, shapes, columns = pyogrio.raw.read(path, layer=layers[0])
         outlines = shapely.from_wkb(shapes)
-    except (DataSourceError, shapely.errors.GEOSException) as error:
+    except (RuntimeError, ValueError, shapely.errors.GEOSException) as error:  # the first is that of pyogrio and GDAL
         raise DataError(f"{path.absolute()} cannot be read: {error}. Export it again.") from error
     kinds = np.array(["empty shape" if shape is None else shape.geom_type for shape in outlines], dtype=object)
     areas = np.isin(kinds, ("Polygon", "MultiPolygon")) & ~shapely.is_empty(outlines)
@@ -135,7 +135,7 @@ def _class_column(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> npt.ND
         return columns[texts[0]]
     raise DataError(
         f"{path.absolute()} does not say which column holds the class of a polygon. It has the columns "
-        f"{first_few(columns, 10) or 'none'}. Call the column of the class names class."
+        f"{first_few(columns, 10) or 'id alone'}. Call the column of the class names class."
     )
 
 
@@ -158,7 +158,7 @@ def _system(tiff: "Tiff | None") -> str | None:
     return None if tiff is None or tiff.file.crs is None else str(tiff.file.crs)
 
 
-def _in_pixels(outlines: npt.NDArray[Any], crs: str | None, tiff: "Tiff | None") -> npt.NDArray[Any]:
+def _in_pixels(path: Path, outlines: npt.NDArray[Any], crs: str | None, tiff: "Tiff | None") -> npt.NDArray[Any]:
     """Returns outlines in columns and rows of the image; without a place on Earth they are columns and minus rows."""
     import shapely
     from affine import Affine
@@ -175,14 +175,20 @@ def _in_pixels(outlines: npt.NDArray[Any], crs: str | None, tiff: "Tiff | None")
             "coordinate system first (gdalwarp)."
         )
     a, b, c, d, e, f = (~georeference.get("transform", Affine.scale(1, -1)))[:6]
-    own, other = georeference.get("crs"), CRS.from_user_input(crs) if crs else None
+    own = georeference.get("crs") if "transform" in georeference else None
 
     def place(points: Points) -> Points:
-        if "transform" in georeference and None not in (own, other) and own != other:
-            points = np.stack(reproject(other, own, *points.T), axis=1)
-        if not np.isfinite(points).all():
+        try:
+            if own is not None and crs and (other := CRS.from_user_input(crs)) != own:
+                points = np.stack(reproject(other, own, *points.T), axis=1)
+            known = bool(np.isfinite(points).all())
+        except Exception:  # GDAL's own, of classes that rasterio keeps to itself
+            known = False
+        if not known:
             raise DataError(
-                f"There is no way from the polygons' coordinate system, {crs}, to that of the image, {own}."
+                f"{path.absolute()} cannot be placed on the map: there is no way from its coordinate system, "
+                f"{crs or 'not known'}, to that of the image, {own or 'not known'}, or its coordinates are not "
+                "numbers."
             )
         placed: Points = points @ np.array([[a, d], [b, e]]) + (c, f)
         return placed
