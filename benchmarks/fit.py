@@ -81,7 +81,7 @@ def rows(device: str) -> Iterator[Row]:
         if device == "cuda" and not torch.cuda.is_available():
             yield Row(FIGURE.format(precision), device, None, GOAL, "at least", note="not measured here: no GPU")
             continue
-        turns, steps, batch, workers = (8, 1, 8, 0) if device == "cpu" else (10, 20, 128, 4)
+        turns, steps, batch, workers = (24, 1, 8, 0) if device == "cpu" else (10, 20, 128, 4)
         with tempfile.TemporaryDirectory(prefix="smir-bench-") as folder:
             images = (turns + 1) * steps * batch * 10 // 9 + 2
             write_images(Path(folder, "data"), (256, 256), ".jpg", 8, -(-images // 8))

@@ -89,6 +89,7 @@ NETWORK_FREE = Pretraining(
     "pretrain-imagenet.yaml",
     words=("--trainer.callbacks.score=smir.method.InterpolationScore",),
 )
+SCRATCH_RANDOM = Pretraining("random", "pretrain.yaml", staged=False, words=("--trainer.callbacks=[]",))
 SCRATCH_SELECTIVE = Pretraining("selective", "pretrain.yaml")
 
 FROZEN = dataclasses.replace(SELECTIVE, name="imagenet-selective-frozen", words=FROZEN_ENCODER)
@@ -104,6 +105,7 @@ MAIN = (
     Row("imagenet, random-staged", STAGED),
     Row("imagenet, selective", SELECTIVE),
     Row("imagenet, interpolation", NETWORK_FREE),
+    Row("random", SCRATCH_RANDOM, seeds=3),
     Row("selective", SCRATCH_SELECTIVE, seeds=3),
     Row("imagenet, self-training", "imagenet", module="benchmarks.evidence.self_training.SelfTraining"),
 )
