@@ -1,9 +1,12 @@
-"""Reads an image of any size in strips, from top to bottom: with libvips, but TIFF and BMP by `tiff_sources`."""
+"""Reads an image of any size in strips, from top to bottom: with libvips, a TIFF with rasterio where it is installed.
+
+Without rasterio, a TIFF is decoded as a whole. So is a BMP.
+"""
 
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +14,19 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from smir.classes import UInt8
+from smir.classes import VOID, UInt8
 from smir.data.reading.band_choice import BandChoice
-from smir.data.reading.picture_stream import has_alpha, has_palette, open_picture_stream, reason_of
+from smir.data.reading.decode import image_size, label_facts, read_label
+from smir.data.reading.opening import tiff_raster
+from smir.data.reading.picture_stream import has_alpha, has_palette, open_picture_stream, reason_of, write_pixels
 from smir.data.reading.safe_open import MAX_PIXELS
+from smir.data.reading.tiff import Tiff, has_rasterio
+from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA, id_of_no_data, kind_of_label, palette, read_ids
 from smir.errors import DataError
 from smir.files.pictures import is_bmp, is_tiff
+
+_CACHE = 16 << 20
+"""Bytes that GDAL may cache beside the blocks of a strip."""
 
 Strip = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Pixels (h, W, 3) or (h, W), and which of them hold data (h, W), if the file tells."""
@@ -42,13 +52,14 @@ class Source(NamedTuple):
 
 def shown_size(source: Path) -> tuple[int, int]:
     """Returns height and width of an image of any size, as displayed, from its header."""
-    if not _by_rows(source):
+    if _is_picture(source):
         with _naming(source):
             image = open_picture_stream(source)
-        return image.height, image.width
-    from smir.prepare.tiff_sources import tiff_size  # it imports this file
-
-    return tiff_size(source)
+    elif has_rasterio() and is_tiff(source):
+        image = Tiff(source)
+    else:
+        return image_size(source)
+    return image.height, image.width
 
 
 def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = None) -> Source:
@@ -63,27 +74,86 @@ def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = 
     Raises:
         DataError: If it cannot be read, or is of a kind that cannot be cut.
     """
-    if not _by_rows(source):
+    if _is_picture(source):
         return _of_picture(source, rows, grey)
-    from smir.prepare.tiff_sources import open_tiff  # it imports this file
-
-    return open_tiff(source, rows, grey, bands)
+    return (grey and _of_ids(source, rows)) or _of_colors(source, rows, bands)
 
 
-def _by_rows(source: Path) -> bool:
-    """Returns whether `tiff_sources` reads a file."""
+def no_data_of(label: Path) -> int | None:
+    """Returns the id that a label image of any size marks as missing; only a TIFF can."""
+    return id_of_no_data(Tiff(label, "label")) if is_tiff(label) and has_rasterio() else None
+
+
+def _is_picture(source: Path) -> bool:
+    """Returns whether libvips reads a file: all but TIFF and BMP."""
     if not source.is_file():
         raise DataError(f"The image to tile, {source.resolve()}, does not exist.")
-    return is_tiff(source) or is_bmp(source)
+    return not is_tiff(source) and not is_bmp(source)
+
+
+def _of_colors(source: Path, rows: int, bands: BandChoice | None) -> Source:
+    raster = tiff_raster(source, bands)
+
+    def strips(tops: list[int]) -> Generator[Strip, None, None]:
+        with _gdal_cache(raster.cache_bytes(rows, raster.width)):
+            for top in tops:
+                pixels, valid = raster.read(top, 0, rows, raster.width)
+                yield pixels, valid if raster.knows_gaps else None
+
+    return Source(raster.height, raster.width, strips, has_alpha=raster.has_alpha)
+
+
+def _of_ids(source: Path, rows: int) -> Source | None:
+    """Opens a label of class ids; returns None for one in colours."""
+    if not has_rasterio() or not is_tiff(source):
+        return None if label_facts(source).kind == "colors" else _whole_label(source, rows)
+    tiff = Tiff(source, "label")
+    if (kind := kind_of_label(tiff)) == "colors":
+        return None
+
+    def strips(tops: list[int]) -> Generator[Strip, None, None]:
+        with _gdal_cache(tiff.cache_bytes(rows, tiff.width)):
+            for top in tops:
+                yield _storable(read_ids(tiff, (top, 0, rows, tiff.width)), source), None
+
+    return Source(tiff.height, tiff.width, strips, palette(tiff) if kind == "palette" else None)
+
+
+def _whole_label(source: Path, rows: int) -> Source:
+    """Reads a label image of ids at once, and then gives its strips."""
+    ids = read_label(source)
+    height, width = ids.shape
+
+    def strips(tops: list[int]) -> Generator[Strip, None, None]:
+        for top in tops:
+            yield _storable(ids[top : top + rows], source), None
+
+    return Source(height, width, strips, label_facts(source).palette)
+
+
+def _storable(ids: NDArray[np.int32], source: Path) -> NDArray[Any]:
+    """Returns ids as a PNG holds them, of 8 or 16 bits; missing pixels are void."""
+    ids = np.where(ids == NO_DATA, VOID, ids)
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= MOST_IDS:
+        raise DataError(f"The label {source} holds values from {low} to {high}; class ids are 0 to {MOST_IDS - 1}.")
+    return ids.astype(np.uint8 if high <= VOID else np.uint16)
+
+
+def _gdal_cache(size: int) -> Any:
+    """Limits GDAL's cache to this many bytes and a little more."""
+    if not has_rasterio():
+        return nullcontext()
+    import rasterio
+
+    return rasterio.Env(GDAL_CACHEMAX=size + _CACHE)
 
 
 def _of_picture(source: Path, rows: int, grey: bool) -> Source:
     with _naming(source):
         image = open_picture_stream(source, "label" if grey else "image")
     if grey and has_palette(image) and image.width * image.height <= MAX_PIXELS:
-        from smir.prepare.tiff_sources import whole_label  # it imports this file
-
-        return whole_label(source, rows)  # libvips reads the colours of a palette, not its indices
+        return _whole_label(source, rows)  # libvips reads the colours of a palette, not its indices
 
     def strips(tops: list[int]) -> Generator[Strip, None, None]:
         left = iter(tops)
@@ -121,20 +191,12 @@ def _strips_of(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDA
     0.5 GB at a width of 90,600 pixels, and single crops lose rows that do not fit the decoder's blocks.)
     """
     reading, writing = os.pipe()
-    errors: list[pyvips.Error] = []
-
-    def send(chunk: bytes) -> int:
-        try:
-            return os.write(writing, chunk)
-        except BrokenPipeError:  # the reader has stopped; -1 ends the decoding
-            return -1
+    errors: list[Exception] = []
 
     def decode() -> None:
         try:
-            target = pyvips.TargetCustom()
-            target.on_write(send)
-            image.rawsave_target(target)
-        except pyvips.Error as error:
+            write_pixels(image, writing)
+        except (pyvips.Error, OSError) as error:  # a broken pipe, if nobody reads on
             errors.append(error)
         finally:
             os.close(writing)

@@ -183,7 +183,7 @@ def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype
 
 def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: False)
-    monkeypatch.setattr("smir.prepare.tiff_sources.has_rasterio", lambda: False)
+    monkeypatch.setattr("smir.prepare.sources.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.data.reading.opening.has_rasterio", lambda: False)
     path = tmp_path / "map.tif"
     for codec in ("none", "lzw", "deflate"):

@@ -15,7 +15,7 @@ import pyvips
 from tqdm import tqdm
 
 from smir.classes import UInt8
-from smir.data.reading.picture_stream import open_picture_stream, reason_of
+from smir.data.reading.picture_stream import open_picture_stream, reason_of, write_pixels
 from smir.data.reading.raster import Bool, Raster
 from smir.errors import DataError, RunError
 
@@ -93,21 +93,4 @@ def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:
         if name is not None:
             image.set_progress(True)
             image.signal_connect("eval", lambda _, progress: bar.update(progress.percent - bar.n))
-        failures: list[OSError] = []
-        target = pyvips.TargetCustom()
-        target.on_write(lambda chunk: _written(descriptor, chunk, failures))
-        try:
-            image.rawsave_target(target)
-        except pyvips.Error:
-            if failures:
-                raise failures[0] from None
-            raise
-
-
-def _written(descriptor: int, chunk: bytes, failures: list[OSError]) -> int:
-    """Writes what libvips has decoded; libvips itself reports a full disk like a damaged image."""
-    try:
-        return os.write(descriptor, chunk)
-    except OSError as error:
-        failures.append(error)
-        return -1
+        write_pixels(image, descriptor)

@@ -52,6 +52,32 @@ def reason_of(error: pyvips.Error) -> str:
     return "; ".join(str(error).split("\n")).strip("; ")
 
 
+def write_pixels(image: pyvips.Image, descriptor: int) -> None:
+    """Decodes an image row by row, and writes the raw pixels to an open file or pipe.
+
+    Raises:
+        pyvips.Error: If the image is damaged.
+        OSError: If the pixels cannot be written; libvips itself reports a full disk like a damaged image.
+    """
+    failures: list[OSError] = []
+
+    def write(pixels: bytes) -> int:
+        try:
+            return os.write(descriptor, pixels)
+        except OSError as error:
+            failures.append(error)
+            return -1  # it ends the decoding
+
+    target = pyvips.TargetCustom()
+    target.on_write(write)
+    try:
+        image.rawsave_target(target)
+    except pyvips.Error:
+        if failures:
+            raise failures[0] from None
+        raise
+
+
 def _opened(path: Path, access: str, kind: str) -> pyvips.Image:
     if (loader := loader_of(path)) is None:
         what = kind_of_file(path) or " It is damaged or of another format. Replace it."

@@ -28,7 +28,7 @@ from smir.prepare.own.bands import notes_on_blocks
 from smir.prepare.own.field import LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
 from smir.prepare.own.geotiff import check_same_place, tiles_with_gaps
 from smir.prepare.own.options import Options
-from smir.prepare.tiff_sources import no_data_of
+from smir.prepare.sources import no_data_of
 from smir.terminal import percent
 
 
