@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from smir.classes import UInt8
-from smir.data.reading.safe_open import decoded, guarded, open_picture, open_tiff, status_of
+from smir.data.reading.safe_open import decoded, guarded, open_picture, open_tiff
 from smir.data.reading.tiff_colors import (
     color_bands,
     id_of_no_data,
@@ -43,10 +43,9 @@ def image_size(path: Path) -> tuple[int, int]:
             width, height = image.tag_v2[256], image.tag_v2[257]  # type: ignore[attr-defined]  # `size` is that of the rotated image already
         return (width, height) if orientation_of(image) in _SIDEWAYS else (height, width)
 
-    status = status_of(path, "image")
-    if tiff := open_tiff(path, "image", status.st_size):
+    if tiff := open_tiff(path, "image"):
         return tiff.height, tiff.width
-    with open_picture(path, "image", status) as image:
+    with open_picture(path, "image") as image:
         return guarded(lambda: shown(image), path, "image")
 
 
@@ -63,13 +62,12 @@ def read_image(path: str | Path) -> UInt8:
         DataError: If the file cannot be read as an image, or holds numbers that are not colours.
     """
     path = Path(path)
-    status = status_of(path, "image")
-    if tiff := open_tiff(path, "image", status.st_size):
+    if tiff := open_tiff(path, "image"):
         bands = color_bands(tiff)
         if tiff.file.dtypes[0] not in ("uint8", "uint16", "int16"):
             raise DataError(refusal(tiff))
         return _rgb(read_colors(tiff, bands, (0, 0, tiff.height, tiff.width)), path)
-    with open_picture(path, "image", status) as file:
+    with open_picture(path, "image") as file:
         return guarded(lambda: _rgb(_colors(decoded(file)), path), path, "image")
 
 
@@ -104,10 +102,9 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
     Raises:
         DataError: If the file cannot be read, has colours in place of ids, or is a JPEG.
     """
-    status = status_of(path, "label")
-    if tiff := open_tiff(path, "label", status.st_size):
+    if tiff := open_tiff(path, "label"):
         return read_ids(tiff)
-    with open_picture(path, "label", status) as file:
+    with open_picture(path, "label") as file:
         refuse_losses(path, file.format)
         return guarded(lambda: _stored(file, path), path, "label")
 
@@ -117,14 +114,10 @@ def invisible(path: Path, by_alpha: bool = False) -> npt.NDArray[np.bool_] | Non
 
     Without `by_alpha` also those that a TIFF marks as missing by a mask or a value.
     """
-    status = status_of(path, "label")
-    if tiff := open_tiff(path, "label", status.st_size):
-        return (
-            ~tiff.valid(0, 0, tiff.height, tiff.width)
-            if ("alpha" in tiff.meanings if by_alpha else tiff.has_mask)
-            else None
-        )
-    with open_picture(path, "label", status) as file:
+    if tiff := open_tiff(path, "label"):
+        has_such = "alpha" in tiff.meanings if by_alpha else tiff.has_mask
+        return ~tiff.valid(0, 0, tiff.height, tiff.width) if has_such else None
+    with open_picture(path, "label") as file:
         if "A" not in file.mode and "transparency" not in file.info:
             return None
         alpha = guarded(lambda: np.asarray(decoded(file).convert("RGBA"))[..., 3], path, "label")
@@ -133,13 +126,8 @@ def invisible(path: Path, by_alpha: bool = False) -> npt.NDArray[np.bool_] | Non
 
 def masked_out(path: Path) -> npt.NDArray[np.bool_] | None:
     """Returns which pixels of a label the mask inside a TIFF marks as missing (H, W); None if it has no mask."""
-    tiff = open_tiff(path, "label", status_of(path, "label").st_size)
+    tiff = open_tiff(path, "label")
     return ~tiff.valid(0, 0, tiff.height, tiff.width) if tiff and tiff.has_inner_mask else None
-
-
-def label_kind(path: Path) -> Literal["ids", "palette", "colors"]:
-    """Tells from the header of a label image how it holds its classes; see `label_facts` for the errors."""
-    return label_facts(path).kind
 
 
 def refuse_losses(path: Path, form: str | None) -> None:
@@ -178,13 +166,12 @@ def label_facts(path: Path) -> LabelFacts:
     Raises:
         DataError: If the file cannot be read as an image, or is compressed with losses.
     """
-    status = status_of(path, "label")
-    if tiff := open_tiff(path, "label", status.st_size):
+    if tiff := open_tiff(path, "label"):
         kind = kind_of_label(tiff)
         bits = tiff.bits if 0 < tiff.bits < 8 and kind == "ids" else 8
         bits = bits if kind == "palette" or "int8" in tiff.file.dtypes[0] else 16
         return LabelFacts(kind, bits, palette(tiff) if kind == "palette" else None, id_of_no_data(tiff))
-    with open_picture(path, "label", status) as file:
+    with open_picture(path, "label") as file:
         refuse_losses(path, file.format)
         if file.mode == "P":
             colors = file.getpalette("RGB") or []

@@ -4,7 +4,6 @@ Only the bytes of a file count. Its content decides the format, whatever the suf
 size that its header claims. Any error of a library about damage becomes one error that names the file.
 """
 
-import os
 import re
 import stat
 import zlib
@@ -44,26 +43,27 @@ _BITS = {1, 8, 16, 32}
 Result = TypeVar("Result")
 
 
-def status_of(path: Path, kind: str) -> os.stat_result:
-    """Returns the size and kind of a file that is there to be read."""
+def _size_of(path: Path, kind: str) -> int:
+    """Returns the bytes of a file, after checking that it can be read."""
     try:
         status = path.stat()
     except FileNotFoundError:
-        what = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
-        raise DataError(f"The {kind} {path} {what}; it was there when the dataset was listed.") from None
+        raise _vanished(path, kind) from None
     except OSError as error:
         raise DataError(f"The {kind} {path} cannot be read: {error}.") from error
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise DataError(f"The {kind} {path} is not a file but a folder, a pipe or a device. Remove it.")
-    return status
+    return status.st_size
 
 
 def _vanished(path: Path, kind: str) -> DataError:
-    return DataError(f"The {kind} {path} does not exist; it was there when the dataset was listed.")
+    what = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
+    return DataError(f"The {kind} {path} {what}; it was there when the dataset was listed.")
 
 
-def open_tiff(path: Path, kind: str, size: int) -> "Tiff | None":
+def open_tiff(path: Path, kind: str) -> Tiff | None:
     """Opens a TIFF to be read as a whole; returns None for other files, for Lab, and without rasterio."""
+    size = _size_of(path, kind)
     try:
         if not (is_tiff(path) and has_rasterio()) or is_lab(path):
             return None
@@ -74,8 +74,9 @@ def open_tiff(path: Path, kind: str, size: int) -> "Tiff | None":
     return tiff
 
 
-def open_picture(path: Path, kind: str, status: os.stat_result) -> Image.Image:
-    """Opens any other image with Pillow."""
+def open_picture(path: Path, kind: str) -> Image.Image:
+    """Opens an image that `open_tiff` does not open, with Pillow."""
+    size = _size_of(path, kind)
     try:
         image = Image.open(path, formats=FORMATS)
     except FileNotFoundError:
@@ -87,14 +88,14 @@ def open_picture(path: Path, kind: str, status: os.stat_result) -> Image.Image:
             raise DataError(f"The {kind} {path} cannot be read: {error.strerror}.") from error
         what = kind_of_file(path) or f" It is damaged or of another format: {error}. Replace or remove the file."
         raise DataError(
-            f"The {kind} {path} ({status.st_size:,} bytes) is not an image that can be read ({', '.join(FORMATS)}, by "
+            f"The {kind} {path} ({size:,} bytes) is not an image that can be read ({', '.join(FORMATS)}, by "
             f"its content).{what}"
         ) from error
     try:
-        _check_size(path, kind, *image.size, status.st_size)
+        _check_size(path, kind, *image.size, size)
         if image.format == "TIFF":
             refuse_thumbnail(path, f"The {kind} {path}")
-            _refuse_unchecked(image, path, kind, status.st_size)
+            _refuse_unchecked(image, path, kind, size)
         costly = "BMP with run lengths" if image.tile and image.tile[0][0] == "bmp_rle" else image.format
         if image.width * image.height > (most := MOST_OF.get(str(costly), MAX_PIXELS)):
             raise DataError(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, Color, UInt8
-from smir.data.reading.decode import LabelFacts, invisible, label_facts, label_kind, masked_out, read_image, read_label
+from smir.data.reading.decode import LabelFacts, invisible, label_facts, masked_out, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff_colors import NO_DATA
@@ -268,7 +268,7 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> _Found:
             raise DataError(
                 f"The label {path} has {count} pixels of the colour {key}, which {COLOR_LIST} does not name. It names: "
                 f"{first_few((f'{name} {color}' for color, name in colors.items()), 8)}."
-                f"{grey * (label_kind(path) == 'ids')}"
+                f"{grey * (label_facts(path).kind == 'ids')}"
             )
         if key != _MISSING:
             found[key] += count
