@@ -25,7 +25,7 @@ from smir.data.reading.predicted import PredictedImages
 from smir.data.reading.samplers import EvalSampler, ListSampler, TrainSampler, Visit
 from smir.data.reading.screening import Screening
 from smir.data.reading.transforms import CropTransform, TrainTransform
-from smir.errors import ConfigError
+from smir.errors import ConfigError, counted
 from smir.method.losses import MIN_SIDE_FIVE_SCALES
 from smir.method.masking import MaskPolicy, RandomMask, refuse_scores
 from smir.method.preprocessing import Preprocessing
@@ -185,12 +185,12 @@ class SmirDataModule(Listing, pl.LightningDataModule):
     def length(self, epochs: int) -> str:
         """Says in words how long a training of these epochs is."""
         sampler, images = self._train_sampler(), len(self.stages.train(0))
-        steps, total = (_counted(count, "step") for count in (sampler.num_batches, epochs * sampler.num_batches))
+        steps, total = (counted(n, "step", "steps") for n in (sampler.num_batches, epochs * sampler.num_batches))
         crops = sampler.visits(0)
         seen = f"{crops:,} crops of {images:,} images" if crops != images else f"each of {images:,} images once"
         number = self.stages.num_stages
         staged = f" in {number} stages," if number > 1 else ""
-        return f"{_counted(epochs, 'epoch')}{staged} of {steps} ({seen}), {total} in all"
+        return f"{counted(epochs, 'epoch', 'epochs')}{staged} of {steps} ({seen}), {total} in all"
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the epoch that a resumed run begins with; checkpoints are written at the end of an epoch."""
@@ -294,7 +294,3 @@ class SmirDataModule(Listing, pl.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         """This process's rank and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s'[: count != 1]}"

@@ -11,7 +11,7 @@ from smir.classes import VOID, Classes, UInt8
 from smir.data.published import PublishedDataset
 from smir.data.reading.label_values import by_table
 from smir.data.reading.listing import Pair
-from smir.data.reading.lists import Split, cut, files_by_stem, look_up, shuffled, stem
+from smir.data.reading.lists import SPLITS, Split, cut, files_by_stem, look_up, shuffled, stem
 from smir.errors import ConfigError
 
 EXTRA = "cityscapes/leftImg8bit_trainextra/leftImg8bit/train_extra"
@@ -96,7 +96,7 @@ class Cityscapes(PublishedDataset):
     def _pool_files(self) -> dict[str, str]:
         """Returns the image of every frame; one that lies in several folders is taken from the first."""
         files = files_by_stem(self.root, EXTRA, IMAGE_ENDING)
-        for folder in (f"{FINE}/{split}" for split in ("train", "val", "test")):
+        for folder in (f"{FINE}/{split}" for split in SPLITS):
             if (self.root / folder).is_dir():
                 files = files_by_stem(self.root, folder, IMAGE_ENDING) | files
             else:

@@ -1,7 +1,7 @@
 """Your own images: a folder of images and, for segmentation, a parallel folder of labels."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from smir.data.base import SmirDataModule
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import class_ids
 from smir.data.reading.listing import Pair
-from smir.data.reading.lists import Split, read_list
+from smir.data.reading.lists import SPLITS, Split, read_list, stem
 from smir.errors import ConfigError, DataError, first_few
 from smir.seeding import seed_for
 
@@ -53,7 +53,7 @@ class Folder(SmirDataModule):
         classes: list[str] | None = None,
         colors: dict[str, tuple[int, int, int]] | None = None,
         label_map: dict[int, int] | None = None,
-        split_files: dict[Literal["train", "val", "test"], str] | None = None,
+        split_files: dict[Split, str] | None = None,
         fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
         partial_labels: bool = False,
         hold_out: bool = True,
@@ -64,7 +64,7 @@ class Folder(SmirDataModule):
         self.class_names, self.class_colors, self.label_map = classes, colors, label_map
         self.split_files, self.fractions = split_files, fractions
         self.partial_labels, self.hold_out = partial_labels, hold_out
-        if split_files is not None and set(split_files) not in ({"train", "val", "test"}, {"test"}):
+        if split_files is not None and set(split_files) not in ({*SPLITS}, {"test"}):
             raise ConfigError(
                 "data.split_files must name train, val and test, or just test for images that are only tested on; got "
                 f"{sorted(split_files)}."
@@ -104,13 +104,13 @@ class Folder(SmirDataModule):
         """Returns the images of a split with their labels."""
         labels = self._labels()
         names = self._split(split)
-        without = [name for name in names if _stem(name) not in labels]
+        without = [name for name in names if stem(name) not in labels]
         if without:
             raise DataError(
                 f"{len(without)} images of the {split} split have no label in {self._folder(self.label_folder)}: "
                 f"{first_few(without)}. Add the labels, or take the images off the list."
             )
-        return [Pair(f"{self.image_folder}/{n}", f"{self.label_folder}/{labels[_stem(n)]}") for n in names]
+        return [Pair(f"{self.image_folder}/{n}", f"{self.label_folder}/{labels[stem(n)]}") for n in names]
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
         """Translates by `label_map` and refuses values outside the classes."""
@@ -142,11 +142,11 @@ class Folder(SmirDataModule):
             names = self._labelled_names(names)
         order = np.random.default_rng(seed_for(self.split_seed, "split")).permutation(len(names))
         ends = np.round(np.cumsum([0, *self.fractions]) * len(names)).astype(int)
-        place = ("train", "val", "test").index(split)
+        place = SPLITS.index(split)
         return [names[i] for i in sorted(order[ends[place] : ends[place + 1]].tolist())]
 
     def _listed(self, names: list[str], path: Path) -> list[str]:
-        known = {_stem(name): name for name in names} | {name: name for name in names}
+        known = {stem(name): name for name in names} | {name: name for name in names}
         entries = read_list(path)
         unknown = [entry for entry in entries if entry not in known]
         if unknown:
@@ -158,7 +158,7 @@ class Folder(SmirDataModule):
 
     def _labelled_names(self, names: list[str]) -> list[str]:
         labels = self._labels()
-        labelled = [name for name in names if _stem(name) in labels]
+        labelled = [name for name in names if stem(name) in labels]
         without = sorted(set(names) - set(labelled))
         if without and not self.partial_labels:
             raise DataError(
@@ -169,14 +169,10 @@ class Folder(SmirDataModule):
         return labelled
 
 
-def _stem(name: str) -> str:
-    return name.rsplit(".", 1)[0]
-
-
 def _by_stem(names: list[str], folder: Path) -> dict[str, str]:
     by_stem: dict[str, str] = {}
     for name in names:
-        other = by_stem.setdefault(_stem(name), name)
+        other = by_stem.setdefault(stem(name), name)
         if other != name:
             raise DataError(f"{folder} holds both {other} and {name}; names without suffix must be unique.")
     return by_stem

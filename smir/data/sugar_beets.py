@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from smir.data.published import PublishedDataset
 from smir.data.reading.decode import read_label
 from smir.data.reading.label_values import by_table
 from smir.data.reading.listing import Pair
-from smir.data.reading.lists import Split, cut, files_by_stem, look_up, shuffled, stem
+from smir.data.reading.lists import SPLITS, Split, cut, files_by_stem, look_up, shuffled, stem
 from smir.errors import ConfigError, DataError, first_few
 from smir.terminal import progress
 
@@ -156,7 +156,7 @@ class SugarBeets(PublishedDataset):
             )
         if self.split_by == "block":
             keys = _in_blocks(keys, self.split_seed)
-        parts = {name: cut(keys, self.fractions, place) for place, name in enumerate(get_args(Split))}
+        parts = {name: cut(keys, self.fractions, place) for place, name in enumerate(SPLITS)}
         if self.split_by == "block" and split == "train":
             near_val = _near(parts["val"])
             parts["train"] = [key for key in parts["train"] if _drive_and_number(key) not in near_val]

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from smir.data.reading.lists import SPLITS
 from smir.errors import DataError
-from smir.prepare.own.stratification import SPLITS, draw_splits
+from smir.prepare.own.stratification import draw_splits
 
 
 def test_every_split_has_every_class_where_it_can():

@@ -24,12 +24,15 @@ from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.jpeg_damage import damaged_jpegs
 from smir.data.reading.listing import Pair
-from smir.data.reading.lists import Split
+from smir.data.reading.lists import SPLITS
 from smir.data.reading.misplaced import look
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.safe_open import MAX_ASPECT
 from smir.errors import DataError, SmirError
 
+LISTS = ("pool", *SPLITS)
+_INCOMPLETE = ("SugarBeets",)
+"""Published without some partners of a frame (METHOD.md section 8); elsewhere a label without an image is an error."""
 _STRIP = f"one side is more than {MAX_ASPECT} times the other, which makes a whole view too large; cut it into tiles"
 
 
@@ -146,12 +149,6 @@ def _shape(size: tuple[int, ...]) -> str:
     return " x ".join(map(str, reversed(size))) + " pixels"
 
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
-LISTS = ("pool", *SPLITS)
-INCOMPLETE = ("SugarBeets",)
-"""Published without some partners of a frame (METHOD.md section 8); elsewhere a label without an image is an error."""
-
-
 @dataclasses.dataclass
 class Audit:
     """All that was found.
@@ -225,7 +222,7 @@ def _check_partners(
     """Reports labels without images and images without labels; returns the pairs that are on no list."""
     listed = [pair for name in lists for pair in lists[name] if pair.label]
     labels, images, unlisted = find_unpaired(data, listed)
-    told = notes if type(data).__name__ in INCOMPLETE else problems
+    told = notes if type(data).__name__ in _INCOMPLETE else problems
     told += [Problem("labels without an image", str(data.root / label)) for label in labels]
     if not (isinstance(data, Folder) and data.partial_labels):  # which says that it has such
         kind = "images beside the labelled ones without a label"

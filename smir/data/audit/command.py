@@ -7,7 +7,8 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from smir.classes import VOID
 from smir.data import SmirDataModule
-from smir.data.audit.audit import LISTS, SPLITS, Audit, Problem, audit, legal
+from smir.data.audit.audit import LISTS, Audit, Problem, audit, legal
+from smir.data.reading.lists import SPLITS
 from smir.errors import first_few
 from smir.terminal import columns, percent
 

@@ -2,7 +2,7 @@
 
 import abc
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from smir.data.reading.cache import ImageCache
 from smir.data.reading.file_list import FileList
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import class_ids
-from smir.data.reading.lists import Split
+from smir.data.reading.lists import SPLITS, Split
 from smir.data.reading.misplaced import photographs_among
 from smir.data.reading.opening import Choice, check_readable
 from smir.data.reading.pairs import Images, Labels
@@ -55,7 +55,7 @@ class Listing(abc.ABC):
 
     def splits(self) -> tuple[Split, ...]:
         """The labelled splits; images that nothing trains on may have `test` alone."""
-        return get_args(Split)
+        return SPLITS
 
     @abc.abstractmethod
     def pool(self) -> list[str]:
@@ -152,7 +152,7 @@ class Listing(abc.ABC):
 
         Images that are skipped are in neither.
         """
-        names: tuple[Any, ...] = ("pool",) if self.task == "pretrain" else ("train", "val", "test")
+        names: tuple[Any, ...] = ("pool",) if self.task == "pretrain" else SPLITS
         lists = {name: self.images(name) for name in names}
         return {name: {"images": len(files), "names": files.fingerprint()} for name, files in lists.items()}
 

@@ -12,8 +12,7 @@ from smir.data.reading.opening import tiff_raster
 from smir.data.reading.tiff import Tiff, has_rasterio, lacks_blocks
 from smir.data.reading.tiff_colors import unused_bands
 from smir.errors import ConfigError, DataError, counted, first_few
-from smir.files.atomic import replacing
-from smir.files.pictures import is_tiff
+from smir.files.pictures import is_tiff, write_png
 from smir.seeding import seed_for
 
 _PLACES, _SIDE = 64, 256
@@ -77,9 +76,7 @@ def write_image(source: Path, target: Path, choice: BandChoice) -> None:
     """Writes the chosen bands of a TIFF as a picture in PNG, whatever its name: `predict` chooses bands of TIFFs."""
     raster = tiff_raster(source, choice)
     pixels, _ = raster.read(0, 0, raster.height, raster.width)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as file:
-        Image.fromarray(pixels).save(file, format="PNG")
+    write_png(target, Image.fromarray(pixels))
 
 
 def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[str, ...]:

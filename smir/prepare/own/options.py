@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 from smir.data.reading.image_files import IMAGE_SUFFIXES
+from smir.data.reading.lists import SPLITS
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.matching import Pair
 from smir.prepare.labels.vectors import SUFFIXES
 from smir.prepare.own.geotiff import check_same_place
 from smir.prepare.own.split_lists import files_of_splits
-from smir.prepare.own.stratification import SPLITS, TEST_ALONE
+from smir.prepare.own.stratification import TEST_ALONE
 from smir.prepare.records import has_record
 
 RECORD = "prepared.json"

@@ -10,7 +10,7 @@ from typing import Any
 from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
 from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
-from smir.data.reading.lists import can_be_listed, stem
+from smir.data.reading.lists import SPLITS, can_be_listed, stem
 from smir.data.reading.misplaced import common_ending, look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, first_few
@@ -21,7 +21,6 @@ from smir.prepare.own.field import IMAGES, Field
 from smir.prepare.own.label import find_labels
 from smir.prepare.own.options import RECORD, Options, check
 from smir.prepare.own.split_lists import files_of_splits
-from smir.prepare.own.stratification import SPLITS
 from smir.prepare.records import open_record
 from smir.prepare.sources import shown_size
 

@@ -5,12 +5,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from smir.data.reading.lists import Split
+from smir.data.reading.lists import SPLITS, Split
 from smir.errors import DataError, counted, first_few
 from smir.prepare.labels.matching import ImageNames
 from smir.prepare.own.field import Field, Labels, Tile
 from smir.prepare.own.split_lists import folders_of_splits, listed
-from smir.prepare.own.stratification import SPLITS, TEST_ALONE, Members, draw_splits
+from smir.prepare.own.stratification import TEST_ALONE, Members, draw_splits
 
 
 def split(field: Field) -> Field:

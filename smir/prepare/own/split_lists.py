@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from smir.data.reading.image_files import list_images
-from smir.data.reading.lists import Split, read_list
-from smir.prepare.own.stratification import SPLITS
+from smir.data.reading.lists import SPLITS, Split, read_list
 
 _FOLDERS: Mapping[Split, tuple[str, ...]] = {
     "train": ("train", "training"),

@@ -3,15 +3,13 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import get_args
 
 import numpy as np
 
-from smir.data.reading.lists import Split
+from smir.data.reading.lists import SPLITS, Split
 from smir.errors import ConfigError, DataError
 from smir.seeding import seed_for
 
-SPLITS: tuple[Split, ...] = get_args(Split)
 _NEEDS_FIRST: tuple[Split, ...] = ("train", "test", "val")
 """Order of preference for a class that is too rare for all three, and for ties."""
 _FEW = 40
