@@ -48,6 +48,22 @@ def test_bits_that_a_program_reduced_are_spread(smir, tmp_path, field, suffix, g
     assert all((field(name) == (IDS > 0)).all() for name in "abc")
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_pixels_that_a_mask_of_one_bit_marks_as_missing_stay_not_labelled(smir, tmp_path, field):
+    for name in "ab":
+        Image.fromarray(255 * (IDS > 0).astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
+    size = {"driver": "GTiff", "height": 48, "width": 64, "count": 1, "dtype": "uint8", "nbits": 1}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(tmp_path / "labels/c.tif", "w", **size) as file,
+    ):
+        file.write((IDS > 0).astype(np.uint8), 1)
+        file.write_mask(np.broadcast_to((np.arange(48) >= 8)[:, None], IDS.shape))
+    smir(*WORDS, "--classes=[background=0, plant=255]")
+    assert (field("c")[:8] == 255).all()
+    assert (field("c")[8:] == (IDS > 0)[8:]).all()
+
+
 @pytest.mark.parametrize(
     ("small", "large", "given"),
     [

@@ -156,16 +156,15 @@ class _Found(NamedTuple):
 
     def spread(self, factor: int) -> "_Found":
         """Returns the same for grey values times a factor."""
-        if factor == 1:
-            return self
-        values = Counter({str(int(key) * factor): count for key, count in self.values.items()})
-        return _Found(values, frozenset(str(int(key) * factor) for key in self.thick))
+        return self._renamed({key: str(int(key) * factor) for key in self.values})
 
     def greys(self) -> "_Found":
         """Returns the same for grey colours, by their value."""
-        grey = {key: str(int(key[1:3], 16)) for key in self.values}
-        values = Counter({grey[key]: count for key, count in self.values.items()})
-        return _Found(values, frozenset(grey[key] for key in self.thick & grey.keys()))
+        return self._renamed({key: str(int(key[1:3], 16)) for key in self.values})
+
+    def _renamed(self, names: Mapping[str, str]) -> "_Found":
+        values = Counter({names[key]: count for key, count in self.values.items()})
+        return _Found(values, frozenset(names[key] for key in self.thick & names.keys()))  # not of missing pixels
 
 
 def _palette_colors(facts: Mapping[str, LabelFacts], found: Mapping[str, _Found]) -> dict[str, set[Color]]:
