@@ -78,11 +78,12 @@ class Listing(abc.ABC):
         if name not in self._lists:
             if name == "pool":
                 self._lists[name] = self._usable_images(name, FileList(self.root, self.pool()))
-            elif name == "predict" and self.predict_images is not None:
+            elif name != "predict":
+                self._list_pairs(name)
+            elif self.predict_images is not None:
                 self._lists[name] = self._usable_images(name, _given_images(self.predict_images))
             else:
-                self._list_pairs("test" if name == "predict" else name)
-                self._lists.setdefault(name, self._lists["test"] if name == "predict" else self._lists[name])
+                self._lists[name] = self.images("test")
         return self._lists[name]
 
     def _list_pairs(self, split: Split) -> None:

@@ -5,8 +5,9 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import unquote, unquote_plus
 
 from smir.data.reading.image_files import IMAGE_SUFFIXES, OTHER_PICTURES
@@ -19,6 +20,7 @@ _ROBOFLOW = re.compile(r"(.+?)(?:_(?:jpe?g|png|tiff?|bmp|webp))+\.rf\.\w+", re.I
 _LABEL_STUDIO = re.compile(r"[0-9a-f]{8}-(.+)")
 """`IMG_1.JPG` becomes `<8 hex digits>-IMG_1.JPG`, and `a (1).JPG` `<8 hex digits>-a_1.JPG`."""
 
+Named = TypeVar("Named")
 _EXAMPLE = "'{}_image.png={}_annotation.png'"
 _MERGE = "merge them into one mask with a value for each class."
 _SAMPLED = 50
@@ -31,9 +33,7 @@ class ImageNames:
     def __init__(self, names: Iterable[str], folder: Path) -> None:
         self.folder = folder
         self.names = list(names)
-        self._by_stem: dict[str, list[str]] = {}
-        for name in self.names:
-            self._by_stem.setdefault(_parts(name)[-1], []).append(name)
+        self._by_stem = _grouped((_parts(name)[-1], name) for name in self.names)
 
     def find(self, label: str, change: Callable[[str], str] = str) -> str | None:
         """Returns the image with the name of a label after `change`; None if no image has it.
@@ -59,6 +59,10 @@ class ImageNames:
                 return best[0]
         return None
 
+    def _find_named(self, stem: str, label: str) -> str | None:
+        """Returns the image of that name which `find` would choose for a label."""
+        return self.find(label, lambda _: stem)
+
     @cached_property
     def _folders(self) -> set[str]:
         """Names of the folders in which images lie."""
@@ -67,11 +71,7 @@ class ImageNames:
     @cached_property
     def _by_plain(self) -> dict[str, list[str]]:
         """Images whose own names are escaped, as after a download."""
-        names: dict[str, list[str]] = {}
-        for image in self.names:
-            for parts in _readings(image)[1:]:
-                names.setdefault(parts[-1], []).append(image)
-        return names
+        return _grouped((parts[-1], image) for image in self.names for parts in _readings(image)[1:])
 
     def match(self, labels: Iterable[str], where: Path, pair: "Pair | None" = None) -> dict[str, str]:
         """Finds the image of every label: by `pair`, or in the way that finds most (see docs/your-data.md).
@@ -108,8 +108,8 @@ class ImageNames:
         """Returns the image of each label, or None; of several ways to read the names, that which finds most."""
         if pair is not None:
             by_key = {pair.image_key(name): _parts(name)[-1] for name in self.names}
-            meant = {label: by_key.get(pair.label_key(label)) if pair.label_key(label) else None for label in labels}
-            return {label: self.find(label, partial(_always, to)) if to else None for label, to in meant.items()}
+            stems = {label: by_key.get(pair.label_key(label)) if pair.label_key(label) else None for label in labels}
+            return {label: self._find_named(stem, label) if stem else None for label, stem in stems.items()}
         ending = _common_ending([[parts[-1] for parts in _readings(label)] for label in labels], self._by_stem)
         best = {label: self.find(label) for label in labels}
         if all(best.values()):
@@ -127,10 +127,7 @@ class ImageNames:
         """
         images = {stem: _words(stem) for stem in self._by_stem}
         named = [_words(_parts(unquote(label))[-1]) for label in labels]
-        with_word: dict[str, list[tuple[str, ...]]] = {}
-        for words in images.values():
-            for word in set(words):
-                with_word.setdefault(word, []).append(words)
+        with_word = _grouped((word, words) for words in images.values() for word in set(words))
         differences: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
         for words in named[:_SAMPLED]:
             rarest = min((with_word[word] for word in words if word in with_word), key=len, default=[])
@@ -157,10 +154,7 @@ class ImageNames:
 
     @cached_property
     def _by_short_number(self) -> dict[str, list[str]]:
-        names: dict[str, list[str]] = {}
-        for image in self._by_stem:
-            names.setdefault(_without_zeros(image), []).append(image)
-        return names
+        return _grouped((_without_zeros(stem), stem) for stem in self._by_stem)
 
     def _original(self, stem: str) -> str:
         """Returns the original name of an image that a tool renamed, if it is unique."""
@@ -170,10 +164,7 @@ class ImageNames:
 
     @cached_property
     def _by_upload(self) -> dict[str, list[str]]:
-        names: dict[str, list[str]] = {}
-        for image in self._by_stem:
-            names.setdefault(_uploaded(image), []).append(image)
-        return names
+        return _grouped((_uploaded(stem), stem) for stem in self._by_stem)
 
     def _several_labels(self, labels: Sequence[str], where: Path) -> str | None:
         """Returns a message if all labels add words to names of images, several to one: `1_crop`, `1_weed` to `1`."""
@@ -269,6 +260,14 @@ def renaming_notes(found: Mapping[str, str]) -> list[str]:
     return [f"Labels have other names than their images: {other[0][0]} is taken for {other[0][1]}."] if other else []
 
 
+def _grouped(pairs: Iterable[tuple[str, Named]]) -> dict[str, list[Named]]:
+    """Returns the second values of pairs by the first."""
+    groups: dict[str, list[Named]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
 def _parts(name: str) -> list[str]:
     path = PurePosixPath(same(name).replace("\\", "/"))
     return [*path.parts[:-1], without_suffix(path.name)]
@@ -347,8 +346,3 @@ def _common_ending(labels: Sequence[Sequence[str]], images: Collection[str]) -> 
     )
     ending, count = max(endings.items(), key=lambda item: (item[1], -len(item[0])), default=("", 0))
     return ending if 2 * count > len(labels) else ""
-
-
-def _always(result: str, name: str) -> str:
-    """Returns the same for every name."""
-    return result

@@ -4,18 +4,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from smir.data.reading.tiff import Tiff
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import is_tiff
 from smir.prepare.labels.shapes import Annotated, Annotations, Bools, Drawn, Window
 from smir.terminal import quiet
-
-if TYPE_CHECKING:
-    from smir.data.reading.tiff import Tiff
 
 SUFFIXES = (".gpkg", ".geojson", ".fgb")
 """Formats of one file each; a Shapefile keeps the classes in a second one."""
@@ -48,7 +46,7 @@ class Area:
         left, top = max(0, int(left)), max(0, int(top))
         right, bottom = min(width, int(right) + 1), min(height, int(bottom) + 1)
         place, size = Affine.translation(left, top), (bottom - top, right - left)
-        with quiet(NotGeoreferencedWarning):  # of the first pixel, which is at its place
+        with quiet(NotGeoreferencedWarning):  # rasterio takes the transform of the first tile for a missing one
             inside = rasterize([self.outline], size, transform=place, dtype="uint8")
         return (slice(top, bottom), slice(left, right)), inside.astype(bool)
 
@@ -66,7 +64,7 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
         DataError: If the file is damaged, has no class column or several layers of polygons, or lies elsewhere.
     """
     names, outlines, left_out, crs = _polygons(path)
-    tiff = _tiff(image)
+    tiff = Tiff(image) if is_tiff(image) else None
     outlines = _in_pixels(path, outlines, crs, tiff)
     found = Annotations(TITLE, declared=list(dict.fromkeys(names)), left_out=left_out)
     found.images = [
@@ -77,7 +75,7 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
         raise DataError(
             f"None of the {len(outlines):,} polygons in {path.absolute()} lies on a tile of {image.absolute()}. The "
             f"coordinate system of the polygons is {crs or 'not known'}, that of the image "
-            f"{_system(tiff) or 'not known'}. Export the polygons of this map, with their coordinate system."
+            f"{(tiff and tiff.file.crs) or 'not known'}. Export the polygons of this map, with their coordinate system."
         )
     return found
 
@@ -146,19 +144,7 @@ def _text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 
 
-def _tiff(image: Path) -> "Tiff | None":
-    if not is_tiff(image):
-        return None
-    from smir.data.reading.tiff import Tiff
-
-    return Tiff(image)
-
-
-def _system(tiff: "Tiff | None") -> str | None:
-    return None if tiff is None or tiff.file.crs is None else str(tiff.file.crs)
-
-
-def _in_pixels(path: Path, outlines: npt.NDArray[Any], crs: str | None, tiff: "Tiff | None") -> npt.NDArray[Any]:
+def _in_pixels(path: Path, outlines: npt.NDArray[Any], crs: str | None, tiff: Tiff | None) -> npt.NDArray[Any]:
     """Returns outlines in columns and rows of the image; without a place on Earth they are columns and minus rows."""
     import shapely
     from affine import Affine

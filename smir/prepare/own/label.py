@@ -107,8 +107,7 @@ def find_labels(field: Field) -> Labels:
         tiles = options.root / LABEL_TILES
         names = [name for name in list_images(tiles) if name in field.sizes]
         masks = dataclasses.replace(read_masks(tiles, names, {}, options.classes), scales=None)  # of one file
-        marked = None if options.labels is None else no_data_of(options.labels)
-        if marked is not None:
+        if (marked := no_data_of(options.labels)) is not None:
             mark = mark_of(LabelFacts("ids", no_data=marked), masks.coding)
             masks = dataclasses.replace(masks, no_data=frozenset([mark or str(marked)]))
         return _of_masks(field, masks, [options.labels])

@@ -17,7 +17,7 @@ from smir.errors import DataError, first_few
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.vectors import check_vectors
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
-from smir.prepare.own.field import IMAGES, Field
+from smir.prepare.own.field import IMAGES, Field, Sizes
 from smir.prepare.own.label import find_labels
 from smir.prepare.own.options import RECORD, Options, check
 from smir.prepare.own.split_lists import files_of_splits
@@ -39,17 +39,20 @@ def read(options: Options) -> Field:
         return field
     files = [options.images / name for name in names] or [options.images]
     bands = choose_bands(options.bands, options.value_range, files)
-    field = dataclasses.replace(field, bands=bands, notes=notes_on_bands(files, bands) + notes_on_blocks(files))
+    notes = [*notes_on_bands(files, bands), *notes_on_blocks(files)]
+    sizes: Sizes = {}
     if options.is_map:
         _check_map(options)
-        return _with_damage(field, files)
-    size = shown_size if options.cuts_photographs else image_size
-    sizes = in_parallel(lambda name: size(options.images / name), names, "Sizes")
-    field = dataclasses.replace(field, sizes=dict(zip(names, sizes, strict=True)))
-    field = _with_damage(field, files)
-    if bands is None:
-        field = dataclasses.replace(field, notes=(*field.notes, *_odd_ones(options.images, names)))
-    if options.labels is None:
+    else:
+        size = shown_size if options.cuts_photographs else image_size
+        found = in_parallel(lambda name: size(options.images / name), names, "Sizes")
+        sizes = dict(zip(names, found, strict=True))
+    if damaged := damaged_jpegs(files):
+        notes.append(note_on_damage(damaged))
+    if bands is None and not options.is_map:
+        notes += _odd_ones(options.images, names)
+    field = dataclasses.replace(field, bands=bands, sizes=sizes, notes=tuple(notes))
+    if options.is_map or options.labels is None:
         return field
     labels = find_labels(field)
     if options.cuts_photographs:  # a wrong label must be found before an hour of cutting
@@ -73,11 +76,6 @@ def _check_map(options: Options) -> None:
         check_vectors(options.labels)
     elif not (options.root / IMAGES).exists():  # else an earlier command has done this
         read_labels(options.labels, options.classes)
-
-
-def _with_damage(field: Field, files: Sequence[Path]) -> Field:
-    found = damaged_jpegs(files)
-    return dataclasses.replace(field, notes=(*field.notes, note_on_damage(found))) if found else field
 
 
 def _photographs(options: Options) -> list[str]:

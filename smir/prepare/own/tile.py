@@ -15,7 +15,6 @@ from smir.errors import DataError
 from smir.files.json_record import read_json
 from smir.prepare.own.bands import write_image
 from smir.prepare.own.field import IMAGES, LABEL_TILES, Field, Tile
-from smir.prepare.own.options import Options
 from smir.prepare.tiling import RECORD_NAME, names_of_tiles, tile_image
 from smir.terminal import progress
 
@@ -30,7 +29,7 @@ def tile(field: Field) -> Field:
         DataError: If an image cannot be cut or linked, or no tile is left.
     """
     if field.options.is_map:
-        tiles, source = _cut_map(field.options, field.bands)
+        tiles, source = _cut_map(field)
     elif field.options.cuts_photographs:
         tiles, source = _cut_photographs(field)
     else:
@@ -38,33 +37,23 @@ def tile(field: Field) -> Field:
     return dataclasses.replace(field, tiles=tiles, source=source, sizes={name: t.size for name, t in tiles.items()})
 
 
-def _cut_map(options: Options, bands: BandChoice | None) -> tuple[dict[str, Tile], str]:
+def _cut_map(field: Field) -> tuple[dict[str, Tile], str]:
+    options = field.options
     source, target, side = options.images, options.root / IMAGES, options.side
-    report = tile_image(source, target, side, min_valid=options.min_valid, prefix=TILE_PREFIX, bands=bands)
+    report = tile_image(source, target, side, min_valid=options.min_valid, prefix=TILE_PREFIX, bands=field.bands)
     if not report.written:
         raise DataError(
             f"None of the {report.skipped} tiles of {source.absolute()} has {100 * options.min_valid:g} % valid "
             f"pixels. {_REMEDY}"
         )
-    if options.has_label_map:
-        _cut_label_map(options)
+    if options.labels is not None and options.has_label_map:
+        label_tiles = options.root / LABEL_TILES
+        shutil.rmtree(label_tiles, ignore_errors=True)  # an earlier command may have used other labels
+        tile_image(options.labels, label_tiles, side, prefix=TILE_PREFIX, grey=True)
+    grid = read_json(target / RECORD_NAME)
     left_out = f"; {report.skipped} at its border are mostly empty and left out" if report.skipped else ""
-    tiles = _tiles_in(target, PurePosixPath(), source.name, _size(target), side)
+    tiles = _tiles_in(target, PurePosixPath(), source.name, (grid["height"], grid["width"]), side)
     return tiles, f"cut into {report.written} tiles of {side} x {side} pixels{left_out}"
-
-
-def _cut_label_map(options: Options) -> None:
-    """Cuts the label image of an orthomosaic into the same tiles."""
-    assert options.labels is not None
-    target = options.root / LABEL_TILES
-    shutil.rmtree(target, ignore_errors=True)  # an earlier command may have used other labels
-    tile_image(options.labels, target, options.side, prefix=TILE_PREFIX, grey=True)
-
-
-def _size(tiles: Path) -> tuple[int, int]:
-    """Returns height and width of the image that `tile_image` cut."""
-    grid = read_json(tiles / RECORD_NAME)
-    return grid["height"], grid["width"]
 
 
 def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:

@@ -56,7 +56,7 @@ def write(field: Field) -> list[str]:
         source = f"{len(names)} image{'s' * (len(names) > 1)}, {how}"
     if field.labels is not None:
         _write_labels(field, field.labels)
-    channels = None if options.tests_alone else _statistics(root, IMAGES, names)
+    channels = None if options.tests_alone else _statistics(root / IMAGES, names)
     if channels and max(channels.std) < _LITTLE:
         field = dataclasses.replace(field, notes=(*field.notes, _PALE.format(100 * max(channels.std))))
     write_atomically(root / CONFIG, _config_text(field, channels))
@@ -97,12 +97,12 @@ def _write_preview(field: Field, labels: Labels) -> None:
     write_png(field.root / PREVIEW, sheet(pictures(), 2, legend))
 
 
-def _statistics(root: Path, images: str, names: Sequence[str]) -> ChannelStatistics:
+def _statistics(folder: Path, names: Sequence[str]) -> ChannelStatistics:
     """Returns mean and deviation over all images, so that new labels or splits do not change the normalisation."""
     chance = np.random.default_rng(seed_for("field statistics"))
     count = min(len(names), _MOST_FOR_STATISTICS)
     chosen = sorted(chance.permutation(len(names))[:count].tolist())
-    return channel_statistics(root / images, [names[place] for place in chosen])
+    return channel_statistics(folder, [names[place] for place in chosen])
 
 
 def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
