@@ -8,6 +8,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 from smir.classes import VOID
 from smir.data import SmirDataModule
 from smir.data.audit.audit import LISTS, Audit, Problem, audit, legal
+from smir.data.audit.stats import share_rows
 from smir.data.reading.lists import SPLITS
 from smir.errors import first_few
 from smir.terminal import columns, percent
@@ -40,7 +41,8 @@ def report(data: SmirDataModule, found: Audit, show: int) -> Iterator[str]:
     splits = [name for name in SPLITS if name in found.lists]
     if splits:
         if len(data.classes):
-            yield from ["", *columns(_classes(data, found, splits))]
+            pixels = {split: found.pixels(split, "classes") for split in splits}
+            yield from ["", *columns(share_rows("class", data.classes.names, pixels))]
         yield from ["", *columns(_stored(data, found, splits))]
     if len(found.lists) > 1:
         yield from ["", *columns(_overlaps(found))]
@@ -97,16 +99,6 @@ def _sizes(sizes: Counter[tuple[int, int]]) -> str:
         side = sorted(size[place] for size in sizes.elements())
         sides.append(f"{side[0]} to {side[-1]}, median {side[len(side) // 2]}")
     return f"{len(sizes)} sizes: width {sides[0]}; height {sides[1]}"
-
-
-def _classes(data: SmirDataModule, found: Audit, splits: Sequence[str]) -> list[list[str]]:
-    """Returns a table of the share of each class in the label pixels."""
-    pixels = {split: found.pixels(split, "classes") for split in splits}
-    rows = [["class", *splits, ""]]
-    for class_id, name in [*enumerate(data.classes.names), (VOID, "void (255)")]:
-        if class_id != VOID or any(counts[VOID] for counts in pixels.values()):
-            rows.append([name, *(percent(pixels[split][class_id], pixels[split].total()) for split in splits), ""])
-    return rows
 
 
 def _stored(data: SmirDataModule, found: Audit, splits: Sequence[str]) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """`python -m smir stats`: exact mean, deviation and class shares of a dataset."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -10,21 +11,10 @@ from smir.classes import VOID
 from smir.data import SmirDataModule
 from smir.data.audit.audit import has_labels
 from smir.data.reading.channel_statistics import ChannelStatistics, channel_statistics
-from smir.data.reading.class_counts import Counts
-from smir.data.reading.class_counts import class_counts as counts_by_label
-from smir.data.reading.listing import Pair
+from smir.data.reading.class_counts import class_counts
+from smir.data.reading.lists import Split
 from smir.errors import DataError
 from smir.terminal import columns, percent
-
-
-def class_counts(data: SmirDataModule, pairs: Sequence[Pair], threads: int | None = None) -> Counts:
-    """Counts the pixels of each class, and of void at index 255, over the labels of pairs (256,).
-
-    Raises:
-        DataError: If a label cannot be read or holds a value that is not a class.
-    """
-    labels = [data.root / pair.label for pair in pairs]
-    return sum(counts_by_label(labels, data.decode_label, threads), np.zeros(256, dtype=np.int64))
 
 
 def stats(data: SmirDataModule, split: Literal["pool", "train"] = "pool", threads: PositiveInt | None = None) -> None:
@@ -57,7 +47,7 @@ def yaml_lines(dataset: str, split: str, found: ChannelStatistics) -> list[str]:
 
 def class_lines(data: SmirDataModule, threads: int | None) -> Iterator[str]:
     """Yields a table of the share of each class in the label pixels of every split, or why it is missing."""
-    counts: dict[str, Counts] = {}
+    counts: dict[Split, Counter[int]] = {}
     for split in data.splits():
         try:
             pairs = data.pairs(split) if len(data.classes) and has_labels(data) else []
@@ -65,15 +55,22 @@ def class_lines(data: SmirDataModule, threads: int | None) -> Iterator[str]:
             yield f"No class shares of {split}: {error}"
             continue
         if pairs:
-            counts[split] = class_counts(data, pairs, threads)
+            labels = [data.root / pair.label for pair in pairs]
+            total = sum(class_counts(labels, data.decode_label, threads), np.zeros(256, dtype=np.int64))
+            counts[split] = Counter(dict(enumerate(total.tolist())))
     if not counts:
         yield "No class shares: there are no labels, or data.classes does not name their classes."
         return
-    rows = [["share of label pixels", *counts, ""]]
-    for class_id, name in [*enumerate(data.classes.names), (VOID, "void (255)")]:
-        if class_id != VOID or any(c[VOID] for c in counts.values()):
-            rows.append([name, *(percent(int(c[class_id]), int(c.sum())) for c in counts.values()), ""])
-    yield from columns(rows)
+    yield from columns(share_rows("share of label pixels", data.classes.names, counts))
+
+
+def share_rows(title: str, names: Sequence[str], counts: Mapping[Split, Counter[int]]) -> list[list[str]]:
+    """Returns a table of the share of each class in the label pixels of every split, and of void if there is any."""
+    rows = [[title, *counts, ""]]
+    for class_id, name in [*enumerate(names), (VOID, "void (255)")]:
+        if class_id != VOID or any(pixels[VOID] for pixels in counts.values()):
+            rows.append([name, *(percent(pixels[class_id], pixels.total()) for pixels in counts.values()), ""])
+    return rows
 
 
 COMMANDS = stats

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -19,15 +20,18 @@ MUCH_LARGER = 4
 """In shortest sides of the training images."""
 
 
-class Choice:
+class Choice(NamedTuple):
     """Tells the images that are read in windows from those that are seen whole, see `PredictOptions.view`.
 
-    `trained_side` is the usual shortest side of the training images, in pixels, if it is known. Where bands are chosen,
-    a TIFF is read in windows.
+    Attributes:
+        view: The option.
+        trained_side: Usual shortest side of the training images in pixels, if it is known.
+        bands: Chosen bands; a TIFF is then read in windows.
     """
 
-    def __init__(self, view: VIEW, trained_side: int | None, bands: BandChoice | None = None) -> None:
-        self.view, self.trained_side, self.bands = view, trained_side, bands
+    view: VIEW
+    trained_side: int | None
+    bands: BandChoice | None = None
 
     def in_windows(self, path: Path) -> bool:
         """Returns whether an image is read in windows.

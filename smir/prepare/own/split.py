@@ -45,12 +45,12 @@ def split(field: Field) -> Field:
         )
     members = _follow(labels.pixels, given)
     if options.splits is not None:
-        parts = (
-            [f"{counted(new, 'labelled image is', 'labelled images are')} on none of its lists, so for training"]
-            if new
-            else []
-        )
-        parts += [f"{counted(len(bare), 'name on them has', 'names on them have')} no label"] if bare else []
+        parts = []
+        if new:
+            unlisted = counted(new, "labelled image is", "labelled images are")
+            parts.append(f"{unlisted} on none of its lists, so for training")
+        if bare:
+            parts.append(f"{counted(len(bare), 'name on them has', 'names on them have')} no label")
         notes = [f"Splits as in {lists}{': ' if parts else ''}{'; '.join(parts)}."]
     else:
         more = f"; {counted(new, 'newly labelled image is', 'newly labelled images are')} for training" if new else ""

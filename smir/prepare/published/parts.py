@@ -40,7 +40,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class PublishedDataset:
+class ArchivedDataset:
     """A dataset as its site hands it out, in archives.
 
     Attributes:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from smir.prepare.published.download import Download
-from smir.prepare.published.parts import Part, PublishedDataset
+from smir.prepare.published.parts import ArchivedDataset, Part
 
 _IMAGE = r"[^/]+\.(?i:png|jpe?g|tiff?)"
 _VOC = "pascal/VOCtrainvaltest/VOCdevkit"
@@ -21,7 +21,7 @@ _VOC_ARCHIVES = (
     ("VOC 2012 train and val", 2012, "train", "VOCtrainval_11-May-2012.tar", "6cd6e144f989b92b3379bac3b3de84fd"),
     ("VOC 2007 test", 2007, "test", "VOCtest_06-Nov-2007.tar", "b6e924de25625d8de591ea690078ad9f"),
 )
-PASCAL_VOC = PublishedDataset(
+PASCAL_VOC = ArchivedDataset(
     "pascal_voc",
     "Pascal VOC",
     "pascal",
@@ -45,7 +45,7 @@ _EXTRA, _FINE, _GT = (
     f"cityscapes/{name}" for name in ("leftImg8bit_trainextra", "leftImg8bit_trainvaltest", "gtFine_trainvaltest")
 )
 _FRAME, _LABEL = r"[^/]+/[^/]+_leftImg8bit\.png", r"[^/]+/[^/]+_gtFine_labelIds\.png"
-CITYSCAPES = PublishedDataset(
+CITYSCAPES = ArchivedDataset(
     "cityscapes",
     "Cityscapes",
     "cityscapes",
@@ -81,7 +81,7 @@ CITYSCAPES = PublishedDataset(
     "https://www.cityscapes-dataset.com (needs a registration; the dataset has its own licence, see there).",
 )
 
-NASSAR = PublishedDataset(
+NASSAR = ArchivedDataset(
     "nassar",
     "Nassar 2020",
     "nassar",
@@ -117,7 +117,7 @@ NASSAR = PublishedDataset(
     "the place that the paper's reference for Nassar 2020 names (arXiv 2512.06981); for its licence see there.",
 )
 
-SUGAR_BEETS = PublishedDataset(
+SUGAR_BEETS = ArchivedDataset(
     "sugar_beets",
     "Sugar Beets 2016",
     "sugarbeets",

@@ -22,12 +22,12 @@ from smir.files.json_record import dict_or_empty, write_json
 from smir.files.locks import FileLock
 from smir.prepare.published.archives import BROKEN, UnsafeArchive, is_archive, read_archive
 from smir.prepare.published.download import fetch
-from smir.prepare.published.parts import Part, PublishedDataset
+from smir.prepare.published.parts import ArchivedDataset, Part
 from smir.terminal import progress
 
 STAGING = ".unpacking"
 WriteLists = Callable[[Callable[[Path, list[str]], None]], list[Path]]
-"""`PublishedDataset.write_lists` of `smir.data`."""
+"""`write_lists` of `smir.data.PublishedDataset`."""
 _DISK_BLOCK = 4096
 
 
@@ -51,7 +51,7 @@ class Plan:
     reason: str = ""
 
 
-def fetch_missing(dataset: PublishedDataset, root: Path, archives: Path | None) -> Path | None:
+def fetch_missing(dataset: ArchivedDataset, root: Path, archives: Path | None) -> Path | None:
     """Fetches the archives of missing parts into `archives`, or into a folder of that name below the root.
 
     Returns:
@@ -64,10 +64,10 @@ def fetch_missing(dataset: PublishedDataset, root: Path, archives: Path | None) 
     return archives
 
 
-def unpack(dataset: PublishedDataset, root: Path, archives: Path | None) -> None:
-    """Calls `unpack_all`. If an archive was new, deletes the list files that `prepare` wrote, so they are made anew.
+def unpack(dataset: ArchivedDataset, root: Path, archives: Path | None) -> None:
+    """Unpacks new archives, and then deletes the list files that `prepare` wrote, so that they are made again.
 
-    List files that somebody has changed since stay.
+    List files that somebody has changed since stay. See `unpack_all` for the errors.
     """
     if archives is None or not unpack_all(dataset, root, archives):
         return
@@ -77,7 +77,7 @@ def unpack(dataset: PublishedDataset, root: Path, archives: Path | None) -> None
             path.unlink()
 
 
-def finish(dataset: PublishedDataset, root: Path, write_lists: WriteLists | None = None) -> None:
+def finish(dataset: ArchivedDataset, root: Path, write_lists: WriteLists | None = None) -> None:
     """Writes and prints missing list files; records each before it is written, so that a kill forgets none."""
 
     def record(path: Path, entries: list[str]) -> None:
@@ -92,12 +92,12 @@ def finish(dataset: PublishedDataset, root: Path, write_lists: WriteLists | None
     print(f"{made}{dataset.title} is ready in {place}.")
 
 
-def _lists(dataset: PublishedDataset, root: Path) -> Path:
+def _lists(dataset: ArchivedDataset, root: Path) -> Path:
     """Returns the record of the list files that `prepare` has written."""
     return root / dataset.folder / "lists.json"
 
 
-def unpack_all(dataset: PublishedDataset, root: Path, archives: Path) -> bool:
+def unpack_all(dataset: ArchivedDataset, root: Path, archives: Path) -> bool:
     """Unpacks the archives of a dataset, given as one file or a folder; skips those that were unpacked before.
 
     Returns:
@@ -148,7 +148,7 @@ def _alone(folder: Path) -> Iterator[Path]:
                 path.rmdir()
 
 
-def _unpack_one(path: Path, dataset: PublishedDataset, root: Path, staging: Path) -> str:
+def _unpack_one(path: Path, dataset: ArchivedDataset, root: Path, staging: Path) -> str:
     """Unpacks an archive unless that was done before; returns the reason if it is not part of the dataset."""
     stat, record = path.stat(), dataset.read_record(root)
     identity = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
@@ -175,7 +175,7 @@ def _unpack_one(path: Path, dataset: PublishedDataset, root: Path, staging: Path
     return ""
 
 
-def _is_done(identity: dict[str, int], before: dict[str, Any], dataset: PublishedDataset, root: Path) -> bool:
+def _is_done(identity: dict[str, int], before: dict[str, Any], dataset: ArchivedDataset, root: Path) -> bool:
     """Returns whether this archive was unpacked before, and its files are still there."""
     parts = [part for part in dataset.parts if part.name in before.get("parts", ())]
     whole = bool(parts) and all(part.is_there(root) for part in parts)
@@ -226,7 +226,7 @@ def _move(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def examine(path: Path, dataset: PublishedDataset) -> Plan:
+def examine(path: Path, dataset: ArchivedDataset) -> Plan:
     """Recognises an archive by the paths of its members, and checks all of them.
 
     Raises:
