@@ -292,7 +292,7 @@ def unknown_segment(ids):
     ("folder", "change", "said"),
     [
         ("elsewhere", None, "annotation number 0 is panoptic, so its shapes are in the PNG a.png, which is not below"),
-        ("labels/pngs", unknown_segment, "and segments_info do not share the segments 300, 301."),
+        ("labels/pngs", unknown_segment, "and segments_info has the segments 300, 301."),
         ("labels/pngs", lambda ids: ids[:40], "a.png has 64 x 40 pixels."),
     ],
 )
@@ -358,9 +358,9 @@ def test_cvat_masks_are_cut_off_at_the_border(smir, tmp_path, made, box):
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        (mask((10, HEIGHT, 20, HEIGHT + 5)), "it begins at (10, 48), all of it out of the image"),
-        (mask((10, -9, 20, -2)), "it goes from (10, -9) to (20, -2), all of it out of the image"),
-        (mask((10, 200, 20, 300)), "far out of the image"),
+        (mask((10, HEIGHT, 20, HEIGHT + 5)), "it begins at (10, 48), all of it outside the image"),
+        (mask((10, -9, 20, -2)), "it goes from (10, -9) to (20, -2), all of it outside the image"),
+        (mask((10, 200, 20, 300)), "far outside the image"),
         ('<mask label="weed" rle="1, 2.5" left="1" top="1" width="2" height="2"/>', "should be whole numbers"),
         ('<mask label="weed" rle="0, 4" left="1.5" top="1" width="2" height="2"/>', "the left of mask number 2 of"),
         ('<mask label="weed" rle="0, 9" left="1" top="1" width="2" height="2"/>', "add up to 9 of 4 pixels"),
@@ -419,7 +419,7 @@ def bitmap(side, points):
 def test_labelme_that_names_another_image_is_refused(fails, tmp_path, made):
     write_labelme(tmp_path, {"a": labelme(imagePath="C:\\work\\b.jpg"), "c": labelme()})
     said = refused(fails)
-    assert "labels/a.json is named after a.jpg, but its imagePath is C:\\work\\b.jpg, which is there, too." in said
+    assert "labels/a.json is named after a.jpg, but its imagePath is C:\\work\\b.jpg, which also exists." in said
     assert not (tmp_path / "field/masks").exists()
 
 

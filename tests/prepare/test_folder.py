@@ -725,7 +725,7 @@ def spoil(tmp_path, labels, how):
         ("same id", "'images' has the id 0"),
         ("category", "annotation 1 has category_id 99, but the file has no such category"),
         ("outside", "does not fit its image images/000.jpg of 64 x 48 pixels: it goes from (70, 10) to (80, 20)"),
-        ("far outside", "to (1e+09, 20), far out of the image"),
+        ("far outside", "to (1e+09, 20), far outside the image"),
         ("not numbers", "the outline of annotation 1 should be a list of numbers, got ['a', 0,"),
         ("runs", "its run lengths add up to 104 of 3072 pixels"),
         ("text cut short", "its run lengths add up to 1056 of 3072 pixels"),
@@ -764,7 +764,7 @@ def test_a_folder_of_something_else_is_left_alone(fails, photos, tmp_path):
     assert "holds files that this command did not write: Thumbs.db, readme.txt, thesis.png" in fails(
         "prepare", "folder", "--images=photos"
     )
-    assert "lie within each other" in fails("prepare", "folder", "--images=photos", "--root=photos/field")
+    assert "--images photos overlap" in fails("prepare", "folder", "--images=photos", "--root=photos/field")
     assert "There is no folder or file" in fails("prepare", "folder", "--images=pictures")
     assert "which --labels names" in fails("prepare", "folder", "--images=photos", "--labels=none", "--root=new")
 

@@ -294,7 +294,7 @@ def test_a_killed_run_is_continued(tmp_path, archives, root):
 
 
 def test_only_one_process_unpacks(archives, root):
-    with unpack._alone(root / "pascal"), pytest.raises(DataError, match=r"Another `prepare` works in .*pascal"):
+    with unpack._alone(root / "pascal"), pytest.raises(DataError, match=r"Another `prepare` is working in .*pascal"):
         unpack_all(PASCAL_VOC, root, archives)
 
 

@@ -132,9 +132,7 @@ def test_vector_files_that_cannot_be_used_are_told_before_the_map_is_cut(smir, f
     )
     assert "layers.gpkg holds 2 layers of polygons: layers, b." in said("layers.gpkg")
     write_vectors(tmp_path / "local.gpkg", found, 'LOCAL_CS["field",UNIT["metre",1]]')
-    assert "local.gpkg cannot be placed on the map: there is no way from its coordinate system" in said(
-        "local.gpkg", "fourth"
-    )
+    assert "local.gpkg cannot be placed on the map: its coordinate system, " in said("local.gpkg", "fourth")
     (tmp_path / "cut.gpkg").write_bytes((tmp_path / "bare.gpkg").read_bytes()[:20_000])
     assert "cut.gpkg" in said("cut.gpkg")
     assert not list((tmp_path / "other").glob("images/*"))

@@ -379,7 +379,7 @@ def test_a_field_to_test_on_stays_one(smir, fails, desk):
     prepare = smir_words(commands("Step by step")[0])
     smir(*prepare)
     alone = "--shares=[0, 0, 1]"
-    assert "The images in field train, validate and test" in fails(*prepare, alone)
+    assert "The images in field are for training, validation and testing" in fails(*prepare, alone)
     assert "give --labels" in fails("prepare", "folder", "--images=photos", "--root=held", alone)
     words = [*prepare[:-1], "held"]
     smir(*words, alone)

@@ -224,7 +224,7 @@ def _check_partners(
     labels, images, unlisted = find_unpaired(data, listed)
     told = notes if type(data).__name__ in _INCOMPLETE else problems
     told += [Problem("labels without an image", str(data.root / label)) for label in labels]
-    if not (isinstance(data, Folder) and data.partial_labels):  # which says that it has such
+    if not (isinstance(data, Folder) and data.partial_labels):  # it says that there are such images
         kind = "images beside the labelled ones without a label"
         notes += [Problem(kind, str(data.root / image)) for image in images]
     return unlisted

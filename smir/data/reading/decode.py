@@ -26,7 +26,7 @@ from smir.data.reading.tiff_colors import (
 from smir.errors import DataError
 from smir.files.orientation import orientation_of
 
-_SIDEWAYS = (5, 6, 7, 8)  # orientations that swap height and width
+_SIDEWAYS = (5, 6, 7, 8)  # orientations in which height and width are swapped
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 

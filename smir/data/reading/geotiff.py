@@ -71,7 +71,7 @@ class Ground:
         x, y = a * across + b * down + c, d * across + e * down + f
         try:
             east, north = reproject(self.crs, _EQUAL_AREA, x.ravel(), y.ravel())
-        except Exception:  # GDAL's own, of classes that rasterio keeps to itself: there is no way to the ellipsoid
+        except Exception:  # rasterio does not export the classes of GDAL's errors: no conversion
             return np.full((len(rows) - 1, len(columns) - 1), np.nan)
         corners = np.stack([np.reshape(east, down.shape), np.reshape(north, down.shape)])
         first = _short_way(corners[:, 1:, 1:] - corners[:, :-1, :-1])

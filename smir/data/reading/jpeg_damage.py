@@ -1,4 +1,4 @@
-"""Finds JPEGs that are damaged in the middle: decoders continue after it, and libjpeg tells only stderr."""
+"""Finds JPEGs that are damaged in the middle: decoders read on, and libjpeg reports the damage only on stderr."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from smir.files.pictures import loader_of
 from smir.terminal import warn
 
 _LEAST, _MOST = 32, 256
-"""Files for each process; to start one takes as long as to read a few dozen photographs."""
+"""Files for each process; starting one takes as long as reading a few dozen photographs."""
 _WARNING = re.compile(r"^(?:Corrupt JPEG data: (.+)|(Premature end of JPEG file))$", re.MULTILINE)
 _PROGRAM = r"""
 import os, sys
@@ -28,7 +28,7 @@ for name in sys.stdin.buffer.read().split(b"\0"):
         pass
     os.write(2, b"\0")
 """
-"""OpenCV alone reads a JPEG to its end, and so notices bytes that are left over. An eighth of the size is fastest."""
+"""Only OpenCV reads a JPEG to its end, and so notices bytes that are left over. An eighth of the size is fastest."""
 
 
 def damaged_jpegs(paths: Sequence[Path], threads: int | None = None) -> dict[Path, str]:

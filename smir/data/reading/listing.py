@@ -140,7 +140,7 @@ class Listing(abc.ABC):
         return in_windows
 
     def choice(self) -> Choice:
-        """Tells the images that `predict` reads in windows."""
+        """Returns the rule for which images `predict` reads in windows."""
         return Choice(self.predict.view, self.trained_side, self.predict.band_choice())
 
     def labelled(self, split: Split, cache: ImageCache | None = None) -> Labels:

@@ -23,8 +23,8 @@ def in_parallel(
 ) -> Iterator[Result]:
     """Yields the result of every item, in their order.
 
-    The first error ends the walk. Threads (default: one a core) serve: Pillow decodes and hashlib hashes without
-    holding the interpreter's lock.
+    The first error ends the walk. Threads (default: one for each core) are enough, because Pillow decodes and hashlib
+    hashes without holding the interpreter's lock.
     """
     with ThreadPoolExecutor(threads or cores()) as pool:
         yield from progress(pool.map(work, items), title, len(items), unit="file")

@@ -14,7 +14,7 @@ from smir.files.kinds import kind_of_file
 from smir.files.pictures import loader_of
 from smir.files.turned import turned
 
-pyvips.cache_set_max(0)  # an image that it keeps would call the progress bar of one that is gone: the process aborts
+pyvips.cache_set_max(0)  # a cached image may call a progress bar that is gone, which aborts the process
 _ALPHA = (2, 4)
 """Numbers of bands that end with alpha."""
 _WHOLE = ("uchar", "ushort")

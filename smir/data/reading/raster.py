@@ -109,7 +109,7 @@ def _mirrored(begin: int, size: int, length: int) -> npt.NDArray[np.int64]:
 
 
 def _extended(values: npt.NDArray[Any], places: npt.NDArray[np.int64], inside: int, axis: int) -> npt.NDArray[Any]:
-    """Returns the values of places along an axis, of which the first ones lie inside the image, in a row."""
+    """Returns the values at places along an axis; only the first `inside` of them lie within the image, in order."""
     places = places - places.min()
     first = int(places[0]) if inside else 0
     kept = values[(slice(None),) * axis + (slice(first, first + inside),)]

@@ -25,18 +25,18 @@ MAX_PIXELS = 2 * 89_478_485
 MAX_ASPECT = 64
 """Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
 MOST_OF = {"WEBP": 100_000_000, "BMP with run lengths": 10_000_000}
-"""Pixels of a WebP, each of which takes 22 bytes where others take 12 to 14, and of what Pillow decodes in Python."""
+"""Most pixels of a WebP, which takes 22 bytes for each (others take 12 to 14), and of what Pillow decodes in Python."""
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
-"""All that Pillow may try; of the others some start programs (EPS), and none is what cameras write."""
+"""All formats that Pillow may try. Some of the others start programs (EPS), and cameras write none of them."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
 """A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
 MOST_SCANS, _LARGE_SCANS = 64, 16
-"""Passes in which a JPEG may be stored, and so many if it is large; each takes as long as the whole image."""
+"""Most passes in which a JPEG may be stored, and most of a large one; each takes as long as the whole image."""
 _SCAN, _MARKER = b"\xff\xda", re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
-"""The mark of a scan, and every mark but those within one."""
+"""The marker that begins a scan, and all markers but those within a scan."""
 _CHECKED = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate")
-"""Compressions of TIFF of which Pillow tells all damage; of Deflate once the sums are checked."""
+"""Compressions of TIFF in which Pillow notices all damage; in Deflate only once the sums are checked."""
 _BITS = {1, 8, 16, 32}
 """Bits of a value that Pillow does not stretch."""
 

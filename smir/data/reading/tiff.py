@@ -128,7 +128,7 @@ def refuse_thumbnail(path: Path, name: str) -> None:
 
 
 class _Complaints(logging.Handler):
-    """Collects what GDAL complains about, for each thread; some errors do not reach the caller in another way."""
+    """Collects what GDAL complains about, for each thread; some errors reach the caller in no other way."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -195,7 +195,7 @@ class Tiff:
                 f"{self.name} is stored in blocks of {block >> 20:,} MiB, and any part of it would need twice that "
                 f"memory. Store it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE {path.name} tiled.tif"
             )
-        placed = bool(self.file.gcps[0]) or not self.file.transform.is_identity  # on Earth, as it is stored
+        placed = bool(self.file.gcps[0]) or not self.file.transform.is_identity  # on Earth, as stored
         self.orientation = 1 if placed else _orientation(path)
         self.height, self.width = self._turned(self.file.height, self.file.width)
         self.meanings = [meaning.name for meaning in self.file.colorinterp]
@@ -294,7 +294,7 @@ class Tiff:
 
     @staticmethod
     def _environment() -> Any:
-        """Logs GDAL's warnings in this thread, too, and reads no file beside an image, as other readers do not."""
+        """Makes GDAL log warnings in this thread, too, and read no file beside an image, like all other readers."""
         import rasterio
 
         for logger in map(logging.getLogger, _LOGGERS):

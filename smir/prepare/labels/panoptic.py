@@ -39,7 +39,7 @@ class Segments:
         if stored.shape != (height, width):
             raise ValueError(f"{self.path} has {stored.shape[1]} x {stored.shape[0]} pixels")
         if lone := ({*np.unique(stored).tolist()} ^ self.known) - {0}:
-            raise ValueError(f"{self.path} and segments_info do not share the segments {first_few(sorted(lone))}")
+            raise ValueError(f"only one of {self.path} and segments_info has the segments {first_few(sorted(lone))}")
         return (slice(0, height), slice(0, width)), np.isin(stored, list(self.ids))
 
 

@@ -100,7 +100,7 @@ class Bitmap:
         top, left = max(self.top, 0), max(self.left, 0)
         inside = self.inside[top - self.top : height - self.top, left - self.left : width - self.left]
         if self.inside.size and not inside.size:
-            raise ValueError(f"it begins at {_point(low)}, all of it out of the image")
+            raise ValueError(f"it begins at {_point(low)}, all of it outside the image")
         return (slice(top, top + inside.shape[0]), slice(left, left + inside.shape[1])), inside
 
 
@@ -212,12 +212,13 @@ def turned(polygon: Polygon, degrees: float) -> Polygon:
 
 
 def _refuse_outside(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64], size: tuple[int, int]) -> None:
-    """Raises a `ValueError` if a shape lies out of an image of that width and height; tools let it reach over."""
+    """Raises a `ValueError` if a shape lies outside an image of that width and height, or reaches far beyond it."""
+    # Tools let shapes pass the border a bit.
     reach = f"it goes from {_point(low)} to {_point(high)}"
     if not np.isfinite([low, high]).all() or (low < np.negative(size)).any() or (high > np.multiply(size, 2)).any():
-        raise ValueError(f"{reach}, far out of the image")
+        raise ValueError(f"{reach}, far outside the image")
     if (high < 0).any() or (low > size).any():
-        raise ValueError(f"{reach}, all of it out of the image")
+        raise ValueError(f"{reach}, all of it outside the image")
 
 
 def from_row_runs(runs: Sequence[int], height: int, width: int) -> Bools:

@@ -168,13 +168,12 @@ def _in_pixels(path: Path, outlines: npt.NDArray[Any], crs: str | None, tiff: Ti
             if own is not None and crs and (other := CRS.from_user_input(crs)) != own:
                 points = np.stack(reproject(other, own, *points.T), axis=1)
             known = bool(np.isfinite(points).all())
-        except Exception:  # GDAL's own, of classes that rasterio keeps to itself
+        except Exception:  # rasterio does not export the classes of GDAL's errors
             known = False
         if not known:
             raise DataError(
-                f"{path.absolute()} cannot be placed on the map: there is no way from its coordinate system, "
-                f"{crs or 'not known'}, to that of the image, {own or 'not known'}, or its coordinates are not "
-                "numbers."
+                f"{path.absolute()} cannot be placed on the map: its coordinate system, {crs or 'not known'}, "
+                f"cannot be converted to that of the image, {own or 'not known'}, or its coordinates are not numbers."
             )
         placed: Points = points @ np.array([[a, d], [b, e]]) + (c, f)
         return placed

@@ -52,7 +52,7 @@ def _differences(label: Tiff, image: Tiff) -> list[str]:
     for corner, (left, top) in {"first": (0, 0), "last": (image.width, image.height)}.items():
         right, down = np.subtract(_at(~there, *_in_system(_at(place, left, top), *systems)), (left, top))
         if not np.isfinite([right, down]).all():
-            return ["there is no way from its coordinate system to that of its image"]
+            return ["its coordinate system cannot be converted to that of its image"]
         if not found and max(abs(down), abs(right)) > _TOLERANCE:
             found.append(f"its {corner} pixel lies {_far(right, 'east', 'west')} and {_far(down, 'south', 'north')}")
     return found
@@ -79,7 +79,7 @@ def _in_system(place: tuple[float, float], own: Any, other: Any) -> tuple[float,
         return place
     try:
         (x,), (y,) = transform(own, other, [place[0]], [place[1]])
-    except Exception:  # GDAL's own, of classes that rasterio keeps to itself: there is no way between the two
+    except Exception:  # rasterio does not export the classes of GDAL's errors: no conversion
         return math.inf, math.inf
     return x, y
 

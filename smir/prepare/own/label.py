@@ -178,8 +178,8 @@ def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
             other = field.names.find(label.also)
     if other is not None and PurePosixPath(other).stem != PurePosixPath(image).stem:
         raise DataError(
-            f"{label.source.absolute()} is named after {image}, but its imagePath is {label.also}, which is there, "
-            "too. Rename the file after the image that it labels, or correct imagePath."
+            f"{label.source.absolute()} is named after {image}, but its imagePath is {label.also}, which also "
+            "exists. Rename the file after the image that it labels, or correct imagePath."
         )
 
 
@@ -225,8 +225,8 @@ def _by_image(found: Annotations, options: Options) -> dict[str, Annotated]:
             same = other.source == annotated.source
             raise DataError(
                 f"The image {annotated.image} is labelled twice, "
-                f"{f'both in {other.source}' if same else f'in {other.source} and in {annotated.source}'}, as when two "
-                "people label it. Join the two in the annotation tool, or remove one."
+                f"{f'both in {other.source}' if same else f'in {other.source} and in {annotated.source}'}, as happens "
+                "when two people label it. Merge the two in the annotation tool, or remove one."
             )
         if other is None or annotated.shapes:
             kept[name] = annotated

@@ -98,8 +98,8 @@ def check(options: Options) -> None:
         raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
     if root.is_relative_to(images) or images.is_relative_to(root):
         raise ConfigError(
-            f"--root {options.root} and --images {options.images} lie within each other. The images stay in place; "
-            "give a folder beside them."
+            f"--root {options.root} and --images {options.images} overlap. The images stay in place; give a folder "
+            "beside them."
         )
     there = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
     if there and not has_record(root / RECORD):

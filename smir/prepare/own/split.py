@@ -24,7 +24,7 @@ def split(field: Field) -> Field:
         return field
     earlier = field.record if field.record is not None and field.record["labels"] is not None else None
     if earlier is not None and options.tests_alone != (tuple(earlier["labels"]["shares"]) == TEST_ALONE):
-        kind = "train, validate and test" if options.tests_alone else "are only for testing"
+        kind = "are for training, validation and testing" if options.tests_alone else "are only for testing"
         how = "" if options.tests_alone else ", or --shares '[0, 0, 1]' as before"
         raise DataError(f"The images in {options.root} {kind}. Give another --root{how}.")
     lists = options.splits or (None if earlier is None or options.tests_alone else options.root)

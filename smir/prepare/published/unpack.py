@@ -135,7 +135,7 @@ def _alone(folder: Path) -> Iterator[Path]:
     lock, staging = FileLock(folder / f"{STAGING}.lock"), folder / STAGING
     try:
         if not lock.acquire():
-            raise DataError(f"Another `prepare` works in {folder.absolute()}; wait until it is done.")
+            raise DataError(f"Another `prepare` is working in {folder.absolute()}; wait until it is done.")
         shutil.rmtree(staging, ignore_errors=True)  # left there by a process that was killed
         try:
             yield staging
