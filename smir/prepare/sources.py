@@ -5,8 +5,8 @@ Without rasterio, a TIFF is decoded as a whole. So is a BMP.
 
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,8 +53,7 @@ class Source(NamedTuple):
 def shown_size(source: Path) -> tuple[int, int]:
     """Returns height and width of an image of any size, as displayed, from its header."""
     if _is_picture(source):
-        with _naming(source):
-            image = open_picture_stream(source)
+        image = open_picture_stream(source)
     elif has_rasterio() and is_tiff(source):
         image = Tiff(source)
     else:
@@ -150,8 +149,7 @@ def _gdal_cache(size: int) -> Any:
 
 
 def _of_picture(source: Path, rows: int, grey: bool) -> Source:
-    with _naming(source):
-        image = open_picture_stream(source, "label" if grey else "image")
+    image = open_picture_stream(source, "label" if grey else "image")
     if grey and has_palette(image) and image.width * image.height <= MAX_PIXELS:
         return _whole_label(source, rows)  # libvips reads the colours of a palette, not its indices
 
@@ -172,16 +170,6 @@ def _of_picture(source: Path, rows: int, grey: bool) -> Source:
             ) from error
 
     return Source(image.height, image.width, strips, has_alpha=has_alpha(image))
-
-
-@contextmanager
-def _naming(source: Path) -> Iterator[None]:
-    try:
-        yield
-    except pyvips.Error as error:
-        raise DataError(
-            f"{source.resolve()} cannot be read as an image: {reason_of(error)}. Check or replace the file."
-        ) from error
 
 
 def _strips_of(image: pyvips.Image, tops: list[int], tile: int) -> Generator[NDArray[Any], None, None]:

@@ -3,11 +3,9 @@
 The file has no name, so nothing of it remains when the process ends, in whatever way.
 """
 
-import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +13,9 @@ import pyvips
 from tqdm import tqdm
 
 from smir.classes import UInt8
-from smir.data.reading.picture_stream import open_picture_stream, reason_of, write_pixels
+from smir.data.reading.picture_stream import naming_damage, open_picture_stream, write_pixels
 from smir.data.reading.raster import Bool, Raster
-from smir.errors import DataError, RunError
+from smir.errors import RunError
 
 
 class DecodedRaster(Raster):
@@ -36,7 +34,7 @@ class DecodedRaster(Raster):
     def __init__(self, path: Path, folder: Path, progress: bool = True) -> None:
         self.path = path
         try:
-            with _naming_damage(path):
+            with naming_damage(path):
                 image = open_picture_stream(path)
                 self.height, self.width, self.bands = image.height, image.width, image.bands
                 folder.mkdir(parents=True, exist_ok=True)
@@ -71,21 +69,11 @@ def check_picture(path: Path, decode: bool) -> None:
     Raises:
         DataError: If it is damaged, or not a grey, RGB or CMYK image of 8 or 16 bits.
     """
-    with _naming_damage(path):
+    with naming_damage(path):
         image = open_picture_stream(path)
         if decode:
             with Path(os.devnull).open("wb") as nowhere:
                 _decode(image, nowhere.fileno(), None)
-
-
-@contextlib.contextmanager
-def _naming_damage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except pyvips.Error as error:
-        raise DataError(
-            f"The image {path} is damaged or cut short: {reason_of(error)}. Copy it again from its source."
-        ) from error
 
 
 def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:

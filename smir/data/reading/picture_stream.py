@@ -1,6 +1,8 @@
 """Opens a JPEG, PNG or WebP of any size with libvips, which decodes it row by row."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -31,10 +33,21 @@ def open_picture_stream(path: Path, kind: Literal["image", "label"] = "image") -
 
     Raises:
         DataError: If it is damaged, takes too long or too much memory, or is of another kind.
-        pyvips.Error: If its header cannot be read.
     """
-    image = _opened(path, "sequential", kind)
-    return turned(path, partial(_opened, path, "random", kind)) or image
+    with naming_damage(path, kind):
+        image = _opened(path, "sequential", kind)
+        return turned(path, partial(_opened, path, "random", kind)) or image
+
+
+@contextlib.contextmanager
+def naming_damage(path: Path, kind: str = "image") -> Iterator[None]:
+    """Turns an error of libvips into one that names the file."""
+    try:
+        yield
+    except pyvips.Error as error:
+        raise DataError(
+            f"The {kind} {path} is damaged or cut short: {reason_of(error)}. Copy it again from its source."
+        ) from error
 
 
 def has_alpha(image: pyvips.Image) -> bool:
