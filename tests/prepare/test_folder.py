@@ -812,6 +812,12 @@ def test_a_pipe_among_the_images_is_not_waited_for(fails, photos, tmp_path):
     assert "pipe.jpg is not a file but a folder, a pipe or a device" in fails("prepare", "folder", "--images=photos")
 
 
+def test_a_link_to_nowhere_among_the_images_is_named(fails, photos):
+    (photos / "link.jpg").symlink_to("nowhere.jpg")
+    said = fails("prepare", "folder", "--images=photos")
+    assert "link.jpg is a link to a file that does not exist" in said
+
+
 def test_one_picture_under_two_suffixes(fails, photos):
     save(photos / "000.png", photo("twin"))
     assert "holds both 000.jpg and 000.png" in fails("prepare", "folder", "--images=photos")

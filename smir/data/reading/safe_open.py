@@ -4,6 +4,7 @@ Only the bytes of a file count. Its content decides the format, whatever the suf
 size that its header claims. Any error of a library about damage becomes one error that names the file.
 """
 
+import os
 import re
 import stat
 import zlib
@@ -43,8 +44,8 @@ _BITS = {1, 8, 16, 32}
 Result = TypeVar("Result")
 
 
-def _size_of(path: Path, kind: str) -> int:
-    """Returns the bytes of a file, after checking that it can be read."""
+def status_of(path: Path, kind: str) -> os.stat_result:
+    """Returns the size and times of a file that is there to be read."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -53,7 +54,7 @@ def _size_of(path: Path, kind: str) -> int:
         raise DataError(f"The {kind} {path} cannot be read: {error}.") from error
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise DataError(f"The {kind} {path} is not a file but a folder, a pipe or a device. Remove it.")
-    return status.st_size
+    return status
 
 
 def _vanished(path: Path, kind: str) -> DataError:
@@ -63,7 +64,7 @@ def _vanished(path: Path, kind: str) -> DataError:
 
 def open_tiff(path: Path, kind: str) -> Tiff | None:
     """Opens a TIFF to be read as a whole; returns None for other files, for Lab, and without rasterio."""
-    size = _size_of(path, kind)
+    size = status_of(path, kind).st_size
     try:
         if not (is_tiff(path) and has_rasterio()) or is_lab(path):
             return None
@@ -76,7 +77,7 @@ def open_tiff(path: Path, kind: str) -> Tiff | None:
 
 def open_picture(path: Path, kind: str) -> Image.Image:
     """Opens an image that `open_tiff` does not open, with Pillow."""
-    size = _size_of(path, kind)
+    size = status_of(path, kind).st_size
     try:
         image = Image.open(path, formats=FORMATS)
     except FileNotFoundError:
