@@ -2,14 +2,13 @@
 
 import itertools
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from smir.classes import UInt8
 from smir.data.reading.band_choice import BandChoice
@@ -18,12 +17,12 @@ from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import write_png
 from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.sources import open_source
+from smir.terminal import progress
 
 RECORD_NAME = "tiles.json"
 
 
-@dataclass(frozen=True)
-class TileReport:
+class TileReport(NamedTuple):
     """The numbers of tiles in the target folder, and of tiles that were left out for too few valid pixels."""
 
     written: int
@@ -123,7 +122,7 @@ def tile_image(
     names = list(names_of_tiles(image.height, image.width, tile, prefix, overlap))
     written = skipped = 0
     with (
-        tqdm(total=len(tops) * len(lefts), desc=f"Tiling {source.name}", unit="tile", disable=not bar) as progress,
+        progress(None, f"Tiling {source.name}", len(names), unit="tile", disable=not bar) as progress_bar,
         closing(image.strips(tops)) as strips,
     ):
         for strip, valid in strips:
@@ -136,7 +135,7 @@ def tile_image(
                     alpha = valid[part] if grey and image.has_alpha and valid is not None else None
                     write_png(target / name, _picture(strip[part], alpha, image.palette), sync=False)
                 written += 1
-            progress.update(len(lefts))
+            progress_bar.update(len(lefts))
     close_record(record_path, settings, width=image.width, height=image.height, written=written, skipped=skipped)
     return TileReport(written, skipped)
 

@@ -1,9 +1,9 @@
 """Images that two lists of a dataset share, by name or by content, and files without their partner."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import combinations, takewhile
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from smir.data.audit.expected import expected_counts
 from smir.data.base import SmirDataModule
@@ -16,8 +16,7 @@ from smir.data.reading.lists import stem
 Shared = list[tuple[str, str]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Overlap:
+class Overlap(NamedTuple):
     """The images that two lists share.
 
     Attributes:

@@ -1,10 +1,10 @@
 """Mean and deviation of the channels of many images, exact over all pixels."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,8 +16,7 @@ from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError
 
 
-@dataclasses.dataclass(frozen=True)
-class ChannelStatistics:
+class ChannelStatistics(NamedTuple):
     """Numbers of images and pixels, and mean and (population) deviation of red, green and blue in [0, 1]."""
 
     images: int

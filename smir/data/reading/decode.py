@@ -3,9 +3,8 @@
 Orientation tags are applied to images and labels alike (METHOD.md section 8).
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from PIL import Image
 
 from smir.classes import UInt8
 from smir.data.reading.safe_open import decoded, guarded, open_picture, open_tiff
+from smir.data.reading.tiff import SIDEWAYS
 from smir.data.reading.tiff_colors import (
     color_bands,
     id_of_no_data,
@@ -26,7 +26,6 @@ from smir.data.reading.tiff_colors import (
 from smir.errors import DataError
 from smir.files.orientation import orientation_of
 
-_SIDEWAYS = (5, 6, 7, 8)  # orientations in which height and width are swapped
 _LABEL_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -41,7 +40,7 @@ def image_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         if image.format == "TIFF":
             width, height = image.tag_v2[256], image.tag_v2[257]  # type: ignore[attr-defined]  # `size` is that of the rotated image already
-        return (width, height) if orientation_of(image) in _SIDEWAYS else (height, width)
+        return (width, height) if orientation_of(image) in SIDEWAYS else (height, width)
 
     if tiff := open_tiff(path, "image"):
         return tiff.height, tiff.width
@@ -143,8 +142,7 @@ def refuse_losses(path: Path, form: str | None) -> None:
         )
 
 
-@dataclass(frozen=True)
-class LabelFacts:
+class LabelFacts(NamedTuple):
     """The meaning of the values of a label file.
 
     Attributes:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pyvips
-from tqdm import tqdm
 
 from smir.classes import UInt8
 from smir.data.reading.picture_stream import naming_damage, open_picture_stream, write_pixels
 from smir.data.reading.raster import Bool, Raster
 from smir.errors import RunError
+from smir.terminal import progress
 
 
 class DecodedRaster(Raster):
@@ -77,8 +77,8 @@ def check_picture(path: Path, decode: bool) -> None:
 
 
 def _decode(image: pyvips.Image, descriptor: int, name: str | None) -> None:
-    with tqdm(total=100, desc=f"Decoding {name}", unit="%", disable=name is None, delay=1, leave=False) as bar:
+    with progress(None, f"Decoding {name}", 100, unit="%", disable=name is None, delay=1, leave=False) as bar:
         if name is not None:
             image.set_progress(True)
-            image.signal_connect("eval", lambda _, progress: bar.update(progress.percent - bar.n))
+            image.signal_connect("eval", lambda _, state: bar.update(state.percent - bar.n))
         write_pixels(image, descriptor)

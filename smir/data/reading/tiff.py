@@ -36,7 +36,9 @@ _SUBFILE, _SUB_IMAGES, _PAGE, _MASK, _COMPRESSION, _DEFLATE = 254, 330, 2, 4, 25
 _MOST_DIRECTORIES = 100
 _MOST_BLOCK = 1 << 29
 """Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
-_MIRRORED, _UPSIDE_DOWN, _SIDEWAYS = (2, 3, 6, 7), (3, 4, 7, 8), (5, 6, 7, 8)
+_MIRRORED, _UPSIDE_DOWN = (2, 3, 6, 7), (3, 4, 7, 8)
+SIDEWAYS = (5, 6, 7, 8)
+"""Orientations in which height and width are swapped."""
 
 
 def has_rasterio() -> bool:
@@ -241,10 +243,10 @@ class Tiff:
         return int((rows + 2 * block_height) * across * self.file.count * value)
 
     def _turned(self, rows: int, columns: int) -> tuple[int, int]:
-        return (columns, rows) if self.orientation in _SIDEWAYS else (rows, columns)
+        return (columns, rows) if self.orientation in SIDEWAYS else (rows, columns)
 
     def _upright(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        shown = stored.swapaxes(0, 1) if self.orientation in _SIDEWAYS else stored
+        shown = stored.swapaxes(0, 1) if self.orientation in SIDEWAYS else stored
         down, across = (-1 if self.orientation in turned else 1 for turned in (_UPSIDE_DOWN, _MIRRORED))
         return np.ascontiguousarray(shown[::down, ::across])
 

@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +25,7 @@ _HALF = 0.5
 Points = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Area:
+class Area(NamedTuple):
     """A polygon with its holes.
 
     Attributes:

@@ -9,10 +9,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from smir.errors import DataError
 
@@ -30,8 +29,7 @@ BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFE
 """Errors of the standard library for a damaged archive, besides OSError."""
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """A file in an archive.
 
     Attributes:

@@ -1,8 +1,8 @@
 """Fetches an archive and checks its MD5."""
 
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib.request import Request, urlopen
 
 from smir.errors import DataError
@@ -13,8 +13,7 @@ LARGEST = 4 << 30
 """Most bytes of a download: twice the largest archive."""
 
 
-@dataclass(frozen=True)
-class Download:
+class Download(NamedTuple):
     """A file on a site, with its published MD5, which guards against damage, not against malice."""
 
     url: str

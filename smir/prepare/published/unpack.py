@@ -11,9 +11,8 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from smir.errors import DataError
 from smir.files.atomic import placing
@@ -31,8 +30,7 @@ WriteLists = Callable[[Callable[[Path, list[str]], None]], list[Path]]
 _DISK_BLOCK = 4096
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """The files to unpack from an archive.
 
     Attributes:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyvips
-from tqdm import tqdm
 
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.atomic import placing, write_atomically
 from smir.files.pictures import write_png
 from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.synthetic.field import Field
+from smir.terminal import progress
 
 # Increase it when the same seed gives other pixels, so that no folder mixes two versions of the renderer.
 RENDERER_VERSION = 1
@@ -72,7 +72,7 @@ def write_dataset(
     # The paper's training list runs from sub5 down, so that its first fifth is a single field.
     subs = {5: (train_tiles + 2) // 3, 4: (train_tiles + 1) // 3, 3: train_tiles // 3, 1: val_tiles, 2: test_tiles}
     names = {number: _grid_names(number, count) for number, count in subs.items()}
-    with tqdm(total=sum(subs.values()), desc="Labelled tiles", unit="tile") as progress:
+    with progress(None, "Labelled tiles", sum(subs.values()), unit="tile") as bar:
         for number, places in names.items():
             field = Field(seed, number)
             for name, (row, column) in places.items():
@@ -80,7 +80,7 @@ def write_dataset(
                 if not all(file.is_file() for file in files):
                     for file, pixels in zip(files, field.render(row * tile, column * tile, tile, tile), strict=True):
                         write_png(file, pixels, sync=False)
-                progress.update()
+                bar.update()
     for split, numbers in {"train": (5, 4, 3), "val": (1,), "test": (2,)}.items():
         lines = [f"{name}\n" for number in numbers for name in names[number]]
         write_atomically(labelled / "data_list" / f"{split}.txt", "".join(lines))
@@ -100,11 +100,11 @@ def _write_orthomosaic(field: Field, path: Path, width: int, height: int) -> Non
     """Renders strip by strip into a raw file, which an interrupted run continues, then converts it to PNG."""
     raw = path.with_suffix(".raw.tmp")
     row_bytes = 3 * width
-    with raw.open("ab") as stream, tqdm(total=height, desc="Orthomosaic", unit="row") as progress:
+    with raw.open("ab") as stream, progress(None, "Orthomosaic", height, unit="row") as bar:
         done = min(stream.tell() // row_bytes, height)
         # The last row may have been cut short.
         stream.truncate(done * row_bytes)
-        progress.update(done)
+        bar.update(done)
         while done < height:
             rows = min(_STRIP_ROWS, height - done)
             strip = np.empty((rows, width, 3), np.uint8)
@@ -113,7 +113,7 @@ def _write_orthomosaic(field: Field, path: Path, width: int, height: int) -> Non
                 strip[:, left : left + columns] = field.render(done, left, rows, columns)[0]
             stream.write(strip.data)
             done += rows
-            progress.update(rows)
+            bar.update(rows)
     print("Compressing the orthomosaic ...", flush=True)
     image = pyvips.Image.rawload(str(raw), width, height, 3, access="sequential", interpretation="srgb")
     with placing(path) as temporary:
