@@ -11,7 +11,7 @@ from smir.data.base import SmirDataModule
 from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import class_ids
 from smir.data.reading.listing import Pair
-from smir.data.reading.lists import SPLITS, Split, read_list, stem
+from smir.data.reading.lists import SPLITS, Split, check_fractions, read_list, stem
 from smir.errors import ConfigError, DataError, first_few
 from smir.seeding import seed_for
 
@@ -69,8 +69,7 @@ class Folder(SmirDataModule):
                 "data.split_files must name train, val and test, or just test for images that are only tested on; got "
                 f"{sorted(split_files)}."
             )
-        if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-            raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
+        check_fractions(fractions)
         if not all(name.strip() for name in classes or ()):
             raise ConfigError(f"data.classes holds a class without a name: {classes}.")
         if unknown := sorted(set(colors or ()) - set(classes or ())):

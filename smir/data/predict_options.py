@@ -50,7 +50,7 @@ class PredictOptions:
             )
         if self.bands is not None and min(self.bands) < 1:
             raise ConfigError(f"data.predict.bands counts bands from 1, got {list(self.bands)}.")
-        if self.value_range is not None and (self.bands is None or self.value_range[0] >= self.value_range[1]):
+        if self.value_range is not None and (self.bands is None or not self.value_range[0] < self.value_range[1]):
             raise ConfigError(
                 f"data.predict.value_range is LOW, HIGH for the bands in data.predict.bands, got {self.value_range}."
             )

@@ -16,7 +16,7 @@ from smir.data.published import PublishedDataset
 from smir.data.reading.decode import read_label
 from smir.data.reading.label_values import by_table
 from smir.data.reading.listing import Pair
-from smir.data.reading.lists import SPLITS, Split, cut, files_by_stem, look_up, shuffled, stem
+from smir.data.reading.lists import SPLITS, Split, check_fractions, cut, files_by_stem, look_up, shuffled, stem
 from smir.errors import ConfigError, DataError, first_few
 from smir.terminal import progress
 
@@ -80,8 +80,7 @@ class SugarBeets(PublishedDataset):
         self.labels, self.weeds_only, self.fractions, self.split_by = labels, weeds_only, fractions, split_by
         if split_by == "block" and self.protocol != "clean":
             raise ConfigError("data.split_by = block keeps neighbouring frames apart: set data.protocol to clean, too.")
-        if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-            raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
+        check_fractions(fractions)
 
     @property
     def classes(self) -> Classes:

@@ -478,6 +478,7 @@ def test_small_images_of_voc_are_accepted_by_default(tmp_path):
     [
         (Cityscapes, {"train_share": 1.0}, "train_share must lie between 0 and 1"),
         (SugarBeets, {"fractions": (0.5, 0.1, 0.1)}, "add up to 1"),
+        (SugarBeets, {"fractions": (float("nan"), 0.5, 0.5)}, "add up to 1"),
         (SugarBeets, {"split_by": "block"}, "set data.protocol to clean"),
     ],
 )

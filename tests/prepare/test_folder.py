@@ -831,8 +831,9 @@ def test_without_pycocotools_the_extra_is_named(fails, photos, labels, tmp_path,
 
 def test_shares_must_add_up(fails, photos, labels, tmp_path):
     exports.grey(tmp_path / "labels", labels)
-    said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--shares=[0.6, 0.4, 0.0]")
-    assert "above 0 and 1 in sum" in said
+    for shares in ("[0.6, 0.4, 0.0]", "[.nan, 0.5, 0.5]"):
+        said = fails("prepare", "folder", "--images=photos", "--labels=labels", f"--shares={shares}")
+        assert "above 0 and 1 in sum" in said
 
 
 @pytest.mark.parametrize(

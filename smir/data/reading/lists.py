@@ -8,7 +8,7 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 
 from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
-from smir.errors import DataError, first_few
+from smir.errors import ConfigError, DataError, first_few
 from smir.files.atomic import write_atomically
 from smir.seeding import seed_for
 from smir.terminal import warn
@@ -126,6 +126,12 @@ def shuffled(entries: Iterable[str], seed: int) -> list[str]:
     entries = sorted(entries)
     order = np.random.default_rng(seed_for(seed, "split")).permutation(len(entries))
     return [entries[place] for place in order.tolist()]
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Refuses shares of train, val and test that cannot be."""
+    if not (all(share >= 0 for share in fractions) and abs(sum(fractions) - 1) <= 1e-6):
+        raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
 
 
 def cut(entries: Sequence[T], shares: Sequence[float], part: int) -> list[T]:

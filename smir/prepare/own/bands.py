@@ -15,6 +15,8 @@ from smir.errors import ConfigError, DataError, counted, first_few
 from smir.files.pictures import is_tiff, write_png
 from smir.seeding import seed_for
 
+_NUMBER = r"-?(?:\d+\.?\d*|\.\d+)"
+_RANGE = re.compile(rf"\s*(?P<low>{_NUMBER})\s*(?P<unit>%?)\s*,\s*(?P<high>{_NUMBER})\s*(?P=unit)\s*")
 _PLACES, _SIDE = 64, 256
 """Number and side in pixels of the squares that are read to measure a range."""
 
@@ -42,11 +44,11 @@ def choose_bands(bands: str | None, value_range: str | None, files: Sequence[Pat
         )
     if value_range is None:
         return chosen
-    match = re.fullmatch(r"\s*(-?[\d.]+)\s*(%?)\s*,\s*(-?[\d.]+)\s*(%?)\s*", value_range)
-    if match is None or match[2] != match[4] or float(match[1]) >= float(match[3]):
+    match = _RANGE.fullmatch(value_range)
+    low, high = (float(match["low"]), float(match["high"])) if match else (0, 0)
+    if match is None or low >= high or (match["unit"] and (low < 0 or high > 100)):
         raise ConfigError(f"--value_range is LOW,HIGH, such as 0,4000 or 2%,98%; got {value_range!r}.")
-    low, high = float(match[1]), float(match[3])
-    if match[2]:
+    if match["unit"]:
         low, high = _measured(files, chosen, low, high)
     return BandChoice(chosen.bands, (low, high))
 

@@ -47,7 +47,7 @@ def draw_splits(
     """
     if tuple(shares) == TEST_ALONE:
         return {"test": sorted(classes)}
-    if len(shares) != len(SPLITS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+    if not (len(shares) == len(SPLITS) and all(share > 0 for share in shares) and abs(sum(shares) - 1) <= 1e-6):
         raise ConfigError(
             "--shares are the shares of train, val and test, above 0 and 1 in sum, or [0, 0, 1] to test on all; got "
             f"{list(shares)}."
