@@ -88,8 +88,8 @@ class SugarBeets(PublishedDataset):
         return Classes(("background", "crop", "weed"), ((0, 0, 0), (60, 180, 75), (230, 25, 75)))
 
     @cached_property
-    def _frames(self) -> tuple[dict[str, Pair], set[str]]:
-        """Annotated frames by `<CKA_date>/<frame>`, and those that lack the image or the label."""
+    def _files(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Images, and labels, by `<CKA_date>/<frame>`."""
         images: dict[str, str] = {}
         labels: dict[str, str] = {}
         folder = (self.root / FOLDER).absolute()
@@ -98,56 +98,63 @@ class SugarBeets(PublishedDataset):
                 if (path / kind).is_dir():
                     files = files_by_stem(self.root, f"{FOLDER}/{path.name}/{kind}")
                     found.update({f"{path.name}/{frame}": file for frame, file in files.items()})
-        both = {frame: Pair(image, labels[frame]) for frame, image in images.items() if frame in labels}
-        if not both:
+        if images.keys().isdisjoint(labels):
             raise DataError(
                 f"There is no frame with image and label in {folder} ({len(images)} images, {len(labels)} labels). It "
                 f"should hold folders CKA_<date> with {IMAGES} and {LABELS} in each."
             )
-        return both, images.keys() ^ labels.keys()
+        return images, labels
+
+    @cached_property
+    def _frames(self) -> dict[str, Pair]:
+        """Annotated frames by name."""
+        images, labels = self._files
+        return {frame: Pair(image, labels[frame]) for frame, image in images.items() if frame in labels}
+
+    @cached_property
+    def _alone(self) -> set[str]:
+        """Frames that lack the image or the label."""
+        images, labels = self._files
+        return images.keys() ^ labels.keys()
 
     def own_list(self, name: str) -> list[str]:
         """Returns all annotated frames, or those that hold weeds."""
-        frames = self._frames[0] if name == "pool" else self._weed_frames
-        labels = [self._frames[0][frame].label for frame in frames]
-        return shuffled((label.removeprefix(FOLDER) for label in labels), self.split_seed)
+        frames = self._frames if name == "pool" else self._weed_frames
+        return shuffled((self._frames[frame].label.removeprefix(FOLDER) for frame in frames), self.split_seed)
 
     @cached_property
     def _weed_frames(self) -> list[str]:
         """Frames that hold weeds by the authors' mapping, whatever `labels` is, so that splits are the same."""
-        frames = self._frames[0]
 
         def has_weed(pair: Pair) -> bool:
             path = self.root / pair.label
             return bool((by_table(read_label(path), path, LABEL_IDS["paper"], "Sugar Beets 2016") == WEED).any())
 
         with ThreadPoolExecutor() as threads:
-            weeds = threads.map(has_weed, frames.values())
-            found = progress(weeds, "Frames with weeds", len(frames), unit="label")
-            return [frame for frame, weed in zip(frames, found, strict=True) if weed]
+            weeds = threads.map(has_weed, self._frames.values())
+            found = progress(weeds, "Frames with weeds", len(self._frames), unit="label")
+            return [frame for frame, weed in zip(self._frames, found, strict=True) if weed]
 
     def whole_pool(self) -> list[str]:
         """Returns the annotated frames of the pool's list."""
-        images = {frame: pair.image for frame, pair in self._frames[0].items()}
+        images = {frame: pair.image for frame, pair in self._frames.items()}
         return look_up(self._pool_frames(), images, "frames of the pool's list", self.root / FOLDER)
 
     def _pool_frames(self) -> list[str]:
-        alone = self._frames[1]
-        if alone:
+        if self._alone:
             rank_zero_warn(
-                f"{len(alone)} frames in {self.root / FOLDER} have an image but no label or a label but no image "
-                f"({first_few(sorted(alone))}); they are left out of the pool."
+                f"{len(self._alone)} frames in {self.root / FOLDER} have an image but no label or a label but no image "
+                f"({first_few(sorted(self._alone))}); they are left out of the pool."
             )
-        return [key for entry in self.entries("pool") if (key := _key(entry)) not in alone]
+        return [key for entry in self.entries("pool") if (key := _key(entry)) not in self._alone]
 
     def whole_split(self, split: Split) -> list[Pair]:
         """Returns a part of the labelled frames."""
-        frames, alone = self._frames
         if self.weeds_only:
             keys = [_key(entry) for entry in self.entries("labelled")]
         else:
             keys = shuffled(self._pool_frames(), self.split_seed)
-        if without := [key for key in keys if key in alone]:
+        if without := [key for key in keys if key in self._alone]:
             raise DataError(
                 f"{len(without)} frames of the list of labelled frames have an image but no label, or a label but no "
                 f"image, in {(self.root / FOLDER).absolute()}: {first_few(without)}. Add the file, or take the frame "
@@ -159,7 +166,7 @@ class SugarBeets(PublishedDataset):
         if self.split_by == "block" and split == "train":
             near_val = _near(parts["val"])
             parts["train"] = [key for key in parts["train"] if _drive_and_number(key) not in near_val]
-        return look_up(parts[split], frames, "frames of the list of labelled frames", self.root / FOLDER)
+        return look_up(parts[split], self._frames, "frames of the list of labelled frames", self.root / FOLDER)
 
     @cached_property
     def _held_out(self) -> set[str]:
@@ -167,9 +174,8 @@ class SugarBeets(PublishedDataset):
         held_out = super()._held_out
         if self.split_by == "frame":
             return held_out
-        images = {frame: pair.image for frame, pair in self._frames[0].items()}
-        near = _near(frame for frame, image in images.items() if image in held_out)
-        return {image for frame, image in images.items() if _drive_and_number(frame) in near}
+        near = _near(frame for frame, pair in self._frames.items() if pair.image in held_out)
+        return {pair.image for frame, pair in self._frames.items() if _drive_and_number(frame) in near}
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
         """Turns the ids of METHOD.md section 8 into classes; any other id is an error."""

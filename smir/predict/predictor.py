@@ -18,7 +18,7 @@ from smir.method.preprocessing import Preprocessing
 from smir.predict.areas import Areas
 from smir.predict.polygons.product import RegionProducts
 from smir.predict.preview import Preview
-from smir.predict.products import Product, gdal_cache, label_png, label_tiff, probability_tiff
+from smir.predict.products import Product, cache_of_blocks, label_png, label_tiff, probability_tiff
 from smir.predict.segment import describe, labels_of, plan, progress_over
 from smir.predict.sweep import Forward
 
@@ -64,7 +64,7 @@ class WindowPredictor:
         areas = Areas.none_yet(name, len(self.classes), ground is not None)
         preview = Preview(source.height, source.width, self.classes)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(gdal_cache(source, 1 + len(self.classes) * self.options.probabilities))
+            stack.enter_context(cache_of_blocks(source, 1 + len(self.classes) * self.options.probabilities))
             sweep, context = plan(source, self.forward, self.preprocessing, self.scale, self.options)
             rank_zero_info(f"{name}: {describe(sweep, context)}{source.left_out}")
             products = self._products(stack, source, target)

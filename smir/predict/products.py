@@ -13,7 +13,7 @@ import numpy as np
 
 from smir.classes import VOID, Classes, UInt8
 from smir.data.reading.raster import Raster
-from smir.data.reading.tiff import has_rasterio
+from smir.data.reading.tiff import gdal_cache
 from smir.files.atomic import placing, replacing
 from smir.predict.segment import probabilities_of
 from smir.predict.sweep import Tile
@@ -21,8 +21,6 @@ from smir.terminal import quiet
 
 _TILE = 256
 """Pixels of a side of the tiles of a TIFF."""
-_CACHE = 16 << 20
-"""Bytes that GDAL may cache in addition."""
 _READ = 256 << 20
 """Most bytes of the image that it caches, unless two rows of blocks have more."""
 
@@ -145,8 +143,7 @@ def _check_complete(path: Path) -> None:
                 raise OSError(errno.ENOSPC, "the file on disk is incomplete")
 
 
-@contextlib.contextmanager
-def gdal_cache(source: Raster, bands: int) -> Iterator[None]:
+def cache_of_blocks(source: Raster, bands: int) -> contextlib.AbstractContextManager[Any]:
     """Limits GDAL's cache to the blocks it needs to write each only once, and to read few of them again.
 
     Rows of tiles rarely match the blocks of the file, so GDAL must keep half-full blocks. Otherwise it would write them
@@ -156,15 +153,9 @@ def gdal_cache(source: Raster, bands: int) -> Iterator[None]:
         source: The image that is read.
         bands: Number of bands written.
     """
-    if not has_rasterio():
-        yield
-        return
-    import rasterio
-
     half_full = 2 * _TILE * bands * (source.width + _TILE)
     whole, rows = (source.cache_bytes(height, source.width) for height in (source.height, 0))
-    with rasterio.Env(GDAL_CACHEMAX=half_full + min(whole, max(rows, _READ)) + _CACHE):
-        yield
+    return gdal_cache(half_full + min(whole, max(rows, _READ)))
 
 
 def _window(tile: Tile) -> Any:

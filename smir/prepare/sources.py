@@ -6,7 +6,7 @@ Without rasterio, a TIFF is decoded as a whole. So is a BMP.
 import os
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,13 +20,10 @@ from smir.data.reading.decode import image_size, label_facts, read_label
 from smir.data.reading.opening import tiff_raster
 from smir.data.reading.picture_stream import has_alpha, has_palette, open_picture_stream, reason_of, write_pixels
 from smir.data.reading.safe_open import MAX_PIXELS
-from smir.data.reading.tiff import Tiff, has_rasterio
+from smir.data.reading.tiff import Tiff, gdal_cache, has_rasterio
 from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA, id_of_no_data, kind_of_label, palette, read_ids
 from smir.errors import DataError
 from smir.files.pictures import is_bmp, is_tiff
-
-_CACHE = 16 << 20
-"""Bytes that GDAL may cache beside the blocks of a strip."""
 
 Strip = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Pixels (h, W, 3) or (h, W), and which of them hold data (h, W), if the file tells."""
@@ -94,7 +91,7 @@ def _of_colors(source: Path, rows: int, bands: BandChoice | None) -> Source:
     raster = tiff_raster(source, bands)
 
     def strips(tops: list[int]) -> Generator[Strip, None, None]:
-        with _gdal_cache(raster.cache_bytes(rows, raster.width)):
+        with gdal_cache(raster.cache_bytes(rows, raster.width)):
             for top in tops:
                 pixels, valid = raster.read(top, 0, rows, raster.width)
                 yield pixels, valid if raster.knows_gaps else None
@@ -111,7 +108,7 @@ def _of_ids(source: Path, rows: int) -> Source | None:
         return None
 
     def strips(tops: list[int]) -> Generator[Strip, None, None]:
-        with _gdal_cache(tiff.cache_bytes(rows, tiff.width)):
+        with gdal_cache(tiff.cache_bytes(rows, tiff.width)):
             for top in tops:
                 yield _storable(read_ids(tiff, (top, 0, rows, tiff.width)), source), None
 
@@ -137,15 +134,6 @@ def _storable(ids: NDArray[np.int32], source: Path) -> NDArray[Any]:
     if low < 0 or high >= MOST_IDS:
         raise DataError(f"The label {source} holds values from {low} to {high}; class ids are 0 to {MOST_IDS - 1}.")
     return ids.astype(np.uint8 if high <= VOID else np.uint16)
-
-
-def _gdal_cache(size: int) -> Any:
-    """Limits GDAL's cache to this many bytes and a little more."""
-    if not has_rasterio():
-        return nullcontext()
-    import rasterio
-
-    return rasterio.Env(GDAL_CACHEMAX=size + _CACHE)
 
 
 def _of_picture(source: Path, rows: int, grey: bool) -> Source:

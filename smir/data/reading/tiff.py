@@ -34,6 +34,8 @@ _ORIENTATION, _XMP, _PHOTOMETRIC, _LAB = 274, 700, 262, 8
 _OFFSETS, _LENGTHS = (273, 324), (279, 325)  # of strips, of tiles
 _SUBFILE, _SUB_IMAGES, _PAGE, _MASK, _COMPRESSION, _DEFLATE = 254, 330, 2, 4, 259, (8, 32946)
 _MOST_DIRECTORIES = 100
+_CACHE = 16 << 20
+"""Bytes that GDAL may cache beside the blocks that are named."""
 _MOST_BLOCK = 1 << 29
 """Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
 _MIRRORED, _UPSIDE_DOWN = (2, 3, 6, 7), (3, 4, 7, 8)
@@ -44,6 +46,16 @@ SIDEWAYS = (5, 6, 7, 8)
 def has_rasterio() -> bool:
     """Returns whether the extra `geo` is installed."""
     return importlib.util.find_spec("rasterio") is not None
+
+
+def gdal_cache(size: int) -> contextlib.AbstractContextManager[Any]:
+    """Limits GDAL's cache to this many bytes and a little more, where rasterio is installed."""
+    if not has_rasterio():
+        return contextlib.nullcontext()
+    import rasterio
+
+    cache: contextlib.AbstractContextManager[Any] = rasterio.Env(GDAL_CACHEMAX=size + _CACHE)
+    return cache
 
 
 def _directories(path: Path) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
