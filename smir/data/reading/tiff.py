@@ -228,10 +228,7 @@ class Tiff:
         Raises:
             DataError: If a block of it cannot be decoded.
         """
-        place = top, left, height, width
-        window = self._window(*place)
-        with self._naming_damage(*place):
-            self._check_sums(bands, window)
+        with self._reading(bands, top, left, height, width) as window:
             planes = self.file.read(bands, window=window)
         fast = planes.dtype == np.uint8 and len(planes) > 1
         return self._upright(np.asarray(cv2.merge([*planes])) if fast else np.moveaxis(planes, 0, -1))
@@ -240,10 +237,7 @@ class Tiff:
         """Returns which pixels of a rectangle hold data, (height, width), by alpha, mask and nodata value."""
         if not self.has_mask:
             return np.ones((height, width), dtype=bool)
-        place = top, left, height, width
-        window = self._window(*place)
-        with self._naming_damage(*place):
-            self._check_sums(self.file.indexes, window)
+        with self._reading(self.file.indexes, top, left, height, width) as window:
             check_sums(self.path, self._mask_blocks)
             return self._upright(self.file.dataset_mask(window=window) > 0)
 
@@ -282,22 +276,25 @@ class Tiff:
         blocks = (
             (int(start), int(tag(f"BLOCK_SIZE_{place}", bidx=band)))
             for band in (bands if self.structure.get("INTERLEAVE") == "BAND" else [1])
-            # GDAL shows an image in one strip as rows, and has the strip under the first.
+            # GDAL shows an image of a single strip as rows, and lists the strip under the first one.
             for place in (f"{column}_{row}" for row in {0, *rows} for column in columns)
             if (start := tag(f"BLOCK_OFFSET_{place}", bidx=band))
         )
         check_sums(self.path, blocks)
 
     @contextlib.contextmanager
-    def _naming_damage(self, top: int, left: int, height: int, width: int) -> Iterator[None]:
+    def _reading(self, bands: Sequence[int], top: int, left: int, height: int, width: int) -> Iterator[Any]:
+        """Yields the stored window of a rectangle whose sums are right, and names damage that GDAL finds in it."""
         from rasterio.errors import RasterioError
 
+        window = self._window(top, left, height, width)
         reason: object = None
         texts: list[str] = []
         _COMPLAINTS.of_thread.texts = texts
         try:
             with self._environment():
-                yield
+                self._check_sums(bands, window)
+                yield window
         except (RasterioError, zlib.error) as error:
             reason = error.__cause__ or error
         if reason := reason or next(iter(texts), None):
