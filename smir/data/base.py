@@ -216,7 +216,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         return self._loader(dataset, self._eval_sampler("test"), 1)
 
     def predict_dataloader(self) -> DataLoader[Sample]:
-        """Images one by one, without labels: whole views, and which are read in windows."""
+        """Images one by one, without labels: whole views, or nothing but the index if they are read in windows."""
         dataset = PredictedImages(self.images("predict"), self.min_side, self.preprocessing, self.choice())
         return self._loader(dataset, self._eval_sampler("predict"), 1)
 

@@ -43,8 +43,8 @@ def find_overlaps(
 ) -> list[Overlap]:
     """Compares every two lists, by name and by the hashes (`digests`) of the decoded pixels.
 
-    By content means by a hash of the decoded pixels: a file that was stored again without loss, or carries other
-    metadata, is found; a JPEG that was encoded anew is not. Images of a single colour are not compared.
+    The hashes find a file that was stored again without loss, or that carries other metadata, but not a JPEG that was
+    encoded again. Images of a single colour are not compared.
     """
     overlaps = []
     for left, right in combinations(lists, 2):
@@ -73,7 +73,7 @@ def _same_content(
 
 
 def _rule(data: SmirDataModule, left: str, right: str) -> tuple[int | None, str, bool]:
-    """Returns the paper's count, why the lists may share images (or ""), and whether also under different names."""
+    """Returns the paper's count, why the lists may share images (or ""), and whether they may under other names."""
     if (left, right) == ("pool", "train"):
         return None, "intended: pretraining on the labelled images", True
     if isinstance(data, PublishedDataset):
@@ -112,7 +112,7 @@ def find_unpaired(data: SmirDataModule, pairs: Sequence[Pair]) -> tuple[list[str
 
 
 def _places(pair: Pair) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Returns folder and name ending, of images and of labels: the rest after removing what both have in common."""
+    """Returns folder and name ending of images and of labels: what is left without the parts that both share."""
     image, label = PurePosixPath(pair.image), PurePosixPath(pair.label)
     image_folders, label_folders = list(image.parent.parts), list(label.parent.parts)
     while image_folders and label_folders and image_folders[-1] == label_folders[-1]:

@@ -130,7 +130,7 @@ def _checksum(words: npt.NDArray[np.uint64]) -> int:
 
 
 def _load(file: Path, source: os.stat_result) -> Cached | None:
-    """Reads a file, unless it is missing, damaged or about another state of the source."""
+    """Reads a file; returns None if it is missing or damaged, or if the source has changed since."""
     try:
         with file.open("rb", buffering=0) as opened:  # half the cost of np.fromfile, apart from the pixels
             words = np.empty(os.fstat(opened.fileno()).st_size // 8, dtype=np.uint64)

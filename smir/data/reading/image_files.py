@@ -23,8 +23,8 @@ _OF_SYSTEMS = (
 def list_images(folder: Path) -> list[str]:
     """Lists the image files below a folder, sorted, as paths relative to it with forward slashes.
 
-    Links to folders are not followed, so that circles cannot trap the walk; where one leads out of the folder, a
-    warning says so. Hidden files are passed over. Links to files are listed, also broken ones: reading them fails.
+    Links to folders are not followed, so that no circle of links can trap the walk; if one leads out of the folder,
+    a warning says so. Hidden files are passed over. Links to files are listed, also broken ones: reading them fails.
 
     Raises:
         DataError: If the folder is missing, holds no image, or cannot be read to its end.

@@ -117,7 +117,7 @@ class Listing(abc.ABC):
         return FileList(files.root, [files[place] for place in kept])
 
     def _usable_pairs(self, split: Split, pairs: list[Pair]) -> list[Pair]:
-        """Pairs that can be used, of which a label budget is taken; none of the test split is ever skipped."""
+        """Pairs that can be used, before any label budget; pairs of the test split are never skipped."""
         if self.on_bad_image == "error" or not pairs:
             return pairs
         images, labels = (FileList(self.root, files) for files in zip(*pairs, strict=True))

@@ -58,7 +58,7 @@ def read_list(path: Path) -> list[str]:
 
 def can_be_listed(name: str) -> bool:
     """Returns whether a name can be a line of a list: text without line ends, and without a space at its ends."""
-    as_bytes = any("\ud800" <= letter <= "\udfff" for letter in name)  # so Python keeps bytes that are not text
+    as_bytes = any("\ud800" <= letter <= "\udfff" for letter in name)  # how Python keeps bytes that are not text
     return name == name.strip() and not as_bytes and not set(name) & set("\r\n\ufeff")
 
 
@@ -129,7 +129,7 @@ def shuffled(entries: Iterable[str], seed: int) -> list[str]:
 
 
 def check_fractions(fractions: Sequence[float]) -> None:
-    """Refuses shares of train, val and test that cannot be."""
+    """Raises a `ConfigError` unless numbers are shares of train, val and test."""
     if not (all(share >= 0 for share in fractions) and abs(sum(fractions) - 1) <= 1e-6):
         raise ConfigError(f"data.fractions are shares of train, val and test that add up to 1, got {fractions}.")
 

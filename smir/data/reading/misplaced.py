@@ -23,7 +23,7 @@ _AT_A_TIME = 4
 
 
 class Look(NamedTuple):
-    """Tells if an image file has one channel, areas of few colours, as labels do, or one channel of 16 bits."""
+    """Whether an image file has one channel, areas of few colours as labels do, or one channel of 16 bits."""
 
     grey: bool = False
     flat: bool = False
@@ -114,7 +114,7 @@ def common_ending(labels: Iterable[str], images: Iterable[str]) -> str:
 
 
 def _parts_of(stem: str) -> set[str]:
-    """Returns a name, and it without words at its end or beginning."""
+    """Returns a name, and what is left of it without words at its end or beginning."""
     breaks = [found.span() for found in re.finditer(r"[-_ .]+", stem)]
     return {stem, *(stem[:start] for start, _ in breaks), *(stem[end:] for _, end in breaks)}
 

@@ -61,7 +61,7 @@ class Choice(NamedTuple):
     def times_larger(self, path: Path) -> float:
         """Returns how many times as large as the training images an image is, if it is read in windows for that.
 
-        It is 0 otherwise, and for georeferenced images, which say themselves that they are maps.
+        It is 0 otherwise, and for georeferenced images, which are known to be maps.
         """
         if self.view != "auto" or self.trained_side is None or is_georeferenced(path):
             return 0

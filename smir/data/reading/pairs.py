@@ -64,7 +64,7 @@ class Images:
         self._check_size(path, *image_size(path))
 
     def read_with_size(self, index: int) -> tuple[UInt8, tuple[int, int]]:
-        """Returns also height and width of the file's image; that of a cache may be smaller."""
+        """Reads like `read`, and also returns height and width in the file, which may be larger than in the cache."""
         path = self.files.path(index)
         if self.cache is None:
             image = read_image(path)

@@ -89,7 +89,7 @@ class TrainSampler(VisitSampler):
         self.epoch = max(epoch, self.first_epoch)
 
     def __len__(self) -> int:
-        """Visits of this rank in an epoch of the longest stage, so that the number of batches comes out right."""
+        """Visits of this rank in an epoch of the longest stage, so that the number of batches is right."""
         return len(range(self.rank, self.visits(0), self.world_size))
 
     def visits(self, stage: int) -> int:

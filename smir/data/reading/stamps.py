@@ -55,7 +55,7 @@ def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
 
 
 def _stamps(files: FileList, known: _Stamps | None = None) -> _Stamps:
-    """Returns size, time and hash of every file (N, 3); the hash is that of `known` where size and time are."""
+    """Returns size, time and hash of every file (N, 3); where size and time are those of `known`, so is the hash."""
 
     def stamp(place: int) -> tuple[int, int, int]:
         path = files.path(place)

@@ -86,7 +86,7 @@ def _orientation(path: Path) -> int:
 
 
 def mask_blocks(path: Path) -> list[tuple[int, int]]:
-    """Returns start and length of the Deflate blocks of a mask inside a TIFF; rasterio tells only those of bands."""
+    """Returns start and length of the Deflate blocks of a mask inside a TIFF; rasterio only gives those of bands."""
     with contextlib.suppress(Exception):
         for tags in _directories(path):
             if tags.get(_SUBFILE) == _MASK and tags.get(_COMPRESSION) in _DEFLATE:

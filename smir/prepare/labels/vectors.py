@@ -105,7 +105,7 @@ def _polygons(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], st
         with quiet():
             about, _, shapes, columns = pyogrio.raw.read(path, layer=layers[0])
         outlines = shapely.from_wkb(shapes)
-    except (RuntimeError, ValueError, shapely.errors.GEOSException) as error:  # the first is that of pyogrio and GDAL
+    except (RuntimeError, ValueError, shapely.errors.GEOSException) as error:  # pyogrio and GDAL raise RuntimeError
         raise DataError(f"{path.absolute()} cannot be read: {error}. Export it again.") from error
     kinds = np.array(["empty shape" if shape is None else shape.geom_type for shape in outlines], dtype=object)
     areas = np.isin(kinds, ("Polygon", "MultiPolygon")) & ~shapely.is_empty(outlines)
@@ -143,7 +143,7 @@ def _text(value: Any) -> str:
 
 
 def _in_pixels(path: Path, outlines: npt.NDArray[Any], crs: str | None, tiff: Tiff | None) -> npt.NDArray[Any]:
-    """Returns outlines in columns and rows of the image; without a place on Earth they are columns and minus rows."""
+    """Returns outlines in columns and rows of the image; without a place on Earth, y is the row times -1."""
     import shapely
     from affine import Affine
     from rasterio.crs import CRS

@@ -100,7 +100,7 @@ def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[st
 
 
 def notes_on_blocks(files: Iterable[Path]) -> tuple[str, ...]:
-    """Returns a note about TIFFs that lack blocks without a value for missing pixels."""
+    """Returns a note about TIFFs that lack blocks, and have no value for missing pixels."""
     if not has_rasterio():
         return ()
     lacking = [path.name for path in files if is_tiff(path) and lacks_blocks(path) and not Tiff(path).has_mask]
