@@ -818,6 +818,13 @@ def test_a_link_to_nowhere_among_the_images_is_named(fails, photos):
     assert "link.jpg is a link to a file that does not exist" in said
 
 
+def test_an_empty_folder_of_labels_is_told(fails, photos, tmp_path):
+    (tmp_path / "labels").mkdir()
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "labels holds no labels of a known format" in said
+    assert "It holds nothing." in said
+
+
 def test_one_picture_under_two_suffixes(fails, photos):
     save(photos / "000.png", photo("twin"))
     assert "holds both 000.jpg and 000.png" in fails("prepare", "folder", "--images=photos")

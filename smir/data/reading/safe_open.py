@@ -4,7 +4,6 @@ Only the bytes of a file count. Its content decides the format, whatever the suf
 size that its header claims. Any error of a library about damage becomes one error that names the file.
 """
 
-import os
 import re
 import stat
 import zlib
@@ -44,8 +43,8 @@ _BITS = {1, 8, 16, 32}
 Result = TypeVar("Result")
 
 
-def status_of(path: Path, kind: str) -> os.stat_result:
-    """Returns the size and times of a file that is there to be read."""
+def _size_of(path: Path, kind: str) -> int:
+    """Returns the bytes of a file, after checking that it can be read."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -54,7 +53,7 @@ def status_of(path: Path, kind: str) -> os.stat_result:
         raise DataError(f"The {kind} {path} cannot be read: {error}.") from error
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise DataError(f"The {kind} {path} is not a file but a folder, a pipe or a device. Remove it.")
-    return status
+    return status.st_size
 
 
 def _vanished(path: Path, kind: str) -> DataError:
@@ -64,7 +63,7 @@ def _vanished(path: Path, kind: str) -> DataError:
 
 def open_tiff(path: Path, kind: str) -> Tiff | None:
     """Opens a TIFF to be read as a whole; returns None for other files, for Lab, and without rasterio."""
-    size = status_of(path, kind).st_size
+    size = _size_of(path, kind)
     try:
         if not (is_tiff(path) and has_rasterio()) or is_lab(path):
             return None
@@ -77,7 +76,7 @@ def open_tiff(path: Path, kind: str) -> Tiff | None:
 
 def open_picture(path: Path, kind: str) -> Image.Image:
     """Opens an image that `open_tiff` does not open, with Pillow."""
-    size = status_of(path, kind).st_size
+    size = _size_of(path, kind)
     try:
         image = Image.open(path, formats=FORMATS)
     except FileNotFoundError:

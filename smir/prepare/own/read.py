@@ -13,7 +13,6 @@ from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.lists import SPLITS, can_be_listed, stem
 from smir.data.reading.misplaced import common_ending, look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
-from smir.data.reading.safe_open import status_of
 from smir.errors import DataError, first_few
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.vectors import check_vectors
@@ -158,7 +157,11 @@ def _digest(folder: Path, names: Sequence[str]) -> str:
     """Returns the number of files, and a hash of their names, sizes and times."""
     sha256 = hashlib.sha256()
     for name in names:
-        status = status_of(folder / name, "file")
+        path = folder / name
+        try:
+            status = path.stat()
+        except FileNotFoundError as error:
+            raise DataError(f"{path.absolute()} is a link to a file that does not exist. Remove it.") from error
         sha256.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape"))
     return f"{len(names)} files, {sha256.hexdigest()[:12]}"
 
