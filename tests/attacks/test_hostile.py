@@ -48,7 +48,7 @@ def checkpoint(smir, field, tmp_path):
     return tmp_path / "runs/s/seed0/checkpoints/last.ckpt"
 
 
-def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoint, proof):
+def test_no_command_executes_code_from_a_checkpoint(smir, fails, field, tmp_path, checkpoint, proof):
     content = torch.load(checkpoint, weights_only=True)
     evil = tmp_path / "evil.ckpt"
     torch.save({**content, "hook": Exploit(proof)}, evil)
@@ -112,7 +112,7 @@ def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoi
     ],
     ids=str,
 )
-def test_a_record_that_lies_is_an_error(tmp_path, lies, words):
+def test_a_checkpoint_record_with_false_entries_is_refused(tmp_path, lies, words):
     path, content = tmp_path / "last.ckpt", {"state_dict": {}}
     network = {"class": "UNetStride4", "arguments": {"encoder": "tu-mobilenetv3_small_050"}}
     CheckpointRecord("pretrain", network, 3, Preprocessing(), None, {}).write(content)
@@ -163,7 +163,7 @@ def test_a_compressed_checkpoint_is_refused(tmp_path):
         read_checkpoint(bomb)
 
 
-def test_weights_that_are_no_numbers_are_refused(smir, fails, field, tmp_path, checkpoint):
+def test_weights_that_are_nan_or_infinite_are_refused(smir, fails, field, tmp_path, checkpoint):
     """The argmax of NaN is class 0: without a check `predict` and `test` call everything background."""
     content = torch.load(checkpoint, weights_only=True)
     head, scale = "network.segmentation_head.weight", "network.decoder.0.convolutions.1.running_var"
@@ -181,7 +181,7 @@ def test_weights_that_are_no_numbers_are_refused(smir, fails, field, tmp_path, c
     assert "stretched.ckpt stretches the few stored numbers of encoder.conv1.weight to 10,000,000,000,000" in said
 
 
-def test_an_archive_that_readers_see_differently_is_refused(tmp_path):
+def test_an_archive_that_readers_interpret_differently_is_refused(tmp_path):
     """torch goes by the first bytes and Python by the end: a comment hid the archive from the checks."""
     good, evil = tmp_path / "good.ckpt", tmp_path / "evil.ckpt"
     torch.save({"state_dict": {"encoder.conv1.weight": torch.ones(8, 8)}}, good)
@@ -210,7 +210,7 @@ def test_an_archive_that_readers_see_differently_is_refused(tmp_path):
     assert read_checkpoint(evil)
 
 
-def test_members_that_readers_see_differently_are_refused(tmp_path):
+def test_archive_members_that_readers_interpret_differently_are_refused(tmp_path):
     """torch heeds no case in names, and reads a member wherever the directory says it is."""
     good, evil = tmp_path / "good.ckpt", tmp_path / "evil.ckpt"
     torch.save({"state_dict": {"encoder.conv1.weight": torch.ones(64, 64)}}, good)
@@ -234,7 +234,7 @@ def test_members_that_readers_see_differently_are_refused(tmp_path):
         read_checkpoint(evil)
 
 
-def test_weights_of_before_torch_1_6_are_read(tmp_path):
+def test_weights_from_before_torch_1_6_are_read(tmp_path):
     torch.save({"weight": torch.ones(8, 8)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert read_checkpoint(tmp_path / "old.pth")["weight"].sum() == 64
 
@@ -318,7 +318,7 @@ EVIL_MASKS = {
 
 
 @pytest.mark.parametrize("changes", EVIL_MASKS.values(), ids=EVIL_MASKS)
-def test_a_mask_file_that_lies_is_an_error(tmp_path, changes):
+def test_a_mask_file_with_false_entries_is_refused(tmp_path, changes):
     good = {name: npy(array) for name, array in GOOD.items()}
     assert len(load_masks(zipped(tmp_path / "good.npz", good)).indices) == 2
     with pytest.raises(CheckpointError, match=r"evil\.npz"):
@@ -337,7 +337,7 @@ def test_objects_in_a_mask_file_are_not_unpickled(tmp_path, proof):
     assert proof.exists()
 
 
-def test_two_arrays_of_one_name_are_refused(tmp_path):
+def test_two_arrays_with_the_same_name_are_refused(tmp_path):
     good = {name: npy(array) for name, array in GOOD.items()}
     zipped(tmp_path / "evil.npz", {**good, "more": npy(np.ones(4, np.uint8))})
     content = (tmp_path / "evil.npz").read_bytes()
@@ -346,7 +346,7 @@ def test_two_arrays_of_one_name_are_refused(tmp_path):
         load_masks(tmp_path / "evil.npz")
 
 
-def test_a_mask_file_that_is_a_bomb_is_refused(tmp_path, monkeypatch):
+def test_a_mask_file_that_is_a_zip_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("smir.runs.mask_files._SLACK", 1 << 16)
     good = {name: npy(array) for name, array in GOOD.items()}
     bomb = zipped(tmp_path / "bomb.npz", {**good, "bits": npy(np.zeros(1 << 20, np.uint8))})
@@ -384,7 +384,7 @@ def test_a_short_fuzz_run(tmp_path):
     assert {result for _, result in results} == {"read", "refused"}, table(results)
 
 
-def test_the_fuzz_run_notices_what_it_looks_for(tmp_path):
+def test_the_fuzzer_detects_each_kind_of_failure(tmp_path):
     path = tmp_path / "file.png"
     path.touch()
 

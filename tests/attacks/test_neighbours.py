@@ -39,7 +39,7 @@ def unfinished(run, pid):
     return files
 
 
-def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run, monkeypatch):
+def test_commands_leave_the_unfinished_files_of_running_commands_alone(smir, fails, field, tmp_path, run, monkeypatch):
     best, given = run / "checkpoints/best.ckpt", [f"--config={run}/config.yaml", "--ckpt_path=best", *QUIET]
     commands = {
         "validate": given,

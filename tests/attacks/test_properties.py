@@ -72,7 +72,7 @@ def test_strips_are_as_long_as_the_rule_says(grid):
 
 @MANY
 @given(grids(), st.integers(0, 2**31))
-def test_a_mask_over_pixels_is_the_mask_of_its_patches(grid, seed):
+def test_a_pixel_mask_equals_the_mask_of_its_patches(grid, seed):
     mask = scores_of(grid, seed) > 0.5
     pixels = grid.to_pixels(mask)
     for masked, (top, left, bottom, right) in zip(mask.tolist(), grid.boxes.tolist(), strict=True):
@@ -107,7 +107,7 @@ def test_every_policy_masks_as_many_patches_as_asked(grid, ratio, seed):
 
 @MANY
 @given(grids(), st.floats(0.01, 0.99), st.integers(0, 2**31), st.integers(1, 4))
-def test_the_hardest_are_masked_and_ties_go_to_the_first(grid, ratio, seed, values):
+def test_the_hardest_patches_are_masked_and_the_first_wins_a_tie(grid, ratio, seed, values):
     scores = scores_of(grid, seed, values)  # of few values, so that there are ties
     chosen = sorted(range(len(grid)), key=lambda patch: (-scores[patch], patch))[: int(ratio * len(grid))]
     assert HardestMask(ratio)(grid=grid, scores=scores).nonzero().flatten().tolist() == sorted(chosen)
@@ -203,7 +203,7 @@ def test_partitions_hold_every_image_once_and_validate_on_none_they_train_on(num
 
 @MANY
 @given(st.integers(0, 3000), st.lists(st.integers(1, 100), min_size=1, max_size=4))
-def test_parts_of_a_list_follow_each_other(length, weights):
+def test_parts_of_a_list_are_consecutive_and_have_their_shares(length, weights):
     shares = [weight / sum(weights) for weight in weights]
     parts = [cut(range(length), shares, part) for part in range(len(shares))]
     assert list(itertools.chain.from_iterable(parts)) == list(range(length))
@@ -212,7 +212,7 @@ def test_parts_of_a_list_follow_each_other(length, weights):
 
 @MANY
 @given(st.sets(st.text(min_size=1), max_size=50), st.integers(0, 9), st.randoms())
-def test_a_shuffled_list_depends_on_its_entries_and_the_seed_alone(entries, seed, chance):
+def test_a_shuffled_list_depends_only_on_its_entries_and_the_seed(entries, seed, chance):
     other = list(entries)
     chance.shuffle(other)
     assert shuffled(entries, seed) == shuffled(other, seed)
@@ -231,7 +231,7 @@ def test_smaller_budgets_are_subsets_of_larger_ones(total, first, second, seed):
 
 @MANY
 @given(st.lists(NAMES, min_size=1, unique=True))
-def test_a_list_is_read_as_it_was_written_or_not_written(tmp_path_factory, entries):
+def test_a_list_is_read_back_unchanged_or_refused_when_written(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("list") / "list.txt"
     try:
         write_list(path, entries)
@@ -293,7 +293,7 @@ def test_evaluation_counts_every_image_once_on_any_number_of_ranks(num_images, w
 
 @MANY
 @given(st.lists(st.integers(1, 5), max_size=40), st.integers(1, 5))
-def test_scoring_batches_are_dealt_out_whole(sizes, world_size):
+def test_scoring_batches_are_assigned_to_ranks_whole(sizes, world_size):
     ends = np.cumsum([0, *sizes]).tolist()
     batches = [list(range(start, end)) for start, end in itertools.pairwise(ends)]
     dealt = [

@@ -5,7 +5,7 @@ import subprocess
 from words import REPOSITORY, TOOLS
 
 
-def test_every_reader_keeps_to_its_limits(python):
+def test_every_reader_stays_within_its_limits(python):
     command = [python, TOOLS / "readers.py", "--share=0.01"]
     read = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert read.returncode == 0, read.stdout + read.stderr

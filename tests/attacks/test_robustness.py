@@ -136,7 +136,7 @@ def test_a_signal_keeps_the_epochs_that_were_not_kept(smir, fails, field, tmp_pa
     assert difference(stopped, whole) is None
 
 
-def test_ranks_agree_on_what_is_kept(start, field, tmp_path):
+def test_ranks_agree_on_which_epochs_are_kept(start, field, tmp_path):
     words = selective_words(field, "--trainer.devices=2", "--trainer.max_epochs=8", SELDOM)
     run = start(words, SMIR_ACT="step:3:1:USR1")
     assert run.wait(300) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
@@ -186,7 +186,7 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, in
     assert difference(content(interrupted), twin) is None
 
 
-def test_a_checkpoint_that_is_a_link_to_nowhere_is_not_forgotten(fails, field, interrupted):
+def test_a_checkpoint_that_is_a_broken_link_stops_the_run(fails, field, interrupted):
     """As when another disk is not mounted: the run must not begin again and replace what it has."""
     last = interrupted / "checkpoints/last.ckpt"
     last.with_name("previous.ckpt").unlink()
@@ -208,7 +208,7 @@ def test_masks_of_a_stage_are_made_again_from_the_checkpoint(smir, field, interr
     assert difference(content(interrupted), twin) is None
 
 
-def test_a_run_without_a_readable_checkpoint_says_so(fails, field, interrupted):
+def test_a_run_without_a_readable_checkpoint_is_reported(fails, field, interrupted):
     for name in ("last", "previous"):
         (interrupted / f"checkpoints/{name}.ckpt").write_bytes(b"nothing")
     said = fails(*selective_words(field))
@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(fails, field, tmp_path):
     assert "cannot be written to: Not a directory" in said
 
 
-def test_early_stopping_is_not_forgotten(smir, field, tmp_path, monkeypatch):
+def test_a_resumed_run_remembers_that_early_stopping_ended_it(smir, field, tmp_path, monkeypatch):
     """A run killed after its last epoch, before its end, must not train one epoch more."""
     from smir.training.pictures import FinalPictures
 
@@ -264,7 +264,7 @@ def test_early_stopping_is_not_forgotten(smir, field, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_stops_at_a_step_with_a_code_of_its_own(smir, fails, field, tmp_path, monkeypatch, twin, number):
+def test_a_signal_stops_the_run_with_its_own_exit_code(smir, fails, field, tmp_path, monkeypatch, twin, number):
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)}
     with monkeypatch.context() as patch:
         at_step(patch, 3, lambda: os.kill(os.getpid(), number))
@@ -289,7 +289,7 @@ def test_a_signal_to_one_rank_stops_all(start, field, tmp_path):
     assert not (tmp_path / "runs" / SELECTIVE / "DONE").exists()
 
 
-def test_a_dead_rank_takes_the_others_along(start, field, tmp_path):
+def test_a_failed_rank_ends_the_other_ranks(start, field, tmp_path):
     run = start(selective_words(field, "--trainer.devices=2"), SMIR_ACT="step:1:1:raise")
     assert run.wait(300) not in (0, REQUEUE)
     said = (tmp_path / "output.txt").read_text()
@@ -300,7 +300,7 @@ def test_a_dead_rank_takes_the_others_along(start, field, tmp_path):
 # bad numbers
 
 
-def test_bad_numbers_stop_with_the_batch(fails, field, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(fails, field, tmp_path, monkeypatch):
     original, losses = ReconstructionModule.training_step, []
 
     def step(self, *args):
@@ -325,7 +325,7 @@ def test_bad_numbers_stop_with_the_batch(fails, field, tmp_path, monkeypatch):
         replay(run / "bad-numbers/none.pt")
 
 
-def test_bad_numbers_that_are_seen_late_name_their_own_batch(fails, field, tmp_path, monkeypatch):
+def test_a_nan_loss_that_is_found_late_is_reported_with_its_own_batch(fails, field, tmp_path, monkeypatch):
     """As on a GPU, which nobody waits for: the steps after the bad one have been made, but nothing of it is kept."""
     words = segment_words(field, "--run.experiment=late")
     begin, step, losses = FiniteNumbers.on_train_epoch_start, SegmentationModule.training_step, []
@@ -354,7 +354,7 @@ def test_bad_numbers_that_are_seen_late_name_their_own_batch(fails, field, tmp_p
     assert replay(kept, weights=last)[1].item() == losses[2].item()  # the first step after that checkpoint
 
 
-def test_a_bad_gradient_is_found_though_the_loss_is_fine(fails, field, tmp_path, monkeypatch):
+def test_a_nan_gradient_is_found_even_if_the_loss_is_finite(fails, field, tmp_path, monkeypatch):
     original = SmirModule.on_train_batch_start
 
     def poisoned(self, *args):
@@ -372,7 +372,7 @@ def test_a_bad_gradient_is_found_though_the_loss_is_fine(fails, field, tmp_path,
 # runs beside each other
 
 
-def test_runs_beside_each_other(start, field, tmp_path):
+def test_a_second_process_of_a_run_is_refused_but_another_run_is_not(start, field, tmp_path):
     """The same run twice and another one, at once: one of the two is refused and names the first."""
     words = pretrain_words(field, "--trainer.max_epochs=3")
     same = [start(words, SMIR_PID=str(tmp_path / name)) for name in "ab"]

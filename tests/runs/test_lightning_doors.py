@@ -70,7 +70,7 @@ def test_ddp_shares_gradient_memory(monkeypatch):
     assert given["gradient_as_bucket_view"] is True
 
 
-def test_a_fit_loads_only_what_it_is_given(tmp_path, monkeypatch):
+def test_a_fit_loads_only_the_checkpoint_that_it_is_given(tmp_path, monkeypatch):
     for name in ("SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
         monkeypatch.setenv(name, "1" if name == "SLURM_NTASKS" else "0")
     torch.save({"epoch": 3}, tmp_path / "hpc_ckpt_1.ckpt")
@@ -120,7 +120,7 @@ def run(kind, *words):
         return kind(Model, BoringDataModule, save_config_callback=None, seed_everything_default=0, args=args)
 
 
-def test_a_checkpoint_sets_nothing(tmp_path):
+def test_a_checkpoint_changes_no_settings(tmp_path):
     torch.save({"hyper_parameters": {"width": 7}}, path := tmp_path / "last.ckpt")
     assert run(Settings, f"--ckpt_path={path}", "--model.width=3").model.width == 3
     assert run(Plain, f"--ckpt_path={path}", "--model.width=3").model.width == 7  # what would happen otherwise

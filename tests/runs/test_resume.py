@@ -71,7 +71,7 @@ def test_pretraining_resumes_in_any_stage(smir, field, tmp_path, monkeypatch, un
     assert_equal(result_of(run), untouched)
 
 
-def test_a_moved_run_keeps_its_best(smir, field, tmp_path, monkeypatch, untouched):
+def test_a_moved_run_keeps_its_best_checkpoint(smir, field, tmp_path, monkeypatch, untouched):
     with monkeypatch.context() as patch:
         die_at_epoch(patch, 3)
         with pytest.raises(Killed):
@@ -81,7 +81,7 @@ def test_a_moved_run_keeps_its_best(smir, field, tmp_path, monkeypatch, untouche
     assert_equal(result_of(tmp_path / "elsewhere/demo/selective/seed0"), untouched)
 
 
-def test_a_segmentation_resumes_whose_first_epoch_stays_the_best(smir, fails, field, tmp_path, monkeypatch):
+def test_a_segmentation_whose_first_epoch_stays_the_best_resumes(smir, fails, field, tmp_path, monkeypatch):
     """It refuses another image in the meantime, and warns of other threads and processes."""
     monkeypatch.setattr(SegmentationModule, "monitor", "stage")  # a metric that never gets better
     field = shutil.copytree(field, tmp_path / "field")

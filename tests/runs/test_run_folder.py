@@ -46,7 +46,7 @@ def other_hash():
     return Identity("a", 0, {"lr": 2}, {}).hash
 
 
-def test_a_run_that_failed_before_its_first_checkpoint_gives_its_name_to_the_next(tmp_path):
+def test_the_folder_of_a_run_that_failed_before_its_first_checkpoint_is_reused(tmp_path):
     open_run(tmp_path, Identity("a", 0, {"lr": 1}, {})).unlock()
     (tmp_path / "a/seed0/config.yaml").write_text("lr: 1")
     run = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
@@ -85,14 +85,14 @@ def test_another_recipe_under_the_same_name_gets_its_own_folder(smir, field, tmp
     assert (tmp_path / "runs/a/seed0/metrics.csv").read_bytes() == first
 
 
-def test_a_run_stopped_by_the_clock_is_not_done(smir, field, tmp_path):
+def test_a_run_stopped_by_max_time_is_not_done(smir, field, tmp_path):
     words = pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=200")
     smir(*words, "--trainer.max_time=00:00:00:01")
     assert not (tmp_path / "runs/p/seed0/DONE").exists()
     assert (tmp_path / "runs/p/seed0/checkpoints/last.ckpt").exists()
 
 
-def test_new_arguments_count_in_a_recipe_only_where_they_differ_from_their_default():
+def test_new_arguments_count_in_a_recipe_only_if_they_differ_from_their_defaults():
     recipe = {"model": {"init_args": {"lr": 1, "new": None}}, "callbacks": [{"init_args": {"new": 2}}]}
     expected = {"model": {"init_args": {"lr": 1}}, "callbacks": [{"init_args": {"new": 2}}]}
     assert without_new_defaults(recipe, {"new": None}) == expected
