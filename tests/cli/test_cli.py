@@ -78,7 +78,7 @@ def test_class_help_is_the_docstring(smir, capsys):
     assert "Folder of the labels, relative to the root" in said
 
 
-def test_defaults_are_computed_once_and_follow_what_is_set():
+def test_parser_defaults_are_computed_once_and_follow_changes():
     parser = Parser()
     parser.add_argument("--options", type=RunOptions, default=RunOptions())
     found = parser.get_defaults()
@@ -131,7 +131,7 @@ def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplo
     assert fake_runs.unlike(fake.folder, run) == []
 
 
-def test_flag_beats_file_beats_default_also_with_a_checkpoint(smir, field, tmp_path):
+def test_options_override_config_files_defaults_and_checkpoints(smir, field, tmp_path):
     smir(*segment_words(field, "--run.experiment=a", "--model.lr=0.25", "--run.test=false"))
     config = yaml.safe_load((tmp_path / "runs/a/seed0/config.yaml").read_text())
     assert config["model"]["init_args"]["lr"] == 0.25
@@ -143,7 +143,7 @@ def test_flag_beats_file_beats_default_also_with_a_checkpoint(smir, field, tmp_p
     assert float(rows[0]["lr"]) == pytest.approx(0.125 * (0.01 + 0.99 * 0.5))
 
 
-def test_a_run_s_config_shows_one_normalisation_and_is_the_same_run_when_read_again(smir, field, tmp_path, capsys):
+def test_the_config_of_a_run_holds_one_normalisation_and_leads_to_the_same_run(smir, field, tmp_path, capsys):
     smir(*segment_words(field, "--run.experiment=a", "--run.test=false", "--data.mean=[0.3, 0.4, 0.2]"))
     config = tmp_path / "runs/a/seed0/config.yaml"
     settings = yaml.safe_load(config.read_text())
@@ -160,7 +160,7 @@ def test_a_run_s_config_shows_one_normalisation_and_is_the_same_run_when_read_ag
 
 
 @pytest.mark.parametrize("command", ["test", "predict", "validate"])
-def test_no_weights_are_refused(fails, field, command):
+def test_commands_that_need_trained_weights_refuse_to_run_without_them(fails, field, command):
     assert "needs trained weights: --ckpt" in fails(command, *segment_words(field)[1:])
 
 
@@ -173,7 +173,7 @@ def test_no_weights_are_refused(fails, field, command):
         ("profiler=nonsense", "profiler"),
     ],
 )
-def test_what_lightning_refuses_is_an_error_and_no_traceback(fails, field, setting, words):
+def test_settings_that_lightning_refuses_end_in_an_error_without_a_traceback(fails, field, setting, words):
     said = fails(*segment_words(field, f"--trainer.{setting}"))
     assert "smir: error: Lightning's trainer refuses its settings" in said
     assert words in said
@@ -189,13 +189,13 @@ def of_a_pretraining(field, tmp_path_factory):
     return root / "p/seed0/checkpoints/last.ckpt"
 
 
-def test_a_pretraining_checkpoint_is_no_segmentation(fails, field, of_a_pretraining):
+def test_a_pretraining_checkpoint_cannot_be_tested_as_a_segmentation(fails, field, of_a_pretraining):
     said = fails("test", *segment_words(field)[1:], f"--ckpt_path={of_a_pretraining}")
     assert "checkpoint of the task 'pretrain'" in said
     assert "--model.weights" in said
 
 
-def test_other_results_go_to_a_folder_of_their_own(smir, field, tmp_path):
+def test_results_of_other_settings_or_images_go_to_a_separate_folder(smir, field, tmp_path):
     """A second test or prediction with other settings or images leaves the first alone."""
     words = segment_words(field, "--run.experiment=s")
     smir(*words)

@@ -112,7 +112,7 @@ def paper(tmp_path_factory):
         yield run
 
 
-def test_these_are_all_rows():
+def test_the_lists_of_rows_and_ablations_are_complete():
     for dataset in SISTERS:
         rows = {path.stem for path in (EXPERIMENTS / dataset).glob("*.yaml")} - {"pretrain", "segment"}
         assert rows == {*PRETRAININGS, *(f"segment-{init}" for init in INITS)}
@@ -221,7 +221,7 @@ SHARED = {"mask-ratio-75": {"data.mask": 0.75}, "patches-128": {"data.num_patche
 
 @pytest.mark.parametrize("name", SHARED)
 @pytest.mark.parametrize("row", ["random", "random-staged", "random-fixed"])
-def test_an_ablation_of_both_maskings_keeps_the_row_what_it_is(monkeypatch, row, name):
+def test_an_ablation_shared_by_all_maskings_changes_only_its_own_settings(monkeypatch, row, name):
     monkeypatch.chdir(EXPERIMENTS.parent)
     files = [f"--config=experiments/nassar/{row}.yaml", f"--config=experiments/ablations/{name}.yaml"]
     before, after = (flat(parse(words).fit.as_dict()) for words in (files[:1], files))
@@ -240,7 +240,7 @@ def test_an_ablation_of_both_maskings_keeps_the_row_what_it_is(monkeypatch, row,
         ("random", "stages-5", "have no stages"),
     ],
 )
-def test_an_ablation_of_selection_is_refused_on_another_row(fails, row, name, lacks):
+def test_an_ablation_of_selective_masking_is_refused_on_a_random_row(fails, row, name, lacks):
     files = [f"--config={EXPERIMENTS}/nassar/{row}.yaml", f"--config={EXPERIMENTS}/ablations/{name}.yaml"]
     said = fails("fit", *files)
     assert f"{name}.yaml changes" in said
@@ -248,7 +248,7 @@ def test_an_ablation_of_selection_is_refused_on_another_row(fails, row, name, la
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
-def test_an_ablation_changes_what_it_says_and_nothing_else(name):
+def test_an_ablation_changes_only_the_settings_that_it_names(name):
     row = "segment-random" if name in SEGMENT else "selective"
     before, after = (flat(parsed(which).fit.as_dict()) for which in (f"nassar/{row}", f"ablations/{name}"))
     found = {key: value for key, value in after.items() if value != before.get(key, "not there")}

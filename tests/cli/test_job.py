@@ -22,7 +22,7 @@ def warm(python, monkeypatch):
     monkeypatch.setattr(sys, "executable", python)
 
 
-def test_a_job_keeps_the_output_and_marks_the_run(smir, warm, field, tmp_path, capfd):
+def test_a_job_logs_the_output_and_updates_the_done_file(smir, warm, field, tmp_path, capfd):
     words = segment_words(field, "--run.experiment=x", "--run.root=runs")
     smir("job", "--run=runs/x/seed0", "--", *words)
     assert "done after" in capfd.readouterr().out
@@ -43,12 +43,12 @@ def test_a_failed_job_names_its_log_and_shows_its_end(fails, warm, field, tmp_pa
     assert "There is nothing to run" in fails("job", "--run=x", "--words=[]")
 
 
-def test_a_job_whose_run_is_not_done_has_failed(fails, warm, field):
+def test_a_job_fails_if_its_run_is_not_done(fails, warm, field):
     said = fails("job", "--run=runs/other/seed0", "--", "--version")
     assert "runs/other/seed0 ended before the run was done" in said
 
 
-def test_jobs_share_devices(tmp_path, monkeypatch):
+def test_jobs_divide_the_devices_and_wait_for_a_free_one(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0, 1,GPU-ab")
     devices = visible_devices()
     assert devices == ["0", "1", "GPU-ab"]
@@ -75,7 +75,7 @@ def test_jobs_share_devices(tmp_path, monkeypatch):
     other.stdout.close()
 
 
-def test_more_devices_than_there_are_are_refused(tmp_path):
+def test_a_job_that_needs_more_devices_than_exist_is_refused(tmp_path):
     with (
         pytest.raises(ConfigError, match="needs 3 devices; this machine has 1: 0"),
         claim(["0"], 3, tmp_path, print),

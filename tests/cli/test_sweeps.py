@@ -44,7 +44,7 @@ def words(content, chosen, *more, variables=VARIABLES[0]):
 
 @pytest.mark.parametrize("variables", VARIABLES, ids=["selective", "random"])
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_value_of_a_sweep_is_one_of_a_training(path, variables, monkeypatch):
+def test_every_value_of_a_sweep_reaches_the_settings_of_the_training(path, variables, monkeypatch):
     monkeypatch.chdir(EXPERIMENTS.parent)
     content = sweep(path)
     names = list(content["parameters"])
@@ -113,7 +113,7 @@ def test_an_agent_runs_two_parameter_sets(python, tmp_path):
         assert json.loads((run / "wandb.json").read_text())["id"] in str(run)
 
 
-def test_a_run_that_the_sweep_ends_early_has_not_failed(python, field, tmp_path):
+def test_a_run_that_the_sweep_stops_early_ends_without_an_error(python, field, tmp_path):
     """An agent sends SIGTERM, and gives up after a few runs that fail."""
     words = segment_words(field, "--trainer.max_epochs=500", "--run.experiment=s")
     environment = program(None, WANDB_SWEEP_ID="sweep", WANDB_RUN_ID="run0", WANDB_MODE="offline")

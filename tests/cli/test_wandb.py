@@ -101,7 +101,7 @@ def test_a_resumed_run_goes_on_online(smir, field, tmp_path, monkeypatch):
         assert tested.values("test/view/miou") == logged.values("test/view/miou")
 
 
-def test_without_wandb_all_else_works(smir, fails, field, tmp_path, monkeypatch):
+def test_training_works_without_wandb(smir, fails, field, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # importing it fails, whoever tries
     smir(*segment_words(field, "--run.experiment=s", "--trainer.max_epochs=2"))
     assert (tmp_path / "runs/s/seed0/DONE").exists()
@@ -153,7 +153,7 @@ def interrupted():
         (interrupted, True, 0, SystemExit),
     ],
 )
-def test_how_a_run_ended(monkeypatch, ends, sweep, code, exit_):
+def test_the_exit_code_of_the_wandb_run_says_how_the_command_ended(monkeypatch, ends, sweep, code, exit_):
     codes = []
     run = SimpleNamespace(finish=lambda exit_code: codes.append(exit_code))
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=run, teardown=lambda: None))
