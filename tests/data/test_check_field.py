@@ -136,7 +136,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)
-def test_what_is_damaged_or_replaced_is_a_problem(check, kind):
+def test_damaged_or_replaced_files_are_reported_as_problems(check, kind):
     change, says = PROBLEMS[kind]
     code, report = check(change)
     assert code == 1
@@ -214,7 +214,7 @@ WARNINGS = {
 
 
 @pytest.mark.parametrize("kind", WARNINGS)
-def test_what_is_odd_is_a_warning(check, kind):
+def test_unusual_files_are_reported_as_warnings(check, kind):
     change, says = WARNINGS[kind]
     assert says in check(change)[1]
 
@@ -223,11 +223,11 @@ def deep(images, masks):
     tif(images / "p1.tif", noise(1).astype(np.uint16) * 256, photometric="rgb")
 
 
-def test_check_reads_as_predict_does(check):
+def test_check_reads_images_as_predict_does(check):
     assert "p1.tif has 3 bands: red (uint16)" in check(deep, "--data.predict.view=windows")[1]
 
 
-def test_a_whole_field_and_every_codec_pass(check):
+def test_a_field_with_several_tiff_codecs_passes(check):
     def change(images, masks):
         with rasterio.open(images / "p1.tif") as file:
             pixels = file.read()

@@ -78,7 +78,7 @@ def all_visits():
 
 
 @pytest.mark.parametrize("transform", [TrainTransform(CROP), CropTransform(CROP, PREPROCESSING)], ids=["train", "val"])
-def test_a_visit_gives_the_same_sample_whatever_was_read_before(pool, transform):
+def test_a_visit_gives_the_same_sample_in_any_order_of_reading(pool, transform):
     dataset = MaskedCrops(images(pool), transform, RandomMask(), PREPROCESSING)
     visits = all_visits()
     first = [dataset[visit] for visit in visits]
@@ -113,7 +113,7 @@ def test_other_seeds_give_other_crops_and_masks(pool):
         assert not torch.equal(samples[left]["mask"], samples[right]["mask"])
 
 
-def test_crop_flip_and_colours_are_drawn_apart():
+def test_flips_and_colour_changes_are_drawn_independently():
     image = np.full((CROP, CROP, 3), (180, 120, 60), dtype=np.uint8)
     side = np.repeat(np.arange(CROP, dtype=np.uint8)[None], CROP, axis=0)  # grows to the right, unless flipped
     counts = Counter()
@@ -254,7 +254,7 @@ def test_a_label_of_another_size_is_refused(tmp_path):
         pairs(tmp_path).read_pair(0)
 
 
-def test_small_images_are_refused_unless_they_are_wanted(tmp_path):
+def test_small_images_are_refused_unless_min_side_allows_them(tmp_path):
     save(tmp_path / "tiny.png", np.zeros((190, 300, 3), np.uint8))
     with pytest.raises(DataError, match=r"tiny\.png is 300 x 190 pixels; .* data\.min_side = 192"):
         images(tmp_path).read(0)
@@ -262,7 +262,7 @@ def test_small_images_are_refused_unless_they_are_wanted(tmp_path):
     assert dataset[Visit(0, 0)]["image"].shape == (3, CROP, CROP)
 
 
-def test_class_ids_pass_classes_and_void(tmp_path):
+def test_class_ids_keep_classes_and_void(tmp_path):
     ids = class_ids(np.array([[0, 1, 2, 255]], np.int32), tmp_path / "a.png", 3)
     assert ids.dtype == np.uint8
     assert ids.tolist() == [[0, 1, 2, 255]]
@@ -284,12 +284,12 @@ def test_class_ids_translate_by_the_map(tmp_path):
     ],
 )
 @pytest.mark.parametrize("label_map", [None, {9: 1}])
-def test_other_values_are_refused_by_file_and_value(tmp_path, stored, found, label_map):
+def test_other_values_are_refused_with_the_file_and_the_value(tmp_path, stored, found, label_map):
     with pytest.raises(DataError, match=rf"field\.png holds values .* 0 to 2 .*: {found}\. .*label_map"):
         class_ids(np.array(stored, np.int32), tmp_path / "field.png", 3, label_map)
 
 
 @pytest.mark.parametrize("label_map", [{7: 3}, {7: 99}, {7: 300}, {7: -1}, {70_000: 1}, {-1: 1}], ids=str)
-def test_a_map_to_what_is_no_class_or_from_what_cannot_be_stored_is_refused(tmp_path, label_map):
+def test_a_label_map_with_an_invalid_class_or_value_is_refused(tmp_path, label_map):
     with pytest.raises(SmirError, match=r"label_map"):
         class_ids(np.array([[0, 7]], np.int32), tmp_path / "field.png", 3, label_map)

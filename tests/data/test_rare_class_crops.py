@@ -37,7 +37,7 @@ def test_crops_hold_the_drawn_class():
     assert weed == pytest.approx(45 + by_chance / 4, abs=10)
 
 
-def test_all_pixels_of_a_class_and_all_places_are_drawn_and_void_is_no_class():
+def test_crops_vary_over_the_pixels_of_a_class_and_void_is_not_a_class():
     transform = TrainTransform(160, 1.0, np.array([1.0, 1.0, 1e-9]))
     image, label = scene()
     label[20:50, 25:55] = 2
@@ -63,7 +63,7 @@ def field(tmp_path, **options):
     return Folder(tmp_path, fractions=(1.0, 0.0, 0.0), **options)
 
 
-def test_frequencies_are_those_of_the_images_that_a_class_is_in(tmp_path):
+def test_class_frequencies_are_taken_over_the_images_that_show_the_class(tmp_path):
     labelled = 56 * 80
     expected = [(6 * labelled - 6 * 16 - 3) / (6 * labelled), 16 / labelled, 1 / labelled, 0]
     frequencies = field(tmp_path).class_frequencies
@@ -74,7 +74,7 @@ def test_frequencies_are_those_of_the_images_that_a_class_is_in(tmp_path):
     )
 
 
-def test_a_visit_has_one_crop_on_any_number_of_ranks(tmp_path):
+def test_a_visit_has_the_same_crop_on_any_number_of_ranks(tmp_path):
     data = field(tmp_path, rare_class_crops=1.0, batch_size=2)
     loaders = []
     for place in ((0, 1), (0, 2), (1, 2)):
@@ -92,7 +92,7 @@ def test_a_visit_has_one_crop_on_any_number_of_ranks(tmp_path):
     assert sum(bool((alone[index] == 2).any()) for index in (0, 2, 4)) == 3
 
 
-def test_other_crops_stay_as_they_were(tmp_path):
+def test_crops_are_unchanged_without_the_option(tmp_path):
     """Without the option nothing is counted, and a pretraining has no labels."""
     plain = field(tmp_path).train_dataloader().dataset
     off = field(tmp_path, rare_class_crops=0.0)

@@ -83,7 +83,7 @@ def cut_up(target: Path, source: Path) -> None:
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("layout", BLOCKS)
 @pytest.mark.parametrize("codec", CODECS)
-def test_every_codec_is_read_or_its_damage_named(tmp_path, codec, layout):
+def test_every_codec_is_read_and_damage_to_it_is_named(tmp_path, codec, layout):
     path = tmp_path / "map.tif"
     for interleave, count in ONLY.get(codec, set(itertools.product(("pixel", "band"), (1, 3, 4)))):
         bands = pixels(count)
@@ -141,7 +141,7 @@ def test_labels_that_lose_ids_are_refused(tmp_path, how):
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 12])
-def test_ids_of_few_bits_are_kept_and_grey_is_spread(tmp_path, bits):
+def test_ids_of_few_bits_are_kept_and_grey_images_are_scaled_to_8_bits(tmp_path, bits):
     ids = pixels(1).astype(np.uint16 if bits > 8 else np.uint8) & min((1 << bits) - 1, 255)
     path = write(tmp_path / "ids.tif", ids, nbits=bits)
     assert (read_label(path) == ids[0]).all()
@@ -165,7 +165,7 @@ def test_ids_as_floating_point_numbers(tmp_path, monkeypatch, dtype, rasterio_th
 
 @pytest.mark.parametrize("odd", [-1, -9999, 70_000])
 @pytest.mark.parametrize("dtype", ["float32", "int32"])
-def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype):
+def test_values_that_are_not_ids_are_refused_unless_they_are_named_void(smir, fails, tmp_path, odd, dtype):
     for folder in ("photos", "labels"):
         (tmp_path / folder).mkdir()
     for number in range(3):
@@ -181,7 +181,7 @@ def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype
     assert (mask[2:] == pixels(1)[0, 2:] % 3).all()
 
 
-def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypatch):
+def test_without_rasterio_only_tiffs_whose_damage_can_be_found_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.prepare.tiff_sources.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.data.reading.opening.has_rasterio", lambda: False)
@@ -209,7 +209,7 @@ def test_a_block_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("door", ["rasterio", "pillow", "one strip as rows"])
-def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
+def test_a_deflate_block_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch, door):
     """A block that damage makes longer; libtiff stops where it is full of pixels and looks no further."""
     monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: door != "pillow")
     bands = np.concatenate([pixels(3)] * 21, axis=1) if door == "one strip as rows" else pixels(3)
@@ -226,7 +226,7 @@ def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
         read_image(bad)
 
 
-def test_the_sums_of_a_mask_inside_a_tiff_count(tmp_path):
+def test_a_damaged_mask_inside_a_tiff_is_refused(tmp_path):
     valid = np.kron(np.random.default_rng(0).integers(0, 2, (HEIGHT // 4, WIDTH // 4)), np.ones((4, 4))) > 0
     path = tmp_path / "map.tif"
     size = {"height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint8"}

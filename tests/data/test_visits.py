@@ -41,7 +41,7 @@ def masked(stages, stage, seed=0):
 # Training visits
 
 
-def test_nothing_is_visited_twice_and_at_most_a_batch_is_left_out():
+def test_no_image_is_visited_twice_and_at_most_one_batch_is_left_out():
     for (num_images, num_stages), world, per_rank in itertools.product(POOLS, WORLDS, [1, 2, 5]):
         stages, batch_size = Stages(num_images, num_stages), world * per_rank
         case = f"{num_images} images, {num_stages} stages, {world} ranks, global batch {batch_size}"
@@ -96,7 +96,7 @@ def test_global_batches_do_not_depend_on_the_number_of_ranks(num_images, num_sta
         assert all(global_batches(world, stage) == alone for world in WORLDS[1:])
 
 
-def test_the_order_depends_on_seed_and_epoch_alone():
+def test_the_order_depends_only_on_seed_and_epoch():
     def visits(seed, epoch, world=1, history=()):
         sampler = train_samplers(Stages(97), world, 12, seed)[0]
         for earlier in history:
@@ -153,7 +153,7 @@ def test_every_validation_image_counts_exactly_once(num_images, num_stages, worl
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_a_list_can_be_validated_on(world):
+def test_every_image_of_a_validation_list_counts_once(world):
     indices = np.array([5, 2, 9, 11, 3])
     visits = [list(EvalSampler(SingleStage(12), 0, rank, world, indices)) for rank in range(world)]
     assert sorted(visit.index for own in visits for visit in own if visit.weight) == sorted(indices.tolist())
@@ -174,7 +174,7 @@ def test_validation_masks_are_the_same_in_every_epoch_and_on_any_number_of_ranks
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_batches_are_dealt_out_whole(world):
+def test_batches_are_assigned_to_ranks_whole(world):
     given = [[0, 1, 2], [3, 4], [5], [6, 7, 8]]
     samplers = [ListSampler(given, rank, world) for rank in range(world)]
     dealt = [[visit.index for visit in batch] for sampler in samplers for batch in sampler]
@@ -185,7 +185,7 @@ def test_batches_are_dealt_out_whole(world):
 # Masks
 
 
-def test_without_masks_a_visit_brings_none():
+def test_visits_carry_no_mask_if_the_stage_has_none():
     stages = Stages(40, 2)
     visits = [*train_samplers(stages, 1, 4)[0], *EvalSampler(stages, 0, 0, 1)]
     assert all(visit.mask is None for visit in visits)
@@ -213,7 +213,7 @@ def as_they_are(samples):
     return samples
 
 
-def test_workers_that_persist_see_a_change_of_stage():
+def test_persistent_workers_see_a_change_of_stage():
     stages = Stages(61, 4)
     train = TrainSampler(stages, 0, 0, 1, 4)
     loader = DataLoader(
@@ -235,7 +235,7 @@ def test_workers_that_persist_see_a_change_of_stage():
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("images", [5, 8, 12, 16, 21])
-def test_filled_batches_are_whole_and_the_same_on_any_number_of_ranks(images, world):
+def test_filled_batches_are_full_and_the_same_on_any_number_of_ranks(images, world):
     samplers = [TrainSampler(SingleStage(images), 0, rank, world, 8, fill=True) for rank in range(world)]
     by_rank = batches(samplers, 8 // world)
     whole = [sorted(visit for rank in by_rank for visit in rank[step]) for step in range(len(by_rank[0]))]
