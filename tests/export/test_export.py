@@ -117,7 +117,7 @@ def smooth(height=200, width=300):
 # What is there
 
 
-def test_everything_is_there_and_the_card_says_what_the_run_knows(run, exported):
+def test_all_files_are_exported_and_the_card_describes_the_run(run, exported):
     scripts = {"run_onnx.py", "run_pt2.py"}
     models = {"model.safetensors", "encoder.safetensors", "model.onnx", "model.pt2"}
     assert {path.name for path in exported.iterdir()} == {"README.md"} | models | scripts
@@ -160,7 +160,7 @@ def of_bands(run, tmp_path_factory):
     return folder
 
 
-def test_chosen_bands_are_named_and_used_again(of_bands, smir, tmp_path):
+def test_chosen_bands_are_stated_in_the_card_and_used_by_predict(of_bands, smir, tmp_path):
     best = of_bands / "of/checkpoints/best.ckpt"
     card = " ".join((of_bands / "exported/README.md").read_text().split())
     said = "bands **3, 2, 1** of multispectral TIFFs as red, green and blue, with values from 100 to 3000 scaled"
@@ -185,7 +185,7 @@ def test_chosen_bands_are_named_and_used_again(of_bands, smir, tmp_path):
     assert (found[0] == found[1]).mean() > 0.99
 
 
-def test_the_card_speaks_of_what_is_there_alone(smir, tmp_path):
+def test_the_card_mentions_only_what_was_exported(smir, tmp_path):
     save(tmp_path / "a.ckpt", tiny)
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     pretraining = {"kind": "file", "experiment": "p", "inputs": {"weights": {"kind": "imagenet"}}}
@@ -241,7 +241,7 @@ def test_the_program_computes_the_network_at_any_size_and_batch(module, program,
     torch.testing.assert_close(program[0](images).detach(), logits(module, images), atol=1e-5, rtol=1e-4)
 
 
-def test_padding_as_in_tensorflow_is_the_same_at_any_size():
+def test_tensorflow_padding_is_replaced_by_equal_fixed_padding():
     torch.manual_seed(0)
     shapes = [(3, 2, 1), (5, 2, 1), ((3, 5), (2, 4), (2, 1)), (2, 4, 1)]
     layers = [Conv2dSame(2, 2, kernel, stride, dilation=dilation) for kernel, stride, dilation in shapes]
@@ -265,7 +265,7 @@ def test_an_encoder_of_tensorflow_is_exported_for_any_size(tmp_path):
         torch.testing.assert_close(program(images).detach(), own, atol=1e-5, rtol=1e-4)
 
 
-def test_onnx_takes_bytes_alone_so_that_nothing_is_normalised_twice(session):
+def test_the_onnx_model_accepts_only_uint8_images(session):
     images = pictures(1, 64, 64)
     for wrong in (images.float().numpy(), images.permute(0, 2, 3, 1).numpy()):
         with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
@@ -287,14 +287,14 @@ def test_every_file_carries_its_settings(module, exported, session, program):
     assert (settings["usual_side"], settings["much_larger"]) == (module.usual_side, 4)
 
 
-def test_the_weights_have_our_names_where_smp_has_no_such_network(module, exported):
+def test_weights_keep_the_names_of_smir_if_smp_has_no_such_network(module, exported):
     found = load_file(exported / "model.safetensors")
     own = module.network.state_dict()
     assert found.keys() == own.keys()
     assert all(torch.equal(found[name], own[name]) for name in own)
 
 
-def test_smp_reads_a_network_of_its_own(smir, tmp_path, monkeypatch, capsys):
+def test_smp_loads_an_exported_smp_network(smir, tmp_path, monkeypatch, capsys):
     options = {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32}
     module = save(tmp_path / "a.ckpt", lambda channels: SmpNetwork(channels, "FPN", TINY, options))
     smir("export", "--ckpt=a.ckpt", "--formats=weights")
@@ -331,7 +331,7 @@ def test_timm_gives_the_features_of_the_encoder(smir, tmp_path, encoder, name):
     assert ("num_classes=0" in card) == (name != "convnext_atto")  # whose first level timm renames
 
 
-def test_an_encoder_that_timm_has_not_keeps_the_names_of_smp(smir, tmp_path):
+def test_an_encoder_that_timm_lacks_keeps_the_names_of_smp(smir, tmp_path):
     module = save(tmp_path / "a.ckpt", lambda channels: UNetStride4(channels, "mobilenet_v2", [16, 16, 16]))
     smir("export", "--ckpt=a.ckpt", "--formats=encoder")
     encoder = smp.encoders.get_encoder("mobilenet_v2", weights=None)
@@ -340,7 +340,7 @@ def test_an_encoder_that_timm_has_not_keeps_the_names_of_smp(smir, tmp_path):
     assert "get_encoder('mobilenet_v2', depth=5, weights=None)" in (tmp_path / "exported/README.md").read_text()
 
 
-def test_a_pretraining_has_weights_alone(smir, fails, tmp_path, capsys):
+def test_a_pretraining_exports_only_weights(smir, fails, tmp_path, capsys):
     module = save(tmp_path / "a.ckpt", tiny, ReconstructionModule)
     before = sorted(tmp_path.iterdir())
     assert "pretraining has only weights to export" in fails("export", "--ckpt=a.ckpt", "--formats=onnx")
@@ -356,7 +356,7 @@ def test_a_pretraining_has_weights_alone(smir, fails, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("error", [OSError("no"), RuntimeError("unable to open file"), SafetensorError("no")])
-def test_weights_that_cannot_be_read_back_are_told(fails, tmp_path, monkeypatch, error):
+def test_weights_that_cannot_be_read_back_are_an_error(fails, tmp_path, monkeypatch, error):
     save(tmp_path / "a.ckpt", tiny, ReconstructionModule)
     monkeypatch.setattr(weights_files, "load_file", Mock(side_effect=error))
     before = sorted(tmp_path.iterdir())
@@ -364,14 +364,14 @@ def test_weights_that_cannot_be_read_back_are_told(fails, tmp_path, monkeypatch,
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_memory_of_a_file_is_that_of_its_own_process(exported):
+def test_the_memory_of_a_model_is_measured_in_a_separate_process(exported):
     milliseconds, megabytes = onnx_speed(exported / "model.onnx", threads=1)
     assert milliseconds > 0
     assert megabytes > (exported / "model.onnx").stat().st_size / 1e6  # at least its weights, and little beside them
     assert megabytes < 500
 
 
-def test_onnx_has_the_opset_that_is_asked_for(exported):
+def test_onnx_has_the_requested_opset(exported):
     assert [entry.version for entry in onnx.load(exported / "model.onnx").opset_import] == [18]
     assert "its kind, opset 18 |" in (exported / "README.md").read_text()
 
@@ -497,7 +497,7 @@ def equal_share(folder, module):
     return (labels == module.segment(image).numpy()).mean()
 
 
-def test_the_program_for_onnx_gives_the_labels_of_smir_without_torch(module, run, exported, tmp_path):
+def test_the_onnx_script_gives_the_labels_of_smir_without_torch(module, run, exported, tmp_path):
     (tmp_path / "photo.png").write_bytes((run / "photo.png").read_bytes())
     blocked = (
         "import sys, runpy; sys.modules.update(dict.fromkeys(['torch', 'smir', 'cv2'])); sys.argv = sys.argv[1:]; "
@@ -508,7 +508,7 @@ def test_the_program_for_onnx_gives_the_labels_of_smir_without_torch(module, run
     assert Image.open(tmp_path / "labels.png").getpalette()[3:6] == [60, 180, 75]
 
 
-def test_the_program_for_torch_gives_the_labels_of_smir(module, run, exported, tmp_path, monkeypatch):
+def test_the_script_for_pt2_files_gives_the_labels_of_smir(module, run, exported, tmp_path, monkeypatch):
     (tmp_path / "photo.png").write_bytes((run / "photo.png").read_bytes())
     monkeypatch.chdir(tmp_path)
     run_here(exported / "run_pt2.py", monkeypatch)
@@ -516,7 +516,7 @@ def test_the_program_for_torch_gives_the_labels_of_smir(module, run, exported, t
 
 
 @pytest.mark.parametrize("script", ["run_onnx.py", "run_pt2.py"])
-def test_the_programs_take_several_photos_and_say_which_are_too_large(
+def test_the_scripts_accept_several_photos_and_name_those_that_are_too_large(
     module, exported, tmp_path, monkeypatch, capsys, script
 ):
     monkeypatch.chdir(tmp_path)
@@ -542,7 +542,7 @@ def test_the_programs_take_several_photos_and_say_which_are_too_large(
         ["a.png", "."],
     ],
 )
-def test_the_programs_say_how_they_are_called_before_a_photo_is_lost(tmp_path, monkeypatch, script, words):
+def test_the_scripts_show_their_usage_before_they_overwrite_a_photo(tmp_path, monkeypatch, script, words):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [script, *(words if words != ["no words"] else [])])
     with pytest.raises(SystemExit) as exit_:
@@ -551,7 +551,7 @@ def test_the_programs_say_how_they_are_called_before_a_photo_is_lost(tmp_path, m
 
 
 @pytest.mark.parametrize("size", [(64, 85), (200, 300), (333, 91)])
-def test_the_resizing_of_the_program_is_that_of_opencv_and_torch(size):
+def test_the_resizing_of_the_script_equals_that_of_opencv_and_torch(size):
     image = photo("resized", (120, 160))
     found = resized(image.transpose(2, 0, 1).astype(np.float32), *size)
     opencv = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
@@ -594,7 +594,9 @@ def test_a_difference_within_the_tolerance_is_reported(computing, smir, tmp_path
     assert "100 % of the labels are equal" in (tmp_path / "exported/README.md").read_text()
 
 
-def test_a_network_of_one_size_alone_is_exported_for_that_of_the_images(computing, smir, tmp_path, monkeypatch):
+def test_a_network_that_works_at_one_size_is_exported_for_the_size_of_the_images(
+    computing, smir, tmp_path, monkeypatch
+):
     sizes = []
     words = computing(lambda images, logits: logits * (1 if images.shape[-2:] == (128, 192) else 2))
     monkeypatch.setattr(build.program, "export_program", lambda _, size: sizes.append(size))
@@ -620,7 +622,7 @@ def test_images_are_needed_and_the_error_says_how_to_give_them(fails, run, best,
     assert not (tmp_path / "exported").exists()
 
 
-def test_a_folder_that_holds_something_is_left_alone(fails, tmp_path):
+def test_an_output_folder_that_is_not_empty_is_refused(fails, tmp_path):
     (tmp_path / "exported").mkdir()
     (tmp_path / "exported/notes.txt").write_text("mine")
     assert "is not empty: it holds notes.txt" in fails("export", "--ckpt=a.ckpt")
@@ -632,7 +634,7 @@ def test_missing_packages_are_named_with_the_extra(fails, tmp_path, monkeypatch)
     assert "ONNX needs onnxscript: pip install 'smir[export]'" in fails("export", "--ckpt=a.ckpt")
 
 
-def test_what_is_no_checkpoint_of_smir_is_refused(fails, tmp_path):
+def test_a_file_that_is_not_a_checkpoint_of_smir_is_refused(fails, tmp_path):
     assert "There is no checkpoint" in fails("export", "--ckpt=gone.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "plain.ckpt")
     assert "holds no record of smir" in fails("export", "--ckpt=plain.ckpt")
