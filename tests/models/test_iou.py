@@ -54,7 +54,7 @@ def test_iou_equals_the_naive_loop(num_classes, seed):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7])
-def test_the_split_is_counted_as_a_whole(batch_size):
+def test_iou_is_counted_over_the_whole_split(batch_size):
     predictions, labels = split(4)
     labels[0], predictions[0] = 0, 0  # an image of one class: a mean over images would differ
     expected = naive(predictions, labels, 4)
@@ -102,13 +102,13 @@ def test_images_of_weight_zero_do_not_count():
     assert not torch.equal(result.per_class, measured(predictions, labels, 3).per_class)
 
 
-def test_one_class_alone_has_no_deviation():
+def test_a_single_class_has_no_standard_deviation():
     result = measured(np.zeros((1, 4, 4), int), np.zeros((1, 4, 4), np.uint8), 3)
     assert result.mean == 1
     assert result.std.isnan()
 
 
-def test_nothing_at_all_is_nan():
+def test_an_empty_confusion_matrix_gives_nan():
     result = iou_from_confusion(torch.zeros(3, 3, dtype=torch.long))
     assert result.per_class.isnan().all()
     assert result.mean.isnan()
@@ -124,7 +124,7 @@ def test_rows_of_the_matrix_are_labels():
     assert confusion.counts.sum() == 0
 
 
-def test_more_pixels_than_float32_can_count():
+def test_iou_is_exact_for_more_pixels_than_float32_can_count():
     counts = torch.tensor([[2**33 + 1, 1], [0, 2**33]])
     result = iou_from_confusion(counts)
     assert result.per_class[0].item() == (2**33 + 1) / (2**33 + 2)

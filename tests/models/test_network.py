@@ -46,7 +46,7 @@ def test_the_output_has_the_size_of_the_image(encoder, size):
     assert decoded == [(2, 5, size[0] // 4, size[1] // 4)]  # decoding stops at stride 4
 
 
-def test_dropout_acts_in_training_alone():
+def test_dropout_acts_only_in_training():
     network, image = UNetStride4(3, TINY, (16, 16, 16)).eval(), torch.randn(2, 3, 64, 64)
     assert torch.equal(network(image), network(image))
     network.train()
@@ -63,7 +63,7 @@ def test_every_weight_of_the_stride_4_network_is_trained():
 
 
 @pytest.mark.parametrize("widths", [(64, 32), (64, 32, 16, 8), ()])
-def test_the_decoder_has_three_widths(widths):
+def test_a_decoder_without_three_widths_is_refused(widths):
     with pytest.raises(ConfigError, match="three widths"):
         UNetStride4(3, TINY, widths)
 
@@ -87,7 +87,7 @@ def test_unknown_encoders_are_named(network, encoder):
     [{"architecture": "UNext"}, {"options": {"depth": 3}}, {"options": {"encoder_depth": 9}}],
     ids=["architecture", "option", "value"],
 )
-def test_what_the_library_cannot_build_is_named(arguments):
+def test_a_network_that_the_library_cannot_build_is_named(arguments):
     name = arguments.get("architecture", "Unet")
     with pytest.raises(ConfigError, match=f"could not build '{name}' with encoder 'resnet18'"):
         SmpNetwork(3, encoder="resnet18", **arguments)
@@ -149,13 +149,13 @@ def test_images_are_reflect_padded_and_cropped_back(size, padded):
     assert np.array_equal(network.seen, np.pad(image, sides, mode="reflect"))
 
 
-def test_without_padding_it_is_the_network_itself():
+def test_padded_forward_equals_the_network_if_no_padding_is_needed():
     network, image = UNetStride4(3, TINY, (16, 16, 16)).eval(), torch.randn(2, 3, 128, 64)
     with torch.no_grad():
         torch.testing.assert_close(padded_forward(network, image), network(image), atol=1e-6, rtol=1e-5)
 
 
-def test_the_multiple_can_be_that_of_the_network():
+def test_images_can_be_padded_to_another_multiple():
     network = Recorder()
     assert padded_forward(network, torch.randn(1, 3, 70, 96), multiple=32).shape == (1, 3, 70, 96)
     assert network.seen.shape == (1, 3, 96, 96)

@@ -93,7 +93,7 @@ def test_void_and_images_of_weight_zero_do_not_count():
     assert all((found[part] == expected[part]).all() for part in PARTS)
 
 
-def test_the_boundary_of_a_square():
+def test_the_boundary_of_a_square_equals_that_computed_by_hand():
     """Images of 60 x 80 have a diagonal of 100, so a boundary is 2 pixels wide, also at the image's border."""
     label, prediction = np.zeros((2, 1, 60, 80), dtype=np.uint8)
     label[0, 10:30, :20] = 1
