@@ -104,7 +104,7 @@ def test_the_local_loss_is_l1_plus_one_minus_ssim_in_a_small_window(share):
     torch.testing.assert_close(LocalReconstructionLoss()(z, y), expected.mean(), atol=1e-5, rtol=0)
 
 
-def test_the_masked_loss_knows_masked_pixels_alone():
+def test_the_masked_loss_depends_only_on_masked_pixels():
     target, mask = textured(2, 3, 176, 176), torch.rand(2, 1, 176, 176) < 0.3
     prediction = close_to(target, 0.4).requires_grad_()
     found = MaskedReconstructionLoss().per_image(prediction, target, mask)
@@ -119,7 +119,7 @@ def test_the_masked_loss_knows_masked_pixels_alone():
     assert prediction.grad[mask.expand_as(target)].abs().min() > 0
 
 
-def test_the_masked_loss_without_a_masked_pixel_is_zero_and_without_a_mask_refused():
+def test_the_masked_loss_is_zero_without_masked_pixels_and_needs_a_mask():
     target, prediction = textured(1, 3, 176, 176), torch.zeros(1, 3, 176, 176).bfloat16()
     nothing = torch.zeros(1, 1, 176, 176, dtype=torch.bool)
     assert MaskedReconstructionLoss()(prediction, target.bfloat16(), nothing).abs() < 1e-6
@@ -134,7 +134,7 @@ def in_unit_range(image):
     return image * torch.tensor(UNIT.std)[:, None, None] + torch.tensor(UNIT.mean)[:, None, None]
 
 
-def test_ssim_on_values_between_0_and_1_is_of_denormalised_images():
+def test_ssim_in_the_unit_range_is_computed_on_denormalised_images():
     pixels = torch.randint(256, (2, 3, 176, 176), dtype=torch.uint8)
     target = UNIT.normalize(pixels)
     torch.testing.assert_close(UNIT.unit_range(target), pixels / 255)
@@ -146,7 +146,7 @@ def test_ssim_on_values_between_0_and_1_is_of_denormalised_images():
     assert not torch.allclose(found, ReconstructionLoss().per_image(prediction, target), atol=1e-2)
 
 
-def test_the_gradient_is_that_of_the_formula(layout):
+def test_the_gradient_equals_that_of_the_formula(layout):
     target = textured(1, 3, 176, 176).double()
     ours = close_to(target.float(), 0.4).double().requires_grad_()
     reference = ours.detach().clone().requires_grad_()
@@ -238,7 +238,7 @@ def test_training_works_after_a_validation_in_inference_mode():
     assert prediction.grad.abs().sum() > 0
 
 
-def test_shapes_that_differ_are_refused():
+def test_different_shapes_are_refused():
     with pytest.raises(ValueError, match="differ in shape"):
         ReconstructionLoss()(torch.zeros(2, 3, 192, 192), torch.zeros(1, 3, 192, 192))
 
@@ -284,7 +284,7 @@ def test_patch_loss_equals_cutting_every_patch_out(height, width, num_patches, i
     torch.testing.assert_close(ours.double(), patch_by_patch(prediction, target, grid), atol=1e-5, rtol=0)
 
 
-def test_patch_loss_with_ssim_on_values_between_0_and_1():
+def test_patch_loss_uses_ssim_in_the_unit_range_if_asked():
     grid = PatchGrid(60, 90, 16)
     target = textured(2, 3, 60, 90)
     prediction = close_to(target, 0.4)
@@ -294,7 +294,7 @@ def test_patch_loss_with_ssim_on_values_between_0_and_1():
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
 
 
-def test_a_patch_is_scored_by_its_own_pixels_alone():
+def test_a_patch_is_scored_only_by_its_own_pixels():
     grid = PatchGrid(96, 120, 64)
     target = textured(1, 3, 96, 120)
     prediction = close_to(target, 0.4)

@@ -30,7 +30,7 @@ def lengths(edges):
     return [end - start for start, end in itertools.pairwise(edges)]
 
 
-def test_the_grid_of_a_256_pixel_crop():
+def test_a_256_pixel_crop_has_21_by_21_patches():
     grid = PatchGrid(256, 256)
     assert (grid.rows, grid.cols, len(grid)) == (21, 21, 441)
     assert lengths(grid.row_edges) == lengths(grid.col_edges) == [12] * 20 + [16]
@@ -46,7 +46,7 @@ def test_the_grid_of_a_wide_view():
 
 @pytest.mark.parametrize("num_patches", [16, 100, 300, 512])
 @pytest.mark.parametrize("height", SIZES)
-def test_strips_follow_the_rule(height, num_patches):
+def test_strip_lengths_follow_the_rule(height, num_patches):
     width = SIZES[(SIZES.index(height) + 5) % len(SIZES)]
     expected = strips(height, num_patches), strips(width, num_patches)
     if min(min(expected[0]), min(expected[1])) < 3:
@@ -59,7 +59,7 @@ def test_strips_follow_the_rule(height, num_patches):
     assert len(grid) == grid.rows * grid.cols
 
 
-def test_a_rest_is_merged_if_it_is_thinner_than_half_a_patch():
+def test_a_remainder_that_is_thinner_than_half_a_patch_is_merged():
     assert lengths(PatchGrid(66, 66, 36).row_edges) == [11] * 6  # no rest
     assert lengths(PatchGrid(63, 63, 36).row_edges) == [11] * 5 + [8]  # 8 is over half of 10.5
     assert lengths(PatchGrid(100, 100, 130).row_edges) == [9] * 10 + [10]  # 1 is under half of 8.8
@@ -107,7 +107,7 @@ def strip_of_centre(pixel, pixels, edges):
         ((418, 352), (1887, 1765)),  # a pixel's centre lies exactly on an edge: it belongs to the patch that begins
     ],
 )
-def test_pixels_at_another_size_take_the_patch_of_their_centre(view, size):
+def test_pixels_at_another_size_get_the_patch_of_their_centre(view, size):
     grid = PatchGrid(*view)
     patches = torch.arange(len(grid))
     rows = torch.tensor([strip_of_centre(i, size[0], grid.row_edges) for i in range(size[0])])

@@ -56,7 +56,7 @@ def test_the_clock_begins_without_masks():
     assert (stages.current, stages.masks, stages.mask_of(0)) == (0, None, None)
 
 
-def test_advancing_brings_the_stage_and_its_masks():
+def test_advancing_sets_the_stage_and_its_masks():
     stages, table = Stages(12, 3), table_of([1, 4, 7, 10])
     stages.advance(1, table)
     assert (stages.current, stages.masks) == (1, table)
@@ -82,7 +82,7 @@ def test_masks_of_other_images_are_refused(indices):
 
 
 @pytest.mark.parametrize("name", ["current", "masks"])
-def test_only_the_clock_moves_itself(name):
+def test_the_current_stage_and_its_masks_are_read_only(name):
     for stages in (Stages(12, 3), SingleStage(3)):
         with pytest.raises(AttributeError):
             setattr(stages, name, None)
