@@ -184,7 +184,7 @@ def test_small_regions_and_holes_are_left_out(tmp_path):
     assert areas["a"].regions.tolist() == [1, 1, 0]
 
 
-def test_coco_and_cvat_are_what_the_tools_read(masks, tmp_path):
+def test_coco_and_cvat_files_have_the_content_that_tools_expect(masks, tmp_path):
     write(tmp_path, masks, formats="coco,cvat", simplify=0)
     content = json.loads((tmp_path / "coco.json").read_text())
     assert [image["file_name"] for image in content["images"]] == [f"{name}.png" for name in NAMES]
@@ -201,7 +201,7 @@ def test_coco_and_cvat_are_what_the_tools_read(masks, tmp_path):
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_awkward_class_names(tool, masks, read_back, tmp_path):
+def test_awkward_class_names_are_kept_in_every_format(tool, masks, read_back, tmp_path):
     classes = Classes.named(["no", 'a, <b> & "c"', "1e3\nß", "Background"])
     labels = {name: np.where(mask == 0, 3, mask % 3).astype(np.uint8) for name, mask in masks.items()}
     write(tmp_path / "predict", labels, classes, formats=tool, simplify=0)
@@ -234,7 +234,7 @@ def test_impossible_options_are_refused(options, message):
         PolygonOptions(**options)
 
 
-def test_what_is_missing_is_named(monkeypatch):
+def test_a_missing_package_is_named(monkeypatch):
     there = ("rasterio", "pyogrio")
     monkeypatch.setattr("smir.predict.polygons.options.find_spec", lambda name: name in there or None)
     with pytest.raises(ConfigError, match=r"needs shapely, which this Python lacks: pip install 'smir\[polygons\]'"):

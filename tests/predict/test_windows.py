@@ -130,7 +130,7 @@ def far_sighted():
     ("unit", "size", "window"),
     [(64, (500, 330), 4), (128, (700, 900), 4), (40, (330, 210), 4), (1024, (1500, 1030), 2)],
 )
-def test_pieces_are_those_of_windows_that_are_read_and_enlarged_in_one_go(unit, size, window, tile, monkeypatch):
+def test_tiles_equal_windows_that_are_read_and_enlarged_at_once(unit, size, window, tile, monkeypatch):
     if tile:
         monkeypatch.setattr(sweep_module, "_SIDE", tile)
         monkeypatch.setattr(sweep_module, "_TALLEST", tile)
@@ -198,7 +198,7 @@ def kilobytes(field):
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def test_without_a_halo_they_do_not(module):
+def test_windows_without_a_halo_differ_from_one_pass(module):
     """Else the test above would show nothing."""
     image = photo("field", (512, 640))
     rows, columns = (Side.of(side, 64, 4, 0) for side in image.shape[:2])
@@ -208,7 +208,7 @@ def test_without_a_halo_they_do_not(module):
     assert (logits - one_pass(module, image, 1)).abs().max() > 20 * TOLERANCE
 
 
-def test_the_batch_changes_nothing(module):
+def test_the_batch_size_changes_nothing(module):
     image = photo("field", (450, 700))
     rows, columns = (Side.of(side, 64, 6, 1) for side in image.shape[:2])
     fill = np.zeros(3, np.uint8)
@@ -220,7 +220,7 @@ def test_the_batch_changes_nothing(module):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (64, 65), (200, 1)])
-def test_an_image_smaller_than_a_window(module, size):
+def test_an_image_smaller_than_a_window_gives_the_labels_of_one_pass(module, size):
     image = photo("small", size)
     labels = segment_in_windows(module, image, scale=1.0)
     assert labels.shape == size
@@ -228,7 +228,7 @@ def test_an_image_smaller_than_a_window(module, size):
         assert (labels == one_pass(module, image, 1).argmax(dim=0)).all()
 
 
-def test_a_network_that_sees_everything_is_told(module):
+def test_a_network_that_sees_the_whole_image_is_reported(module):
     squeezing = network_with_statistics("tu-mobilenetv3_small_100")
     source = ArrayRaster(photo("field", (600, 1100)))
     for window, halo in ((512, 2), (None, 4)):  # a small window is what such a network wants
@@ -240,7 +240,7 @@ def test_a_network_that_sees_everything_is_told(module):
         assert "squeeze-excitation" in describe(sweep, context)
 
 
-def test_a_network_that_gives_no_numbers_is_refused(module):
+def test_a_network_with_outputs_that_are_not_finite_is_refused(module):
     source = ArrayRaster(photo("field", (300, 1100)))
     with torch.no_grad(), pytest.raises(CheckpointError, match="not finite"):
         plan(source, lambda images: module.logits(images) * float("nan"), module.preprocessing, 1.0, PredictOptions())
@@ -262,7 +262,7 @@ def test_the_halo_is_what_the_network_needs():
         assert measure_context(source, box(radius), 64, fill).halo == halo
 
 
-def test_windows_share_a_side_among_them():
+def test_windows_cover_a_side_with_the_planned_overlap():
     for length, window, halo in itertools.product(range(1, 3000, 77), (8, 16), (0, 1, 2)):
         side = Side.of(length, 48, window, halo)
         spans = [side.span(place) for place in range(len(side.starts))]
@@ -286,13 +286,13 @@ def test_windows_share_a_side_among_them():
         (lambda: Side.of(5000, 64, 8, 4), "data.predict.window = 512 is too small: the network sees 256 pixels"),
     ],
 )
-def test_impossible_settings(make, says):
+def test_impossible_settings_are_refused(make, says):
     with pytest.raises(ConfigError) as raised:
         make()
     assert says in str(raised.value)
 
 
-def test_pixels_without_data_are_void_and_mean_nothing(module):
+def test_pixels_without_data_are_void_and_do_not_affect_other_pixels(module):
     image = np.dstack([photo("field", (500, 700)), np.full((500, 700), 255, np.uint8)])
     image[100:, :420, 3] = 0
     other = image.copy()
