@@ -7,7 +7,7 @@ from smir.errors import DataError
 from smir.prepare.own.stratification import SPLITS, draw_splits
 
 
-def test_every_split_has_every_class_where_it_can():
+def test_every_split_has_every_class_that_enough_images_show():
     chance = np.random.default_rng(0)
     for trial in range(50):
         count = int(chance.integers(10, 40))

@@ -41,14 +41,14 @@ def test_windows_agree_to_the_byte_where_they_overlap(view, window):
     np.testing.assert_array_equal(label, view[1][top : top + height, left : left + width])
 
 
-def test_no_plant_is_missed_by_small_windows(view):
+def test_small_windows_equal_the_same_part_of_a_large_one(view):
     # Small windows hold tips and shadows of plants whose centres are far outside.
     for top, left in np.random.default_rng(0).integers(0, 1020, (200, 2)).tolist():
         image = Field(0, 0).render(top, left, 4, 4)[0]
         np.testing.assert_array_equal(image, view[0][top : top + 4, left : left + 4])
 
 
-def test_windows_left_and_above_the_origin():
+def test_windows_left_of_and_above_the_origin_agree():
     image, label = Field(1, 2).render(-150, -90, 200, 180)
     part, part_label = Field(1, 2).render(-33, -20, 50, 70)
     np.testing.assert_array_equal(part, image[117:167, 70:140])
@@ -73,7 +73,7 @@ def test_noise_has_no_seams_and_many_scales():
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_shares_of_the_classes(number):
+def test_crop_and_weed_have_plausible_shares(number):
     _, label = Field(5, number).render(0, 0, 768, 1536)
     crop, weed = (label == 1).mean(), (label == 2).mean()
     assert set(np.unique(label)) == {0, 1, 2}
@@ -111,7 +111,7 @@ def test_the_label_follows_the_drawn_plant(monkeypatch):
     assert (painted == (label == 1)).mean() > 0.98
 
 
-def test_layout_and_lists(dataset):
+def test_the_dataset_has_the_layout_and_the_lists_of_nassar(dataset):
     folder = dataset / "nassar"
     orthomosaic = cv2.imread(str(folder / "orthomosaic" / "data" / "RGB_reference_png.png"))[..., ::-1]
     np.testing.assert_array_equal(orthomosaic, Field(3, 0).render(0, 0, 270, 300)[0])
@@ -184,7 +184,7 @@ def test_other_settings_and_other_data_are_refused(dataset, tmp_path):
         write_dataset(tmp_path / "new", **{**SMALL, "val_tiles": 0})
 
 
-def test_commands(tmp_path, capsys):
+def test_the_synthetic_field_can_be_prepared_as_nassar(tmp_path, capsys):
     with pytest.raises(DataError, match=r"orthomosaic/data/RGB_reference_png\.png is not there.*prepare synthetic"):
         prepare.nassar(tmp_path)
     made = prepare.synthetic(tmp_path, **SMALL)

@@ -84,7 +84,7 @@ def test_polygons_give_the_masks_that_they_were_traced_from(smir, tmp_path, caps
     assert not list(masks(tmp_path / "field").values())[-1].any()
 
 
-def test_polygons_lie_on_a_map_that_is_turned_or_has_no_place(smir, tmp_path, labels):
+def test_polygons_are_placed_on_a_map_that_is_rotated_or_has_no_coordinate_system(smir, tmp_path, labels):
     for name, transform, crs in (("turned", UTM @ TURNED, "EPSG:32633"), ("flat", rasterio.Affine.identity(), None)):
         folder = tmp_path / name
         folder.mkdir()
@@ -113,7 +113,7 @@ def test_the_class_column_is_found_or_asked_for(smir, fails, tmp_path, labels):
     assert not list((tmp_path / "other").glob("images/*"))  # it is told before the map is cut
 
 
-def test_vector_files_that_cannot_be_used_are_told_before_the_map_is_cut(smir, fails, tmp_path, labels):
+def test_unusable_vector_files_are_reported_before_the_map_is_cut(smir, fails, tmp_path, labels):
     write_map(tmp_path / "map.tif")
     found = traced(labels)
 
