@@ -70,7 +70,7 @@ def test_differences_are_paired_by_seed(paper):
         assert float(rows[init][f"{name} high"]) == pytest.approx(high, abs=1e-5)
 
 
-def test_a_row_says_that_the_luck_of_its_one_pretraining_is_not_in_the_interval(paper):
+def test_a_row_states_that_its_interval_leaves_out_the_luck_of_one_pretraining(paper):
     rows = {row["init"]: row for row in rows_of(paper / "report/tables/differences-paper.csv")}
     name = "not in the interval"
     assert rows["selective"][name] == "luck of the one pretraining of random and of selective"
@@ -82,7 +82,7 @@ def test_a_row_says_that_the_luck_of_its_one_pretraining_is_not_in_the_interval(
     assert "bootstrap" not in text
 
 
-def test_with_a_pretraining_for_every_seed_nothing_is_left_out(smir, tmp_path):
+def test_with_a_pretraining_for_every_seed_the_interval_leaves_nothing_out(smir, tmp_path):
     root = tmp_path / "runs"
     for seed in range(3):
         for masking in ("random", "selective"):
@@ -92,7 +92,7 @@ def test_with_a_pretraining_for_every_seed_nothing_is_left_out(smir, tmp_path):
     assert "not in the interval" not in (tmp_path / "report/report.md").read_text()
 
 
-def test_classes_begin_with_the_lowest_of_the_baseline(paper):
+def test_classes_are_sorted_by_the_iou_of_the_baseline(paper):
     rows = rows_of(paper / "report/tables/classes-paper-0.csv")
     scratch = [float(row["scratch"]) for row in rows]
     assert len(rows) == 21
@@ -101,7 +101,7 @@ def test_classes_begin_with_the_lowest_of_the_baseline(paper):
     assert gains == pytest.approx([float(row["selective"]) - float(row["random"]) for row in rows], abs=1e-6)
 
 
-def test_same_and_cross_budgets_and_ablations(paper):
+def test_cross_set_budget_and_ablation_tables_have_the_expected_figures(paper):
     cross = rows_of(paper / "report/tables/cross-paper.csv")
     assert [row["other pool"] for row in cross] == [TITLES[SISTER[dataset]] for dataset in CLASSES]
     budgets = rows_of(paper / "report/tables/budgets-paper-SugarBeets.csv")
@@ -182,7 +182,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_needs_nothing_beside_it(paper):
+def test_the_page_is_self_contained(paper):
     text = (paper / "report/index.html").read_text()
     page = Page()
     page.feed(text)
@@ -226,7 +226,7 @@ def test_a_short_report_prints_one_line_for_each_row(smir, tmp_path, capsys):
     assert (tmp_path / "report/index.html").exists()
 
 
-def test_a_short_report_warns_and_says_what_it_does_not_show(smir, tmp_path, capsys):
+def test_a_short_report_warns_and_states_what_it_leaves_out(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     other = segmentation(tmp_path / "runs", "Nassar", "imagenet")
     other.recipe["model"]["init_args"]["lr"] = 0.001
@@ -240,7 +240,7 @@ def test_a_short_report_warns_and_says_what_it_does_not_show(smir, tmp_path, cap
     assert "4 tested segmentations" in said
 
 
-def test_what_an_earlier_report_has_written_goes_and_nothing_else(smir, tmp_path):
+def test_a_new_report_deletes_only_the_files_of_an_earlier_one(smir, tmp_path):
     for protocol in ("paper", "clean"):
         segmentation(tmp_path / protocol, "Nassar", "scratch", 0, protocol=protocol).write()
     smir("report", "paper", "clean")
