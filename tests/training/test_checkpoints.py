@@ -61,7 +61,7 @@ def die():
     raise Killed
 
 
-def test_the_best_of_a_run_that_was_moved_is_found_in_its_new_place(tmp_path):
+def test_the_best_checkpoint_of_a_moved_run_is_found(tmp_path):
     options = {"filename": "best", "monitor": "val/loss", "save_top_k": 1}
     before = RunCheckpoint(dirpath=tmp_path / "old", **options)
     path = str(tmp_path / "old/best.ckpt")
@@ -82,7 +82,7 @@ def test_the_best_of_a_run_that_was_moved_is_found_in_its_new_place(tmp_path):
         (1000, [0, 3, 7]),  # the first epoch of a process, and the last one of each of two stages
     ],
 )
-def test_epochs_are_kept_seldom_but_always_at_the_end_of_a_stage(tmp_path, monkeypatch, seconds, kept):
+def test_epochs_are_kept_rarely_but_always_at_the_end_of_a_stage(tmp_path, monkeypatch, seconds, kept):
     callback, trainer, module, found = last_checkpoint(tmp_path, monkeypatch, seconds)
     for epoch in range(8):
         trainer.current_epoch = epoch
@@ -92,7 +92,7 @@ def test_epochs_are_kept_seldom_but_always_at_the_end_of_a_stage(tmp_path, monke
 
 
 @pytest.mark.parametrize("ask", ["wanted", "should_stop"])
-def test_an_epoch_is_kept_where_the_run_is_to_stop(tmp_path, monkeypatch, ask):
+def test_an_epoch_is_kept_if_the_run_is_about_to_stop(tmp_path, monkeypatch, ask):
     callback, trainer, module, found = last_checkpoint(tmp_path, monkeypatch, seconds=1000)
     for epoch in range(3):
         trainer.current_epoch = epoch

@@ -39,13 +39,13 @@ def same(left, right):
     return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
 
 
-def test_a_frozen_encoder_stays_to_the_bit_and_the_decoder_learns(fit):
+def test_a_frozen_encoder_does_not_change_and_the_decoder_learns(fit):
     start, frozen = Path("runs/start/seed0"), fit("frozen", "--model.freeze_encoder_epochs=-1")
     assert same(state(start, "encoder"), state(frozen, "encoder"))  # its batch-norm statistics, too
     assert not same(state(start, "decoder"), state(frozen, "decoder"))
 
 
-def test_an_encoder_is_let_go_after_its_epochs_also_by_a_resumed_run(fit, monkeypatch):
+def test_an_encoder_is_unfrozen_after_its_epochs_even_in_a_resumed_run(fit, monkeypatch):
     start = Path("runs/start/seed0")
     assert same(state(start, "encoder"), state(fit("two", "--model.freeze_encoder_epochs=2", epochs=2), "encoder"))
     whole = fit("three", "--model.freeze_encoder_epochs=2")
@@ -57,7 +57,7 @@ def test_an_encoder_is_let_go_after_its_epochs_also_by_a_resumed_run(fit, monkey
     assert same(state(whole, ""), state(fit("resumed", "--model.freeze_encoder_epochs=2"), ""))
 
 
-def test_the_encoder_learns_at_its_factor_of_the_learning_rate(fit):
+def test_the_encoder_learns_at_its_own_factor_of_the_learning_rate(fit):
     run = fit("slow", "--model.encoder_lr_factor=0.1", "--model.lr=0.002")
     with (run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -70,7 +70,7 @@ def test_the_encoder_learns_at_its_factor_of_the_learning_rate(fit):
     assert len(encoder["params"]) == len(names)
 
 
-def test_the_encoder_alone_is_taken_and_the_decoder_begins_at_random(fit, caplog):
+def test_only_the_encoder_is_loaded_and_the_decoder_begins_at_random(fit, caplog):
     # No step changes a weight: what is in the checkpoint is what the training started from.
     still = ("--model.lr=1e-30", "--model.freeze_encoder_epochs=-1")
     whole, alone = fit("whole", *still, epochs=1), fit("alone", *still, "--model.weights_part=encoder", epochs=1)

@@ -20,7 +20,7 @@ def words(*more):
     return ("fit", "--model=SegmentationModule", *DATA, *NETWORK, *SHORT, *lengths, *more)
 
 
-def test_a_run_records_its_weights_and_resumes_to_the_bit(smir, tmp_path, monkeypatch, caplog):
+def test_a_run_records_its_class_weights_and_resumes_bit_for_bit(smir, tmp_path, monkeypatch, caplog):
     write_folder(tmp_path / "root", size=(80, 80), values=(0, 0, 0, 1, 0, 0, 2, 0))
     smir(*words(*RARE, "--run.experiment=whole"))
     with monkeypatch.context() as patch:

@@ -54,7 +54,7 @@ def test_void_pixels_have_no_gradient(module):
     assert logits.grad[..., 8:].abs().max() > 0
 
 
-def test_test_counts_at_the_view_and_at_the_labels_own_size(module):
+def test_a_test_counts_at_the_view_and_at_the_size_of_the_labels(module):
     torch.manual_seed(2)
     image = torch.randint(0, 255, (1, 3, 256, 320), dtype=torch.uint8)
     label = torch.randint(0, 4, (1, 512, 640), dtype=torch.uint8)
@@ -81,7 +81,7 @@ def test_a_whole_image_of_any_size_is_padded_and_cropped_back(module):
         assert module(torch.zeros(1, 3, 256, 341)).shape == (1, 4, 256, 341)
 
 
-def test_classes_of_one_name_and_many():
+def test_one_or_many_class_names_get_colours():
     assert Classes.named(["only"]).colors == ((0, 0, 0),)
     many = Classes.named([str(number) for number in range(21)])
     assert len(set(many.colors)) == 21
@@ -101,7 +101,7 @@ def test_an_overlay_names_its_image_and_the_classes():
 
 
 @pytest.mark.parametrize("width", [40, 128, 256, 3000])
-def test_captions_have_room_at_any_size(width):
+def test_overlays_have_room_for_captions_at_any_size(width):
     """Text of a fixed size stands over pictures of 200 to 800 pixels, so that a page shows both."""
     label = np.zeros((width // 2, width), np.uint8)
     image = np.zeros((width // 2, width, 3), np.uint8)

@@ -131,7 +131,7 @@ def test_each_stage_visits_its_own_partition_with_its_masks(foreign):
         assert [mask for _, mask in visits] == expected
 
 
-def test_masks_are_those_of_the_scores(foreign):
+def test_masks_hide_the_hardest_patches_by_the_saved_scores(foreign):
     folder, _, _ = foreign
     scores = load_arrays(folder / "masks/stage-02-scores.npz", ("index", "length", "values"))
     table = load_masks(folder / "masks/stage-02.npz")
@@ -155,7 +155,7 @@ def test_every_image_of_a_partition_is_scored_once_in_eval_mode(foreign):
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_a_resumed_training_ends_as_the_whole_one(foreign, tmp_path, epoch):
+def test_a_resumed_training_equals_an_uninterrupted_one(foreign, tmp_path, epoch):
     """From the checkpoint that ends stage 0, and from one within stage 1."""
     folder, module, whole = foreign
     data = ForeignData()
@@ -175,7 +175,7 @@ def test_a_checkpoint_of_other_images_is_refused(foreign, tmp_path):
         train(tmp_path, ForeignData(), num_stages=2, ckpt_path=foreign[0] / "epoch=2.ckpt")
 
 
-def test_without_a_policy_only_the_stages_remain(tmp_path):
+def test_stages_without_a_policy_score_nothing_and_use_no_masks(tmp_path):
     data = ForeignData()
     module = train(tmp_path, data, policy=None)
     assert {stage for stage, _, _ in data.visited} == {0, 1, 2}
@@ -212,20 +212,20 @@ def test_a_module_without_scores_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["images", "scoring_dataloader", "use_stages", "view_shapes"])
-def test_what_a_datamodule_lacks_is_named(tmp_path, monkeypatch, name):
+def test_a_method_that_a_datamodule_lacks_is_named(tmp_path, monkeypatch, name):
     monkeypatch.delattr(ForeignData, name)
     with pytest.raises(ConfigError, match=f"needs {name}, which ForeignData does not have. Use a datamodule of smir"):
         train(tmp_path, ForeignData())
 
 
-def test_a_training_without_a_datamodule_is_told_all_that_it_needs(tmp_path):
+def test_a_training_without_a_datamodule_is_refused_with_all_that_it_needs(tmp_path):
     trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", callbacks=[SelectiveMasking(2)], logger=False)
     with pytest.raises(ConfigError, match="images, preprocessing, scoring_dataloader, seed, use_stages, view_shapes"):
         trainer.fit(ForeignModule(), DataLoader([torch.zeros(1)]))
 
 
 @pytest.mark.parametrize(("owner", "protocol"), [(ForeignModule, ScoringModule), (ForeignData, StagedData)])
-def test_what_is_complete_is_accepted(owner, protocol):
+def test_complete_modules_and_datamodules_are_accepted(owner, protocol):
     refuse_incomplete(owner(), protocol, "nothing")
 
 
@@ -238,7 +238,7 @@ def test_epochs_must_divide_into_stages(tmp_path, max_epochs):
 # Through the command line
 
 
-def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, capsys):
+def test_selective_pretraining_writes_a_complete_run_folder(smir, field, tmp_path, capsys):
     smir(*selective_words(field))
     run = tmp_path / "runs/demo/selective/seed0"
     config = yaml.safe_load((run / "config.yaml").read_text())

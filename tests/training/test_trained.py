@@ -87,7 +87,7 @@ def test_a_test_normalises_as_in_training(smir, caplog, capsys, way):
     assert "(mean 0.1, 0.9, 0.2, std 0.05, 0.4, 0.1) are not used" in said
 
 
-def test_what_is_recorded_is_what_was_used(smir, caplog):
+def test_the_recorded_settings_are_those_that_were_used(smir, caplog):
     with caplog.at_level("INFO"):
         smir(*words_of("test"))
     assert "normalised" not in caplog.text
@@ -97,7 +97,7 @@ def test_what_is_recorded_is_what_was_used(smir, caplog):
     assert json.loads((RUN / "test/metrics.json").read_text()) == first
 
 
-def test_other_images_of_the_same_names_have_a_folder_of_their_own(smir):
+def test_results_on_other_images_of_the_same_names_go_to_a_separate_folder(smir):
     smir(*words_of("test"))
     first = (RUN / "test/metrics.json").read_bytes()
     shutil.copytree("field", "other")
@@ -120,7 +120,7 @@ def test_validate_and_predict_normalise_as_in_training(smir, capsys):
             assert np.array_equal(np.asarray(image), predicted_by_hand(f"{number:03d}"))
 
 
-def test_another_size_is_told(smir, caplog):
+def test_another_image_size_than_in_training_is_reported(smir, caplog):
     with caplog.at_level("INFO"):
         smir(*words_of("test", "--data.crop_size=96"))
     assert "trained at 64 pixels, but images are seen at 96 here" in caplog.text
@@ -128,7 +128,7 @@ def test_another_size_is_told(smir, caplog):
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
 @pytest.mark.parametrize("classes", ["[soil, weed, crop]", "[soil, crop, thistle]", "[soil, crop]"])
-def test_other_classes_are_refused(fails, command, classes):
+def test_classes_that_differ_from_the_checkpoint_are_refused(fails, command, classes):
     said = fails(*words_of(command, f"--data.classes={classes}"))
     assert "The checkpoint's classes are soil, crop, weed; those of the data are " + classes[1:-1] in said
     assert "--classes '[soil, crop, weed]'" in said
