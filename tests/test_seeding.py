@@ -19,7 +19,7 @@ def test_seeds_fit_what_draws_from_them():
     assert len(set(seeds)) == len(seeds)
 
 
-def test_every_part_of_a_key_counts():
+def test_every_part_of_a_key_changes_the_seed():
     keys = [
         (0,),
         (1,),
@@ -37,7 +37,7 @@ def test_every_part_of_a_key_counts():
     assert len({seed_for(*key) for key in keys}) == len(keys)
 
 
-def test_seeds_of_neighbours_are_unrelated():
+def test_seeds_of_consecutive_epochs_are_unrelated():
     bits = torch.tensor([[(seed_for(0, "train", epoch) >> bit) & 1 for bit in range(63)] for epoch in range(2000)])
     share = bits.float().mean(dim=0)
     assert (share - 0.5).abs().max() < 5 * 0.5 / 2000**0.5
@@ -45,7 +45,7 @@ def test_seeds_of_neighbours_are_unrelated():
     assert abs(flips - 0.5) < 0.01
 
 
-def test_generators_follow_their_key_alone():
+def test_generators_depend_only_on_their_key():
     first = torch.rand(5, generator=generator_for(1, "mask"))
     state = torch.get_rng_state()
     torch.manual_seed(7)

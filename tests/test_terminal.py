@@ -24,7 +24,7 @@ def caught():
         yield caught
 
 
-def test_threads_leave_the_filters_as_they_found_them(caught):
+def test_quiet_in_several_threads_restores_the_warning_filters(caught):
     first_in, second_in, first_out = (threading.Event() for _ in range(3))
 
     def first():
@@ -46,7 +46,7 @@ def test_threads_leave_the_filters_as_they_found_them(caught):
     assert texts(caught) == ["heard"]
 
 
-def test_other_kinds_are_heard(caught):
+def test_quiet_hides_only_the_given_kind_of_warning(caught):
     with quiet(UserWarning):
         warnings.warn("unheard", UserWarning, stacklevel=1)
         warnings.warn("heard", RuntimeWarning, stacklevel=1)
@@ -67,7 +67,7 @@ def test_warnings_of_smir_are_lines_of_text(smir, tmp_path):
     assert ".py:7: UserWarning: other" in warnings.formatwarning("other", UserWarning, "elsewhere.py", 7)
 
 
-def test_names_do_not_command_a_terminal(capsys, tmp_path):
+def test_control_characters_in_names_are_escaped_in_the_terminal(capsys, tmp_path):
     evil = tmp_path / "a\x1b[2J\x1b]0;title\x07\r\x9b\u202eb"
     with pytest.raises(SystemExit):
         main(["report", str(evil)])
@@ -82,7 +82,7 @@ def test_names_do_not_command_a_terminal(capsys, tmp_path):
         assert capsys.readouterr().out == bar
 
 
-def test_texts_of_others_stay_texts_in_markdown_and_csv():
+def test_untrusted_text_is_escaped_in_markdown_and_csv():
     assert name("![x](http://a)\n# `b` <img src=c> | d") == r"!\[x\](http://a) \# \`b\` &lt;img src=c> \| d"
     assert prose("`--x 1` <b>") == "`--x 1` &lt;b>"
     assert code("a``b\n# c") == "``` a``b # c ```"

@@ -26,7 +26,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 @every_page
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     for target in links(page):
         path, _, anchor = target.partition("#")
         file = page.parent / path if path else page
@@ -132,7 +132,7 @@ def test_python_compiles_and_imports(page):
 
 
 @every_page
-def test_yaml_is_yaml(page):
+def test_yaml_blocks_are_valid(page):
     for block in blocks(page):
         if block.language == "yaml":
             assert yaml.safe_load(block.text) is not None, f"{name_of(page)}:{block.line}"

@@ -63,7 +63,7 @@ def test_a_training_on_all_labels_leaves_out_none_and_validates_on_the_same_imag
     assert held_out == drawn(study, 20, 0)
 
 
-def test_test_images_that_would_not_be_tested_on_are_refused(study, monkeypatch, capsys):
+def test_a_test_field_with_training_images_is_refused(study, monkeypatch, capsys):
     study.held.mkdir()
     settings = {"images": "images", "split_files": {"train": "train.txt", "test": "test.txt"}}
     (study.held / "data.yaml").write_text(json.dumps({"data": {"init_args": settings}}))
@@ -179,7 +179,7 @@ def test_four_views_count_like_the_images_turned_by_hand():
     assert counts[0].sum() == 4 * label.numel()
 
 
-def test_the_page_has_a_place_for_the_tables_and_the_plot(study, tmp_path):
+def test_the_tables_and_the_plot_are_written_into_the_page(study, tmp_path):
     page = tmp_path / "evidence.md"
     page.write_text((Path(__file__).parents[2] / "docs/evidence.md").read_text())
     rows = [*(dataclasses.replace(row, seeds=3) for row in MAIN[:3]), dataclasses.replace(EXPLORED[0], seeds=3)]

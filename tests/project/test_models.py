@@ -30,7 +30,7 @@ def test_every_encoder_goes_from_pretraining_to_segmentation(tmp_path, encoder, 
     assert network.eval()(torch.randn(1, 3, 64, 96)).shape == (1, 2, 64, 96)
 
 
-def test_every_run_is_made_once_and_after_what_it_starts_from():
+def test_every_run_is_made_once_and_after_its_pretraining():
     done = subprocess.run(
         ["make", "-n", "-o", ".venv/installed", "bench-models", "MODELS=a b", "MODEL_RUNS=r/none"],
         cwd=ROOT,
@@ -52,7 +52,7 @@ def test_every_run_is_made_once_and_after_what_it_starts_from():
     assert "rm " not in text  # a finished run is not taken for a file on the way
 
 
-def test_the_table_takes_its_place(tmp_path):
+def test_the_table_is_inserted_into_the_page(tmp_path):
     model = Model("resnet18", 13.5, 7.25, 54.1, 88.4, 47.0, 120.0, None, {"scratch": 59.44, "selective": 60.25})
     document = tmp_path / "models.md"
     document.write_text((ROOT / "docs/models.md").read_text())

@@ -16,7 +16,7 @@ def run_cell(source, names):
     return None if last is None else eval(compile(ast.Expression(last.value), NOTEBOOK.name, "eval"), names)
 
 
-def test_the_notebook_leads_from_photos_to_predictions(tmp_path, monkeypatch):
+def test_the_notebook_runs_from_photos_to_predictions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     assert not any(cell["outputs"] or cell["execution_count"] for cell in cells)

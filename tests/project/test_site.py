@@ -34,7 +34,7 @@ def site(python, tmp_path_factory):
     return {name: path.read_text("utf-8") if path.suffix in texts else "" for name, path in files.items()}
 
 
-def test_every_link_of_every_page_leads_somewhere(site):
+def test_every_link_of_every_page_has_a_target(site):
     ids = {name: set(re.findall(r' (?:id|name)="([^"]+)"', text)) for name, text in site.items()}
     lost = []
     for name, text in site.items():
@@ -51,7 +51,7 @@ def test_every_link_of_every_page_leads_somewhere(site):
     assert not lost, lost[:20]
 
 
-def test_nothing_is_fetched(site):
+def test_pages_load_nothing_from_other_servers(site):
     """Scripts, styles, fonts and pictures are those of the site; only what is clicked may lead away."""
     for name, text in site.items():
         if name.endswith(".html"):
@@ -69,14 +69,14 @@ def test_the_search_works_without_a_server(site):
         assert re.search(r'<script src="(\.\./)?iframe-worker\.js">', site[name])
 
 
-def test_every_picture_has_its_words(site):
+def test_every_picture_has_an_alternative_text(site):
     """Those of README.md are its own."""
     for name, text in site.items():
         pictures = re.findall(r"<img\b[^>]*>", text) if name.endswith(".html") and name != "index.html" else []
         assert not [picture for picture in pictures if not re.search(r'alt="[^"]{10,}"', picture)], name
 
 
-def test_every_command_and_class_has_its_place(site):
+def test_every_command_and_class_is_documented(site):
     index = site["commands/index.html"]
     for command, text in {**TRAINING, **PLAIN}.items():
         assert f'href="{command}.html"' in index
@@ -88,7 +88,7 @@ def test_every_command_and_class_has_its_place(site):
         assert f'<h3 id="{name.lower()}">' in site["commands/classes.html"]
 
 
-def test_options_are_those_of_the_parser(site):
+def test_documented_options_match_the_parser(site):
     assert "<code>--archives</code> · <em>Path | null</em>" in site["commands/prepare.html"]
     assert "<code>--show</code> · <em>NonNegativeInt</em> · default <code>20</code>" in site["commands/check.html"]
     assert "<code>--trainer.max_epochs</code>" in site["commands/fit.html"]
@@ -96,7 +96,7 @@ def test_options_are_those_of_the_parser(site):
     assert "default <code>HardestMask(ratio=0.5)</code>" in site["commands/classes.html"]
 
 
-def test_every_module_has_its_place(site):
+def test_every_module_is_on_a_page(site):
     for _, modules in GROUPS.values():
         for module in modules.split():
             assert (ROOT / "smir" / module).is_dir() or (ROOT / "smir" / f"{module}.py").is_file()
@@ -106,7 +106,7 @@ def test_every_module_has_its_place(site):
         assert f'id="{module}"' in pages, module
 
 
-def test_equations_stand_beside_their_code(site):
+def test_equations_are_shown_with_their_code(site):
     page = site["algorithm.html"]
     assert page.count("<math ") > 20
     assert "arithmatex" not in page
@@ -117,7 +117,7 @@ def test_equations_stand_beside_their_code(site):
     assert (ROOT / "smir/method/losses.py").read_text().splitlines()[loss.first - 1].startswith("def patch_loss(")
 
 
-def test_a_symbol_that_is_gone_is_a_problem():
+def test_a_name_that_does_not_exist_is_reported():
     """By which the strict build fails."""
     problems = []
     linked(
@@ -133,7 +133,7 @@ def test_a_symbol_that_is_gone_is_a_problem():
     ]
 
 
-def test_the_picture_of_the_rooms_is_that_of_the_code():
+def test_the_picture_of_the_rooms_matches_the_code():
     assert PICTURE.read_text(encoding="utf-8") == draw(imports()), "run python -m website.rooms"
 
 
@@ -143,7 +143,7 @@ def test_the_search_finds_pages_and_no_source(site):
     assert not [place for place in places if place.parts[:1] == ("source",)]
 
 
-def test_types_are_written_as_today():
+def test_option_types_are_written_as_unions():
     import argparse
 
     from jsonargparse import ArgumentParser
