@@ -1,4 +1,4 @@
-"""Mistakes of users: a message names each and says what to do, the exit code is not 0, nothing is half-written."""
+"""Mistakes of users: a message names each and says what to do, the exit code is not 0, and no file is unfinished."""
 
 import errno
 import json
@@ -225,7 +225,7 @@ def test_a_mask_ramp_longer_than_the_stages_causes_a_warning(smir, photos):
 
 
 def test_patches_too_thin_on_a_whole_view_are_refused_before_training(fails, photos, tmp_path):
-    """5,000 patches fit the square crop, but not the view of a photograph, which is scored after the first stage."""
+    """5,000 patches fit into the square crop, but not into the view of a photograph, which is scored after stage 1."""
     said = fails(*words("pretrain", photos, "--data.num_patches=5000"))
     assert "num_patches = 5000 cuts an image of 192 x 246 pixels into patches only 2 pixels thin" in said
     assert not list(tmp_path.glob("runs/**/metrics.csv"))
@@ -241,7 +241,7 @@ def test_weights_of_another_encoder_are_refused_and_of_another_decoder_reported(
 
 
 def test_a_segmentation_accepts_small_crops_and_a_second_run_names_what_differs(smir, photos, caplog):
-    """The patches of a pretraining would be too thin for crops of 32 pixels; a segmentation has none."""
+    """Crops of 32 pixels are too small for the patches of a pretraining, but a segmentation has no patches."""
     caplog.set_level("INFO", logger="lightning.pytorch.utilities.rank_zero")
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1"))
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1", "--model.lr=0.01"))
@@ -252,7 +252,7 @@ def test_a_segmentation_accepts_small_crops_and_a_second_run_names_what_differs(
 
 @pytest.mark.parametrize("function", ["mkdir", "link", "rename", "replace", "fsync", "open"])
 def test_prepare_reports_a_full_disk_and_completes_when_repeated(smir, tmp_path, capsys, monkeypatch, function):
-    """The system call fails once, early and later; the same command then makes the whole field."""
+    """The system call fails once, early or late. Then the same command makes the whole field."""
     exports.grey(tmp_path / "labels", {f"{n:03d}": blocks(f"label {n}", [0, 1, 2], (64, 80)) for n in range(4)})
     for number in range(5):
         save(tmp_path / f"photos/{number:03d}.jpg", photo(f"image {number}", (64, 80)))
@@ -275,7 +275,8 @@ def test_prepare_reports_a_full_disk_and_completes_when_repeated(smir, tmp_path,
             except SystemExit:
                 assert "No space left on device. " in capsys.readouterr().err
             else:
-                assert len(calls) < wanted or function != "replace"  # the others have another way, or can do without
+                # The command has an alternative to the other calls, or can do without them.
+                assert len(calls) < wanted or function != "replace"
     smir(*words, "--root=field")
     for name in ("masks/003.png", "preview.png", "images/004.jpg", "train.txt"):
         assert (tmp_path / "field" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

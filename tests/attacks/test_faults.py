@@ -1,4 +1,4 @@
-"""Of every command, one system call is refused, as a full or broken disk does; `make faults` refuses all of them."""
+"""In every command, one system call fails, as on a full or broken disk; `make faults` lets each of them fail."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Checkpoints and mask files of others execute nothing, write nowhere and take no memory; a short fuzz run."""
+"""Hostile checkpoints and mask files run no code, write no files and take no memory; a short fuzz run."""
 
 import io
 import os
@@ -57,7 +57,7 @@ def test_no_command_executes_code_from_a_checkpoint(smir, fails, field, tmp_path
         assert "evil.ckpt is not a checkpoint of plain weights" in said
     said = fails(*segment_words(field, f"--model.weights={evil}", "--run.experiment=e"))
     assert "evil.ckpt is not a checkpoint of plain weights" in said
-    checkpoint.write_bytes(evil.read_bytes())  # as the last one of a run
+    checkpoint.write_bytes(evil.read_bytes())  # as the last checkpoint of a run
     (checkpoint.parents[1] / "DONE").unlink()
     checkpoint.with_name("previous.ckpt").unlink(missing_ok=True)
     assert "not a checkpoint of plain weights" in fails(*segment_words(field, "--run.experiment=s", "--run.test=false"))
@@ -65,14 +65,14 @@ def test_no_command_executes_code_from_a_checkpoint(smir, fails, field, tmp_path
     torch.load(evil, weights_only=False)  # it does work where code is allowed
     assert proof.exists()
 
-    # Of another number of classes, and with values that are not tensors.
+    # Weights for another number of classes, and values that are not tensors.
     for name, wrong in (("network.segmentation_head.bias", torch.zeros(5)), ("network.segmentation_head.bias", "x")):
         torch.save({**content, "state_dict": {**content["state_dict"], name: wrong}}, tmp_path / "other.ckpt")
         said = fails("test", *segment_words(field, "--ckpt_path=other.ckpt")[1:])
         assert "other.ckpt does not fit the model: 1 of its" in said
         assert name in said
 
-    # Lightning would make an object of what the hyperparameters name; smir never asks them.
+    # Lightning would create the object that the hyperparameters name; smir never reads them.
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()")
     named = {"_class_path": "evil.Model", "_instantiator": "evil.make", "class_path": "evil.Model", "lr": 1.0}
     torch.save({**content, "hyper_parameters": named, "hparams_name": "kwargs"}, tmp_path / "named.ckpt")
@@ -164,7 +164,7 @@ def test_a_compressed_checkpoint_is_refused(tmp_path):
 
 
 def test_weights_that_are_nan_or_infinite_are_refused(smir, fails, field, tmp_path, checkpoint):
-    """The argmax of NaN is class 0: without a check `predict` and `test` call everything background."""
+    """The argmax of NaN is class 0, so without a check `predict` and `test` would label everything background."""
     content = torch.load(checkpoint, weights_only=True)
     head, scale = "network.segmentation_head.weight", "network.decoder.0.convolutions.1.running_var"
     cases = {
@@ -182,7 +182,7 @@ def test_weights_that_are_nan_or_infinite_are_refused(smir, fails, field, tmp_pa
 
 
 def test_an_archive_that_readers_interpret_differently_is_refused(tmp_path):
-    """torch goes by the first bytes and Python by the end: a comment hid the archive from the checks."""
+    """torch looks at the first bytes and Python at the end, so a comment could hide the archive from the checks."""
     good, evil = tmp_path / "good.ckpt", tmp_path / "evil.ckpt"
     torch.save({"state_dict": {"encoder.conv1.weight": torch.ones(8, 8)}}, good)
     whole = good.read_bytes()
@@ -204,14 +204,14 @@ def test_an_archive_that_readers_interpret_differently_is_refused(tmp_path):
         evil.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"evil\.ckpt is not a checkpoint of plain weights, or it is damaged"):
             pytest.fail(f"{name} was read: {read_checkpoint(evil)}")
-    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(evil, "w") as plain:  # without sizes of 64 bits
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(evil, "w") as plain:  # without 64-bit sizes
         for entry in archive.infolist():
             plain.writestr(entry.filename, archive.read(entry))
     assert read_checkpoint(evil)
 
 
 def test_archive_members_that_readers_interpret_differently_are_refused(tmp_path):
-    """torch heeds no case in names, and reads a member wherever the directory says it is."""
+    """torch ignores the case of names, and reads a member from wherever the directory says that it is."""
     good, evil = tmp_path / "good.ckpt", tmp_path / "evil.ckpt"
     torch.save({"state_dict": {"encoder.conv1.weight": torch.ones(64, 64)}}, good)
     with zipfile.ZipFile(good) as stored, zipfile.ZipFile(evil, "w") as archive:
@@ -241,7 +241,7 @@ def test_weights_from_before_torch_1_6_are_read(tmp_path):
 
 @pytest.mark.parametrize("kind", [list, dict, tuple])
 def test_shared_references_do_not_hang(tmp_path, kind):
-    """Forty doublings fill a few bytes, and written out a terabyte."""
+    """Forty doublings take a few bytes, but written out they would fill a terabyte."""
     value = 1
     for _ in range(40):
         value = {"a": value, "b": value} if kind is dict else kind([value, value])
@@ -259,7 +259,7 @@ def test_shared_references_do_not_hang(tmp_path, kind):
 
 @pytest.mark.parametrize("which", ["best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"])
 def test_a_checkpoint_that_names_files_elsewhere_is_refused(tmp_path, which):
-    """Lightning deletes what a better checkpoint replaces."""
+    """Lightning deletes the file that a better checkpoint replaces."""
     folder = str(tmp_path / "checkpoints")
     for name, refused in (("best.ckpt", False), ("../precious.txt", True), (str(tmp_path / "precious"), True)):
         path = os.path.join(folder, name)  # noqa: PTH118  # pathlib is not what writes such paths
@@ -283,7 +283,7 @@ def zipped(path, arrays, compress=zipfile.ZIP_DEFLATED):
 
 
 def npy(array, **header):
-    """Bytes of an array, or of one whose header says something else."""
+    """Returns the bytes of an array, or of one whose header is replaced."""
     buffer = io.BytesIO()
     if header:
         np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (1,), **header})
@@ -378,7 +378,7 @@ def test_a_damaged_record_of_a_run_is_an_error(tmp_path, content):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_short_fuzz_run(tmp_path):
-    """`make fuzz` is the long one."""
+    """`make fuzz` is the long form."""
     results = list(fuzz(200, 0, tmp_path))
     assert len(results) >= 200
     assert {result for _, result in results} == {"read", "refused"}, table(results)

@@ -1,4 +1,4 @@
-"""Properties of all images, masks, scores, lists and numbers of ranks, tried by hypothesis."""
+"""Properties that hold for all images, masks, scores, lists and numbers of ranks; hypothesis chooses the cases."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ MANY = settings(max_examples=60, deadline=None, derandomize=True)
 
 @st.composite
 def grids(draw, largest=400, most=600):
-    """A grid that exists."""
+    """Draws a valid grid."""
     height, width = draw(st.integers(3, largest)), draw(st.integers(3, largest))
     try:
         return PatchGrid(height, width, draw(st.integers(1, most)))
@@ -108,7 +108,7 @@ def test_every_policy_masks_as_many_patches_as_asked(grid, ratio, seed):
 @MANY
 @given(grids(), st.floats(0.01, 0.99), st.integers(0, 2**31), st.integers(1, 4))
 def test_the_hardest_patches_are_masked_and_the_first_wins_a_tie(grid, ratio, seed, values):
-    scores = scores_of(grid, seed, values)  # of few values, so that there are ties
+    scores = scores_of(grid, seed, values)  # few different values, so that there are ties
     chosen = sorted(range(len(grid)), key=lambda patch: (-scores[patch], patch))[: int(ratio * len(grid))]
     assert HardestMask(ratio)(grid=grid, scores=scores).nonzero().flatten().tolist() == sorted(chosen)
 
@@ -269,10 +269,10 @@ def test_training_visits_do_not_depend_on_the_ranks(num_images, num_stages, worl
 
     samplers, dealt = visits(world_size)
     seen = [visit.index for part in dealt for visit in part]
-    assert len(seen) == len(set(seen))  # none twice
+    assert len(seen) == len(set(seen))  # no image twice
     assert set(seen) <= set(stages.train(stages.current).tolist())
     left_out = len(stages.train(stages.current)) - len(seen)
-    assert 0 <= left_out < 2 * batch_size  # the incomplete global batch, and one more where stages differ in length
+    assert 0 <= left_out < 2 * batch_size  # the incomplete global batch, and one more if stages differ in length
     batches = {-(-len(part) // per_rank) for part in dealt}
     assert batches == {samplers[0].num_batches}  # no rank waits for another that has none left
     if num_stages == 1:

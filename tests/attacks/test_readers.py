@@ -1,4 +1,4 @@
-"""Small forms of the costliest files stay within the time and memory that `tests/tools/readers.py` states."""
+"""Small versions of the costliest files stay within the time and memory that `tests/tools/readers.py` states."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""A run is the same whatever variables and files of other tools surround it."""
+"""Environment variables and files of other tools do not change a run."""
 
 from compare_runs import content, difference
 from surroundings import strew, surround
