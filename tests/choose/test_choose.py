@@ -1,4 +1,4 @@
-"""`smir choose` against oracles: groups that differ, labels that are there already, uncertainty that was made."""
+"""`smir choose` against oracles: groups that differ, images that have labels, and a known uncertainty."""
 
 import csv
 import itertools
@@ -35,7 +35,7 @@ def network(channels):
 
 
 def picture(color, name, size=(64, 80)):
-    """A colour with a little noise that depends on the name."""
+    """Returns one colour with a little noise that depends on the name."""
     noise = fakes.photo(name, size).astype(int) // 16
     return np.clip(np.full((*size, 3), color) + noise - 8, 0, 255).astype(np.uint8)
 
@@ -135,7 +135,7 @@ def test_the_patch_loss_equals_a_plain_computation(smir, pool, pretrained, tmp_p
 
 
 def test_each_choice_lowers_the_weighted_distances_the_most():
-    """The lazy search finds what trying every image finds."""
+    """The lazy search finds the same images as a search that tries all."""
     chance = np.random.default_rng(0)
     features, start = (unit(chance.normal(size=(count, 5)).astype(np.float32)) for count in (150, 3))
     weights = chance.uniform(0.1, 1, 150).astype(np.float32)
@@ -170,7 +170,7 @@ def test_labelled_images_are_not_chosen_and_already_represent_their_group(smir, 
 
 @pytest.fixture
 def segmented(tmp_path, monkeypatch):
-    """A field with six of 26 images labelled, and a segmentation that is not sure of what is dark."""
+    """A field with six of 26 images labelled, and a segmentation that is uncertain about dark pixels."""
 
     def by_shade(self, image):
         dark = (image.mean(dim=1, keepdim=True) < -1.5).float()
@@ -194,7 +194,8 @@ def segmented(tmp_path, monkeypatch):
 def test_a_segmentation_chooses_among_its_most_uncertain_images(smir, segmented, tmp_path, capsys):
     smir("choose", "--ckpt", segmented, "--count=2")
     chosen = chosen_in(tmp_path / "chosen")
-    assert all(10 <= int(name[:2]) <= 19 for name in chosen)  # the five times two darkest without labels
+    # Two of the ten most uncertain images without labels.
+    assert all(10 <= int(name[:2]) <= 19 for name in chosen)
     assert chosen != ["19.png", "18.png"]
     table = {row["image"]: row for row in table_of(tmp_path / "chosen")}
     assert sum(row["labelled"] == "yes" for row in table.values()) == 6
@@ -293,7 +294,7 @@ def test_a_single_orthomosaic_must_be_cut_into_tiles_first(smir, fails, pool, tm
 
 
 def save_labelled(folder, number):
-    """A photograph, and beside it its label as ids and as colours."""
+    """Writes a photograph and, beside it, its label as ids and as colours."""
     ids = fakes.blocks(f"label {number}", (0, 1, 2), (64, 80))
     fakes.save(folder / f"{number}.jpg", picture(120, str(number), (64, 80)))
     fakes.save(folder / f"{number}_mask.png", ids)
