@@ -1,4 +1,4 @@
-"""Whole commands, through the same door as users."""
+"""Whole commands, started as users start them."""
 
 import csv
 import json
@@ -181,7 +181,7 @@ def test_settings_that_lightning_refuses_end_in_an_error_without_a_traceback(fai
 
 @pytest.fixture(scope="module")
 def of_a_pretraining(field, tmp_path_factory):
-    """A checkpoint that tests only read."""
+    """A checkpoint of a pretraining, which tests only read."""
     root = tmp_path_factory.mktemp("pretrained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["smir"])
@@ -196,7 +196,7 @@ def test_a_pretraining_checkpoint_cannot_be_tested_as_a_segmentation(fails, fiel
 
 
 def test_results_of_other_settings_or_images_go_to_a_separate_folder(smir, field, tmp_path):
-    """A second test or prediction with other settings or images leaves the first alone."""
+    """A second test or prediction with other settings or images keeps the files of the first."""
     words = segment_words(field, "--run.experiment=s")
     smir(*words)
     run = tmp_path / "runs/s/seed0"

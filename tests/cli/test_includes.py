@@ -85,4 +85,4 @@ def test_the_saved_config_holds_what_was_included(write, smir, field, tmp_path):
     config = yaml.safe_load(saved.read_text())
     assert "include" not in config
     assert config["model"]["init_args"]["lr"] == 0.5
-    smir("test", f"--config={saved}", "--ckpt_path=best")  # its run is found by its recipe, so nothing was lost
+    smir("test", f"--config={saved}", "--ckpt_path=best")  # its run is found by its recipe, so the config is complete

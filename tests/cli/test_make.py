@@ -1,4 +1,4 @@
-"""The Makefile's runs: each exactly once, in order, and stopped as promised. `smir` itself is a stand-in here."""
+"""The runs of the Makefile: each once, in order, and stopped after a failure. `smir` itself is a stand-in here."""
 
 import os
 import re

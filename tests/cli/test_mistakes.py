@@ -1,4 +1,4 @@
-"""Mistakes of the hand: wrong names, a wrong start, Ctrl-C. The answer is quick and short; nothing is left behind."""
+"""Typing mistakes, a wrong start, and Ctrl-C: the answer is quick and short, and no files are left behind."""
 
 import shlex
 import shutil

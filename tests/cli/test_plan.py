@@ -1,4 +1,4 @@
-"""The table of the paper's runs, and `smir plan`, which adds up what they cost."""
+"""The table of the paper's runs, and `smir plan`, which adds up their cost."""
 
 import subprocess
 import sys
@@ -86,7 +86,7 @@ def test_an_invalid_value_of_a_variable_is_named(given, said):
 
 
 def words_of(*rows):
-    """The words of rows on Nassar 2020, whose data are nowhere."""
+    """The command lines of rows on Nassar 2020, whose data do not exist here."""
     return [["fit", f"--config={EXPERIMENTS / 'nassar' / row}.yaml", "--data.root=nowhere"] for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Recipes are found by name, in a checkout and outside."""
+"""Recipes are found by name, inside a checkout and outside."""
 
 import os
 import subprocess
@@ -83,7 +83,7 @@ def test_the_recipes_are_listed(smir, fails, capsys):
 
 
 def test_the_build_holds_the_recipes(tmp_path):
-    """The contents of the wheel list recipes and read one without a checkout."""
+    """The files of the wheel can list the recipes and read one without a checkout."""
     setup = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path, "build_py", "--build-lib"]
     subprocess.run([*setup, tmp_path / "lib"], cwd=REPOSITORY, check=True, capture_output=True)
     code = "from smir.cli.recipes import config_file, names; print(len(names()), config_file('folder/pretrain'))"

@@ -1,4 +1,4 @@
-"""Configs of others: whatever they name, nothing of it is imported unless it is allowed."""
+"""Untrusted configs: no module that they name is imported unless it is allowed."""
 
 import itertools
 import os
@@ -132,7 +132,7 @@ def test_permission_for_one_command_does_not_extend_to_the_next(smir, fails, fie
     assert proof.exists()
     proof.unlink()
     sys.modules.pop("evil")
-    fails(*segment_words(field, *more), code=2)  # past the scan: a class where none is expected
+    fails(*segment_words(field, *more), code=2)  # the scan misses it: a class where none is expected
     assert not proof.exists()
 
 
@@ -155,7 +155,7 @@ TRAPS = {
     "a merge of itself": "a: &a {<<: *a}",
     "a key twice": "model: {lr: 1}\nmodel: {lr: 2}\n",
     "a key twice within a text": "model: '{lr: 1, lr: 2}'\n",
-    "base 60": f"a: 1{':00' * 20_000}",  # reading it takes the square of its length
+    "base 60": f"a: 1{':00' * 20_000}",  # the time to read it grows with the square of its length
 }
 
 
