@@ -31,7 +31,7 @@ ITEMS = [f"image {number:03d}" for number in range(200)]
 def test_integers_are_counts_and_decimals_are_shares(value, count):
     taken = LabelBudget(value).take(ITEMS, seed=0)
     assert len(taken) == len(set(taken)) == count
-    assert taken == sorted(taken)  # the order of the list
+    assert taken == sorted(taken)  # in the order of the list
     assert set(taken) <= set(ITEMS)
 
 

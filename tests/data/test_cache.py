@@ -17,7 +17,7 @@ from smir.errors import ConfigError
 from smir.files.disk_room import Room
 from smir.method.preprocessing import Preprocessing
 
-VIEW = 64  # so that images are kept at 128 pixels at most
+VIEW = 64  # so images are kept at 128 pixels at most
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_the_limit_covers_all_caches_and_the_oldest_unused_one_is_deleted(source
 
 
 def test_only_caches_are_counted_or_deleted(source, tmp_path):
-    """Beside them lie folders of others that have a file `held` too, and links to such."""
+    """Beside the caches are foreign folders that also have a file `held`, and links to such folders."""
     one = sum(path.stat().st_size for path in filled(cache_of(source, view=65)))
     root, theirs = source.parent / "cache", tmp_path / "theirs"
     elsewhere = shutil.copytree(next(root.glob("*-65")), theirs / "0123456789ab-65")
@@ -161,7 +161,7 @@ def test_only_caches_are_counted_or_deleted(source, tmp_path):
         os.utime(path, (0, 0))
     before = sorted(theirs.rglob("*"))
     filled(cache_of(source, gigabytes=1.2 * one / 1e9, view=63))
-    assert not list(root.glob("*-65"))  # it made room
+    assert not list(root.glob("*-65"))  # it was deleted to make room
     assert sorted(theirs.rglob("*")) == before
     assert (root / "photos/held").exists()
     assert (mixed / "paper.pdf").exists()
@@ -264,7 +264,7 @@ def test_a_selective_pretraining_scores_through_the_cache(smir, field, tmp_path)
     words = ["--trainer.max_epochs=4", "--trainer.callbacks=SelectiveMasking", "--trainer.callbacks.num_stages=2"]
     cache = ["--data.cache=true", "--data.cache_folder=cache"]
     smir(*pretrain_words(field, "--run.experiment=pool", *words, *cache))
-    assert len(list((tmp_path / "cache").glob("*/??/*"))) >= 11  # of 12; an epoch drops one of the first stage
+    assert len(list((tmp_path / "cache").glob("*/??/*"))) >= 11  # of 12; an epoch leaves one of the first stage out
 
 
 @pytest.mark.parametrize(

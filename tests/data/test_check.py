@@ -1,4 +1,4 @@
-"""`check` on fakes that are whole, and on fakes with one defect each."""
+"""`check` on complete fakes, and on fakes with one defect each."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ TESTED = {  # an image of the test split, below the root
     "pascal_voc": f"{fakes.VOC}/VOC2007/JPEGImages/000032.jpg",
     "cityscapes": f"{fakes.CITY}/val/frankfurt/frankfurt_000000_000019_leftImg8bit.png",
 }
-POOLED = {  # a place for one more image of the pool
+POOLED = {  # the path of one more image of the pool
     "pascal_voc": f"{fakes.VOC}/VOC2012/JPEGImages/2012_009999.jpg",
     "cityscapes": f"{fakes.CITY_EXTRA}/augsburg/augsburg_000099_000019_leftImg8bit.png",
 }
@@ -51,7 +51,7 @@ def root(dataset, tmp_path):
 
 @pytest.fixture
 def check(smir, capsys):
-    """Runs `check`, which must end with that exit code, and returns its report."""
+    """Runs `check`, which must end with the given exit code, and returns its report."""
 
     def run(*words, code=0):
         ended = 0
@@ -75,7 +75,7 @@ def line(report, start):
     return next(text for text in report.splitlines() if text.startswith(start))
 
 
-# What is well
+# Complete datasets
 
 
 @every
@@ -169,7 +169,7 @@ def test_many_image_sizes_are_summarised(check, tmp_path):
     assert "6 sizes: width 50 to 64, median 64; height 40 to 48, median 48" in line(report, "pool ")
 
 
-# What is wrong with a file
+# Defects of files
 
 
 def damage(path):
@@ -233,20 +233,20 @@ def test_images_that_training_refuses_as_strips_are_named(check, tmp_path):
     assert f"{tmp_path / 'images/strip.png'} is 4200 x 64 pixels; one side is more than 64 times the other" in report
 
 
-# What is missing
+# Missing files
 
 
 @every
 def test_a_missing_label_is_named_and_does_not_hide_other_defects(check, dataset, root):
     (root / PAIRS[dataset][1]).unlink()
-    name = next((root / PAIRS[dataset][1]).parent.glob("*.png"))  # of the same folder
+    name = next((root / PAIRS[dataset][1]).parent.glob("*.png"))  # another label in the same folder
     if dataset == "cityscapes":
         name = next(name.parent.glob("*_labelIds.png"))
     damage(name)
     report = check(*words(dataset, root), code=1)
     assert "lists that cannot be made: " in report
     assert PAIRS[dataset][1].rsplit("/")[-1].split("_gtFine")[0].removesuffix(".png") in line(report, "  train")
-    assert dataset == "sugar_beets" or f"The label {name}" in report  # its only list makes all of its splits
+    assert dataset == "sugar_beets" or f"The label {name}" in report  # its only list makes all splits
 
 
 @every
@@ -254,7 +254,7 @@ def test_a_label_without_image_is_named(check, dataset, root):
     label = root / PAIRS[dataset][1]
     orphan = label.with_name(f"a{label.name}")
     shutil.copy(label, orphan)
-    incomplete = dataset == "sugar_beets"  # as it was published
+    incomplete = dataset == "sugar_beets"  # the same as the published count
     report = check(*words(dataset, root), code=0 if incomplete else 1)
     said = "warning: labels without an image (1): " if incomplete else "\nlabels without an image: 1\n  "
     assert f"{said}{orphan}" in report
@@ -262,7 +262,7 @@ def test_a_label_without_image_is_named(check, dataset, root):
 
 def test_an_unlabelled_image_beside_labelled_ones_is_reported(check, tmp_path):
     fakes.write_nassar(tmp_path)
-    (tmp_path / fakes.LABELLED / "mask/sub3_002.png").unlink()  # not in the first fifth
+    (tmp_path / fakes.LABELLED / "mask/sub3_002.png").unlink()  # not in the first fifth of the list
     report = check(*words("nassar", tmp_path))
     assert (
         f"images beside the labelled ones without a label (1): {tmp_path / fakes.LABELLED / 'data/sub3_002.png'}"
@@ -288,7 +288,7 @@ def test_a_pool_without_labelled_images_is_counted_and_the_missing_folder_named(
     assert str(root / labels) in report
 
 
-# What is shared
+# Shared images
 
 
 def test_the_overlaps_of_voc_are_reported_by_protocol(check, tmp_path):

@@ -92,13 +92,13 @@ def label_among_images(images, masks):
 
 
 def exchanged(images, masks):
-    """As written by a tool that has the same colours for the classes, and other ids."""
+    """Writes a mask as a tool does that has the same colours for the classes, but other ids."""
     colors = [Classes.named(["soil", "crop", "weed"]).colors[value] for value in (0, 2, 1)]
     palette(IDS, np.ravel(colors).tolist()).save(masks / "p1.png")
 
 
 def greys_in_a_palette(images, masks):
-    """As written by a program that reduces grey to a palette, with the most frequent first."""
+    """Writes a mask as a program does that reduces grey to a palette, the most frequent value first."""
     palette(np.array([2, 0, 1], np.uint8)[IDS], [1, 1, 1, 2, 2, 2, 0, 0, 0]).save(masks / "p1.png")
 
 
@@ -162,7 +162,7 @@ def copy(images, masks):
 
 
 def jpeg(path, start=None, change=bytes(500)):
-    """Writes a photograph, and replaces bytes from its middle on."""
+    """Writes a photograph, and replaces bytes in its middle."""
     Image.fromarray(np.moveaxis(noise(7), 0, -1)).save(path, "JPEG", quality=95)
     content = path.read_bytes()
     if start is not None:
@@ -178,7 +178,7 @@ def damaged_jpeg(images, masks):
 
 
 def test_jpegs_that_are_damaged_in_their_middle_are_named(smir, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(jpeg_damage, "subprocess", subprocess)  # a process of its own, as for users
+    monkeypatch.setattr(jpeg_damage, "subprocess", subprocess)  # a separate process, as for users
     (tmp_path / "photos").mkdir()
     for name, change in {"zeros": bytes(500), "end": b"\xff\xd9"}.items():
         jpeg(tmp_path / f"photos/{name}.jpg", "middle", change)

@@ -1,4 +1,4 @@
-"""The datasets of the paper on tiny fakes in their true layouts, and on what goes wrong with real downloads."""
+"""The datasets of the paper on tiny fakes in their real layouts, and the common defects of real downloads."""
 
 import random
 import re
@@ -340,7 +340,7 @@ def test_labels_of_any_pillow_mode_are_read(tmp_path, mode):
     np.testing.assert_array_equal(data.labelled("train").read_pair(0)[1], expected)
 
 
-# What goes wrong
+# Defects
 
 
 @every
@@ -369,7 +369,7 @@ def test_frames_without_a_partner_are_counted_and_left_out_of_the_pool(tmp_path)
 
 
 def write_drives(root, per_drive=100):
-    """Two drives of consecutive frames, all with weeds."""
+    """Writes two drives of consecutive frames, all with weeds."""
     entries = []
     for drive in ("drive_1", "drive_2"):
         for number in range(per_drive):
@@ -377,7 +377,7 @@ def write_drives(root, per_drive=100):
             for kind in ("images/rgb", "annotations/dlp/iMapCleaned"):
                 path = root / fakes.BEETS / "CKA_1" / kind / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()  # only the names matter here
+                path.touch()  # only names matter here
             entries.append(f"/CKA_1/annotations/dlp/iMapCleaned/{name}")
     for file in ("sugarbeets.txt", "sugarbeets_weeds.txt"):
         fakes.save_list(root / fakes.BEETS / file, random.Random(0).sample(entries, len(entries)))
@@ -492,7 +492,7 @@ def test_impossible_options_are_refused(dataset, option, message, tmp_path):
 def parsed(*words):
     parser = ArgumentParser()
     parser.add_subclass_arguments(SmirDataModule, "data")
-    # Before version 4.49 jsonargparse had it under the second name alone.
+    # Before version 4.49, jsonargparse had it only under the second name.
     instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
     return instantiate(parser.parse_args([str(word) for word in words])).data
 

@@ -15,7 +15,7 @@ RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 GREY = RGB[..., 0]
 IDS16 = np.random.default_rng(1).choice([0, 1, 97, 255, 256, 10_000, 20_105, 65_535], (HEIGHT, WIDTH)).astype(np.uint16)
 
-# What the orientation tag says about stored rows and columns: the array as it is shown.
+# By orientation tag: the displayed array from the stored one.
 SHOWN = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -107,7 +107,7 @@ def test_images_are_read_as_they_are_shown(tmp_path, suffix, orientation):
 @pytest.mark.parametrize("orientation", SHOWN)
 def test_jpegs_are_read_as_they_are_shown(tmp_path, orientation):
     stored = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
-    stored[:16, :24] = 255  # the top left corner, so that no two orientations look alike
+    stored[:16, :24] = 255  # marks the top left corner, so that all orientations differ
     path = save(tmp_path / "image.jpg", stored, orientation=orientation, quality=95)
     image = read_image(path)
     np.testing.assert_array_equal(image > 127, SHOWN[orientation](stored) > 127)
@@ -177,7 +177,7 @@ def test_a_one_bit_label_is_read_as_0_and_1(tmp_path):
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_grey_labels_of_few_bits_keep_their_ids(tmp_path, bits):
-    """libpng's and Pillow's habit of stretching such values over 0 to 255 would make void of the last class."""
+    """libpng and Pillow stretch such values over 0 to 255, which would turn the last class into void."""
     ids = np.arange(8 * 16).reshape(8, 16) % 2**bits
     stored = ids.reshape(8, -1, 8 // bits)
     rows = (stored << np.arange(8 - bits, -1, -bits)).sum(axis=-1).astype(np.uint8)
@@ -257,7 +257,7 @@ def test_damaged_files_raise_only_data_errors(tmp_path, suffix):
     for _ in range(60):
         damaged = bytearray(whole)
         for _ in range(4):
-            damaged[chance.randrange(min(len(whole), 200))] = chance.randrange(256)  # headers are there
+            damaged[chance.randrange(min(len(whole), 200))] = chance.randrange(256)  # where headers are
         path.write_bytes(damaged)
         for read in (image_size, read_image, read_label):
             try:

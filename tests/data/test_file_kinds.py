@@ -1,4 +1,4 @@
-"""Files under names of images: each is read as Pillow reads it, alike by training, `predict` and tiling, or named."""
+"""Files with image suffixes: training, `predict` and tiling read them as Pillow does, or name them in an error."""
 
 import io
 import struct
@@ -103,7 +103,7 @@ def oriented(kind: str, value: int) -> bytes:
     ],
 )
 def test_training_predict_and_tiling_apply_the_same_orientation(tmp_path, kind, value):
-    """As the exported scripts do, with Pillow's `exif_transpose`."""
+    """The reference is Pillow's `exif_transpose`, which the exported scripts use."""
     path = tmp_path / "image.png"
     path.write_bytes(oriented(kind, value))
     with Image.open(path) as image:

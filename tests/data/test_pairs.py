@@ -21,7 +21,7 @@ from smir.method.preprocessing import Preprocessing
 
 CROP = 192
 PREPROCESSING = Preprocessing(view_size=CROP)
-DARK, BRIGHT = 40, 200  # far enough apart to be told from each other after any colour jitter
+DARK, BRIGHT = 40, 200  # far enough apart to be distinguished after any colour jitter
 SIZES = [(256, 384), (300, 210), (192, 192), (400, 410)]
 
 
@@ -66,7 +66,7 @@ def away_from_borders(regions):
 
 
 def fixed_mask(height, width, seed=0):
-    """A visit's mask on the grid of the view of an image of that size, and its patches."""
+    """Returns a mask on the grid of the view of an image of this size, and its patches."""
     grid = PREPROCESSING.grid(*PREPROCESSING.view_shape(height, width))
     patches = torch.randperm(len(grid), generator=torch.Generator().manual_seed(seed)) < len(grid) // 2
     return MaskTable.pack([0], [grid], [patches], PREPROCESSING.num_patches).packed(0), grid, patches
@@ -137,7 +137,7 @@ def test_a_random_mask_is_drawn_on_the_grid_of_the_crop(pool):
 
 
 def spread(grid, patches, height, width):
-    """The mask over a source: a pixel takes the patch of the view that its centre falls into."""
+    """Spreads a mask over a source image: a pixel gets the patch of the view that its centre lies in."""
 
     def strips(length, edges):
         centres = [Fraction(2 * pixel + 1, 2 * length) * edges[-1] for pixel in range(length)]
@@ -166,7 +166,7 @@ def test_a_fixed_mask_hides_the_content_that_was_chosen(tmp_path, size, kind):
         counted = away_from_borders(mask)
         assert counted.mean() > 0.4
         np.testing.assert_array_equal(mask[counted], bright[counted])
-        assert (mask == bright).mean() > 0.96  # at the borders the image is smooth, the mask is not
+        assert (mask == bright).mean() > 0.96  # at the borders, the image is smooth but the mask is not
         assert 0.2 < mask.mean() < 0.8
         crops.add(mask.tobytes())
     assert len(crops) == (12 if kind == "train" else 1)
@@ -193,7 +193,7 @@ def test_colour_changes_leave_the_mask_alone(pool):
 
 @pytest.fixture
 def labelled(tmp_path):
-    """An image that is bright exactly where its label is 2, dark where it is 0 and void."""
+    """Writes an image that is bright where its label is 2, and dark where it is 0 or void."""
     for number, (height, width) in enumerate(SIZES):
         blocks = np.random.default_rng(number).choice([0, 2, 255], (height // 25 + 1, width // 25 + 1))
         label = np.kron(blocks, np.ones((25, 25))).astype(np.uint8)[:height, :width]
@@ -213,7 +213,7 @@ def test_labels_move_with_their_images(labelled, transform):
             assert (sample["index"], sample["weight"]) == (index, 0.0)
             label = sample["label"].numpy()
             assert label.shape == (CROP, CROP)
-            assert set(np.unique(label)) <= {0, 2, 255}  # nothing in between: labels are not interpolated
+            assert set(np.unique(label)) <= {0, 2, 255}  # no values in between: labels are not interpolated
             bright = sample["image"][1].numpy() > (DARK + BRIGHT) // 2
             counted = away_from_borders(label)
             np.testing.assert_array_equal((label == 2)[counted], bright[counted])
@@ -233,7 +233,7 @@ def test_whole_views_keep_the_aspect(tmp_path, size, view):
     assert sample["view_label"].shape == view
     assert sample["size"].tolist() == list(size)
     np.testing.assert_array_equal(sample["label"].numpy(), label)
-    # Nearest: a pixel of the view takes the label at its centre, and at the border of two pixels either.
+    # Nearest: a pixel of the view takes the label at its centre or, between two pixels, either of them.
     rows, cols = ((2 * np.arange(seen) + 1) * side for seen, side in zip(view, size, strict=True))
     at_border = (rows % (2 * view[0]) == 0)[:, None] | (cols % (2 * view[1]) == 0)
     expected = label[np.ix_(rows // (2 * view[0]), cols // (2 * view[1]))]

@@ -1,4 +1,4 @@
-"""Crops over rare classes (`data.rare_class_crops`), and the frequencies that they and `auto` weights rest on."""
+"""Crops over rare classes (`data.rare_class_crops`), and the frequencies that they and `auto` weights use."""
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ from smir.method.class_weights import median_frequency_weights
 
 
 def scene():
-    """Soil, void, a crop of 16 pixels, and a weed of one in a corner, which most crops do not show."""
+    """Returns soil, void, a crop plant of 16 pixels and, in a corner, a weed of one pixel, which most crops miss."""
     label = np.zeros((64, 80), np.uint8)
     label[:8], label[30:34, 40:44], label[62, 78] = 255, 1, 2
     return np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8), label
 
 
 def shown(share, frequencies, seeds=60):
-    """Number of crops with each of the three classes. Crops are enlarged, so no pixel is lost."""
+    """Counts the crops that show each of the three classes. Crops are enlarged, so no pixel is lost."""
     transform, (image, label) = TrainTransform(160, share, np.array(frequencies)), scene()
     crops = [transform(image, label, seed)[1] for seed in range(seeds)]
     return [sum((crop == class_id).any() for crop in crops) for class_id in range(3)]
@@ -32,7 +32,7 @@ def test_crops_hold_the_drawn_class():
     assert by_chance < 30
     expected = 30 + by_chance / 2
     assert shown(0.5, [1, 1, 1e-9])[2] == pytest.approx(expected, abs=10)
-    # Of the two, the weed is drawn three times as often.
+    # The weed is drawn three times as often as the crop plant.
     weed = shown(1.0, [1e9, 3, 1])[2]
     assert weed == pytest.approx(45 + by_chance / 4, abs=10)
 
@@ -93,7 +93,7 @@ def test_a_visit_has_the_same_crop_on_any_number_of_ranks(tmp_path):
 
 
 def test_crops_are_unchanged_without_the_option(tmp_path):
-    """Without the option nothing is counted, and a pretraining has no labels."""
+    """Without the option no frequencies are counted, and a pretraining has no labels to count."""
     plain = field(tmp_path).train_dataloader().dataset
     off = field(tmp_path, rare_class_crops=0.0)
     assert torch.equal(plain[Visit(0, 5)]["label"], off.train_dataloader().dataset[Visit(0, 5)]["label"])

@@ -1,4 +1,4 @@
-"""`data.on_bad_image: skip`: what is left out is told, and nothing else changes."""
+"""`data.on_bad_image: skip`: files that are left out are reported, and nothing else changes."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def test_no_test_image_is_skipped(fails, photos, tmp_path):
     assert "1 test images cannot be used" in said
     assert "p12.png is damaged" in said
     assert "or remove it. Repair them" in said
-    assert not (tmp_path / "runs").exists()  # it is said before the training, not after it
+    assert not (tmp_path / "runs").exists()  # the message comes before the training, not after it
 
 
 def test_a_max_bad_share_above_1_is_refused(fails, photos):
@@ -201,4 +201,5 @@ def test_two_processes_skip_the_same_images(python, photos, tmp_path):
     run = tmp_path / PRETRAINING
     assert list(json.loads((run / "skipped.json").read_text())["lists"]["pool"]["skipped"]) == ["images/p03.png"]
     assert done.stderr.count("Looking at the pool list: 100%") <= 1
-    assert json.loads((run / "DONE").read_text())["image_visits"] == 2 * 10  # of 13, eleven train, in batches of two
+    # Eleven of the 13 images are for training, in batches of two.
+    assert json.loads((run / "DONE").read_text())["image_visits"] == 2 * 10

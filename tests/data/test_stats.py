@@ -15,7 +15,7 @@ from smir.data.reading.channel_statistics import _moments, channel_statistics, v
 
 
 def oracle(arrays):
-    """Mean and deviation in [0, 1] of the pixels of RGB arrays, in whole numbers up to the last step."""
+    """Mean and standard deviation in [0, 1] of the pixels of RGB arrays, in integers up to the last step."""
     pixels = np.concatenate([array.reshape(-1, 3) for array in arrays]).astype(object)
     total, squares = pixels.sum(axis=0), (pixels**2).sum(axis=0)
     variances = [

@@ -1,4 +1,4 @@
-"""Every codec that GDAL writes: whole files are read, and no block that cannot be decoded becomes pixels."""
+"""Every codec that GDAL writes: intact files are read, and blocks that cannot be decoded never become pixels."""
 
 import itertools
 import re
@@ -60,14 +60,14 @@ def pixels(count: int) -> np.ndarray:
 
 
 def block(path: Path, tiled: bool) -> tuple[int, int]:
-    """Offset and bytes of a block in the middle."""
+    """Returns the offset and the length of a block in the middle."""
     with rasterio.open(path) as file:
         place = "1_1" if tiled else "0_2"
         return tuple(int(file.get_tag_item(f"BLOCK_{what}_{place}", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
 
 
 def tiles(source: Path, target: Path) -> np.ndarray:
-    """Pixels of the image as its tiles show them."""
+    """Returns the pixels of the image, put together from its tiles."""
     tile_image(source, target, SIDE, prefix="t_", bar=False)
     whole = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     places = itertools.product((0, 48), (0, 48, WIDTH - SIDE))
@@ -105,14 +105,14 @@ def test_every_codec_is_read_and_damage_to_it_is_named(tmp_path, codec, layout):
         damaged = {"cut": content[: start + length // 2], "end": content[:-4]}
         if codec != "none":
             damaged["zeros"] = content[:start] + bytes(length) + content[start + length :]
-        if codec not in ("none", "packbits", "zstd"):  # these hold no sums, so that any bytes may be pixels
+        if codec not in ("none", "packbits", "zstd"):  # these have no checksums, so any bytes may be pixels
             damaged["noise"] = content[: start + length // 3] + noise + content[start + length :]
         for kind, changed in damaged.items():
             bad = tmp_path / f"{kind}.tif"
             bad.write_bytes(changed)
             for read in (partial(check_readable, decode=True), partial(cut_up, target), read_image):
                 if read is read_image and (kind, count, interleave) == ("end", 4, "band"):
-                    continue  # a photograph is read without its alpha
+                    continue  # a photograph is read without its alpha channel
                 with pytest.raises(DataError, match=rf"{kind}\.tif is damaged or cut short: rows .* cannot be read"):
                     read(bad)
             assert not (target / bad.stem / "tiles.json").exists()
@@ -210,7 +210,7 @@ def test_a_block_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("door", ["rasterio", "pillow", "one strip as rows"])
 def test_a_deflate_block_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch, door):
-    """A block that damage makes longer; libtiff stops where it is full of pixels and looks no further."""
+    """The damaged block is longer than its pixels; libtiff stops after the pixels and does not check the rest."""
     monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: door != "pillow")
     bands = np.concatenate([pixels(3)] * 21, axis=1) if door == "one strip as rows" else pixels(3)
     rows = bands.shape[1] if door == "one strip as rows" else 16

@@ -16,7 +16,7 @@ POOLS = [(40, 1), (97, 1), (40, 3), (61, 4), (107, 10), (119, 10), (5, 1)]  # im
 
 
 def batches(samplers, per_rank):
-    """The batches of visits that every rank's loader would make of its sampler."""
+    """Returns the batches of visits that the loader of every rank would make from its sampler."""
     visits = [list(sampler) for sampler in samplers]
     return [[rank[start : start + per_rank] for start in range(0, len(rank), per_rank)] for rank in visits]
 
@@ -29,7 +29,7 @@ def train_samplers(stages, world, batch_size, seed=0, epoch=0):
 
 
 def masked(stages, stage, seed=0):
-    """Gives a stage a mask for every image of its partition, which no other stage has."""
+    """Gives every image of a stage's partition a mask that no other stage has."""
     grid = PatchGrid(64, 64, 16)
     generator = torch.Generator().manual_seed(1000 * seed + stage)
     indices = stages.partition(stage).tolist()
@@ -57,7 +57,7 @@ def test_no_image_is_visited_twice_and_at_most_one_batch_is_left_out():
             everything = stages.train(stage).tolist()
             assert len(set(visited)) == len(visited) == samplers[0].visits(stage), case
             assert set(visited) <= set(everything), case
-            # One case leaves out more than the incomplete batch: with one image per rank and batch, a stage that is
+            # One case leaves out more than the incomplete batch. With one image per rank and batch, a stage that is
             # one image short of the longest cannot take a short last batch (a rank would lack it), and as every stage
             # has equally many batches, the longest stages give up a whole one.
             assert len(everything) - len(visited) < batch_size + (batch_size == world), case
@@ -112,14 +112,14 @@ def test_the_order_depends_only_on_seed_and_epoch():
     for other in (visits(4, 5), visits(3, 6)):
         assert [visit.index for visit in plain] != [visit.index for visit in other]
     assert len({visit.seed for visit in plain}) == len(plain)
-    # The same image is augmented in another way in another epoch and in another run.
+    # The same image is augmented differently in another epoch and in another run.
     seeds = {visit.index: visit.seed for visit in plain}
     for other in (visits(4, 5), visits(3, 6)):
         assert all(seeds.get(visit.index) != visit.seed for visit in other)
 
 
 def test_every_image_is_visited_equally_often_in_the_long_run():
-    sampler = train_samplers(Stages(14), 1, 8)[0]  # 12 train, 8 of them in an epoch
+    sampler = train_samplers(Stages(14), 1, 8)[0]  # 12 images for training, 8 of them in an epoch
     counts = np.zeros(12)
     for epoch in range(600):
         sampler.set_epoch(epoch)
@@ -203,7 +203,7 @@ def test_visits_carry_the_masks_of_the_stage(stage):
 
 
 class Echo(Dataset):
-    """Answers a visit with the visit."""
+    """Returns the visit itself."""
 
     def __getitem__(self, visit):
         return visit
