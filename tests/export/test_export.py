@@ -1,4 +1,4 @@
-"""Exported files against the checkpoint they come from, each run by the library that it is for."""
+"""Exported files compared with their checkpoint; each is run by the library that it is made for."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def exported(best, tmp_path_factory):
 
 
 def save(path, network, kind=SegmentationModule, seed=0):
-    """A checkpoint as training writes it, of a network that was never trained."""
+    """Writes a checkpoint as training does, but of a network that was never trained."""
     torch.manual_seed(seed)
     preprocessing = Preprocessing((0.4, 0.5, 0.3), (0.2, 0.25, 0.3), view_size=128)
     arguments = {"network": network, "preprocessing": preprocessing}
@@ -90,7 +90,7 @@ def save(path, network, kind=SegmentationModule, seed=0):
     for (
         name,
         value,
-    ) in module.network.state_dict().items():  # offsets, statistics and counters that no fresh network has
+    ) in module.network.state_dict().items():  # offsets, statistics and counters that a new network does not have
         if value.dim() < 2:
             value.add_(torch.rand(value.shape) / 4 if value.is_floating_point() else len(name))
     record = {"format": 1, "task": module.task, "network": module.network.spec, "out_channels": 3, "origin": {}}
@@ -110,11 +110,11 @@ def pictures(count, height, width):
 
 
 def smooth(height=200, width=300):
-    """A picture without the hard edges at which two resizings differ most."""
+    """Returns a picture without hard edges, at which two ways of resizing differ most."""
     return cv2.GaussianBlur(photo("smooth", (height, width)), (0, 0), 5)
 
 
-# What is there
+# Files and card
 
 
 def test_all_files_are_exported_and_the_card_describes_the_run(run, exported):
@@ -128,13 +128,13 @@ def test_all_files_are_exported_and_the_card_describes_the_run(run, exported):
     assert f"| mean IoU of the classes | {miou[0]} | {miou[1]} |" in card
     assert "| 2 | weed | #e6194b |" in card
     assert "mean (0.485, 0.456, 0.406)" in card
-    assert "preprocessing:" not in card  # of the recipe: not what was in force, but what the data replaced
+    assert "preprocessing:" not in card  # the value in the recipe was not used: the data replaced it
     assert f"hash `{record['hash']}`" in card
     assert "class_path: smir.training.SegmentationModule" in card
-    assert "smir.segmentation." not in card  # a name of version 0.1, which the record keeps
+    assert "smir.segmentation." not in card  # a class name of version 0.1, which the record keeps
     assert "8 in train, 2 in val, 3 in test" in card
     assert "on 3 images the largest difference" in card
-    assert str(run.parents[2]) not in card  # a card is passed on; the folders of this machine are not
+    assert str(run.parents[2]) not in card  # cards are passed on, so they must not name folders of this machine
 
 
 def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
@@ -148,7 +148,7 @@ def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
 
 @pytest.fixture(scope="module")
 def of_bands(run, tmp_path_factory):
-    """Folder with a run that predicts chosen bands, in `of`, and what is exported of it."""
+    """A folder with a run that predicts chosen bands, in `of`, and its exported files."""
     folder = tmp_path_factory.mktemp("bands")
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["data"]["init_args"].setdefault("predict", {}).update(bands=[3, 2, 1], value_range=[100, 3000])
@@ -196,7 +196,7 @@ def test_the_card_mentions_only_what_was_exported(smir, tmp_path):
     for absent in ("model.onnx", "model.pt2", "smir.json", "uint8 RGB, 0", "library_name"):  # smp has no such network
         assert absent not in card
     assert "normalised with mean (0.4, 0.5, 0.3)" in card
-    assert "They started from weights of the encoder trained on ImageNet" in card  # by way of a pretraining
+    assert "They started from weights of the encoder trained on ImageNet" in card  # through a pretraining
 
 
 # Each format
@@ -230,7 +230,7 @@ def test_onnx_computes_the_network_at_any_size_and_batch(module, session, size):
 
 @pytest.fixture(scope="module")
 def program(exported):
-    """The network of model.pt2, and what the file holds beside it."""
+    """The network of model.pt2, and the other contents of the file."""
     extra = {"smir.json": ""}
     return torch.export.load(exported / "model.pt2", extra_files=extra).module(), extra["smir.json"]
 
@@ -251,11 +251,11 @@ def test_tensorflow_padding_is_replaced_by_equal_fixed_padding():
     for size in ((128, 256), (256, 384)):
         image = torch.randn(1, 2, *size)
         torch.testing.assert_close(fixed(image), network(image))
-    assert isinstance(network[0], Conv2dSame)  # the network itself stays
+    assert isinstance(network[0], Conv2dSame)  # the network itself is unchanged
 
 
 def test_an_encoder_of_tensorflow_is_exported_for_any_size(tmp_path):
-    name = "tu-tf_mobilenetv3_small_minimal_100"  # its strides made torch.export compute with symbols for many minutes
+    name = "tu-tf_mobilenetv3_small_minimal_100"  # its strides made torch.export compute for many minutes
     module = save(tmp_path / "a.ckpt", lambda channels: UNetStride4(channels, name, [16, 16, 16])).eval()
     program = export_program(module).module()
     for size in SIZES:
@@ -328,7 +328,7 @@ def test_timm_gives_the_features_of_the_encoder(smir, tmp_path, encoder, name):
         torch.testing.assert_close(feature, expected, atol=1e-4, rtol=1e-4)
     card = (tmp_path / "exported/README.md").read_text()
     assert f"timm.create_model('{name}', features_only=True)" in card
-    assert ("num_classes=0" in card) == (name != "convnext_atto")  # whose first level timm renames
+    assert ("num_classes=0" in card) == (name != "convnext_atto")  # timm renames its first level
 
 
 def test_an_encoder_that_timm_lacks_keeps_the_names_of_smp(smir, tmp_path):
@@ -352,7 +352,7 @@ def test_a_pretraining_exports_only_weights(smir, fails, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "exported").iterdir()} == names
     found = load_file(tmp_path / "exported/model.safetensors")
     assert torch.equal(found["segmentation_head.weight"], module.network.segmentation_head.weight)
-    assert "Next:" not in capsys.readouterr().out  # it lies in no run, so nothing is known of its data
+    assert "Next:" not in capsys.readouterr().out  # the checkpoint is in no run, so its data are unknown
 
 
 @pytest.mark.parametrize("error", [OSError("no"), RuntimeError("unable to open file"), SafetensorError("no")])
@@ -367,7 +367,7 @@ def test_weights_that_cannot_be_read_back_are_an_error(fails, tmp_path, monkeypa
 def test_the_memory_of_a_model_is_measured_in_a_separate_process(exported):
     milliseconds, megabytes = onnx_speed(exported / "model.onnx", threads=1)
     assert milliseconds > 0
-    assert megabytes > (exported / "model.onnx").stat().st_size / 1e6  # at least its weights, and little beside them
+    assert megabytes > (exported / "model.onnx").stat().st_size / 1e6  # at least the weights, and little more
     assert megabytes < 500
 
 
@@ -395,7 +395,7 @@ def test_options_that_do_not_fit_are_refused(fails, tmp_path, words, says):
 
 
 class Deepness:
-    """Reads a file and computes a tile as QGIS's plugin does, written after its source.
+    """Reads a file and computes a tile as the QGIS plugin Deepness does; written from its source.
 
     `src/deepness/processing/models/model_base.py`, `segmentor.py`, `preprocessing_utils.py` and
     `map_processor/map_processor_segmentation.py` of github.com/PUTvision/qgis-plugin-deepness.
@@ -406,7 +406,7 @@ class Deepness:
         (given,), (returned,) = self.session.get_inputs(), self.session.get_outputs()
         self.shape, self.name = given.shape, given.name
         assert len(returned.shape) == 4
-        assert returned.shape[2] == returned.shape[3] == self.shape[2] == self.shape[3]  # it takes nothing but squares
+        assert returned.shape[2] == returned.shape[3] == self.shape[2] == self.shape[3]  # it accepts only squares
         self.texts = self.session.get_modelmeta().custom_metadata_map
         self.about = {key: json.loads(text) for key, text in self.texts.items()}
         names = sorted(self.about["class_names"].items(), key=lambda entry: int(entry[0]))
@@ -433,14 +433,15 @@ def test_deepness_reads_the_file_and_labels_a_tile_as_predict_does(smir, run, be
     assert {"tiles_overlap", "seg_thresh", "seg_small_segment", "smir"} <= deepness.about.keys()
     tile = smooth(64, 64)
     Image.fromarray(tile).save("tile.png")
-    with_alpha = np.dstack([tile, np.full((64, 64), 255, np.uint8)])  # maps have one; the plugin drops it
+    with_alpha = np.dstack([tile, np.full((64, 64), 255, np.uint8)])  # maps have alpha, which the plugin drops
     labels, probabilities = deepness.process(with_alpha[None])
     with torch.no_grad():
         image = torch.from_numpy(tile).permute(2, 0, 1)[None]
         expected = module(module.preprocessing.normalize(image)).softmax(dim=1)
     np.testing.assert_allclose(probabilities, expected.numpy(), atol=1e-5)
     words = [f"--config={run / 'config.yaml'}", "--ckpt=copy.ckpt", "--data.predict_images=tile.png", "--out=found"]
-    (tmp_path / "copy.ckpt").write_bytes(best.read_bytes())  # the run guards its own, which the fixture has changed
+    # A copy, because smir would notice that the fixture has changed the checkpoint in the run.
+    (tmp_path / "copy.ckpt").write_bytes(best.read_bytes())
     smir("predict", *words, *QUIET)
     assert len(np.unique(labels)) > 1
     assert (labels[0] == np.asarray(Image.open("found/tile.png"))).all()
@@ -464,7 +465,7 @@ def test_the_ground_resolution_is_that_of_the_orthomosaic(smir, run, best, tmp_p
     (moved.parent / "config.yaml").write_text(yaml.safe_dump(config))
     smir("export", f"--ckpt={moved / 'best.ckpt'}", "--formats=deepness", f"--images={run / 'photo.png'}")
     found = Deepness(tmp_path / "exported/deepness.onnx").about["resolution"]
-    assert found == pytest.approx(0.4 * 256 / 64, rel=1e-3)  # UTM is true to a thousandth
+    assert found == pytest.approx(0.4 * 256 / 64, rel=1e-3)  # distances in UTM are right to a thousandth
 
 
 def test_openvino_gives_the_logits_of_onnx_runtime(exported, session, monkeypatch):
@@ -479,18 +480,18 @@ def test_openvino_gives_the_logits_of_onnx_runtime(exported, session, monkeypatc
         assert np.abs(names["model"](images)["logits"] - expected).max() < 1e-3 * np.abs(expected).max()
 
 
-# The programs
+# The scripts
 
 
 def run_here(script, monkeypatch, *words):
-    """Runs a program in this process, by itself on photo.png of the working folder."""
+    """Runs a script in this process, by default on photo.png in the working folder."""
     assert "smir" not in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.MULTILINE)
     monkeypatch.setattr(sys, "argv", [str(script), *(words or ("photo.png", "labels.png"))])
     runpy.run_path(str(script), run_name="__main__")
 
 
 def equal_share(folder, module):
-    """Share of the pixels of labels.png that smir itself labels so in photo.png."""
+    """Returns the share of pixels of labels.png that equal the labels by smir itself of photo.png."""
     labels, image = (np.asarray(Image.open(folder / name)) for name in ("labels.png", "photo.png"))
     assert labels.shape == image.shape[:2]
     assert len(np.unique(labels)) > 1
@@ -560,12 +561,12 @@ def test_the_resizing_of_the_script_equals_that_of_opencv_and_torch(size):
     np.testing.assert_allclose(found, torchs[0].numpy(), atol=1e-2)
 
 
-# What is refused
+# Errors
 
 
 @pytest.fixture
 def computing(smir, tmp_path, monkeypatch, run):
-    """Exports a network to a model.pt2 that computes something else of images and the right logits."""
+    """Exports a network to a model.pt2 that computes something else from the images and the right logits."""
     module = save(tmp_path / "a.ckpt", tiny)
 
     def right(images):
