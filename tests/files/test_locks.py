@@ -1,4 +1,4 @@
-"""Locks: held by one or shared, gone with their process, and on Windows the same."""
+"""Locks: exclusive or shared, released when their process ends, and the same on Windows."""
 
 import fcntl
 import importlib.util
@@ -15,7 +15,7 @@ from smir.files import locks
 
 
 def windows():
-    """The module as Windows has it, over a stand-in for its `msvcrt`."""
+    """The module as on Windows, with a stand-in for `msvcrt`."""
 
     def locking(descriptor, kind, length):
         start = os.lseek(descriptor, 0, os.SEEK_CUR)
@@ -36,7 +36,7 @@ def windows():
 
 @pytest.fixture(params=["here", "windows"])
 def lock(request, tmp_path):
-    """Makes locks on one file."""
+    """Returns a function that makes locks on one file."""
     if request.param == "windows" and not hasattr(fcntl, "F_OFD_SETLK"):
         pytest.skip("needs locks of Linux to stand in for those of Windows")
     module = locks if request.param == "here" else windows()
