@@ -1,4 +1,4 @@
-"""`smir inspect` against oracles: patch losses one by one, IoU by hand, and errors that were planted."""
+"""`smir inspect` against oracles: patch losses one by one, IoU computed by hand, and planted label errors."""
 
 import csv
 import json
@@ -44,7 +44,7 @@ def network(channels):
 
 
 def write_run(folder, module, **data):
-    """A checkpoint in a run folder whose config names data."""
+    """Writes a checkpoint into a run folder whose config names the data."""
     checkpoint = folder / "checkpoints/best.ckpt"
     checkpoint.parent.mkdir(parents=True)
     preprocessing = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "view_size": 64, "num_patches": 64}
@@ -75,7 +75,7 @@ def pool(tmp_path, pretrained):
 
 @pytest.fixture
 def labelled(tmp_path, monkeypatch):
-    """Six labelled pictures of a field, and a segmentation that tells the classes by their colours."""
+    """Six labelled pictures of a field, and a segmentation that distinguishes the classes by colour."""
 
     def by_color(self, image):
         colors = self.preprocessing.normalize(torch.from_numpy(SHADES)[..., None, None])
@@ -94,7 +94,7 @@ def labelled(tmp_path, monkeypatch):
 
 
 def truth(number):
-    """Objects in a picture: a crop, and a weed that is larger from picture to picture."""
+    """Returns the objects in a picture: a crop plant, and a weed that grows from picture to picture."""
     shown = np.zeros(SIZE, dtype=np.uint8)
     shown[CROP] = 1
     shown[50:60, 4 : 10 + number] = 2
@@ -102,7 +102,7 @@ def truth(number):
 
 
 def label_of(number):
-    """The label: a little off everywhere, void in a corner, and in picture 4 wrong about half of the crop."""
+    """Returns the label: slightly shifted, void in a corner and, in picture 4, wrong for half of the crop plant."""
     label = np.roll(truth(number), 1, axis=1)
     label[:6, :6] = 255
     if number == 4:
@@ -140,7 +140,7 @@ def test_every_patch_loss_equals_a_plain_computation(smir, pool, pretrained, tmp
         (summary,) = (row for row in rows_of(tmp_path / "inspect/images.csv") if row["image"] == name)
         assert float(summary["mean"]) == pytest.approx(float(expected.mean()), abs=1e-4)
         assert float(summary["highest"]) == pytest.approx(float(expected.max()), abs=1e-4)
-        kept = score_image(lambda masked: masked, image, grid, masks)  # a masked pixel is the mean colour
+        kept = score_image(lambda masked: masked, image, grid, masks)  # a masked pixel has the mean colour
         assert float(summary["mean_fill"]) == pytest.approx(float(kept.mean()), abs=1e-4)
         answers = iter([inpaint(image, grid.to_pixels(mask)[None, None]) for mask in masks])
         filled = score_image(lambda _, left=answers: next(left), image, grid, masks)
@@ -165,7 +165,7 @@ def test_the_patch_that_was_made_hard_is_the_hardest(smir, pool, tmp_path):
     first = page.index('class="tile"')
     assert f"<b>{float(hardest['loss']):.3f}</b> row 3, column 4" in page[first : page.index("</a>", first)]
     assert "3 of &lt;5&gt;.png" in page
-    assert page.count("<article") == 2 + 1  # the hardest, and the easiest for comparison
+    assert page.count("<article") == 2 + 1  # the hardest images, and the easiest for comparison
 
 
 def test_the_page_is_self_contained_and_reproducible(smir, pool, tmp_path):
@@ -188,7 +188,7 @@ def test_the_page_is_self_contained_and_reproducible(smir, pool, tmp_path):
 
 
 def interpolated(masked):
-    """Masked images filled by interpolation, a little off."""
+    """Returns masked images filled by interpolation, with a small error."""
     return inpaint(masked, (masked == 0).all(dim=1, keepdim=True)) + 0.01
 
 
@@ -275,7 +275,7 @@ def test_a_planted_label_error_ranks_first_and_seams_are_ignored(smir, labelled,
     page = (tmp_path / "inspect/index.html").read_text()
     first = page.index('class="tile"')
     assert "From left: image, label, prediction." in page
-    assert 'href="#image-2"' in page[first : page.index("</a>", first)]  # the third of the val list
+    assert 'href="#image-2"' in page[first : page.index("</a>", first)]  # the third image of the val list
     assert page.count('class="tile"') == 1
 
 
@@ -305,7 +305,7 @@ def test_the_figures_equal_those_of_the_test_of_the_run(smir, field, tmp_path):
     assert f"<b>{100 * miou:.1f}</b>" in (tmp_path / "inspect/index.html").read_text()
 
 
-# what goes wrong
+# errors
 
 
 def test_ctrl_c_leaves_nothing_and_no_traceback(fails, pool, monkeypatch, tmp_path):
