@@ -1,4 +1,4 @@
-"""Patch scores without a network, against the plain way."""
+"""Patch scores without a network, compared with a plain computation."""
 
 import cv2
 import numpy as np

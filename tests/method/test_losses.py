@@ -15,12 +15,12 @@ from smir.method.preprocessing import Preprocessing
 
 @pytest.fixture(params=["as on a CPU", "as on a GPU"])
 def layout(request, monkeypatch):
-    """The two ways in which planes are laid out and blurred, both on the CPU."""
+    """Tests both memory layouts for the blur, on the CPU."""
     monkeypatch.setattr(ssim, "_planes_innermost", lambda device: request.param == "as on a CPU")
 
 
 def textured(*shape, seed=0):
-    """Noise at several scales, of about unit deviation, so that no scale of MS-SSIM is trivial."""
+    """Returns noise at several scales, with a deviation of about 1, so that no scale of MS-SSIM is trivial."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(shape, generator=generator)
     for factor in (4, 16, 64):
@@ -156,7 +156,7 @@ def test_the_gradient_equals_that_of_the_formula(layout):
     torch.testing.assert_close(ours.grad, reference.grad, atol=1e-10, rtol=1e-5)
 
 
-BLACK, WHITE = -2.1, 2.6  # what normalisation makes of 0 and 255
+BLACK, WHITE = -2.1, 2.6  # 0 and 255 after normalisation
 HARD_PAIRS = {
     "flat, both equal": lambda y: (torch.zeros_like(y), torch.zeros_like(y)),
     "flat, different": lambda y: (torch.full_like(y, 0.5), torch.full_like(y, -0.5)),
@@ -203,7 +203,7 @@ def test_the_product_over_scales_has_the_gradient_of_the_formula():
 
 @pytest.mark.parametrize("scale", [0, 4])
 def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(scale):
-    # The true slope is infinite at 0. Images on which a similarity is exactly 0 are too rare to be made up here.
+    # The true slope at 0 is infinite. Images with a similarity of exactly 0 are too rare to construct here.
     low = torch.tensor([-0.3, 0.0, 1e-30, 1e-9, 0.2, 1.0], dtype=torch.double)
     similarities = torch.full((5, len(low)), 0.5, dtype=torch.double)
     similarities[scale] = low
@@ -216,7 +216,7 @@ def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(sc
     assert similarities.grad.isfinite().all()
     assert (slope[:4] == 0).all()
     torch.testing.assert_close(slope[4:], others * weight * low[4:] ** (weight - 1), atol=0, rtol=1e-3)
-    other = similarities.grad[2, :2]  # of the scales beside one that makes the product 0
+    other = similarities.grad[2, :2]  # at the scales other than the one that makes the product 0
     assert (other == 0).all()
 
 
@@ -229,8 +229,8 @@ def test_autocast_does_not_lower_the_precision_of_the_loss():
 
 
 def test_training_works_after_a_validation_in_inference_mode():
-    # Lightning validates in inference mode; whatever the loss keeps from then must serve training too.
-    target = textured(1, 3, 166, 171)  # a size of this test alone
+    # Lightning validates in inference mode. Tensors that the loss caches then must also work in training.
+    target = textured(1, 3, 166, 171)  # a size that only this test uses
     with torch.inference_mode():
         ReconstructionLoss()(torch.zeros_like(target), target)
     prediction = close_to(target, 0.5).requires_grad_()
@@ -247,7 +247,7 @@ def test_different_shapes_are_refused():
 
 
 def patch_by_patch(prediction, target, grid, absolute=True):
-    """METHOD.md section 3, literally: cut every patch out, and take the SSIM inside it alone."""
+    """METHOD.md section 3, literally: cuts every patch out, and computes SSIM only inside it."""
     gaussian = np.exp(-(np.array([-1.0, 0.0, 1.0]) ** 2) / (2 * 1.5**2))
     kernel = np.outer(gaussian, gaussian) / gaussian.sum() ** 2
 

@@ -16,7 +16,7 @@ ARRAYS = ("index", "shape", "num_patches", "bits")
 
 
 def drawn(indices, seed=0):
-    """Grids of changing size and a random mask for each image."""
+    """Returns grids of different sizes, and a random mask for each image."""
     generator = torch.Generator().manual_seed(seed)
     grids = [GRIDS[index % len(GRIDS)] for index in indices]
     return grids, [torch.rand(len(grid), generator=generator) < 0.5 for grid in grids]
@@ -100,7 +100,7 @@ def test_scores_are_stored_image_by_image(tmp_path):
     np.testing.assert_array_equal(second, scores[1].numpy())
 
 
-# Files that are not what they should be.
+# Damaged and wrong files.
 
 
 class Exploit:
@@ -124,7 +124,7 @@ def test_code_in_a_mask_file_is_not_executed(tmp_path, table, name):
     with pytest.raises(CheckpointError, match=r"masks\.npz"):
         load_masks(path)
     assert not proof.exists()
-    with np.load(path, allow_pickle=True) as file:  # the exploit does work where pickles are allowed
+    with np.load(path, allow_pickle=True) as file:  # the exploit works if pickles are allowed
         file[name][0].close()
     assert proof.exists()
 
@@ -150,7 +150,7 @@ def test_damaged_files_are_refused_or_read_correctly(tmp_path, table):
         damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
         path.write_bytes(damaged)
         try:
-            assert same(load_masks(path), table)  # a byte that means nothing, such as a date
+            assert same(load_masks(path), table)  # a byte that does not matter, such as in a date
         except CheckpointError:
             refused += 1
     assert refused > 50

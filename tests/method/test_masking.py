@@ -60,7 +60,7 @@ def test_the_hardest_patches_are_masked(ratio):
 @pytest.mark.parametrize("seed", range(5))
 def test_the_lowest_index_is_masked_first_among_equal_scores(seed):
     scores = torch.randint(0, 4, (len(GRID),), generator=seeded(seed)).float()
-    order = np.lexsort((np.arange(len(GRID)), -scores.numpy()))  # by score downwards, then by index
+    order = np.lexsort((np.arange(len(GRID)), -scores.numpy()))  # by descending score, then by index
     expected = torch.zeros(len(GRID), dtype=torch.bool)
     expected[torch.from_numpy(order[:220].copy())] = True
     assert torch.equal(HardestMask()(grid=GRID, scores=scores), expected)
@@ -117,7 +117,7 @@ def test_a_ramp_goes_from_random_to_the_hardest_by_equal_steps():
         (RampMask(last=4)(grid=GRID, scores=scores, generator=seeded(1), stage=stage) & hardest).sum() / hardest.sum()
         for stage in range(6)
     ]
-    # Of what is drawn at random, some is among the hardest by chance.
+    # Some of the patches drawn at random are among the hardest by chance.
     sure = [int(min(1, stage / 4) * 220) for stage in range(6)]
     expected = [(n + (220 - n) * (220 - n) / (441 - n)) / 220 for n in sure]
     assert torch.stack(shares).tolist() == pytest.approx(expected, abs=0.004)

@@ -14,7 +14,7 @@ SIZES = [64, 100, 161, 192, 223, 255, 256, 257, 288, 320, 341, 342, 384, 455, 51
 
 
 def strips(length, num_patches):
-    """METHOD.md section 2, as one would cut by hand: full strips first, then the rest."""
+    """METHOD.md section 2, cut as by hand: full strips first, then the remainder."""
     unrounded = length / math.sqrt(num_patches)
     size = math.ceil(unrounded)
     full, rest = divmod(length, size)
@@ -60,7 +60,7 @@ def test_strip_lengths_follow_the_rule(height, num_patches):
 
 
 def test_a_remainder_that_is_thinner_than_half_a_patch_is_merged():
-    assert lengths(PatchGrid(66, 66, 36).row_edges) == [11] * 6  # no rest
+    assert lengths(PatchGrid(66, 66, 36).row_edges) == [11] * 6  # no remainder
     assert lengths(PatchGrid(63, 63, 36).row_edges) == [11] * 5 + [8]  # 8 is over half of 10.5
     assert lengths(PatchGrid(100, 100, 130).row_edges) == [9] * 10 + [10]  # 1 is under half of 8.8
 
@@ -92,7 +92,7 @@ def test_pixels_of_a_mask_are_those_of_its_boxes(height, width):
 
 
 def strip_of_centre(pixel, pixels, edges):
-    """The strip that holds the centre of a pixel, once `pixels` of them span the strips; exact."""
+    """Returns the strip that holds the centre of a pixel if `pixels` pixels span all strips; exact."""
     return bisect.bisect_right(edges, Fraction(2 * pixel + 1, 2 * pixels) * edges[-1]) - 1
 
 
@@ -120,7 +120,7 @@ def test_pixels_at_another_size_get_the_patch_of_their_centre(view, size):
     ("height", "width", "num_patches", "thin"),
     [
         (32, 32, 512, 2),
-        (70, 256, 512, 2),  # strips of 4, and a rest of 2 that is too thick to be merged
+        (70, 256, 512, 2),  # strips of 4, and a remainder of 2 that is too thick to be merged
         (256, 70, 512, 2),
         (256, 256, 20_000, 2),
     ],

@@ -1,4 +1,4 @@
-"""The names that other programs rely on: where they are, how they are called, and what they return."""
+"""The public names that other programs use: their modules, their arguments and their results."""
 
 import inspect
 import subprocess

@@ -1,4 +1,4 @@
-"""Scoring over all patches and over the masked ones alone, against a plain loop."""
+"""Scoring over all patches and over only the masked ones, compared with a plain loop."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def images():
 
 
 def plain_scores(network, image, key, num_samples, over):
-    """Scores (P,) of one image, patch by patch and sample by sample."""
+    """Returns the scores (P,) of one image, patch by patch and sample by sample."""
     generator = generator_for(0, "score", 0, key)
     seen = [[] for _ in range(len(GRID))]
     everywhere = [[] for _ in range(len(GRID))]

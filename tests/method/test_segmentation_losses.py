@@ -1,4 +1,4 @@
-"""The losses of segmentation and the weights of classes against computations of others, and written from the text."""
+"""Segmentation losses and class weights, compared with other libraries and with oracles written from the text."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ LOSSES = [
 
 @pytest.fixture
 def batch():
-    """Logits of four classes, of which the last is in no label, and labels (uint8, as data gives them) with void."""
+    """Logits of four classes, the last of which is in no label, and labels with void (uint8, as from `smir.data`)."""
     chance = torch.Generator().manual_seed(3)
     logits = 2 * torch.randn(2, 4, 12, 10, generator=chance)
     label = torch.randint(0, 3, (2, 12, 10), generator=chance).to(torch.uint8)
@@ -33,14 +33,14 @@ def batch():
 
 
 def labelled(logits, label):
-    """Probabilities (N, C) and class ids (N,) of the pixels that count, in float64."""
+    """Returns probabilities (N, C) and class ids (N,) of the pixels that are not void, in float64."""
     shares = logits.double().softmax(dim=1).permute(0, 2, 3, 1).numpy().reshape(-1, logits.shape[1])
     truth = label.numpy().ravel()
     return shares[truth != VOID], truth[truth != VOID]
 
 
 def overlaps(logits, label):
-    """Soft intersection, predicted and present pixels (C,)."""
+    """Returns soft intersections, predicted pixels and present pixels (C,)."""
     shares, truth = labelled(logits, label)
     one_hot = np.eye(shares.shape[1])[truth]
     return (shares * one_hot).sum(axis=0), shares.sum(axis=0), one_hot.sum(axis=0)
@@ -61,7 +61,7 @@ def test_jaccard_and_dice_equal_the_formula(batch, weights):
 
 @pytest.mark.parametrize(("own", "other"), [(SoftJaccardLoss, "JaccardLoss"), (DiceLoss, "DiceLoss")])
 def test_jaccard_and_dice_without_void_equal_those_of_smp(batch, own, other):
-    """Its Jaccard loss knows no void."""
+    """The Jaccard loss of smp does not support void."""
     logits, label = batch
     label = label.masked_fill(label == VOID, 1)
     expected = getattr(smp.losses, other)("multiclass", smooth=1e-3)(logits, label.long())

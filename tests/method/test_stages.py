@@ -1,4 +1,4 @@
-"""The stage clock: partitions of the pool, and how it moves."""
+"""The stage clock: the partitions of the pool, and how the clock advances."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ POOLS = [(40, 1), (97, 1), (40, 3), (61, 4), (107, 10), (119, 10), (5, 1), (20, 
 
 
 def table_of(indices):
-    """A mask table of these images, every mask with its first patch hidden."""
+    """Returns a mask table of these images in which every mask hides the first patch."""
     grid = PatchGrid(64, 64, 16)
     mask = torch.arange(len(grid)) == 0
     return MaskTable.pack(indices, [grid] * len(indices), [mask] * len(indices), 16)
