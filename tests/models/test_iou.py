@@ -10,7 +10,7 @@ VOID = 255
 
 
 def naive(predictions, labels, num_classes):
-    """IoU of every class over a whole split, class by class and image by image."""
+    """Returns the IoU of every class over a whole split, class by class and image by image."""
     result = []
     for number in range(num_classes):
         intersection = union = 0
@@ -32,7 +32,7 @@ def measured(predictions, labels, num_classes, weights=None, batch_size=3):
 
 
 def split(num_classes, images=7, seed=0, shape=(20, 30)):
-    """Predictions that are mostly right, and labels with void."""
+    """Returns predictions that are mostly right, and labels with void."""
     chance = np.random.default_rng(seed)
     labels = chance.integers(0, num_classes, (images, *shape)).astype(np.uint8)
     wrong = chance.random(labels.shape) < 0.3
@@ -56,7 +56,7 @@ def test_iou_equals_the_naive_loop(num_classes, seed):
 @pytest.mark.parametrize("batch_size", [1, 2, 7])
 def test_iou_is_counted_over_the_whole_split(batch_size):
     predictions, labels = split(4)
-    labels[0], predictions[0] = 0, 0  # an image of one class: a mean over images would differ
+    labels[0], predictions[0] = 0, 0  # one image has a single class, so a mean over images would differ
     expected = naive(predictions, labels, 4)
     np.testing.assert_allclose(measured(predictions, labels, 4, batch_size=batch_size).per_class, expected)
 

@@ -1,4 +1,4 @@
-"""Weights of a library: the tag of a timm encoder says which, and records, report and card name them truthfully."""
+"""Weights of a library: the tag of a timm encoder selects them, and records, report and card name them."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +30,7 @@ FIT = ("--model=SegmentationModule", *DATA, *SHORT, "--trainer.max_epochs=1", "-
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """Serves files as Hugging Face's hub does; yields the dict of its files by path."""
+    """Serves files as the hub of Hugging Face does; yields the dict of its files by path."""
     files: dict[str, bytes] = {}
 
     class Hub(BaseHTTPRequestHandler):
@@ -180,10 +180,10 @@ def test_images_can_be_normalised_as_the_weights_expect(tmp_path, smir, caplog):
     assert (of_weights.preprocessing.mean, of_weights.preprocessing.std) == ((0.5,) * 3, (0.5,) * 3)
     assert of_weights.image_channels.mean == (0.1, 0.2, 0.3)
     assert "were trained with mean" not in caplog.text
-    _, of_data = record("none")  # without weights of a library there is nothing to follow
+    _, of_data = record("none")  # without weights of a library there is no normalisation to use
     assert of_data.preprocessing.mean == of_data.image_channels.mean == (0.1, 0.2, 0.3)
 
-    bright = np.full((64, 64, 3), 128, np.uint8)  # the mean of the weights, but 8 deviations from these images
+    bright = np.full((64, 64, 3), 128, np.uint8)  # equals the mean of the weights, 8 deviations from these images
     (tmp_path / "photos").mkdir()
     Image.fromarray(bright).save(tmp_path / "photos/bright.png")
     caplog.clear()

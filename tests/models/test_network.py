@@ -50,7 +50,7 @@ def test_dropout_acts_only_in_training():
     network, image = UNetStride4(3, TINY, (16, 16, 16)).eval(), torch.randn(2, 3, 64, 64)
     assert torch.equal(network(image), network(image))
     network.train()
-    for module in network.modules():  # batch norm would differ, too
+    for module in network.modules():  # batch norm would differ as well
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
     assert not torch.equal(network(image), network(image))
@@ -103,7 +103,7 @@ def test_a_network_that_the_library_cannot_build_is_named(arguments):
 )
 def test_a_network_is_rebuilt_from_its_record(network):
     network = network().eval()
-    spec = json.loads(json.dumps(network.spec))  # plain values alone
+    spec = json.loads(json.dumps(network.spec))  # only plain values
     again = build_network(spec, 3).eval()
     assert (type(again), again.spec, again.encoder_name) == (type(network), network.spec, network.encoder_name)
     again.load_state_dict(network.state_dict())

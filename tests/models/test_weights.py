@@ -24,7 +24,7 @@ def network(out_channels=3, encoder="resnet18", widths=WIDTHS):
 
 
 def scrambled(source, seed=0):
-    """Gives every tensor of a network, statistics and counters included, values that no fresh one has."""
+    """Gives every tensor of a network, including statistics and counters, values that a new network does not have."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in source.state_dict().items():
         if value.is_floating_point():
@@ -55,7 +55,7 @@ def names(report):
 @pytest.mark.parametrize(
     ("wrapped", "prefix"),
     [
-        (True, "network."),  # what smir writes
+        (True, "network."),  # as smir writes it
         (True, "network._orig_mod."),  # torch.compile
         (False, ""),
         (False, "module."),  # DistributedDataParallel
@@ -179,7 +179,7 @@ def test_a_file_with_only_statistics_is_refused(tmp_path, trained):
         load_pretrained(network(), save(tmp_path / "other.ckpt", state))
 
 
-# Files that are not what they should be
+# Damaged and wrong files
 
 
 class Exploit:
@@ -200,7 +200,7 @@ def test_code_in_a_checkpoint_is_not_executed(tmp_path, trained, zipped):
     with pytest.raises(CheckpointError, match=r"evil\.ckpt is not a checkpoint of plain weights"):
         load_pretrained(network(), path)
     assert not proof.exists()
-    torch.load(path, weights_only=False)["hook"].close()  # the exploit does work where code is allowed
+    torch.load(path, weights_only=False)["hook"].close()  # the exploit works if code is allowed
     assert proof.exists()
 
 
@@ -316,7 +316,7 @@ def test_a_run_records_the_origin_of_its_weights_without_odd_entries(tmp_path):
 
 
 def test_weights_that_fit_only_the_decoder_are_refused(tmp_path, trained):
-    """Widths are shared by networks of all encoders, so that some tensors of the decoder always fit."""
+    """Networks of all encoders share decoder widths, so some tensors of the decoder always fit."""
     path = save(tmp_path / "last.ckpt", trained.state_dict())
     with pytest.raises(CheckpointError, match=r"No weight in .* fits the encoder of the network .*mobilenetv3"):
         load_pretrained(UNetStride4(3, "tu-mobilenetv3_small_100", trained.spec["arguments"]["decoder_channels"]), path)
