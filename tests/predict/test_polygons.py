@@ -1,4 +1,4 @@
-"""Predicted regions as polygons: annotation tools and GIS programs read them, and so does `prepare folder`."""
+"""Predicted regions as polygons, which annotation tools, GIS programs and `prepare folder` can read."""
 
 import itertools
 import json
@@ -27,13 +27,13 @@ TOOLS = {"coco": "coco.json", "cvat": "cvat.xml", "labelme": "labelme"}
 
 
 def drawn(name):
-    """Labels with touching regions, holes in holes, single pixels, at all borders, and pixels without data."""
+    """Returns labels with touching regions, holes in holes, single pixels, regions at all borders, and void."""
     labels = blocks(name, (0, 1, 2), SIZE)
     labels[5:35, 5:40] = 1
     labels[8:30, 8:35] = 0
     labels[10:25, 10:30] = 2
     labels[12:20, 12:20] = 1
-    labels[14, 14], labels[15, 15] = 2, 0  # these two touch at a corner only
+    labels[14, 14], labels[15, 15] = 2, 0  # these two touch only at a corner
     labels[12:20, 20:22] = VOID
     labels[0, 0], labels[-1, -1], labels[-1, 0] = 1, 2, 1
     labels[40:, 10:50] = np.random.default_rng(len(name)).integers(0, 3, (5, 40))
@@ -41,7 +41,7 @@ def drawn(name):
 
 
 def tiles(labels, height=20, width=25):
-    """The labels in tiles, with a probability of the class that differs from pixel to pixel."""
+    """Returns the labels in tiles, with a class probability that differs from pixel to pixel."""
     chance = np.random.default_rng(1)
     for top, left in itertools.product(range(0, labels.shape[0], height), range(0, labels.shape[1], width)):
         part = labels[top : top + height, left : left + width]
@@ -72,7 +72,7 @@ def masks(tmp_path):
 
 @pytest.fixture
 def read_back(smir, tmp_path):
-    """The masks that `prepare folder` makes of a file of polygons."""
+    """Returns the masks that `prepare folder` makes from a file of polygons."""
 
     def read(place, classes="[soil=background, crop, weed]"):
         words = [f"--labels={place}", f"--classes={classes}", "--empty=background", f"--root={place.stem}-field"]
@@ -127,7 +127,7 @@ def test_neighbours_keep_their_common_border(masks, tmp_path):
 
 
 def test_each_region_has_its_pixels_and_mean_probability(masks, tmp_path):
-    """The oracle floods every region from its first pixel."""
+    """The oracle flood-fills every region from its first pixel."""
     labels = masks["a"]
     areas, (said,) = write(tmp_path / "predict", {"a": labels}, formats="gpkg,geojson", simplify=0, background="none")
     assert "geojson and gpkg are in pixels: column, -row" in said

@@ -1,4 +1,4 @@
-"""`predict` on images of any size, through its command line: what it writes, and what it refuses."""
+"""`predict` on images of any size, through its command line: its files and its errors."""
 
 import csv
 import importlib.util
@@ -63,14 +63,14 @@ def run(tmp_path_factory):
 
 
 def give_opinions(path):
-    """So short a training calls everything soil."""
+    """Changes the weights so that all classes are predicted; so short a training labels everything soil."""
     module = trained_like(SegmentationModule.from_checkpoint(path))
     torch.save({**torch.load(path, weights_only=True), "state_dict": module.state_dict()}, path)
 
 
 @pytest.fixture
 def words(run, tmp_path):
-    """The command, with its results in a folder of this test: beside a copy of the checkpoint."""
+    """Returns the command with its results in the folder of this test, beside a copy of the checkpoint."""
     checkpoint = tmp_path / "best.ckpt"
     checkpoint.write_bytes((run / "checkpoints/best.ckpt").read_bytes())
     shared = ["predict", f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoint}", *QUIET]
@@ -82,7 +82,7 @@ def words(run, tmp_path):
 
 
 def write_tiff(path, image, **profile):
-    """A TIFF of bands (H, W, C)."""
+    """Writes a TIFF of bands (H, W, C)."""
     height, width, count = image.shape
     shape = {"height": height, "width": width, "count": count, "dtype": image.dtype}
     with rasterio.open(path, "w", driver="GTiff", **shape, **profile) as file:
@@ -135,7 +135,7 @@ def test_predictions_of_a_georeferenced_image_keep_its_location(smir, run, words
     counts = np.bincount(labels.ravel(), minlength=256)
     rows = areas(tmp_path / "predict")
     assert [int(row["pixels"]) for row in rows] == counts[:3].tolist()
-    pixel = abs(UTM["transform"].determinant) / 0.9996**2  # UTM's scale at its central meridian, where this lies
+    pixel = abs(UTM["transform"].determinant) / 0.9996**2  # the scale of UTM at its central meridian, as here
     assert [float(row["square_metres"]) for row in rows] == pytest.approx((counts[:3] * pixel).tolist(), rel=1e-4)
     with Image.open(tmp_path / "predict/ortho.preview.png") as picture:
         assert picture.size[0] == 900
@@ -163,7 +163,7 @@ def test_nodata_is_void_and_areas_are_right_for_coordinates_in_degrees(smir, wor
 
 
 def ellipsoid_area(latitude, degrees):
-    """Area of a small square of WGS 84, from its radii of curvature."""
+    """Returns the area of a small square on WGS 84, from the radii of curvature."""
     a, e2, phi = 6378137.0, 6.69437999014e-3, math.radians(latitude)
     curve = 1 - e2 * math.sin(phi) ** 2
     return math.radians(degrees) ** 2 * a**2 * (1 - e2) / curve**2 * math.cos(phi)
@@ -173,8 +173,8 @@ def ellipsoid_area(latitude, degrees):
     ("epsg", "transform", "expected"),
     [
         (4326, from_origin(-106, 52, 1e-6, 1e-6), ellipsoid_area(52, 1e-6)),
-        (3857, from_origin(0, 6800125.454, 0.1, 0.1), 0.01 * math.cos(math.radians(52)) ** 2),  # Mercator of 52 N
-        (32601, from_origin(3.2e5, 100, 1, 1), 1.0),  # near the equator, over the date line
+        (3857, from_origin(0, 6800125.454, 0.1, 0.1), 0.01 * math.cos(math.radians(52)) ** 2),  # Mercator at 52 N
+        (32601, from_origin(3.2e5, 100, 1, 1), 1.0),  # near the equator, across the date line
         (2263, from_origin(980000, 200000, 1, 1), 0.3048006096**2),  # US survey feet
     ],
 )
@@ -294,7 +294,7 @@ def test_photographs_can_be_browsed_in_one_picture(smir, words, tmp_path, capsys
         with Image.open(tmp_path / f"predict/{number:02}.png") as labels:
             colors = np.asarray(labels.convert("RGB")).astype(float)
         expected = [8 * number, 0, 0]
-        same = (colors == colors[0, 0]).all()  # no outline runs through the middle then
+        same = (colors == colors[0, 0]).all()  # so no outline runs through the middle
         scale = min(360 / 120, 270 / (90 + number))
         shown = pixels[top + int(45.5 * scale), left + int(60.5 * scale)]
         assert not same or np.abs(shown - np.asarray(expected)).max() <= 1
@@ -334,7 +334,7 @@ def test_images_with_colours_unlike_the_training_cause_a_warning(smir, words, tm
     smir(*words(tmp_path / "photos"))
     assert "colours unlike" not in caplog.text
     save(tmp_path / "photos/night.png", np.zeros((96, 128, 3), np.uint8))
-    save(tmp_path / "photos/infrared.png", np.full((500, 700, 3), (230, 128, 128), np.uint8))  # seen in windows
+    save(tmp_path / "photos/infrared.png", np.full((500, 700, 3), (230, 128, 128), np.uint8))  # read in windows
     smir(*words(tmp_path / "photos"))
     assert "Warning: 2 of 3 images have colours unlike those of the training: night.png, infrared.png." in caplog.text
 
@@ -450,7 +450,7 @@ def test_an_interrupted_prediction_leaves_no_unfinished_files(smir, words, tmp_p
 
     def interrupted(self, images):
         passes.append(1)
-        if len(passes) == 4:  # two measure how far the network looks
+        if len(passes) == 4:  # the first two measure how far the network sees
             raise KeyboardInterrupt
         return logits(self, images)
 
@@ -644,12 +644,12 @@ def test_windows_of_cmyk_and_16_bit_images_equal_the_whole_image(tmp_path, write
     assert (raster.height, raster.width) == (500, 700)
     shown, valid = raster.read(100, 200, 300, 400)
     whole = read_image(tmp_path / "big one.png")
-    assert np.abs(shown.astype(int) - whole[100:400, 200:600]).max() <= most  # two decoders of JPEG, which round apart
+    assert np.abs(shown.astype(int) - whole[100:400, 200:600]).max() <= most  # JPEG decoders round differently
     assert valid.all()
 
 
 def test_bands_are_found_by_their_colour_interpretation(smir, run, words, tmp_path):
-    """Pillow knows no such TIFF, so that its header does not tell what it is."""
+    """Pillow does not know such TIFFs, so it cannot read their headers."""
     image = photo("ortho", (500, 700))
     write_tiff(tmp_path / "bgr.tif", image[..., ::-1], photometric="minisblack", **UTM)
     with rasterio.open(tmp_path / "bgr.tif", "r+") as file:
