@@ -1,4 +1,4 @@
-"""Annotation files as tools really write them: read with the right pixels, or refused with a reason."""
+"""Annotation files as tools really write them: they give the right pixels, or are refused with a reason."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ CROP, WEED = (8, 8, 24, 24), (32, 8, 48, 24)
 
 
 def pixels(*boxes):
-    """Class ids of an image with boxes of (class, box); later ones lie on top, and may reach out of the image."""
+    """Returns class ids with boxes of (class, box); later ones lie on top, and boxes may extend beyond the image."""
     ids = np.zeros(SIZE, np.uint8)
     for class_id, (left, top, right, bottom) in boxes:
         ids[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = class_id
@@ -38,7 +38,7 @@ def corners(box):
 
 @pytest.fixture
 def made(tmp_path):
-    """Writes a photograph for each name, and returns a reader of the mask that was made for it."""
+    """Writes a photograph for each name, and returns a function that reads the mask made for it."""
     (tmp_path / "labels").mkdir()
     write_photos(tmp_path, NAMES)
     return lambda name: np.asarray(Image.open(tmp_path / f"field/masks/{name}.png"))
@@ -78,7 +78,7 @@ def write_coco(folder, content, encoding="utf-8"):
 
 
 def test_a_category_for_unlabelled_pixels_need_not_be_drawn(smir, tmp_path, made, capsys):
-    """As the files that `predict` writes for annotation tools declare it."""
+    """Files that `predict` writes for annotation tools declare such a category."""
     content = coco()
     content["categories"] += [{"id": 3, "name": "void"}, {"id": 4, "name": "stone"}]
     write_coco(tmp_path, content)
@@ -91,7 +91,7 @@ def test_masks_beside_annotations_are_reported_if_the_annotations_do_not_name_th
     write_photos(tmp_path, "d")
     write_coco(tmp_path, coco())
     noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
-    for name in ("a", "b", "other"):  # as exports add them, also of images without a shape
+    for name in ("a", "b", "other"):  # exports add such masks, even for images without a shape
         Image.fromarray(noise).save(tmp_path / f"labels/{name}.png")
     smir(*WORDS)
     mask = Image.fromarray(np.dstack([PLAIN * 90] * 3) if kind == "colours" else PLAIN)
@@ -282,7 +282,7 @@ def test_panoptic_segments_are_read_from_their_pngs(smir, tmp_path, made):
     expected = pixels((1, CROP), (2, WEED), (1, OTHER_CROP))
     smir(*WORDS, "--classes=[background=void, crop, weed]")
     assert all(np.array_equal(made(name), expected) for name in NAMES)
-    smir(*WORDS)  # pixels of no segment are not labelled, as the format says
+    smir(*WORDS)  # pixels outside all segments are not labelled, as the format says
     assert all(np.array_equal(made(name), np.where(expected == 0, 255, expected)) for name in NAMES)
 
 
@@ -550,7 +550,7 @@ def test_unsupported_images_are_named_if_labels_need_them(fails, tmp_path, made)
     assert "Convert d.HEIC to JPEG or PNG, because smir cannot read them." in said
 
 
-# Files that are not what their name says
+# Files whose content does not fit their name
 
 
 def archive():

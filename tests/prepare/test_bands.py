@@ -64,7 +64,7 @@ def test_chosen_bands_of_photographs_are_written_to_new_images(smir, tmp_path):
     for name in "abc":
         with Image.open(tmp_path / f"field/images/{name}.tif") as image:
             assert (np.asarray(image) == five_bands(name)[..., [4, 3, 0]] / 20).all()
-    smir("check", "--config=field/data.yaml", "--data.task=pretrain")  # which reads them as predict does
+    smir("check", "--config=field/data.yaml", "--data.task=pretrain")  # `check` reads the images as `predict` does
 
 
 @pytest.mark.parametrize("given", [("--images=photos",), ("--images=photos/a.tif", "--tile=64")])

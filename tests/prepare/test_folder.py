@@ -1,4 +1,4 @@
-"""`prepare folder`: from photographs and what an annotation tool exports to a field that trains."""
+"""`prepare folder`: from photographs and the export of an annotation tool to a field that can be trained on."""
 
 import json
 import os
@@ -138,7 +138,7 @@ def test_the_datamodule_reads_the_field_as_it_was_prepared(prepare, photos, labe
     assert segment.preprocessing.mean == pytest.approx(pixels.mean(axis=0), abs=1e-5)
     assert segment.preprocessing.std == pytest.approx(pixels.std(axis=0), abs=1e-5)
     assert content(photos) == before
-    assert (photos / "000.jpg").samefile(root / "images/000.jpg")  # no copy
+    assert (photos / "000.jpg").samefile(root / "images/000.jpg")  # a link, not a copy
 
 
 def test_images_without_labels_are_for_pretraining(prepare, tmp_path, capsys):
@@ -181,7 +181,7 @@ def test_existing_labels_are_not_lost(prepare, fails, labels, tmp_path, capsys):
     said = fails("prepare", "folder", "--images=photos", "--labels=second")
     assert "6 images that are labelled in field have no label in second: 000.jpg, 001.jpg, 002.jpg and 3 more" in said
     assert "put the exports into one folder" in said
-    prepare()  # as one looks up the next command
+    prepare()  # as users do to see the next command again
     assert "6 of them are labelled" in capsys.readouterr().out
     assert content(tmp_path / "field") == before
     prepare("--labels=both")
@@ -334,7 +334,7 @@ def test_folders_within_folders_keep_their_names(smir, labels, tmp_path):
         for day in ("may", "june"):
             save(tmp_path / f"photos/{day}/{number}.jpg", photo(f"{day} {number}"))
             save(tmp_path / f"photos/labels/{day}/{number}.png", label_of(f"{day} {number}"))
-    smir("prepare", "folder", "--images=photos", "--labels=photos/labels")  # the labels inside are no images
+    smir("prepare", "folder", "--images=photos", "--labels=photos/labels")  # the labels inside are not taken for images
     assert len(list((tmp_path / "field/images").rglob("*.jpg"))) == 6
     assert np.array_equal(stored(tmp_path / "field", "june/1"), label_of("june 1"))
 
@@ -452,10 +452,10 @@ def test_labelme_files_of_other_versions_are_read(prepare, labels, tmp_path):
     for file in (tmp_path / "labels").iterdir():
         content = json.loads(file.read_text())
         for shape in content["shapes"]:
-            if shape["shape_type"] == "rectangle":  # as X-AnyLabeling
+            if shape["shape_type"] == "rectangle":  # as X-AnyLabeling writes it
                 (x, y), (right, bottom) = shape["points"]
                 shape["points"] = [[x, y], [right, y], [right, bottom], [x, bottom]]
-        del content["imageHeight"], content["imageWidth"]  # as before 3.5
+        del content["imageHeight"], content["imageWidth"]  # as before version 3.5
         content["shapes"].append(
             {"label": "__ignore__", "points": [[0, 0], [8, 0], [8, 8], [0, 8]], "line_color": None}
         )
@@ -503,7 +503,7 @@ def test_the_suggested_class_colours_can_be_copied_as_an_option(prepare, labels,
 
 
 def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir, fails, tmp_path):
-    """So the corrected command, with another size of tiles, is not told of other settings."""
+    """So the corrected command may use another tile size."""
     save(tmp_path / "map.png", photo("map", (150, 330)))
     (tmp_path / "plants.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     (tmp_path / "plants.kml").write_text("<kml/>")
@@ -523,7 +523,7 @@ def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir
 @pytest.mark.parametrize("suffix", ["tif", "png"])
 def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys, suffix):
     picture, label = photo("map", (150, 330)), blocks("map", (0, 1, 2), (150, 330))
-    picture[:64, :64] = 0  # nothing was photographed there
+    picture[:64, :64] = 0  # no data there
     label[:, 256:] = 255
     save(tmp_path / f"map.{suffix}", picture)
     save(tmp_path / "labels.png", label)
@@ -540,12 +540,12 @@ def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys
             assert np.array_equal(stored(root, name), label[here])
     said = capsys.readouterr().out
     assert "cut into 17 tiles of 64 x 64 pixels; 1 at its border" in said
-    assert "11 of them are labelled" in said  # those right of 256 are not
+    assert "11 of them are labelled" in said  # the pixels right of column 256 are not
     assert not (root / "label_tiles").exists()
 
 
 def control_points(left):
-    """The corners of a map of 256 pixels of half a metre, for `rasterio.open`."""
+    """Returns the corners of a map of 256 pixels of half a metre, for `rasterio.open`."""
     corners = [(0, 0, 0, 0), (0, 256, 128, 0), (256, 0, 0, 128)]
     return [GroundControlPoint(row, column, left + east, 5_400_000 - south) for row, column, east, south in corners]
 
@@ -643,7 +643,7 @@ def test_pixels_without_data_of_an_orthomosaic_are_not_labelled(smir, tmp_path, 
 
 
 def spoil(tmp_path, labels, how):
-    """Exports labels, changes them, and gives the words of the command."""
+    """Exports labels, changes them, and returns the words of the command."""
     folder = tmp_path / "labels"
     path = folder / "annotations/instances_default.json"
 
@@ -833,7 +833,7 @@ def test_shares_must_add_up(fails, photos, labels, tmp_path):
     ("root", "name"), [("field", "field"), ("north/my field", "north-my-field"), ("{cwd}/south/plot.1", "plot.1")]
 )
 def test_a_field_has_the_name_of_its_root(prepare, tmp_path, root, name):
-    """Its runs do not share a folder with those of another field."""
+    """So its runs do not share a folder with those of another field."""
     root = root.format(cwd=tmp_path)
     prepare(f"--root={root}")
     assert yaml.safe_load(Path(root, "data.yaml").read_text())["run"] == {"field": name}

@@ -93,7 +93,7 @@ def test_tiles_of_a_png_label_keep_the_stored_ids(smir, tmp_path, kind):
         Image.fromarray(ids).save(label, transparency=1)
     elif kind == "palette":
         picture = Image.fromarray(ids)
-        picture.putpalette([0, 0, 0, 0, 200, 0, 0, 200, 0])  # two classes of one colour
+        picture.putpalette([0, 0, 0, 0, 200, 0, 0, 200, 0])  # two classes have the same colour
         picture.save(label)
     else:
         save(label, ids.astype(np.uint16 if kind == 16 else np.uint8))
@@ -204,7 +204,7 @@ def test_next_commands_predict_photographs_and_inspect_tiles(prepare, photos, tm
     prepare("--labels=labels")
     assert source_of(settings(tmp_path / "field")) == [Path("photos")]
     assert photographs(settings(tmp_path / "field")) == [Path("field/images")]
-    save(photos / "elsewhere.png", photo("elsewhere", SIZE))  # it is not of the field
+    save(photos / "elsewhere.png", photo("elsewhere", SIZE))  # it does not belong to the field
     assert source_of(settings(tmp_path / "field")) == [Path("field/images")]
 
 
@@ -237,7 +237,7 @@ def test_a_wrong_label_is_reported_before_anything_is_cut(prepare, fails, tmp_pa
     assert "3.png is for an image of 90 x 80 pixels, but day 1/3.png is 100 x 80" in said
     assert not (tmp_path / "field/images").exists()
     save(tmp_path / "labels/3.png", blocks("label 3", (0, 1, 2), SIZE))
-    prepare("--labels=labels", "--tile=40")  # so the tile may still be changed
+    prepare("--labels=labels", "--tile=40")  # so the tile size may still be changed
     assert (tmp_path / "field/data.yaml").exists()
 
 

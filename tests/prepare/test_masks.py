@@ -1,4 +1,4 @@
-"""Meaning of a mask's pixels when their number alone is not enough."""
+"""The meaning of mask pixels whose value alone does not decide it."""
 
 import os
 import warnings
@@ -16,7 +16,7 @@ IDS = np.repeat(np.repeat(np.arange(12).reshape(3, 4) % 3, 16, axis=0), 16, axis
 
 @pytest.fixture
 def field(tmp_path):
-    """Writes one photograph for each mask, and returns a reader of the mask that was made."""
+    """Writes one photograph for each mask, and returns a function that reads the mask made from it."""
     (tmp_path / "labels").mkdir()
     (tmp_path / "photos").mkdir()
     for name in "abc":
@@ -167,7 +167,7 @@ def test_grey_masks_beside_a_list_of_colours_are_refused(smir, fails, tmp_path, 
         return
     assert "of the colour #010101, which labelmap.txt does not name" in said
     assert "It is grey, and may hold class ids: export it again as 'Segmentation mask', or remove labelmap.txt" in said
-    for name in "ab":  # a mask without coloured classes may be grey
+    for name in "ab":  # a mask that shows no coloured class may be grey
         Image.fromarray(128 * (IDS == 1).astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
     Image.fromarray(COLORS[2 * (IDS == 2)]).save(tmp_path / "labels/c.png")
     smir(*WORDS)

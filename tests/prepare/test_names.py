@@ -1,4 +1,4 @@
-"""Names of labels that differ from those of their images, as public datasets and tools write them."""
+"""Labels whose names differ from those of their images, as in public datasets and exports of tools."""
 
 import json
 import shlex
@@ -50,7 +50,7 @@ def test_labels_are_matched_if_all_names_differ_by_the_same_words(smir, pairs, t
 
 
 def test_images_and_labels_are_matched_within_the_same_folder(smir, fails, tmp_path):
-    """Numbers of photographs begin anew on each flight."""
+    """The numbers of photographs start again on each flight."""
     for folder, names in {"flight1": "12", "flight2": "34"}.items():
         for name in names:
             save(tmp_path / f"photos/{folder}/D_{name}.png", photo(name, (24, 32)))
@@ -92,7 +92,7 @@ def test_only_the_label_without_an_image_is_named(fails, pairs, tmp_path, image,
     [
         (("{}_rgb.png", "{}_nir.png"), ("{}_gt.png",)),  # which image?
         (("{}_rgb.png",), ("{}_color.png", "{}_ids.png")),  # which label?
-        (("2019_{}.png",), ("2020_{}.png",)),  # numbers are no words
+        (("2019_{}.png",), ("2020_{}.png",)),  # numbers do not count as words
     ],
 )
 def test_ambiguous_names_need_the_option_pair(smir, fails, pairs, tmp_path, capsys, images, labels):
@@ -125,7 +125,7 @@ def test_separate_label_files_for_each_class_are_refused_and_one_can_be_chosen(
     assert "merge them into one mask with a value for each class. Or use one class: --" in message
     smir(*command, *shlex.split(message.split("Or use one class: ")[1].strip().removesuffix(".")))
     check_masks(tmp_path, "{}.png")
-    (tmp_path / "labels" / files[1].format("002")).unlink()  # a class that not every image shows
+    (tmp_path / "labels" / files[1].format("002")).unlink()  # not every image shows this class
     assert said in fails(*command)
 
 

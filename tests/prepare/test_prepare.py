@@ -1,4 +1,4 @@
-"""`prepare`: from the archives of the datasets' sites, good and evil ones, to lists that a datamodule reads."""
+"""`prepare`: from the archives of the datasets' sites, intact or malicious, to lists that a datamodule reads."""
 
 import contextlib
 import dataclasses
@@ -39,7 +39,7 @@ def files(root):
 
 
 def pack(path, folder, *members, prefix=""):
-    """Packs files and folders below `folder`, as zip or tar by the suffix, also of an archive with another name."""
+    """Packs files and folders below `folder` as zip or tar, depending on the suffix; archives may be renamed later."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -74,7 +74,7 @@ def root(tmp_path):
 
 
 def same_files(root, made, but=()):
-    """Nothing but the files of the layout was unpacked, and those whole."""
+    """Checks that only the files of the layout were unpacked, completely; returns the other files."""
     found, expected = files(root), files(made)
     for name in [name for name in expected if Path(name).name in ("Thumbs.db", "readme.txt", *but)]:
         del expected[name]
@@ -169,7 +169,7 @@ def test_nassar_with_its_orthomosaic(tmp_path, smir, root, capsys):
 
 @pytest.mark.parametrize("words", [["nassar", "--root={field}"], ["folder", "--images={field}/nassar/ortho_tiles"]])
 def test_preparing_needs_neither_torch_nor_rasterio(field, tmp_path, words):
-    """Torch takes seconds and memory, rasterio is an extra, and `folder` is the first command that most people try."""
+    """torch takes seconds and memory, rasterio is an extra, and `folder` is the first command that most users try."""
     words = ["prepare", *(word.format(field=field) for word in words)]
     code = "import sys; from smir.__main__ import main; sys.modules['rasterio'] = sys.modules['affine'] = None\n"
     code += f"main({words})\n"
@@ -202,7 +202,7 @@ def test_an_archive_of_everything(tmp_path, root):
 
 
 def test_archives_that_only_look_similar_are_not_used(tmp_path, archives, root):
-    """VOC 2007 train and val, whose JPEGs are no test images, VOC 2012 test, coarse labels, other frames."""
+    """VOC 2007 train and val, whose JPEGs are not test images, VOC 2012 test, coarse labels, and other frames."""
     made = tmp_path / "other"
     for name in (
         "VOCdevkit/VOC2007/ImageSets/Segmentation/train.txt",
@@ -224,7 +224,7 @@ def test_archives_that_only_look_similar_are_not_used(tmp_path, archives, root):
     assert same_files(root, tmp_path / "made") == ["pascal/archives.json"]
 
 
-# Again, and after an interruption
+# Repeated and interrupted runs
 
 
 def test_a_second_run_reads_no_archive(smir, archives, root, monkeypatch, capsys):
@@ -272,7 +272,7 @@ def test_an_interrupted_run_is_continued(tmp_path, fails, archives, root, monkey
         with pytest.raises(KeyboardInterrupt):
             unpack_all(PASCAL_VOC, root, archives)
     assert not (root / "pascal" / unpack.STAGING).exists()
-    if step == "_move":  # the list file is in place, most images are not
+    if step == "_move":  # the list file is in place, but most images are not
         assert "unpacking one.tar was interrupted: give it again" in fails("prepare", "pascal_voc", "--root", root)
     else:
         assert "VOC 2007 test" in fails("prepare", "pascal_voc", "--root", root)
@@ -312,7 +312,7 @@ def test_an_existing_file_that_differs_from_the_archive_is_an_error(tmp_path, ar
 
 
 def test_archives_are_unpacked_into_folders_on_other_disks(tmp_path, archives, root, monkeypatch):
-    """Folders of the layout may be links; a rename across disks fails."""
+    """Folders of the layout may be links to other disks, and a rename across disks fails."""
     other = tmp_path / "other disk"
     other.mkdir()
     (root / fakes.VOC).mkdir(parents=True)
@@ -331,7 +331,7 @@ def test_archives_are_unpacked_into_folders_on_other_disks(tmp_path, archives, r
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-# Evil and broken archives
+# Malicious and damaged archives
 
 
 def entry(name, kind=tarfile.REGTYPE, content=b"", **fields):
@@ -463,7 +463,7 @@ def test_a_truncated_archive_leaves_nothing_behind(tmp_path, root, kind, share):
     fakes.write_pascal_voc(tmp_path / "made", size=SIZE)
     path = pack(tmp_path / f"cut{kind}", tmp_path / "made/pascal/VOCtrainvaltest", "VOCdevkit")
     whole = path.read_bytes()
-    size = int(len(whole.rstrip(b"\0")) * share)  # the padding of a tar is no loss
+    size = int(len(whole.rstrip(b"\0")) * share)  # a tar may lose its padding
     path.write_bytes(whole[:size])
     with pytest.raises(DataError, match=r"cut\.\w+( \([\d,]+ bytes\) is damaged or cut short|: cannot be read: )"):
         unpack_all(PASCAL_VOC, root, path)
@@ -506,7 +506,7 @@ def test_damaged_content_leaves_nothing_behind(tmp_path, root, kind):
 
 
 def test_corrupted_archives_are_refused_or_unpacked_only_into_the_layout(tmp_path, root):
-    """Flipped bytes end in a DataError or, where they hit a picture in a plain tar, in the layout; nowhere else."""
+    """Changed bytes cause a DataError or, in a picture of a plain tar, reach the layout; they write nowhere else."""
     fakes.write_pascal_voc(tmp_path / "made", train=1, val=1, test=1, unlabelled=0, size=SIZE)
     chance = random.Random(0)
     for kind in (".tar", ".gz", ".zip"):
@@ -547,7 +547,7 @@ def test_an_encrypted_zip_is_refused(tmp_path, root):
         unpack_all(PASCAL_VOC, root, path)
 
 
-# What is missing
+# Missing files
 
 
 @pytest.mark.parametrize("source", [PASCAL_VOC, CITYSCAPES, NASSAR, SUGAR_BEETS], ids=lambda source: source.name)

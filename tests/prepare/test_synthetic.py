@@ -64,7 +64,7 @@ def test_seeds_and_numbers_are_different_fields(view):
 def test_noise_has_no_seams_and_many_scales():
     values = noise(7, -40, -40, 512, 512, (0, 500, 500, 500, 500)).astype(int)
     steps = np.abs(np.diff(values, axis=1)).mean(0)
-    # A seam between lattice cells would make one phase of the columns rougher than the others.
+    # A seam between lattice cells would make the columns at one phase rougher than the others.
     for pitch in (4, 8, 16):
         phases = np.array([steps[phase::pitch].mean() for phase in range(pitch)])
         assert phases.max() < 1.6 * phases.min()
@@ -82,7 +82,7 @@ def test_crop_and_weed_have_plausible_shares(number):
 
 
 def test_even_the_densest_patch_of_weeds_stays_below_three_per_cent(monkeypatch):
-    # The wave that thins the weeds out, and sets the crop's size, at its upper end everywhere.
+    # Everywhere the maximum of the wave that controls the density of weeds and the size of the crop.
     monkeypatch.setattr(Field, "_wave", lambda *_: 1.0)
     labels = [Field(seed, 0).render(0, 0, 1024, 1024)[1] for seed in range(3)]
     assert 0.01 < np.mean([label == 2 for label in labels]) < 0.03
@@ -101,7 +101,7 @@ def test_plants_are_green_soil_is_brown_and_rare_species_are_rare(view):
 
 
 def test_the_label_follows_the_drawn_plant(monkeypatch):
-    # One species in pure blue on a separate field: blue pixels and the crop's label must be the same.
+    # Draws one species in pure blue on a separate field: the blue pixels must equal the label of the crop.
     blue = Species("blue", 1, 1.0, (26, 64), (6, 9), 137.5, 0.25, 0.95, 0.3, 0.0, 2.5, 0.2, (0, 0, 250), (0, 0, 250))
     monkeypatch.setattr("smir.prepare.synthetic.field.CROP_SPECIES", blue)
     monkeypatch.setattr("smir.prepare.synthetic.field._WEEDS_PER_CELL", 0.0)
@@ -166,7 +166,7 @@ def test_an_interrupted_run_is_completed(dataset, tmp_path, monkeypatch, windows
     with monkeypatch.context() as patch:
         patch.setattr(Field, "render", lambda self, *window: (calls.append(window), render(self, *window))[1])
         write_dataset(tmp_path, seed=3, **SMALL)
-    # What was complete is kept: whole tiles, and whole strips of the orthomosaic.
+    # Complete files are kept: whole tiles, and whole strips of the orthomosaic.
     assert len(calls) == 16 - (windows if windows <= 10 else 10 + (windows - 10) // 2 * 2)
     assert files(tmp_path) == files(dataset)
 

@@ -17,7 +17,7 @@ from smir.prepare.tiling import TileReport, tile_image
 
 
 def write_bands(path: Path, count: int) -> None:
-    """A GeoTIFF of bands that are no colours, or of which only its own tags say which."""
+    """Writes a GeoTIFF whose bands are not colours, or have their colours only in its own tags."""
     size = {"height": 40, "width": 40, "count": count, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", photometric="minisblack", **size) as file:
         file.write(np.zeros((count, 40, 40), np.uint8))
@@ -39,7 +39,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 @pytest.fixture
 def pixels():
-    # 5 x 4 tiles of 32, the last row and column not full.
+    # 5 x 4 tiles of 32 pixels; the last row and column are not full.
     return np.random.default_rng(0).integers(1, 255, (150, 101, 3), np.uint8)
 
 
@@ -115,7 +115,7 @@ def test_an_interrupted_run_is_completed_and_keeps_its_tiles(tmp_path, pixels, s
     def failing(path, image, **how):
         calls.append(path.name)
         if len(calls) == 9:
-            # As a crash in the middle of the file would leave it.
+            # As after a crash in the middle of the file.
             path.with_name(f".{path.name}.99999999.tmp").write_bytes(b"half a ti")
             raise KeyboardInterrupt
         write(path, image, **how)
@@ -224,7 +224,7 @@ def test_tiles_follow_the_orientation_of_the_image(tmp_path, orientation):
     tile_image(path, tmp_path / "tiles", 32)
     for name, (_, _, top, left) in tiling.names_of_tiles(*shown.shape[:2], 32, "nassar_").items():
         tile = read_image(tmp_path / "tiles" / name)
-        # two decoders of JPEG, which may round apart
+        # two JPEG decoders, which may round differently
         assert np.abs(tile.astype(int) - shown[top : top + 32, left : left + 32]).max() <= 3
 
 
