@@ -86,7 +86,7 @@ def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again
     finish(study, MAIN[:2])
     left = {job.name for job in study.jobs(ROWS)}
     assert set(names) - left == {study.key(row, seed) for row, seed in in_order(MAIN[:2])}
-    study.words = ["--trainer.max_epochs=3"]  # other settings are another run
+    study.words = ["--trainer.max_epochs=3"]  # other settings make another run
     assert {job.name for job in study.jobs(ROWS)} == set(names)
 
 
@@ -98,7 +98,7 @@ def test_settings_for_rare_classes_are_accepted(monkeypatch, row):
 
 
 def finish(study, rows):
-    """Writes figures of runs that were not made: 50 % and a point for every seed and row."""
+    """Writes invented figures of runs: 50 %, plus one point for every seed and row."""
     runs = {}
     for place, row in enumerate(rows):
         for seed in range(row.seeds):

@@ -39,7 +39,7 @@ def test_every_run_is_made_once_and_after_its_pretraining():
         check=True,
     )
     text = done.stdout.replace("\\\n", " ")
-    assert "-m benchmarks.models a b --runs r/none --dry" in text  # the table in the docs is of the whole list
+    assert "-m benchmarks.models a b --runs r/none --dry" in text  # the table in the docs is made from the whole list
     made = re.findall(r"--model.network.encoder (\S+) .*--run.experiment (\S+)(?:\s+--model.weights (\S+))?", text)
     kinds = ("selective", "segment-scratch", "segment-selective")
     assert sorted(name for _, name, _ in made) == sorted(f"{encoder}/{kind}" for encoder in "ab" for kind in kinds)
@@ -49,7 +49,7 @@ def test_every_run_is_made_once_and_after_its_pretraining():
         if name.endswith("segment-selective"):
             assert weights == f"r/none/{encoder}/selective/seed0/checkpoints/best.ckpt"
             assert names.index(f"{encoder}/selective") < names.index(name)
-    assert "rm " not in text  # a finished run is not taken for a file on the way
+    assert "rm " not in text  # make must not delete a finished run as an intermediate file
 
 
 def test_the_table_is_inserted_into_the_page(tmp_path):

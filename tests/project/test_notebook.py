@@ -1,4 +1,4 @@
-"""The cells of the notebook, run in order as they stand there."""
+"""Runs the cells of the notebook in order."""
 
 import ast
 import json
@@ -9,7 +9,7 @@ NOTEBOOK = ROOT / "notebooks/photos-to-predictions.ipynb"
 
 
 def run_cell(source, names):
-    """Runs a cell, and returns the value of the expression that it ends with, which a notebook shows."""
+    """Runs a cell, and returns the value of its last expression, which a notebook shows."""
     tree = ast.parse(source)
     last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, NOTEBOOK.name, "exec"), names)
@@ -24,6 +24,6 @@ def test_the_notebook_runs_from_photos_to_predictions(tmp_path, monkeypatch):
     shown = [run_cell("".join(cell["source"]), names) for cell in cells]
     *pictures, page = [value for value in shown if value is not None]
     assert len(pictures) == 3
-    assert all(picture._repr_png_() for picture in pictures)  # what Jupyter asks for
+    assert all(picture._repr_png_() for picture in pictures)  # which Jupyter calls
     assert page._repr_html_().startswith('<iframe srcdoc="&lt;!')
     assert len(list((tmp_path / "predicted").glob("*.png"))) == 13  # a label for each photo, and the preview

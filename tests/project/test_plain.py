@@ -1,4 +1,4 @@
-"""The fast ways against the plain ones of `benchmarks`, and the table that `make bench` writes."""
+"""The fast code compared with the plain code of `benchmarks`, and the table that `make bench` writes."""
 
 import json
 
@@ -80,7 +80,7 @@ def test_a_row_says_whether_it_holds(value, goal, sense, holds):
 
 
 def test_ratios_are_taken_within_each_round():
-    times = Times({"slow": [4.0, 40.0, 8.0], "fast": [1.0, 20.0, 2.0]})  # of the medians it would be 8 / 2, too
+    times = Times({"slow": [4.0, 40.0, 8.0], "fast": [1.0, 20.0, 2.0]})  # the medians would also give 8 / 2
     assert times.ratio("slow", "fast") == (4.0, (3.0, 4.0))
     assert Times({"slow": [4.0, 6.0, 40.0], "fast": [1.0, 2.0, 20.0]}).ratio("slow", "fast")[0] == 3.0
 

@@ -1,4 +1,4 @@
-"""The site is built strictly, leads nowhere that is not there, fetches nothing, and has what it is made to have."""
+"""The site builds in strict mode, has no broken links, loads nothing from elsewhere, and is complete."""
 
 import html
 import json
@@ -38,7 +38,7 @@ def test_every_link_of_every_page_has_a_target(site):
     ids = {name: set(re.findall(r' (?:id|name)="([^"]+)"', text)) for name, text in site.items()}
     lost = []
     for name, text in site.items():
-        if not name.endswith(".html") or name == "404.html":  # whose links are those of a server's root
+        if not name.endswith(".html") or name == "404.html":  # its links start at the root of a server
             continue
         for target in set(re.findall(r'<[a-z]+ [^<>]*?\b(?:href|src)="([^"<>]*)"', text)):
             parts = urlsplit(html.unescape(target))
@@ -52,7 +52,7 @@ def test_every_link_of_every_page_has_a_target(site):
 
 
 def test_pages_load_nothing_from_other_servers(site):
-    """Scripts, styles, fonts and pictures are those of the site; only what is clicked may lead away."""
+    """Scripts, styles, fonts and pictures come from the site; only links may lead away."""
     for name, text in site.items():
         if name.endswith(".html"):
             tags = re.findall(r"<(?:script|link|img|iframe|source|use)\b[^>]*>", text)
@@ -62,7 +62,7 @@ def test_pages_load_nothing_from_other_servers(site):
 
 
 def test_the_search_works_without_a_server(site):
-    """A browser gives a page that is a file neither other files to read nor a worker."""
+    """A browser lets a page that is a local file neither read other files nor start a worker."""
     script = site["search/search_index.js"]
     assert json.loads(script.removeprefix("var __index = ")) == json.loads(site["search/search_index.json"])
     for name in ("index.html", "api/index.html"):
@@ -70,7 +70,7 @@ def test_the_search_works_without_a_server(site):
 
 
 def test_every_picture_has_an_alternative_text(site):
-    """Those of README.md are its own."""
+    """README.md has its own texts, so index.html is left out."""
     for name, text in site.items():
         pictures = re.findall(r"<img\b[^>]*>", text) if name.endswith(".html") and name != "index.html" else []
         assert not [picture for picture in pictures if not re.search(r'alt="[^"]{10,}"', picture)], name
@@ -82,7 +82,7 @@ def test_every_command_and_class_is_documented(site):
         assert f'href="{command}.html"' in index
         assert html.escape(text, quote=False) in index
     kinds = [kind for base, _ in classes.KINDS.values() for kind in classes.concrete(base)]
-    named = [kind.__name__ for kind in kinds if kind.__module__.startswith("smir.")]  # tests load others
+    named = [kind.__name__ for kind in kinds if kind.__module__.startswith("smir.")]  # tests load other classes
     assert {"Folder", "Nassar", "SelectiveMasking", "HardestMask", "UNetStride4", "SegmentationModule"} <= set(named)
     for name in named:
         assert f'<h3 id="{name.lower()}">' in site["commands/classes.html"]
@@ -110,7 +110,7 @@ def test_equations_are_shown_with_their_code(site):
     page = site["algorithm.html"]
     assert page.count("<math ") > 20
     assert "arithmatex" not in page
-    assert not re.search(r"</math></span>[.,:;)]", page)  # a line of a narrow screen would begin with it
+    assert not re.search(r"</math></span>[.,:;)]", page)  # on a narrow screen, a line would begin with it
     loss = find("smir.method.losses.patch_loss")
     assert f'href="source/smir/method/losses.py.html#L-{loss.first}"' in page
     assert f"smir/method/losses.py, lines {loss.first} to {loss.last}" in page
@@ -118,7 +118,7 @@ def test_equations_are_shown_with_their_code(site):
 
 
 def test_a_name_that_does_not_exist_is_reported():
-    """By which the strict build fails."""
+    """Such a name makes the strict build fail."""
     problems = []
     linked(
         "<p><code>smir.method.losses.patch_los</code> and <code>smir/loses.py</code> "

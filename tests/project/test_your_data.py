@@ -1,4 +1,4 @@
-"""The walk of docs/your-data.md: every command runs as it stands there, and each says the next one."""
+"""The walk of docs/your-data.md: every command runs as written there, and prints the next one."""
 
 import csv
 import functools
@@ -58,9 +58,9 @@ def commands(title):
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """A working folder with ten photographs, and four of them labelled."""
+    """A working folder with ten photographs, four of them labelled."""
     monkeypatch.delenv("MAKELEVEL", raising=False)  # as under `make test`
-    trust_only(PACKAGES)  # tests that run no command read configs, too
+    trust_only(PACKAGES)  # tests that run no command also read configs
     for number in range(10):
         save(tmp_path / f"photos/{number}.jpg", photo(f"image {number}", (200, 264)))
     exports.labelme(tmp_path / "annotations", {str(n): blocks(f"{n}", (0, 1, 2), (200, 264)) for n in range(4)})
@@ -88,7 +88,7 @@ def test_each_command_of_the_walk_prints_the_next(smir, desk, imagenet, capsys, 
     assert (desk / "inspect-train/regions.csv").is_file()
     predicted = desk / "runs/field/few-labels/seed0/predict"
     assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
-    smir(*smir_words(walk[1]), "--config=tiny.yaml")  # finished; says it again
+    smir(*smir_words(walk[1]), "--config=tiny.yaml")  # the run has finished; the command is printed again
     assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[2]}"
     monkeypatch.setenv("MAKELEVEL", "1")  # `make` runs one command after another by itself
     smir(*smir_words(walk[1]), "--config=tiny.yaml")
@@ -111,18 +111,18 @@ def test_the_pretraining_is_compared_with_other_starts(smir, desk, capsys):
 
 
 def settings(experiment, *words):
-    """The run's config, as `fit` would write it."""
+    """Returns the config of a run, as `fit` would write it."""
     return run_cli(expand_includes(["fit", f"--config={experiment}", *words]), ParsedCLI).settings
 
 
 def run_folder(root, task, run="runs/field/selective/seed0", **options):
-    """A run as far as the next step looks at it."""
+    """Writes those files of a run that the next step reads."""
     arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
     return run_of(root, {"data": {"class_path": "smir.data.Folder", "init_args": arguments}}, run)
 
 
 def run_of(root, settings, run="runs/field/selective/seed0"):
-    """A run with a config of these settings."""
+    """Writes a run with a config of these settings."""
     folder = root / run
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
@@ -132,7 +132,7 @@ def run_of(root, settings, run="runs/field/selective/seed0"):
 
 
 def pretrain(smir, *words):
-    """A pretraining with other settings; the file of them is gone when it is looked at."""
+    """Runs a pretraining with other settings, and deletes the file of these settings afterwards."""
     smir("fit", "--config=folder/pretrain", "--config=tiny.yaml", *words)
     checkpoints = list(Path().glob("**/selective*/seed*/checkpoints/best.ckpt"))
     assert len(checkpoints) == 1
@@ -144,7 +144,7 @@ def said_next(capsys):
 
 
 def segments(smir, line):
-    """Runs what a line says, for one epoch."""
+    """Runs the command in a line, for one epoch."""
     smir(*shlex.split(line)[4:], "--trainer.max_epochs=1", "--model.warmup_epochs=0", *QUIET[:2])
 
 
@@ -236,7 +236,7 @@ def test_without_labels_the_next_command_adds_them(smir, desk):
     how, said = hints.after_fit(run_folder(desk, "pretrain", labels=None))
     assert "no labels yet" in how
     assert said == "Next: python -m smir prepare folder --images photos --labels LABELS --root field"
-    # And that command works once there are labels, in the same field.
+    # The command works when there are labels, in the same field.
     smir(*said.split()[4:-3], "annotations", *said.split()[-2:])
     assert len(list((desk / "field/masks").iterdir())) == 4
 
@@ -322,7 +322,7 @@ def test_a_damaged_record_suppresses_only_the_hint(smir, desk, capsys):
 
 @pytest.fixture
 def trained(smir, desk):
-    """A run that has been trained and tested, by the docs' own commands but the pretraining."""
+    """A run that was trained and tested with the commands of the docs, except the pretraining."""
     smir(*smir_words(commands("Step by step")[0]))
     words = smir_words(commands("Pretrain on your own images")[1])
     smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/few-labels")
@@ -340,7 +340,7 @@ def test_the_command_after_an_export_runs_on_an_existing_photograph(smir, traine
 
 
 def test_a_run_is_tested_on_other_photographs(smir, trained, desk, capsys, fails):
-    """The two commands, on photographs that show no weed: every image tests, and nothing of the run changes."""
+    """Two commands, on photographs without weeds: every image is tested, and the run does not change."""
     for number in range(3):
         save(desk / f"new/other-{number}.jpg", photo(f"other {number}", (200, 264)))
     exports.labelme(desk / "new_labels", {f"other-{n}": blocks(f"o{n}", (0, 1), (200, 264)) for n in range(2)})
@@ -412,7 +412,7 @@ def test_a_config_is_read_as_it_was_written(smir, tmp_path):
 
 @pytest.mark.parametrize("name", ["77950e8", "~", '-it\'s "ünï" $(x) #1', "[on]"])
 def test_every_printed_command_parses_even_with_unusual_names(smir, desk, monkeypatch, name):
-    """Each line is parsed like any other command; the folders have odd names, and results of earlier commands exist."""
+    """Each line is parsed like any command; folders have unusual names, and results of earlier commands exist."""
     for folder in (f"{name}/images", f"{name}/masks", "inspect", "inspect-train", "exported"):
         save(desk / folder / f"{name}.png", photo(name, (64, 64)))
     field = Path(name)
@@ -466,7 +466,7 @@ def test_every_printed_command_parses_even_with_unusual_names(smir, desk, monkey
 def understood(words, patch):
     """Parses a command without running it, and returns the paths of the field that it names."""
     if words[0] not in PLAIN:
-        only = {words[0]: ParsedCLI.subcommands()[words[0]]}  # the other parsers take long to build
+        only = {words[0]: ParsedCLI.subcommands()[words[0]]}  # the other parsers take a long time to build
         cli = type("OfOneCommand", (ParsedCLI,), {"subcommands": staticmethod(lambda: only)})
         settings = run_cli(expand_includes(words), cli).settings
         data = settings["data"]["init_args"]
