@@ -22,7 +22,7 @@ TITLES |= {"SugarBeets": "Sugar Beets 2016"}
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
-    """A whole paper and its report, made by a process that must not have imported torch."""
+    """The runs of a whole paper and their report, made by a process that must not import torch."""
     root = tmp_path_factory.mktemp("paper")
     write_paper(root / "runs")
     code = (
@@ -38,7 +38,7 @@ def miou(run, at="view"):
     return 100 * json.loads((run / "test/metrics.json").read_text())["metrics"][f"test/{at}/miou"]
 
 
-# what the figures are
+# figures
 
 
 def test_every_figure_of_the_main_table_is_the_mean_over_its_seeds(paper):
@@ -64,7 +64,7 @@ def test_differences_are_paired_by_seed(paper):
         folders = [paper / f"runs/{dataset.lower()}/segment-{word}" for word in (init, baseline)]
         gains = [miou(folders[0] / f"seed{seed}") - miou(folders[1] / f"seed{seed}") for seed in range(3)]
         assert float(rows[init][name]) == pytest.approx(statistics.mean(gains), abs=1e-6)
-        reach = 4.302653 * statistics.stdev(gains) / math.sqrt(3)  # Student's t of two degrees of freedom
+        reach = 4.302653 * statistics.stdev(gains) / math.sqrt(3)  # Student's t with two degrees of freedom
         low, high = statistics.mean(gains) - reach, statistics.mean(gains) + reach
         assert float(rows[init][f"{name} low"]) == pytest.approx(low, abs=1e-5)
         assert float(rows[init][f"{name} high"]) == pytest.approx(high, abs=1e-5)
@@ -123,7 +123,7 @@ def test_cross_set_budget_and_ablation_tables_have_the_expected_figures(paper):
     )
 
 
-# what is written
+# files
 
 
 def test_markdown_has_the_command_and_the_commit_behind_every_number(paper):
@@ -163,7 +163,7 @@ def test_latex_has_as_many_cells_in_every_row_as_columns(paper):
 
 
 class Page(HTMLParser):
-    """Keeps what a page refers to, and whether its tags are nested well."""
+    """Collects the links and ids of a page, and checks that its tags are nested correctly."""
 
     def __init__(self):
         super().__init__()
@@ -268,7 +268,7 @@ def test_other_datasets_and_weights_have_rows_too(smir, tmp_path):
     assert list(rows) == [
         "scratch",
         "weights of from elsewhere.pth",
-    ]  # rows of the paper that nobody has run are left out
+    ]  # rows of the paper without runs are left out
     assert rows["weights of from elsewhere.pth"]["Folder: 256-pixel view seeds"] == "1"
     heads = list(rows_of(tmp_path / "report/tables/differences-none.csv")[0])
     assert "Folder: - scratch" in heads

@@ -1,4 +1,4 @@
-"""Which runs `smir report` takes, which row each makes, and what it refuses."""
+"""Which runs `smir report` uses, which row each belongs to, and which runs are refused."""
 
 import functools
 import json
@@ -12,7 +12,7 @@ import yaml
 from fake_runs import INITS, Run, pretraining, rows_of, segmentation
 from PIL import EpsImagePlugin, Image
 
-# what is missing
+# missing runs
 
 
 def test_rows_without_runs_are_missing_and_never_zero(smir, tmp_path, capsys):
@@ -105,7 +105,7 @@ def test_unfinished_runs_and_unusable_tests_are_listed(smir, tmp_path):
 
 
 def drawn(root, init, seed, labels, variant=None, **arguments):
-    """Writes a run on labels of that name, with more arguments of its data, into a folder named after all of them."""
+    """Writes a run on labels of this name, with more data arguments, into a folder named after all of them."""
     run = segmentation(root, "Nassar", init, seed, variant=variant, budget=arguments["label_budget"])
     run.recipe["data"]["init_args"].update(arguments)
     run.inputs["data"]["train"]["names"] += labels
@@ -141,7 +141,7 @@ def test_results_of_one_seed_are_marked_and_have_no_interval(smir, tmp_path, cap
     assert "interval over seeds" not in said
     assert ("fewer than three seeds give no interval" in said) == (len(others) > 1)
     written = [said, *((tmp_path / "report" / name).read_text() for name in ("report.md", "index.html"))]
-    assert [text.count("rests on a single seed") for text in written] == [1] * 3  # of others, the differences alone
+    assert [text.count("rests on a single seed") for text in written] == [1] * 3  # once, whatever the other seeds
     assert "rests on a single seed" in (tmp_path / "report/tables.tex").read_text()
 
 
@@ -171,7 +171,7 @@ def test_other_fixed_label_draws_have_their_own_columns_and_rows(smir, tmp_path)
     assert [row["variant"] for row in ablations] == ["half", "half, label draw 1"]
 
 
-# what is refused
+# runs that are not averaged
 
 
 def test_runs_with_different_settings_are_not_averaged(smir, tmp_path, capsys):
@@ -262,7 +262,7 @@ def test_the_same_seed_twice_makes_two_rows(smir, tmp_path, capsys):
 
 
 def test_fields_are_distinguished_by_name_and_root(smir, tmp_path, capsys):
-    """Three fields, two of one name: each has its column, and none a row that is not averaged."""
+    """Three fields, two of them with the same name: each has its own column, and no row is separate."""
     places = {"north": ("north", "maps/north"), "a": (None, "a/south"), "b": (None, "b/south")}
     for number, (folder, (name, root)) in enumerate(places.items()):
         run = segmentation(tmp_path / "runs" / folder, "Nassar", "scratch")
@@ -302,7 +302,7 @@ def test_rows_that_differ_in_more_than_their_start_get_a_warning(smir, tmp_path)
     assert "--model.lr: 0.001, not 0.003." in text
 
 
-# where a run belongs
+# the row of a run
 
 
 def test_the_row_comes_from_the_records_and_not_from_names(smir, tmp_path):
@@ -423,7 +423,7 @@ def test_a_pipe_in_place_of_a_record_is_refused_without_waiting(fails, smir, tmp
 
 
 def test_an_eps_picture_is_refused_without_starting_ghostscript(fails, tmp_path, monkeypatch):
-    """Pillow hands EPS to Ghostscript."""
+    """Pillow would pass EPS files to Ghostscript."""
     run = segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", Mock(side_effect=AssertionError))
     Image.new("RGB", (9, 9)).save(run.folder / "test/overlay-0.png", format="EPS")
@@ -431,7 +431,7 @@ def test_an_eps_picture_is_refused_without_starting_ghostscript(fails, tmp_path,
 
 
 def test_runs_behind_links_count_once(smir, tmp_path, capsys):
-    """A link to a run or to an experiment on another disk, links in a circle, and a second one to the same run."""
+    """Links to a run or an experiment on another disk, a circle of links, and a second link to the same run."""
     for seed, place in enumerate(("runs", "disk", "disk/experiment")):
         segmentation(tmp_path / place, "Nassar", "scratch", seed).write()
     (tmp_path / "runs/nassar/segment-scratch/seed1").symlink_to(tmp_path / "disk/nassar/segment-scratch/seed1")
@@ -503,7 +503,7 @@ def test_names_are_escaped_in_every_format_of_the_report(smir, tmp_path):
 
 
 def test_stages_with_block_masks_are_a_variant_and_not_the_control(smir, tmp_path):
-    """`policy: null` with blocks: only by the mask that is drawn does it differ from `random-staged`."""
+    """`policy: null` with blocks differs from `random-staged` only by the mask that is drawn."""
 
     def blocks(variant):
         run = pretraining(tmp_path / "runs", "Nassar", "random-staged", variant=variant)
@@ -529,7 +529,7 @@ def test_stages_with_block_masks_are_a_variant_and_not_the_control(smir, tmp_pat
 
 @pytest.mark.parametrize(("count", "care"), [(4, True), (19, True), (20, False)])
 def test_the_number_of_test_images_is_stated_with_a_caution_if_it_is_small(smir, tmp_path, count, care):
-    """In the notes of the tables, with a word of care where they are few."""
+    """In the notes of the tables."""
     run = segmentation(tmp_path / "runs", "Nassar", "scratch")
     run.inputs["data"]["test"]["images"] = count
     run.write()
