@@ -1,4 +1,4 @@
-"""The record of a checkpoint: one dataclass writes it, checks it where a file is read, and is handed on."""
+"""The record of a checkpoint: one dataclass writes it, checks it when a file is read, and is passed on."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path, record):
 
 
 def test_the_format_on_disk_is_unchanged():
-    """Readers of other versions look for these keys."""
+    """Other versions of smir read these keys."""
     assert plain(SEGMENTED) == {
         "format": 1,
         "task": "segment",

@@ -1,4 +1,4 @@
-"""A finished run lists its files, and what is lost is made again or named."""
+"""A finished run lists its files; lost files are made again or named."""
 
 import errno
 import hashlib
@@ -89,7 +89,7 @@ def test_a_damaged_done_file_is_not_trusted(run, tmp_path, content):
     with pytest.raises(RunError, match=r"DONE is damaged: .* without one, delete this file to train again"):
         open_run(tmp_path, IDENTITY)
     (tmp_path / "last.ckpt").rename(run.path / "checkpoints/last.ckpt")
-    assert not open_run(tmp_path, IDENTITY).done  # it ends again from there
+    assert not open_run(tmp_path, IDENTITY).done  # the run finishes again from there
 
 
 def test_a_run_of_an_older_version_without_a_list_of_files_stays_finished(run, tmp_path):
@@ -117,7 +117,7 @@ def test_a_finished_run_repeats_a_test_whose_files_are_lost(smir, fails, field, 
     shutil.copyfile(best, tmp_path / "copy.ckpt")
     content = (run / "DONE").read_text()
     (run / "DONE").write_text(content.replace(hashlib.sha256(best.read_bytes()).hexdigest(), 64 * "0"))
-    shutil.copyfile(tmp_path / "copy.ckpt", best)  # with another time
+    shutil.copyfile(tmp_path / "copy.ckpt", best)  # with another modification time
     said = f"{best} has changed since the run ended"
     assert said in fails("test", f"--config={run}/config.yaml", "--ckpt_path=best", "--trainer.accelerator=cpu")
     assert said in fails(*words, "--run.experiment=t", f"--model.weights={best}")

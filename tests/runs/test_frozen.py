@@ -1,4 +1,4 @@
-"""Files of version 0.1.0 keep their meaning: run folders, checkpoints and their configs."""
+"""Files of version 0.1.0 still work: run folders, checkpoints and their configs."""
 
 import shutil
 import tarfile

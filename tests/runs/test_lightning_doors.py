@@ -1,4 +1,4 @@
-"""Notices when a private name of Lightning that smir uses has moved; each is named in `smir.runs.lightning_doors`."""
+"""Detects if a private name of Lightning that smir uses has moved; `smir.runs.lightning_doors` lists these names."""
 
 import signal
 import sys
@@ -29,7 +29,7 @@ QUIET = {
 
 
 class Handlers(Callback):
-    """Notes who handles a signal while a step is trained."""
+    """Records the handlers of signals during a training step."""
 
     def __init__(self, keep):
         self.keep, self.seen = keep, None
@@ -55,7 +55,7 @@ def test_a_fit_leaves_signal_handlers_alone(tmp_path, keep):
         trainer.fit(BoringModel())
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert (handlers.seen is own) == keep  # Lightning takes it where nothing keeps it
+    assert (handlers.seen is own) == keep  # Lightning replaces the handler if smir does not prevent it
 
 
 def test_ddp_shares_gradient_memory(monkeypatch):
@@ -91,7 +91,7 @@ class Model(BoringModel):
 
 
 class Stub:
-    """Has the parser of a CLI with one option more, and trains nothing."""
+    """A CLI with one option more in its parser, which trains nothing."""
 
     def add_arguments_to_parser(self, parser):
         parser.add_argument("--include", type=str)
@@ -139,7 +139,7 @@ def test_a_parser_is_built_once():
     assert second.parser is first.parser
     assert (second.settings["model"], second.settings["trainer"]["max_epochs"]) == ({"width": 1}, 2)
     assert first.settings["trainer"]["max_epochs"] is None
-    assert run(Settings).fitted  # the arguments of `fit` are known, too
+    assert run(Settings).fitted  # the arguments of `fit` are also known
 
 
 def test_parsing_builds_and_runs_nothing():

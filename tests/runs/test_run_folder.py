@@ -1,4 +1,4 @@
-"""The folder of a run: who holds it, which run it belongs to, and when it is done."""
+"""The folder of a run: its lock, the run that it belongs to, and when it is done."""
 
 import os
 import shutil
@@ -39,7 +39,7 @@ def test_a_run_in_use_is_refused(tmp_path):
     finally:
         holder.kill()
         holder.wait()
-    assert open_run(tmp_path, identity).path == tmp_path / "a/seed0"  # the kernel let the lock go
+    assert open_run(tmp_path, identity).path == tmp_path / "a/seed0"  # the kernel has released the lock
 
 
 def other_hash():
