@@ -1,4 +1,4 @@
-"""The code for GPUs on a pretended GPU: nothing is mixed with the CPU, and a training step waits for nothing."""
+"""The code for GPUs on a pretended GPU: tensors of CPU and GPU are not mixed, and training steps do not wait."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ def small(out_channels):
 
 
 def two_images():
-    """Two images with what each task needs beside them."""
+    """Two images, with the mask, label and weights that the tasks need."""
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(3, (2, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     label[:, :8] = VOID
@@ -39,9 +39,9 @@ def two_images():
 
 
 def on_both(module, work):
-    """Results of a function of (module, batch) on the CPU and on the pretended GPU, and the GPU's waits of a step.
+    """Returns the results of a function of (module, batch) on CPU and pretended GPU, and where the GPU step waits.
 
-    The first step makes constants, so the second counts.
+    The first step creates constants, so the second one counts.
     """
     module.log = lambda *args, **kwargs: None
     with torch.no_grad():
@@ -63,7 +63,7 @@ def close(found, expected):
 @pytest.fixture
 def pretrain():
     torch.manual_seed(0)
-    return ReconstructionModule(network=small).eval()  # without dropout, to compare
+    return ReconstructionModule(network=small).eval()  # without dropout, so that results can be compared
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Early warnings of a pretraining that goes wrong."""
+"""Early warnings if a pretraining goes wrong."""
 
 from types import SimpleNamespace
 
@@ -12,9 +12,9 @@ from smir.training.reconstruction import ReconstructionModule
 
 @pytest.fixture
 def said(smir, field, caplog, monkeypatch, recwarn):
-    """Runs 2 stages of 3 epochs with chosen validation losses; returns the warnings.
+    """Returns a function that runs 2 stages of 3 epochs with given validation losses, and returns the warnings.
 
-    Filling with the mean has a loss of 1, interpolation one of 0.6.
+    Mean fill has a loss of 1, and interpolation a loss of 0.6.
     """
     original = ReconstructionModule.log
 
@@ -59,7 +59,7 @@ def test_a_training_of_few_steps_causes_no_warning(said):
 
 @pytest.mark.parametrize(("seconds", "told"), [(2, 1), (0, 0)])
 def test_a_training_that_waits_for_its_images_suggests_the_cache(smir, field, caplog, monkeypatch, seconds, told):
-    """Each image takes so many seconds of a pretended clock to read, each step one."""
+    """On a simulated clock, reading an image takes a given number of seconds, and each step takes one."""
     clock = [0]
     step, read = ReconstructionModule.training_step, pairs.read_image
 

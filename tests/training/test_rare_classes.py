@@ -1,4 +1,4 @@
-"""A segmentation that minds rare classes: another loss, weights of classes, crops where the rare ones are."""
+"""A segmentation with options for rare classes: another loss, class weights, and crops over rare classes."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pretraining module: what its network sees, and what its losses and scores are."""
+"""The pretraining module: the input of its network, its losses and its scores."""
 
 import numpy as np
 import pytest

@@ -18,7 +18,7 @@ def loud(field, *more):
 
 
 def test_the_bar_shows_epoch_stage_and_time_left(smir, field, capsys, monkeypatch):
-    clock = iter(range(0, 60 * 60, 60))  # one epoch a minute
+    clock = iter(range(0, 60 * 60, 60))  # one epoch takes a minute
     monkeypatch.setattr(run_progress, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     smir(*loud(field))
     told = dict.fromkeys(re.findall(r"Epoch \d[^:]*", capsys.readouterr().out))
@@ -42,7 +42,7 @@ def test_a_log_has_no_line_for_every_batch(smir, field, capsys):
     batches = re.findall(r"Epoch 1/4[^\r\n]*?(\d+)/(\d+) \[", capsys.readouterr().out)
     assert len({total for _, total in batches}) == 1
     assert int(batches[0][1]) == 5
-    assert {now for now, _ in batches} <= {"0", batches[0][1]}  # an epoch of the test takes no ten seconds
+    assert {now for now, _ in batches} <= {"0", batches[0][1]}  # an epoch of this test takes less than ten seconds
 
 
 def test_a_progress_bar_of_the_user_is_kept(smir, field, capsys):
@@ -90,7 +90,7 @@ def test_a_start_names_the_run_folder_and_a_resume_names_the_epoch(smir, field, 
 
 
 def test_the_time_left_includes_the_scorings_to_come(monkeypatch):
-    clock = iter([0.0, 10.0, 20.0, 130.0])  # two epochs of 10 s, then one of 10 s with 100 s of scoring
+    clock = iter([0.0, 10.0, 20.0, 130.0])  # two epochs of 10 s, then an epoch of 10 s with 100 s of scoring
     monkeypatch.setattr(run_progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     pace = Pace()
     for ends_stage in (False, False, True, False):

@@ -1,4 +1,4 @@
-"""The downstream formulas of METHOD.md section 5 against oracles written from the text."""
+"""The downstream formulas of METHOD.md section 5, compared with oracles written from the text."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def module():
 
 
 def jaccard(logits, label, num_classes):
-    """1 - (intersection + s) / (union + s) over the pixels of the batch that are not void, mean over the classes."""
+    """Returns the class mean of 1 - (intersection + s) / (union + s) over all pixels of the batch that are not void."""
     counted = (label != VOID).flatten()
     shares = logits.softmax(dim=1).permute(0, 2, 3, 1).flatten(0, 2)[counted]
     truth = label.flatten()[counted]
@@ -102,7 +102,7 @@ def test_an_overlay_names_its_image_and_the_classes():
 
 @pytest.mark.parametrize("width", [40, 128, 256, 3000])
 def test_overlays_have_room_for_captions_at_any_size(width):
-    """Text of a fixed size stands over pictures of 200 to 800 pixels, so that a page shows both."""
+    """Text has a fixed size, so pictures are scaled to 200 to 800 pixels, and a page shows both."""
     label = np.zeros((width // 2, width), np.uint8)
     image = np.zeros((width // 2, width, 3), np.uint8)
     shown = overlay_panel("a long name.jpg", image, label, label, Classes.named(["a"]))
@@ -110,7 +110,7 @@ def test_overlays_have_room_for_captions_at_any_size(width):
 
 
 def test_classes_are_outlined_over_the_image():
-    """The outline has the full colour of its class, the inside shows the image through, a background is left alone."""
+    """The outline has the full colour of its class, the image shows through inside, and a background is unchanged."""
     classes = Classes(["soil", "crop"], [[0, 0, 0], [200, 0, 0]])
     image = np.full((40, 40, 3), 100, np.uint8)
     label = np.zeros((40, 40), np.int64)

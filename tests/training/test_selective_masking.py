@@ -1,4 +1,4 @@
-"""SelectiveMasking: stages inside one fit, beside modules and datamodules of smir and of others."""
+"""SelectiveMasking: stages inside one fit, with modules and datamodules of smir and of others."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ SIDE, COUNT = 48, 12
 
 
 class ForeignModule(lightning.LightningModule):
-    """Has nothing of smir but `score_views`."""
+    """A module that has only `score_views` in common with smir."""
 
     def __init__(self):
         super().__init__()
@@ -49,7 +49,7 @@ def grid_of(side):
 
 
 class Visits(IterableDataset):
-    """One image after the other, as the clock of the stages says at the beginning of an epoch."""
+    """Visits the images of the current stage, in order, as of the beginning of an epoch."""
 
     def __init__(self, data):
         self.data = data
@@ -115,7 +115,7 @@ def keep_all(folder):
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory):
-    """A whole training of a module and datamodule that are not ours: folder, module and data."""
+    """A complete training of a module and datamodule that are not from smir: folder, module and data."""
     folder, data = tmp_path_factory.mktemp("foreign"), ForeignData()
     return folder, train(folder, data, keep_all(folder)), data
 
@@ -156,7 +156,7 @@ def test_every_image_of_a_partition_is_scored_once_in_eval_mode(foreign):
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_resumed_training_equals_an_uninterrupted_one(foreign, tmp_path, epoch):
-    """From the checkpoint that ends stage 0, and from one within stage 1."""
+    """From the checkpoint at the end of stage 0, and from one within stage 1."""
     folder, module, whole = foreign
     data = ForeignData()
     again = train(tmp_path, data, ckpt_path=folder / f"epoch={epoch}.ckpt")
@@ -203,7 +203,7 @@ def test_excess_without_pairs_is_refused_before_training():
         SelectiveMasking(score_patches="excess")
 
 
-# What is asked of others
+# Requirements for modules and datamodules
 
 
 def test_a_module_without_scores_is_refused(tmp_path):
@@ -249,7 +249,7 @@ def test_selective_pretraining_writes_a_complete_run_folder(smir, field, tmp_pat
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     assert [float(row["stage"]) for row in rows] == [0, 0, 1, 1]
-    # warm-up and cosine begin anew in the second stage
+    # warm-up and cosine start again in the second stage
     assert [float(row["lr"]) for row in rows] == pytest.approx([3e-5, 3e-3] * 2)
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert {"stage-01.png", "final.png"} == {path.name for path in (run / "images").iterdir()}

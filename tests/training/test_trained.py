@@ -1,4 +1,4 @@
-"""A network is used as it was trained, whatever a config of data says."""
+"""A network is used with the settings that it was trained with, not those of another data config."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ LISTS = {"train": range(4), "val": (4, 5), "test": range(6, 10)}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A working folder with a run of a `Folder`, and a config of its data with another normalisation."""
+    """A working folder with a run on a `Folder`, and a data config with another normalisation."""
     place = tmp_path_factory.mktemp("trained")
     write_folder(place / "field", size=(96, 128))
     for split, numbers in LISTS.items():
@@ -43,15 +43,15 @@ def trained(tmp_path_factory):
         patch.setattr("sys.argv", ["smir"])
         main(["fit", *words, *network, *QUIET])
         best = RUN / "checkpoints/best.ckpt"
-        module = trained_like(SegmentationModule.from_checkpoint(best))  # so short a training calls everything soil
+        module = trained_like(SegmentationModule.from_checkpoint(best))  # so short a training predicts only soil
         torch.save({**torch.load(best, weights_only=True), "state_dict": module.state_dict()}, best)
-        (RUN / "DONE").unlink()  # which lists the file as it was
+        (RUN / "DONE").unlink()  # DONE lists the unchanged file
     return place
 
 
 @pytest.fixture(autouse=True)
 def here(smir, trained, tmp_path):
-    """A copy of it to work in."""
+    """A copy of `trained` to work in."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
 
 
@@ -60,7 +60,7 @@ def words_of(command, *more):
 
 
 def predicted_by_hand(name):
-    """By the network alone, which sees no config of data."""
+    """Predicts with only the network, which does not see a data config."""
     module = SegmentationModule.from_checkpoint(RUN / "checkpoints/best.ckpt")
     return module.segment(read_image(Path(f"field/images/{name}.jpg"))).numpy()
 
@@ -76,7 +76,7 @@ def test_a_test_normalises_as_in_training(smir, caplog, capsys, way):
         np.add.at(counts, (label[counted], predicted_by_hand(f"{number:03d}")[counted]), 1)
     found = np.genfromtxt(RUN / "test/confusion-native.csv", delimiter=",", skip_header=1)[:, 1:]
     assert found.tolist() == counts.tolist()
-    assert (counts.sum(axis=0) > 0).sum() > 1  # it has opinions
+    assert (counts.sum(axis=0) > 0).sum() > 1  # it predicts several classes
     view = np.genfromtxt(RUN / "test/confusion-view.csv", delimiter=",", skip_header=1)[:, 1:]
     iou = 100 * view.diagonal() / (view.sum(axis=0) + view.sum(axis=1) - view.diagonal())
     classes = f"soil {iou[0]:.1f}, crop {iou[1]:.1f}, weed {iou[2]:.1f}"
