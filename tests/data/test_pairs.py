@@ -66,7 +66,7 @@ def away_from_borders(regions):
 
 
 def fixed_mask(height, width, seed=0):
-    """Returns a mask on the grid of the view of an image of this size, and its patches."""
+    """Returns a mask for the view of an image of this size, its grid and its patches."""
     grid = PREPROCESSING.grid(*PREPROCESSING.view_shape(height, width))
     patches = torch.randperm(len(grid), generator=torch.Generator().manual_seed(seed)) < len(grid) // 2
     return MaskTable.pack([0], [grid], [patches], PREPROCESSING.num_patches).packed(0), grid, patches
