@@ -39,7 +39,7 @@ def files(root):
 
 
 def pack(path, folder, *members, prefix=""):
-    """Packs files and folders below `folder` as zip or tar, depending on the suffix; archives may be renamed later."""
+    """Packs files and folders below `folder` as zip or tar, depending on the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

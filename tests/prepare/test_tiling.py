@@ -17,7 +17,7 @@ from smir.prepare.tiling import TileReport, tile_image
 
 
 def write_bands(path: Path, count: int) -> None:
-    """Writes a GeoTIFF whose bands are not colours, or have their colours only in its own tags."""
+    """Writes a GeoTIFF whose bands are not marked as colours."""
     size = {"height": 40, "width": 40, "count": count, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", photometric="minisblack", **size) as file:
         file.write(np.zeros((count, 40, 40), np.uint8))
