@@ -132,7 +132,7 @@ def run_of(root, settings, run="runs/field/selective/seed0"):
 
 
 def pretrain(smir, *words):
-    """Runs a pretraining with other settings, and deletes the file of these settings afterwards."""
+    """Runs a pretraining with the settings of tiny.yaml; returns its best checkpoint."""
     smir("fit", "--config=folder/pretrain", "--config=tiny.yaml", *words)
     checkpoints = list(Path().glob("**/selective*/seed*/checkpoints/best.ckpt"))
     assert len(checkpoints) == 1
