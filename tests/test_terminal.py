@@ -1,4 +1,4 @@
-"""Texts of others where they are shown: terminals, Markdown, CSV; and silence that threads may ask for."""
+"""Untrusted text in terminals, Markdown and CSV, and warnings that are hidden in several threads."""
 
 import threading
 import warnings
@@ -30,7 +30,7 @@ def test_quiet_in_several_threads_restores_the_warning_filters(caught):
     def first():
         with quiet():
             first_in.set()
-            second_in.wait(0.5)  # the second thread comes in now, unless it waits for this one to leave
+            second_in.wait(0.5)  # the second thread enters now, unless it waits until this one leaves
         first_out.set()
 
     def second():
@@ -61,7 +61,7 @@ def test_warnings_of_smir_are_lines_of_text(smir, tmp_path):
     with pytest.warns(UserWarning, match="are not read") as caught:
         smir("prepare", "folder", "--images=photos")
     heard = caught[0]
-    said = warnings.formatwarning(heard.message, heard.category, heard.filename, heard.lineno)  # as Python shows it
+    said = warnings.formatwarning(heard.message, heard.category, heard.filename, heard.lineno)  # as Python shows them
     assert said.startswith("smir: warning: Pictures in ")
     assert said.count("\n") == 1
     assert ".py:7: UserWarning: other" in warnings.formatwarning("other", UserWarning, "elsewhere.py", 7)
@@ -71,7 +71,7 @@ def test_control_characters_in_names_are_escaped_in_the_terminal(capsys, tmp_pat
     evil = tmp_path / "a\x1b[2J\x1b]0;title\x07\r\x9b\u202eb"
     with pytest.raises(SystemExit):
         main(["report", str(evil)])
-    print("plain\tü", evil.name)  # so do all texts that follow
+    print("plain\tü", evil.name)  # text that is printed later is escaped as well
     out, err = capsys.readouterr()
     for said in (out, err):
         assert r"a\x1b[2J\x1b]0;title\x07\r\x9b\u202eb" in said
