@@ -90,7 +90,7 @@ def test_parser_defaults_are_computed_once_and_follow_changes():
     assert parser.get_defaults().more == 2
 
 
-def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplog):
+def test_a_pretraining_leads_to_a_segmentation_predictions_and_a_report(smir, field, tmp_path, caplog):
     smir(*pretrain_words(field, "--run.experiment=demo/random", "--trainer.max_epochs=2"))
     weights = tmp_path / "runs/demo/random/seed0/checkpoints/best.ckpt"
     with caplog.at_level("INFO"):
@@ -215,7 +215,7 @@ def test_a_checkpoint_of_another_task_is_refused_before_anything_is_written(fail
     assert not (tmp_path / "runs/s").exists()
 
 
-def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path, monkeypatch):
+def test_fast_dev_run_of_the_shipped_configs_writes_no_files(smir, field, tmp_path, monkeypatch):
     (temporary := tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     smir(*selective_words(field, "--trainer.fast_dev_run=true"))
@@ -224,7 +224,7 @@ def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path, monkeypatch)
     assert not list(temporary.glob("smir-*"))
 
 
-def test_any_smp_architecture_by_name(smir, field, tmp_path):
+def test_an_smp_architecture_is_trained_by_name(smir, field, tmp_path):
     smir(
         *segment_words(field, "--run.experiment=fpn", "--trainer.fast_dev_run=1"),
         "--model.network=smir.models.networks.SmpNetwork",
@@ -234,7 +234,7 @@ def test_any_smp_architecture_by_name(smir, field, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_weights_of_a_local_imagenet_file(smir, field, tmp_path, caplog):
+def test_imagenet_weights_from_a_local_file_are_loaded(smir, field, tmp_path, caplog):
     network = UNetStride4(3, "tu-test_efficientnet", [16, 16, 16])
     torch.save(network.encoder.state_dict(), tmp_path / "imagenet.pth")
     with caplog.at_level("INFO"):
@@ -245,7 +245,7 @@ def test_weights_of_a_local_imagenet_file(smir, field, tmp_path, caplog):
     assert f"imagenet.pth: {len(network.encoder.state_dict())} tensors loaded" in caplog.text
 
 
-def test_message_of_a_loader_worker_is_stripped():
+def test_the_message_of_a_loader_worker_is_shown_without_its_traceback():
     try:
         raise DataError("The image x.png is damaged.")
     except DataError:

@@ -96,7 +96,7 @@ def test_without_python_make_says_why_there_are_no_runs(sandbox):
     assert sandbox("help", "PYTHON=no-such-python").returncode == 0
 
 
-def test_pretraining_once_or_paired():
+def test_pretrain_once_plans_one_pretraining_and_paired_one_for_each_seed():
     once, paired = (make("-n", "nassar", f"PRETRAIN={way}", "SEEDS=0 1", "RUNS=r").stdout for way in ("once", "paired"))
     assert {run for run in runs(once) if "segment" not in run and "nassar" in run} == {
         f"r/nassar/{row}/seed3741" for row in ("random", "selective", "random-staged", "random-fixed")

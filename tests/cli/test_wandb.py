@@ -51,7 +51,7 @@ def test_a_resumed_run_is_one_offline_run_of_two_segments(smir, field, tmp_path,
     assert [sum(f"images/{name}_" in picture for picture in pictures) for name in ("stage-01", "final")] == [1, 1]
 
 
-def test_two_processes_make_one_run(python, field, tmp_path):
+def test_two_processes_log_to_one_run(python, field, tmp_path):
     words = segment_words(field, "--trainer.devices=2", "--run.experiment=s", "--run.wandb=offline")
     command = [python, "-m", "smir", *map(str, words)]
     done = subprocess.run(
@@ -71,7 +71,7 @@ def test_two_processes_make_one_run(python, field, tmp_path):
     assert any("test/overlay-0" in name for name in logged.files)
 
 
-def test_a_resumed_run_goes_on_online(smir, field, tmp_path, monkeypatch):
+def test_a_resumed_run_continues_online(smir, field, tmp_path, monkeypatch):
     words = segment_words(field, "--run.experiment=s", "--trainer.max_epochs=3", "--run.wandb=online")
     logger = ["--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={tmp_path / 'csv'}"]
     with WandbServer() as server:
