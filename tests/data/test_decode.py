@@ -96,7 +96,7 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path):
 
 @pytest.mark.parametrize("orientation", SHOWN)
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
-def test_images_are_read_as_they_are_shown(tmp_path, suffix, orientation):
+def test_images_are_read_in_their_displayed_orientation(tmp_path, suffix, orientation):
     options = {"lossless": True} if suffix == "webp" else {}
     path = save(tmp_path / f"image.{suffix}", RGB, orientation=orientation, **options)
     image = read_image(path)
@@ -105,7 +105,7 @@ def test_images_are_read_as_they_are_shown(tmp_path, suffix, orientation):
 
 
 @pytest.mark.parametrize("orientation", SHOWN)
-def test_jpegs_are_read_as_they_are_shown(tmp_path, orientation):
+def test_jpegs_are_read_in_their_displayed_orientation(tmp_path, orientation):
     stored = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
     stored[:16, :24] = 255  # marks the top left corner, so that all orientations differ
     path = save(tmp_path / "image.jpg", stored, orientation=orientation, quality=95)
@@ -117,7 +117,7 @@ def test_jpegs_are_read_as_they_are_shown(tmp_path, orientation):
 @pytest.mark.parametrize("orientation", SHOWN)
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("ids", [GREY, IDS16], ids=["8 bit", "16 bit"])
-def test_labels_are_read_as_they_are_shown(tmp_path, ids, suffix, orientation):
+def test_labels_are_read_in_their_displayed_orientation(tmp_path, ids, suffix, orientation):
     path = save(tmp_path / f"label.{suffix}", ids, orientation=orientation)
     np.testing.assert_array_equal(read_label(path), SHOWN[orientation](ids))
 

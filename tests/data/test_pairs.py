@@ -150,7 +150,7 @@ def spread(grid, patches, height, width):
 
 @pytest.mark.parametrize("kind", ["train", "val"])
 @pytest.mark.parametrize("size", [*SIZES, (150, 230)])
-def test_a_fixed_mask_hides_the_content_that_was_chosen(tmp_path, size, kind):
+def test_a_fixed_mask_hides_the_chosen_content(tmp_path, size, kind):
     # The source is bright exactly where its patch is masked. So, whatever the crop, flip and resize, the masked pixels
     # of the sample must be the bright ones.
     packed, grid, patches = fixed_mask(*size, seed=size[0])

@@ -65,7 +65,7 @@ def test_no_image_is_visited_twice_and_at_most_one_batch_is_left_out():
         assert counts.pop() >= 1, case
 
 
-def test_a_whole_number_of_batches_visits_everything():
+def test_every_training_image_is_visited_if_the_batches_are_full():
     stages = Stages(40)
     visited = [visit.index for sampler in train_samplers(stages, 2, 12) for visit in sampler]
     assert sorted(visited) == list(range(36))
