@@ -46,7 +46,7 @@ def test_inpainting_handles_odd_sizes_and_images_without_visible_pixels():
     assert filled[1].abs().max() == 0
 
 
-def test_on_a_smooth_picture_inpainting_beats_the_mean_by_far():
+def test_inpainting_is_much_better_than_mean_fill_on_a_smooth_picture():
     _, mask = views()
     axis = torch.linspace(0, 9, 192)
     smooth = (axis.sin()[:, None] * axis.cos()).expand(1, 3, 192, 192)

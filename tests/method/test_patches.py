@@ -36,7 +36,7 @@ def test_a_256_pixel_crop_has_21_by_21_patches():
     assert lengths(grid.row_edges) == lengths(grid.col_edges) == [12] * 20 + [16]
 
 
-def test_the_grid_of_a_wide_view():
+def test_a_wide_view_has_wide_patches_and_merges_its_remainder():
     grid = PatchGrid(256, 512)
     assert lengths(grid.row_edges)[0] == 12
     assert lengths(grid.col_edges)[0] == 23
@@ -79,7 +79,7 @@ def test_boxes_tile_the_image_exactly_once_row_by_row(height, width):
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (192, 300)])
-def test_pixels_of_a_mask_are_those_of_its_boxes(height, width):
+def test_the_pixels_of_a_mask_equal_its_boxes(height, width):
     grid = PatchGrid(height, width)
     masks = torch.rand(2, 3, len(grid), generator=torch.Generator().manual_seed(0)) < 0.4
     pixels = grid.to_pixels(masks)
