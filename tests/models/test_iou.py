@@ -86,7 +86,7 @@ def test_a_class_that_is_only_predicted_on_void_is_absent():
     np.testing.assert_array_equal(measured(predictions, labels, 3).per_class, [1, 1, math.nan])
 
 
-def test_void_does_not_count_whatever_is_predicted_there():
+def test_void_pixels_do_not_count_for_any_prediction():
     predictions, labels = split(3)
     other = np.where(labels == VOID, (predictions + 1) % 3, predictions)
     assert (other != predictions).any()

@@ -29,7 +29,7 @@ def giga_flops(network):
     ],
     ids=["UNetStride4", "SmpNetwork", "smp.Unet"],
 )
-def test_the_cost_of_an_image_is_that_of_the_paper(build, expected):
+def test_the_cost_of_an_image_equals_that_of_the_paper(build, expected):
     with torch.device("meta"):
         network = build()
     assert giga_flops(network) == pytest.approx(expected, rel=0.01)

@@ -116,7 +116,7 @@ def test_a_classifier_of_torchvision_fills_the_encoder(tmp_path):
         assert torch.equal(value, expected), name
 
 
-def test_the_encoder_of_a_library_with_other_names_is_taken_in_order(tmp_path):
+def test_an_encoder_with_other_tensor_names_is_loaded_in_order(tmp_path):
     ours = scrambled(network(encoder="tu-test_efficientnet"))
     theirs = {f"_layer{place}.{name.rsplit('.', 1)[-1]}": value for place, (name, value) in enumerate(encoder_of(ours))}
     torch.save({**theirs, "_fc.weight": torch.ones(10, 5)}, tmp_path / "foreign.pth")
