@@ -210,7 +210,7 @@ def test_awkward_class_names_are_kept_in_every_format(tool, masks, read_back, tm
         assert (found[name] == labels[name]).all()
 
 
-def test_a_pre_label_beside_an_image(masks, read_back, tmp_path):
+def test_a_pre_label_names_its_photograph_and_gives_the_same_mask(masks, read_back, tmp_path):
     for name, labels in masks.items():
         path = tmp_path / f"beside/{name}.json"
         photograph = tmp_path / f"photos/{name}.png"

@@ -185,7 +185,7 @@ def test_areas_in_square_metres_account_for_the_projection(epsg, transform, expe
     assert cells == pytest.approx(np.full((2, 3), expected), rel=7e-3)
 
 
-def test_polygons_of_photographs_come_back_as_the_same_masks(smir, words, tmp_path, capsys):
+def test_polygons_of_photographs_give_the_same_masks_again(smir, words, tmp_path, capsys):
     for name, size in (("deep/big", (500, 700)), ("small", (96, 120)), ("other", (96, 128))):
         save(tmp_path / f"photos/{name}.png", photo(name, size))
     smir(*words("photos", "--formats=coco,cvat,labelme,geojson,gpkg", "--simplify=0"))
@@ -201,7 +201,7 @@ def test_polygons_of_photographs_come_back_as_the_same_masks(smir, words, tmp_pa
     assert not list((tmp_path / "predict").glob(".*"))
 
 
-def test_polygons_of_a_map_lie_on_it(smir, words, tmp_path):
+def test_polygons_of_a_map_have_its_coordinates_and_cover_its_labels(smir, words, tmp_path):
     image = np.dstack([photo("ortho", (700, 900)), np.full((700, 900), 255, np.uint8)])
     image[:300, :200, 3] = 0
     write_tiff(tmp_path / "ortho.tif", image, photometric="rgb", alpha="yes", **UTM)
