@@ -769,7 +769,7 @@ def test_a_folder_with_other_files_is_refused(fails, photos, tmp_path):
     assert "which --labels names" in fails("prepare", "folder", "--images=photos", "--labels=none", "--root=new")
 
 
-def test_run_lengths_as_text_are_those_of_pycocotools():
+def test_run_lengths_as_text_equal_those_of_pycocotools():
     tools, chance = pytest.importorskip("pycocotools.mask"), np.random.default_rng(0)
     for share in (0, 0.01, 0.3, 1) * 20:
         height, width = chance.integers(1, 99, 2).tolist()

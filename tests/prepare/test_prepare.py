@@ -117,7 +117,7 @@ def test_cityscapes_is_prepared_from_archives_of_any_kind(tmp_path, smir, root, 
 
 
 @pytest.mark.parametrize("prefix", ["", "ijrr_sugarbeets_2016_annotations/", "some/where/"])
-def test_sugar_beets_one_archive_a_day(tmp_path, smir, root, prefix):
+def test_sugar_beets_is_prepared_from_one_archive_per_day(tmp_path, smir, root, prefix):
     made = tmp_path / "made"
     fakes.write_sugar_beets(made, lists=False, size=SIZE)
     for day in (made / fakes.BEETS).iterdir():
@@ -149,7 +149,7 @@ def test_lists_are_made_again_for_new_archives_unless_the_user_changed_them(tmp_
     assert len(weeds.read_text().splitlines()) == 7
 
 
-def test_nassar_with_its_orthomosaic(tmp_path, smir, root, capsys):
+def test_nassar_is_prepared_from_its_orthomosaic(tmp_path, smir, root, capsys):
     made = tmp_path / "made"
     fakes.write_nassar(made, lists=False, size=SIZE)
     (made / "ortho/data").mkdir(parents=True)
@@ -177,7 +177,7 @@ def test_preparing_needs_neither_torch_nor_rasterio(field, tmp_path, words):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
-def test_nassar_with_ready_made_tiles_and_the_authors_lists(tmp_path, smir, root):
+def test_nassar_is_prepared_from_ready_made_tiles_and_the_lists_of_the_authors(tmp_path, smir, root):
     made = tmp_path / "made"
     fakes.write_nassar(made, size=SIZE)
     archive = pack(tmp_path / "all.xz", made, "nassar")
@@ -185,7 +185,7 @@ def test_nassar_with_ready_made_tiles_and_the_authors_lists(tmp_path, smir, root
     assert same_files(root, made) == ["nassar/archives.json"]
 
 
-def test_nassar_ready_made_tiles_beside_the_orthomosaic_stay(tmp_path, smir, capsys):
+def test_ready_made_tiles_of_nassar_beside_the_orthomosaic_are_kept(tmp_path, smir, capsys):
     fakes.write_nassar(tmp_path, size=SIZE)
     fakes.save(tmp_path / "nassar/orthomosaic/data/RGB_reference_png.png", fakes.photo("field", (300, 300)))
     before = files(tmp_path)
@@ -194,7 +194,7 @@ def test_nassar_ready_made_tiles_beside_the_orthomosaic_stay(tmp_path, smir, cap
     assert files(tmp_path) == before
 
 
-def test_an_archive_of_everything(tmp_path, root):
+def test_an_archive_of_a_whole_dataset_in_another_folder_is_unpacked(tmp_path, root):
     fakes.write_pascal_voc(tmp_path / "made", size=SIZE)
     archive = pack(tmp_path / "all.zip", tmp_path / "made/pascal/VOCtrainvaltest", "VOCdevkit", prefix="backup\\2020\\")
     unpack_all(PASCAL_VOC, root, archive)
@@ -716,7 +716,7 @@ def test_the_command_downloads_what_is_missing(tmp_path, smir, archives, root, s
     assert site.asked == asked
 
 
-def test_the_published_checksums_are_those_of_torchvision():
+def test_the_published_checksums_equal_those_of_torchvision():
     from torchvision.datasets.voc import DATASET_YEAR_DICT
 
     published = {entry["url"]: entry["md5"] for entry in DATASET_YEAR_DICT.values()}
@@ -724,7 +724,7 @@ def test_the_published_checksums_are_those_of_torchvision():
         assert published[part.download.url] == part.download.md5
 
 
-def test_an_orthomosaic_alone_is_ready_to_pretrain_on(smir, tmp_path, capsys):
+def test_an_orthomosaic_without_labelled_tiles_is_ready_for_pretraining(smir, tmp_path, capsys):
     place = tmp_path / "nassar/orthomosaic/data/RGB_reference_png.png"
     place.parent.mkdir(parents=True)
     Image.new("RGB", (600, 300), (90, 80, 60)).save(place)

@@ -33,7 +33,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("window", [(0, 0, 256, 256), (101, 37, 300, 211), (517, 700, 507, 324), (511, 3, 1, 1000)])
-def test_windows_agree_to_the_byte_where_they_overlap(view, window):
+def test_overlapping_windows_have_the_same_pixels(view, window):
     top, left, height, width = window
     image, label = Field(0, 0).render(*window)
     assert image.shape == (height, width, 3)

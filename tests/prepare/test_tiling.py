@@ -234,7 +234,7 @@ def test_settings_out_of_range_are_refused(tmp_path, source, settings):
         tile_image(source, tmp_path / "tiles", **settings)
 
 
-def test_the_grid_of_the_paper():
+def test_the_grid_has_the_number_of_tiles_of_the_paper():
     tops, lefts = tiling.starts(29400, 256, 256), tiling.starts(90600, 256, 256)
     assert len(tops) * len(lefts) == 40710
     assert (tops[-1], lefts[-1]) == (29400 - 256, 90600 - 256)
