@@ -12,7 +12,7 @@ def test_seeds_are_the_same_on_every_machine_and_in_every_version():
     assert seed_for(0, "order", 12) == 7928455339429127612
 
 
-def test_seeds_fit_what_draws_from_them():
+def test_seeds_are_distinct_63_bit_numbers():
     seeds = [seed_for(run, "train", epoch, index) for run, epoch, index in itertools.product(range(20), repeat=3)]
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert max(seeds) > 2**62  # the whole range is used

@@ -153,7 +153,7 @@ def score_of_a_patch(prediction, target):
 
 @FEW
 @given(grids(largest=60, most=60), st.integers(0, 2**31), st.floats(0.01, 2))
-def test_scores_are_those_of_patches_cut_out_one_by_one(grid, seed, spread):
+def test_scores_equal_those_of_patches_cut_out_one_by_one(grid, seed, spread):
     generator = torch.Generator().manual_seed(seed)
     target = torch.randn(2, 3, grid.height, grid.width, generator=generator)
     prediction = target + spread * torch.randn(target.shape, generator=generator)

@@ -123,7 +123,7 @@ def test_tables_show_means_and_paired_intervals(study):
 
 
 @pytest.mark.parametrize("fails", [None, "b"])
-def test_jobs_wait_for_what_they_start_from_and_end_after_a_failure(tmp_path, monkeypatch, fails):
+def test_jobs_wait_for_their_predecessors_and_stop_after_a_failure(tmp_path, monkeypatch, fails):
     done = []
 
     def succeeds(job, logs):

@@ -75,7 +75,7 @@ def test_masks_take_no_more_than_64_bytes_an_image():
         (1.0, 1.1, "at most", True),
     ],
 )
-def test_a_row_says_whether_it_holds(value, goal, sense, holds):
+def test_a_row_knows_whether_its_goal_is_met(value, goal, sense, holds):
     assert Row("f", "cpu", value, goal, sense).holds is holds
 
 

@@ -146,7 +146,7 @@ def test_markdown_has_the_command_and_the_commit_behind_every_number(paper):
     assert float(one["percent"]) == pytest.approx(miou(Path(one["folder"])), abs=1e-6)
 
 
-def test_latex_has_as_many_cells_in_every_row_as_columns(paper):
+def test_every_row_of_the_latex_tables_has_all_columns(paper):
     text = (paper / "report/tables.tex").read_text()
     tables = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
     assert len(tables) == text.count(r"\begin{table}") == 4 + 4 + 4 + 1 + 1 + 1 + 1

@@ -287,7 +287,7 @@ def test_random_pretraining_has_one_stage(smir, field, tmp_path):
         ("HardestMask", {"mask of stage 2", "chosen mask"}),
     ],
 )
-def test_pictures_say_which_masks_are_random(smir, field, tmp_path, monkeypatch, policy, captions):
+def test_pictures_show_which_masks_are_random(smir, field, tmp_path, monkeypatch, policy, captions):
     written, write = set(), overlays.write
     monkeypatch.setattr(overlays, "write", lambda canvas, text, *rest: (written.add(text), write(canvas, text, *rest)))
     word = f"--trainer.callbacks.policy={policy or 'null'}"
