@@ -102,7 +102,7 @@ def test_a_wrong_option_does_not_parse(parses):
 @every_page
 def test_commands_in_a_sentence_exist(page):
     for command in re.findall(r"`(?:python -m )?smir ([a-z]\w*)", prose(page)):
-        assert command in {**TRAINING, **PLAIN}, f"{name_of(page)} speaks of smir {command}"
+        assert command in {**TRAINING, **PLAIN}, f"{name_of(page)} names smir {command}, which does not exist"
 
 
 @lru_cache
@@ -116,7 +116,7 @@ def test_targets_of_make_exist(page):
     shell = "\n".join(block.text for block in blocks(page) if block.language == "sh")
     inline = "\n".join(code for code in re.findall(r"`([^`\n]+)`", prose(page)) if code.startswith("make "))
     for target in make_targets(f"{shell}\n{inline}"):
-        assert target in _targets(), f"{name_of(page)} speaks of make {target}"
+        assert target in _targets(), f"{name_of(page)} names make {target}, which does not exist"
 
 
 # Other code.
