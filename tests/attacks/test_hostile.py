@@ -62,7 +62,7 @@ def test_no_command_executes_code_from_a_checkpoint(smir, fails, field, tmp_path
     checkpoint.with_name("previous.ckpt").unlink(missing_ok=True)
     assert "not a checkpoint of plain weights" in fails(*segment_words(field, "--run.experiment=s", "--run.test=false"))
     assert not proof.exists()
-    torch.load(evil, weights_only=False)  # it does work where code is allowed
+    torch.load(evil, weights_only=False)  # it works if code is allowed
     assert proof.exists()
 
     # Weights for another number of classes, and values that are not tensors.
@@ -147,7 +147,7 @@ def test_a_flipped_bit_is_found(tmp_path):
     content[content.index(torch.ones(8).numpy().tobytes()) + 1000] ^= 1
     path.write_bytes(content)
     weight = torch.load(path, weights_only=True)["state_dict"]["encoder.conv1.weight"]
-    assert (weight != 1).sum() == 1  # torch itself does not notice
+    assert (weight != 1).sum() == 1  # torch itself does not detect it
     with pytest.raises(CheckpointError, match=r"last\.ckpt .* damaged \(the checksum of .* is wrong\)"):
         read_checkpoint(path)
 
@@ -333,7 +333,7 @@ def test_objects_in_a_mask_file_are_not_unpickled(tmp_path, proof):
         with pytest.raises(CheckpointError, match=name):
             load_arrays(tmp_path / name, tuple(GOOD))
     assert not proof.exists()
-    assert np.load(tmp_path / "evil.npz", allow_pickle=True)["bits"] is not None  # it does work where code is allowed
+    assert np.load(tmp_path / "evil.npz", allow_pickle=True)["bits"] is not None  # it works if code is allowed
     assert proof.exists()
 
 

@@ -157,7 +157,7 @@ def without_previous(found):
 
 @pytest.fixture
 def interrupted(smir, field, tmp_path, monkeypatch):
-    """A selective run that died in its last epoch; its folder."""
+    """The folder of a selective run that died in its last epoch."""
     with monkeypatch.context() as patch:
         at_step(patch, 4, die)
         with pytest.raises(Killed):

@@ -200,7 +200,7 @@ def test_a_label_of_colours_is_refused(tmp_path, mode):
         read_label(path)
 
 
-# Files that are not what they should be
+# Damaged and wrong files
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"this is a text\n" * 20], ids=["empty", "newline", "text"])

@@ -56,7 +56,7 @@ def equal(left, right):
 
 
 def away_from_borders(regions):
-    """Pixels whose 3 x 3 neighbourhood lies in one region."""
+    """Returns the pixels whose 3 x 3 neighbourhood is in one region."""
     kernel = np.ones((3, 3), np.uint8)
     regions = regions.astype(np.uint8)
     return cv2.erode(regions, kernel) == cv2.dilate(regions, kernel)
@@ -151,7 +151,7 @@ def spread(grid, patches, height, width):
 @pytest.mark.parametrize("kind", ["train", "val"])
 @pytest.mark.parametrize("size", [*SIZES, (150, 230)])
 def test_a_fixed_mask_hides_the_chosen_content(tmp_path, size, kind):
-    # The source is bright exactly where its patch is masked. So, whatever the crop, flip and resize, the masked pixels
+    # The source is bright exactly where its patch is masked. So, for any crop, flip and resize, the masked pixels
     # of the sample must be the bright ones.
     packed, grid, patches = fixed_mask(*size, seed=size[0])
     chosen = spread(grid, patches, *size)

@@ -222,7 +222,7 @@ def test_persistent_workers_see_a_change_of_stage():
     seen = []
     for epoch, stage in enumerate([0, 1, 1, 2]):
         if stage:
-            masks = masked(stages, stage, seed=epoch)  # the same images may get other masks, too
+            masks = masked(stages, stage, seed=epoch)  # the same images may also get other masks
         train.set_epoch(epoch)
         assert len(loader) == 3
         visits = [visit for batch in loader for visit in batch]

@@ -110,7 +110,7 @@ def test_weights_that_the_hub_lacks_are_reported_with_an_alternative(hub, tmp_pa
             "imagenet",
             "convnextv2_atto.fcmae are not those of a training on ImageNet's labels",
         ),
-        ("tu-convnextv2_atto", "imagenet", None),  # the default tag is of ImageNet
+        ("tu-convnextv2_atto", "imagenet", None),  # the default tag was trained on ImageNet
         ("tu-convnextv2_atto.fcmae_ft_in1k", "imagenet", None),
         ("vgg11", "pretrained", None),
         ("mobileone_s0", "imagenet", None),

@@ -256,7 +256,7 @@ def test_a_folder_of_large_and_small_images_is_predicted(smir, run, words, tmp_p
     big, turned = photo("big", (500, 700)), photo("turned", (600, 400))
     Image.fromarray(big).save(photos / "deep/big.png")
     exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     Image.fromarray(turned).save(photos / "turned.jpg", exif=exif, quality=100)
     Image.fromarray(photo("small", (96, 120))).save(photos / "small.png")
     smir(*words(photos))

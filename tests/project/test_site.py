@@ -23,7 +23,7 @@ from website.rooms import PICTURE, draw, imports
 
 @pytest.fixture(scope="module")
 def site(python, tmp_path_factory):
-    """Text of every page by its path."""
+    """The text of every page, by path."""
     folder = tmp_path_factory.mktemp("site")
     env = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     words = [python, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]

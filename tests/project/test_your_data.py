@@ -279,7 +279,7 @@ def test_the_command_after_a_prediction_depends_on_what_was_predicted(smir, desk
 
 def test_label_errors_are_suggested_only_if_the_field_exists(smir, desk):
     run = run_folder(desk, "segment")
-    assert hints.label_errors(run / "checkpoints/best.ckpt") == []  # the field is elsewhere
+    assert hints.label_errors(run / "checkpoints/best.ckpt") == []  # the field does not exist here
     smir("prepare", "folder", "--images=photos")
     assert hints.label_errors(run / "checkpoints/best.ckpt") == [
         "Likely label errors of the training images: "
