@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from smir.cli.run_data import data_of, field_settings, is_folder, photographs, prepared, run_of, source_of
 from smir.cli.segmentation_words import as_word, segmentation_words
 from smir.cli.trust import read_yaml
-from smir.errors import SmirError
+from smir.errors import SmirError, counted
 from smir.files.imagenet_weights import at_hand
 from smir.files.json_record import read_json
-from smir.report.estimates import care, rests_on
+from smir.report.estimates import care
 
 if TYPE_CHECKING:
     from smir.choose.command import Chosen
@@ -209,7 +209,8 @@ def figures(folder: Path) -> list[str]:
         return "-" if value is None else f"{100 * value:.1f}"
 
     classes = ", ".join(f"{name} {percent(f'iou/{name}')}" for name in test["classes"])
-    return [f"Test on {rests_on(number)}: mIoU {percent('miou')} ({classes}), IoU in percent.{care(number)}"]
+    images = counted(number, "image", "images")
+    return [f"Test on {images}: mIoU {percent('miou')} ({classes}), IoU in percent.{care(number)}"]
 
 
 def _inspect(run: Path, images: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""Groups runs that differ in the seed alone. Any others get separate rows."""
+"""Groups runs that differ only in the seed. Any others get separate rows."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from smir.errors import first_few
+from smir.errors import counted, first_few
 from smir.report.estimates import Difference, Estimate, paired
 from smir.report.starts import INITS, lineage
 from smir.report.stored import Draw, StoredRun
@@ -74,8 +74,8 @@ class Cell:
     @property
     def draw(self) -> str:
         """Names the draw of the labels where it is not the usual one: `3 label draws`, `label draw 7`."""
-        number = len(self.runs)
-        return f"{number} label draw{'s'[: number != 1]}" if self.first.draw.by_run else self.first.draw.words
+        draw = self.first.draw
+        return counted(len(self.runs), "label draw", "label draws") if draw.by_run else draw.words
 
     def estimate(self, metric: str = MIOU) -> Estimate | None:
         """Returns a test metric in percent over the seeds; None where no seed has it."""

@@ -92,7 +92,7 @@ class Table:
         entries = [entry for row in self.rows for entry in row]
         gains = [entry for entry in entries if isinstance(entry, Difference)]
         words = [self.note]
-        if any(isinstance(entry, Estimate) and entry.deviation is not None for entry in entries):
+        if any(estimate.deviation is not None for estimate in estimates_in(self.rows)):
             words.append("Figures are mean ± sample deviation over seeds.")
         if gains:
             known = any(gain.interval for gain in gains)
@@ -122,6 +122,11 @@ def difference_table(
         columns = [*columns, Column("not in the interval")]
         rows = [[*row, words or NOT_MEANT] for row, words in zip(rows, luck, strict=True)]
     return Table(name, title, note, columns, rows)
+
+
+def estimates_in(rows: Sequence[Sequence[Entry]]) -> list[Estimate]:
+    """Returns the figures of a table, without differences and texts."""
+    return [entry for row in rows for entry in row if isinstance(entry, Estimate)]
 
 
 def shown(entry: Entry) -> Shown:
