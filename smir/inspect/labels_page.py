@@ -1,5 +1,6 @@
 """The page of a segmentation: figures per class, confusion, likely label errors, worst images, ranking."""
 
+import math
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ def _figures(found: Predictions) -> dict[str, str]:
         "mIoU in %": float(iou_from_confusion(found.confusion).mean),
         "pixels that are right, in %": float(counts.diag().sum() / counts.sum()),
     }
-    shown = {name: "missing" if share != share else f"{100 * share:.1f}" for name, share in shares.items()}
+    shown = {name: "missing" if math.isnan(share) else f"{100 * share:.1f}" for name, share in shares.items()}
     without = sum(not image.counted for image in found.images)
     last = {"images without a labelled pixel": f"{without:,}"} if without else {}
     return {"images": f"{len(found.images):,}", **shown, **last}
@@ -122,6 +123,6 @@ def _confusion(classes: Classes, confusion: Tensor) -> dict[str, list[list[Cell]
 
 def _entry(values: Tensor, shares: Tensor, row: int, column: int, digits: int) -> Cell:
     value, share = float(values[row, column]), float(shares[row, column])
-    if share != share:  # no pixel has this label
+    if math.isnan(share):  # no pixel has this label
         return Cell("", None)
     return Cell(f"{value:,.{digits}f}", value, (RIGHT if row == column else WRONG, share))

@@ -1,6 +1,7 @@
 """Runs `python -m smir inspect`: reads a checkpoint and images, and writes a page and CSV files."""
 
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -117,9 +118,10 @@ class Written:
         """Writes a CSV file part by part; it appears when complete. On failure a new folder is removed."""
         try:
             with replacing(self.out / name) as file:
-                file.write(_printable(csv_text([columns])))
-                for rows in parts:
-                    file.write(_printable(csv_text(rows)))
+                for rows in itertools.chain([[columns]], parts):
+                    file.write(
+                        csv_text(rows).encode(errors="backslashreplace")
+                    )  # names may hold bytes that are no text
                 self.own.begin(self.names)
         except BaseException:
             with contextlib.suppress(OSError):  # it holds an earlier inspection, or was never made
@@ -129,17 +131,12 @@ class Written:
     def table(self, name: str, rows: Iterable[Sequence[object]]) -> None:
         """Writes a CSV file."""
         self.own.begin(self.names)
-        write_atomically(self.out / name, _printable(csv_text(rows)))
+        write_atomically(self.out / name, csv_text(rows))
 
     def page(self, template: str, title: str, checkpoint: Path, walk: Walk, values: dict[str, Any]) -> Path:
         """Writes the page, whose path it returns, and deletes files that only an earlier inspection has written."""
         summary = f"{checkpoint} on {len(walk.source) - len(walk.skipped):,} images: {walk.source.title}"
         head = {"title": f"smir: {title}", "summary": summary, "skipped": walk.skipped}
-        write_atomically(self.out / PAGE, _printable(render("smir.inspect", template, **head, **values)))
+        write_atomically(self.out / PAGE, render("smir.inspect", template, **head, **values))
         self.own.finish(self.names)
         return self.out / PAGE
-
-
-def _printable(text: str) -> bytes:
-    """Encodes a text as UTF-8; file names may hold bytes that are not valid text."""
-    return text.encode("utf-8", "backslashreplace")

@@ -20,7 +20,8 @@ _LINES = 250
 _WIDTHS = 200, 800
 """Least and largest width of the pictures of a panel."""
 _FAR, _LETTER, _LETTERS = 700, 8, 24
-"""In pixels: width for which text has its usual size, as wider pictures are seen smaller; of a letter; and letters."""
+"""The width of a picture up to which text has its usual size (wider ones are seen smaller), the width of a letter, both
+in pixels, and the letters that a caption has room for."""
 _OF_CLASS, _OF_VOID = 0.25, 0.7
 """Opacity of the colours inside their outlines."""
 
@@ -30,22 +31,20 @@ Entry = tuple[str, Sequence[int]]
 """A line of a legend: its text and its colour."""
 
 
-def blend(image: UInt8, label: UInt8, classes: Classes, line: int | None = None) -> UInt8:
-    """Outlines the classes in their colours over an image, and tints them; a black class (a background) stays as it is.
+def blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
+    """Outlines the classes (H, W) in their colours over an image (H, W, 3), and tints them.
 
-    A tint alone cannot be seen on leaves of the same colour. Void is covered with white.
-
-    Args:
-        image: RGB (H, W, 3).
-        label: Class ids and void (H, W).
-        classes: Their colours.
-        line: Pixels of the outlines; default: a 250th of the longest side.
+    A tint alone cannot be seen on leaves of the same colour. Void is covered with white; a black class (a background)
+    stays as it is.
     """
-    return np.rint(blended(image, label, classes, line)).astype(np.uint8)
+    return np.rint(blended(image, label, classes)).astype(np.uint8)
 
 
 def blended(image: UInt8, label: UInt8, classes: Classes, line: int | None = None) -> Float32:
-    """Blends as `blend` does, and returns float32 (H, W, 3), from 0 to 255."""
+    """Blends as `blend` does, and returns float32 (H, W, 3), from 0 to 255.
+
+    The outlines are `line` pixels wide; default: a 250th of the longest side.
+    """
     reach = line or -(-max(label.shape) // _LINES)
     edge = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     ids = label.astype(np.uint8)
