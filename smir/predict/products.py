@@ -26,19 +26,14 @@ _CACHE = 16 << 20
 _READ = 256 << 20
 """Most bytes of the image that it caches, unless two rows of blocks have more."""
 
-
 Product = Callable[[Tile, UInt8], None]
 """Takes a tile with its class ids and void (h, w), in the order in which a `Sweep` yields them."""
 
 
 class PalettePng:
-    """Writes a PNG of class ids row by row: no library that streams PNGs can write a custom palette.
+    """Writes a PNG of class ids row by row, with a palette (256, 3).
 
-    Args:
-        file: Receives the PNG.
-        height: Rows.
-        width: Columns.
-        palette: Red, green and blue of the 256 values (256, 3).
+    No library that streams PNGs can write a custom palette.
     """
 
     def __init__(self, file: IO[bytes], height: int, width: int, palette: UInt8) -> None:

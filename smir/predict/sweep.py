@@ -18,10 +18,10 @@ from smir.predict.window_layout import OVERLAP, Side
 Forward = Callable[[UInt8], Tensor]
 """Logits (B, C, H, W) in float32 of RGB images (B, H, W, 3) whose sides are multiples of 64."""
 
-
 _SIDE, _TALLEST = 1024, 3072
-"""Pixels of the image of a tile's sides, unless a block has more, and the height up to which tiles are as high as what
-counts of a window: at a scale of 1/16 a window has 16,384 rows and columns and more."""
+"""In pixels of the image. A tile is as high as the part of a window that counts, if that has at most `_TALLEST` rows.
+Otherwise it is `_SIDE` high, or one block: at a scale of 1/16 a window has 16,384 rows or more. A tile has at most
+`_SIDE` x `_SIDE` pixels, or is one block wide."""
 
 
 class Tile(NamedTuple):
@@ -80,7 +80,7 @@ class _Window(NamedTuple):
 
 
 _Windows = list[_Window | None]
-"""Those of a row, without those that are all nodata."""
+"""The windows of a row; None for one that is all nodata."""
 
 
 class Sweep:

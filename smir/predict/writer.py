@@ -14,7 +14,8 @@ from smir.classes import UInt8
 from smir.data.base import SmirDataModule
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.raster import ArrayRaster
-from smir.errors import DataError, RunError
+from smir.data.reading.tiff import has_rasterio
+from smir.errors import ConfigError, DataError, RunError
 from smir.files.atomic import LONGEST_NAME, remove_unfinished, write_atomically
 from smir.files.json_record import dict_or_empty, write_json
 from smir.files.locks import FileLock
@@ -24,7 +25,7 @@ from smir.predict.areas import Areas, areas_csv, total
 from smir.predict.likeness import Likeness, warning, warning_of_size
 from smir.predict.polygons.options import PolygonOptions
 from smir.predict.polygons.product import RegionProducts
-from smir.predict.predictor import WindowPredictor, check_extras
+from smir.predict.predictor import WindowPredictor
 from smir.predict.products import probability_tiff
 from smir.predict.segment import labels_of
 from smir.predict.sweep import Tile
@@ -63,7 +64,7 @@ class PredictionWriter(Callback):
         self._whole: list[int] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raises before the first prediction if two outputs have one name, an extra or the lock is missing."""
+        """Refuses to start if names of outputs clash or are too long, rasterio is missing, or the folder is in use."""
         assert isinstance(pl_module, SegmentationModule)
         sources = {Path(PREVIEW).stem: "the preview of all images"}
         for name in pl_module.data.images("predict"):
@@ -74,7 +75,11 @@ class PredictionWriter(Callback):
                         f"{other} and {name} would both be predicted as {Path(name).stem}{ending}; rename one."
                     )
         self._refuse_long_names(pl_module.data)
-        check_extras(pl_module.data.predict)
+        if pl_module.data.predict.probabilities and not has_rasterio():
+            raise ConfigError(
+                "data.predict.probabilities writes TIFFs of many bands with rasterio, which is not installed: "
+                "pip install 'smir[geo]'."
+            )
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():
