@@ -15,7 +15,7 @@ from smir.method.padding import PAD_MULTIPLE, reflect_padded
 from smir.training.segmentation import SegmentationModule
 
 Logits = npt.NDArray[np.float32]
-Exported = Callable[[UInt8], Logits]
+ExportedNetwork = Callable[[UInt8], Logits]
 """Maps images (B, 3, H, W) to logits (B, C, H, W)."""
 
 
@@ -38,7 +38,7 @@ class Agreement:
 
 def compare(
     name: str,
-    exported: Exported,
+    exported: ExportedNetwork,
     module: SegmentationModule,
     images: Sequence[UInt8],
     tolerance: float,
@@ -68,7 +68,7 @@ def compare(
 
 
 def compare_tiles(
-    name: str, exported: Exported, module: SegmentationModule, images: Sequence[UInt8], tolerance: float
+    name: str, exported: ExportedNetwork, module: SegmentationModule, images: Sequence[UInt8], tolerance: float
 ) -> Agreement:
     """Runs an exported network that gives probabilities, and PyTorch, on the first square tile of every view.
 
@@ -96,7 +96,7 @@ def _logits(module: SegmentationModule, batch: torch.Tensor) -> torch.Tensor:
 
 def _compared(
     name: str,
-    exported: Exported,
+    exported: ExportedNetwork,
     torchs: Callable[[torch.Tensor], torch.Tensor],
     batches: Sequence[torch.Tensor],
     images: int,
@@ -121,7 +121,7 @@ def _compared(
     return agreement
 
 
-def _run(name: str, exported: Exported, batch: UInt8) -> Logits:
+def _run(name: str, exported: ExportedNetwork, batch: UInt8) -> Logits:
     try:
         return exported(batch)
     except Exception as error:  # each runtime raises other errors

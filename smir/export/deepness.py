@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 from smir.data.reading.geotiff import Ground
 from smir.data.reading.tiff import Tiff, has_rasterio, is_georeferenced
 from smir.errors import ConfigError
-from smir.export.agreement import Exported
+from smir.export.agreement import ExportedNetwork
 from smir.export.program import Deployed, padded_side, traced
 from smir.export.trained import TrainedNetwork
 from smir.files.json_record import dict_or_empty
@@ -105,6 +105,6 @@ def resolution_of(source: TrainedNetwork) -> float:
     )
 
 
-def exported_tiles(session: InferenceSession) -> Exported:
+def exported_tiles(session: InferenceSession) -> ExportedNetwork:
     """Returns a session as a function of images 0 to 255, fed as Deepness does."""
     return lambda image: session.run(None, {"image": np.float32(image * 1.0 / 255.0)})[0]
