@@ -75,7 +75,7 @@ def choose(
         raise ConfigError("--imagenet_file is for a choice without --ckpt; leave one of them out.")
     from smir.choose.choice import choice, rows
     from smir.choose.folder import LIST, SHEET, ChosenFolder
-    from smir.choose.measures import Measures, imagenet_module
+    from smir.choose.measures import imagenet_module, measure
     from smir.choose.pool import of_data, of_paths
     from smir.inspect.batches import Walk
     from smir.inspect.run import device_of, load
@@ -102,8 +102,7 @@ def choose(
     folder = ChosenFolder(out, folders)
     module, seed = load(ckpt, device) if ckpt else (imagenet_module(imagenet_file).to(device_of(device)), 0)
     walk = Walk(pool.images, module.preprocessing, batch_size, on_bad_image)
-    measures = Measures(module, seed, encoder_alone=ckpt is None)
-    made = choice(measures.all(walk), pool.labelled, count, measures.name)
+    made = choice(measure(walk, module, seed, encoder_alone=ckpt is None), pool.labelled, count)
     names = [pool.names[place] for place in made.chosen]
     record = {"checkpoint": ckpt and str(ckpt), "images": str(pool.folder), "labelled": len(pool.labelled)}
     files: Literal["link", "copy"] | None = "copy" if copy else "link" if link else None

@@ -158,7 +158,7 @@ class SmirCLI(SettingsCLI):
         chosen = any(getattr(each, "best_model_path", "").endswith(best.name) for each in trainer.checkpoint_callbacks)
         begun_from = self._arguments.ckpt_path
         if begun_from is not None and Path(begun_from).parent.absolute() != run.checkpoints.absolute():
-            chosen = best.is_file()  # else the best one may be that of the run that this one goes on from
+            chosen = best.is_file()  # otherwise the best one may be in the run that this one continues
         needed = [run.path / "metrics.csv", *([best] if chosen else [])]
         if gone := [path.absolute() for path in needed if not path.is_file()]:
             raise RunError(
@@ -170,7 +170,7 @@ class SmirCLI(SettingsCLI):
         if self._options.test and isinstance(self.model, SegmentationModule) and chosen:
             keep_test(trainer, best, self.datamodule, self.settings)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
-            if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # where `main` says no next command, nor figures
+            if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # `main` then prints neither figures nor a hint
                 print(*figures(run.path / "test"), sep="\n", flush=True)
         if trainer.is_global_zero:
             weights = {key: value for key, value in self.model.origin.items() if key == "class_weights"}

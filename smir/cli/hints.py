@@ -1,4 +1,4 @@
-"""The last line of a command is the next one, ready to run: from a folder of images to predictions and beyond.
+"""Finds the last line that a command prints: the next command, ready to run.
 
 It follows from the folders that a command leaves behind: the run's config, the record of its test, and the record of
 `prepare` beside the data.
@@ -65,7 +65,7 @@ def after_prepare(made: Path) -> list[str]:
 
 
 def _first_training(field: Path) -> list[str]:
-    """Returns the training that does best with few labels (docs/evidence.md); a pretraining needs none."""
+    """Returns the training that does best with few labels (docs/evidence.md), or else a pretraining."""
     said, config = [], "folder/pretrain"
     if field_settings(field).get("labels"):
         if at_hand():
@@ -172,7 +172,7 @@ def _after_pretraining(run: Path) -> list[str]:
 def label_errors(checkpoint: Path) -> list[str]:
     """Returns the line that finds likely label errors in the training images of a segmentation.
 
-    It is missing if the images are elsewhere, or the checkpoint is in no run folder.
+    There is none if the images are elsewhere, or the checkpoint is in no run folder.
     """
     with suppress(OSError, KeyError, TypeError, SmirError):
         run = run_of(checkpoint)

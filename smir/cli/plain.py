@@ -5,7 +5,7 @@ The module may also say how its words are read:
 - `WORDS` names the option for words without an option: `report a b` is `report --runs '[a, b]'`;
 - `AFTER_DASHES` names the option for everything after `--`;
 - `DATA_OF` names the option of a checkpoint: the config of its run gives the data if nothing else does;
-- `DATA_BESIDE_IMAGES` is true if the data count although images are named.
+- `DATA_BESIDE_IMAGES` is true if the data are used even if images are named.
 
 A function with an argument `data` reads it from any config that is given with `--config`.
 """

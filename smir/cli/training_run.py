@@ -40,12 +40,9 @@ from smir.training.task import LIBRARY, SmirModule
 
 
 def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | None) -> dict[str, Any]:
-    """Returns the callbacks and plugins that the trainer of a command is built with.
+    """Returns the callbacks and plugins for the settings `trainer.*` of a command.
 
-    Args:
-        trainer: The settings `trainer.*`, with the callbacks of the config.
-        model: The model of the command.
-        fit: The options of a fit; None for validate, test and predict.
+    `fit` are the options of a fit; None for validate, test and predict.
     """
     callbacks: list[Callback] = list(trainer.callbacks)
     if fit is not None:

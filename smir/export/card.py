@@ -155,7 +155,7 @@ def _start(weights: dict[str, Any], encoder: str) -> str:
 
 
 def _named(weights: dict[str, Any], encoder: str) -> str:
-    """Names weights of a library with their licence, as its catalogue of today states it."""
+    """Names weights of a library with their licence, as recorded, or as the library's current catalogue states it."""
     known, licence = weights.get("name"), weights.get("licence")
     if known is None:
         with contextlib.suppress(ConfigError):

@@ -59,12 +59,8 @@ def metadata(source: TrainedNetwork, module: SegmentationModule, resolution: flo
     """Returns all that Deepness reads of a segmentation, each as JSON, and smir's own settings.
 
     Every pixel gets its likeliest class, as in smir: no threshold, and no small segments removed. The normalisation is
-    in the network, because older versions of Deepness do not read `standardization_*`.
-
-    Args:
-        source: The checkpoint.
-        module: Its network.
-        resolution: Centimetres of ground per pixel of the training images.
+    in the network, because older versions of Deepness do not read `standardization_*`. The resolution is that of the
+    training images, in centimetres of ground per pixel.
     """
     values = {
         "model_type": "Segmentor",

@@ -14,12 +14,9 @@ COUNT = 8
 
 
 def images_to_check(given: Sequence[Path], data: SmirDataModule | None, run: Path | None) -> list[Path]:
-    """Chooses some images, evenly spread over all.
+    """Chooses some of the given images, or of the test split of the dataset, evenly spread over all.
 
-    Args:
-        given: Image files and folders of them. Default: the test split.
-        data: The dataset with the test split, if there is one.
-        run: The run folder of the checkpoint, if it lies in one.
+    The message of an error names the `run` of the checkpoint, if it lies in one.
 
     Raises:
         DataError: If no image is found.

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from smir.classes import VOID, UInt8
-from smir.errors import RunError
 from smir.files.pages.html import data_uri
 from smir.files.pages.overlays import blend, heat_map
-from smir.inspect.batches import View, stacked
+from smir.inspect.batches import View, require_finite, stacked
 from smir.inspect.crops import around, enlarged, outlined
 from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
@@ -103,11 +102,7 @@ class Predictions:
         module = self.module
         logits = module(module.preprocessing.normalize(stacked(views, module.device)))
         for view, probabilities in zip(views, logits.softmax(dim=1).cpu(), strict=True):
-            if not probabilities.isfinite().all():
-                raise RunError(
-                    f"The prediction of {view.name} is not finite: the network has diverged. Inspect another "
-                    "checkpoint of its run, or train again with a lower model.lr."
-                )
+            require_finite(probabilities, f"The prediction of {view.name} is")
             result = self._result(view, probabilities)
             self.images.append(result)
             badness = badness_of(result, self.worst)

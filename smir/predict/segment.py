@@ -18,14 +18,9 @@ from smir.training.segmentation import SegmentationModule
 def plan(
     source: Raster, forward: Forward, preprocessing: Preprocessing, scale: float, options: PredictOptions
 ) -> tuple[Sweep, Context | None]:
-    """Chooses the windows of an image.
+    """Chooses the windows of an image, of which the network sees `scale` pixels per pixel.
 
-    Args:
-        source: The image.
-        forward: The network.
-        preprocessing: Gives the colour of nodata pixels.
-        scale: Pixels that the network sees per pixel of the image.
-        options: Window and batch size.
+    The mean of the preprocessing is the colour of nodata pixels.
 
     Returns:
         The windows, and the network's context; None if one window holds the whole image.

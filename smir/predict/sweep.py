@@ -62,7 +62,7 @@ class _Window(NamedTuple):
 
     def enlarged(self, rows: tuple[int, int], columns: tuple[int, int], unit: int) -> Tensor:
         """Returns the logits of some blocks at the size of the image."""
-        # So many pixels of the network are so many of the image, and a margin.
+        # `seen` pixels of the network are `shown` pixels of the image; as many are added as a margin on every side.
         seen, shown = BLOCK // math.gcd(unit, BLOCK), unit // math.gcd(unit, BLOCK)
         cuts, sizes, inner = [], [], []
         for (begin, end), start, length in zip(
@@ -86,17 +86,10 @@ _Windows = list[_Window | None]
 class Sweep:
     """Yields the finished parts of an image, tile by tile.
 
-    Memory holds, at the scale of the network, the image under a row of windows, and the logits of what two rows of
-    windows have in common; those of a whole row if its tiles are not as high as that. It holds one tile at the scale of
-    the image.
+    At the scale of the network, memory holds the image under a row of windows, and the logits where two rows of windows
+    overlap, or of a whole row if its tiles are not as high. At the scale of the image, it holds one tile.
 
-    Args:
-        source: The image.
-        forward: The network.
-        rows: Windows along the height.
-        columns: Windows along the width.
-        fill: Red, green and blue of nodata pixels.
-        batch_size: Windows at a time.
+    `fill` is the colour of nodata pixels; the network sees `batch_size` windows at a time.
     """
 
     def __init__(

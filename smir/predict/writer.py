@@ -22,7 +22,7 @@ from smir.files.locks import FileLock
 from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
 from smir.predict.areas import Areas, areas_csv, total
-from smir.predict.likeness import Likeness, warning, warning_of_size
+from smir.predict.likeness import Likeness, warning_of_colors, warning_of_size
 from smir.predict.polygons.options import PolygonOptions
 from smir.predict.polygons.product import RegionProducts
 from smir.predict.predictor import WindowPredictor
@@ -47,13 +47,8 @@ class PredictionWriter(Callback):
     """Writes predicted labels at the size and under the name of their source image, and the area of every class.
 
     An image that is seen whole becomes a PNG, and one preview shows some of these. This callback also runs the network
-    on images that are read in windows; each gets a separate preview.
-
-    Args:
-        folder: The output folder.
-        source: The record written beside the labels: checkpoint, images.
-        polygons: The polygons to write.
-        likeness: Compares the images with those of the training.
+    on images that are read in windows; each gets a separate preview. `source` is the record written beside the labels:
+    checkpoint and images.
     """
 
     def __init__(self, folder: Path, source: dict[str, Any], polygons: PolygonOptions, likeness: Likeness) -> None:
@@ -211,7 +206,7 @@ class PredictionWriter(Callback):
             first = f"{self._target(in_windows[0])}.preview.png"
             print(f"Look at {first}: the image with its labels over it{others}.")
         if far:
-            say(warning(far, len(areas)))
+            say(warning_of_colors(far, len(areas)))
         if times := _times_larger(pl_module.data, in_windows):
             say(warning_of_size(times, len(areas)))
         self._lock.release(remove=True)

@@ -106,8 +106,7 @@ def _cell(name: str, picture: UInt8, larger: int) -> UInt8:
     head, most = larger * _CAPTION, 48 // larger
     canvas = np.full((BOX[1] + head + _GAP, BOX[0] + _GAP, 3), _WHITE, dtype=np.uint8)
     canvas[head : head + picture.shape[0], : picture.shape[1]] = picture
-    text = name if len(name) <= most else f"...{name[3 - most :]}"
-    write(canvas, text, 2, head - 6 * larger, 0.4 * larger, larger)
+    write(canvas, end_of(name, most), 2, head - 6 * larger, 0.4 * larger, larger)
     return canvas
 
 
@@ -133,6 +132,11 @@ def stacked(parts: Sequence[UInt8]) -> UInt8:
     width = max(part.shape[1] for part in parts)
     wide = [np.pad(part, [(0, 0), (0, width - part.shape[1]), (0, 0)], constant_values=_WHITE) for part in parts]
     return np.concatenate(wide)
+
+
+def end_of(text: str, most: int) -> str:
+    """Returns the end of a text that is too long; that of a file's path says the most."""
+    return text if len(text) <= most else f"...{text[3 - most :]}"
 
 
 def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float, thickness: int = 1) -> None:
@@ -164,8 +168,7 @@ def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
     for place, (caption, pictures) in enumerate(columns.items()):
         left = place * (width + GAP)
         most = width // (_LETTER * larger)
-        text = caption if len(caption) <= most else f"...{caption[3 - most :]}"
-        write(canvas, text, left + 2, 15 * larger, 0.45 * larger, larger)
+        write(canvas, end_of(caption, most), left + 2, 15 * larger, 0.45 * larger, larger)
         for row, picture in enumerate(pictures):
             top = head + row * (height + GAP)
             canvas[top : top + height, left : left + width] = picture
