@@ -97,7 +97,7 @@ def _logits(module: SegmentationModule, batch: torch.Tensor) -> torch.Tensor:
 def _compared(
     name: str,
     exported: ExportedNetwork,
-    torchs: Callable[[torch.Tensor], torch.Tensor],
+    reference: Callable[[torch.Tensor], torch.Tensor],
     batches: Sequence[torch.Tensor],
     images: int,
     tolerance: float,
@@ -107,7 +107,7 @@ def _compared(
     equal: list[float] = []
     for batch in tqdm(batches, desc=f"checking {name}", leave=False):
         with torch.no_grad():
-            expected = torchs(batch).numpy()
+            expected = reference(batch).numpy()
         found = _run(name, exported, batch.numpy())
         difference = float(np.maximum(difference, np.abs(found - expected).max()))  # np.maximum keeps a nan
         reach = max(reach, float(np.abs(expected).max()))
