@@ -36,7 +36,7 @@ from smir.cli.training_run import (
 from smir.errors import ConfigError, RunError, first_few
 from smir.predict.polygons.options import PolygonOptions
 from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.finished import check_weights, list_results_again
+from smir.runs.finished import check_weights, list_results_again, write_done
 from smir.runs.lightning_doors import (
     ParsingCLI,
     SettingsCLI,
@@ -174,7 +174,8 @@ class SmirCLI(SettingsCLI):
                 print(*figures(run.path / "test"), sep="\n", flush=True)
         if trainer.is_global_zero:
             weights = {key: value for key, value in self.model.origin.items() if key == "class_weights"}
-            run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs), **weights})
+            visits = self.datamodule.image_visits(epochs)
+            write_done(run.path, {"epochs": epochs, "image_visits": visits, **weights})
             run.unlock()
             rank_zero_info(f"Done: {run.path}")
             self.finished = run.path

@@ -65,50 +65,50 @@ def device_of(name: str) -> torch.device:
 
 def inspect_losses(found: PatchLosses, walk: Walk, checkpoint: Path, out: Path) -> Path:
     """Scores all images, writes the page and the CSV files, and returns the page."""
-    written = Written(out, [PATCHES, IMAGES, PAGE])
-    written.stream(PATCHES, PATCH_COLUMNS, map(found.add, walk))
+    inspection = Inspection(out, [PATCHES, IMAGES, PAGE])
+    inspection.stream(PATCHES, PATCH_COLUMNS, map(found.add, walk))
     columns = ("mean", "lowest", "highest", "mean_fill", "inpaint")
     rows = ((i.name, *(figure(getattr(i, name)) for name in columns)) for i in ranked_losses(found.images))
-    written.table(IMAGES, [("image", *columns), *rows])
+    inspection.table(IMAGES, [("image", *columns), *rows])
     shown = [image.loss.index for top in (found.hardest, found.easiest) for image in top.ranked()]
     values = losses_page(found, Links(out, walk.source.files.root, shown))
-    return written.page("losses.html", "what the pretraining finds hard", checkpoint, walk, values)
+    return inspection.page("losses.html", "what the pretraining finds hard", checkpoint, walk, values)
 
 
 def inspect_labels(found: Predictions, walk: Walk, checkpoint: Path, out: Path) -> Path:
     """Segments all images, compares them with their labels, writes page and CSV files, and returns the page."""
     names = found.module.classes.names
-    written = Written(out, [REGIONS, IMAGES, CONFUSION, PAGE])
-    written.stream(REGIONS, REGION_COLUMNS, map(found.add, walk))
+    inspection = Inspection(out, [REGIONS, IMAGES, CONFUSION, PAGE])
+    inspection.stream(REGIONS, REGION_COLUMNS, map(found.add, walk))
     rows = (
         (i.name, *map(figure, (i.miou, i.errors)), i.counted, *map(figure, (i.confidence, *i.iou)))
         for i in ranked_results(found)
     )
     columns = ("image", "miou", "errors", "labelled_pixels", "confidence", *(f"iou {name}" for name in names))
-    written.table(IMAGES, [columns, *rows])
+    inspection.table(IMAGES, [columns, *rows])
     counts = ((name, *row) for name, row in zip(names, found.confusion.tolist(), strict=True))
-    written.table(CONFUSION, [("label \\ prediction (pixels)", *names), *counts])
+    inspection.table(CONFUSION, [("label \\ prediction (pixels)", *names), *counts])
     values = labels_page(found, _links(found, walk, out))
-    return written.page("labels.html", "what the network gets wrong", checkpoint, walk, values)
+    return inspection.page("labels.html", "what the network gets wrong", checkpoint, walk, values)
 
 
 def inspect_predictions(found: Predictions, walk: Walk, checkpoint: Path, out: Path) -> Path:
     """Segments images without labels, writes the page and the CSV file, and returns the page."""
     for views in walk:
         deque(found.add(views), maxlen=0)
-    written = Written(out, [IMAGES, PAGE])
+    inspection = Inspection(out, [IMAGES, PAGE])
     rows = ((i.name, *map(figure, (i.confidence, *i.shares))) for i in ranked_results(found))
     columns = ("image", "confidence", *(f"share {name}" for name in found.module.classes.names))
-    written.table(IMAGES, [columns, *rows])
+    inspection.table(IMAGES, [columns, *rows])
     values = predictions_page(found, _links(found, walk, out))
-    return written.page("labels.html", "what the network predicts", checkpoint, walk, values)
+    return inspection.page("labels.html", "what the network predicts", checkpoint, walk, values)
 
 
 def _links(found: Predictions, walk: Walk, out: Path) -> Links:
     return Links(out, walk.source.files.root, [shown.result.index for shown in found.shown.ranked()])
 
 
-class Written:
+class Inspection:
     """Writes the named files of an inspection, the page last."""
 
     def __init__(self, out: Path, names: Sequence[str]) -> None:
@@ -119,9 +119,7 @@ class Written:
         try:
             with replacing(self.out / name) as file:
                 for rows in itertools.chain([[columns]], parts):
-                    file.write(
-                        csv_text(rows).encode(errors="backslashreplace")
-                    )  # names may hold bytes that are no text
+                    file.write(csv_text(rows).encode(errors="backslashreplace"))  # a name may hold any bytes
                 self.own.begin(self.names)
         except BaseException:
             with contextlib.suppress(OSError):  # it holds an earlier inspection, or was never made

@@ -200,9 +200,8 @@ def _told_apart(group: list[StoredRun]) -> Iterator[Cell]:
     yield Cell(first)
     found = [_difference(first[0], part[0]) for part in others]
     words = [_in_short(differ) for differ in found]
-    for number, (part, differing) in enumerate(zip(others, found, strict=True), 2):
+    for number, (part, differing, short) in enumerate(zip(others, found, words, strict=True), 2):
         differ = first_few(differing, 5) or "nothing but their folders"
-        short = words[number - 2]
         name = f", {short}" if short and words.count(short) == 1 else f" #{number}"
         apart = [dataclasses.replace(run, apart=name) for run in part]
         folders = f"{first[0].folder} and {part[0].folder}"

@@ -16,7 +16,7 @@ from smir.errors import RunError, first_few
 from smir.files.atomic import remove_unfinished
 from smir.files.json_record import read_dict, read_json, write_json
 from smir.files.locks import FileLock
-from smir.runs.finished import DONE, can_be_made_again, lost_files, write_done
+from smir.runs.finished import DONE, can_be_made_again, lost_files
 from smir.runs.recipe import differences, digest
 
 RECORD = "run.json"
@@ -98,10 +98,6 @@ class Run:
     def has_checkpoint(self) -> bool:
         """True if an epoch was kept, from which the run resumes; also if its file is now a link to nowhere."""
         return any(os.path.lexists(self.checkpoints / name) for name in (LAST, PREVIOUS))
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Marks the run as done, with a list of its files; this record is written last."""
-        write_done(self.path, summary)
 
     def lock(self) -> None:
         """Locks the folder until this process ends, again if this process kept the lock of a failed command.
