@@ -129,14 +129,16 @@ class Predictions:
     def _pictures(self, view: View, probabilities: Tensor) -> dict[str, str]:
         highest, predicted = (part.numpy() for part in probabilities.max(dim=0))
         classes = self.module.classes
-        pictures = {"image": view.image, "prediction": blend(view.image, predicted.astype(np.uint8), classes)}
-        if view.label is None:
-            pictures["confidence"] = heat_map(highest, 1 / len(classes), 1.0)
-        else:
+        chance = 1 / len(classes)
+        pictures = {"image": view.image}
+        if view.label is not None:
             pictures["label"] = blend(view.image, view.label, classes)
-            pictures["errors"] = error_map(view.image, view.label, predicted, highest, 1 / len(classes))
-        order = ("image", "label", "prediction", "errors", "confidence")
-        return {name: data_uri(pictures[name]) for name in order if name in pictures}
+        pictures["prediction"] = blend(view.image, predicted.astype(np.uint8), classes)
+        if view.label is not None:
+            pictures["errors"] = error_map(view.image, view.label, predicted, highest, chance)
+        else:
+            pictures["confidence"] = heat_map(highest, chance, 1.0)
+        return {name: data_uri(picture) for name, picture in pictures.items()}
 
     def _regions(self, view: View, label: UInt8, probabilities: npt.NDArray[np.float32]) -> Iterator[Sequence[object]]:
         names = self.module.classes.names

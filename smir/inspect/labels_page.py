@@ -38,7 +38,9 @@ def labels_page(found: Predictions, links: Links) -> dict[str, Any]:
         "shares": _classes(classes, found.confusion),
         "confusion_heads": [("label ↓ prediction →", "text"), *((name, "number") for name in classes.names)],
         "confusion": _confusion(classes, found.confusion),
-        **{"confidence": found.confidence, "thinnest": THINNEST, "most": REGIONS_OF_AN_IMAGE},
+        "confidence": found.confidence,
+        "thinnest": THINNEST,
+        "most": REGIONS_OF_AN_IMAGE,
         "regions": found.regions.ranked(),
         "order": "lowest mIoU" if found.worst == "iou" else "highest share of wrong pixels",
     }
@@ -65,7 +67,9 @@ def _page(found: Predictions, links: Links, *, labelled: bool) -> dict[str, Any]
         rows.append([*cells, number(image.confidence), *map(percent, image.iou if labelled else image.shares)])
     places = {image.index: place for place, image in enumerate(images, start=1)}
     return {
-        **{"labelled": labelled, "links": links, "classes": classes},
+        "labelled": labelled,
+        "links": links,
+        "classes": classes,
         "worst": [(places[shown.result.index], shown) for shown in found.shown.ranked()],
         "heads": [("place", "number"), ("image", "text"), *((name, "number") for name in figures)],
         "rows": rows,

@@ -1,7 +1,7 @@
 """The area of every class in an image: pixels, and square metres if the image is georeferenced."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -61,15 +61,14 @@ class Areas:
         return [(self.image, *row) for row in zip(classes.names, *columns, strict=True)]
 
 
-def total(areas: Iterable[Areas], name: str = "all") -> Areas:
+def total(areas: Sequence[Areas], name: str) -> Areas:
     """Sums over images; square metres are known if they are for all."""
-    items = list(areas)
-    ground = [area.square_metres for area in items if area.square_metres is not None]
+    ground = [area.square_metres for area in areas if area.square_metres is not None]
     return Areas(
         name,
-        np.sum([area.pixels for area in items], axis=0),
-        np.sum([area.regions for area in items], axis=0),
-        np.sum(ground, axis=0) if len(ground) == len(items) else None,
+        np.sum([area.pixels for area in areas], axis=0),
+        np.sum([area.regions for area in areas], axis=0),
+        np.sum(ground, axis=0) if len(ground) == len(areas) else None,
     )
 
 
