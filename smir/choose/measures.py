@@ -31,8 +31,8 @@ class Measured:
     Attributes:
         places: Their places in the list, ascending (N,).
         features: Features of length 1 (N, D).
-        name: `PATCH_LOSS` or `UNCERTAINTY`; None for an encoder alone.
-        values: What `name` says (N,); 1 for an encoder alone.
+        name: `PATCH_LOSS` or `UNCERTAINTY`; None if only the encoder was trained.
+        values: What `name` says (N,); 1 if only the encoder was trained.
     """
 
     places: list[int]

@@ -44,7 +44,7 @@ def _quoted(*words: object) -> str:
 
 
 def _unused(name: str) -> Path:
-    """Returns the name of a folder that does not exist yet: `name`, or with a number behind it."""
+    """Returns the name of a folder that does not exist yet: `name`, or `name` with a number."""
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(path for path in map(Path, names) if not path.exists())
 

@@ -59,7 +59,7 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 
 def check_class(name: str, where: str) -> None:
-    """Raises NoSuchOption if smir has no class of that name, which may have a module; `where` says who names it."""
+    """Raises NoSuchOption if smir has no class of that name, with or without a module; `where` says what names it."""
     if (last := name.rpartition(".")[2]) not in _classes():
         raise NoSuchOption(f"{where} names {name}, but smir has no such class.{closest(last, _classes())}")
 

@@ -179,7 +179,7 @@ def _check(rule: str, word: str, holds: bool) -> None:
 
 
 def _ablation_rows(variant: str) -> list[Row]:
-    """The rows of an ablation: its config changes a pretraining, whose segmentation then has the name alone."""
+    """The rows of an ablation. If its config changes a pretraining, the segmentation after that takes only its name."""
     rows = {row.config: row for row in MAIN}
     options = f"--config experiments/ablations/{variant}.yaml"
     changed = [rows[name]._replace(variant=variant, options=options) for name in ABLATIONS[variant]]

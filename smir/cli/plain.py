@@ -42,7 +42,7 @@ _HINTS: Mapping[str, Callable[[Any], list[str]]] = {
 class DataParser(GuardedParser):
     """Reads `data` from `--config` files, and ignores their settings of model, trainer and run.
 
-    A file with the data alone, such as `experiments/data/nassar.yaml`, is a valid `--config` too. Several files,
+    A file that holds only the data, such as `experiments/data/nassar.yaml`, is a valid `--config` too. Several files,
     `--data FILE` and flags such as `--data.root` merge from left to right, as in training.
     """
 
@@ -114,7 +114,7 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
 
 
 def _with_negative_values(words: Sequence[str]) -> list[str]:
-    """Joins `--value_range -5,32`, whose value the parser would take for an option."""
+    """Joins `--value_range -5,32` by `=`: the parser would take the value for an option."""
     joined: list[str] = []
     for word in words:
         if joined and re.match(r"-\.?\d", word) and re.fullmatch(r"--[^=]+", joined[-1]):
@@ -154,7 +154,7 @@ def _words_as(name: str, args: Sequence[str]) -> list[str]:
 
 
 def _with_own_config(option: str, words: list[str], beside_images: bool) -> list[str]:
-    """Puts the config of the checkpoint's run first, unless the words name a config or data, or images alone count."""
+    """Puts the config of the checkpoint's run first, unless the words name a config or data, or only images count."""
     names = [word.partition("=")[0] for word in words]
     others = {"--config", "--data", "-h", "--help"} | (set() if beside_images else {"--images"})
     if f"--{option}" not in names or others & set(names):

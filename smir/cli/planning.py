@@ -49,7 +49,7 @@ class Work:
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """Images per second of the network on this machine: in whole training steps, and in forward passes alone."""
+    """Images per second of the network on this machine: in whole training steps, and in forward passes only."""
 
     train: float
     forward: float

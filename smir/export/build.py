@@ -94,7 +94,7 @@ class Export:
             except CheckpointError as again:
                 raise CheckpointError(f"{again} Nothing was written; --formats leaves a format out.") from again
             height, width = sizes[0]
-            limit = f"**for images of height {height} and width {width} alone**, because for any size: {error}"
+            limit = f"**only for images of height {height} and width {width}**, because for any size: {error}"
             return dataclasses.replace(file, check=f"{file.check}; {limit}")
 
     def _weights(self) -> ExportedFile:

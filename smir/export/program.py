@@ -100,7 +100,7 @@ def padded_side(preprocessing: Preprocessing) -> int:
 def traced(
     module: SegmentationModule, form: nn.Module, example: Tensor, free: dict[int, Any], what: str
 ) -> ExportedProgram:
-    """Traces a form of the network on an example of its argument `image`, some of whose dimensions are free.
+    """Traces a form of the network on an example of its argument `image`; the dimensions in `free` may vary.
 
     Raises:
         CheckpointError: If torch cannot trace it.

@@ -80,7 +80,7 @@ def read_bounded(path: Path, costs: Mapping[bytes, int], largest: int) -> bytes:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Makes an object; refuses a repeated key, of which other readers take the first."""
+    """Makes an object; refuses a repeated key, because other readers take the first value."""
     if len(found := dict(pairs)) < len(pairs):
         key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"it has the key {key[:80]!r} twice in one object")

@@ -32,7 +32,7 @@ RECORD = "inspect.json"
 
 
 def claim(out: Path) -> None:
-    """Raises RunError unless the folder is new, empty, or holds an earlier inspection alone."""
+    """Raises RunError unless the folder is new, empty, or holds only an earlier inspection."""
     if out.exists() and not out.is_dir():
         raise RunError(f"{out.absolute()} is a file; --out takes a folder, which need not exist.")
     own = {*OwnFiles(out, RECORD).earlier(), RECORD}
@@ -132,7 +132,7 @@ class Inspection:
         write_atomically(self.out / name, csv_text(rows))
 
     def page(self, template: str, title: str, checkpoint: Path, walk: Walk, values: dict[str, Any]) -> Path:
-        """Writes the page, whose path it returns, and deletes files that only an earlier inspection has written."""
+        """Writes the page and returns its path; deletes files that only an earlier inspection has written."""
         summary = f"{checkpoint} on {len(walk.source) - len(walk.skipped):,} images: {walk.source.title}"
         head = {"title": f"smir: {title}", "summary": summary, "skipped": walk.skipped}
         write_atomically(self.out / PAGE, render("smir.inspect", template, **head, **values))

@@ -17,7 +17,7 @@ from smir.predict.sweep import Forward
 TOLERANCE = 1e-3
 """Accepted difference of logits from those of one pass over the whole image."""
 _SIDES = (16, 24)
-"""Side in blocks of the sample, which the network sees whole and then its lower right quarter alone. The second size is
+"""Sides in blocks of the sample. The network sees all of it, then only its lower right quarter. The second size is
 tried if the first is too small."""
 _SAFETY = 4
 """A sample may miss the worst place of an image, so its difference must be this many times smaller."""

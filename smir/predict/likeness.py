@@ -9,7 +9,7 @@ from smir.errors import first_few
 from smir.runs.checkpoint_record import CheckpointRecord
 
 FAR = 1.25
-"""An image is unlike the training if the mean of a channel differs by more than so many standard deviations of the
+"""An image is unlike the training if the mean of a channel differs by more than this, in standard deviations of the
 training's pixels. Photographs of one field stay below 1."""
 
 

@@ -18,7 +18,7 @@ from smir.training.segmentation import SegmentationModule
 def plan(
     source: Raster, forward: Forward, preprocessing: Preprocessing, scale: float, options: PredictOptions
 ) -> tuple[Sweep, Context | None]:
-    """Chooses the windows of an image, of which the network sees `scale` pixels per pixel.
+    """Chooses the windows of an image; the network sees `scale` pixels per pixel of it.
 
     The mean of the preprocessing is the colour of nodata pixels.
 

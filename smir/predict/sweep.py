@@ -62,7 +62,7 @@ class _Window(NamedTuple):
 
     def enlarged(self, rows: tuple[int, int], columns: tuple[int, int], unit: int) -> Tensor:
         """Returns the logits of some blocks at the size of the image."""
-        # `seen` pixels of the network are `shown` pixels of the image; as many are added as a margin on every side.
+        # `seen` pixels of the network are `shown` pixels of the image, and so wide is the margin on every side.
         seen, shown = BLOCK // math.gcd(unit, BLOCK), unit // math.gcd(unit, BLOCK)
         cuts, sizes, inner = [], [], []
         for (begin, end), start, length in zip(

@@ -117,7 +117,7 @@ class PredictionWriter(Callback):
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Predicts an image that is read in windows, before its step, whose end moves the progress bar."""
+        """Predicts an image that is read in windows. The end of its step, which follows, moves the progress bar."""
         assert isinstance(pl_module, SegmentationModule)
         if "image" in batch or batch["weight"][0] <= 0:
             return
@@ -224,7 +224,7 @@ class PredictionWriter(Callback):
 
 
 def _times_larger(data: SmirDataModule, in_windows: Collection[str]) -> dict[str, float]:
-    """Returns how many times as large as the training images are those read in windows for that alone."""
+    """Returns how many times larger than the training images those are that were read in windows for their size."""
     if data.predict.scale is not None:  # the user has thought of it
         return {}
     choice, files = data.choice(), data.images("predict")

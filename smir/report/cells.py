@@ -51,7 +51,7 @@ class Benchmark(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """Runs that differ in the seed alone; at least one, sorted by seed.
+    """One or more runs that differ only in the seed, sorted by seed.
 
     Attributes:
         runs: The runs.
@@ -98,7 +98,7 @@ class Protocol:
 
     @property
     def words(self) -> str:
-        """Names the protocol behind a comma; empty for the datasets without one."""
+        """Names the protocol after a comma; empty for the datasets without one."""
         return f", protocol: {self.name}" if self.name else ""
 
     @property

@@ -157,7 +157,7 @@ def t_quantile(freedom: int) -> float:
 
 
 def care(images: int) -> str:
-    """Returns a warning to put behind figures of few test images; empty where there are enough."""
+    """Returns a warning to put after figures of few test images; empty where there are enough."""
     if images >= FEW:
         return ""
     return f" So few test images (fewer than {FEW}) make rough figures: differences of a few points are chance."

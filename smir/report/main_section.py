@@ -209,7 +209,7 @@ def _visits(protocol: Protocol, inits: Sequence[str]) -> Table | None:
             row.append(f"{100 * (seen / usual - 1):+.1f} %" if seen and usual and init != "random" else NOT_MEANT)
     pretrained = [row for row in rows.values() if set(row[1:]) != {NOT_MEANT}]
     note = (
-        "Images that the pretraining behind each row trained on, over all epochs. Rows differ because incomplete "
+        "Images that the pretraining behind each row trained on, over all epochs. Rows can differ because incomplete "
         "batches are dropped, which happens more often in stages."
     )
     title = "Image visits of the pretraining"

@@ -37,7 +37,7 @@ def _plain_cells(protocol: Protocol, dataset: str) -> list[Cell]:
 
 
 def _budget_cells(protocol: Protocol, dataset: str) -> list[Cell]:
-    """The variants of a dataset's rows that change the label budget, or its draw, alone."""
+    """The variants of a dataset's rows that change only the label budget or its draw."""
     found = []
     for cell in protocol.variants(dataset):
         plain = [other for other in _plain_cells(protocol, dataset) if other.first.init == cell.first.init]

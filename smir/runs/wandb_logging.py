@@ -32,7 +32,7 @@ RECORD = "wandb.json"
 FORMAT = 1
 
 _HEADER_BYTES = 7
-"""Size of an empty segment, as a kill leaves behind; a single one stops `wandb sync`."""
+"""Size of an empty segment, which a kill can leave; a single one stops `wandb sync`."""
 _ROWS_PER_EPOCH = 100
 """An upper bound on the rows that an epoch logs besides those of its steps."""
 

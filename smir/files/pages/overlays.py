@@ -70,7 +70,7 @@ def small_overlay(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """Returns at most so many of the items, evenly spread from the first to the last."""
+    """Returns at most `most` of the items, evenly spread from the first to the last."""
     places = np.linspace(0, len(items) - 1, min(most, len(items)))
     return [items[round(place)] for place in places]
 

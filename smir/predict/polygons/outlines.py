@@ -93,7 +93,7 @@ def runs(polygon: Polygon, box: tuple[int, int, int, int], image: tuple[int, int
         ended = np.pad(inside.T if image else inside, ((0, 0), (0, 1)))  # every line ends outside
         line, place_in_line = np.divmod(np.flatnonzero(np.diff(ended.ravel(), prepend=np.uint8(0))), length + 1)
         edges.append(begin + (first + line) * stride + place_in_line)
-    places, times = np.unique(np.concatenate(edges), return_counts=True)  # twice: the next line goes on inside
+    places, times = np.unique(np.concatenate(edges), return_counts=True)  # twice: the next line begins inside
     kept = places[(times == 1) & (places < total)]
     lengths: list[int] = np.diff(kept, prepend=0, append=total).tolist()
     return lengths
