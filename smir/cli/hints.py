@@ -105,9 +105,7 @@ def after_fit(run: Path) -> list[str]:
 def after_predict(run: Path, images: Path | None) -> list[str]:
     """Returns the lines after a prediction: `inspect` for its images, or the export if `inspect` cannot read them.
 
-    Args:
-        run: Folder of the run whose weights predicted.
-        images: Predicted folder or file; None for the run's own test images.
+    `images` is the predicted folder or file; None: the test images of the run whose weights predicted.
     """
     data = data_of(run)
     if images is None or [images.resolve()] == [place.resolve() for place in source_of(data)]:

@@ -83,11 +83,11 @@ def recipes(groups: list[str] | None = None) -> None:
     known = sorted({name.split("/")[0] for name in names()}, key=lambda group: (group != "folder", group))
     if unknown := [group for group in groups or () if group not in known]:
         raise ConfigError(f"There is no group {unknown[0]} of recipes; the groups are {', '.join(sorted(known))}.")
-    rows = [
-        row
-        for group in (group for group in known if not groups or group in groups)
-        for row in (*([name, _about(name)] for name in names() if name.startswith(f"{group}/")), ["", ""])
-    ]
+    rows: list[list[str]] = []
+    for group in known:
+        if not groups or group in groups:
+            rows += [[name, _about(name)] for name in names() if name.startswith(f"{group}/")]
+            rows.append(["", ""])
     print(*columns(rows), f"--config takes these names. Their files are in {FOLDER}", sep="\n")
     if not groups:
         print("For your own images: python -m smir recipes folder. The other groups are listed in the same way.")

@@ -44,18 +44,11 @@ def compare(
     tolerance: float,
     any_size: bool = True,
 ) -> Agreement:
-    """Runs an exported network and PyTorch on images, each with its mirror image as a batch of two.
+    """Runs an exported network and PyTorch on the whole views of images, each with its mirror image as a batch of two.
 
     All images may have the size that the network was traced with. So a network for any size also gets the first image
-    doubled in width, and doubled in height.
-
-    Args:
-        name: Name of the file, for messages.
-        exported: The network as read back from its file.
-        module: The network in PyTorch.
-        images: RGB (H, W, 3) of any size; their whole views are compared.
-        tolerance: Accepted difference, as a share of the largest logit.
-        any_size: Whether the network is for images of any size.
+    doubled in width, and doubled in height. The tolerance is the accepted difference, as a share of the largest logit.
+    Messages call the file `name`.
 
     Raises:
         CheckpointError: If they differ by more, a logit is not a number, or the exported network does not run.

@@ -73,11 +73,7 @@ def with_fixed_padding(network: Any) -> Any:
 
 
 def export_program(module: SegmentationModule, size: Size | None = None) -> ExportedProgram:
-    """Exports the network for any number of images.
-
-    Args:
-        module: The network.
-        size: Height and width of the images. Default: any multiples of 32.
+    """Exports the network for any number of images of a height and width; default: of any multiples of 32.
 
     Raises:
         CheckpointError: If torch cannot trace the network.

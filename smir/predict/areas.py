@@ -35,12 +35,10 @@ class Areas:
         return cls(image, pixels, regions, np.zeros(num_classes) if on_ground else None)
 
     def add(self, labels: UInt8, pixel_areas: npt.NDArray[np.float64] | None = None, cell: int = 1) -> None:
-        """Counts labels (h, w).
+        """Counts class ids, but not void, in labels (h, w).
 
-        Args:
-            labels: Class ids and void.
-            pixel_areas: Square metres of a pixel, in cells (ceil(h / cell), ceil(w / cell)).
-            cell: Side of a cell in pixels.
+        `pixel_areas` are the square metres of a pixel in each cell (ceil(h / cell), ceil(w / cell)); a cell has a side
+        of `cell` pixels.
         """
         count = len(self.pixels)
         self.pixels += np.bincount(labels.ravel(), minlength=count)[:count]

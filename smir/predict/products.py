@@ -145,11 +145,7 @@ def gdal_cache(source: Raster, bands: int) -> Iterator[None]:
     """Limits GDAL's cache to the blocks it needs to write each only once, and to read few of them again.
 
     Rows of tiles rarely match the blocks of the file, so GDAL must keep half-full blocks. Otherwise it would write them
-    twice, and leave a hole.
-
-    Args:
-        source: The image that is read.
-        bands: Number of bands written.
+    twice, and leave a hole. `source` is the image that is read, `bands` the number of bands written.
     """
     if not has_rasterio():
         yield

@@ -53,9 +53,7 @@ class Benchmark(NamedTuple):
 class Cell:
     """One or more runs that differ only in the seed, sorted by seed.
 
-    Attributes:
-        runs: The runs.
-        note: Reason for not averaging them with other runs of that name; empty if there are none.
+    `note` says why they are not averaged with other runs of that name; it is empty if there are no others.
     """
 
     runs: list[StoredRun]
