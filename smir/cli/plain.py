@@ -16,7 +16,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -149,7 +149,7 @@ def _words_as(name: str, args: Sequence[str]) -> list[str]:
         elif "=" in word or word in ("-h", "--help"):
             options.append(word)
         else:
-            options += [word, *(value for value in [next(words, None)] if value is not None)]
+            options += [word, *islice(words, 1)]
     return [*([f"--{name}={json.dumps(plain)}"] if plain else []), *options]
 
 

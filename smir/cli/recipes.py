@@ -41,9 +41,8 @@ def config_file(name: str) -> str:
         return str(found)
     if Path(name).is_dir():
         inside = [str(path) for known in ("data.yaml", "config.yaml") if (path := Path(name) / known).is_file()]
-        raise ConfigError(
-            f"--config {name} is a folder; a config is a file. {f'Give {inside[0]}.' if inside else ''}".rstrip()
-        )
+        remedy = f" Give {inside[0]}." if inside else ""
+        raise ConfigError(f"--config {name} is a folder; a config is a file.{remedy}")
     near = difflib.get_close_matches(name, names(), 3, 0.7)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ConfigError(

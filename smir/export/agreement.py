@@ -42,7 +42,7 @@ def compare(
     module: SegmentationModule,
     images: Sequence[UInt8],
     tolerance: float,
-    any_size: bool = True,
+    any_size: bool,
 ) -> Agreement:
     """Runs an exported network and PyTorch on the whole views of images, each with its mirror image as a batch of two.
 

@@ -63,7 +63,10 @@ def _read_behind(image: PngImagePlugin.PngImageFile) -> None:
         return
     place, at, behind = file.tell(), 8, False
     try:
-        while len(head := (file.seek(at), file.read(8))[1]) == 8:
+        while True:
+            file.seek(at)
+            if len(head := file.read(8)) < 8:
+                break
             length, kind = struct.unpack(">I4s", head)
             behind |= kind == b"IDAT"
             if behind and (

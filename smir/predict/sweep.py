@@ -51,14 +51,13 @@ class _Window(NamedTuple):
 
     def part(self, rows: tuple[int, int], columns: tuple[int, int]) -> "_Window":
         """Keeps some blocks, and one around them where possible: interpolation looks across borders."""
-        (top, height), (left, width) = (
-            (first := max(begin - 1, start), min(end + 1, start + length // BLOCK) - first)
-            for (begin, end), start, length in zip(
-                (rows, columns), (self.top, self.left), self.logits.shape[1:], strict=True
-            )
+        sides = zip((rows, columns), (self.top, self.left), self.logits.shape[1:], strict=True)
+        (top, bottom), (left, right) = (
+            (max(begin - 1, start), min(end + 1, start + length // BLOCK)) for (begin, end), start, length in sides
         )
-        kept = self.logits.narrow(1, (top - self.top) * BLOCK, height * BLOCK)
-        return _Window(kept.narrow(2, (left - self.left) * BLOCK, width * BLOCK).clone(), top, left)
+        down = slice((top - self.top) * BLOCK, (bottom - self.top) * BLOCK)
+        across = slice((left - self.left) * BLOCK, (right - self.left) * BLOCK)
+        return _Window(self.logits[:, down, across].clone(), top, left)
 
     def enlarged(self, rows: tuple[int, int], columns: tuple[int, int], unit: int) -> Tensor:
         """Returns the logits of some blocks at the size of the image."""
@@ -183,10 +182,9 @@ class Sweep:
         return part.mul_(_weights(self.columns, column, across, part))
 
     def _tile(self, down: tuple[int, int], across: tuple[int, int], logits: Tensor | None) -> Tile:
-        (top, height), (left, width) = (
-            (first := begin * side.unit, min(end * side.unit, side.length) - first)
-            for side, (begin, end) in ((self.rows, down), (self.columns, across))
-        )
+        top, left = down[0] * self.rows.unit, across[0] * self.columns.unit
+        height = min(down[1] * self.rows.unit, self.rows.length) - top
+        width = min(across[1] * self.columns.unit, self.columns.length) - left
         pixels, valid = self.source.read(top, left, height, width)
         return Tile(top, left, None if logits is None else logits[:, :height, :width], pixels, valid)
 

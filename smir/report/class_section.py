@@ -60,10 +60,12 @@ def sorted_classes(protocol: Protocol, benchmark: Benchmark) -> list[str]:
 
 def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Table:
     columns, rows = _figures_and_gains(protocol, benchmark, "class", {name: class_metric(name) for name in classes})
-    absent = " A class that occurs neither in the labels nor in the predictions is missing too."
+    absent = ""
+    if any(None in row for row in rows):
+        absent = " A class that occurs neither in the labels nor in the predictions is missing too."
     note = (
         f"IoU in percent at the view{protocol.words}, sorted by {order}.{test_words(protocol, [benchmark])}"
-        f"{absent * any(None in row for row in rows)}{_third(protocol, benchmark, classes)}"
+        f"{absent}{_third(protocol, benchmark, classes)}"
         f"{chance_words(protocol, {benchmark.title: estimates_in(rows)})}"
     )
     return difference_table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
