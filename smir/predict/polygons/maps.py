@@ -16,7 +16,8 @@ import shapely
 from shapely.geometry import mapping
 
 from smir.classes import VOID, Classes
-from smir.files.atomic import placing, replacing
+from smir.files.atomic import placing
+from smir.files.json_record import write_json_items
 from smir.predict.polygons.kept import Outlined
 from smir.terminal import quiet
 
@@ -63,11 +64,7 @@ def write_geojson(
         place, decimals = _on_earth(place, georeference["crs"]), _DECIMALS
         coordinates = "longitude, latitude (WGS 84)"
     head = f'{{"type": "FeatureCollection", "units": {json.dumps(coordinates)}, "features": ['
-    with replacing(path) as file:
-        file.write(head.encode())
-        for number, feature in enumerate(_features(regions, classes, place, decimals)):
-            file.write((",\n" * bool(number) + json.dumps(feature)).encode())
-        file.write(b"]}\n")
+    write_json_items(path, head, _features(regions, classes, place, decimals))
 
 
 _FIELDS = {"class": object, "class_id": np.int32, "pixels": np.int64, "square_metres": float, "confidence": float}
