@@ -1,6 +1,7 @@
 """Opens a JPEG, PNG or WebP of any size with libvips, which decodes it row by row."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +11,8 @@ from smir.data.reading.decode import refuse_losses
 from smir.data.reading.safe_open import MOST_OF, can_hold, refuse_many_scans
 from smir.errors import DataError
 from smir.files.kinds import kind_of_file
-from smir.files.orientation import orientation_in
 from smir.files.pictures import loader_of
+from smir.files.turned import turned
 
 pyvips.cache_set_max(0)  # an image that it keeps would call the progress bar of one that is gone: the process aborts
 _ALPHA = (2, 4)
@@ -33,11 +34,7 @@ def open_picture_stream(path: Path, kind: Literal["image", "label"] = "image") -
         pyvips.Error: If its header cannot be read.
     """
     image = _opened(path, "sequential", kind)
-    if (orientation := orientation_in(path)) not in range(2, 9):
-        return image
-    image = _opened(path, "random", kind).copy()  # upright, its rows no longer come in the order of the file
-    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)  # libvips finds EXIF only in its usual place
-    return image.autorot()
+    return turned(path, partial(_opened, path, "random", kind)) or image
 
 
 def has_alpha(image: pyvips.Image) -> bool:
