@@ -23,7 +23,7 @@ def keep_freed_memory() -> None:
         return  # another C library
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     mallopt(_M_TOP_PAD, 64 << 20)
-    # Older versions refuse more than 32 MiB. They would raise it by themselves, but each of these calls turns that off.
+    # Older versions refuse more than 32 MiB. They would raise the threshold themselves; any of these calls stops that.
     if not mallopt(_M_MMAP_THRESHOLD, 1 << 30):
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)
 
