@@ -33,7 +33,7 @@ FOREIGN = {
     "JPEG XL picture": b"\xff\x0a\xfa\x1f",
     "video": b"\0\0\0\x20ftypisom\0\0\2\0",
     "NumPy array": b"\x93NUMPY\1\0v\0{'descr'",
-    "zeros alone": bytes(4096),
+    "only zeros": bytes(4096),
     "empty file. Copy it again from its source": b"",
 }
 

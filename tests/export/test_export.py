@@ -604,7 +604,7 @@ def test_a_network_that_works_at_one_size_is_exported_for_the_size_of_the_images
     smir(*words)
     assert sizes == [None, (128, 192)]
     card = (tmp_path / "exported/README.md").read_text()
-    assert "for images of height 128 and width 192 alone**, because for any size: model.pt2 does not" in card
+    assert "**only for images of height 128 and width 192**, because for any size: model.pt2 does not" in card
 
 
 def test_images_are_needed_and_the_error_says_how_to_give_them(fails, run, best, tmp_path):

@@ -29,7 +29,7 @@ def run(tmp_path):
     for name in (*FILES, "test/metrics.json", "test/confusion-view.csv", "images/final.png"):
         (run.path / name).parent.mkdir(exist_ok=True)
         (run.path / name).write_text(name)
-    run.finish({"epochs": 2})
+    write_done(run.path, {"epochs": 2})
     run.unlock()
     return run
 

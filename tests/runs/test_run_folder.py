@@ -9,6 +9,7 @@ import pytest
 from words import REPOSITORY, pretrain_words, segment_words
 
 from smir.errors import RunError
+from smir.runs.finished import write_done
 from smir.runs.recipe import differences, without_new_defaults
 from smir.runs.run_folder import Identity, Run, open_run
 
@@ -68,7 +69,7 @@ def test_a_damaged_record_is_named(tmp_path):
 
 def test_a_finished_run_needs_no_lock(tmp_path):
     run = open_run(tmp_path, Identity("a", 0, {}, {}))
-    run.finish({})
+    write_done(run.path, {})
     run.unlock()
     assert open_run(tmp_path, Identity("a", 0, {}, {})).done
     shutil.rmtree(run.path)
