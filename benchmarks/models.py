@@ -23,13 +23,9 @@ from tqdm import tqdm
 
 from benchmarks import report
 from benchmarks.measure import take_turns
-from smir.export.agreement import compare
-from smir.export.images import images_to_check
-from smir.export.onnx_file import exported_onnx, open_session, write_onnx
-from smir.export.program import export_program
+from smir.__main__ import main
 from smir.export.trained import read_source
 from smir.files.json_record import read_json
-from smir.training.segmentation import SegmentationModule
 
 HERE = Path(__file__).parent
 BEGIN = "<!-- table: make bench-models writes it -->\n"
@@ -68,25 +64,23 @@ def measure(runs: Path, encoder: str) -> Model:
     """Measures a network by its checkpoint, and reads the tests of its runs."""
     folders = {init: runs / encoder / f"segment-{init}" / "seed0" for init in INITS}
     tests = {init: read_json(folder / "test" / "metrics.json")["metrics"] for init, folder in folders.items()}
-    source = read_source(folders["selective"] / "checkpoints" / "best.ckpt")
-    module = source.module
-    assert isinstance(module, SegmentationModule)
+    best = folders["selective"] / "checkpoints" / "best.ckpt"
+    network = read_source(best).module.network
     with tempfile.TemporaryDirectory(prefix="smir-bench-") as folder:
-        file = write_onnx(Path(folder), export_program(module), source.settings_text())
-        pictures = images_to_check([], source.run)
-        compare(encoder, exported_onnx(open_session(file)), module, pictures, tolerance=1e-3)
+        file = Path(folder) / "exported" / "model.onnx"
+        main(["export", f"--ckpt={best}", "--formats=onnx", f"--out={file.parent}"])  # compares it with PyTorch, too
         one, memory = onnx_speed(file, 1)
         everything, _ = onnx_speed(file, len(os.sched_getaffinity(0)))
         size = file.stat().st_size / 1e6
     return Model(
         encoder,
-        sum(value.numel() for value in module.network.parameters()) / 1e6,
-        _gflops(module.network),
+        sum(value.numel() for value in network.parameters()) / 1e6,
+        _gflops(network),
         size,
         one,
         everything,
         memory,
-        _gpu_ms(module.network),
+        _gpu_ms(network),
         {init: 100 * metrics["test/view/miou"] for init, metrics in tests.items()},
     )
 

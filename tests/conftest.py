@@ -36,22 +36,22 @@ def pytest_addoption(parser):
 
 
 def pytest_xdist_auto_num_workers():
-    """One worker more than there are cores: a fifth of the time, a test waits for a second process or an agent."""
+    """Starts one worker more than there are cores, because tests wait a fifth of the time for other processes."""
     return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items):
-    """Puts the slow files first. `--dist loadfile` sends a whole file to one worker, so its fixtures are made once."""
+    """Puts the slow files first. `--dist loadfile` sends a whole file to one worker, so its fixtures are built once."""
     order = {name: place for place, name in enumerate(SLOW_FIRST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def pytest_collection_finish():
-    """Modules that are loaded by now stay, so the garbage collector need not look through them again and again."""
-    import_module("smir.cli.command_line")  # Lightning logs to the stderr of the moment, which a test replaces
+    """Freezes the loaded modules, so that the garbage collector does not look through them again and again."""
+    import_module("smir.cli.command_line")  # Lightning logs to the current stderr, which a test replaces
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5000, 10, 10)  # with the usual 700 it takes 3 to 4 % of the time
+    gc.set_threshold(5000, 10, 10)  # with the default of 700, the collector takes 3 to 4 % of the time
 
 
 def pytest_sessionfinish():
@@ -60,14 +60,14 @@ def pytest_sessionfinish():
 
 @pytest.fixture(autouse=True)
 def as_if_from_the_shell(monkeypatch):
-    """LightningCLI warns when it gets arguments while pytest's own stand in sys.argv."""
+    """Empties sys.argv, because LightningCLI warns if it gets arguments while pytest's are there."""
     monkeypatch.setattr(sys, "argv", ["smir"])
     monkeypatch.delenv("SMIR_RUN", raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def jpegs_are_checked_here():
-    """Looks for damaged JPEGs without a new process, which takes as long as the rest of `prepare folder`."""
+    """Looks for damaged JPEGs in this process; a new one would take as long as the rest of `prepare folder`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jpeg_damage, "subprocess", SimpleNamespace(run=jpegs.run_here))
         yield
@@ -75,7 +75,7 @@ def jpegs_are_checked_here():
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_waits_for_the_disk():
-    """A run syncs some 40 files, which takes as long as a small training; no test takes the power away."""
+    """Turns fsync off: a run syncs some 40 files, which takes as long as a small training; no test needs it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
@@ -92,7 +92,7 @@ def field(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory):
-    """An executable to use in the place of `sys.executable`; its processes need no time to load torch and Lightning."""
+    """An executable to use in place of `sys.executable`; its processes need no time to load torch and Lightning."""
     folder = tmp_path_factory.getbasetemp()
     with warm.warm_python(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as path:
         yield path
@@ -117,7 +117,7 @@ def smir(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def fails(smir, capsys):
-    """Runs a command that must fail, and returns what it says; nothing may be left behind by it."""
+    """Runs a command that must fail, and returns its message; the command must leave no files behind."""
 
     def run(*words, code=1):
         with pytest.raises(SystemExit) as exit_:
@@ -130,7 +130,7 @@ def fails(smir, capsys):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Escapes names of files that are not UTF-8 in what a test printed, which pytest-xdist cannot send."""
+    """Escapes file names that are not UTF-8 in the output of a test, because pytest-xdist cannot send them."""
     report = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report

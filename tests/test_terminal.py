@@ -1,4 +1,4 @@
-"""Texts of others where they are shown: terminals, Markdown, CSV; and silence that threads may ask for."""
+"""Untrusted text in terminals, Markdown and CSV, and warnings that are hidden in several threads."""
 
 import threading
 import warnings
@@ -24,13 +24,13 @@ def caught():
         yield caught
 
 
-def test_threads_leave_the_filters_as_they_found_them(caught):
+def test_quiet_in_several_threads_restores_the_warning_filters(caught):
     first_in, second_in, first_out = (threading.Event() for _ in range(3))
 
     def first():
         with quiet():
             first_in.set()
-            second_in.wait(0.5)  # the second thread comes in now, unless it waits for this one to leave
+            second_in.wait(0.5)  # the second thread enters now, unless it waits until this one leaves
         first_out.set()
 
     def second():
@@ -46,7 +46,7 @@ def test_threads_leave_the_filters_as_they_found_them(caught):
     assert texts(caught) == ["heard"]
 
 
-def test_other_kinds_are_heard(caught):
+def test_quiet_hides_only_the_given_kind_of_warning(caught):
     with quiet(UserWarning):
         warnings.warn("unheard", UserWarning, stacklevel=1)
         warnings.warn("heard", RuntimeWarning, stacklevel=1)
@@ -61,17 +61,17 @@ def test_warnings_of_smir_are_lines_of_text(smir, tmp_path):
     with pytest.warns(UserWarning, match="are not read") as caught:
         smir("prepare", "folder", "--images=photos")
     heard = caught[0]
-    said = warnings.formatwarning(heard.message, heard.category, heard.filename, heard.lineno)  # as Python shows it
+    said = warnings.formatwarning(heard.message, heard.category, heard.filename, heard.lineno)  # as Python shows them
     assert said.startswith("smir: warning: Pictures in ")
     assert said.count("\n") == 1
     assert ".py:7: UserWarning: other" in warnings.formatwarning("other", UserWarning, "elsewhere.py", 7)
 
 
-def test_names_do_not_command_a_terminal(capsys, tmp_path):
+def test_control_characters_in_names_are_escaped_in_the_terminal(capsys, tmp_path):
     evil = tmp_path / "a\x1b[2J\x1b]0;title\x07\r\x9b\u202eb"
     with pytest.raises(SystemExit):
         main(["report", str(evil)])
-    print("plain\tü", evil.name)  # so do all texts that follow
+    print("plain\tü", evil.name)  # text that is printed later is escaped as well
     out, err = capsys.readouterr()
     for said in (out, err):
         assert r"a\x1b[2J\x1b]0;title\x07\r\x9b\u202eb" in said
@@ -82,7 +82,7 @@ def test_names_do_not_command_a_terminal(capsys, tmp_path):
         assert capsys.readouterr().out == bar
 
 
-def test_texts_of_others_stay_texts_in_markdown_and_csv():
+def test_untrusted_text_is_escaped_in_markdown_and_csv():
     assert name("![x](http://a)\n# `b` <img src=c> | d") == r"!\[x\](http://a) \# \`b\` &lt;img src=c> \| d"
     assert prose("`--x 1` <b>") == "`--x 1` &lt;b>"
     assert code("a``b\n# c") == "``` a``b # c ```"

@@ -63,6 +63,7 @@ class Row:
         seeds: Number of seeds, from 0.
         module: Class to train, for a module of the study; default: that of the config.
         words: Further options of the segmentation.
+        hold_out: Whether the validation images are left out of the training. If not, only the last checkpoint counts.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Row:
     seeds: int = 6
     module: str | None = None
     words: tuple[str, ...] = ()
+    hold_out: bool = True
 
     @property
     def from_imagenet(self) -> bool:
@@ -113,7 +115,7 @@ BUDGETS = tuple(
     dataclasses.replace(row, labels=labels)
     for labels in (10, 60)
     for row in MAIN
-    if row.name in ("imagenet", "imagenet, random-staged", "imagenet, selective")
+    if row.name in ("scratch", "selective", "imagenet", "imagenet, random-staged", "imagenet, selective")
 )
 EXPLORED = (
     Row("imagenet, selective, frozen encoder", FROZEN, seeds=3),
@@ -131,11 +133,15 @@ TRAININGS = {
     "frozen encoder, batch norm of the labels": (*FROZEN_ENCODER, "--model.reestimate_batch_norm=true"),
 }
 """Ways to train a segmentation on few labels."""
-TRAINED = tuple(
-    Row(f"{start}, {name}", start, seeds=3, words=words)
-    for name, words in TRAININGS.items()
-    for start in ("scratch", "imagenet")
-    if start != "scratch" or "batch norm" not in name
+TRAINED = (
+    *(
+        Row(f"{start}, {name}", start, seeds=3, words=words)
+        for name, words in TRAININGS.items()
+        for start in ("scratch", "imagenet")
+        if start != "scratch" or "batch norm" not in name
+    ),
+    *(Row(f"{start}, trained on all labels", start, seeds=3, hold_out=False) for start in ("scratch", "imagenet")),
+    Row("imagenet, validated on four views", "imagenet", seeds=3, module="benchmarks.evidence.four_views.FourViews"),
 )
 _DICE_AND_ENTROPY = [{"class_path": f"smir.method.{name}"} for name in ("DiceLoss", "CrossEntropyLoss")]
 FOR_RARE_CLASSES = {

@@ -19,7 +19,12 @@ METRIC = "test/native/miou"
 
 
 def figures(runs: dict[str, Any], row: Row, kept: str, metric: str = METRIC) -> Estimate | None:
-    """Returns a figure in percent of every seed that has finished; None if no seed has."""
+    """Returns a figure in percent of every seed that has finished; None if no seed has, or none that means anything.
+
+    The best checkpoint means nothing if its validation images were trained on.
+    """
+    if kept == "best" and not row.hold_out:
+        return None
     own = [run for run in runs.values() if (run["row"], run["labels"]) == (row.name, row.labels)]
     by_seed = {run["seed"]: 100 * run[kept][metric] for run in own if run[kept].get(metric) is not None}
     return Estimate(by_seed, len(own)) if by_seed else None
@@ -29,14 +34,17 @@ def tables(content: dict[str, Any]) -> str:
     """Returns all tables as Markdown."""
     runs = content["runs"]
     parts = [table(runs, MAIN, kept, f"The {kept} checkpoint, {MAIN[0].labels} labels") for kept in reversed(KEPT)]
+    for labels in sorted({row.labels for row in BUDGETS}):
+        rows = [row for row in BUDGETS if row.labels == labels]
+        parts.append(table(runs, rows, "last", f"The last checkpoint, {labels} labels"))
     parts += [table(runs, EXPLORED, "last", "What keeps a pretraining from harming ImageNet weights, last checkpoint")]
-    parts += [trained_table(runs), rare_table(runs), budget_table(runs), raw_table(runs)]
+    parts += [trained_table(runs), rare_table(runs), raw_table(runs)]
     facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in content["about"].items() if value)
     return "\n\n".join([*parts, f"Measured on: {facts}."]) + "\n"
 
 
 def table(runs: dict[str, Any], rows: Sequence[Row], kept: str, title: str) -> str:
-    """Returns rows at 20 labels, each with its difference from `AGAINST` over the seeds that both have."""
+    """Returns rows, each with its difference from those of `AGAINST` over the seeds that both have."""
     head = ["start", "seeds", "mIoU", *_classes(runs), *(f"minus {name}" for name in AGAINST)]
     lines = []
     for row in rows:
@@ -52,7 +60,7 @@ def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
     own = figures(runs, row, kept)
     cells = []
     for name in AGAINST:
-        other = next(there for there in MAIN if there.name == name)
+        other = next(there for there in ROWS if (there.name, there.labels) == (name, row.labels))
         cells.append(_gain(own, figures(runs, other, kept)) if name != row.name else "")
     return cells
 
@@ -66,18 +74,21 @@ def _gain(own: Estimate | None, other: Estimate | None) -> str:
 
 
 def trained_table(runs: dict[str, Any]) -> str:
-    """Returns the ways to train on few labels, with the validation figures that choose among them."""
+    """Returns the ways to train on few labels: the validation figures that choose among them, and what each gains."""
     lines = []
     rows = (*MAIN[:2], *TRAINED)
     for row in rows:
-        tested = [figures(runs, row, kept) for kept in KEPT]
-        if tested[0] is None:
+        last = figures(runs, row, "last")
+        if last is None:
             continue
+        plain = next(start for start in MAIN if start.name == row.start)
+        gain = _gain(last, figures(runs, plain, "last")) if row != plain else ""
         validated = [_mean(_validation(runs, row, kept)) for kept in KEPT]
-        lines.append([row.name, str(tested[0].seeds), *validated, *map(_spread, tested)])
+        best = figures(runs, row, "best")
+        lines.append([row.name, str(last.seeds), *validated, _spread(best) if best else "", _spread(last), gain])
     head = ["training", "seeds", *(f"{images}, {kept}" for images in ("validation", "test") for kept in KEPT)]
     title = f"Trained otherwise: mIoU on validation and test images, {MAIN[0].labels} labels"
-    return _titled(title, head, lines, runs, rows)
+    return _titled(title, [*head, "test, last, minus its start"], lines, runs, rows)
 
 
 def rare_table(runs: dict[str, Any]) -> str:
@@ -110,25 +121,9 @@ def _titled(
 
 
 def _validation(runs: dict[str, Any], row: Row, kept: str) -> Estimate | None:
-    own = [run for run in runs.values() if (run["row"], run["labels"]) == (row.name, row.labels)]
+    own = [run for run in runs.values() if (run["row"], run["labels"]) == (row.name, row.labels) and row.hold_out]
     by_seed = {run["seed"]: 100 * run["val"][kept] for run in own if "val" in run}
     return Estimate(by_seed, len(own)) if by_seed else None
-
-
-def budget_table(runs: dict[str, Any]) -> str:
-    """Returns mIoU of the last checkpoint by the number of labels."""
-    labels = sorted({row.labels for row in (*MAIN, *BUDGETS)})
-    lines = [
-        [row.name, *(_spread(figures(runs, _with(row, number), "last")) for number in labels)]
-        for row in MAIN
-        if any(other.name == row.name for other in BUDGETS)
-    ]
-    head = ["start", *(f"{number} labels" for number in labels)]
-    return "**By the number of labels: mIoU of the last checkpoint**\n\n" + _markdown(head, lines)
-
-
-def _with(row: Row, labels: int) -> Row:
-    return next(other for other in (*MAIN, *BUDGETS) if (other.name, other.labels) == (row.name, labels))
 
 
 def raw_table(runs: dict[str, Any]) -> str:

@@ -113,7 +113,7 @@ class Study:
         return self._fit(made.config, made.name, seed, *words, *(self.imagenet if made.from_imagenet else []))
 
     def _segmentation(self, row: Row, seed: int) -> list[str]:
-        words = [*SEGMENT, *row.words, f"--data.split_files={json.dumps(self.lists(row.labels, seed))}"]
+        words = [*SEGMENT, *row.words, f"--data.split_files={json.dumps(self.lists(row.labels, seed, row.hold_out))}"]
         if row.module:
             words += ["--allow=benchmarks", f"--model={row.module}"]
         if isinstance(row.start, Pretraining):
@@ -128,8 +128,16 @@ class Study:
         allow = ["--allow=benchmarks"] if row.module else []
         return ["test", *files, *allow, f"--data.root={self.held}", f"--ckpt_path={run}/checkpoints/{kept}.ckpt"]
 
-    def lists(self, labels: int, seed: int) -> dict[str, str]:
+    def lists(self, labels: int, seed: int, hold_out: bool = True) -> dict[str, str]:
         """Writes the lists of a seed's draw; smaller draws are parts of larger ones, in training and validation.
+
+        Args:
+            labels: Number of labelled images.
+            seed: Seed of the draw.
+            hold_out: Whether the training leaves out the validation images.
+
+        Returns:
+            The file of each split.
 
         Raises:
             SystemExit: If the field has too few labelled images.
@@ -137,11 +145,12 @@ class Study:
         labelled = self.draw(labels, seed)
         every = round(1 / VAL_SHARE)
         drawn = {
-            "train": [name for place, name in enumerate(labelled[:labels]) if (place + 1) % every],
+            "train": [name for place, name in enumerate(labelled[:labels]) if (place + 1) % every or not hold_out],
             "val": labelled[:labels][every - 1 :: every],
             "test": labelled[labels:][:1] or labelled[:1],  # not used: the test images are elsewhere
         }
-        folder = self.out.absolute() / "lists" / f"labels-{labels}-seed{seed}"
+        name = f"labels-{labels}-seed{seed}" + ("" if hold_out else "-all-train")
+        folder = self.out.absolute() / "lists" / name
         for split, names in drawn.items():
             write_atomically(folder / f"{split}.txt", "\n".join(sorted(names)) + "\n")
         return {split: str(folder / f"{split}.txt") for split in drawn}
@@ -160,6 +169,7 @@ class Study:
         parts = [SETTINGS, SEGMENT, VAL_SHARE, row.labels, row.module, self.words, made and made.name]
         parts += [PRETRAIN, dataclasses.astuple(made), len(self.pool)] if made else [row.start]
         parts += [row.words] if row.words else []
+        parts += [] if row.hold_out else ["trained on all labels"]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     def _keep(self, row: Row, seed: int) -> None:

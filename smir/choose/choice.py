@@ -3,9 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
 
-import numpy as np
-
-from smir.choose.coverage import Floats, Nearest, most, nearest, representatives
+from smir.choose.coverage import Nearest, most, nearest, representatives
 from smir.choose.measures import PATCH_LOSS, UNCERTAINTY, Measured
 from smir.errors import DataError
 from smir.files.pages.csv_text import MISSING, figure
@@ -22,17 +20,15 @@ class Choice:
     Attributes:
         chosen: Places of the chosen images in the list of all, the best first.
         measured: All images that could be read.
-        value: Name of their values.
         nearest: For each of them the nearest image that is chosen or, behind these, labelled.
     """
 
     chosen: list[int]
     measured: Measured
-    value: str | None
     nearest: Nearest
 
 
-def choice(measured: Measured, labelled: Collection[int], count: int, value: str | None) -> Choice:
+def choice(measured: Measured, labelled: Collection[int], count: int) -> Choice:
     """Chooses images without labels.
 
     Images with a high patch loss count more: a chosen image should be like them. With uncertainty, the choice is among
@@ -42,7 +38,6 @@ def choice(measured: Measured, labelled: Collection[int], count: int, value: str
         measured: All images.
         labelled: Places of those with labels, which count as chosen.
         count: Images to choose.
-        value: Name of the values of the images: `uncertainty`, `patch_loss`, or none.
 
     Raises:
         DataError: If no image without a label could be read.
@@ -51,13 +46,12 @@ def choice(measured: Measured, labelled: Collection[int], count: int, value: str
     new = [row for row, place in enumerate(measured.places) if place not in labelled]
     if not new:
         raise DataError("No image without a label could be read, so there is nothing to choose.")
-    values = np.ones(len(measured.places), dtype=np.float32) if measured.values is None else measured.values
-    if value == UNCERTAINTY:
+    values, features = measured.values, measured.features
+    if measured.name == UNCERTAINTY:
         new = [new[place] for place in most(values[new], OF_THE_UNCERTAIN * count)]
-    features: Floats = measured.features
     found = [new[place] for place in representatives(features[new], count, values[new], features[old])]
     chosen = [measured.places[row] for row in found]
-    return Choice(chosen, measured, value, nearest(features, features[found + old]))
+    return Choice(chosen, measured, nearest(features, features[found + old]))
 
 
 def rows(made: Choice, names: Sequence[str], labelled: Collection[int]) -> Iterator[Sequence[object]]:
@@ -71,8 +65,7 @@ def rows(made: Choice, names: Sequence[str], labelled: Collection[int]) -> Itera
     for row, place in order:
         near = int(made.nearest.place[row]) + 1
         cluster = near if near <= len(made.chosen) else 0
-        values = made.measured.values
-        of_image = {} if values is None else {made.value: float(values[row])}
-        figures = [figure(of_image.get(name)) for name in (UNCERTAINTY, PATCH_LOSS)]
+        value = {made.measured.name: float(made.measured.values[row])}
+        figures = [figure(value.get(name)) for name in (UNCERTAINTY, PATCH_LOSS)]
         rank, distance = ranks.get(place, MISSING), figure(float(made.nearest.distance[row]))
         yield names[place], rank, cluster, distance, *figures, "yes" if place in labelled else "no"

@@ -75,35 +75,16 @@ def choose(
         raise ConfigError("--imagenet_file is for a choice without --ckpt; leave one of them out.")
     from smir.choose.choice import choice, rows
     from smir.choose.folder import LIST, SHEET, ChosenFolder
-    from smir.choose.measures import Measures, imagenet_module
-    from smir.choose.pool import of_data, of_paths
+    from smir.choose.measures import imagenet_module, measure
     from smir.inspect.batches import Walk
     from smir.inspect.run import device_of, load
 
-    if images is not None:
-        folders = images if isinstance(images, list) else [images]
-        pool = of_paths(folders)
-        if len(pool.names) == 1:
-            raise DataError(_one_alone(pool.folder / pool.names[0]))
-        if data is not None:
-            pool = _with_labels_of(data, pool)
-    elif data is not None:
-        pool = of_data(data)
-        folders = [pool.folder]
-    else:
-        raise ConfigError("There are no images to choose from. Give them as words, or --config field/data.yaml")
-    if labelled is not None:
-        pool = pool.with_labels(labelled)
-    if len(pool.labelled) == len(pool.names):
-        raise DataError(
-            f"All {len(pool.names):,} images of {pool.images.title} have labels; none is left to choose. "
-            "Name images without labels."
-        )
-    folder = ChosenFolder(out, folders)
+    named = [images] if isinstance(images, Path) else images
+    pool = _pool(named, data, labelled)
+    folder = ChosenFolder(out, [pool.folder] if named is None else named)
     module, seed = load(ckpt, device) if ckpt else (imagenet_module(imagenet_file).to(device_of(device)), 0)
     walk = Walk(pool.images, module.preprocessing, batch_size, on_bad_image)
-    measures = Measures(module, seed, encoder_alone=ckpt is None)
-    made = choice(measures.all(walk), pool.labelled, count, measures.name)
+    made = choice(measure(walk, module, seed, encoder_alone=ckpt is None), pool.labelled, count)
     names = [pool.names[place] for place in made.chosen]
     record = {"checkpoint": ckpt and str(ckpt), "images": str(pool.folder), "labelled": len(pool.labelled)}
     files: Literal["link", "copy"] | None = "copy" if copy else "link" if link else None
@@ -122,6 +103,30 @@ def choose(
     root = data.root if isinstance(data, Folder) and images is None else None
     predicts = ckpt if module.task == "segment" else None
     return Chosen(out, folder.images if files else None, pool.folder, root, predicts)
+
+
+def _pool(images: list[Path] | None, data: SmirDataModule | None, labelled: Path | None) -> "Pool":
+    """Returns the images to choose from: the named ones, else those of the dataset."""
+    from smir.choose.pool import of_data, of_paths
+
+    if images is not None:
+        pool = of_paths(images)
+        if len(pool.names) == 1:
+            raise DataError(_one_alone(pool.folder / pool.names[0]))
+        if data is not None:
+            pool = _with_labels_of(data, pool)
+    elif data is not None:
+        pool = of_data(data)
+    else:
+        raise ConfigError("There are no images to choose from. Give them as words, or --config field/data.yaml")
+    if labelled is not None:
+        pool = pool.with_labels(labelled)
+    if len(pool.labelled) == len(pool.names):
+        raise DataError(
+            f"All {len(pool.names):,} images of {pool.images.title} have labels; none is left to choose. "
+            "Name images without labels."
+        )
+    return pool
 
 
 def _one_alone(image: Path) -> str:

@@ -12,7 +12,7 @@ from smir.errors import ConfigError, RunError, first_few
 from smir.files.atomic import placing, remove_unfinished, write_atomically
 from smir.files.json_record import write_json
 from smir.files.pages.csv_text import csv_text
-from smir.files.pages.overlays import sheet
+from smir.files.pages.overlays import end_of, sheet
 from smir.files.pictures import write_png
 from smir.prepare.own.tile import link_images
 from smir.terminal import progress
@@ -58,14 +58,9 @@ class ChosenFolder:
     def write(
         self, source: Path, names: Sequence[str], rows: Iterable[Sequence[object]], record: Any, files: Files | None
     ) -> None:
-        """Writes everything.
+        """Writes the chosen images of a folder, the best first, with the table of all and a record of the inputs.
 
-        Args:
-            source: Folder of the images.
-            names: The chosen images, the best first.
-            rows: The table.
-            record: The inputs of the choice.
-            files: Whether to link or copy the images; None leaves them where they are.
+        The images are linked or copied, as `files` says; None leaves them where they are.
         """
         write_json(self.path / RECORD, record)
         for earlier in self._earlier - {RECORD}:
@@ -83,5 +78,4 @@ class ChosenFolder:
 
 def _pictures(source: Path, names: Sequence[str]) -> Iterator[tuple[str, UInt8]]:
     for rank, name in enumerate(names, 1):
-        shown = name if len(name) <= _LONGEST else f"...{name[3 - _LONGEST :]}"
-        yield f"{rank}: {shown}", read_image(source / name)
+        yield f"{rank}: {end_of(name, _LONGEST)}", read_image(source / name)

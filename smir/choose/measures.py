@@ -31,12 +31,14 @@ class Measured:
     Attributes:
         places: Their places in the list, ascending (N,).
         features: Features of length 1 (N, D).
-        values: Patch loss or uncertainty (N,); None for an encoder alone.
+        name: `PATCH_LOSS` or `UNCERTAINTY`; None if only the encoder was trained.
+        values: What `name` says (N,); 1 if only the encoder was trained.
     """
 
     places: list[int]
     features: Floats
-    values: Floats | None
+    name: str | None
+    values: Floats
 
 
 def imagenet_module(file: Path | None) -> ReconstructionModule:
@@ -58,64 +60,47 @@ def imagenet_module(file: Path | None) -> ReconstructionModule:
     return ReconstructionModule(network=lambda _: network, preprocessing=seen).eval()
 
 
-class Measures:
-    """Measures views with a network.
+@torch.no_grad()
+def measure(walk: Walk, module: Trained, seed: int, encoder_alone: bool) -> Measured:
+    """Measures all images of a walk with a network in eval mode.
 
     The features are the mean over all places of the encoder's last stage. The patch loss is the score of selective
     masking (METHOD.md section 3), over a mask and its complement, averaged over the image. The uncertainty is the mean
     entropy of a pixel's class, as a share of the largest possible.
 
-    Args:
-        module: The network, in eval mode.
-        seed: Seed of the masks.
-        encoder_alone: Whether only the encoder was trained.
+    Raises:
+        RunError: If the network returns numbers that are not finite.
     """
+    name = UNCERTAINTY if isinstance(module, SegmentationModule) else PATCH_LOSS
+    found: dict[int, tuple[Floats, float]] = {}
+    for views in walk:
+        images, keys = stacked(views, module.device), [view.place for view in views]
+        features = _features(module, images)
+        values = torch.ones(len(views)) if encoder_alone else _values(module, images, keys, seed)
+        for view, feature, value in zip(views, features.cpu(), values.cpu(), strict=True):
+            if not (feature.isfinite().all() and value.isfinite()):
+                raise RunError(
+                    f"The network's answer to {view.name} is not finite: its training has diverged. Give another "
+                    "checkpoint of its run, or train again with a lower model.lr."
+                )
+            found[view.place] = feature.numpy(), float(value)
+    places = sorted(found)
+    rows = np.stack([found[place][0] for place in places])
+    in_order = np.asarray([found[place][1] for place in places], dtype=np.float32)
+    return Measured(places, unit(rows), None if encoder_alone else name, in_order)
 
-    def __init__(self, module: Trained, seed: int, encoder_alone: bool) -> None:
-        self.module, self.seed, self.encoder_alone = module, seed, encoder_alone
 
-    @property
-    def name(self) -> str | None:
-        """Name of the measured value; None for an encoder alone."""
-        of_task = UNCERTAINTY if isinstance(self.module, SegmentationModule) else PATCH_LOSS
-        return None if self.encoder_alone else of_task
+def _features(module: Trained, images: Tensor) -> Tensor:
+    height, width = (side + -side % PAD_MULTIPLE for side in images.shape[-2:])
+    pyramid = module.encoder(reflect_padded(module.preprocessing.normalize(images), height, width))
+    deepest: Tensor = pyramid[-1].float().mean(dim=(2, 3))
+    return deepest
 
-    @torch.no_grad()
-    def all(self, walk: Walk) -> Measured:
-        """Measures all images of a walk.
 
-        Raises:
-            RunError: If the network returns numbers that are not finite.
-        """
-        found: dict[int, tuple[Floats, float]] = {}
-        for views in walk:
-            images, keys = stacked(views, self.module.device), [view.place for view in views]
-            features, values = self._features(images), self._values(images, keys)
-            for view, feature, value in zip(views, features.cpu(), values.cpu(), strict=True):
-                if not (feature.isfinite().all() and value.isfinite()):
-                    raise RunError(
-                        f"The network's answer to {view.name} is not finite: its training has diverged. Give another "
-                        "checkpoint of its run, or train again with a lower model.lr."
-                    )
-                found[view.place] = feature.numpy(), float(value)
-        places = sorted(found)
-        rows = np.stack([found[place][0] for place in places])
-        values_of = np.asarray([found[place][1] for place in places], dtype=np.float32)
-        return Measured(places, unit(rows), None if self.encoder_alone else values_of)
-
-    def _features(self, images: Tensor) -> Tensor:
-        height, width = (side + -side % PAD_MULTIPLE for side in images.shape[-2:])
-        pyramid = self.module.encoder(reflect_padded(self.module.preprocessing.normalize(images), height, width))
-        deepest: Tensor = pyramid[-1].float().mean(dim=(2, 3))
-        return deepest
-
-    def _values(self, images: Tensor, keys: list[int]) -> Tensor:
-        if self.encoder_alone:
-            return torch.zeros(len(images))
-        if isinstance(self.module, SegmentationModule):
-            probabilities = self.module(self.module.preprocessing.normalize(images)).softmax(dim=1)
-            entropy = torch.special.entr(probabilities).sum(dim=1).mean(dim=(1, 2))
-            relative: Tensor = entropy / math.log(max(2, probabilities.shape[1]))
-            return relative
-        scored = self.module.score_views(images, keys, num_samples=2, paired=True, seed=self.seed)
-        return scored.scores.mean(dim=1)
+def _values(module: Trained, images: Tensor, keys: list[int], seed: int) -> Tensor:
+    if isinstance(module, SegmentationModule):
+        probabilities = module(module.preprocessing.normalize(images)).softmax(dim=1)
+        entropy = torch.special.entr(probabilities).sum(dim=1).mean(dim=(1, 2))
+        relative: Tensor = entropy / math.log(max(2, probabilities.shape[1]))
+        return relative
+    return module.score_views(images, keys, num_samples=2, paired=True, seed=seed).scores.mean(dim=1)

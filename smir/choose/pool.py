@@ -69,7 +69,7 @@ def of_paths(paths: Sequence[Path]) -> Pool:
     """Lists images and the images of folders, relative to the folder that holds all.
 
     Raises:
-        DataError: If one does not exist, or two differ in their suffix alone.
+        DataError: If one does not exist, or two differ only in their suffix.
     """
     given = from_paths(paths)
     folders = [path if path.is_dir() else path.parent for path in paths]
@@ -83,7 +83,7 @@ def of_data(data: SmirDataModule) -> Pool:
     """Lists the pool of a dataset and its labelled images.
 
     Raises:
-        DataError: If files are missing, or two differ in their suffix alone.
+        DataError: If files are missing, or two differ only in their suffix.
     """
     labelled = labelled_names(data)
     names, folder = sorted({*data.images("pool"), *labelled}), ""

@@ -13,7 +13,7 @@ _NEEDS = {
 
 
 class Masking:
-    """The masking in the configs that were read so far, by their plain text.
+    """The masking that the configs read so far ask for.
 
     Attributes:
         configs: The files, included ones too.
@@ -32,7 +32,7 @@ class Masking:
         return self.policy not in (None, "RandomMask", "BlockMask")
 
     def read(self, config: Any) -> None:
-        """Takes in a config that is merged into those before it."""
+        """Reads a config, which the parser will merge into those before it."""
         trainer = config.get("trainer") if isinstance(config, dict) else None
         if not isinstance(trainer, dict) or "callbacks" not in trainer:
             return

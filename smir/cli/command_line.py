@@ -36,7 +36,7 @@ from smir.cli.training_run import (
 from smir.errors import ConfigError, RunError, first_few
 from smir.predict.polygons.options import PolygonOptions
 from smir.runs.checkpoint_record import Checkpoint
-from smir.runs.finished import check_weights, list_results_again
+from smir.runs.finished import check_weights, list_results_again, write_done
 from smir.runs.lightning_doors import (
     ParsingCLI,
     SettingsCLI,
@@ -154,30 +154,38 @@ class SmirCLI(SettingsCLI):
         pictures = next(callback for callback in all_callbacks(trainer) if isinstance(callback, FinalPictures))
         if not pictures.written:  # the run was killed after its last epoch
             pictures.on_train_end(trainer, self.model)
+        best = self._best_checkpoint()
+        if self._options.test and isinstance(self.model, SegmentationModule) and best is not None:
+            keep_test(trainer, best, self.datamodule, self.settings)
+            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
+            if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # `main` then prints neither figures nor a hint
+                print(*figures(run.path / "test"), sep="\n", flush=True)
+        if trainer.is_global_zero:
+            weights = {key: value for key, value in self.model.origin.items() if key == "class_weights"}
+            visits = self.datamodule.image_visits(epochs)
+            write_done(run.path, {"epochs": epochs, "image_visits": visits, **weights})
+            run.unlock()
+            rank_zero_info(f"Done: {run.path}")
+            self.finished = run.path
+
+    def _best_checkpoint(self) -> Path | None:
+        """Returns the best checkpoint of the run that ends, if any; refuses to end without the files it needs."""
+        run = self._run
         best = run.checkpoints / "best.ckpt"
-        chosen = any(getattr(each, "best_model_path", "").endswith(best.name) for each in trainer.checkpoint_callbacks)
+        callbacks = self.trainer.checkpoint_callbacks
+        exists = any(getattr(each, "best_model_path", "").endswith(best.name) for each in callbacks)
         begun_from = self._arguments.ckpt_path
         if begun_from is not None and Path(begun_from).parent.absolute() != run.checkpoints.absolute():
-            chosen = best.is_file()  # else the best one may be that of the run that this one goes on from
-        needed = [run.path / "metrics.csv", *([best] if chosen else [])]
+            exists = best.is_file()  # otherwise the best one may be in the run that this one continues
+        needed = [run.path / "metrics.csv", *([best] if exists else [])]
         if gone := [path.absolute() for path in needed if not path.is_file()]:
             raise RunError(
                 f"The run cannot end without {first_few(gone)}. Restore what is missing from a copy, or move "
                 f"{run.path} away to train again."
             )
-        if chosen and self._resumed:  # another run's file may have taken its place while this one was down
+        if exists and self._resumed:  # another run's file may have taken its place while this one was down
             refuse_other_run(Checkpoint.read(best), self._identity)
-        if self._options.test and isinstance(self.model, SegmentationModule) and chosen:
-            keep_test(trainer, best, self.datamodule, self.settings)
-            trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
-            if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # where `main` says no next command, nor figures
-                print(*figures(run.path / "test"), sep="\n", flush=True)
-        if trainer.is_global_zero:
-            weights = {key: value for key, value in self.model.origin.items() if key == "class_weights"}
-            run.finish({"epochs": epochs, "image_visits": self.datamodule.image_visits(epochs), **weights})
-            run.unlock()
-            rank_zero_info(f"Done: {run.path}")
-            self.finished = run.path
+        return best if exists else None
 
     def before_validate(self) -> None:
         """Loads trained weights."""

@@ -1,4 +1,4 @@
-"""The last line of a command is the next one, ready to run: from a folder of images to predictions and beyond.
+"""Finds the last line that a command prints: the next command, ready to run.
 
 It follows from the folders that a command leaves behind: the run's config, the record of its test, and the record of
 `prepare` beside the data.
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from smir.cli.run_data import data_of, field_settings, is_folder, photographs, prepared, run_of, source_of
 from smir.cli.segmentation_words import as_word, segmentation_words
 from smir.cli.trust import read_yaml
-from smir.errors import SmirError
+from smir.errors import SmirError, counted
 from smir.files.imagenet_weights import at_hand
 from smir.files.json_record import read_json
-from smir.report.estimates import care, rests_on
+from smir.report.estimates import care
 
 if TYPE_CHECKING:
     from smir.choose.command import Chosen
@@ -44,7 +44,7 @@ def _quoted(*words: object) -> str:
 
 
 def _unused(name: str) -> Path:
-    """Returns the name of a folder that does not exist yet: `name`, or with a number behind it."""
+    """Returns the name of a folder that does not exist yet: `name`, or `name` with a number."""
     names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return next(path for path in map(Path, names) if not path.exists())
 
@@ -65,7 +65,7 @@ def after_prepare(made: Path) -> list[str]:
 
 
 def _first_training(field: Path) -> list[str]:
-    """Returns the training that does best with few labels (docs/evidence.md); a pretraining needs none."""
+    """Returns the training that does best with few labels (docs/evidence.md), or else a pretraining."""
     said, config = [], "folder/pretrain"
     if field_settings(field).get("labels"):
         if at_hand():
@@ -105,9 +105,7 @@ def after_fit(run: Path) -> list[str]:
 def after_predict(run: Path, images: Path | None) -> list[str]:
     """Returns the lines after a prediction: `inspect` for its images, or the export if `inspect` cannot read them.
 
-    Args:
-        run: Folder of the run whose weights predicted.
-        images: Predicted folder or file; None for the run's own test images.
+    `images` is the predicted folder or file; None: the test images of the run whose weights predicted.
     """
     data = data_of(run)
     if images is None or [images.resolve()] == [place.resolve() for place in source_of(data)]:
@@ -172,7 +170,7 @@ def _after_pretraining(run: Path) -> list[str]:
 def label_errors(checkpoint: Path) -> list[str]:
     """Returns the line that finds likely label errors in the training images of a segmentation.
 
-    It is missing if the images are elsewhere, or the checkpoint is in no run folder.
+    There is none if the images are elsewhere, or the checkpoint is in no run folder.
     """
     with suppress(OSError, KeyError, TypeError, SmirError):
         run = run_of(checkpoint)
@@ -209,7 +207,8 @@ def figures(folder: Path) -> list[str]:
         return "-" if value is None else f"{100 * value:.1f}"
 
     classes = ", ".join(f"{name} {percent(f'iou/{name}')}" for name in test["classes"])
-    return [f"Test on {rests_on(number)}: mIoU {percent('miou')} ({classes}), IoU in percent.{care(number)}"]
+    images = counted(number, "image", "images")
+    return [f"Test on {images}: mIoU {percent('miou')} ({classes}), IoU in percent.{care(number)}"]
 
 
 def _inspect(run: Path, images: Sequence[Path]) -> str:

@@ -29,10 +29,8 @@ _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 def check_options(words: Sequence[str], module: str | None, any_class: bool) -> None:
     """Checks the options of a command before its parser is built.
 
-    Args:
-        words: The command and the words after it.
-        module: Name of the module of a plain command; None for a training.
-        any_class: Whether classes of other packages may have further options.
+    `module` is that of a plain command; None for a training. `any_class`: classes of other packages may have further
+    options.
 
     Raises:
         NoSuchOption: At the first option or class that does not exist; the message names the closest one.
@@ -61,7 +59,7 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 
 def check_class(name: str, where: str) -> None:
-    """Raises NoSuchOption if smir has no class of that name, which may have a module; `where` says who names it."""
+    """Raises NoSuchOption if smir has no class of that name, with or without a module; `where` says what names it."""
     if (last := name.rpartition(".")[2]) not in _classes():
         raise NoSuchOption(f"{where} names {name}, but smir has no such class.{closest(last, _classes())}")
 
@@ -84,7 +82,9 @@ def _check_argument(flag: str, parts: list[str], at: int, files: Iterable[Path],
 
 
 def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: str) -> None:
-    if parts[at] in known or (at == 0 and any(name.startswith(parts[0]) for name in known)):  # beginnings are accepted
+    if parts[at] in known or (
+        at == 0 and any(name.startswith(parts[0]) for name in known)
+    ):  # argparse accepts beginnings
         return
     own = known - _OF_PARSERS - {"ckpt_path"} | ({"config"} if at == 0 else set())
     guess = closest(flag, [f"--{'.'.join([*parts[:at], name, *parts[at + 1 :]])}" for name in own])

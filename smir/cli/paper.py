@@ -106,14 +106,7 @@ ABLATIONS = {
 
 
 class Run(NamedTuple):
-    """A row on one dataset, with one seed.
-
-    Attributes:
-        dataset: A key of `SISTERS`.
-        row: The row.
-        seed: Its seed.
-        pretrain_seed: Seed of the pretraining that it starts from, if it starts from one.
-    """
+    """A row on one dataset, a key of `SISTERS`, with its seed and that of the pretraining it may start from."""
 
     dataset: str
     row: Row
@@ -136,12 +129,8 @@ class Run(NamedTuple):
     def command(self, runs: str, data: str, protocol: str, flags: str, imagenet: str = "") -> str:
         """Returns the words after `python -m smir`, as a shell reads them.
 
-        Args:
-            runs: Folder of all runs.
-            data: Data root.
-            protocol: `paper` or `clean`.
-            flags: Options that come last.
-            imagenet: Options of a run that starts from ImageNet.
+        `runs` is the folder of all runs, `data` the data root. The flags come last; `imagenet` has options for a run
+        that starts from ImageNet.
         """
         words = [
             f"fit --config experiments/{self.dataset}/{self.row.config}.yaml {self.row.options}",
@@ -159,7 +148,7 @@ def paper_runs(seeds: str = SEEDS, pretrain: str = "", protocol: str = "paper", 
     Args:
         seeds: Downstream seeds.
         pretrain: `once`: one pretraining for all downstream seeds, as in the paper; `paired`: one for each of them, so
-            that intervals hold the luck of the pretraining. Default: `once` for `paper`, `paired` for `clean`.
+            that intervals include the luck of the pretraining. Default: `once` for `paper`, `paired` for `clean`.
         protocol: `paper` or `clean`.
         ablate: Datasets that the ablations are made on.
 
@@ -190,7 +179,7 @@ def _check(rule: str, word: str, holds: bool) -> None:
 
 
 def _ablation_rows(variant: str) -> list[Row]:
-    """The rows of an ablation: its config changes a pretraining, whose segmentation then has the name alone."""
+    """The rows of an ablation. If its config changes a pretraining, the segmentation after that takes only its name."""
     rows = {row.config: row for row in MAIN}
     options = f"--config experiments/ablations/{variant}.yaml"
     changed = [rows[name]._replace(variant=variant, options=options) for name in ABLATIONS[variant]]

@@ -5,7 +5,7 @@ The module may also say how its words are read:
 - `WORDS` names the option for words without an option: `report a b` is `report --runs '[a, b]'`;
 - `AFTER_DASHES` names the option for everything after `--`;
 - `DATA_OF` names the option of a checkpoint: the config of its run gives the data if nothing else does;
-- `DATA_BESIDE_IMAGES` is true if the data count although images are named.
+- `DATA_BESIDE_IMAGES` is true if the data are used even if images are named.
 
 A function with an argument `data` reads it from any config that is given with `--config`.
 """
@@ -16,7 +16,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,7 +42,7 @@ _HINTS: Mapping[str, Callable[[Any], list[str]]] = {
 class DataParser(GuardedParser):
     """Reads `data` from `--config` files, and ignores their settings of model, trainer and run.
 
-    A file with the data alone, such as `experiments/data/nassar.yaml`, is a valid `--config` too. Several files,
+    A file that holds only the data, such as `experiments/data/nassar.yaml`, is a valid `--config` too. Several files,
     `--data FILE` and flags such as `--data.root` merge from left to right, as in training.
     """
 
@@ -114,7 +114,7 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
 
 
 def _with_negative_values(words: Sequence[str]) -> list[str]:
-    """Joins `--value_range -5,32`, whose value the parser would take for an option."""
+    """Joins `--value_range -5,32` by `=`: the parser would take the value for an option."""
     joined: list[str] = []
     for word in words:
         if joined and re.match(r"-\.?\d", word) and re.fullmatch(r"--[^=]+", joined[-1]):
@@ -149,12 +149,12 @@ def _words_as(name: str, args: Sequence[str]) -> list[str]:
         elif "=" in word or word in ("-h", "--help"):
             options.append(word)
         else:
-            options += [word, *(value for value in [next(words, None)] if value is not None)]
+            options += [word, *islice(words, 1)]
     return [*([f"--{name}={json.dumps(plain)}"] if plain else []), *options]
 
 
 def _with_own_config(option: str, words: list[str], beside_images: bool) -> list[str]:
-    """Puts the config of the checkpoint's run first, unless the words name a config or data, or images alone count."""
+    """Puts the config of the checkpoint's run first, unless the words name a config or data, or only images count."""
     names = [word.partition("=")[0] for word in words]
     others = {"--config", "--data", "-h", "--help"} | (set() if beside_images else {"--images"})
     if f"--{option}" not in names or others & set(names):

@@ -39,8 +39,8 @@ def plan(
         ablate: Datasets that the ablations are made on, such as "nassar sugar_beets"; "" leaves the ablations out.
         runs: Folder of the runs; default: `runs`, and `runs/clean` for the clean protocol.
         flags: Further options of every training.
-        pretrain_flags: The same, of the pretrainings alone.
-        segment_flags: The same, of the segmentations alone.
+        pretrain_flags: Further options of the pretrainings only.
+        segment_flags: Further options of the segmentations only.
 
     Raises:
         SmirError: If a dataset is unknown, or the settings of a run are wrong.

@@ -49,12 +49,7 @@ class Work:
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """Images per second of the network on this machine.
-
-    Attributes:
-        train: With loss, backward pass and optimiser.
-        forward: Forward pass alone.
-    """
+    """Images per second of the network on this machine: in whole training steps, and in forward passes only."""
 
     train: float
     forward: float

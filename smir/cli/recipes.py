@@ -41,9 +41,8 @@ def config_file(name: str) -> str:
         return str(found)
     if Path(name).is_dir():
         inside = [str(path) for known in ("data.yaml", "config.yaml") if (path := Path(name) / known).is_file()]
-        raise ConfigError(
-            f"--config {name} is a folder; a config is a file. {f'Give {inside[0]}.' if inside else ''}".rstrip()
-        )
+        remedy = f" Give {inside[0]}." if inside else ""
+        raise ConfigError(f"--config {name} is a folder; a config is a file.{remedy}")
     near = difflib.get_close_matches(name, names(), 3, 0.7)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ConfigError(
@@ -83,11 +82,11 @@ def recipes(groups: list[str] | None = None) -> None:
     known = sorted({name.split("/")[0] for name in names()}, key=lambda group: (group != "folder", group))
     if unknown := [group for group in groups or () if group not in known]:
         raise ConfigError(f"There is no group {unknown[0]} of recipes; the groups are {', '.join(sorted(known))}.")
-    rows = [
-        row
-        for group in (group for group in known if not groups or group in groups)
-        for row in (*([name, _about(name)] for name in names() if name.startswith(f"{group}/")), ["", ""])
-    ]
+    rows: list[list[str]] = []
+    for group in known:
+        if not groups or group in groups:
+            rows += [[name, _about(name)] for name in names() if name.startswith(f"{group}/")]
+            rows.append(["", ""])
     print(*columns(rows), f"--config takes these names. Their files are in {FOLDER}", sep="\n")
     if not groups:
         print("For your own images: python -m smir recipes folder. The other groups are listed in the same way.")

@@ -16,7 +16,7 @@ from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
 from smir.data.reading.stamps import RECORD as FILES
 from smir.data.reading.stamps import refuse_other_files, save_stamps
-from smir.errors import ConfigError, RunError, first_few
+from smir.errors import ConfigError, RunError
 from smir.files.atomic import write_atomically
 from smir.files.digest import file_digest
 from smir.models.library_weights import library_weights
@@ -25,7 +25,7 @@ from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
 from smir.runs.environment import commit, save_environment
 from smir.runs.finished import check_weights
 from smir.runs.launch import agree_on_run, global_rank
-from smir.runs.recipe import differences, digest, in_force, recipe_of
+from smir.runs.recipe import digest, in_force, recipe_of
 from smir.runs.run_folder import Identity, Run, open_run, read_record, run_of_checkpoint
 from smir.training.bad_numbers import FiniteNumbers
 from smir.training.checkpoints import CheckpointFiles, LastCheckpoint, RunCheckpoint
@@ -40,12 +40,9 @@ from smir.training.task import LIBRARY, SmirModule
 
 
 def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | None) -> dict[str, Any]:
-    """Returns the callbacks and plugins that the trainer of a command is built with.
+    """Returns the callbacks and plugins for the settings `trainer.*` of a command.
 
-    Args:
-        trainer: The settings `trainer.*`, with the callbacks of the config.
-        model: The model of the command.
-        fit: The options of a fit; None for validate, test and predict.
+    `fit` are the options of a fit; None for validate, test and predict.
     """
     callbacks: list[Callback] = list(trainer.callbacks)
     if fit is not None:
@@ -105,11 +102,9 @@ def start_run(
 
 def _say_what_differs(first: Path, own: Path, identity: Identity) -> None:
     """Says that a run begins beside another of that name, and how to start from the weights of the other."""
-    keys, own_record, record = ("recipe", "inputs"), identity.record(), read_record(first)
-    if record is not None:
-        theirs, ours = ({key: each[key] for key in keys} for each in (record, own_record))
+    if (record := read_record(first)) is not None:
         rank_zero_info(
-            f"{first} holds a run of other settings: {first_few(differences(theirs, ours), 5)}. This one starts from "
+            f"{first} holds a run of other settings: {identity.differences_from(record)}. This one starts from "
             f"scratch, in {own}. To start from the weights of that one: "
             f"--model.weights {first / 'checkpoints' / 'best.ckpt'}"
         )

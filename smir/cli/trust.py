@@ -268,7 +268,7 @@ class _Once(FewMerges, yaml.SafeLoader):
 @lru_cache(maxsize=64)  # `expand_includes` and `scan_words` read the same files
 def _plain(text: str, source: str) -> Any:
     if len(text) > _LONGEST or LONG_NUMBER.search(text):
-        raise ConfigError(f"{source} is too long, or has a number of the form 1:00:00:... that is.")
+        raise ConfigError(f"{source}, or a number of the form 1:00:00:... in it, is too long.")
     try:
         return yaml.load(text, _Once)  # a SafeLoader
     except yaml.constructor.ConstructorError as error:

@@ -15,7 +15,7 @@ from smir.method.padding import PAD_MULTIPLE, reflect_padded
 from smir.training.segmentation import SegmentationModule
 
 Logits = npt.NDArray[np.float32]
-Exported = Callable[[UInt8], Logits]
+ExportedNetwork = Callable[[UInt8], Logits]
 """Maps images (B, 3, H, W) to logits (B, C, H, W)."""
 
 
@@ -38,24 +38,17 @@ class Agreement:
 
 def compare(
     name: str,
-    exported: Exported,
+    exported: ExportedNetwork,
     module: SegmentationModule,
     images: Sequence[UInt8],
     tolerance: float,
-    any_size: bool = True,
+    any_size: bool,
 ) -> Agreement:
-    """Runs an exported network and PyTorch on images, each with its mirror image as a batch of two.
+    """Runs an exported network and PyTorch on the whole views of images, each with its mirror image as a batch of two.
 
     All images may have the size that the network was traced with. So a network for any size also gets the first image
-    doubled in width, and doubled in height.
-
-    Args:
-        name: Name of the file, for messages.
-        exported: The network as read back from its file.
-        module: The network in PyTorch.
-        images: RGB (H, W, 3) of any size; their whole views are compared.
-        tolerance: Accepted difference, as a share of the largest logit.
-        any_size: Whether the network is for images of any size.
+    doubled in width, and doubled in height. The tolerance is the accepted difference, as a share of the largest logit.
+    Messages call the file `name`.
 
     Raises:
         CheckpointError: If they differ by more, a logit is not a number, or the exported network does not run.
@@ -68,7 +61,7 @@ def compare(
 
 
 def compare_tiles(
-    name: str, exported: Exported, module: SegmentationModule, images: Sequence[UInt8], tolerance: float
+    name: str, exported: ExportedNetwork, module: SegmentationModule, images: Sequence[UInt8], tolerance: float
 ) -> Agreement:
     """Runs an exported network that gives probabilities, and PyTorch, on the first square tile of every view.
 
@@ -96,8 +89,8 @@ def _logits(module: SegmentationModule, batch: torch.Tensor) -> torch.Tensor:
 
 def _compared(
     name: str,
-    exported: Exported,
-    torchs: Callable[[torch.Tensor], torch.Tensor],
+    exported: ExportedNetwork,
+    reference: Callable[[torch.Tensor], torch.Tensor],
     batches: Sequence[torch.Tensor],
     images: int,
     tolerance: float,
@@ -107,7 +100,7 @@ def _compared(
     equal: list[float] = []
     for batch in tqdm(batches, desc=f"checking {name}", leave=False):
         with torch.no_grad():
-            expected = torchs(batch).numpy()
+            expected = reference(batch).numpy()
         found = _run(name, exported, batch.numpy())
         difference = float(np.maximum(difference, np.abs(found - expected).max()))  # np.maximum keeps a nan
         reach = max(reach, float(np.abs(expected).max()))
@@ -121,7 +114,7 @@ def _compared(
     return agreement
 
 
-def _run(name: str, exported: Exported, batch: UInt8) -> Logits:
+def _run(name: str, exported: ExportedNetwork, batch: UInt8) -> Logits:
     try:
         return exported(batch)
     except Exception as error:  # each runtime raises other errors

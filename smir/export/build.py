@@ -5,7 +5,6 @@ import functools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch.export import ExportedProgram
@@ -15,13 +14,13 @@ from smir.errors import CheckpointError, ConfigError
 from smir.export import card, program, scripts, weights_files
 from smir.export.agreement import compare, compare_tiles, padded_shape, share_of_equal_labels
 from smir.export.card import ExportedFile
+from smir.export.command import Format
 from smir.export.program import Size
 from smir.export.trained import TrainedNetwork
 from smir.files.atomic import write_atomically
 from smir.models.networks import SmpNetwork
 from smir.training.segmentation import SegmentationModule
 
-Format = Literal["weights", "encoder", "onnx", "pt2", "deepness"]
 WEIGHTS: tuple[Format, ...] = ("weights", "encoder")
 PROGRAMS: tuple[Format, ...] = ("onnx", "pt2")
 
@@ -95,7 +94,7 @@ class Export:
             except CheckpointError as again:
                 raise CheckpointError(f"{again} Nothing was written; --formats leaves a format out.") from again
             height, width = sizes[0]
-            limit = f"**for images of height {height} and width {width} alone**, because for any size: {error}"
+            limit = f"**only for images of height {height} and width {width}**, because for any size: {error}"
             return dataclasses.replace(file, check=f"{file.check}; {limit}")
 
     def _weights(self) -> ExportedFile:
@@ -103,9 +102,7 @@ class Export:
         path = weights_files.write_weights(self.folder, network, self._settings)
         if isinstance(network, SmpNetwork):
             script = weights_files.SCRIPT if self.source.module.task == "segment" else None
-            return ExportedFile(
-                path, f"all weights: {_code('smp.from_pretrained(FOLDER)')}", "read back by smp", script
-            )
+            return ExportedFile(path, "all weights: `smp.from_pretrained(FOLDER)`", "read back by smp", script)
         what = (
             f"all weights, under the names of `smir.models.networks.{type(network).__name__}`, which "
             "segmentation_models_pytorch does not have"
@@ -118,9 +115,9 @@ class Export:
         made = weights_files.write_encoder(self.folder, module.network, self._settings, side)
         if made.timm_name is None:
             name = module.network.encoder_name
-            what = f"the encoder: {_code(f'smp.encoders.get_encoder({name!r}, depth={made.depth}, weights=None)')}"
+            what = f"the encoder: `smp.encoders.get_encoder({name!r}, depth={made.depth}, weights=None)`"
             return ExportedFile(made.path, what, "no network of timm gives the same features")
-        what = f"the encoder: {_code(f'timm.create_model({made.timm_name!r}, features_only=True)')}"
+        what = f"the encoder: `timm.create_model({made.timm_name!r}, features_only=True)`"
         if made.whole:
             what += " (or `num_classes=0` and `load_state_dict(..., strict=False)`)"
         return ExportedFile(made.path, what, "gives the same features in timm")
@@ -129,31 +126,28 @@ class Export:
         from smir.export import onnx_file
         from smir.export.scripts import run_onnx
 
-        module = self._segmentation
-        metadata = {"smir": self._settings}
-        path = onnx_file.write_onnx(self.folder / onnx_file.NAME, self._program(size), metadata, self.opset)
+        module, path = self._segmentation, self.folder / onnx_file.NAME
+        opset = onnx_file.write_onnx(path, self._program(size), {"smir": self._settings}, self.opset)
         session = onnx_file.open_session(path)
         agreement = compare(path.name, onnx_file.exported_onnx(session), module, images, self.tolerance, size is None)
         labels = functools.partial(run_onnx.segment, session, self.source.settings())
         equal = share_of_equal_labels(labels, module, images)
         check = f"{agreement}; {onnx_file.SCRIPT} gives {100 * equal:.4g} % of the labels that smir gives at full size"
-        what = f"the network for ONNX Runtime and its kind, opset {onnx_file.opset_of(path)}"
+        what = f"the network for ONNX Runtime and its kind, opset {opset}"
         return ExportedFile(path, what, check, onnx_file.SCRIPT)
 
     def _deepness(self) -> ExportedFile:
         from smir.export import deepness, onnx_file
 
-        module = self._segmentation
-        resolution = self.resolution
+        module, resolution, path = self._segmentation, self.resolution, self.folder / deepness.NAME
         assert resolution is not None
         metadata = deepness.metadata(self.source, module, resolution)
-        path, program = self.folder / deepness.NAME, deepness.export_tiles(module)
-        onnx_file.write_onnx(path, program, metadata, self.opset, output="probabilities")
+        opset = onnx_file.write_onnx(path, deepness.export_tiles(module), metadata, self.opset, "probabilities")
         exported = deepness.exported_tiles(onnx_file.open_session(path))
         agreement = compare_tiles(path.name, exported, module, self.images, self.tolerance)
         what = (
             f"the network for Deepness of QGIS: tiles of {metadata['tile_size']} pixels at "
-            f"{deepness.tile_resolution(module, resolution):.3g} cm, opset {onnx_file.opset_of(path)}"
+            f"{deepness.tile_resolution(module, resolution):.3g} cm, opset {opset}"
         )
         return ExportedFile(path, what, str(agreement))
 
@@ -162,9 +156,5 @@ class Export:
         agreement = compare(
             path.name, program.exported_pt2(path), self._segmentation, images, self.tolerance, size is None
         )
-        what = f"the network for torch {torch.__version__} or later: {_code('torch.export.load(FILE).module()')}"
+        what = f"the network for torch {torch.__version__} or later: `torch.export.load(FILE).module()`"
         return ExportedFile(path, what, str(agreement), program.SCRIPT)
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"

@@ -77,8 +77,8 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
         "classes": _classes(module) if isinstance(module, SegmentationModule) else [],
         "tests": [_test(folder, record) for folder, record in source.tests.items()] if segments else [],
         "origin": {key: code(origin.get(key)) for key in _ORIGIN} if origin else {},
-        "counts": _counts(_dict(_dict(origin.get("inputs")).get("data"))),
-        "start": _start(_dict(_dict(origin.get("inputs")).get("weights")), module.network.encoder_name),
+        "counts": _counts(_part(origin, "inputs", "data")),
+        "start": _start(_part(origin, "inputs", "weights"), module.network.encoder_name),
         "recipe": block(yaml.safe_dump(_recipe(origin), sort_keys=False).rstrip(), "yaml"),
         "library_weights": _library_weights(origin, module.network.encoder_name),
     }
@@ -94,7 +94,7 @@ def _front_matter(source: TrainedNetwork) -> dict[str, Any]:
 
 def _recipe(origin: dict[str, Any]) -> Any:
     """Returns the recipe with the names that classes have today; records keep those of version 0.1."""
-    return with_todays_names(in_force(_dict(origin.get("recipe"))))
+    return with_todays_names(in_force(_part(origin, "recipe")))
 
 
 def _classes(module: SegmentationModule) -> list[list[str]]:
@@ -105,7 +105,7 @@ def _classes(module: SegmentationModule) -> list[list[str]]:
 
 
 def _test(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
-    images, metrics = _dict(record.get("images")), _dict(record.get("metrics"))
+    images, metrics = _part(record, "images"), _part(record, "metrics")
     names = [metric.removeprefix("test/view/") for metric in metrics if metric.startswith("test/view/")]
     return {
         "folder": code(f"{folder.name}/"),
@@ -125,9 +125,11 @@ def _percent(value: Any) -> str:
     return f"{100 * value:.1f}" if isinstance(value, int | float) else "-"
 
 
-def _dict(value: Any) -> dict[str, Any]:
-    """Returns a part of a record; nothing where it is missing or wrong."""
-    return value if isinstance(value, dict) else {}
+def _part(record: Any, *keys: str) -> dict[str, Any]:
+    """Returns a part of a record; empty where it is missing or wrong."""
+    for key in keys:
+        record = record.get(key) if isinstance(record, dict) else None
+    return record if isinstance(record, dict) else {}
 
 
 def _number(value: Any) -> str:
@@ -135,7 +137,7 @@ def _number(value: Any) -> str:
 
 
 def _counts(data: dict[str, Any]) -> str:
-    counts = {split: _dict(entry).get("images") for split, entry in data.items()}
+    counts = {split: _part(entry).get("images") for split, entry in data.items()}
     return ", ".join(f"{_number(count)} in {name(split)}" for split, count in counts.items() if count is not None)
 
 
@@ -148,14 +150,14 @@ def _start(weights: dict[str, Any], encoder: str) -> str:
     file = f"{code(weights.get('checkpoint'))}, SHA-256 begins with {code(weights.get('sha256'))}"
     if not weights.get("experiment"):
         return f"a file of weights ({file})"
-    pool = _dict(_dict(_dict(weights.get("inputs")).get("data")).get("pool"))
-    dataset = _dict(_dict(weights.get("recipe")).get("data")).get("class_path")
+    pool = _part(weights, "inputs", "data", "pool")
+    dataset = _part(weights, "recipe", "data").get("class_path")
     on = f" on {_number(pool['images'])} images of {code(dataset)}" if "images" in pool else ""
     return f"the run {code(weights['experiment'])}, seed {name(weights.get('seed'))}, pretrained{on} ({file})"
 
 
 def _named(weights: dict[str, Any], encoder: str) -> str:
-    """Names weights of a library with their licence, as its catalogue of today states it."""
+    """Names weights of a library with their licence, as recorded, or as the library's current catalogue states it."""
     known, licence = weights.get("name"), weights.get("licence")
     if known is None:
         with contextlib.suppress(ConfigError):
@@ -168,7 +170,7 @@ def _named(weights: dict[str, Any], encoder: str) -> str:
 
 def _library_weights(origin: dict[str, Any], encoder: str) -> str | None:
     """Names the library weights that a run, or the pretraining behind it, started from; None if there are none."""
-    weights = _dict(_dict(origin.get("inputs")).get("weights"))
+    weights = _part(origin, "inputs", "weights")
     if weights.get("kind") in LIBRARY:
         return _named(weights, encoder)
     return _library_weights(weights, encoder) if weights else None

@@ -1,7 +1,6 @@
 """`python -m smir export`: a checkpoint as files that run without smir."""
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 
 from smir.data import SmirDataModule
 from smir.errors import ConfigError, RunError, first_few
+from smir.predict.polygons.options import named_formats
 from smir.terminal import columns
 
 Format = Literal["weights", "encoder", "onnx", "pt2", "deepness"]
@@ -64,7 +64,7 @@ def export(
         )
     if images is not None and data is not None:
         raise ConfigError("Give images or a dataset, not both: --images excludes --config and --data.")
-    chosen = _named(formats) if isinstance(formats, str) else formats
+    chosen = cast(list[Format], named_formats(formats, get_args(Format))) if isinstance(formats, str) else formats
     _check_onnx(chosen, opset, resolution)
     from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
@@ -103,14 +103,6 @@ def _arriving(out: Path) -> Iterator[Path]:
             folder.replace(out)
     except OSError as error:
         raise RunError(f"{out.absolute()} could not be written: {error.strerror or error}.") from error
-
-
-def _named(formats: str) -> list[Format]:
-    """Returns the formats that a text names; raises ConfigError at another word."""
-    known, words = get_args(Format), re.findall(r"[^\s,\[\]'\"]+", formats)
-    if unknown := [word for word in words if word not in known]:
-        raise ConfigError(f"--formats knows {', '.join(known)}; got {', '.join(unknown)}.")
-    return cast(list[Format], words)
 
 
 def _check_onnx(formats: list[Format] | None, opset: int | None, resolution: float | None) -> None:

@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 from smir.data.reading.geotiff import Ground
 from smir.data.reading.tiff import Tiff, has_rasterio, is_georeferenced
 from smir.errors import ConfigError
-from smir.export.agreement import Exported
+from smir.export.agreement import ExportedNetwork
 from smir.export.program import Deployed, padded_side, traced
 from smir.export.trained import TrainedNetwork
 from smir.files.json_record import dict_or_empty
@@ -59,12 +59,8 @@ def metadata(source: TrainedNetwork, module: SegmentationModule, resolution: flo
     """Returns all that Deepness reads of a segmentation, each as JSON, and smir's own settings.
 
     Every pixel gets its likeliest class, as in smir: no threshold, and no small segments removed. The normalisation is
-    in the network, because older versions of Deepness do not read `standardization_*`.
-
-    Args:
-        source: The checkpoint.
-        module: Its network.
-        resolution: Centimetres of ground per pixel of the training images.
+    in the network, because older versions of Deepness do not read `standardization_*`. The resolution is that of the
+    training images, in centimetres of ground per pixel.
     """
     values = {
         "model_type": "Segmentor",
@@ -105,6 +101,6 @@ def resolution_of(source: TrainedNetwork) -> float:
     )
 
 
-def exported_tiles(session: InferenceSession) -> Exported:
+def exported_tiles(session: InferenceSession) -> ExportedNetwork:
     """Returns a session as a function of images 0 to 255, fed as Deepness does."""
     return lambda image: session.run(None, {"image": np.float32(image * 1.0 / 255.0)})[0]

@@ -4,30 +4,24 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from smir.data import SmirDataModule
 from smir.data.reading.image_files import list_images
 from smir.errors import DataError, SmirError
+from smir.files.pages.overlays import evenly
 
 COUNT = 8
 
 
 def images_to_check(given: Sequence[Path], data: SmirDataModule | None, run: Path | None) -> list[Path]:
-    """Chooses some images, evenly spread over all.
+    """Chooses some of the given images, or of the test split of the dataset, evenly spread over all.
 
-    Args:
-        given: Image files and folders of them. Default: the test split.
-        data: The dataset with the test split, if there is one.
-        run: The run folder of the checkpoint, if it lies in one.
+    The message of an error names the `run` of the checkpoint, if it lies in one.
 
     Raises:
         DataError: If no image is found.
     """
     nested = [[place] if place.is_file() else [place / name for name in list_images(place)] for place in given]
-    paths = [*itertools.chain(*nested)] or _of_test_split(data, run)
-    chosen = np.linspace(0, len(paths) - 1, min(COUNT, len(paths))).round().astype(int)
-    return [paths[place] for place in chosen]
+    return evenly([*itertools.chain(*nested)] or _of_test_split(data, run), COUNT)
 
 
 def _of_test_split(data: SmirDataModule | None, run: Path | None) -> list[Path]:

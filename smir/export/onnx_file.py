@@ -13,7 +13,7 @@ import torch
 from torch.export import ExportedProgram
 
 from smir.errors import CheckpointError, ConfigError
-from smir.export.agreement import Exported
+from smir.export.agreement import ExportedNetwork
 from smir.files.atomic import write_atomically
 from smir.terminal import quiet
 
@@ -24,15 +24,11 @@ FIRST_OPSET = 18
 
 def write_onnx(
     path: Path, program: ExportedProgram, metadata: dict[str, str], opset: int | None = None, output: str = "logits"
-) -> Path:
-    """Writes a program as an ONNX file, and returns its path.
+) -> int:
+    """Writes a program as an ONNX file, with texts by name as metadata; the settings (JSON) have the name `smir`.
 
-    Args:
-        path: The file.
-        program: The program.
-        metadata: Texts by name; the settings (JSON) have the name `smir`.
-        opset: Version of ONNX's operators; default: that of torch.
-        output: Name of the output.
+    Returns:
+        The opset of the file: `opset`, or torch's own if that is None.
 
     Raises:
         CheckpointError: If an operation has no counterpart in ONNX, in this opset, or the file would have 2 GB or more.
@@ -44,7 +40,7 @@ def write_onnx(
             )
             assert converted is not None
             model = converted.model_proto
-        found = _opset(model)
+        found: int = next(entry.version for entry in model.opset_import if not entry.domain)
         assert opset in (None, found), f"the converter gives opset {found}"  # it only warns about that
         _name_dimensions(model)
         onnx.helper.set_model_props(model, metadata)
@@ -57,17 +53,7 @@ def write_onnx(
             f"The network cannot be converted to ONNX{version}: {str(error)[:300]}.{other}"
         ) from error
     write_atomically(path, content)
-    return path
-
-
-def opset_of(path: Path) -> int:
-    """Returns the version of ONNX's operators that a file uses."""
-    return _opset(onnx.load(path))
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    version: int = next(entry.version for entry in model.opset_import if not entry.domain)
-    return version
+    return found
 
 
 def check_opset(opset: int) -> None:
@@ -110,6 +96,6 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def exported_onnx(session: onnxruntime.InferenceSession) -> Exported:
+def exported_onnx(session: onnxruntime.InferenceSession) -> ExportedNetwork:
     """Returns a session as a function."""
     return lambda image: session.run(["logits"], {"image": image})[0]

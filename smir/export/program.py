@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from smir.errors import CheckpointError
-from smir.export.agreement import Exported
+from smir.export.agreement import ExportedNetwork
 from smir.method.padding import PAD_MULTIPLE
 from smir.method.preprocessing import Preprocessing
 from smir.terminal import quiet
@@ -73,11 +73,7 @@ def with_fixed_padding(network: Any) -> Any:
 
 
 def export_program(module: SegmentationModule, size: Size | None = None) -> ExportedProgram:
-    """Exports the network for any number of images.
-
-    Args:
-        module: The network.
-        size: Height and width of the images. Default: any multiples of 32.
+    """Exports the network for any number of images of a height and width; default: of any multiples of 32.
 
     Raises:
         CheckpointError: If torch cannot trace the network.
@@ -100,14 +96,7 @@ def padded_side(preprocessing: Preprocessing) -> int:
 def traced(
     module: SegmentationModule, form: nn.Module, example: Tensor, free: dict[int, Any], what: str
 ) -> ExportedProgram:
-    """Traces a form of the network, whose argument is `image`.
-
-    Args:
-        module: The network.
-        form: What to trace.
-        example: Its input.
-        free: The dimensions of the input that are free.
-        what: The input, for messages.
+    """Traces a form of the network on an example of its argument `image`; the dimensions in `free` may vary.
 
     Raises:
         CheckpointError: If torch cannot trace it.
@@ -127,7 +116,7 @@ def write_pt2(folder: Path, program: ExportedProgram, settings: str) -> Path:
     return folder / NAME
 
 
-def exported_pt2(path: Path) -> Exported:
+def exported_pt2(path: Path) -> ExportedNetwork:
     """Reads the file back as a function."""
     network = torch.export.load(path).module()
     return lambda image: network(torch.from_numpy(image)).detach().numpy()

@@ -4,12 +4,12 @@ import errno
 import json
 import stat
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from smir.errors import RunError, SmirError
-from smir.files.atomic import write_atomically
+from smir.files.atomic import replacing, write_atomically
 
 LARGEST, _MEMORY = 1 << 28, 8
 """Most bytes of a record, and of memory for each of them; a file of nothing but brackets would take 27."""
@@ -28,6 +28,22 @@ def write_json(path: Path, content: Any) -> None:
         RunError: If it cannot be written, as on a full disk.
     """
     write_atomically(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_json_items(path: Path, begin: str, items: Iterable[Any]) -> None:
+    """Writes a JSON object that ends with a list, item by item: memory never holds all of them.
+
+    `begin` is the text up to the bracket of the list.
+
+    Raises:
+        RunError: If it cannot be written, as on a full disk.
+    """
+    with replacing(path) as file:
+        file.write(begin.encode())
+        for number, item in enumerate(items):
+            separator = ",\n" if number else ""
+            file.write(f"{separator}{json.dumps(item)}".encode())
+        file.write(b"]}\n")
 
 
 def read_json(
@@ -80,7 +96,7 @@ def read_bounded(path: Path, costs: Mapping[bytes, int], largest: int) -> bytes:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Makes an object; refuses a repeated key, of which other readers take the first."""
+    """Makes an object; refuses a repeated key, because other readers take the first value."""
     if len(found := dict(pairs)) < len(pairs):
         key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"it has the key {key[:80]!r} twice in one object")

@@ -27,7 +27,7 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!DOCTYPE[^>]*>\s*)?<svg", "an SVG drawing", "Export it as PNG"),
     (rb"(\xef\xbb\xbf)?\s*<\w*[?\w]", "an XML text", _FETCH),
     (rb"(\xef\xbb\xbf)?\s*[\[{]\s*[\"{\[\d]", "a JSON text", _FETCH),
-    (rb"\0+\Z", "zeros alone, as after an interrupted copy", "Copy it again from its source"),
+    (rb"\0+\Z", "only zeros, as after an interrupted copy", "Copy it again from its source"),
     (rb"[\t\n\r -~]+\Z", "a text", _FETCH),
 )
 """Beginnings, as patterns; the kind; what to do."""

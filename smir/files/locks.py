@@ -18,7 +18,7 @@ if sys.platform == "win32":
 
     _POLL_SECONDS = 0.01
     _FIRST, _PLACES = 1 << 30, 64
-    """Position of the locked bytes, far behind all content: Windows lets no other process read locked bytes."""
+    """Position of the locked bytes, far after all content: Windows lets no other process read locked bytes."""
 
     def _lock(descriptor: int, shared: bool, wait: bool) -> bool:
         """Locks all bytes, or a free one for a shared lock, which Windows' C library does not have."""

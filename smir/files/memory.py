@@ -23,7 +23,7 @@ def keep_freed_memory() -> None:
         return  # another C library
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     mallopt(_M_TOP_PAD, 64 << 20)
-    # Older versions refuse more than 32 MiB, and the first of these calls has turned off their own raising of it.
+    # Older versions refuse more than 32 MiB. They would raise the threshold themselves; any of these calls stops that.
     if not mallopt(_M_MMAP_THRESHOLD, 1 << 30):
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)
 

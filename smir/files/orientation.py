@@ -23,7 +23,7 @@ _OPENERS: dict[str, Callable[..., Image.Image]] = {
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Returns the orientation (1 to 8) of an image by EXIF or XMP, also in a PNG's text or behind its pixels.
+    """Returns the orientation (1 to 8) of an image by EXIF or XMP, also in a PNG's text or after its pixels.
 
     No pixels are decoded.
     """
@@ -57,13 +57,16 @@ def orientation_in(path: Path) -> int:
 
 
 def _read_behind(image: PngImagePlugin.PngImageFile) -> None:
-    """Reads the metadata behind the pixels into `image.info`."""
+    """Reads the metadata after the pixels into `image.info`."""
     file, stream = image.fp, image.png
     if file is None or stream is None:  # decoded already
         return
     place, at, behind = file.tell(), 8, False
     try:
-        while len(head := (file.seek(at), file.read(8))[1]) == 8:
+        while True:
+            file.seek(at)
+            if len(head := file.read(8)) < 8:
+                break
             length, kind = struct.unpack(">I4s", head)
             behind |= kind == b"IDAT"
             if behind and (

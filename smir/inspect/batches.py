@@ -12,7 +12,7 @@ from torch import Tensor
 from smir.classes import UInt8
 from smir.data.reading.decode import image_size
 from smir.data.reading.parallel import cores
-from smir.errors import DataError
+from smir.errors import DataError, RunError
 from smir.inspect.images import ImagesToInspect
 from smir.method.preprocessing import Preprocessing
 from smir.terminal import progress
@@ -107,3 +107,12 @@ def stacked(views: Sequence[View], device: torch.device) -> Tensor:
     """Returns the images of a batch (B, 3, h, w) uint8 on a device."""
     images = np.stack([view.image for view in views])
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)
+
+
+def require_finite(values: Tensor, which: str) -> None:
+    """Raises RunError if a network has diverged; `which` begins the message, such as `The losses of a.png are`."""
+    if not values.isfinite().all():
+        raise RunError(
+            f"{which} not finite: the network has diverged. Inspect another checkpoint of its run, or train again with "
+            "a lower model.lr."
+        )

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from smir.classes import VOID, UInt8
-from smir.errors import RunError
 from smir.files.pages.html import data_uri
 from smir.files.pages.overlays import blend, heat_map
-from smir.inspect.batches import View, stacked
+from smir.inspect.batches import View, require_finite, stacked
 from smir.inspect.crops import around, enlarged, outlined
 from smir.inspect.ranking import Top
 from smir.inspect.regions import Region, disagreements
@@ -103,11 +102,7 @@ class Predictions:
         module = self.module
         logits = module(module.preprocessing.normalize(stacked(views, module.device)))
         for view, probabilities in zip(views, logits.softmax(dim=1).cpu(), strict=True):
-            if not probabilities.isfinite().all():
-                raise RunError(
-                    f"The prediction of {view.name} is not finite: the network has diverged. Inspect another "
-                    "checkpoint of its run, or train again with a lower model.lr."
-                )
+            require_finite(probabilities, f"The prediction of {view.name} is")
             result = self._result(view, probabilities)
             self.images.append(result)
             badness = badness_of(result, self.worst)
@@ -134,14 +129,16 @@ class Predictions:
     def _pictures(self, view: View, probabilities: Tensor) -> dict[str, str]:
         highest, predicted = (part.numpy() for part in probabilities.max(dim=0))
         classes = self.module.classes
-        pictures = {"image": view.image, "prediction": blend(view.image, predicted.astype(np.uint8), classes)}
-        if view.label is None:
-            pictures["confidence"] = heat_map(highest, 1 / len(classes), 1.0)
-        else:
+        chance = 1 / len(classes)
+        pictures = {"image": view.image}
+        if view.label is not None:
             pictures["label"] = blend(view.image, view.label, classes)
-            pictures["errors"] = error_map(view.image, view.label, predicted, highest, 1 / len(classes))
-        order = ("image", "label", "prediction", "errors", "confidence")
-        return {name: data_uri(pictures[name]) for name in order if name in pictures}
+        pictures["prediction"] = blend(view.image, predicted.astype(np.uint8), classes)
+        if view.label is not None:
+            pictures["errors"] = error_map(view.image, view.label, predicted, highest, chance)
+        else:
+            pictures["confidence"] = heat_map(highest, chance, 1.0)
+        return {name: data_uri(picture) for name, picture in pictures.items()}
 
     def _regions(self, view: View, label: UInt8, probabilities: npt.NDArray[np.float32]) -> Iterator[Sequence[object]]:
         names = self.module.classes.names

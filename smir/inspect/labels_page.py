@@ -1,5 +1,6 @@
 """The page of a segmentation: figures per class, confusion, likely label errors, worst images, ranking."""
 
+import math
 from typing import Any
 
 import torch
@@ -37,7 +38,9 @@ def labels_page(found: Predictions, links: Links) -> dict[str, Any]:
         "shares": _classes(classes, found.confusion),
         "confusion_heads": [("label ↓ prediction →", "text"), *((name, "number") for name in classes.names)],
         "confusion": _confusion(classes, found.confusion),
-        **{"confidence": found.confidence, "thinnest": THINNEST, "most": REGIONS_OF_AN_IMAGE},
+        "confidence": found.confidence,
+        "thinnest": THINNEST,
+        "most": REGIONS_OF_AN_IMAGE,
         "regions": found.regions.ranked(),
         "order": "lowest mIoU" if found.worst == "iou" else "highest share of wrong pixels",
     }
@@ -64,7 +67,9 @@ def _page(found: Predictions, links: Links, *, labelled: bool) -> dict[str, Any]
         rows.append([*cells, number(image.confidence), *map(percent, image.iou if labelled else image.shares)])
     places = {image.index: place for place, image in enumerate(images, start=1)}
     return {
-        **{"labelled": labelled, "links": links, "classes": classes},
+        "labelled": labelled,
+        "links": links,
+        "classes": classes,
         "worst": [(places[shown.result.index], shown) for shown in found.shown.ranked()],
         "heads": [("place", "number"), ("image", "text"), *((name, "number") for name in figures)],
         "rows": rows,
@@ -86,7 +91,7 @@ def _figures(found: Predictions) -> dict[str, str]:
         "mIoU in %": float(iou_from_confusion(found.confusion).mean),
         "pixels that are right, in %": float(counts.diag().sum() / counts.sum()),
     }
-    shown = {name: "missing" if share != share else f"{100 * share:.1f}" for name, share in shares.items()}
+    shown = {name: "missing" if math.isnan(share) else f"{100 * share:.1f}" for name, share in shares.items()}
     without = sum(not image.counted for image in found.images)
     last = {"images without a labelled pixel": f"{without:,}"} if without else {}
     return {"images": f"{len(found.images):,}", **shown, **last}
@@ -122,6 +127,6 @@ def _confusion(classes: Classes, confusion: Tensor) -> dict[str, list[list[Cell]
 
 def _entry(values: Tensor, shares: Tensor, row: int, column: int, digits: int) -> Cell:
     value, share = float(values[row, column]), float(shares[row, column])
-    if share != share:  # no pixel has this label
+    if math.isnan(share):  # no pixel has this label
         return Cell("", None)
     return Cell(f"{value:,.{digits}f}", value, (RIGHT if row == column else WRONG, share))

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from smir.classes import UInt8
-from smir.errors import RunError
 from smir.files.pages.html import data_uri
-from smir.inspect.batches import View, stacked
+from smir.inspect.batches import View, require_finite, stacked
 from smir.inspect.crops import around, outlined
 from smir.inspect.ranking import Histogram, Top
 from smir.method.baselines import inpaint, mean_fill
@@ -104,7 +103,8 @@ class PatchLosses:
         images, keys = stacked(views, self.module.device), [view.place for view in views]
         scored = self.module.score_views(images, keys, num_samples=self.num_samples, seed=self.seed)
         scores = scored.scores.cpu()
-        _require_finite(scores, views)
+        for view, score in zip(views, scores, strict=True):
+            require_finite(score, f"The losses of {view.name} are")
         chosen = torch.stack([self._mask(scored.grid, score, key) for score, key in zip(scores, keys, strict=True)])
         fills = _fills(scored).tolist()
         answers: list[UInt8] = []  # to the chosen masks, made when a picture needs one
@@ -156,15 +156,6 @@ def _fills(scored: Scored) -> Tensor:
         for fill in (mean_fill, inpaint)
     ]
     return torch.stack([torch.stack(samples).mean(dim=0) for samples in losses], dim=1)
-
-
-def _require_finite(scores: Tensor, views: Sequence[View]) -> None:
-    for view, score in zip(views, scores, strict=True):
-        if not score.isfinite().all():
-            raise RunError(
-                f"The losses of {view.name} are not finite: the network has diverged. Inspect another checkpoint of "
-                "its run, or train again with a lower model.lr."
-            )
 
 
 def _shown_patch(view: View, grid: PatchGrid, patch: int, loss: float, answer: UInt8) -> ShownPatch:

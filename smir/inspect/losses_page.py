@@ -58,7 +58,9 @@ def losses_page(found: PatchLosses, links: Links) -> dict[str, Any]:
             for name, (_, members) in groups.items()
         },
         "explained": _explained(found),
-        **{"colors": heat_colors(), "low": low, "high": high},
+        "colors": heat_colors(),
+        "low": low,
+        "high": high,
         "heads": [("place", "number"), ("image", "text"), *((name, "number") for name in columns)],
         "rows": [
             [

@@ -1,5 +1,6 @@
 """Cells and links of the pages of `inspect`, which `templates/parts.html` renders."""
 
+import math
 import os
 import urllib.parse
 from collections.abc import Sequence
@@ -49,14 +50,14 @@ class Links:
         return Cell(name, name, link=self.place(index, name))
 
 
-def number(value: float, digits: int = 3) -> Cell:
+def number(value: float) -> Cell:
     """Returns a figure as a cell; NaN is missing."""
-    return Cell(f"{value:.{digits}f}", None if value != value else value)  # NaN differs from itself
+    return Cell(f"{value:.3f}", None if math.isnan(value) else value)
 
 
 def percent(value: float) -> Cell:
     """Returns a share as a cell, in percent; NaN is missing."""
-    return Cell(f"{100 * value:.1f}", None if value != value else value)
+    return Cell(f"{100 * value:.1f}", None if math.isnan(value) else value)
 
 
 def class_cell(classes: Classes, place: int) -> Cell:

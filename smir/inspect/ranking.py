@@ -23,10 +23,9 @@ class Top(Generic[Item]):
 
     def add(self, item: Item, value: float, *place: int) -> None:
         """Adds an item by its value; its place is unique."""
-        if len(self._heap) < self.limit:
-            heapq.heappush(self._heap, (_key(value, place), item))
-        elif self.takes(value, *place):
-            heapq.heapreplace(self._heap, (_key(value, place), item))
+        heapq.heappush(self._heap, (_key(value, place), item))
+        if len(self._heap) > self.limit:
+            heapq.heappop(self._heap)
 
     def ranked(self) -> list[Item]:
         """Returns the kept items, the highest first."""

@@ -35,12 +35,9 @@ class Region(NamedTuple):
 
 
 def disagreements(label: UInt8, probabilities: npt.NDArray[np.float32], confidence: float) -> Iterator[Region]:
-    """Yields the regions of an image where label and network disagree and the network is sure.
+    """Yields the regions where label (h, w) and probabilities (C, h, w) disagree and the network is sure.
 
-    Args:
-        label: Class ids and void (h, w).
-        probabilities: (C, h, w), their sum over the classes 1.
-        confidence: Lowest probability of the predicted class at which the network counts as sure.
+    It counts as sure if the probability of the predicted class is at least `confidence`.
     """
     predicted = probabilities.argmax(axis=0)
     highest = probabilities.max(axis=0)

@@ -1,6 +1,7 @@
 """Runs `python -m smir inspect`: reads a checkpoint and images, and writes a page and CSV files."""
 
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ RECORD = "inspect.json"
 
 
 def claim(out: Path) -> None:
-    """Raises RunError unless the folder is new, empty, or holds an earlier inspection alone."""
+    """Raises RunError unless the folder is new, empty, or holds only an earlier inspection."""
     if out.exists() and not out.is_dir():
         raise RunError(f"{out.absolute()} is a file; --out takes a folder, which need not exist.")
     own = {*OwnFiles(out, RECORD).earlier(), RECORD}
@@ -64,50 +65,50 @@ def device_of(name: str) -> torch.device:
 
 def inspect_losses(found: PatchLosses, walk: Walk, checkpoint: Path, out: Path) -> Path:
     """Scores all images, writes the page and the CSV files, and returns the page."""
-    written = Written(out, [PATCHES, IMAGES, PAGE])
-    written.stream(PATCHES, PATCH_COLUMNS, map(found.add, walk))
+    inspection = Inspection(out, [PATCHES, IMAGES, PAGE])
+    inspection.stream(PATCHES, PATCH_COLUMNS, map(found.add, walk))
     columns = ("mean", "lowest", "highest", "mean_fill", "inpaint")
     rows = ((i.name, *(figure(getattr(i, name)) for name in columns)) for i in ranked_losses(found.images))
-    written.table(IMAGES, [("image", *columns), *rows])
+    inspection.table(IMAGES, [("image", *columns), *rows])
     shown = [image.loss.index for top in (found.hardest, found.easiest) for image in top.ranked()]
     values = losses_page(found, Links(out, walk.source.files.root, shown))
-    return written.page("losses.html", "what the pretraining finds hard", checkpoint, walk, values)
+    return inspection.page("losses.html", "what the pretraining finds hard", checkpoint, walk, values)
 
 
 def inspect_labels(found: Predictions, walk: Walk, checkpoint: Path, out: Path) -> Path:
     """Segments all images, compares them with their labels, writes page and CSV files, and returns the page."""
     names = found.module.classes.names
-    written = Written(out, [REGIONS, IMAGES, CONFUSION, PAGE])
-    written.stream(REGIONS, REGION_COLUMNS, map(found.add, walk))
+    inspection = Inspection(out, [REGIONS, IMAGES, CONFUSION, PAGE])
+    inspection.stream(REGIONS, REGION_COLUMNS, map(found.add, walk))
     rows = (
         (i.name, *map(figure, (i.miou, i.errors)), i.counted, *map(figure, (i.confidence, *i.iou)))
         for i in ranked_results(found)
     )
     columns = ("image", "miou", "errors", "labelled_pixels", "confidence", *(f"iou {name}" for name in names))
-    written.table(IMAGES, [columns, *rows])
+    inspection.table(IMAGES, [columns, *rows])
     counts = ((name, *row) for name, row in zip(names, found.confusion.tolist(), strict=True))
-    written.table(CONFUSION, [("label \\ prediction (pixels)", *names), *counts])
+    inspection.table(CONFUSION, [("label \\ prediction (pixels)", *names), *counts])
     values = labels_page(found, _links(found, walk, out))
-    return written.page("labels.html", "what the network gets wrong", checkpoint, walk, values)
+    return inspection.page("labels.html", "what the network gets wrong", checkpoint, walk, values)
 
 
 def inspect_predictions(found: Predictions, walk: Walk, checkpoint: Path, out: Path) -> Path:
     """Segments images without labels, writes the page and the CSV file, and returns the page."""
     for views in walk:
         deque(found.add(views), maxlen=0)
-    written = Written(out, [IMAGES, PAGE])
+    inspection = Inspection(out, [IMAGES, PAGE])
     rows = ((i.name, *map(figure, (i.confidence, *i.shares))) for i in ranked_results(found))
     columns = ("image", "confidence", *(f"share {name}" for name in found.module.classes.names))
-    written.table(IMAGES, [columns, *rows])
+    inspection.table(IMAGES, [columns, *rows])
     values = predictions_page(found, _links(found, walk, out))
-    return written.page("labels.html", "what the network predicts", checkpoint, walk, values)
+    return inspection.page("labels.html", "what the network predicts", checkpoint, walk, values)
 
 
 def _links(found: Predictions, walk: Walk, out: Path) -> Links:
     return Links(out, walk.source.files.root, [shown.result.index for shown in found.shown.ranked()])
 
 
-class Written:
+class Inspection:
     """Writes the named files of an inspection, the page last."""
 
     def __init__(self, out: Path, names: Sequence[str]) -> None:
@@ -117,9 +118,8 @@ class Written:
         """Writes a CSV file part by part; it appears when complete. On failure a new folder is removed."""
         try:
             with replacing(self.out / name) as file:
-                file.write(_printable(csv_text([columns])))
-                for rows in parts:
-                    file.write(_printable(csv_text(rows)))
+                for rows in itertools.chain([[columns]], parts):
+                    file.write(csv_text(rows).encode(errors="backslashreplace"))  # a name may hold any bytes
                 self.own.begin(self.names)
         except BaseException:
             with contextlib.suppress(OSError):  # it holds an earlier inspection, or was never made
@@ -129,17 +129,12 @@ class Written:
     def table(self, name: str, rows: Iterable[Sequence[object]]) -> None:
         """Writes a CSV file."""
         self.own.begin(self.names)
-        write_atomically(self.out / name, _printable(csv_text(rows)))
+        write_atomically(self.out / name, csv_text(rows))
 
     def page(self, template: str, title: str, checkpoint: Path, walk: Walk, values: dict[str, Any]) -> Path:
-        """Writes the page, whose path it returns, and deletes files that only an earlier inspection has written."""
+        """Writes the page and returns its path; deletes files that only an earlier inspection has written."""
         summary = f"{checkpoint} on {len(walk.source) - len(walk.skipped):,} images: {walk.source.title}"
         head = {"title": f"smir: {title}", "summary": summary, "skipped": walk.skipped}
-        write_atomically(self.out / PAGE, _printable(render("smir.inspect", template, **head, **values)))
+        write_atomically(self.out / PAGE, render("smir.inspect", template, **head, **values))
         self.own.finish(self.names)
         return self.out / PAGE
-
-
-def _printable(text: str) -> bytes:
-    """Encodes a text as UTF-8; file names may hold bytes that are not valid text."""
-    return text.encode("utf-8", "backslashreplace")

@@ -16,9 +16,8 @@ from smir.predict.sweep import Forward
 
 TOLERANCE = 1e-3
 """Accepted difference of logits from those of one pass over the whole image."""
-
 _SIDES = (16, 24)
-"""Side in blocks of the sample, which the network sees whole and then its lower right quarter alone. The second size is
+"""Sides in blocks of the sample. The network sees all of it, then only its lower right quarter. The second size is
 tried if the first is too small."""
 _SAFETY = 4
 """A sample may miss the worst place of an image, so its difference must be this many times smaller."""
@@ -48,11 +47,7 @@ class Context(NamedTuple):
 def measure_context(source: Raster, forward: Forward, unit: int, fill: UInt8) -> Context:
     """Compares the logits of a part of the image with and without its surroundings.
 
-    Args:
-        source: The image.
-        forward: The network.
-        unit: Pixels of the image per block.
-        fill: Red, green and blue of nodata pixels.
+    A block is `unit` pixels of the image; `fill` is the colour of nodata pixels.
 
     Raises:
         CheckpointError: If a logit is not finite.

@@ -9,7 +9,8 @@ from smir.errors import first_few
 from smir.runs.checkpoint_record import CheckpointRecord
 
 FAR = 1.25
-"""Deviations of the training's pixels by which the mean of a channel differs; photographs of one field stay below 1."""
+"""An image is unlike the training if the mean of a channel differs by more than this, in standard deviations of the
+training's pixels. Photographs of one field stay below 1."""
 
 
 class Likeness:
@@ -32,7 +33,7 @@ class Likeness:
         return {image: distance for image, distance in distances.items() if distance > FAR}
 
 
-def warning(far: Mapping[str, float], number: int) -> str:
+def warning_of_colors(far: Mapping[str, float], number: int) -> str:
     """Returns the warning about images that are unlike the training, among a number of images."""
     worst = sorted(far, key=far.__getitem__, reverse=True)
     return (

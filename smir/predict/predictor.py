@@ -10,8 +10,6 @@ from smir.classes import Classes
 from smir.data.predict_options import PredictOptions
 from smir.data.reading.opening import open_raster
 from smir.data.reading.raster import Raster
-from smir.data.reading.tiff import has_rasterio
-from smir.errors import ConfigError
 from smir.files.atomic import remove_unfinished
 from smir.files.pictures import write_png
 from smir.method.preprocessing import Preprocessing
@@ -19,8 +17,9 @@ from smir.predict.areas import Areas
 from smir.predict.polygons.product import RegionProducts
 from smir.predict.preview import Preview
 from smir.predict.products import Product, cache_of_blocks, label_png, label_tiff, probability_tiff
-from smir.predict.segment import describe, labels_of, plan, progress_over
+from smir.predict.segment import describe, labels_of, plan
 from smir.predict.sweep import Forward
+from smir.terminal import progress
 
 
 class WindowPredictor:
@@ -42,22 +41,15 @@ class WindowPredictor:
     def predict(self, path: Path, name: str, target: Path, index: int = 0) -> Areas:
         """Writes `<target>.tif` for a georeferenced image, `<target>.png` for any other, and the files beside it.
 
-        The labels appear last: if they exist, so does everything else.
-
-        Args:
-            path: The image.
-            name: Its name in messages and in `areas.csv`.
-            target: Path of the output files, without suffix.
-            index: Its number among the images.
+        The labels appear last: if they exist, so does everything else. Messages and `areas.csv` call the image `name`;
+        `index` is its number among the images.
 
         Returns:
             The area of every class.
 
         Raises:
             DataError: If the image cannot be read.
-            ConfigError: If an extra is missing.
         """
-        check_extras(self.options)
         remove_unfinished(target.parent, f".{glob.escape(target.name)}.*.tmp")
         source = open_raster(path, target.parent, self.progress, self.options.band_choice())
         ground = source.ground
@@ -70,7 +62,8 @@ class WindowPredictor:
             products = self._products(stack, source, target)
             of_regions = self.regions.of(index, path, target, source, self.classes, areas)
             products.append(stack.enter_context(of_regions))
-            for tile in progress_over(sweep, name, self.progress):
+            hidden = not self.progress or len(sweep) == 1
+            for tile in progress(sweep, name, len(sweep), unit="tile", disable=hidden):
                 labels = labels_of(tile)
                 for write in products:
                     write(tile, labels)
@@ -89,12 +82,3 @@ class WindowPredictor:
             path = target.with_name(f"{target.name}.probabilities.tif")
             products.append(probability_tiff(path, *size, source.georeference))
         return [stack.enter_context(product) for product in products]
-
-
-def check_extras(options: PredictOptions) -> None:
-    """Raises ConfigError if probabilities are wanted but rasterio is not installed."""
-    if options.probabilities and not has_rasterio():
-        raise ConfigError(
-            "data.predict.probabilities writes TIFFs of many bands with rasterio, which is not installed: "
-            "pip install 'smir[geo]'."
-        )

@@ -24,19 +24,14 @@ _TILE = 256
 _READ = 256 << 20
 """Most bytes of the image that it caches, unless two rows of blocks have more."""
 
-
 Product = Callable[[Tile, UInt8], None]
 """Takes a tile with its class ids and void (h, w), in the order in which a `Sweep` yields them."""
 
 
 class PalettePng:
-    """Writes a PNG of class ids row by row: no library that streams PNGs can write a custom palette.
+    """Writes a PNG of class ids row by row, with a palette (256, 3).
 
-    Args:
-        file: Receives the PNG.
-        height: Rows.
-        width: Columns.
-        palette: Red, green and blue of the 256 values (256, 3).
+    No library that streams PNGs can write a custom palette.
     """
 
     def __init__(self, file: IO[bytes], height: int, width: int, palette: UInt8) -> None:
@@ -147,11 +142,7 @@ def cache_of_blocks(source: Raster, bands: int) -> contextlib.AbstractContextMan
     """Limits GDAL's cache to the blocks it needs to write each only once, and to read few of them again.
 
     Rows of tiles rarely match the blocks of the file, so GDAL must keep half-full blocks. Otherwise it would write them
-    twice, and leave a hole.
-
-    Args:
-        source: The image that is read.
-        bands: Number of bands written.
+    twice, and leave a hole. `source` is the image that is read, `bands` the number of bands written.
     """
     half_full = 2 * _TILE * bands * (source.width + _TILE)
     whole, rows = (source.cache_bytes(height, source.width) for height in (source.height, 0))

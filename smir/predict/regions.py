@@ -73,13 +73,9 @@ class Regions:
         self._next = 0
 
     def add(self, tile: Tile, labels: UInt8, certainty: Float | None = None, pixel_areas: Float | None = None) -> None:
-        """Adds a tile, in the order of a sweep.
+        """Adds a tile with its class ids and void (h, w), in the order of a sweep.
 
-        Args:
-            tile: Its place.
-            labels: Class ids and void (h, w).
-            certainty: Probability of the class of each pixel (h, w).
-            pixel_areas: Square metres of each pixel (h, w).
+        `certainty` is the probability of the class of each pixel (h, w), `pixel_areas` its square metres.
         """
         parts, classes = connected(labels)
         sums = [

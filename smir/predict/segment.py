@@ -1,7 +1,5 @@
 """Segments an image of any size: plans the windows, runs them, and yields every finished tile."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,21 +12,15 @@ from smir.method.preprocessing import Preprocessing
 from smir.predict.context import TOLERANCE, Context, measure_context
 from smir.predict.sweep import Forward, Sweep, Tile
 from smir.predict.window_layout import WINDOW, Side, usual_window
-from smir.terminal import progress
 from smir.training.segmentation import SegmentationModule
 
 
 def plan(
     source: Raster, forward: Forward, preprocessing: Preprocessing, scale: float, options: PredictOptions
 ) -> tuple[Sweep, Context | None]:
-    """Chooses the windows of an image.
+    """Chooses the windows of an image; the network sees `scale` pixels per pixel of it.
 
-    Args:
-        source: The image.
-        forward: The network.
-        preprocessing: Gives the colour of nodata pixels.
-        scale: Pixels that the network sees per pixel of the image.
-        options: Window and batch size.
+    The mean of the preprocessing is the colour of nodata pixels.
 
     Returns:
         The windows, and the network's context; None if one window holds the whole image.
@@ -129,8 +121,3 @@ def describe(sweep: Sweep, context: Context | None) -> str:
         f"{TOLERANCE:g}. The network uses its whole input (squeeze-excitation, global pooling, attention), sees "
         "farther than 700 pixels, or computes in half precision. Neighbouring windows are blended all the same."
     )
-
-
-def progress_over(sweep: Sweep, name: str, show: bool = True) -> Iterator[Tile]:
-    """Yields the tiles of a sweep, with a progress bar if there are several."""
-    yield from progress(sweep, name, len(sweep), unit="tile", disable=not show or len(sweep) == 1)

@@ -18,10 +18,10 @@ from smir.predict.window_layout import OVERLAP, Side
 Forward = Callable[[UInt8], Tensor]
 """Logits (B, C, H, W) in float32 of RGB images (B, H, W, 3) whose sides are multiples of 64."""
 
-
 _SIDE, _TALLEST = 1024, 3072
-"""Pixels of the image of a tile's sides, unless a block has more, and the height up to which tiles are as high as what
-counts of a window: at a scale of 1/16 a window has 16,384 rows and columns and more."""
+"""In pixels of the image. A tile is as high as the part of a window that counts, if that has at most `_TALLEST` rows.
+Otherwise it is `_SIDE` high, or one block: at a scale of 1/16 a window has 16,384 rows or more. A tile has at most
+`_SIDE` x `_SIDE` pixels, or is one block wide."""
 
 
 class Tile(NamedTuple):
@@ -51,18 +51,17 @@ class _Window(NamedTuple):
 
     def part(self, rows: tuple[int, int], columns: tuple[int, int]) -> "_Window":
         """Keeps some blocks, and one around them where possible: interpolation looks across borders."""
-        (top, height), (left, width) = (
-            (first := max(begin - 1, start), min(end + 1, start + length // BLOCK) - first)
-            for (begin, end), start, length in zip(
-                (rows, columns), (self.top, self.left), self.logits.shape[1:], strict=True
-            )
+        sides = zip((rows, columns), (self.top, self.left), self.logits.shape[1:], strict=True)
+        (top, bottom), (left, right) = (
+            (max(begin - 1, start), min(end + 1, start + length // BLOCK)) for (begin, end), start, length in sides
         )
-        kept = self.logits.narrow(1, (top - self.top) * BLOCK, height * BLOCK)
-        return _Window(kept.narrow(2, (left - self.left) * BLOCK, width * BLOCK).clone(), top, left)
+        down = slice((top - self.top) * BLOCK, (bottom - self.top) * BLOCK)
+        across = slice((left - self.left) * BLOCK, (right - self.left) * BLOCK)
+        return _Window(self.logits[:, down, across].clone(), top, left)
 
     def enlarged(self, rows: tuple[int, int], columns: tuple[int, int], unit: int) -> Tensor:
         """Returns the logits of some blocks at the size of the image."""
-        # So many pixels of the network are so many of the image, and a margin.
+        # `seen` pixels of the network are `shown` pixels of the image, and so wide is the margin on every side.
         seen, shown = BLOCK // math.gcd(unit, BLOCK), unit // math.gcd(unit, BLOCK)
         cuts, sizes, inner = [], [], []
         for (begin, end), start, length in zip(
@@ -80,23 +79,16 @@ class _Window(NamedTuple):
 
 
 _Windows = list[_Window | None]
-"""Those of a row, without those that are all nodata."""
+"""The windows of a row; None for one that is all nodata."""
 
 
 class Sweep:
     """Yields the finished parts of an image, tile by tile.
 
-    Memory holds, at the scale of the network, the image under a row of windows, and the logits of what two rows of
-    windows have in common; those of a whole row if its tiles are not as high as that. It holds one tile at the scale of
-    the image.
+    At the scale of the network, memory holds the image under a row of windows, and the logits where two rows of windows
+    overlap, or of a whole row if its tiles are not as high. At the scale of the image, it holds one tile.
 
-    Args:
-        source: The image.
-        forward: The network.
-        rows: Windows along the height.
-        columns: Windows along the width.
-        fill: Red, green and blue of nodata pixels.
-        batch_size: Windows at a time.
+    `fill` is the colour of nodata pixels; the network sees `batch_size` windows at a time.
     """
 
     def __init__(
@@ -190,10 +182,9 @@ class Sweep:
         return part.mul_(_weights(self.columns, column, across, part))
 
     def _tile(self, down: tuple[int, int], across: tuple[int, int], logits: Tensor | None) -> Tile:
-        (top, height), (left, width) = (
-            (first := begin * side.unit, min(end * side.unit, side.length) - first)
-            for side, (begin, end) in ((self.rows, down), (self.columns, across))
-        )
+        top, left = down[0] * self.rows.unit, across[0] * self.columns.unit
+        height = min(down[1] * self.rows.unit, self.rows.length) - top
+        width = min(across[1] * self.columns.unit, self.columns.length) - left
         pixels, valid = self.source.read(top, left, height, width)
         return Tile(top, left, None if logits is None else logits[:, :height, :width], pixels, valid)
 

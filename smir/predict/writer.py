@@ -14,17 +14,18 @@ from smir.classes import UInt8
 from smir.data.base import SmirDataModule
 from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.raster import ArrayRaster
-from smir.errors import DataError, RunError
+from smir.data.reading.tiff import has_rasterio
+from smir.errors import ConfigError, DataError, RunError
 from smir.files.atomic import LONGEST_NAME, remove_unfinished, write_atomically
 from smir.files.json_record import dict_or_empty, write_json
 from smir.files.locks import FileLock
 from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
 from smir.predict.areas import Areas, areas_csv, total
-from smir.predict.likeness import Likeness, warning, warning_of_size
+from smir.predict.likeness import Likeness, warning_of_colors, warning_of_size
 from smir.predict.polygons.options import PolygonOptions
 from smir.predict.polygons.product import RegionProducts
-from smir.predict.predictor import WindowPredictor, check_extras
+from smir.predict.predictor import WindowPredictor
 from smir.predict.products import probability_tiff
 from smir.predict.segment import labels_of
 from smir.predict.sweep import Tile
@@ -46,13 +47,8 @@ class PredictionWriter(Callback):
     """Writes predicted labels at the size and under the name of their source image, and the area of every class.
 
     An image that is seen whole becomes a PNG, and one preview shows some of these. This callback also runs the network
-    on images that are read in windows; each gets a separate preview.
-
-    Args:
-        folder: The output folder.
-        source: The record written beside the labels: checkpoint, images.
-        polygons: The polygons to write.
-        likeness: Compares the images with those of the training.
+    on images that are read in windows; each gets a separate preview. `source` is the record written beside the labels:
+    checkpoint and images.
     """
 
     def __init__(self, folder: Path, source: dict[str, Any], polygons: PolygonOptions, likeness: Likeness) -> None:
@@ -63,7 +59,7 @@ class PredictionWriter(Callback):
         self._whole: list[int] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Raises before the first prediction if two outputs have one name, an extra or the lock is missing."""
+        """Refuses to start if names of outputs clash or are too long, rasterio is missing, or the folder is in use."""
         assert isinstance(pl_module, SegmentationModule)
         sources = {Path(PREVIEW).stem: "the preview of all images"}
         for name in pl_module.data.images("predict"):
@@ -74,7 +70,11 @@ class PredictionWriter(Callback):
                         f"{other} and {name} would both be predicted as {Path(name).stem}{ending}; rename one."
                     )
         self._refuse_long_names(pl_module.data)
-        check_extras(pl_module.data.predict)
+        if pl_module.data.predict.probabilities and not has_rasterio():
+            raise ConfigError(
+                "data.predict.probabilities writes TIFFs of many bands with rasterio, which is not installed: "
+                "pip install 'smir[geo]'."
+            )
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not self._lock.acquire():
@@ -117,7 +117,7 @@ class PredictionWriter(Callback):
     def on_predict_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Predicts an image that is read in windows, before its step, whose end moves the progress bar."""
+        """Predicts an image that is read in windows. The end of its step, which follows, moves the progress bar."""
         assert isinstance(pl_module, SegmentationModule)
         if "image" in batch or batch["weight"][0] <= 0:
             return
@@ -206,7 +206,7 @@ class PredictionWriter(Callback):
             first = f"{self._target(in_windows[0])}.preview.png"
             print(f"Look at {first}: the image with its labels over it{others}.")
         if far:
-            say(warning(far, len(areas)))
+            say(warning_of_colors(far, len(areas)))
         if times := _times_larger(pl_module.data, in_windows):
             say(warning_of_size(times, len(areas)))
         self._lock.release(remove=True)
@@ -224,7 +224,7 @@ class PredictionWriter(Callback):
 
 
 def _times_larger(data: SmirDataModule, in_windows: Collection[str]) -> dict[str, float]:
-    """Returns how many times as large as the training images are those read in windows for that alone."""
+    """Returns how many times larger than the training images those are that were read in windows for their size."""
     if data.predict.scale is not None:  # the user has thought of it
         return {}
     choice, files = data.choice(), data.images("predict")

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from smir.errors import first_few
+from smir.errors import counted, first_few
 from smir.files.atomic import write_atomically
 from smir.files.pages.folder import OwnFiles
 from smir.report.brief import brief
@@ -73,11 +73,11 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
         provenance_section(cells, tree.pretrained),
     ]
     datasets = dict.fromkeys(title_of(dataset) for protocol in protocols for dataset in protocol.datasets)
-    summary = (
-        f"{len(tree.tested)} tested segmentation{'s'[: len(tree.tested) != 1]} of {', '.join(datasets)}, "
-        f"{len(tree.pretrained)} pretraining{'s'[: len(tree.pretrained) != 1]}, "
-        f"{len(tree.unfinished)} unfinished run{'s'[: len(tree.unfinished) != 1]} below {', '.join(map(str, roots))}."
-    )
+    tested = counted(len(tree.tested), "tested segmentation", "tested segmentations")
+    pretrained = counted(len(tree.pretrained), "pretraining", "pretrainings")
+    unfinished = counted(len(tree.unfinished), "unfinished run", "unfinished runs")
+    below = ", ".join(map(str, roots))
+    summary = f"{tested} of {', '.join(datasets)}, {pretrained}, {unfinished} below {below}."
     if tree.lost:
         summary += f" Lost since their runs ended: {first_few(tree.lost, 5)}."
     lines = [line for protocol in protocols for line in brief(protocol)]

@@ -1,4 +1,4 @@
-"""Groups runs that differ in the seed alone. Any others get separate rows."""
+"""Groups runs that differ only in the seed. Any others get separate rows."""
 
 import dataclasses
 import functools
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from smir.errors import first_few
+from smir.errors import counted, first_few
 from smir.report.estimates import Difference, Estimate, paired
 from smir.report.starts import INITS, lineage
 from smir.report.stored import Draw, StoredRun
@@ -51,11 +51,9 @@ class Benchmark(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """Runs that differ in the seed alone; at least one, sorted by seed.
+    """One or more runs that differ only in the seed, sorted by seed.
 
-    Attributes:
-        runs: The runs.
-        note: Reason for not averaging them with other runs of that name; empty if there are none.
+    `note` says why they are not averaged with other runs of that name; it is empty if there are no others.
     """
 
     runs: list[StoredRun]
@@ -74,8 +72,8 @@ class Cell:
     @property
     def draw(self) -> str:
         """Names the draw of the labels where it is not the usual one: `3 label draws`, `label draw 7`."""
-        number = len(self.runs)
-        return f"{number} label draw{'s'[: number != 1]}" if self.first.draw.by_run else self.first.draw.words
+        draw = self.first.draw
+        return counted(len(self.runs), "label draw", "label draws") if draw.by_run else draw.words
 
     def estimate(self, metric: str = MIOU) -> Estimate | None:
         """Returns a test metric in percent over the seeds; None where no seed has it."""
@@ -98,7 +96,7 @@ class Protocol:
 
     @property
     def words(self) -> str:
-        """Names the protocol behind a comma; empty for the datasets without one."""
+        """Names the protocol after a comma; empty for the datasets without one."""
         return f", protocol: {self.name}" if self.name else ""
 
     @property
@@ -200,9 +198,8 @@ def _told_apart(group: list[StoredRun]) -> Iterator[Cell]:
     yield Cell(first)
     found = [_difference(first[0], part[0]) for part in others]
     words = [_in_short(differ) for differ in found]
-    for number, (part, differing) in enumerate(zip(others, found, strict=True), 2):
+    for number, (part, differing, short) in enumerate(zip(others, found, words, strict=True), 2):
         differ = first_few(differing, 5) or "nothing but their folders"
-        short = words[number - 2]
         name = f", {short}" if short and words.count(short) == 1 else f" #{number}"
         apart = [dataclasses.replace(run, apart=name) for run in part]
         folders = f"{first[0].folder} and {part[0].folder}"

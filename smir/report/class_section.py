@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from smir.report.cells import Benchmark, Cell, Protocol
-from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import Estimate, on_common_seeds
-from smir.report.main_section import baselines, chance_words, seed_words, test_words
+from smir.report.document import Column, Entry, Figure, Section, Table, difference_table, estimates_in
+from smir.report.estimates import on_common_seeds
+from smir.report.main_section import chance_words, gain_baselines, gain_columns, seed_words, test_words
 from smir.report.plots import dumbbells
 
 ORDER = ("scratch", "random", "imagenet")
@@ -59,37 +59,37 @@ def sorted_classes(protocol: Protocol, benchmark: Benchmark) -> list[str]:
 
 
 def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Table:
-    inits = protocol.inits([benchmark])
-    columns = [Column("class"), *(Column(init, kind="estimate") for init in inits)]
-    compared = baselines(protocol, inits) if "selective" in inits else []
-    columns += [Column(f"selective - {baseline}", kind="difference") for baseline in compared]
-    rows: list[list[Entry]] = []
-    for class_name in classes:
-        figures = [protocol.figure(benchmark, init, class_metric(class_name)) for init in inits]
-        gains = [protocol.difference(benchmark, "selective", init, class_metric(class_name)) for init in compared]
-        rows.append([class_name, *figures, *gains])
-    absent = " A class that occurs neither in the labels nor in the predictions is missing too."
-    estimates = [entry for row in rows for entry in row if isinstance(entry, Estimate)]
+    columns, rows = _figures_and_gains(protocol, benchmark, "class", {name: class_metric(name) for name in classes})
+    absent = ""
+    if any(None in row for row in rows):
+        absent = " A class that occurs neither in the labels nor in the predictions is missing too."
     note = (
         f"IoU in percent at the view{protocol.words}, sorted by {order}.{test_words(protocol, [benchmark])}"
-        f"{absent * any(None in row for row in rows)}{_third(protocol, benchmark, classes)}"
-        f"{chance_words(protocol, {benchmark.title: estimates})}"
+        f"{absent}{_third(protocol, benchmark, classes)}"
+        f"{chance_words(protocol, {benchmark.title: estimates_in(rows)})}"
     )
     return difference_table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
 
 
+def _figures_and_gains(
+    protocol: Protocol, benchmark: Benchmark, head: str, metrics: Mapping[str, str]
+) -> tuple[list[Column], list[list[Entry]]]:
+    """Returns the columns of a table, and a row for every metric by its name."""
+    inits = protocol.inits([benchmark])
+    compared = gain_baselines(protocol, inits)
+    rows: list[list[Entry]] = []
+    for name, metric in metrics.items():
+        figures = [protocol.figure(benchmark, init, metric) for init in inits]
+        gains = [protocol.difference(benchmark, "selective", init, metric) for init in compared]
+        rows.append([name, *figures, *gains])
+    return gain_columns(head, inits, compared), rows
+
+
 def _part_tables(protocol: Protocol, benchmark: Benchmark, name: str) -> list[Table]:
     """Returns a table of IoU at boundaries and of objects by size, if a run has them."""
-    inits = protocol.inits([benchmark])
-    columns = [Column("pixels of"), *(Column(init, kind="estimate") for init in inits)]
-    compared = baselines(protocol, inits) if "selective" in inits else []
-    columns += [Column(f"selective - {baseline}", kind="difference") for baseline in compared]
-    rows: list[list[Entry]] = []
-    for part, words in PARTS.items():
-        figures = [protocol.figure(benchmark, init, f"{part}/miou") for init in inits]
-        gains = [protocol.difference(benchmark, "selective", init, f"{part}/miou") for init in compared]
-        if any(figures):  # else no label of the test has such pixels
-            rows.append([words, *figures, *gains])
+    metrics = {words: f"{part}/miou" for part, words in PARTS.items()}
+    columns, every = _figures_and_gains(protocol, benchmark, "pixels of", metrics)
+    rows = [row for row in every if any(row[1:])]  # else no label of the test has such pixels
     if not rows:
         return []
     note = (

@@ -81,29 +81,23 @@ class Table:
     @property
     def caption(self) -> str:
         """The note, how to read the entries that occur, and how many seeds they rest on, unless that is said above."""
-        return self._caption(self.seeds_said)
-
-    @property
-    def caption_alone(self) -> str:
-        """The caption for a table without the others, as in a paper."""
-        return self._caption(seeds_said=False)
-
-    def _caption(self, seeds_said: bool) -> str:
         entries = [entry for row in self.rows for entry in row]
         gains = [entry for entry in entries if isinstance(entry, Difference)]
         words = [self.note]
-        if any(isinstance(entry, Estimate) and entry.deviation is not None for entry in entries):
+        if any(estimate.deviation is not None for estimate in estimates_in(self.rows)):
             words.append("Figures are mean ± sample deviation over seeds.")
         if gains:
             known = any(gain.interval for gain in gains)
             interval = "mean and 95 % paired t interval over seeds (Student's t); " if known else ""
             few = f"{interval}fewer than three seeds give no interval"
-            words.append("Differences are points." if seeds_said else f"Differences are points, paired by seed: {few}.")
+            paired = f"Differences are points, paired by seed: {few}."
+            words.append("Differences are points." if self.seeds_said else paired)
         if None in entries:
             words.append("Missing figures have no finished run.")
         if len(self._seeds) > 1:
             words.append("The number of seeds is beside each figure.")
-        for seeds in self._seeds if len(self._seeds) == 1 and not seeds_said else ():
+        if len(self._seeds) == 1 and not self.seeds_said:
+            (seeds,) = self._seeds
             each = {"1": "Every figure rests on a single seed.", "no common": "The compared rows have no common seeds."}
             words.append(each.get(seeds, f"Every figure rests on {seeds} seeds."))
         return " ".join(words)
@@ -122,6 +116,11 @@ def difference_table(
         columns = [*columns, Column("not in the interval")]
         rows = [[*row, words or NOT_MEANT] for row, words in zip(rows, luck, strict=True)]
     return Table(name, title, note, columns, rows)
+
+
+def estimates_in(rows: Sequence[Sequence[Entry]]) -> list[Estimate]:
+    """Returns the figures of a table, without differences and texts."""
+    return [entry for row in rows for entry in row if isinstance(entry, Estimate)]
 
 
 def shown(entry: Entry) -> Shown:

@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
-LEVEL = 0.95
 FEWEST = 3
 """Seeds below which a difference gets no interval."""
 FEW = 20
@@ -151,35 +150,14 @@ def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 @functools.cache
 def t_quantile(freedom: int) -> float:
-    """Returns the t that Student's |t| stays below with probability 0.95.
+    """Returns the t that Student's |t| stays below with probability 0.95."""
+    from scipy.special import stdtrit  # not needed by the hints, which import this module after every command
 
-    The distribution is a finite sum in the angle atan(t / sqrt(freedom)) (Abramowitz and Stegun, 26.7.3 and 26.7.4),
-    which bisection inverts.
-    """
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        low, high = (angle, high) if _probability_within(angle, freedom) < LEVEL else (low, angle)
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _probability_within(angle: float, freedom: int) -> float:
-    odd = freedom % 2
-    term, total = math.cos(angle) if odd else 1.0, 0.0
-    for power in range(odd, freedom - 1, 2):
-        total += term
-        term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total
-
-
-def rests_on(images: int) -> str:
-    """Returns the number of images in words: `4 images`, `1 image`."""
-    return f"{images:,} image{'' if images == 1 else 's'}"
+    return float(stdtrit(freedom, 0.975))  # 2.5 % lie above it, and 2.5 % below its negative
 
 
 def care(images: int) -> str:
-    """Returns a warning to put behind figures of few test images; empty where there are enough."""
+    """Returns a warning to put after figures of few test images; empty where there are enough."""
     if images >= FEW:
         return ""
     return f" So few test images (fewer than {FEW}) make rough figures: differences of a few points are chance."

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from smir.errors import counted
 from smir.report.cells import TITLES, Benchmark, Protocol, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import Estimate, averaged, care, left_out, one_seed, rests_on
+from smir.report.estimates import Estimate, averaged, care, left_out, one_seed
 from smir.report.plots import dots, forest
 from smir.report.starts import last_word
 
@@ -20,6 +21,17 @@ def baselines(protocol: Protocol, inits: Sequence[str]) -> list[str]:
     if protocol.expect_paper:
         return list(BASELINES)
     return [init for init in BASELINE_WORDS if init in inits and len(inits) > 1]
+
+
+def gain_baselines(protocol: Protocol, inits: Sequence[str]) -> list[str]:
+    """Returns the rows that selective masking is compared with; none if it has no runs."""
+    return baselines(protocol, inits) if "selective" in inits else []
+
+
+def gain_columns(head: str, inits: Sequence[str], compared: Sequence[str]) -> list[Column]:
+    """Returns the columns of a table with the figures of rows, then the gains of selective masking over some."""
+    figures = [Column(init, kind="estimate") for init in inits]
+    return [Column(head), *figures, *(Column(f"selective - {name}", kind="difference") for name in compared)]
 
 
 def miou_note(protocol: Protocol) -> str:
@@ -66,7 +78,10 @@ def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:
     }
     if not found:
         return ""
-    parts = [rests_on(count) + (f" of {key.title}" if len(found) > 1 else "") for key, count in found.items()]
+    several = len(found) > 1
+    parts = [
+        counted(count, "image", "images") + (f" of {key.title}" if several else "") for key, count in found.items()
+    ]
     return f" Tested on {', '.join(parts)}.{care(min(found.values()))}"
 
 
@@ -168,7 +183,7 @@ def _averages(protocol: Protocol, inits: Sequence[str]) -> Table | None:
         if tuple(benchmark.dataset for benchmark in chosen) == pair:
             parts = [[protocol.difference(each, "selective", baseline) for each in chosen] for baseline in others]
             rows.append([" and ".join(map(title_of, pair)), *map(averaged, parts)])
-    columns = [Column("mean over"), *(Column(f"selective - {baseline}", kind="difference") for baseline in others)]
+    columns = gain_columns("mean over", [], others)
     note = (
         f"{miou_note(protocol)} The paper reports 2.9 % over the first pair and 2.5 % over the second, against random "
         "masking and ImageNet; we take these as points of mIoU, and as gains over each of the two. "
@@ -194,8 +209,8 @@ def _visits(protocol: Protocol, inits: Sequence[str]) -> Table | None:
             row.append(f"{100 * (seen / usual - 1):+.1f} %" if seen and usual and init != "random" else NOT_MEANT)
     pretrained = [row for row in rows.values() if set(row[1:]) != {NOT_MEANT}]
     note = (
-        "Images that the pretraining behind each row trained on, over all epochs. Rows differ where incomplete batches "
-        "are dropped, in stages more often."
+        "Images that the pretraining behind each row trained on, over all epochs. Rows can differ because incomplete "
+        "batches are dropped, which happens more often in stages."
     )
     title = "Image visits of the pretraining"
     return Table(f"visits-{protocol.file_word}", title, note, columns, pretrained) if len(pretrained) > 1 else None

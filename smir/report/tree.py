@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from smir.errors import RunError, first_few, first_messages
+from smir.errors import RunError, counted, first_few, first_messages
 from smir.files.json_record import read_json
 from smir.report.kinds import RUN, START, SUMMARY, wrong_entries
 from smir.report.stored import StoredRun
@@ -198,7 +198,7 @@ def _nothing(roots: Sequence[Path], tree: Tree) -> str:
     where = ", ".join(str(root.absolute()) for root in roots)
     runs = len(tree.pretrained) + len(tree.unfinished) + len(tree.left_out)
     reasons = [f"{run.folder}: {reason}" for run, reason in tree.left_out[:3]]
-    found = f"{runs} run{'s'[: runs != 1]}, but no finished and tested segmentation" if runs else "no runs"
+    found = f"{counted(runs, 'run', 'runs')}, but no finished and tested segmentation" if runs else "no runs"
     return (
         f"{where} holds {found}. Run `python -m smir fit` with a SegmentationModule to its end. {' '.join(reasons)}"
     ).rstrip()

@@ -4,9 +4,9 @@ import re
 
 from smir.errors import first_few
 from smir.report.cells import Benchmark, Cell, Protocol, title_of
-from smir.report.document import Column, Entry, Figure, Section, Table, difference_table
-from smir.report.estimates import Estimate, paired
-from smir.report.main_section import baselines, chance_words, miou_note, seeds_behind
+from smir.report.document import Column, Entry, Figure, Section, Table, difference_table, estimates_in
+from smir.report.estimates import paired
+from smir.report.main_section import chance_words, gain_baselines, gain_columns, miou_note, seeds_behind
 from smir.report.plots import lines
 from smir.report.starts import INITS, lineage
 from smir.report.stored import Draw
@@ -37,7 +37,7 @@ def _plain_cells(protocol: Protocol, dataset: str) -> list[Cell]:
 
 
 def _budget_cells(protocol: Protocol, dataset: str) -> list[Cell]:
-    """The variants of a dataset's rows that change the label budget, or its draw, alone."""
+    """The variants of a dataset's rows that change only the label budget or its draw."""
     found = []
     for cell in protocol.variants(dataset):
         plain = [other for other in _plain_cells(protocol, dataset) if other.first.init == cell.first.init]
@@ -88,9 +88,7 @@ def _unequal(curves: Curves) -> list[str]:
 
 def _budget_table(protocol: Protocol, curves: Curves, title: str, name: str) -> Table:
     inits = [init for init, by_labels in curves.items() if len(by_labels) > 1]
-    columns = [Column("labelled images"), *(Column(init, kind="estimate") for init in inits)]
-    compared = baselines(protocol, inits) if "selective" in inits else []
-    columns += [Column(f"selective - {baseline}", kind="difference") for baseline in compared]
+    compared = gain_baselines(protocol, inits)
     rows: list[list[Entry]] = []
     for labels in sorted({labels for init in inits for labels in curves[init]}):
         cells = {init: cell for init in inits if (cell := curves[init].get(labels)) is not None}
@@ -99,12 +97,9 @@ def _budget_table(protocol: Protocol, curves: Curves, title: str, name: str) -> 
         draws = ", ".join(dict.fromkeys(cell.draw for cell in cells.values() if cell.first.draw.by_run))
         head = f"{labels:,} ({draws})" if draws else f"{labels:,}"
         rows.append([head, *(figures.get(init) for init in inits), *gains])
-    note = miou_note(protocol) + chance_words(protocol, {title: _estimates(rows)})
+    note = miou_note(protocol) + chance_words(protocol, {title: estimates_in(rows)})
+    columns = gain_columns("labelled images", inits, compared)
     return difference_table(name, f"{title}: label budgets", note, columns, rows)
-
-
-def _estimates(rows: list[list[Entry]]) -> list[Estimate]:
-    return [entry for row in rows for entry in row if isinstance(entry, Estimate)]
 
 
 def _budget_figure(protocol: Protocol, curves: Curves, title: str, name: str) -> Figure:
@@ -143,7 +138,7 @@ def ablation_section(protocol: Protocol) -> Section:
         Column("with - without", kind="difference"),
     ]
     titles = map(title_of, protocol.datasets)
-    by_dataset = {title: _estimates([row for row in rows if row[0] == title]) for title in titles}
+    by_dataset = {title: estimates_in([row for row in rows if row[0] == title]) for title in titles}
     note = miou_note(protocol) + chance_words(protocol, by_dataset)
     table = difference_table(f"ablations-{protocol.file_word}", "Ablations", note, columns, rows)
     lists = {"What each variant changes": changes} if changes else {}

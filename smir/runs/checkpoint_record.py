@@ -96,13 +96,9 @@ class CheckpointRecord:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of smir that was read.
+    """A checkpoint of smir that was read, with its tensors by name.
 
-    Attributes:
-        path: The file.
-        record: Its record.
-        state: Its tensors by name.
-        epoch: The last finished epoch, counted from 0; -1 if the file does not say.
+    `epoch` is the last finished one, counted from 0; -1 if the file does not say.
     """
 
     path: Path

@@ -28,9 +28,8 @@ PACKAGES = (
     "numpy",
     "pillow",
 )
-
-
 _SUMS = ("processes", "threads")
+"""Numbers that change the order in which sums are taken."""
 
 
 def environment() -> dict[str, Any]:

@@ -21,7 +21,7 @@ REMEDY = "The command of the run ends it again from its last checkpoint; without
 
 
 def write_done(run: Path, summary: dict[str, Any]) -> None:
-    """Writes `DONE`, the last file of a run."""
+    """Marks a run as done, with a list of its files. `DONE` is the last file that it writes."""
     write_json(run / DONE, {**summary, "files": _list(run, (*_LISTED, *_TESTS))})
 
 

@@ -31,7 +31,7 @@ def load_only_what_is_given(trainer: Trainer) -> None:
     Without a path Lightning looks for files, as for `hpc_ckpt_1.ckpt` in the working folder under SLURM; and it takes
     the paths `last`, `best` and `hpc` for such searches.
 
-    Test: `test_a_fit_loads_only_what_it_is_given`.
+    Test: `test_a_fit_loads_only_the_checkpoint_that_it_is_given`.
     """
     trainer._checkpoint_connector._parse_ckpt_path = (  # type: ignore[method-assign]  # no option for it
         lambda state_fn, ckpt_path, **_: ckpt_path
@@ -69,7 +69,7 @@ class SettingsCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Takes no settings from a checkpoint; since 2.5.5 Lightning lets its hyperparameters override the others.
 
-        Test: `test_a_checkpoint_sets_nothing`.
+        Test: `test_a_checkpoint_changes_no_settings`.
         """
 
     def _dump_config(self) -> None:

@@ -13,8 +13,9 @@ T = TypeVar("T")
 
 def sync_buffers(module: nn.Module) -> None:
     """Gives every rank the buffers (batch-norm statistics) of rank 0, which are the saved ones."""
-    for buffer in module.buffers() if num_ranks() > 1 else ():
-        dist.broadcast(buffer, src=0)
+    if num_ranks() > 1:
+        for buffer in module.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def patient_group() -> Any:

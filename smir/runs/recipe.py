@@ -117,28 +117,20 @@ def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
         "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
         "callbacks": callbacks,
     }
-    return cast("dict[str, Any]", _with_old_names(without_new_defaults(recipe)))
-
-
-def _with_old_names(settings: Any) -> Any:
-    """Returns plain settings with every class path as version 0.1 wrote it."""
-    if isinstance(settings, dict):
-        return {
-            key: _OLD_NAMES.get(value, value)
-            if key == "class_path" and isinstance(value, str)
-            else _with_old_names(value)
-            for key, value in settings.items()
-        }
-    return [_with_old_names(value) for value in settings] if isinstance(settings, list) else settings
+    return cast("dict[str, Any]", _renamed(without_new_defaults(recipe), _OLD_NAMES))
 
 
 def with_todays_names(settings: Any) -> Any:
     """Returns plain settings with every class path as it is today, to show them."""
+    return _renamed(settings, _MOVED)
+
+
+def _renamed(settings: Any, names: dict[str, str]) -> Any:
     if isinstance(settings, dict):
-        return {key: with_todays_names(value) for key, value in settings.items()}
+        return {key: _renamed(value, names) for key, value in settings.items()}
     if isinstance(settings, list):
-        return [with_todays_names(value) for value in settings]
-    return _MOVED.get(settings, settings) if isinstance(settings, str) else settings
+        return [_renamed(value, names) for value in settings]
+    return names.get(settings, settings) if isinstance(settings, str) else settings
 
 
 def without_new_defaults(value: Any, added: dict[str, Any] = _ADDED) -> Any:

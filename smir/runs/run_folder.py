@@ -16,7 +16,7 @@ from smir.errors import RunError, first_few
 from smir.files.atomic import remove_unfinished
 from smir.files.json_record import read_dict, read_json, write_json
 from smir.files.locks import FileLock
-from smir.runs.finished import DONE, can_be_made_again, lost_files, write_done
+from smir.runs.finished import DONE, can_be_made_again, lost_files
 from smir.runs.recipe import differences, digest
 
 RECORD = "run.json"
@@ -72,6 +72,11 @@ class Identity:
         """Returns the content of `run.json`."""
         return {"format": FORMAT, "recipe_hash": self.recipe_hash, "hash": self.hash, **vars(self)}
 
+    def differences_from(self, other: dict[str, Any]) -> str:
+        """Returns the first settings and inputs in which the run of another record differs from this one."""
+        theirs, own = ({key: record[key] for key in ("recipe", "inputs")} for record in (other, self.record()))
+        return first_few(differences(theirs, own), 5)
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -94,10 +99,6 @@ class Run:
         """True if an epoch was kept, from which the run resumes; also if its file is now a link to nowhere."""
         return any(os.path.lexists(self.checkpoints / name) for name in (LAST, PREVIOUS))
 
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Marks the run as done, with a list of its files; this record is written last."""
-        write_done(self.path, summary)
-
     def lock(self) -> None:
         """Locks the folder until this process ends, again if this process kept the lock of a failed command.
 
@@ -110,7 +111,8 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             free = lock.acquire()
             with contextlib.suppress(OSError):  # NFS and Windows lock no folder
-                # Holds even if somebody deletes the lock file. Only who has that tries: of two, one must win.
+                # This lock holds even if somebody deletes the lock file. Only the holder of the file tries to take it:
+                # otherwise each of two processes could get one of the locks, and both would fail.
                 free = free and folder.acquire()
         except OSError as error:
             raise RunError(f"The run folder {self.path.absolute()} cannot be written to: {error.strerror}.") from error
@@ -131,7 +133,7 @@ class Run:
 
 
 def held() -> list[Run]:
-    """Returns the runs that this process works at, or did until it failed."""
+    """Returns the runs that this process works on, or worked on until it failed."""
     return [Run(path) for path in _LOCKS]
 
 
@@ -184,11 +186,9 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
         other = _other(path, identity)
         if other and (run.done or run.has_checkpoint):
             if if_taken == "refuse":
-                keys = ("recipe", "inputs")
-                theirs, own = ({key: record[key] for key in keys} for record in (other, identity.record()))
                 raise RunError(
-                    f"{path.absolute()} holds a run of other settings: {first_few(differences(theirs, own), 5)}. Move "
-                    "it away, or give this run another name (--run.experiment, --run.variant)."
+                    f"{path.absolute()} holds a run of other settings: {identity.differences_from(other)}. Move it "
+                    "away, or give this run another name (--run.experiment, --run.variant)."
                 )
             continue
         lost = _lost(run)

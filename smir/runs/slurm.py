@@ -13,7 +13,7 @@ def check_tasks() -> None:
     """
     tasks, name = os.environ.get("SLURM_NTASKS", "1"), os.environ.get("SLURM_JOB_NAME")
     if tasks == "1" or name in ("bash", "interactive") or "TORCHELASTIC_RUN_ID" in os.environ:
-        return  # a single process, or one that does not ask SLURM
+        return  # a single process, or one for which Lightning does not ask SLURM
     if "SLURM_STEP_ID" not in os.environ or "SLURM_NTASKS_PER_NODE" not in os.environ:
         raise ConfigError(
             f"This SLURM job has {tasks} tasks (SLURM_NTASKS), but srun did not start them with a number for each "

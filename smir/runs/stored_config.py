@@ -18,7 +18,7 @@ class TooManyMergesError(ValueError):
 
 
 class FewMerges:
-    """Bounds the entries that `<<` copies, for a loader: a chain of them grows without end before it is read."""
+    """Limits how many entries `<<` may copy: every merge of a chain could double them while the text is read."""
 
     _merged = 0
 
@@ -46,7 +46,7 @@ class Loader(FewMerges, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type:
 
 
 LONG_NUMBER = re.compile(r"(?::[0-5]?\d){8}")
-"""YAML takes 1:30:00 for a number to the base 60, and takes the square of its length to read one."""
+"""YAML takes 1:30:00 for a number to the base 60. The time to read one grows with the square of its length."""
 
 
 def read_sections(config: Path) -> dict[str, dict[str, Any]]:

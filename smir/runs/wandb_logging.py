@@ -32,9 +32,9 @@ RECORD = "wandb.json"
 FORMAT = 1
 
 _HEADER_BYTES = 7
-"""Size of an empty segment, as a kill leaves behind; a single one stops `wandb sync`."""
+"""Size of an empty segment, which a kill can leave; a single one stops `wandb sync`."""
 _ROWS_PER_EPOCH = 100
-"""More rows than an epoch logs in addition to its steps."""
+"""An upper bound on the rows that an epoch logs besides those of its steps."""
 
 
 @dataclasses.dataclass

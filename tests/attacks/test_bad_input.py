@@ -1,4 +1,4 @@
-"""Mistakes of users: a message names each and says what to do, the exit code is not 0, nothing is half-written."""
+"""Mistakes of users: a message names each and says what to do, the exit code is not 0, and no file is unfinished."""
 
 import errno
 import json
@@ -51,40 +51,40 @@ def test_the_recipe_of_the_readme_runs(smir, photos, tmp_path, caplog):
         assert image.size == (256, 200)
 
 
-def test_missing_folder(fails, photos):
+def test_a_missing_folder_is_named(fails, photos):
     said = fails(*words("pretrain", photos / "nowhere"))
     assert f"There is no folder {photos / 'nowhere' / 'images'}" in said
     assert "images, masks, test.txt, train.txt, val.txt" in said
 
 
-def test_empty_folder(fails, photos):
+def test_a_folder_without_images_is_named(fails, photos):
     shutil.rmtree(photos / "images")
     (photos / "images").mkdir()
     assert f"The folder {photos / 'images'} holds no image" in fails(*words("pretrain", photos))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_an_image_that_is_none(fails, photos, workers):
+def test_a_file_that_is_not_an_image_is_named(fails, photos, workers):
     (photos / "images/photo 2.jpg").write_text("not an image")
     said = fails(*words("pretrain", photos, f"--data.num_workers={workers}", "--data.hold_out=false"))
     assert "photo 2.jpg (12 bytes) is not an image that can be read" in said
     assert "Traceback" not in said
 
 
-def test_a_truncated_image(fails, photos):
+def test_a_truncated_image_is_named(fails, photos):
     path = photos / "images/photo 1.jpg"
     path.write_bytes(path.read_bytes()[:2000])
     assert "photo 1.jpg is damaged" in fails(*words("segment", photos))
 
 
-def test_a_label_of_another_size(fails, photos):
+def test_a_label_of_another_size_is_named_with_both_sizes(fails, photos):
     Image.fromarray(np.zeros((100, 256), dtype=np.uint8)).save(photos / "masks/photo 0.png")
     said = fails(*words("segment", photos))
     assert "photo 0.png is 256 x 100 pixels" in said
     assert "photo 0.jpg is 256 x 200" in said
 
 
-def test_a_label_value_outside_the_classes(fails, photos):
+def test_a_label_value_outside_the_classes_is_named(fails, photos):
     label = np.zeros((200, 256), dtype=np.uint8)
     label[:10, :10] = 7
     Image.fromarray(label).save(photos / "masks/photo 4.png")
@@ -93,7 +93,7 @@ def test_a_label_value_outside_the_classes(fails, photos):
     assert "data.label_map" in said
 
 
-def test_an_image_without_a_label(fails, photos):
+def test_an_image_without_a_label_is_reported(fails, photos):
     (photos / "masks/photo 3.png").unlink()
     assert "1 images of the train split have no label" in fails(*words("segment", photos))
     said = fails(*words("segment", photos, "--data.split_files=null"))
@@ -101,29 +101,29 @@ def test_an_image_without_a_label(fails, photos):
     assert "photo 3.jpg" in said
 
 
-def test_an_image_too_small_for_the_crop(fails, photos):
+def test_an_image_too_small_for_the_crop_is_named(fails, photos):
     Image.fromarray(np.zeros((120, 300, 3), dtype=np.uint8)).save(photos / "images/photo 0.jpg")
     said = fails(*words("pretrain", photos))
     assert "photo 0.jpg is 300 x 120 pixels" in said
     assert "data.min_side" in said
 
 
-def test_a_crop_too_small_for_ms_ssim(fails, photos):
+def test_a_crop_too_small_for_ms_ssim_is_refused(fails, photos):
     assert "because of MS-SSIM, got 128" in fails(*words("pretrain", photos, "--data.crop_size=128"))
 
 
-def test_labels_and_classes_are_needed_to_segment(fails, photos):
+def test_a_segmentation_without_labels_is_refused(fails, photos):
     said = fails(*words("segment", photos, "--data.labels=null"))
     assert "needs data.labels" in said
     assert "images, masks" in said
 
 
-def test_a_list_that_names_no_image(fails, photos):
+def test_a_list_entry_without_an_image_is_reported(fails, photos):
     (photos / "val.txt").write_text("photo 4\n\nphoto 77\n")
     assert "val.txt lists 1 names that are not among the 6 images" in fails(*words("segment", photos))
 
 
-def test_two_images_of_one_name(fails, photos):
+def test_two_images_with_the_same_name_are_reported(fails, photos):
     shutil.copy(photos / "images/photo 0.jpg", photos / "images/photo 0.JPEG")
     said = fails(*words("segment", photos))
     assert "photo 0.JPEG" in said
@@ -138,12 +138,12 @@ def test_two_images_of_one_name(fails, photos):
         (lambda path: None, "There is no checkpoint"),
     ],
 )
-def test_a_wrong_weight_file(fails, photos, tmp_path, make, said):
+def test_a_file_without_usable_weights_is_refused(fails, photos, tmp_path, make, said):
     make(tmp_path / "weights.pth")
     assert said in fails(*words("segment", photos, f"--model.weights={tmp_path / 'weights.pth'}"))
 
 
-def test_a_mistyped_key(fails, photos, tmp_path):
+def test_a_mistyped_key_in_a_config_is_named(fails, photos, tmp_path):
     (tmp_path / "typo.yaml").write_text("data: {init_args: {bach_size: 3}}")
     assert "bach_size" in fails(*words("pretrain", photos, f"--config={tmp_path / 'typo.yaml'}"), code=2)
 
@@ -201,11 +201,11 @@ def test_a_mistyped_key(fails, photos, tmp_path):
         (["--trainer.use_distributed_sampler=true"], "the samplers of smir deal the images to the devices"),
     ],
 )
-def test_settings_that_do_not_fit(fails, photos, more, said):
+def test_invalid_settings_are_refused_with_a_reason(fails, photos, more, said):
     assert said in fails(*words("pretrain", photos, *more))
 
 
-def test_a_failed_run_leaves_its_name_to_the_mended_one(smir, fails, photos, tmp_path):
+def test_a_corrected_run_reuses_the_folder_name_of_a_failed_one(smir, fails, photos, tmp_path):
     (photos / "images/photo 2.jpg").write_text("not an image")
     fails(*words("pretrain", photos))
     assert not list(tmp_path.rglob("*.tmp"))
@@ -214,7 +214,7 @@ def test_a_failed_run_leaves_its_name_to_the_mended_one(smir, fails, photos, tmp
     assert [path.name for path in (tmp_path / "runs/folder/selective").iterdir()] == ["seed0"]
 
 
-def test_a_ramp_that_the_stages_cut_off_is_told(smir, photos):
+def test_a_mask_ramp_longer_than_the_stages_causes_a_warning(smir, photos):
     ramp = ["--trainer.callbacks.policy=RampMask", "--trainer.callbacks.num_stages=2"]
     with pytest.warns(UserWarning, match=r"there only 11% of the masked patches are the hardest.*policy\.last 1"):
         smir(*words("pretrain", photos, *ramp))
@@ -225,13 +225,13 @@ def test_a_ramp_that_the_stages_cut_off_is_told(smir, photos):
 
 
 def test_patches_too_thin_on_a_whole_view_are_refused_before_training(fails, photos, tmp_path):
-    """5,000 patches fit the square crop, but not the view of a photograph, which is scored after the first stage."""
+    """5,000 patches fit into the square crop, but not into the view of a photograph, which is scored after stage 1."""
     said = fails(*words("pretrain", photos, "--data.num_patches=5000"))
     assert "num_patches = 5000 cuts an image of 192 x 246 pixels into patches only 2 pixels thin" in said
     assert not list(tmp_path.glob("runs/**/metrics.csv"))
 
 
-def test_the_weights_of_another_encoder(fails, smir, photos, tmp_path):
+def test_weights_of_another_encoder_are_refused_and_of_another_decoder_reported(fails, smir, photos, tmp_path):
     smir(*words("pretrain", photos, "--trainer.callbacks=null"))
     weights = f"--model.weights={tmp_path / 'runs/folder/selective/seed0/checkpoints/best.ckpt'}"
     said = fails(*words("segment", photos, weights, "--model.network.encoder=tu-regnetx_002"))
@@ -240,8 +240,8 @@ def test_the_weights_of_another_encoder(fails, smir, photos, tmp_path):
         smir(*words("segment", photos, weights, "--model.network.decoder_channels=[16,16,8]"))
 
 
-def test_small_crops_segment_and_a_second_run_says_what_differs(smir, photos, caplog):
-    """The patches of a pretraining would be too thin for crops of 32 pixels; a segmentation has none."""
+def test_a_segmentation_accepts_small_crops_and_a_second_run_names_what_differs(smir, photos, caplog):
+    """Crops of 32 pixels are too small for the patches of a pretraining, but a segmentation has no patches."""
     caplog.set_level("INFO", logger="lightning.pytorch.utilities.rank_zero")
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1"))
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1", "--model.lr=0.01"))
@@ -251,8 +251,8 @@ def test_small_crops_segment_and_a_second_run_says_what_differs(smir, photos, ca
 
 
 @pytest.mark.parametrize("function", ["mkdir", "link", "rename", "replace", "fsync", "open"])
-def test_a_full_disk_in_prepare_is_told(smir, tmp_path, capsys, monkeypatch, function):
-    """The system call fails once, early and later; the same command then makes the whole field."""
+def test_prepare_reports_a_full_disk_and_completes_when_repeated(smir, tmp_path, capsys, monkeypatch, function):
+    """The system call fails once, early or late. Then the same command makes the whole field."""
     exports.grey(tmp_path / "labels", {f"{n:03d}": blocks(f"label {n}", [0, 1, 2], (64, 80)) for n in range(4)})
     for number in range(5):
         save(tmp_path / f"photos/{number:03d}.jpg", photo(f"image {number}", (64, 80)))
@@ -275,14 +275,15 @@ def test_a_full_disk_in_prepare_is_told(smir, tmp_path, capsys, monkeypatch, fun
             except SystemExit:
                 assert "No space left on device. " in capsys.readouterr().err
             else:
-                assert len(calls) < wanted or function != "replace"  # the others have another way, or can do without
+                # The command has an alternative to the other calls, or can do without them.
+                assert len(calls) < wanted or function != "replace"
     smir(*words, "--root=field")
     for name in ("masks/003.png", "preview.png", "images/004.jpg", "train.txt"):
         assert (tmp_path / "field" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_killed_loader_worker_is_told(fails, photos, monkeypatch, workers):
+def test_a_killed_loader_worker_is_reported(fails, photos, monkeypatch, workers):
     def killed(path):
         if workers:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -302,7 +303,7 @@ def test_a_bug_in_a_worker_keeps_its_traceback():
     assert user_message(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
 
 
-def test_a_damaged_row_of_the_metrics_stops_a_resume(smir, fails, photos, tmp_path):
+def test_a_damaged_row_in_metrics_csv_stops_a_resume(smir, fails, photos, tmp_path):
     fit = words("pretrain", photos, "--trainer.callbacks=null", "--run.keep_seconds=0")
     run = tmp_path / "runs/folder/selective/seed0"
     smir(*fit)

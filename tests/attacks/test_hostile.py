@@ -1,4 +1,4 @@
-"""Checkpoints and mask files of others execute nothing, write nowhere and take no memory; a short fuzz run."""
+"""Hostile checkpoints and mask files run no code, write no files and take no memory; a short fuzz run."""
 
 import io
 import os
@@ -48,7 +48,7 @@ def checkpoint(smir, field, tmp_path):
     return tmp_path / "runs/s/seed0/checkpoints/last.ckpt"
 
 
-def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoint, proof):
+def test_no_command_executes_code_from_a_checkpoint(smir, fails, field, tmp_path, checkpoint, proof):
     content = torch.load(checkpoint, weights_only=True)
     evil = tmp_path / "evil.ckpt"
     torch.save({**content, "hook": Exploit(proof)}, evil)
@@ -57,22 +57,22 @@ def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoi
         assert "evil.ckpt is not a checkpoint of plain weights" in said
     said = fails(*segment_words(field, f"--model.weights={evil}", "--run.experiment=e"))
     assert "evil.ckpt is not a checkpoint of plain weights" in said
-    checkpoint.write_bytes(evil.read_bytes())  # as the last one of a run
+    checkpoint.write_bytes(evil.read_bytes())  # as the last checkpoint of a run
     (checkpoint.parents[1] / "DONE").unlink()
     checkpoint.with_name("previous.ckpt").unlink(missing_ok=True)
     assert "not a checkpoint of plain weights" in fails(*segment_words(field, "--run.experiment=s", "--run.test=false"))
     assert not proof.exists()
-    torch.load(evil, weights_only=False)  # it does work where code is allowed
+    torch.load(evil, weights_only=False)  # it works if code is allowed
     assert proof.exists()
 
-    # Of another number of classes, and with values that are not tensors.
+    # Weights for another number of classes, and values that are not tensors.
     for name, wrong in (("network.segmentation_head.bias", torch.zeros(5)), ("network.segmentation_head.bias", "x")):
         torch.save({**content, "state_dict": {**content["state_dict"], name: wrong}}, tmp_path / "other.ckpt")
         said = fails("test", *segment_words(field, "--ckpt_path=other.ckpt")[1:])
         assert "other.ckpt does not fit the model: 1 of its" in said
         assert name in said
 
-    # Lightning would make an object of what the hyperparameters name; smir never asks them.
+    # Lightning would create the object that the hyperparameters name; smir never reads them.
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()")
     named = {"_class_path": "evil.Model", "_instantiator": "evil.make", "class_path": "evil.Model", "lr": 1.0}
     torch.save({**content, "hyper_parameters": named, "hparams_name": "kwargs"}, tmp_path / "named.ckpt")
@@ -112,7 +112,7 @@ def test_no_command_executes_a_checkpoint(smir, fails, field, tmp_path, checkpoi
     ],
     ids=str,
 )
-def test_a_record_that_lies_is_an_error(tmp_path, lies, words):
+def test_a_checkpoint_record_with_false_entries_is_refused(tmp_path, lies, words):
     path, content = tmp_path / "last.ckpt", {"state_dict": {}}
     network = {"class": "UNetStride4", "arguments": {"encoder": "tu-mobilenetv3_small_050"}}
     CheckpointRecord("pretrain", network, 3, Preprocessing(), None, {}).write(content)
@@ -147,7 +147,7 @@ def test_a_flipped_bit_is_found(tmp_path):
     content[content.index(torch.ones(8).numpy().tobytes()) + 1000] ^= 1
     path.write_bytes(content)
     weight = torch.load(path, weights_only=True)["state_dict"]["encoder.conv1.weight"]
-    assert (weight != 1).sum() == 1  # torch itself does not notice
+    assert (weight != 1).sum() == 1  # torch itself does not detect it
     with pytest.raises(CheckpointError, match=r"last\.ckpt .* damaged \(the checksum of .* is wrong\)"):
         read_checkpoint(path)
 
@@ -163,8 +163,8 @@ def test_a_compressed_checkpoint_is_refused(tmp_path):
         read_checkpoint(bomb)
 
 
-def test_weights_that_are_no_numbers_are_refused(smir, fails, field, tmp_path, checkpoint):
-    """The argmax of NaN is class 0: without a check `predict` and `test` call everything background."""
+def test_weights_that_are_nan_or_infinite_are_refused(smir, fails, field, tmp_path, checkpoint):
+    """The argmax of NaN is class 0, so without a check `predict` and `test` would label everything background."""
     content = torch.load(checkpoint, weights_only=True)
     head, scale = "network.segmentation_head.weight", "network.decoder.0.convolutions.1.running_var"
     cases = {
@@ -181,8 +181,8 @@ def test_weights_that_are_no_numbers_are_refused(smir, fails, field, tmp_path, c
     assert "stretched.ckpt stretches the few stored numbers of encoder.conv1.weight to 10,000,000,000,000" in said
 
 
-def test_an_archive_that_readers_see_differently_is_refused(tmp_path):
-    """torch goes by the first bytes and Python by the end: a comment hid the archive from the checks."""
+def test_an_archive_that_readers_interpret_differently_is_refused(tmp_path):
+    """torch looks at the first bytes and Python at the end, so a comment could hide the archive from the checks."""
     good, evil = tmp_path / "good.ckpt", tmp_path / "evil.ckpt"
     torch.save({"state_dict": {"encoder.conv1.weight": torch.ones(8, 8)}}, good)
     whole = good.read_bytes()
@@ -204,14 +204,14 @@ def test_an_archive_that_readers_see_differently_is_refused(tmp_path):
         evil.write_bytes(content)
         with pytest.raises(CheckpointError, match=r"evil\.ckpt is not a checkpoint of plain weights, or it is damaged"):
             pytest.fail(f"{name} was read: {read_checkpoint(evil)}")
-    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(evil, "w") as plain:  # without sizes of 64 bits
+    with zipfile.ZipFile(good) as archive, zipfile.ZipFile(evil, "w") as plain:  # without 64-bit sizes
         for entry in archive.infolist():
             plain.writestr(entry.filename, archive.read(entry))
     assert read_checkpoint(evil)
 
 
-def test_members_that_readers_see_differently_are_refused(tmp_path):
-    """torch heeds no case in names, and reads a member wherever the directory says it is."""
+def test_archive_members_that_readers_interpret_differently_are_refused(tmp_path):
+    """torch ignores the case of names, and reads a member from wherever the directory says that it is."""
     good, evil = tmp_path / "good.ckpt", tmp_path / "evil.ckpt"
     torch.save({"state_dict": {"encoder.conv1.weight": torch.ones(64, 64)}}, good)
     with zipfile.ZipFile(good) as stored, zipfile.ZipFile(evil, "w") as archive:
@@ -234,14 +234,14 @@ def test_members_that_readers_see_differently_are_refused(tmp_path):
         read_checkpoint(evil)
 
 
-def test_weights_of_before_torch_1_6_are_read(tmp_path):
+def test_weights_from_before_torch_1_6_are_read(tmp_path):
     torch.save({"weight": torch.ones(8, 8)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert read_checkpoint(tmp_path / "old.pth")["weight"].sum() == 64
 
 
 @pytest.mark.parametrize("kind", [list, dict, tuple])
 def test_shared_references_do_not_hang(tmp_path, kind):
-    """Forty doublings fill a few bytes, and written out a terabyte."""
+    """Forty doublings take a few bytes, but written out they would fill a terabyte."""
     value = 1
     for _ in range(40):
         value = {"a": value, "b": value} if kind is dict else kind([value, value])
@@ -259,7 +259,7 @@ def test_shared_references_do_not_hang(tmp_path, kind):
 
 @pytest.mark.parametrize("which", ["best_model_path", "kth_best_model_path", "last_model_path", "best_k_models"])
 def test_a_checkpoint_that_names_files_elsewhere_is_refused(tmp_path, which):
-    """Lightning deletes what a better checkpoint replaces."""
+    """Lightning deletes the file that a better checkpoint replaces."""
     folder = str(tmp_path / "checkpoints")
     for name, refused in (("best.ckpt", False), ("../precious.txt", True), (str(tmp_path / "precious"), True)):
         path = os.path.join(folder, name)  # noqa: PTH118  # pathlib is not what writes such paths
@@ -283,7 +283,7 @@ def zipped(path, arrays, compress=zipfile.ZIP_DEFLATED):
 
 
 def npy(array, **header):
-    """Bytes of an array, or of one whose header says something else."""
+    """Returns the bytes of an array, or of one whose header is replaced."""
     buffer = io.BytesIO()
     if header:
         np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (1,), **header})
@@ -318,7 +318,7 @@ EVIL_MASKS = {
 
 
 @pytest.mark.parametrize("changes", EVIL_MASKS.values(), ids=EVIL_MASKS)
-def test_a_mask_file_that_lies_is_an_error(tmp_path, changes):
+def test_a_mask_file_with_false_entries_is_refused(tmp_path, changes):
     good = {name: npy(array) for name, array in GOOD.items()}
     assert len(load_masks(zipped(tmp_path / "good.npz", good)).indices) == 2
     with pytest.raises(CheckpointError, match=r"evil\.npz"):
@@ -333,11 +333,11 @@ def test_objects_in_a_mask_file_are_not_unpickled(tmp_path, proof):
         with pytest.raises(CheckpointError, match=name):
             load_arrays(tmp_path / name, tuple(GOOD))
     assert not proof.exists()
-    assert np.load(tmp_path / "evil.npz", allow_pickle=True)["bits"] is not None  # it does work where code is allowed
+    assert np.load(tmp_path / "evil.npz", allow_pickle=True)["bits"] is not None  # it works if code is allowed
     assert proof.exists()
 
 
-def test_two_arrays_of_one_name_are_refused(tmp_path):
+def test_two_arrays_with_the_same_name_are_refused(tmp_path):
     good = {name: npy(array) for name, array in GOOD.items()}
     zipped(tmp_path / "evil.npz", {**good, "more": npy(np.ones(4, np.uint8))})
     content = (tmp_path / "evil.npz").read_bytes()
@@ -346,7 +346,7 @@ def test_two_arrays_of_one_name_are_refused(tmp_path):
         load_masks(tmp_path / "evil.npz")
 
 
-def test_a_mask_file_that_is_a_bomb_is_refused(tmp_path, monkeypatch):
+def test_a_mask_file_that_is_a_zip_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("smir.runs.mask_files._SLACK", 1 << 16)
     good = {name: npy(array) for name, array in GOOD.items()}
     bomb = zipped(tmp_path / "bomb.npz", {**good, "bits": npy(np.zeros(1 << 20, np.uint8))})
@@ -378,13 +378,13 @@ def test_a_damaged_record_of_a_run_is_an_error(tmp_path, content):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_short_fuzz_run(tmp_path):
-    """`make fuzz` is the long one."""
+    """`make fuzz` is the long form."""
     results = list(fuzz(200, 0, tmp_path))
     assert len(results) >= 200
     assert {result for _, result in results} == {"read", "refused"}, table(results)
 
 
-def test_the_fuzz_run_notices_what_it_looks_for(tmp_path):
+def test_the_fuzzer_detects_each_kind_of_failure(tmp_path):
     path = tmp_path / "file.png"
     path.touch()
 

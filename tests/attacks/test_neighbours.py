@@ -1,4 +1,4 @@
-"""Commands that work in one run folder at the same time leave each other's half-written files alone."""
+"""Commands that work in one run folder at the same time leave each other's unfinished files alone."""
 
 import subprocess
 
@@ -31,7 +31,7 @@ def pid_of(*command, wait):
 
 
 def unfinished(run, pid):
-    """Half-written files of a process: one in the place of every command."""
+    """Unfinished files of a process: one for every command, where that command writes."""
     files = [run / place / f".index.html.{pid}.tmp" for place in PLACES]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def unfinished(run, pid):
     return files
 
 
-def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run, monkeypatch):
+def test_commands_leave_the_unfinished_files_of_running_commands_alone(smir, fails, field, tmp_path, run, monkeypatch):
     best, given = run / "checkpoints/best.ckpt", [f"--config={run}/config.yaml", "--ckpt_path=best", *QUIET]
     commands = {
         "validate": given,
@@ -60,10 +60,10 @@ def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run,
         for command, words in commands.items():
             smir(command, *words)
             gone = [file for file in living if not file.exists()]
-            assert gone == ([living.pop(3)] if command == "predict" else []), command  # which has a lock
+            assert gone == ([living.pop(3)] if command == "predict" else []), command  # which cleans up under its lock
             if command == "fit":
                 assert [file.exists() for file in dead[:4]] == [False, False, False, True]
-        assert not dead[3].exists()  # `predict` removes its own
+        assert not dead[3].exists()  # `predict` removes its own leftovers
     finally:
         sleeper.kill()
         sleeper.wait()
@@ -73,7 +73,7 @@ def test_every_pair_of_commands_on_one_folder(smir, fails, field, tmp_path, run,
     said = fails("predict", *commands["predict"])
     assert f"Another command writes predictions to {run / 'predict'}: pid " in said
     lock.release()
-    # One that has looked at an empty folder finds the predictions of another in it once it has the lock.
+    # A command has seen an empty folder. When it gets the lock, the folder holds the predictions of another command.
     with monkeypatch.context() as patch:
         patch.setattr(evaluation, "_refuse_others", lambda out, *_: write_json(out / "source.json", {"hash": "x"}))
         said = fails("predict", *commands["predict"], "--out=given")

@@ -1,4 +1,4 @@
-"""Values of options that can be no path end in a message, in every command."""
+"""In every command, an option value that cannot be a path ends in a message."""
 
 import pytest
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
@@ -28,9 +28,9 @@ def commands(root, value):
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_a_value_that_can_be_no_path_is_told(smir, tmp_path, capsys, monkeypatch, value):
+def test_an_option_value_that_cannot_be_a_path_is_reported(smir, tmp_path, capsys, monkeypatch, value):
     (tmp_path / "root/images").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "root")  # the folder above that of the test holds images of others
+    monkeypatch.chdir(tmp_path / "root")  # the folder above that of the test holds images of other tests
     for words in commands(tmp_path / "root", value):
         with pytest.raises(SystemExit) as ended:
             smir(*words)

@@ -1,4 +1,4 @@
-"""Properties of all images, masks, scores, lists and numbers of ranks, tried by hypothesis."""
+"""Properties that hold for all images, masks, scores, lists and numbers of ranks; hypothesis chooses the cases."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ MANY = settings(max_examples=60, deadline=None, derandomize=True)
 
 @st.composite
 def grids(draw, largest=400, most=600):
-    """A grid that exists."""
+    """Draws a valid grid."""
     height, width = draw(st.integers(3, largest)), draw(st.integers(3, largest))
     try:
         return PatchGrid(height, width, draw(st.integers(1, most)))
@@ -72,7 +72,7 @@ def test_strips_are_as_long_as_the_rule_says(grid):
 
 @MANY
 @given(grids(), st.integers(0, 2**31))
-def test_a_mask_over_pixels_is_the_mask_of_its_patches(grid, seed):
+def test_a_pixel_mask_equals_the_mask_of_its_patches(grid, seed):
     mask = scores_of(grid, seed) > 0.5
     pixels = grid.to_pixels(mask)
     for masked, (top, left, bottom, right) in zip(mask.tolist(), grid.boxes.tolist(), strict=True):
@@ -107,8 +107,8 @@ def test_every_policy_masks_as_many_patches_as_asked(grid, ratio, seed):
 
 @MANY
 @given(grids(), st.floats(0.01, 0.99), st.integers(0, 2**31), st.integers(1, 4))
-def test_the_hardest_are_masked_and_ties_go_to_the_first(grid, ratio, seed, values):
-    scores = scores_of(grid, seed, values)  # of few values, so that there are ties
+def test_the_hardest_patches_are_masked_and_the_first_wins_a_tie(grid, ratio, seed, values):
+    scores = scores_of(grid, seed, values)  # few different values, so that there are ties
     chosen = sorted(range(len(grid)), key=lambda patch: (-scores[patch], patch))[: int(ratio * len(grid))]
     assert HardestMask(ratio)(grid=grid, scores=scores).nonzero().flatten().tolist() == sorted(chosen)
 
@@ -153,7 +153,7 @@ def score_of_a_patch(prediction, target):
 
 @FEW
 @given(grids(largest=60, most=60), st.integers(0, 2**31), st.floats(0.01, 2))
-def test_scores_are_those_of_patches_cut_out_one_by_one(grid, seed, spread):
+def test_scores_equal_those_of_patches_cut_out_one_by_one(grid, seed, spread):
     generator = torch.Generator().manual_seed(seed)
     target = torch.randn(2, 3, grid.height, grid.width, generator=generator)
     prediction = target + spread * torch.randn(target.shape, generator=generator)
@@ -203,7 +203,7 @@ def test_partitions_hold_every_image_once_and_validate_on_none_they_train_on(num
 
 @MANY
 @given(st.integers(0, 3000), st.lists(st.integers(1, 100), min_size=1, max_size=4))
-def test_parts_of_a_list_follow_each_other(length, weights):
+def test_parts_of_a_list_are_consecutive_and_have_their_shares(length, weights):
     shares = [weight / sum(weights) for weight in weights]
     parts = [cut(range(length), shares, part) for part in range(len(shares))]
     assert list(itertools.chain.from_iterable(parts)) == list(range(length))
@@ -212,7 +212,7 @@ def test_parts_of_a_list_follow_each_other(length, weights):
 
 @MANY
 @given(st.sets(st.text(min_size=1), max_size=50), st.integers(0, 9), st.randoms())
-def test_a_shuffled_list_depends_on_its_entries_and_the_seed_alone(entries, seed, chance):
+def test_a_shuffled_list_depends_only_on_its_entries_and_the_seed(entries, seed, chance):
     other = list(entries)
     chance.shuffle(other)
     assert shuffled(entries, seed) == shuffled(other, seed)
@@ -231,7 +231,7 @@ def test_smaller_budgets_are_subsets_of_larger_ones(total, first, second, seed):
 
 @MANY
 @given(st.lists(NAMES, min_size=1, unique=True))
-def test_a_list_is_read_as_it_was_written_or_not_written(tmp_path_factory, entries):
+def test_a_list_is_read_back_unchanged_or_refused_when_written(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("list") / "list.txt"
     try:
         write_list(path, entries)
@@ -269,10 +269,10 @@ def test_training_visits_do_not_depend_on_the_ranks(num_images, num_stages, worl
 
     samplers, dealt = visits(world_size)
     seen = [visit.index for part in dealt for visit in part]
-    assert len(seen) == len(set(seen))  # none twice
+    assert len(seen) == len(set(seen))  # no image twice
     assert set(seen) <= set(stages.train(stages.current).tolist())
     left_out = len(stages.train(stages.current)) - len(seen)
-    assert 0 <= left_out < 2 * batch_size  # the incomplete global batch, and one more where stages differ in length
+    assert 0 <= left_out < 2 * batch_size  # the incomplete global batch, and one more if stages differ in length
     batches = {-(-len(part) // per_rank) for part in dealt}
     assert batches == {samplers[0].num_batches}  # no rank waits for another that has none left
     if num_stages == 1:
@@ -293,7 +293,7 @@ def test_evaluation_counts_every_image_once_on_any_number_of_ranks(num_images, w
 
 @MANY
 @given(st.lists(st.integers(1, 5), max_size=40), st.integers(1, 5))
-def test_scoring_batches_are_dealt_out_whole(sizes, world_size):
+def test_scoring_batches_are_assigned_to_ranks_whole(sizes, world_size):
     ends = np.cumsum([0, *sizes]).tolist()
     batches = [list(range(start, end)) for start, end in itertools.pairwise(ends)]
     dealt = [

@@ -26,7 +26,7 @@ SELECTIVE = Path("demo/selective/seed0")
 
 @pytest.fixture(scope="module")
 def twin(field, tmp_path_factory):
-    """The selective run that nobody disturbs."""
+    """A selective run without interruptions."""
     from smir.__main__ import main
 
     root = tmp_path_factory.mktemp("twin")
@@ -74,13 +74,13 @@ def die():
     raise Killed
 
 
-# kills, in short; `make torture` is the long form
+# kills; `make torture` is the long form
 
 
 def test_a_kill_at_a_rare_moment_changes_nothing(smir, start, field, tmp_path, twin):
     killed = start(selective_words(field), SMIR_MOMENT="previous.ckpt in place:2")
     assert killed.wait(300) == -signal.SIGKILL, (tmp_path / "output.txt").read_text()[-3000:]
-    assert list((tmp_path / "runs").rglob(".*.tmp"))  # what was written beside
+    assert list((tmp_path / "runs").rglob(".*.tmp"))  # files that were written meanwhile
     smir(*selective_words(field))
     assert difference(content(tmp_path / "runs" / SELECTIVE), twin) is None
 
@@ -116,7 +116,7 @@ def test_epochs_that_were_not_kept_are_repeated(smir, field, tmp_path, monkeypat
         with pytest.raises(Killed):
             smir(*selective_words(field, SELDOM))
     run = tmp_path / "runs" / SELECTIVE
-    assert epoch_of(run, "last") == 1 < epoch_of(run, "best")  # the end of a stage; and the best is always written
+    assert epoch_of(run, "last") == 1 < epoch_of(run, "best")  # the end of a stage; the best epoch is always written
     smir(*selective_words(field, SELDOM))
     assert difference(content(run), twin) is None
 
@@ -129,14 +129,14 @@ def test_a_signal_keeps_the_epochs_that_were_not_kept(smir, fails, field, tmp_pa
         said = fails(*words, "--run.experiment=stopped", code=REQUEUE)
     assert "keeps the training up to epoch" in said
     run = tmp_path / "runs/stopped/seed0"
-    assert epoch_of(run, "last") == 2  # that of the signal
+    assert epoch_of(run, "last") == 2  # that of the signal itself
     assert epoch_of(run, "previous") == 0
     smir(*words, "--run.experiment=stopped")
     stopped, whole = (without_previous(content(tmp_path / f"runs/{name}/seed0")) for name in ("stopped", "whole"))
     assert difference(stopped, whole) is None
 
 
-def test_ranks_agree_on_what_is_kept(start, field, tmp_path):
+def test_ranks_agree_on_which_epochs_are_kept(start, field, tmp_path):
     words = selective_words(field, "--trainer.devices=2", "--trainer.max_epochs=8", SELDOM)
     run = start(words, SMIR_ACT="step:3:1:USR1")
     assert run.wait(300) == REQUEUE, (tmp_path / "output.txt").read_text()[-3000:]
@@ -148,7 +148,7 @@ def epoch_of(run, name):
 
 
 def without_previous(found):
-    """Which epoch was kept before the last one is a matter of time."""
+    """The epoch of `previous` depends on timing, so it is left out."""
     return {name: value for name, value in found.items() if not name.startswith("previous")}
 
 
@@ -157,7 +157,7 @@ def without_previous(found):
 
 @pytest.fixture
 def interrupted(smir, field, tmp_path, monkeypatch):
-    """A selective run that died in its last epoch; its folder."""
+    """The folder of a selective run that died in its last epoch."""
     with monkeypatch.context() as patch:
         at_step(patch, 4, die)
         with pytest.raises(Killed):
@@ -167,7 +167,7 @@ def interrupted(smir, field, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["cut", "missing"])
 def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, interrupted, twin, damage):
-    """The best of epoch 2 was written after `previous`: from there the run must come to the same choice again."""
+    """`best` of epoch 2 was written after `previous`, so the run must make the same choice again."""
     last = interrupted / "checkpoints/last.ckpt"
     best = torch.load(interrupted / "checkpoints/best.ckpt", weights_only=True)["epoch"]
     assert best == 2 > torch.load(last.with_name("previous.ckpt"), weights_only=True)["epoch"]
@@ -186,8 +186,8 @@ def test_a_damaged_last_checkpoint_is_replaced_by_the_one_before(smir, field, in
     assert difference(content(interrupted), twin) is None
 
 
-def test_a_checkpoint_that_is_a_link_to_nowhere_is_not_forgotten(fails, field, interrupted):
-    """As when another disk is not mounted: the run must not begin again and replace what it has."""
+def test_a_checkpoint_that_is_a_broken_link_stops_the_run(fails, field, interrupted):
+    """For example, another disk is not mounted: the run must not begin again and replace its files."""
     last = interrupted / "checkpoints/last.ckpt"
     last.with_name("previous.ckpt").unlink()
     last.unlink()
@@ -208,7 +208,7 @@ def test_masks_of_a_stage_are_made_again_from_the_checkpoint(smir, field, interr
     assert difference(content(interrupted), twin) is None
 
 
-def test_a_run_without_a_readable_checkpoint_says_so(fails, field, interrupted):
+def test_a_run_without_a_readable_checkpoint_is_reported(fails, field, interrupted):
     for name in ("last", "previous"):
         (interrupted / f"checkpoints/{name}.ckpt").write_bytes(b"nothing")
     said = fails(*selective_words(field))
@@ -242,8 +242,8 @@ def test_a_folder_that_cannot_be_written_to_is_named(fails, field, tmp_path):
     assert "cannot be written to: Not a directory" in said
 
 
-def test_early_stopping_is_not_forgotten(smir, field, tmp_path, monkeypatch):
-    """A run killed after its last epoch, before its end, must not train one epoch more."""
+def test_a_resumed_run_remembers_that_early_stopping_ended_it(smir, field, tmp_path, monkeypatch):
+    """A run that was killed between its last epoch and its end must not train another epoch."""
     from smir.training.pictures import FinalPictures
 
     stop = ["EarlyStopping", "monitor=val/miou", "patience=1", "mode=max", "min_delta=1.0"]
@@ -264,7 +264,7 @@ def test_early_stopping_is_not_forgotten(smir, field, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_stops_at_a_step_with_a_code_of_its_own(smir, fails, field, tmp_path, monkeypatch, twin, number):
+def test_a_signal_stops_the_run_with_its_own_exit_code(smir, fails, field, tmp_path, monkeypatch, twin, number):
     handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)}
     with monkeypatch.context() as patch:
         at_step(patch, 3, lambda: os.kill(os.getpid(), number))
@@ -272,7 +272,7 @@ def test_a_signal_stops_at_a_step_with_a_code_of_its_own(smir, fails, field, tmp
     run = tmp_path / "runs" / SELECTIVE
     kept = f"{run} keeps the training up to epoch 2 (last.ckpt). The same command continues from there."
     assert f"smir: stopped by {number.name}. {kept}" in said
-    assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1  # what was begun is repeated
+    assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["epoch"] == 1  # the next epoch is repeated
     assert not (run / "DONE").exists()
     assert {n: signal.getsignal(n) for n in handlers} == handlers
     smir(*selective_words(field))
@@ -289,7 +289,7 @@ def test_a_signal_to_one_rank_stops_all(start, field, tmp_path):
     assert not (tmp_path / "runs" / SELECTIVE / "DONE").exists()
 
 
-def test_a_dead_rank_takes_the_others_along(start, field, tmp_path):
+def test_a_failed_rank_ends_the_other_ranks(start, field, tmp_path):
     run = start(selective_words(field, "--trainer.devices=2"), SMIR_ACT="step:1:1:raise")
     assert run.wait(300) not in (0, REQUEUE)
     said = (tmp_path / "output.txt").read_text()
@@ -297,10 +297,10 @@ def test_a_dead_rank_takes_the_others_along(start, field, tmp_path):
     assert "The process of rank 1" in said
 
 
-# bad numbers
+# numbers that are not finite
 
 
-def test_bad_numbers_stop_with_the_batch(fails, field, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(fails, field, tmp_path, monkeypatch):
     original, losses = ReconstructionModule.training_step, []
 
     def step(self, *args):
@@ -319,14 +319,14 @@ def test_bad_numbers_stop_with_the_batch(fails, field, tmp_path, monkeypatch):
     assert any(parameter.grad.abs().sum() > 0 for parameter in module.parameters())
     weights = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
     first = next(name for name in weights if name.endswith("weight"))
-    assert torch.equal(module.state_dict()[first], weights[first])  # they are those before the step
+    assert torch.equal(module.state_dict()[first], weights[first])  # the weights are those before the step
     (run / "bad-numbers" / "none.pt").write_bytes(b"")
     with pytest.raises(CheckpointError):
         replay(run / "bad-numbers/none.pt")
 
 
-def test_bad_numbers_that_are_seen_late_name_their_own_batch(fails, field, tmp_path, monkeypatch):
-    """As on a GPU, which nobody waits for: the steps after the bad one have been made, but nothing of it is kept."""
+def test_a_nan_loss_that_is_found_late_is_reported_with_its_own_batch(fails, field, tmp_path, monkeypatch):
+    """As on a GPU, which smir does not wait for: later steps were taken, but no checkpoint holds the bad step."""
     words = segment_words(field, "--run.experiment=late")
     begin, step, losses = FiniteNumbers.on_train_epoch_start, SegmentationModule.training_step, []
 
@@ -354,7 +354,7 @@ def test_bad_numbers_that_are_seen_late_name_their_own_batch(fails, field, tmp_p
     assert replay(kept, weights=last)[1].item() == losses[2].item()  # the first step after that checkpoint
 
 
-def test_a_bad_gradient_is_found_though_the_loss_is_fine(fails, field, tmp_path, monkeypatch):
+def test_a_nan_gradient_is_found_even_if_the_loss_is_finite(fails, field, tmp_path, monkeypatch):
     original = SmirModule.on_train_batch_start
 
     def poisoned(self, *args):
@@ -369,11 +369,11 @@ def test_a_bad_gradient_is_found_though_the_loss_is_fine(fails, field, tmp_path,
     assert list((tmp_path / "runs/g/seed0/bad-numbers").iterdir())
 
 
-# runs beside each other
+# runs at the same time
 
 
-def test_runs_beside_each_other(start, field, tmp_path):
-    """The same run twice and another one, at once: one of the two is refused and names the first."""
+def test_a_second_process_of_a_run_is_refused_but_another_run_is_not(start, field, tmp_path):
+    """Starts a run twice and another run, all at once: one of the two is refused, and the message names the first."""
     words = pretrain_words(field, "--trainer.max_epochs=3")
     same = [start(words, SMIR_PID=str(tmp_path / name)) for name in "ab"]
     other = start([*words, "--model.lr=1e-3"], SMIR_PID=str(tmp_path / "c"))

@@ -1,11 +1,11 @@
-"""A run is the same whatever variables and files of other tools surround it."""
+"""Environment variables and files of other tools do not change a run."""
 
 from compare_runs import content, difference
 from surroundings import strew, surround
 from words import segment_words
 
 
-def test_a_first_start_begins_from_nothing(smir, field, tmp_path, monkeypatch):
+def test_files_and_variables_of_other_tools_do_not_change_a_new_run(smir, field, tmp_path, monkeypatch):
     words = segment_words(field, "--data.label_budget=4", "--run.test=false")
     smir(*words, "--run.experiment=alone")
     runs = tmp_path / "runs"

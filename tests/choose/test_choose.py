@@ -1,4 +1,4 @@
-"""`smir choose` against oracles: groups that differ, labels that are there already, uncertainty that was made."""
+"""`smir choose` against oracles: groups that differ, images that have labels, and a known uncertainty."""
 
 import csv
 import itertools
@@ -35,7 +35,7 @@ def network(channels):
 
 
 def picture(color, name, size=(64, 80)):
-    """A colour with a little noise that depends on the name."""
+    """Returns one colour with a little noise that depends on the name."""
     noise = fakes.photo(name, size).astype(int) // 16
     return np.clip(np.full((*size, 3), color) + noise - 8, 0, 255).astype(np.uint8)
 
@@ -83,7 +83,7 @@ def table_of(folder):
         return list(csv.DictReader(file))
 
 
-def test_one_image_of_each_group_is_chosen_whatever_the_batches(smir, pool, tmp_path, capsys):
+def test_one_image_of_each_group_is_chosen_for_any_batch_size(smir, pool, tmp_path, capsys):
     smir("choose", "--ckpt", pool, "--count=4")
     names = chosen_in(tmp_path / "chosen")
     assert sorted(groups_of(names)) == sorted(GROUPS)
@@ -106,7 +106,7 @@ def test_one_image_of_each_group_is_chosen_whatever_the_batches(smir, pool, tmp_
     assert {path.name: path.read_bytes() for path in (tmp_path / "chosen").iterdir() if path.is_file()} == before
 
 
-def test_a_short_list_is_the_beginning_of_a_long_one_and_all_are_chosen_in_the_end(smir, pool, tmp_path, capsys):
+def test_a_short_choice_is_the_beginning_of_a_longer_one(smir, pool, tmp_path, capsys):
     smir("choose", "--ckpt", pool, "--count=6", "--link=false")
     six = chosen_in(tmp_path / "chosen")
     assert not (tmp_path / "chosen/images").exists()
@@ -117,7 +117,7 @@ def test_a_short_list_is_the_beginning_of_a_long_one_and_all_are_chosen_in_the_e
     assert "all that are left; --count asks for" in capsys.readouterr().out
 
 
-def test_the_patch_loss_is_that_of_the_plain_way(smir, pool, pretrained, tmp_path):
+def test_the_patch_loss_equals_a_plain_computation(smir, pool, pretrained, tmp_path):
     smir("choose", "--ckpt", pool, "--count=1")
     table = {row["image"]: row for row in table_of(tmp_path / "chosen")}
     name, place = "0/dark-2.png", sorted(table).index("0/dark-2.png")
@@ -134,8 +134,8 @@ def test_the_patch_loss_is_that_of_the_plain_way(smir, pool, pretrained, tmp_pat
     assert table[name]["uncertainty"] == "NA"
 
 
-def test_every_step_lowers_the_weighted_distances_most():
-    """The lazy search finds what trying every image finds."""
+def test_each_choice_lowers_the_weighted_distances_the_most():
+    """The lazy search finds the same images as a search that tries all."""
     chance = np.random.default_rng(0)
     features, start = (unit(chance.normal(size=(count, 5)).astype(np.float32)) for count in (150, 3))
     weights = chance.uniform(0.1, 1, 150).astype(np.float32)
@@ -150,7 +150,7 @@ def test_every_step_lowers_the_weighted_distances_most():
     assert representatives(features, 12, weights, start) == expected
 
 
-def test_labelled_images_are_not_chosen_and_count_as_chosen(smir, pool, tmp_path):
+def test_labelled_images_are_not_chosen_and_already_represent_their_group(smir, pool, tmp_path):
     fakes.save_list(tmp_path / "done.txt", ["0/dark-0.png", "1/green-1", "0/light-2.png"])
     smir("choose", "--ckpt", pool, "field/images", "--count=1", "--labelled=done.txt")
     assert groups_of(chosen_in(tmp_path / "chosen")) == ["red"]
@@ -170,7 +170,7 @@ def test_labelled_images_are_not_chosen_and_count_as_chosen(smir, pool, tmp_path
 
 @pytest.fixture
 def segmented(tmp_path, monkeypatch):
-    """A field with six of 26 images labelled, and a segmentation that is not sure of what is dark."""
+    """A field with six of 26 images labelled, and a segmentation that is uncertain about dark pixels."""
 
     def by_shade(self, image):
         dark = (image.mean(dim=1, keepdim=True) < -1.5).float()
@@ -191,10 +191,11 @@ def segmented(tmp_path, monkeypatch):
     return write_checkpoint(tmp_path / "runs/segment/seed3", module, **data)
 
 
-def test_a_segmentation_chooses_among_what_it_is_not_sure_of(smir, segmented, tmp_path, capsys):
+def test_a_segmentation_chooses_among_its_most_uncertain_images(smir, segmented, tmp_path, capsys):
     smir("choose", "--ckpt", segmented, "--count=2")
     chosen = chosen_in(tmp_path / "chosen")
-    assert all(10 <= int(name[:2]) <= 19 for name in chosen)  # the five times two darkest without labels
+    # Two of the ten most uncertain images without labels.
+    assert all(10 <= int(name[:2]) <= 19 for name in chosen)
     assert chosen != ["19.png", "18.png"]
     table = {row["image"]: row for row in table_of(tmp_path / "chosen")}
     assert sum(row["labelled"] == "yes" for row in table.values()) == 6
@@ -213,7 +214,7 @@ def test_a_segmentation_chooses_among_what_it_is_not_sure_of(smir, segmented, tm
     assert (options["--data.predict_images"], options["--formats"]) == ("chosen/images", "labelme")
 
 
-def test_images_that_a_run_has_labels_for_are_left_out_whatever_their_folder(smir, segmented, tmp_path, capsys):
+def test_images_that_a_run_has_labels_for_are_left_out_in_any_folder(smir, segmented, tmp_path, capsys):
     for image in (tmp_path / "field/images").glob("*.png"):
         fakes.save(tmp_path / f"photos/{int(image.stem) % 2}/{image.name}", fakes.photo(image.name, (64, 64)))
         (tmp_path / f"photos/{int(image.stem) % 2}/{image.name}").write_bytes(image.read_bytes())
@@ -240,7 +241,7 @@ def test_photographs_whose_tiles_have_labels_are_left_out(smir, pool, tmp_path, 
     assert chosen_in(tmp_path / "chosen") == ["d/1.png"]
 
 
-def test_labels_that_cannot_be_looked_up_stop_no_choice(smir, segmented, tmp_path, capsys):
+def test_images_are_chosen_even_if_the_labels_cannot_be_found(smir, segmented, tmp_path, capsys):
     (tmp_path / "field").rename(tmp_path / "moved")
     smir("choose", "moved/images", "--ckpt", segmented, "--count=2")
     said = capsys.readouterr().out
@@ -249,7 +250,7 @@ def test_labels_that_cannot_be_looked_up_stop_no_choice(smir, segmented, tmp_pat
     assert "--labelled FOLDER" in said
 
 
-def test_nothing_is_left_when_all_have_labels(fails, segmented, tmp_path):
+def test_choosing_fails_if_all_images_have_labels(fails, segmented, tmp_path):
     images = sorted((tmp_path / "field/images").glob("2?.png"))
     assert "All 6 images" in fails("choose", "--ckpt", segmented, *images)
     assert not (tmp_path / "chosen").exists()
@@ -280,7 +281,7 @@ def test_label_images_in_the_folder_are_left_out(smir, pool, tmp_path, caplog):
     assert "left out" not in caplog.text
 
 
-def test_a_map_alone_is_to_be_cut_first(smir, fails, pool, tmp_path):
+def test_a_single_orthomosaic_must_be_cut_into_tiles_first(smir, fails, pool, tmp_path):
     fakes.save(tmp_path / "maps/map.tif", fakes.photo("map", (192, 256)))
     for given in ("maps/map.tif", "maps"):
         said = fails("choose", given, "--ckpt", pool, "--count=2")
@@ -293,14 +294,14 @@ def test_a_map_alone_is_to_be_cut_first(smir, fails, pool, tmp_path):
 
 
 def save_labelled(folder, number):
-    """A photograph, and beside it its label as ids and as colours."""
+    """Writes a photograph and, beside it, its label as ids and as colours."""
     ids = fakes.blocks(f"label {number}", (0, 1, 2), (64, 80))
     fakes.save(folder / f"{number}.jpg", picture(120, str(number), (64, 80)))
     fakes.save(folder / f"{number}_mask.png", ids)
     fakes.save(folder / f"{number}_colors.png", np.array([(0, 0, 0), (0, 255, 0), (255, 0, 0)], np.uint8)[ids])
 
 
-def test_two_suffixes_of_one_name_are_refused(fails, pool, tmp_path):
+def test_one_name_with_two_suffixes_is_refused(fails, pool, tmp_path):
     fakes.save(tmp_path / "photos/a.png", fakes.photo("a", (64, 96)))
     fakes.save(tmp_path / "photos/a.jpg", fakes.photo("a", (64, 96)))
     assert "holds both a.jpg and a.png" in fails("choose", "photos", "--ckpt", pool)
@@ -351,7 +352,7 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(smir, fails, pool, tm
         ("nowhere", "There is no image or folder"),
     ],
 )
-def test_what_cannot_be_done_is_said(fails, pool, words, said):
+def test_impossible_choices_are_refused_with_a_reason(fails, pool, words, said):
     assert said in fails("choose", *words.split())
 
 
@@ -365,7 +366,7 @@ def test_an_encoder_with_imagenet_weights_needs_no_checkpoint(smir, fails, pool,
     assert {row["patch_loss"] for row in table_of(tmp_path / "chosen")} == {"NA"}
 
 
-def test_answers_that_are_not_finite_are_refused(fails, pool, monkeypatch):
+def test_patch_scores_that_are_not_finite_are_refused(fails, pool, monkeypatch):
     answer = SimpleNamespace(scores=torch.full((16, 4), np.nan))
     monkeypatch.setattr(ReconstructionModule, "score_views", lambda *_, **__: answer)
     assert "not finite" in fails("choose", "--ckpt", pool)

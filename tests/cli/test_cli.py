@@ -1,4 +1,4 @@
-"""Whole commands, through the same door as users."""
+"""Whole commands, started as users start them."""
 
 import csv
 import json
@@ -78,7 +78,7 @@ def test_class_help_is_the_docstring(smir, capsys):
     assert "Folder of the labels, relative to the root" in said
 
 
-def test_defaults_are_computed_once_and_follow_what_is_set():
+def test_parser_defaults_are_computed_once_and_follow_changes():
     parser = Parser()
     parser.add_argument("--options", type=RunOptions, default=RunOptions())
     found = parser.get_defaults()
@@ -90,7 +90,7 @@ def test_defaults_are_computed_once_and_follow_what_is_set():
     assert parser.get_defaults().more == 2
 
 
-def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplog):
+def test_a_pretraining_leads_to_a_segmentation_predictions_and_a_report(smir, field, tmp_path, caplog):
     smir(*pretrain_words(field, "--run.experiment=demo/random", "--trainer.max_epochs=2"))
     weights = tmp_path / "runs/demo/random/seed0/checkpoints/best.ckpt"
     with caplog.at_level("INFO"):
@@ -131,7 +131,7 @@ def test_pretraining_to_segmentation_to_predictions(smir, field, tmp_path, caplo
     assert fake_runs.unlike(fake.folder, run) == []
 
 
-def test_flag_beats_file_beats_default_also_with_a_checkpoint(smir, field, tmp_path):
+def test_options_override_config_files_defaults_and_checkpoints(smir, field, tmp_path):
     smir(*segment_words(field, "--run.experiment=a", "--model.lr=0.25", "--run.test=false"))
     config = yaml.safe_load((tmp_path / "runs/a/seed0/config.yaml").read_text())
     assert config["model"]["init_args"]["lr"] == 0.25
@@ -143,7 +143,7 @@ def test_flag_beats_file_beats_default_also_with_a_checkpoint(smir, field, tmp_p
     assert float(rows[0]["lr"]) == pytest.approx(0.125 * (0.01 + 0.99 * 0.5))
 
 
-def test_a_run_s_config_shows_one_normalisation_and_is_the_same_run_when_read_again(smir, field, tmp_path, capsys):
+def test_the_config_of_a_run_holds_one_normalisation_and_leads_to_the_same_run(smir, field, tmp_path, capsys):
     smir(*segment_words(field, "--run.experiment=a", "--run.test=false", "--data.mean=[0.3, 0.4, 0.2]"))
     config = tmp_path / "runs/a/seed0/config.yaml"
     settings = yaml.safe_load(config.read_text())
@@ -160,7 +160,7 @@ def test_a_run_s_config_shows_one_normalisation_and_is_the_same_run_when_read_ag
 
 
 @pytest.mark.parametrize("command", ["test", "predict", "validate"])
-def test_no_weights_are_refused(fails, field, command):
+def test_commands_that_need_trained_weights_refuse_to_run_without_them(fails, field, command):
     assert "needs trained weights: --ckpt" in fails(command, *segment_words(field)[1:])
 
 
@@ -173,7 +173,7 @@ def test_no_weights_are_refused(fails, field, command):
         ("profiler=nonsense", "profiler"),
     ],
 )
-def test_what_lightning_refuses_is_an_error_and_no_traceback(fails, field, setting, words):
+def test_settings_that_lightning_refuses_end_in_an_error_without_a_traceback(fails, field, setting, words):
     said = fails(*segment_words(field, f"--trainer.{setting}"))
     assert "smir: error: Lightning's trainer refuses its settings" in said
     assert words in said
@@ -181,7 +181,7 @@ def test_what_lightning_refuses_is_an_error_and_no_traceback(fails, field, setti
 
 @pytest.fixture(scope="module")
 def of_a_pretraining(field, tmp_path_factory):
-    """A checkpoint that tests only read."""
+    """A checkpoint of a pretraining, which tests only read."""
     root = tmp_path_factory.mktemp("pretrained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["smir"])
@@ -189,14 +189,14 @@ def of_a_pretraining(field, tmp_path_factory):
     return root / "p/seed0/checkpoints/last.ckpt"
 
 
-def test_a_pretraining_checkpoint_is_no_segmentation(fails, field, of_a_pretraining):
+def test_a_pretraining_checkpoint_cannot_be_tested_as_a_segmentation(fails, field, of_a_pretraining):
     said = fails("test", *segment_words(field)[1:], f"--ckpt_path={of_a_pretraining}")
     assert "checkpoint of the task 'pretrain'" in said
     assert "--model.weights" in said
 
 
-def test_other_results_go_to_a_folder_of_their_own(smir, field, tmp_path):
-    """A second test or prediction with other settings or images leaves the first alone."""
+def test_results_of_other_settings_or_images_go_to_a_separate_folder(smir, field, tmp_path):
+    """A second test or prediction with other settings or images keeps the files of the first."""
     words = segment_words(field, "--run.experiment=s")
     smir(*words)
     run = tmp_path / "runs/s/seed0"
@@ -215,7 +215,7 @@ def test_a_checkpoint_of_another_task_is_refused_before_anything_is_written(fail
     assert not (tmp_path / "runs/s").exists()
 
 
-def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path, monkeypatch):
+def test_fast_dev_run_of_the_shipped_configs_writes_no_files(smir, field, tmp_path, monkeypatch):
     (temporary := tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     smir(*selective_words(field, "--trainer.fast_dev_run=true"))
@@ -224,7 +224,7 @@ def test_fast_dev_run_of_the_shipped_configs(smir, field, tmp_path, monkeypatch)
     assert not list(temporary.glob("smir-*"))
 
 
-def test_any_smp_architecture_by_name(smir, field, tmp_path):
+def test_an_smp_architecture_is_trained_by_name(smir, field, tmp_path):
     smir(
         *segment_words(field, "--run.experiment=fpn", "--trainer.fast_dev_run=1"),
         "--model.network=smir.models.networks.SmpNetwork",
@@ -234,7 +234,7 @@ def test_any_smp_architecture_by_name(smir, field, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_weights_of_a_local_imagenet_file(smir, field, tmp_path, caplog):
+def test_imagenet_weights_from_a_local_file_are_loaded(smir, field, tmp_path, caplog):
     network = UNetStride4(3, "tu-test_efficientnet", [16, 16, 16])
     torch.save(network.encoder.state_dict(), tmp_path / "imagenet.pth")
     with caplog.at_level("INFO"):
@@ -245,7 +245,7 @@ def test_weights_of_a_local_imagenet_file(smir, field, tmp_path, caplog):
     assert f"imagenet.pth: {len(network.encoder.state_dict())} tensors loaded" in caplog.text
 
 
-def test_message_of_a_loader_worker_is_stripped():
+def test_the_message_of_a_loader_worker_is_shown_without_its_traceback():
     try:
         raise DataError("The image x.png is damaged.")
     except DataError:

@@ -1,4 +1,4 @@
-"""Every row of the paper through the real command line, on tiny fakes, and its settings against METHOD.md."""
+"""Every row of the paper, run by the real command line on tiny fakes, and its settings compared with METHOD.md."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ CHANGES = {
 }
 
 
-# One dataset has all the stages of the paper; each takes an epoch, and the code is the same for all datasets.
+# One dataset has all stages of the paper, one epoch each; the code is the same for all datasets.
 STAGES = {"pascal_voc": 2, "cityscapes": 2, "nassar": 10, "sugar_beets": 2}
 FAST = [*TINY_NETWORK, *QUIET, "--trainer.num_sanity_val_steps=0"]
 """Beyond `experiments/smoke`: an even smaller network, and no validation before the only one."""
@@ -73,7 +73,7 @@ FEW_SAMPLES = "--trainer.callbacks.num_samples=2"
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
-    """Runs a row as `make paper-smoke` does, after what it rests on; returns its folder. Each is run once."""
+    """Runs a row as `make paper-smoke` does, after its pretraining, and only once; returns its folder."""
     root = tmp_path_factory.mktemp("paper")
     data, size = root / "data", (192, 256)
     write_pascal_voc(data, unlabelled=2, size=size)
@@ -112,7 +112,7 @@ def paper(tmp_path_factory):
         yield run
 
 
-def test_these_are_all_rows():
+def test_the_lists_of_rows_and_ablations_are_complete():
     for dataset in SISTERS:
         rows = {path.stem for path in (EXPERIMENTS / dataset).glob("*.yaml")} - {"pretrain", "segment"}
         assert rows == {*PRETRAININGS, *(f"segment-{init}" for init in INITS)}
@@ -206,7 +206,7 @@ def test_segmentation_has_the_settings_of_the_paper(dataset, init):
 
 
 def flat(value, name=""):
-    """The settings of a config, by the names that matter: without class_path, init_args and places in lists."""
+    """Returns the settings of a config by name, without class_path, init_args and positions in lists."""
     if isinstance(value, (dict, list)):
         items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
         return {k: v for key, item in items for k, v in flat(item, f"{name}.{key}" if key else name).items()}
@@ -215,20 +215,20 @@ def flat(value, name=""):
     return {name: getattr(value, "value", value)}
 
 
-READ_BEFORE = {"config", "include"}  # settings of files, which the parser passes over
+READ_BEFORE = {"config", "include"}  # settings of files, which the parser ignores
 SHARED = {"mask-ratio-75": {"data.mask": 0.75}, "patches-128": {"data.num_patches": 128}}
 
 
 @pytest.mark.parametrize("name", SHARED)
 @pytest.mark.parametrize("row", ["random", "random-staged", "random-fixed"])
-def test_an_ablation_of_both_maskings_keeps_the_row_what_it_is(monkeypatch, row, name):
+def test_an_ablation_shared_by_all_maskings_changes_only_its_own_settings(monkeypatch, row, name):
     monkeypatch.chdir(EXPERIMENTS.parent)
     files = [f"--config=experiments/nassar/{row}.yaml", f"--config=experiments/ablations/{name}.yaml"]
     before, after = (flat(parse(words).fit.as_dict()) for words in (files[:1], files))
     found = {key: value for key, value in after.items() if value != before.get(key, "not there")}
     found = {key: value for key, value in found.items() if key.partition(".")[0] not in READ_BEFORE}
     fixed = {"policy": 0.75, "scoring_mask": 0.75} if (row, name) == ("random-fixed", "mask-ratio-75") else {}
-    assert found == {"run.variant": name, **SHARED[name], **fixed}  # epochs and stages, so image visits, stay
+    assert found == {"run.variant": name, **SHARED[name], **fixed}  # epochs, stages and so image visits are unchanged
     assert before.keys() - after.keys() <= READ_BEFORE
 
 
@@ -240,7 +240,7 @@ def test_an_ablation_of_both_maskings_keeps_the_row_what_it_is(monkeypatch, row,
         ("random", "stages-5", "have no stages"),
     ],
 )
-def test_an_ablation_of_selection_is_refused_on_another_row(fails, row, name, lacks):
+def test_an_ablation_of_selective_masking_is_refused_on_a_random_row(fails, row, name, lacks):
     files = [f"--config={EXPERIMENTS}/nassar/{row}.yaml", f"--config={EXPERIMENTS}/ablations/{name}.yaml"]
     said = fails("fit", *files)
     assert f"{name}.yaml changes" in said
@@ -248,7 +248,7 @@ def test_an_ablation_of_selection_is_refused_on_another_row(fails, row, name, la
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
-def test_an_ablation_changes_what_it_says_and_nothing_else(name):
+def test_an_ablation_changes_only_the_settings_that_it_names(name):
     row = "segment-random" if name in SEGMENT else "selective"
     before, after = (flat(parsed(which).fit.as_dict()) for which in (f"nassar/{row}", f"ablations/{name}"))
     found = {key: value for key, value in after.items() if value != before.get(key, "not there")}

@@ -32,7 +32,7 @@ def test_included_files_come_first_by_paths_relative_to_the_file(write):
     assert expand_includes(["fit", "-c", "a/row.yaml"]) == ["fit", *files]
 
 
-def test_what_two_files_share_is_read_once(write):
+def test_a_file_that_two_files_include_is_read_once(write):
     write("row.yaml", include=["left.yaml", "right.yaml"])
     write("left.yaml", include="shared.yaml")
     write("right.yaml", include="shared.yaml")
@@ -65,7 +65,7 @@ def test_wrong_includes_are_refused_by_name(write, include, message):
         expand_includes(["fit", "--config", "row.yaml"])
 
 
-def test_include_is_no_option(fails):
+def test_include_is_refused_as_an_option(fails):
     assert "is a key of config files" in fails("fit", "--include=a.yaml")
 
 
@@ -85,4 +85,4 @@ def test_the_saved_config_holds_what_was_included(write, smir, field, tmp_path):
     config = yaml.safe_load(saved.read_text())
     assert "include" not in config
     assert config["model"]["init_args"]["lr"] == 0.5
-    smir("test", f"--config={saved}", "--ckpt_path=best")  # its run is found by its recipe, so nothing was lost
+    smir("test", f"--config={saved}", "--ckpt_path=best")  # its run is found by its recipe, so the config is complete

@@ -18,11 +18,11 @@ from smir.errors import ConfigError
 
 @pytest.fixture
 def warm(python, monkeypatch):
-    """Jobs start the stand-in for Python."""
+    """Lets jobs start the stand-in for Python."""
     monkeypatch.setattr(sys, "executable", python)
 
 
-def test_a_job_keeps_the_output_and_marks_the_run(smir, warm, field, tmp_path, capfd):
+def test_a_job_logs_the_output_and_updates_the_done_file(smir, warm, field, tmp_path, capfd):
     words = segment_words(field, "--run.experiment=x", "--run.root=runs")
     smir("job", "--run=runs/x/seed0", "--", *words)
     assert "done after" in capfd.readouterr().out
@@ -33,7 +33,7 @@ def test_a_job_keeps_the_output_and_marks_the_run(smir, warm, field, tmp_path, c
     os.utime(done, (0, 0))
     smir("job", "--run=runs/x/seed0", "--", *words)
     assert "has finished before" in (tmp_path / "runs/x/seed0/log.txt").read_text()
-    assert done.stat().st_mtime > 0  # else make would come back to it for ever
+    assert done.stat().st_mtime > 0  # otherwise make would repeat it for ever
 
 
 def test_a_failed_job_names_its_log_and_shows_its_end(fails, warm, field, tmp_path):
@@ -43,19 +43,19 @@ def test_a_failed_job_names_its_log_and_shows_its_end(fails, warm, field, tmp_pa
     assert "There is nothing to run" in fails("job", "--run=x", "--words=[]")
 
 
-def test_a_job_whose_run_is_not_done_has_failed(fails, warm, field):
+def test_a_job_fails_if_its_run_is_not_done(fails, warm, field):
     said = fails("job", "--run=runs/other/seed0", "--", "--version")
     assert "runs/other/seed0 ended before the run was done" in said
 
 
-def test_jobs_share_devices(tmp_path, monkeypatch):
+def test_jobs_divide_the_devices_and_wait_for_a_free_one(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0, 1,GPU-ab")
     devices = visible_devices()
     assert devices == ["0", "1", "GPU-ab"]
     waited: list[str] = []
     first = claim(devices, 1, tmp_path, on_wait=lambda: waited.append("first"))
     assert first.__enter__() == ["0"]
-    # The locks are those of a process, so that the other job is one.
+    # Locks belong to a process, so the other job is a separate process.
     code = (
         "import sys; from pathlib import Path; from smir.cli.job import claim\n"
         "with claim(['0', '1', 'GPU-ab'], 2, Path(sys.argv[1]), print) as names:\n"
@@ -75,7 +75,7 @@ def test_jobs_share_devices(tmp_path, monkeypatch):
     other.stdout.close()
 
 
-def test_more_devices_than_there_are_are_refused(tmp_path):
+def test_a_job_that_needs_more_devices_than_exist_is_refused(tmp_path):
     with (
         pytest.raises(ConfigError, match="needs 3 devices; this machine has 1: 0"),
         claim(["0"], 3, tmp_path, print),
@@ -101,7 +101,7 @@ def test_a_gpu_job_gets_its_device(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     job.job(tmp_path, ["fit"])
     assert seen == {"words": ["fit", "--trainer.devices", "1"], "visible": "4"}
-    assert threads == [str(max(1, os.cpu_count() // 2))]  # the cores are shared as well
+    assert threads == [str(max(1, os.cpu_count() // 2))]  # the cores are divided as well
     monkeypatch.setenv("MAKEFLAGS", "")
     job.job(tmp_path, ["fit"])
     assert seen == {"words": ["fit", "--trainer.devices", "3"], "visible": "4,5,6"}
@@ -134,7 +134,7 @@ def metrics(run):
 
 
 def slurm(python, folder):
-    """Stands in for SLURM: a place for its commands, and what it sets for a job of two nodes with a task each."""
+    """Stands in for SLURM: a folder for its commands, and the variables of a job of two nodes with one task each."""
     (folder / "bin").mkdir()
     for name, text in {"srun": SRUN, "scontrol": '#!/usr/bin/env bash\necho "scontrol $*"\n'}.items():
         (folder / "bin" / name).write_text(text)
@@ -153,7 +153,7 @@ def slurm(python, folder):
 
 
 def test_the_slurm_script_requeues_when_one_rank_was_told_to_stop(python, field, tmp_path):
-    """The script does; Lightning, which handles SLURM's signals in another way, must not."""
+    """The script requeues; Lightning, which would handle SLURM's signals in another way, must not."""
     env = {**slurm(python, tmp_path), "SMIR_ACT": "step:1:1:USR1"}
     words = segment_words(field, "--run.experiment=two")
     command = [EXPERIMENTS / "launch/slurm.sh", *words]
@@ -178,10 +178,10 @@ def test_the_slurm_script_trains_on_two_nodes(python, field, tmp_path):
 
 @pytest.fixture
 def hosts(tmp_path):
-    """Two hosts in network namespaces with names of their own; two launchers on this one where those cannot be made.
+    """Two hosts in network namespaces with their own names, or two launchers on this host if there are no namespaces.
 
     Yields:
-        The name of the first, and how a command begins on each.
+        The name of the first host, and the words before a command on each.
     """
     names = [f"smir{os.getpid()}{letter}" for letter in "ab"]
     addresses = ["10.251.7.1", "10.251.7.2"]

@@ -1,4 +1,4 @@
-"""The Makefile's runs: each exactly once, in order, and stopped as promised. `smir` itself is a stand-in here."""
+"""The runs of the Makefile: each once, in order, and stopped after a failure. `smir` itself is a stand-in here."""
 
 import os
 import re
@@ -96,7 +96,7 @@ def test_without_python_make_says_why_there_are_no_runs(sandbox):
     assert sandbox("help", "PYTHON=no-such-python").returncode == 0
 
 
-def test_pretraining_once_or_paired():
+def test_pretrain_once_plans_one_pretraining_and_paired_one_for_each_seed():
     once, paired = (make("-n", "nassar", f"PRETRAIN={way}", "SEEDS=0 1", "RUNS=r").stdout for way in ("once", "paired"))
     assert {run for run in runs(once) if "segment" not in run and "nassar" in run} == {
         f"r/nassar/{row}/seed3741" for row in ("random", "selective", "random-staged", "random-fixed")
@@ -106,7 +106,7 @@ def test_pretraining_once_or_paired():
     assert "3741" not in paired
 
 
-def test_the_sister_of_a_dataset_comes_along():
+def test_a_dataset_also_plans_the_pretraining_of_its_sister():
     for target, sister in (("pascal", "cityscapes"), ("sugarbeets", "nassar")):
         planned = runs(make("-n", target, "SEEDS=0", "RUNS=r", "ABLATE=").stdout)
         assert len(planned) == 4 + 7 + 1
@@ -114,7 +114,7 @@ def test_the_sister_of_a_dataset_comes_along():
 
 
 @pytest.mark.parametrize("jobs", ["-j1", "-j4"])
-def test_runs_wait_for_what_they_rest_on_and_are_not_repeated(sandbox, tmp_path, jobs):
+def test_runs_wait_for_their_pretraining_and_are_not_repeated(sandbox, tmp_path, jobs):
     assert sandbox(jobs, "paper").returncode == 0
     first = order(tmp_path)
     assert all(line.endswith("[]") for line in first)
@@ -123,7 +123,7 @@ def test_runs_wait_for_what_they_rest_on_and_are_not_repeated(sandbox, tmp_path,
     assert order(tmp_path) == first
 
 
-def test_a_failed_run_stops_its_dependants_alone_and_is_tried_again(sandbox, tmp_path):
+def test_a_failed_run_stops_only_its_dependants_and_is_tried_again(sandbox, tmp_path):
     (tmp_path / "broken").write_text("runs/nassar/selective/seed3741")
     failed = sandbox("-k", "nassar")
     assert failed.returncode != 0
@@ -145,14 +145,14 @@ def test_a_wrong_variable_is_refused(words):
     assert words[0].split("=")[1] in failed.stderr
 
 
-def test_the_clean_protocol_has_folders_of_its_own():
+def test_the_clean_protocol_has_its_own_run_folders():
     planned = make("-n", "nassar", "PROTOCOL=clean", "SEEDS=0").stdout
     assert "--model.weights runs/clean/nassar/selective/seed0/checkpoints/best.ckpt" in planned  # PRETRAIN=paired
     assert all(run.startswith("runs/clean/") for run in runs(planned))
     assert planned.count("--data.protocol clean") == len(runs(planned))
 
 
-def test_weights_and_biases_is_a_variable():
+def test_the_variable_wandb_reaches_every_run():
     planned = make("-n", "nassar", "SEEDS=0", "WANDB=offline").stdout
     assert planned.count("--run.wandb offline") == len(runs(planned))
     assert "--run.wandb" not in make("-n", "nassar", "SEEDS=0").stdout

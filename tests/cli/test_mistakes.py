@@ -1,4 +1,4 @@
-"""Mistakes of the hand: wrong names, a wrong start, Ctrl-C. The answer is quick and short; nothing is left behind."""
+"""Typing mistakes, a wrong start, and Ctrl-C: the answer is quick and short, and no files are left behind."""
 
 import shlex
 import shutil
@@ -40,13 +40,13 @@ PRETRAIN = f"--config={EXPERIMENTS / 'folder/pretrain.yaml'}"
         ("check --dta.root field", "Did you mean --data.root?"),
     ],
 )
-def test_a_wrong_name_is_answered_in_three_lines(fails, words, said):
+def test_a_mistyped_name_gets_a_suggestion_in_at_most_three_lines(fails, words, said):
     answer = fails(*words.split(), code=2)
     assert said in answer
     assert len(answer.splitlines()) <= 3
 
 
-def test_a_wrong_name_in_a_config_is_answered_in_three_lines(fails, tmp_path):
+def test_a_mistyped_name_in_a_config_gets_a_suggestion_in_at_most_three_lines(fails, tmp_path):
     (tmp_path / "mine.yaml").write_text("model: {class_path: smir.training.SegmentationModul}\n")
     answer = fails("fit", "--config=mine.yaml", code=2)
     assert "mine.yaml: class_path names smir.training.SegmentationModul, but smir has no such class. Did you" in answer
@@ -61,7 +61,7 @@ def test_a_wrong_option_is_found_before_torch_is_imported():
     assert done.stdout == "False\n"
 
 
-def test_a_wrong_value_is_answered_without_a_screen_of_usage(fails):
+def test_an_invalid_value_is_reported_without_the_usage_text(fails):
     answer = fails("prepare", "folder", "--images=photos", "--tile=large", code=2)
     assert "large" in answer
     assert "usage:" not in answer
@@ -75,7 +75,7 @@ def test_classes_in_a_config_that_yaml_takes_for_other_values(fails, tmp_path, c
     assert f"other values, here {read}. Quote them: 'no'." in answer
 
 
-def test_an_option_of_another_class_is_answered_with_those_of_the_class(fails, field, tmp_path):
+def test_an_option_of_another_class_is_refused_with_the_options_of_the_class(fails, field, tmp_path):
     answer = fails(*segment_words(field, "--model.loss=FocalLoss", "--model.loss.class_weights=auto"), code=2)
     assert answer.startswith("smir: error: FocalLoss has no option class_weights. Its options are: gamma, void.\n")
     loss = "{class_path: smir.method.SoftJaccardLoss, init_args: {gamma: 2}}"
@@ -84,7 +84,7 @@ def test_an_option_of_another_class_is_answered_with_those_of_the_class(fails, f
     assert "SoftJaccardLoss has no option gamma. Its options are: smooth, void." in answer
 
 
-def test_every_option_of_the_parsers_is_known():
+def test_the_check_of_options_accepts_every_option_of_the_parsers():
     for command in TRAINING:
         parser = run_cli([command, f"--config={EXPERIMENTS / 'demo/segment.yaml'}"], ParsedCLI).parser
         (choices,) = (action.choices for action in parser._actions if action.dest == "subcommand")
@@ -94,7 +94,7 @@ def test_every_option_of_the_parsers_is_known():
         check_options(words.split(), MODULES[words.split()[0]], any_class=False)
 
 
-def test_an_encoder_of_another_name_is_suggested(fails, field, tmp_path):
+def test_a_mistyped_encoder_gets_a_suggestion(fails, field, tmp_path):
     answer = fails(*pretrain_words(field, "--model.network.encoder=resnet34x"))
     assert "has no encoder 'resnet34x'. Did you mean resnet34" in answer
     assert not (tmp_path / "runs").exists()
@@ -121,7 +121,7 @@ def test_a_slurm_job_of_several_tasks_needs_srun(fails, monkeypatch):
 @pytest.mark.parametrize(
     ("epoch", "kept"), [(0, "No epoch was kept."), (1, "keeps the training up to epoch 1 (last.ckpt).")]
 )
-def test_after_ctrl_c_it_says_what_is_kept_and_how_to_go_on(fails, field, monkeypatch, epoch, kept):
+def test_after_ctrl_c_the_message_says_what_is_kept_and_how_to_continue(fails, field, monkeypatch, epoch, kept):
     def press(callback, trainer, module):
         if trainer.current_epoch == epoch:
             raise KeyboardInterrupt
@@ -133,7 +133,7 @@ def test_after_ctrl_c_it_says_what_is_kept_and_how_to_go_on(fails, field, monkey
     assert answer.endswith(f": python -m smir {shlex.join(words)}\n")
 
 
-def test_a_reader_that_ends_early_is_no_error(tmp_path):
+def test_a_pipe_that_is_closed_early_is_not_an_error(tmp_path):
     """As in `python -m smir recipes | head -1`."""
     command = f"{sys.executable} -m smir recipes | head -1"
     done = subprocess.run(command, shell=True, cwd=EXPERIMENTS.parent, capture_output=True, text=True, check=True)
@@ -141,6 +141,6 @@ def test_a_reader_that_ends_early_is_no_error(tmp_path):
     assert done.stderr == ""
 
 
-def test_a_file_in_place_of_a_list_is_told_how_lists_look(fails):
+def test_a_file_name_in_place_of_a_list_is_refused_with_an_example_of_a_list(fails):
     said = fails("prepare", "folder", "--images=photos", "--classes=class_dict.csv", code=2)
     assert "A list is written in brackets: '[class_dict.csv, ...]'." in said

@@ -1,4 +1,4 @@
-"""The table of the paper's runs, and `smir plan`, which adds up what they cost."""
+"""The table of the paper's runs, and `smir plan`, which adds up their cost."""
 
 import subprocess
 import sys
@@ -31,7 +31,7 @@ DOWNSTREAM = 2 + 3 * 3 + 6 * 4
         ({"seeds": "5 7 5", "ablate": " ".join(SISTERS)}, 4 * (4 + METHOD), 4 * (7 + METHOD + DOWNSTREAM) * 2),
     ],
 )
-def test_the_table_has_so_many_runs(given, pretrainings, segmentations):
+def test_the_table_has_the_expected_number_of_runs(given, pretrainings, segmentations):
     runs = list(paper_runs(**given))
     assert Counter(run.row.segments for run in runs) == {False: pretrainings, True: segmentations}
     folders = {run.folder for run in runs}
@@ -39,7 +39,7 @@ def test_the_table_has_so_many_runs(given, pretrainings, segmentations):
     assert {run.start for run in runs if run.start} <= folders
 
 
-def test_every_row_has_its_file_and_every_file_its_row():
+def test_rows_and_config_files_correspond():
     for dataset in SISTERS:
         files = {path.stem for path in (EXPERIMENTS / dataset).glob("*.yaml")}
         assert {row.config for row in MAIN} == files - {"pretrain", "segment"}
@@ -52,7 +52,7 @@ def test_the_page_of_the_paper_names_every_row():
     assert [name for name in ABLATIONS if not name.startswith("labels-") and f"`{name}`" not in page] == []
 
 
-def test_a_control_of_an_ablation_is_one_word_more(monkeypatch):
+def test_one_more_word_adds_a_control_to_an_ablation(monkeypatch):
     monkeypatch.setitem(ABLATIONS, "stages-5", ["selective", "random-staged"])
     added = [run for run in paper_runs(seeds="0") if run.row.name.endswith("random-staged-stages-5")]
     assert [run.folder for run in added] == [
@@ -80,13 +80,13 @@ def test_the_table_needs_no_installed_package():
         ({"seeds": "0 -1"}, "SEEDS are whole numbers, not -1"),
     ],
 )
-def test_a_wrong_word_is_named(given, said):
+def test_an_invalid_value_of_a_variable_is_named(given, said):
     with pytest.raises(ConfigError, match=said):
         list(paper_runs(**given))
 
 
 def words_of(*rows):
-    """The words of rows on Nassar 2020, whose data are nowhere."""
+    """The command lines of rows on Nassar 2020, whose data do not exist here."""
     return [["fit", f"--config={EXPERIMENTS / 'nassar' / row}.yaml", "--data.root=nowhere"] for row in rows]
 
 
@@ -108,7 +108,7 @@ def test_the_plan_counts_what_is_on_disk(tmp_path):
     assert (work.train_visits, work.on_disk) == (1000 * 18, True)
 
 
-def test_the_plan_in_words(smir, fails, tmp_path, monkeypatch, capsys):
+def test_plan_prints_the_runs_that_are_left(smir, fails, tmp_path, monkeypatch, capsys):
     import smir.cli.paper as paper
     import smir.cli.planning as planning
 

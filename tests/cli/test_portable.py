@@ -1,4 +1,4 @@
-"""Windows and macOS, as far as this system can stand in for them."""
+"""Windows and macOS, as far as this system can imitate them."""
 
 import json
 import subprocess

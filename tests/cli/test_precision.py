@@ -26,7 +26,7 @@ NETWORK = ("--model.network.encoder=tu-test_efficientnet", "--model.network.deco
 
 
 @pytest.mark.parametrize(("flags", "became"), [({"avx2", "amx_bf16"}, "bf16-mixed"), ({"avx512f"}, "32-true")])
-def test_auto_is_written_as_what_it_became(smir, tmp_path, monkeypatch, flags, became):
+def test_auto_is_recorded_as_the_precision_that_it_chose(smir, tmp_path, monkeypatch, flags, became):
     write_folder(tmp_path / "root", size=(192, 192))
     monkeypatch.setattr(precision, "_processor_flags", lambda: flags)
     smir(*TRY, *SHORT, *NETWORK, "--data.batch_size=4", "--trainer.precision=auto")
@@ -44,10 +44,10 @@ def test_a_gpu_computes_in_bfloat16_if_it_has_it(monkeypatch):
         assert precision.native_precision("cpu") == "32-true"
 
 
-def test_the_processor_of_this_machine_is_asked():
+def test_the_flags_of_this_processor_are_read():
     assert isinstance(precision._processor_flags(), set)
 
 
-def test_a_wrong_precision_is_answered_with_the_possible_ones(fails):
+def test_an_invalid_precision_is_refused_with_the_valid_ones(fails):
     message = fails(*TRY, *SHORT, "--trainer.precision=64-true")
     assert "trainer.precision must be 32-true, 16-mixed, bf16-mixed or auto. Got 64-true." in message

@@ -1,4 +1,4 @@
-"""Recipes are found by name, in a checkout and outside."""
+"""Recipes are found by name, inside a checkout and outside."""
 
 import os
 import subprocess
@@ -28,14 +28,14 @@ def test_a_recipe_is_found_by_name(elsewhere, name):
     assert expand_includes(["fit", "--config", name]) == expand_includes(["fit", f"--config={name}"]) == found
 
 
-def test_a_recipe_brings_what_it_includes(elsewhere):
+def test_a_recipe_is_read_with_its_includes(elsewhere):
     files = ["data/nassar.yaml", "base/segment.yaml", "nassar/segment.yaml", "nassar/segment-scratch.yaml"]
     assert expand_includes(["check", "-c", "nassar/segment-scratch"])[2::2] == [str(EXPERIMENTS / f) for f in files]
     assert expand_includes(["check", "--data", "data/nassar"])[2:] == [str(EXPERIMENTS / "data/nassar.yaml")]
     assert expand_includes(["check", "--data=Folder"]) == ["check", "--data", "Folder"]
 
 
-def test_a_file_of_that_path_comes_first(elsewhere):
+def test_a_file_takes_precedence_over_a_recipe_of_the_same_name(elsewhere):
     (elsewhere / "folder").mkdir()
     (elsewhere / "folder/pretrain").write_text("seed_everything: 7\n")
     assert expand_includes(["fit", "--config", "folder/pretrain"]) == ["fit", "--config", "folder/pretrain"]
@@ -47,7 +47,7 @@ def test_a_config_of_the_user_includes_a_recipe(elsewhere):
     assert expand_includes(["fit", "--config=mine.yaml"]) == ["fit", "--config", recipe, "--config", "mine.yaml"]
 
 
-def test_a_wrong_name_is_refused_with_one_like_it(fails, tmp_path):
+def test_an_unknown_name_is_refused_with_a_similar_one(fails, tmp_path):
     for command in ("fit", "check"):
         said = fails(command, "--config", "folder/pretran")
         assert (
@@ -56,7 +56,7 @@ def test_a_wrong_name_is_refused_with_one_like_it(fails, tmp_path):
         assert "Did you mean folder/pretrain" in said
 
 
-def test_a_folder_is_no_config_and_its_config_is_named(fails, tmp_path):
+def test_a_folder_in_place_of_a_config_is_refused_and_its_config_is_named(fails, tmp_path):
     (tmp_path / "field").mkdir()
     assert "--config field is a folder; a config is a file.\n" in fails("fit", "--config", "field")
     (tmp_path / "field/data.yaml").touch()
@@ -83,7 +83,7 @@ def test_the_recipes_are_listed(smir, fails, capsys):
 
 
 def test_the_build_holds_the_recipes(tmp_path):
-    """The contents of the wheel list recipes and read one without a checkout."""
+    """The files of the wheel can list the recipes and read one without a checkout."""
     setup = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", tmp_path, "build_py", "--build-lib"]
     subprocess.run([*setup, tmp_path / "lib"], cwd=REPOSITORY, check=True, capture_output=True)
     code = "from smir.cli.recipes import config_file, names; print(len(names()), config_file('folder/pretrain'))"

@@ -30,12 +30,12 @@ def sweep(path):
 
 
 def values(parameter):
-    """Some values of a parameter: all of a list, or the ends of a range."""
+    """Returns values of a parameter: all of a list, or the ends of a range."""
     return parameter.get("values") or [parameter["min"], parameter["max"]]
 
 
 def words(content, chosen, *more, variables=VARIABLES[0]):
-    """The words after `smir` that an agent would start."""
+    """Returns the words after `smir` in the command that an agent would start."""
     command = [re.sub(r"\$\{envvar:(\w+)\}", lambda found: variables[found[1]], word) for word in content["command"]]
     rest = command[command.index("smir") + 1 :]
     flags = [f"--{name}={value}" for name, value in chosen.items()]
@@ -44,7 +44,7 @@ def words(content, chosen, *more, variables=VARIABLES[0]):
 
 @pytest.mark.parametrize("variables", VARIABLES, ids=["selective", "random"])
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_value_of_a_sweep_is_one_of_a_training(path, variables, monkeypatch):
+def test_every_value_of_a_sweep_reaches_the_settings_of_the_training(path, variables, monkeypatch):
     monkeypatch.chdir(EXPERIMENTS.parent)
     content = sweep(path)
     names = list(content["parameters"])
@@ -77,7 +77,7 @@ def test_an_agent_runs_two_parameter_sets(python, tmp_path):
     parameters = content["parameters"]
     grid = itertools.product(*(parameters[name]["values"] for name in parameters))
     chosen = [dict(zip(parameters, combination, strict=True)) for combination in itertools.islice(grid, 2)]
-    # Both at once, which saves the agent's waits between them and is harder on the folders.
+    # Both at once: this saves the waits of the agent between them, and tests the run folders harder.
     commands = [
         {"type": "run", "run_id": f"run{n}", "program": "", "args": {k: {"value": v} for k, v in given.items()}}
         for n, given in enumerate(chosen)
@@ -113,8 +113,8 @@ def test_an_agent_runs_two_parameter_sets(python, tmp_path):
         assert json.loads((run / "wandb.json").read_text())["id"] in str(run)
 
 
-def test_a_run_that_the_sweep_ends_early_has_not_failed(python, field, tmp_path):
-    """An agent sends SIGTERM, and gives up after a few runs that fail."""
+def test_a_run_that_the_sweep_stops_early_ends_without_an_error(python, field, tmp_path):
+    """An agent stops a run with SIGTERM, and gives up after a few failed runs."""
     words = segment_words(field, "--trainer.max_epochs=500", "--run.experiment=s")
     environment = program(None, WANDB_SWEEP_ID="sweep", WANDB_RUN_ID="run0", WANDB_MODE="offline")
     with (tmp_path / "said.txt").open("w") as output:

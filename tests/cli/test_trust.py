@@ -1,4 +1,4 @@
-"""Configs of others: whatever they name, nothing of it is imported unless it is allowed."""
+"""Untrusted configs: no module that they name is imported unless it is allowed."""
 
 import itertools
 import os
@@ -32,7 +32,7 @@ def proof(tmp_path, monkeypatch):
     sys.modules.pop("evil", None)
 
 
-def test_the_exploit_works_where_it_is_allowed(smir, field, proof):
+def test_the_exploit_runs_if_it_is_allowed(smir, field, proof):
     smir(*segment_words(field, "--allow", "evil", "--trainer.callbacks+=evil.Spy", "--trainer.fast_dev_run=true"))
     assert proof.exists()
 
@@ -62,7 +62,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("text", CONFIGS.values(), ids=CONFIGS)
-def test_a_config_runs_nothing(smir, tmp_path, proof, capsys, text):
+def test_a_config_runs_no_code(smir, tmp_path, proof, capsys, text):
     (tmp_path / "evil.yaml").write_text(text)
     (tmp_path / "other.yaml").write_text("{class_path: evil.Spy}")
     with pytest.raises(SystemExit) as exit_:
@@ -100,7 +100,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("words", OPTIONS, ids=" ".join)
-def test_an_option_runs_nothing(smir, proof, capsys, words):
+def test_an_option_runs_no_code(smir, proof, capsys, words):
     with pytest.raises(SystemExit) as exit_:
         smir("fit", BASE, *words)
     assert exit_.value.code in (1, 2)
@@ -111,7 +111,7 @@ def test_an_option_runs_nothing(smir, proof, capsys, words):
 
 
 @pytest.mark.parametrize("command", ["check", "stats", "validate", "test", "predict"])
-def test_the_other_commands_run_nothing_either(fails, tmp_path, proof, command):
+def test_other_commands_run_no_code_from_a_config(fails, tmp_path, proof, command):
     (tmp_path / "evil.yaml").write_text("data: {class_path: evil.Spy}")
     said = fails(command, "--config=evil.yaml")
     assert "evil.yaml: class_path names evil.Spy, which was not imported" in said
@@ -119,24 +119,24 @@ def test_the_other_commands_run_nothing_either(fails, tmp_path, proof, command):
     assert not proof.exists()
 
 
-def test_a_file_of_settings_of_the_trainer_runs_nothing(fails, tmp_path, proof):
+def test_a_file_of_trainer_settings_runs_no_code(fails, tmp_path, proof):
     (tmp_path / "trainer.yaml").write_text("callbacks: [{class_path: evil.Spy}]")
     assert "trainer.yaml: class_path names evil.Spy, which was not imported" in fails("fit", "--trainer=trainer.yaml")
     assert not proof.exists()
 
 
-def test_what_was_allowed_once_is_not_allowed_for_ever(smir, fails, field, proof):
+def test_permission_for_one_command_does_not_extend_to_the_next(smir, fails, field, proof):
     more = ["--trainer.callbacks={class_path: LambdaCallback, init_args: {on_fit_start: evil.Spy}}"]
     with pytest.raises(SystemExit):
         smir(*segment_words(field, "--allow=evil", *more))
     assert proof.exists()
     proof.unlink()
     sys.modules.pop("evil")
-    fails(*segment_words(field, *more), code=2)  # past the scan: a class where none is expected
+    fails(*segment_words(field, *more), code=2)  # the scan misses it: a class where none is expected
     assert not proof.exists()
 
 
-def test_a_function_of_an_allowed_package_is_no_class(fails, field, proof):
+def test_a_function_of_an_allowed_package_is_refused_as_a_class(fails, field, proof):
     said = fails(*segment_words(field, "--allow=evil", "--trainer.callbacks+=evil.make"))
     assert "evil.make, which is not a class" in said
 
@@ -155,18 +155,18 @@ TRAPS = {
     "a merge of itself": "a: &a {<<: *a}",
     "a key twice": "model: {lr: 1}\nmodel: {lr: 2}\n",
     "a key twice within a text": "model: '{lr: 1, lr: 2}'\n",
-    "base 60": f"a: 1{':00' * 20_000}",  # reading it takes the square of its length
+    "base 60": f"a: 1{':00' * 20_000}",  # the time to read it grows with the square of its length
 }
 
 
 @pytest.mark.parametrize("text", TRAPS.values(), ids=TRAPS)
-def test_a_config_that_is_a_trap_is_refused(fails, tmp_path, text):
+def test_a_malicious_config_is_refused(fails, tmp_path, text):
     (tmp_path / "trap.yaml").write_bytes(text.encode(errors="surrogateescape"))
     assert "trap.yaml" in fails("fit", "--config=trap.yaml")
 
 
 @pytest.mark.parametrize("words", ["--config=pipe", "--config=names.yaml", "--data=pipe"])
-def test_a_pipe_is_not_waited_for(fails, tmp_path, words):
+def test_a_pipe_in_place_of_a_config_is_refused_without_waiting(fails, tmp_path, words):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "names.yaml").write_text("data: pipe\n")
     assert f"{tmp_path / 'pipe'} is a pipe or a device" in fails("fit", words)
@@ -185,7 +185,7 @@ def test_every_shipped_config_passes():
         scan_file(path, PACKAGES)
 
 
-def test_names_that_are_no_classes_pass():
+def test_names_that_are_not_classes_pass_the_scan():
     scan(
         {
             "data": {"init_args": {"root": "data.v2", "split_files": {"train": "train.txt"}, "classes": ["a.b"]}},
@@ -198,7 +198,7 @@ def test_names_that_are_no_classes_pass():
     )
 
 
-def test_allow_is_taken_out_wherever_it_stands():
+def test_allow_is_removed_from_any_place_among_the_options():
     words, packages = take_allowed(
         ["fit", "--allow", "mine", "--x=1", "--allow=yours.nets", "--allowed", "y", "--", "fit", "--allow", "more"]
     )

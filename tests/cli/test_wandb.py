@@ -21,7 +21,7 @@ def test_a_resumed_run_is_one_offline_run_of_two_segments(smir, field, tmp_path,
         with pytest.raises(Killed):
             smir(*selective_words(field, "--run.wandb=offline", "--run.project=fields"))
     run = tmp_path / "runs/demo/selective/seed0"
-    empty = run / "wandb/offline-run-20200101_000000-x"  # as of a process that was killed at once
+    empty = run / "wandb/offline-run-20200101_000000-x"  # as if the process was killed at once
     first = json.loads((run / "wandb.json").read_text())
     empty = empty.with_name(empty.name.replace("-x", f"-{first['id']}"))
     empty.mkdir()
@@ -44,14 +44,14 @@ def test_a_resumed_run_is_one_offline_run_of_two_segments(smir, field, tmp_path,
     assert logged.values("lr") == pytest.approx([3e-5, 3e-3] * 2)
     losses = logged.values("val/loss")
     assert len(losses) == 4
-    assert logged.summary["val/loss"] == min(losses[2:])  # the best of the last stage, as `best.ckpt` is
+    assert logged.summary["val/loss"] == min(losses[2:])  # the best value of the last stage, as in `best.ckpt`
     steps = [row["_step"] for _, row in sorted(logged.history.items())]
     assert steps == sorted(set(steps))
     pictures = [name for name in logged.files if name.endswith(".png")]
     assert [sum(f"images/{name}_" in picture for picture in pictures) for name in ("stage-01", "final")] == [1, 1]
 
 
-def test_two_processes_make_one_run(python, field, tmp_path):
+def test_two_processes_log_to_one_run(python, field, tmp_path):
     words = segment_words(field, "--trainer.devices=2", "--run.experiment=s", "--run.wandb=offline")
     command = [python, "-m", "smir", *map(str, words)]
     done = subprocess.run(
@@ -71,7 +71,7 @@ def test_two_processes_make_one_run(python, field, tmp_path):
     assert any("test/overlay-0" in name for name in logged.files)
 
 
-def test_a_resumed_run_goes_on_online(smir, field, tmp_path, monkeypatch):
+def test_a_resumed_run_continues_online(smir, field, tmp_path, monkeypatch):
     words = segment_words(field, "--run.experiment=s", "--trainer.max_epochs=3", "--run.wandb=online")
     logger = ["--trainer.logger=CSVLogger", f"--trainer.logger.save_dir={tmp_path / 'csv'}"]
     with WandbServer() as server:
@@ -92,7 +92,7 @@ def test_a_resumed_run_goes_on_online(smir, field, tmp_path, monkeypatch):
 
         begun = server.requests.count("RunResumeStatus")
         assert begun == 2
-        smir(*words)  # finished before: W&B hears nothing
+        smir(*words)  # the run has finished before, so W&B gets nothing
         assert server.requests.count("RunResumeStatus") == begun
 
         smir("test", *words[1:], "--ckpt_path=best")
@@ -101,8 +101,8 @@ def test_a_resumed_run_goes_on_online(smir, field, tmp_path, monkeypatch):
         assert tested.values("test/view/miou") == logged.values("test/view/miou")
 
 
-def test_without_wandb_all_else_works(smir, fails, field, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "wandb", None)  # importing it fails, whoever tries
+def test_training_works_without_wandb(smir, fails, field, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # every import of it fails
     smir(*segment_words(field, "--run.experiment=s", "--trainer.max_epochs=2"))
     assert (tmp_path / "runs/s/seed0/DONE").exists()
     said = fails(*segment_words(field, "--run.experiment=t", "--run.wandb=offline"))
@@ -113,7 +113,7 @@ def test_without_wandb_all_else_works(smir, fails, field, tmp_path, monkeypatch)
 def test_online_without_a_login_says_what_to_do(fails, field, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # no server listens there
     said = fails(*segment_words(field, "--run.experiment=s", "--run.wandb=online"))
     assert "--run.wandb offline" in said
     assert "wandb login" in said
@@ -153,7 +153,7 @@ def interrupted():
         (interrupted, True, 0, SystemExit),
     ],
 )
-def test_how_a_run_ended(monkeypatch, ends, sweep, code, exit_):
+def test_the_exit_code_of_the_wandb_run_says_how_the_command_ended(monkeypatch, ends, sweep, code, exit_):
     codes = []
     run = SimpleNamespace(finish=lambda exit_code: codes.append(exit_code))
     monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=run, teardown=lambda: None))

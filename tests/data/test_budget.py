@@ -28,10 +28,10 @@ ITEMS = [f"image {number:03d}" for number in range(200)]
     ],
     ids=repr,
 )
-def test_whole_numbers_are_counts_and_others_shares(value, count):
+def test_integers_are_counts_and_decimals_are_shares(value, count):
     taken = LabelBudget(value).take(ITEMS, seed=0)
     assert len(taken) == len(set(taken)) == count
-    assert taken == sorted(taken)  # the order of the list
+    assert taken == sorted(taken)  # in the order of the list
     assert set(taken) <= set(ITEMS)
 
 
@@ -48,7 +48,7 @@ def test_smaller_budgets_are_subsets_of_larger_ones(seed):
         assert smaller < larger
 
 
-def test_the_choice_depends_on_the_seed_alone():
+def test_the_choice_depends_only_on_the_seed():
     budget = LabelBudget(20)
     assert budget.take(ITEMS, 1) == LabelBudget(20).take(ITEMS, 1) == LabelBudget(0.1).take(ITEMS, 1)
     assert budget.take(ITEMS, 1) != budget.take(ITEMS, 2)
@@ -64,13 +64,13 @@ def test_every_image_is_equally_likely():
 
 
 @pytest.mark.parametrize("value", [0, -3, 0.0, -0.5, 1.5, True, "0", "1.1", "-2", float("nan"), float("inf")], ids=repr)
-def test_what_is_neither_count_nor_share_is_refused(value):
+def test_a_number_that_is_neither_a_count_nor_a_share_is_refused(value):
     with pytest.raises(ConfigError, match=r"data\.label_budget = .*a count of 1 or more"):
         LabelBudget(value)
 
 
 @pytest.mark.parametrize("value", ["", "many", "1.2.3", "10%", "nan"])
-def test_other_words_are_refused(value):
+def test_text_that_is_not_a_number_is_refused(value):
     with pytest.raises(ConfigError, match=r"data\.label_budget"):
         LabelBudget(value)
 
@@ -81,12 +81,12 @@ def test_a_budget_must_fit_the_list(value, asked):
         LabelBudget(value).take(ITEMS, 0)
 
 
-def test_it_is_shown_as_it_was_given():
+def test_a_budget_is_shown_as_it_was_given():
     assert (repr(LabelBudget(1)), repr(LabelBudget("1.0"))) == ("1", "1.0")
 
 
 @pytest.mark.parametrize("by", ["split", "run"])
-def test_a_seed_of_the_run_draws_its_own_budget_where_it_is_asked_to(tmp_path, by):
+def test_budget_seed_run_draws_other_labels_for_each_seed_of_the_run(tmp_path, by):
     write_folder(tmp_path, count=20)
 
     def drawn(seed, budget):

@@ -17,7 +17,7 @@ from smir.errors import ConfigError
 from smir.files.disk_room import Room
 from smir.method.preprocessing import Preprocessing
 
-VIEW = 64  # so that images are kept at 128 pixels at most
+VIEW = 64  # so images are kept at 128 pixels at most
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def never(path):
     raise AssertionError(f"{path} was decoded again")
 
 
-def test_small_images_are_kept_as_they_are_and_large_ones_at_twice_the_view(source):
+def test_small_images_are_kept_unchanged_and_large_ones_at_twice_the_view_size(source):
     cache = cache_of(source)
     small, large = source / "small.png", source / "large.png"
     np.testing.assert_array_equal(cache.image(small, read_image).pixels, read_image(small))
@@ -57,7 +57,7 @@ def test_small_images_are_kept_as_they_are_and_large_ones_at_twice_the_view(sour
         assert size == (300, 451)
 
 
-def test_labels_are_picked_and_keep_values_of_16_bits(source):
+def test_labels_are_resized_by_nearest_pixel_and_keep_16_bit_values(source):
     path = source / "label.png"
     for decode in (read_label, never):
         pixels, size = cache_of(source).label(path, decode)
@@ -68,7 +68,7 @@ def test_labels_are_picked_and_keep_values_of_16_bits(source):
 
 
 @pytest.mark.parametrize("height", [129, 200, 333, 1001])
-def test_the_view_of_what_is_kept_has_the_size_of_the_sources_view(height, source):
+def test_a_cached_image_has_the_same_view_size_as_its_source(height, source):
     cache, preprocessing = cache_of(source), Preprocessing(view_size=VIEW)
     for width in range(height, 3 * height, 7):
         pixels, _ = cache._made(np.zeros((height, width, 3), np.uint8), cv2.INTER_AREA)
@@ -102,7 +102,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_file_is_made_again(source, damage):
+def test_a_damaged_cache_file_is_made_again(source, damage):
     cache, path = cache_of(source), source / "large.png"
     expected = cache.image(path, read_image).pixels
     (file,) = kept(cache)
@@ -112,7 +112,7 @@ def test_a_damaged_file_is_made_again(source, damage):
     assert file.read_bytes() == content
 
 
-def test_what_does_not_fit_is_decoded_to_the_same_pixels(source, recwarn):
+def test_images_that_do_not_fit_into_the_cache_give_the_same_pixels(source, recwarn):
     roomy, tight = cache_of(source), cache_of(source, gigabytes=1e-9, view=VIEW)
     expected = roomy.image(source / "large.png", read_image).pixels
     tight.room.folder = source.parent / "cache" / "0123456789ab-64"
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_decoded_to_the_same_pixels(source, recwarn):
     assert len(kept(tight)) == 0
 
 
-def test_the_limit_holds_over_all_caches_and_the_oldest_that_nobody_holds_makes_room(source):
+def test_the_limit_covers_all_caches_and_the_oldest_unused_one_is_deleted(source):
     def write(cache):
         for name in ("large.png", "small.png", "odd.png"):
             cache.image(source / name, read_image)
@@ -145,8 +145,8 @@ def test_the_limit_holds_over_all_caches_and_the_oldest_that_nobody_holds_makes_
     assert sum(path.stat().st_size for cache in (held, new, newest) for path in kept(cache)) <= 2.4 * one
 
 
-def test_nothing_but_caches_is_counted_or_deleted(source, tmp_path):
-    """Beside them lie folders of others that have a file `held` too, and links to such."""
+def test_only_caches_are_counted_or_deleted(source, tmp_path):
+    """Beside the caches are foreign folders that also have a file `held`, and links to such folders."""
     one = sum(path.stat().st_size for path in filled(cache_of(source, view=65)))
     root, theirs = source.parent / "cache", tmp_path / "theirs"
     elsewhere = shutil.copytree(next(root.glob("*-65")), theirs / "0123456789ab-65")
@@ -161,7 +161,7 @@ def test_nothing_but_caches_is_counted_or_deleted(source, tmp_path):
         os.utime(path, (0, 0))
     before = sorted(theirs.rglob("*"))
     filled(cache_of(source, gigabytes=1.2 * one / 1e9, view=63))
-    assert not list(root.glob("*-65"))  # it made room
+    assert not list(root.glob("*-65"))  # it was deleted to make room
     assert sorted(theirs.rglob("*")) == before
     assert (root / "photos/held").exists()
     assert (mixed / "paper.pdf").exists()
@@ -177,7 +177,7 @@ def filled(cache):
     return kept(cache)
 
 
-def test_what_a_kill_has_left_behind_is_removed(source):
+def test_temporary_files_of_a_killed_process_are_removed(source):
     cache = cache_of(source)
     cache.image(source / "large.png", read_image)
     leftover, fresh = (kept(cache)[0].with_name(f".{name}.1.tmp") for name in ("dead", "alive"))
@@ -231,7 +231,7 @@ def differ(one, other):
     return any(not torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_run_is_the_same_with_a_cold_a_warm_and_no_room_for_a_cache(smir, field, tmp_path):
+def test_a_run_is_the_same_with_a_cold_a_warm_or_a_full_cache(smir, field, tmp_path):
     small = ["--data.crop_size=64", "--data.label_budget=4", "--trainer.max_epochs=2", "--run.test=false"]
     for name, more in {
         "cold": ["--data.cache=true", "--data.cache_folder=cache"],
@@ -264,7 +264,7 @@ def test_a_selective_pretraining_scores_through_the_cache(smir, field, tmp_path)
     words = ["--trainer.max_epochs=4", "--trainer.callbacks=SelectiveMasking", "--trainer.callbacks.num_stages=2"]
     cache = ["--data.cache=true", "--data.cache_folder=cache"]
     smir(*pretrain_words(field, "--run.experiment=pool", *words, *cache))
-    assert len(list((tmp_path / "cache").glob("*/??/*"))) >= 11  # of 12; an epoch drops one of the first stage
+    assert len(list((tmp_path / "cache").glob("*/??/*"))) >= 11  # of 12; an epoch leaves one of the first stage out
 
 
 @pytest.mark.parametrize(
@@ -275,6 +275,6 @@ def test_a_selective_pretraining_scores_through_the_cache(smir, field, tmp_path)
         (["--data.cache_folder=/proc/cache"], "Set data.cache_folder to a folder that can be written to"),
     ],
 )
-def test_a_cache_that_cannot_be_is_refused(fails, field, words, message):
+def test_invalid_cache_settings_are_refused(fails, field, words, message):
     words = [word.format(root=field) for word in words]
     assert message in fails(*segment_words(field, "--data.cache=true", *words))

@@ -1,4 +1,4 @@
-"""`check` on fakes that are whole, and on fakes with one defect each."""
+"""`check` on complete fakes, and on fakes with one defect each."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ TESTED = {  # an image of the test split, below the root
     "pascal_voc": f"{fakes.VOC}/VOC2007/JPEGImages/000032.jpg",
     "cityscapes": f"{fakes.CITY}/val/frankfurt/frankfurt_000000_000019_leftImg8bit.png",
 }
-POOLED = {  # a place for one more image of the pool
+POOLED = {  # the path of one more image of the pool
     "pascal_voc": f"{fakes.VOC}/VOC2012/JPEGImages/2012_009999.jpg",
     "cityscapes": f"{fakes.CITY_EXTRA}/augsburg/augsburg_000099_000019_leftImg8bit.png",
 }
@@ -51,7 +51,7 @@ def root(dataset, tmp_path):
 
 @pytest.fixture
 def check(smir, capsys):
-    """Runs `check`, which must end with that exit code, and returns its report."""
+    """Runs `check`, which must end with the given exit code, and returns its report."""
 
     def run(*words, code=0):
         ended = 0
@@ -75,12 +75,12 @@ def line(report, start):
     return next(text for text in report.splitlines() if text.startswith(start))
 
 
-# What is well
+# Complete datasets
 
 
 @every
 @pytest.mark.parametrize("protocol", ["paper", "clean"])
-def test_a_whole_dataset_passes(check, dataset, root, protocol):
+def test_a_complete_dataset_passes(check, dataset, root, protocol):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     report = check(*words(dataset, root, f"--data.protocol={protocol}"))
     assert f"protocol: {protocol}" in report
@@ -89,7 +89,7 @@ def test_a_whole_dataset_passes(check, dataset, root, protocol):
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_the_report_of_nassar(check, tmp_path):
+def test_the_report_of_nassar_shows_counts_and_class_shares(check, tmp_path):
     fakes.write_nassar(tmp_path)
     report = check(*words("nassar", tmp_path))
     assert line(report, "pool ").split() == ["pool", "6", "40,710", "64", "x", "48"]
@@ -112,7 +112,7 @@ def test_an_unknown_encoding_is_shown_and_translated(check, tmp_path):
     assert line(report, "200 ").endswith("weed")
 
 
-def test_a_read_only_folder(check, tmp_path):
+def test_a_read_only_folder_passes(check, tmp_path):
     fakes.write_nassar(tmp_path / "data")
     paths = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
     for path in paths:
@@ -124,7 +124,7 @@ def test_a_read_only_folder(check, tmp_path):
             path.chmod(0o755)
 
 
-def test_the_data_of_an_experiment_is_taken_whatever_the_task(check, tmp_path):
+def test_the_data_settings_of_an_experiment_are_used_for_any_task(check, tmp_path):
     fakes.write_nassar(tmp_path / "one")
     (tmp_path / "more.yaml").write_text(
         f"trainer: {{max_epochs: 3}}\ndata: {{init_args: {{root: {tmp_path / 'one'}}}}}\n"
@@ -144,21 +144,21 @@ def test_a_label_budget_changes_nothing_but_the_published_counts(check, tmp_path
     assert line(report, "train ").split()[:3] == ["train", "15", "1,784"]
 
 
-def test_a_folder(check, tmp_path):
+def test_a_folder_with_labels_passes(check, tmp_path):
     fakes.write_folder(tmp_path)
     report = check(*FOLDER, f"--data.root={tmp_path}")
     assert line(report, "train ").split()[:3] == ["train", "7", "-"]
     assert "warning" not in report
 
 
-def test_a_folder_of_images_alone(check, tmp_path):
+def test_a_folder_without_labels_passes_with_a_note(check, tmp_path):
     fakes.write_folder(tmp_path)
     report = check("--data=Folder", "--data.task=pretrain", f"--data.root={tmp_path}", "--data.min_side=32")
     assert "warning: data.labels is not set" in report
     assert line(report, "pool ").split()[1] == "10"
 
 
-def test_many_sizes_are_summed_up(check, tmp_path):
+def test_many_image_sizes_are_summarised(check, tmp_path):
     fakes.write_folder(tmp_path)
     for number in range(5):
         name = f"{number:03d}"
@@ -169,7 +169,7 @@ def test_many_sizes_are_summed_up(check, tmp_path):
     assert "6 sizes: width 50 to 64, median 64; height 40 to 48, median 48" in line(report, "pool ")
 
 
-# What is wrong with a file
+# Defects of files
 
 
 def damage(path):
@@ -224,7 +224,7 @@ def test_images_that_are_too_small_are_named(check, tmp_path):
     assert "  and 13 more (--show 0 shows all)" in report
 
 
-def test_strips_are_named_as_training_refuses_them(check, tmp_path):
+def test_images_that_training_refuses_as_strips_are_named(check, tmp_path):
     (tmp_path / "images").mkdir()
     for name, size in (("strip", (4200, 64)), ("long", (4096, 64))):
         Image.new("RGB", size).save(tmp_path / f"images/{name}.png")
@@ -233,20 +233,20 @@ def test_strips_are_named_as_training_refuses_them(check, tmp_path):
     assert f"{tmp_path / 'images/strip.png'} is 4200 x 64 pixels; one side is more than 64 times the other" in report
 
 
-# What is missing
+# Missing files
 
 
 @every
-def test_a_missing_label_is_named_and_hides_no_other_defect(check, dataset, root):
+def test_a_missing_label_is_named_and_does_not_hide_other_defects(check, dataset, root):
     (root / PAIRS[dataset][1]).unlink()
-    name = next((root / PAIRS[dataset][1]).parent.glob("*.png"))  # of the same folder
+    name = next((root / PAIRS[dataset][1]).parent.glob("*.png"))  # another label in the same folder
     if dataset == "cityscapes":
         name = next(name.parent.glob("*_labelIds.png"))
     damage(name)
     report = check(*words(dataset, root), code=1)
     assert "lists that cannot be made: " in report
     assert PAIRS[dataset][1].rsplit("/")[-1].split("_gtFine")[0].removesuffix(".png") in line(report, "  train")
-    assert dataset == "sugar_beets" or f"The label {name}" in report  # its only list makes all of its splits
+    assert dataset == "sugar_beets" or f"The label {name}" in report  # its only list makes all splits
 
 
 @every
@@ -254,15 +254,15 @@ def test_a_label_without_image_is_named(check, dataset, root):
     label = root / PAIRS[dataset][1]
     orphan = label.with_name(f"a{label.name}")
     shutil.copy(label, orphan)
-    incomplete = dataset == "sugar_beets"  # as it was published
+    incomplete = dataset == "sugar_beets"  # the same as the published count
     report = check(*words(dataset, root), code=0 if incomplete else 1)
     said = "warning: labels without an image (1): " if incomplete else "\nlabels without an image: 1\n  "
     assert f"{said}{orphan}" in report
 
 
-def test_an_image_without_label_beside_labelled_ones_is_told(check, tmp_path):
+def test_an_unlabelled_image_beside_labelled_ones_is_reported(check, tmp_path):
     fakes.write_nassar(tmp_path)
-    (tmp_path / fakes.LABELLED / "mask/sub3_002.png").unlink()  # not in the first fifth
+    (tmp_path / fakes.LABELLED / "mask/sub3_002.png").unlink()  # not in the first fifth of the list
     report = check(*words("nassar", tmp_path))
     assert (
         f"images beside the labelled ones without a label (1): {tmp_path / fakes.LABELLED / 'data/sub3_002.png'}"
@@ -271,7 +271,7 @@ def test_an_image_without_label_beside_labelled_ones_is_told(check, tmp_path):
 
 
 @every
-def test_a_dataset_that_is_not_there(check, dataset, tmp_path):
+def test_a_missing_dataset_is_reported(check, dataset, tmp_path):
     report = check(*words(dataset, tmp_path / "nowhere"), code=1)
     assert str(tmp_path / "nowhere") in report
     assert line(report, "pool ").split()[1] == "none"
@@ -280,7 +280,7 @@ def test_a_dataset_that_is_not_there(check, dataset, tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "labels"), [("cityscapes", "cityscapes/gtFine_trainvaltest"), ("nassar", "nassar/tiled_dataset")]
 )
-def test_the_pool_alone(check, dataset, root, labels):
+def test_a_pool_without_labelled_images_is_counted_and_the_missing_folder_named(check, dataset, root, labels):
     shutil.rmtree(root / labels)
     report = check(*words(dataset, root), code=1)
     assert line(report, "pool ").split()[1] != "none"
@@ -288,10 +288,10 @@ def test_the_pool_alone(check, dataset, root, labels):
     assert str(root / labels) in report
 
 
-# What is shared
+# Shared images
 
 
-def test_the_overlaps_of_voc(check, tmp_path):
+def test_the_overlaps_of_voc_are_reported_by_protocol(check, tmp_path):
     fakes.write_pascal_voc(tmp_path)
     report = check(*words("pascal_voc", tmp_path))
     assert line(report, "train and test").split(maxsplit=6)[3:] == ["2", "0", "106", "expected: protocol `paper`"]
@@ -301,7 +301,7 @@ def test_the_overlaps_of_voc(check, tmp_path):
     assert all(line(report, f"{name} and test").endswith("none") for name in ("pool", "train", "val"))
 
 
-def test_the_overlaps_of_cityscapes(check, tmp_path):
+def test_the_overlaps_of_cityscapes_are_reported_by_protocol(check, tmp_path):
     fakes.write_cityscapes(tmp_path)
     report = check(*words("cityscapes", tmp_path))
     assert line(report, "pool and test").split(maxsplit=6)[3:] == ["4", "0", "500", "expected: protocol `paper`"]
@@ -323,21 +323,21 @@ def test_a_test_image_under_another_name_in_the_pool(check, dataset, root):
 
 @overlapping
 @pytest.mark.parametrize("protocol", ["paper", "clean"])
-def test_a_test_image_under_another_name_in_training_is_wrong_in_any_protocol(check, dataset, root, protocol):
+def test_a_test_image_under_another_name_in_training_is_a_problem_in_any_protocol(check, dataset, root, protocol):
     shutil.copy(root / TESTED[dataset], root / PAIRS[dataset][0])
     report = check(*words(dataset, root, f"--data.protocol={protocol}"), code=1)
     assert "images shared between train and test: 1\n" in report
     assert f"  {root / PAIRS[dataset][0]}  =  {root / TESTED[dataset]}" in report
 
 
-def test_pictures_stored_anew_without_loss_are_found(check, tmp_path):
+def test_shared_images_that_were_compressed_again_without_loss_are_found(check, tmp_path):
     fakes.write_nassar(tmp_path)
     image = Image.open(tmp_path / fakes.LABELLED / "data/sub2_000.png")
     image.save(tmp_path / fakes.LABELLED / "data/sub1_000.png", compress_level=1)
     assert "images shared between val and test: 1\n" in check(*words("nassar", tmp_path), code=1)
 
 
-def test_images_that_are_to_have_no_label_are_not_told(check, tmp_path):
+def test_images_without_labels_are_not_reported_if_partial_labels_is_set(check, tmp_path):
     fakes.write_folder(tmp_path)
     (tmp_path / "labels/003.png").unlink()
     report = check(*FOLDER, f"--data.root={tmp_path}", "--data.partial_labels=true")
@@ -352,7 +352,7 @@ def test_tiles_of_a_single_colour_are_not_compared(check, tmp_path):
     check(*words("nassar", tmp_path))
 
 
-def test_lists_that_share_a_name(check, tmp_path):
+def test_images_shared_between_lists_are_reported(check, tmp_path):
     fakes.write_folder(tmp_path)
     for split, names in (("train", range(6)), ("val", (5, 6)), ("test", (7, 8))):
         fakes.save_list(tmp_path / f"{split}.txt", [f"{number:03d}" for number in names])
@@ -362,7 +362,7 @@ def test_lists_that_share_a_name(check, tmp_path):
     assert line(report, "pool and train").endswith("intended: pretraining on the labelled images")
 
 
-def test_help_and_mistakes(fails, smir, capsys):
+def test_help_and_invalid_arguments_write_no_files(fails, smir, capsys):
     before = os.listdir()  # noqa: PTH208
     with pytest.raises(SystemExit):
         smir("check", "--help")

@@ -92,13 +92,13 @@ def label_among_images(images, masks):
 
 
 def exchanged(images, masks):
-    """As written by a tool that has the same colours for the classes, and other ids."""
+    """Writes a mask as a tool does that has the same colours for the classes, but other ids."""
     colors = [Classes.named(["soil", "crop", "weed"]).colors[value] for value in (0, 2, 1)]
     palette(IDS, np.ravel(colors).tolist()).save(masks / "p1.png")
 
 
 def greys_in_a_palette(images, masks):
-    """As written by a program that reduces grey to a palette, with the most frequent first."""
+    """Writes a mask as a program does that reduces grey to a palette, the most frequent value first."""
     palette(np.array([2, 0, 1], np.uint8)[IDS], [1, 1, 1, 2, 2, 2, 0, 0, 0]).save(masks / "p1.png")
 
 
@@ -136,7 +136,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)
-def test_what_is_damaged_or_replaced_is_a_problem(check, kind):
+def test_damaged_or_replaced_files_are_reported_as_problems(check, kind):
     change, says = PROBLEMS[kind]
     code, report = check(change)
     assert code == 1
@@ -162,7 +162,7 @@ def copy(images, masks):
 
 
 def jpeg(path, start=None, change=bytes(500)):
-    """Writes a photograph, and replaces bytes from its middle on."""
+    """Writes a photograph, and replaces bytes in its middle."""
     Image.fromarray(np.moveaxis(noise(7), 0, -1)).save(path, "JPEG", quality=95)
     content = path.read_bytes()
     if start is not None:
@@ -178,7 +178,7 @@ def damaged_jpeg(images, masks):
 
 
 def test_jpegs_that_are_damaged_in_their_middle_are_named(smir, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(jpeg_damage, "subprocess", subprocess)  # a process of its own, as for users
+    monkeypatch.setattr(jpeg_damage, "subprocess", subprocess)  # a separate process, as for users
     (tmp_path / "photos").mkdir()
     for name, change in {"zeros": bytes(500), "end": b"\xff\xd9"}.items():
         jpeg(tmp_path / f"photos/{name}.jpg", "middle", change)
@@ -214,7 +214,7 @@ WARNINGS = {
 
 
 @pytest.mark.parametrize("kind", WARNINGS)
-def test_what_is_odd_is_a_warning(check, kind):
+def test_unusual_files_are_reported_as_warnings(check, kind):
     change, says = WARNINGS[kind]
     assert says in check(change)[1]
 
@@ -223,11 +223,11 @@ def deep(images, masks):
     tif(images / "p1.tif", noise(1).astype(np.uint16) * 256, photometric="rgb")
 
 
-def test_check_reads_as_predict_does(check):
+def test_check_reads_images_as_predict_does(check):
     assert "p1.tif has 3 bands: red (uint16)" in check(deep, "--data.predict.view=windows")[1]
 
 
-def test_a_whole_field_and_every_codec_pass(check):
+def test_a_field_with_several_tiff_codecs_passes(check):
     def change(images, masks):
         with rasterio.open(images / "p1.tif") as file:
             pixels = file.read()

@@ -1,4 +1,4 @@
-"""The datasets of the paper on tiny fakes in their true layouts, and on what goes wrong with real downloads."""
+"""The datasets of the paper on tiny fakes in their real layouts, and the common defects of real downloads."""
 
 import random
 import re
@@ -115,7 +115,7 @@ def test_clean_cityscapes_leaves_out_test_frames_that_were_moved_to_train_extra(
 
 
 @own_split
-def test_without_list_files_the_split_is_made_and_can_be_written(dataset, tmp_path):
+def test_splits_are_made_without_list_files_and_can_be_written(dataset, tmp_path):
     WRITERS[dataset](tmp_path, lists=False)
     before = sorted(tmp_path.rglob("*"))
     made = everything(make(dataset, tmp_path))
@@ -140,7 +140,7 @@ def test_nassar_is_split_by_field(tmp_path):
     assert data.own_list("train")[1].startswith("sub5")
 
 
-def test_weeds_are_found_by_the_authors_mapping_whichever_is_trained_on(tmp_path):
+def test_weeds_are_found_by_the_mapping_of_the_authors_for_any_choice_of_labels(tmp_path):
     fakes.write_sugar_beets(tmp_path, lists=False)
     paper, corrected = (make(SugarBeets, tmp_path, labels=labels) for labels in ("paper", "corrected"))
     assert everything(paper) == everything(corrected)
@@ -150,7 +150,7 @@ def test_weeds_are_found_by_the_authors_mapping_whichever_is_trained_on(tmp_path
 
 
 @every
-def test_lists_may_lie_elsewhere(dataset, root):
+def test_lists_in_another_place_are_read(dataset, root):
     path = train_list(dataset, root)
     entries = read_list(path)
     (root / "mine.txt").write_text("\n".join(entries[::-1]))
@@ -176,7 +176,7 @@ def test_blank_lines_windows_line_ends_and_suffixes_change_nothing(dataset, root
 
 
 @every
-def test_what_is_listed_twice_is_used_once(dataset, root):
+def test_an_image_that_is_listed_twice_is_used_once(dataset, root):
     expected = make(dataset, root).pairs("train")
     path = train_list(dataset, root)
     path.write_text(path.read_text() + path.read_text())
@@ -193,7 +193,7 @@ def test_a_listed_name_that_does_not_exist_is_named(dataset, root):
 
 
 @every
-def test_suffixes_in_upper_case(dataset, root):
+def test_suffixes_in_upper_case_are_accepted(dataset, root):
     counts = tuple(map(len, everything(make(dataset, root))))
     for path in [path for path in root.rglob("*") if path.suffix in (".jpg", ".png")]:
         path.rename(path.with_suffix(path.suffix.upper()))
@@ -203,14 +203,14 @@ def test_suffixes_in_upper_case(dataset, root):
 
 
 @every
-def test_one_picture_under_two_suffixes_is_refused(dataset, root):
+def test_one_image_with_two_suffixes_is_refused(dataset, root):
     image = root / make(dataset, root).pairs("train")[0].image
     shutil.copy(image, image.with_suffix(".bmp"))
     with pytest.raises(DataError, match=r"holds both .* and .*, one picture under two suffixes"):
         make(dataset, root).images("train")
 
 
-def test_a_share_is_cut_where_it_should_be():
+def test_shares_of_a_list_have_the_expected_lengths():
     names = [str(n) for n in range(757)]
     assert [len(cut(names, (0.7, 0.1, 0.2), part)) for part in range(3)] == [529, 76, 152]
     assert [len(cut(names[:10], (0.7, 0.1, 0.2), part)) for part in range(3)] == [7, 1, 2]
@@ -231,7 +231,7 @@ def test_a_label_budget_replaces_the_fifth_of_nassar(tmp_path):
     assert [len(data.images(split)) for split in SPLITS] == [15, 10, 4]
 
 
-def test_expected_counts():
+def test_expected_counts_exist_for_every_dataset_and_protocol():
     assert len(EXPECTED) == 8
     for (name, protocol), counts in EXPECTED.items():
         assert counts == expected_counts(name, protocol)
@@ -247,7 +247,7 @@ def test_expected_counts():
 
 
 @every
-def test_segmentation_batches(dataset, root):
+def test_segmentation_batches_have_the_expected_shapes_and_values(dataset, root):
     data = make(dataset, root)
     values = {*range(len(data.classes)), 255}
     assert len(data.classes.names) == len(data.classes.colors) == len(set(data.classes.names))
@@ -267,7 +267,7 @@ def test_segmentation_batches(dataset, root):
 
 
 @every
-def test_pretraining_batches(dataset, root):
+def test_pretraining_batches_have_the_expected_shapes_and_masks(dataset, root):
     data = make(dataset, root, task="pretrain")
     for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
         batch = next(iter(loader))
@@ -280,7 +280,7 @@ def test_pretraining_batches(dataset, root):
 
 @every
 @pytest.mark.parametrize("task", ["pretrain", "segment"])
-def test_two_datamodules_give_the_same(dataset, root, task):
+def test_two_datamodules_give_the_same_batches(dataset, root, task):
     first, second = make(dataset, root, task=task), make(dataset, root, task=task)
     assert first.fingerprint() == second.fingerprint()
     for left, right in zip(first.train_dataloader(), second.train_dataloader(), strict=True):
@@ -315,7 +315,7 @@ def test_cityscapes_ids_become_train_ids(tmp_path):
 
 
 @pytest.mark.parametrize("labels", ["paper", "corrected"])
-def test_sugar_beets_mappings(tmp_path, labels):
+def test_sugar_beets_ids_become_classes_by_both_mappings(tmp_path, labels):
     paper = labels == "paper"
     table = {0: 0, 1: 0, 97: 0, 10000: 1, 10001: 2 if paper else 1, 10002: 2 if paper else 1, 2: 0 if paper else 2}
     table |= dict.fromkeys([*range(20000, 20012), *range(20100, 20106)], 2)
@@ -328,7 +328,7 @@ def test_sugar_beets_mappings(tmp_path, labels):
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "I;16", "I"])
-def test_labels_of_any_mode(tmp_path, mode):
+def test_labels_of_any_pillow_mode_are_read(tmp_path, mode):
     fakes.write_nassar(tmp_path)
     data = make(Nassar, tmp_path)
     expected = data.labelled("train").read_pair(0)[1]
@@ -340,7 +340,7 @@ def test_labels_of_any_mode(tmp_path, mode):
     np.testing.assert_array_equal(data.labelled("train").read_pair(0)[1], expected)
 
 
-# What goes wrong
+# Defects
 
 
 @every
@@ -359,7 +359,7 @@ def test_a_missing_file_is_named(dataset, root, kind):
         make(dataset, root).images("train")
 
 
-def test_frames_without_partner_are_counted_and_left_out_of_the_pool(tmp_path):
+def test_frames_without_a_partner_are_counted_and_left_out_of_the_pool(tmp_path):
     fakes.write_sugar_beets(tmp_path)
     pairs = make(SugarBeets, tmp_path).pairs("train")
     (tmp_path / pairs[0].image).unlink()
@@ -369,7 +369,7 @@ def test_frames_without_partner_are_counted_and_left_out_of_the_pool(tmp_path):
 
 
 def write_drives(root, per_drive=100):
-    """Two drives of consecutive frames, all with weeds."""
+    """Writes two drives of consecutive frames, all with weeds."""
     entries = []
     for drive in ("drive_1", "drive_2"):
         for number in range(per_drive):
@@ -377,7 +377,7 @@ def write_drives(root, per_drive=100):
             for kind in ("images/rgb", "annotations/dlp/iMapCleaned"):
                 path = root / fakes.BEETS / "CKA_1" / kind / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()  # only the names matter here
+                path.touch()  # only names matter here
             entries.append(f"/CKA_1/annotations/dlp/iMapCleaned/{name}")
     for file in ("sugarbeets.txt", "sugarbeets_weeds.txt"):
         fakes.save_list(root / fakes.BEETS / file, random.Random(0).sample(entries, len(entries)))
@@ -493,7 +493,7 @@ def test_impossible_options_are_refused(dataset, option, message, tmp_path):
 def parsed(*words):
     parser = ArgumentParser()
     parser.add_subclass_arguments(SmirDataModule, "data")
-    # Before version 4.49 jsonargparse had it under the second name alone.
+    # Before version 4.49, jsonargparse had it only under the second name.
     instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
     return instantiate(parser.parse_args([str(word) for word in words])).data
 
@@ -515,7 +515,7 @@ def test_the_configs_of_the_paper_keep_the_figures_of_its_authors(name, tmp_path
     assert preprocessing.std == (0.444, 0.466, 0.489)
 
 
-def test_the_fake_folder_is_one(tmp_path):
+def test_the_fake_folder_is_a_valid_dataset(tmp_path):
     fakes.write_folder(tmp_path)
     data = make(Folder, tmp_path, labels="labels", classes=["soil", "crop", "weed"])
     assert [len(data.pairs(split)) for split in SPLITS] == [7, 1, 2]

@@ -15,7 +15,7 @@ RGB = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 GREY = RGB[..., 0]
 IDS16 = np.random.default_rng(1).choice([0, 1, 97, 255, 256, 10_000, 20_105, 65_535], (HEIGHT, WIDTH)).astype(np.uint16)
 
-# What the orientation tag says about stored rows and columns: the array as it is shown.
+# By orientation tag: the displayed array from the stored one.
 SHOWN = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -46,7 +46,7 @@ def palette_image(ids):
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif"])
-def test_rgb_comes_back_exactly(tmp_path, suffix):
+def test_rgb_is_read_exactly(tmp_path, suffix):
     image = read_image(save(tmp_path / f"image.{suffix}", RGB))
     assert image.dtype == np.uint8
     assert image.flags.writeable
@@ -57,7 +57,7 @@ def test_grey_becomes_three_equal_channels(tmp_path):
     np.testing.assert_array_equal(read_image(save(tmp_path / "image.png", GREY)), np.stack([GREY] * 3, axis=-1))
 
 
-def test_a_palette_gives_its_colours(tmp_path):
+def test_a_palette_image_is_read_as_its_colours(tmp_path):
     image = palette_image(GREY)
     image.save(tmp_path / "image.png")
     colours = np.array(image.getpalette(), dtype=np.uint8).reshape(-1, 3)
@@ -84,7 +84,7 @@ def test_16_bit_grey_keeps_its_high_byte(tmp_path):
     np.testing.assert_array_equal(read_image(path), np.stack([(IDS16 // 256).astype(np.uint8)] * 3, axis=-1))
 
 
-def test_of_an_animation_the_first_frame_is_taken(tmp_path):
+def test_the_first_frame_of_an_animation_is_read(tmp_path):
     path = tmp_path / "image.webp"
     frames = [Image.fromarray(RGB), Image.fromarray(255 - RGB)]
     frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
@@ -96,7 +96,7 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path):
 
 @pytest.mark.parametrize("orientation", SHOWN)
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
-def test_images_are_read_as_they_are_shown(tmp_path, suffix, orientation):
+def test_images_are_read_in_their_displayed_orientation(tmp_path, suffix, orientation):
     options = {"lossless": True} if suffix == "webp" else {}
     path = save(tmp_path / f"image.{suffix}", RGB, orientation=orientation, **options)
     image = read_image(path)
@@ -105,9 +105,9 @@ def test_images_are_read_as_they_are_shown(tmp_path, suffix, orientation):
 
 
 @pytest.mark.parametrize("orientation", SHOWN)
-def test_jpegs_are_read_as_they_are_shown(tmp_path, orientation):
+def test_jpegs_are_read_in_their_displayed_orientation(tmp_path, orientation):
     stored = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
-    stored[:16, :24] = 255  # the top left corner, so that no two orientations look alike
+    stored[:16, :24] = 255  # marks the top left corner, so that all orientations differ
     path = save(tmp_path / "image.jpg", stored, orientation=orientation, quality=95)
     image = read_image(path)
     np.testing.assert_array_equal(image > 127, SHOWN[orientation](stored) > 127)
@@ -117,7 +117,7 @@ def test_jpegs_are_read_as_they_are_shown(tmp_path, orientation):
 @pytest.mark.parametrize("orientation", SHOWN)
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("ids", [GREY, IDS16], ids=["8 bit", "16 bit"])
-def test_labels_are_read_as_they_are_shown(tmp_path, ids, suffix, orientation):
+def test_labels_are_read_in_their_displayed_orientation(tmp_path, ids, suffix, orientation):
     path = save(tmp_path / f"label.{suffix}", ids, orientation=orientation)
     np.testing.assert_array_equal(read_label(path), SHOWN[orientation](ids))
 
@@ -130,14 +130,14 @@ def test_a_palette_label_with_an_orientation_keeps_its_indices(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", [0, 9])
-def test_an_orientation_that_does_not_exist_changes_nothing(tmp_path, orientation):
+def test_an_invalid_orientation_is_ignored(tmp_path, orientation):
     path = save(tmp_path / "image.png", RGB, orientation=orientation)
     np.testing.assert_array_equal(read_image(path), RGB)
     assert image_size(path) == (HEIGHT, WIDTH)
 
 
 @pytest.mark.parametrize("kind", ["grey", "palette", "16 bit", "alpha"])
-def test_the_size_in_the_header_is_that_of_the_image(tmp_path, kind):
+def test_the_size_in_the_header_equals_that_of_the_decoded_image(tmp_path, kind):
     path = tmp_path / "image.png"
     images = {
         "grey": Image.fromarray(GREY),
@@ -159,17 +159,17 @@ def test_a_palette_label_gives_indices_not_colours(tmp_path):
     np.testing.assert_array_equal(label, GREY)
 
 
-def test_16_bit_ids_come_back(tmp_path):
+def test_16_bit_ids_are_read_exactly(tmp_path):
     label = read_label(save(tmp_path / "label.png", IDS16))
     assert label.dtype == np.int32
     np.testing.assert_array_equal(label, IDS16)
 
 
-def test_8_bit_ids_come_back(tmp_path):
+def test_8_bit_ids_are_read_exactly(tmp_path):
     np.testing.assert_array_equal(read_label(save(tmp_path / "label.png", GREY)), GREY)
 
 
-def test_a_label_of_one_bit_is_zero_and_one(tmp_path):
+def test_a_one_bit_label_is_read_as_0_and_1(tmp_path):
     path = tmp_path / "label.png"
     Image.fromarray(GREY > 127).save(path)
     np.testing.assert_array_equal(read_label(path), GREY > 127)
@@ -177,7 +177,7 @@ def test_a_label_of_one_bit_is_zero_and_one(tmp_path):
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_grey_labels_of_few_bits_keep_their_ids(tmp_path, bits):
-    """libpng's and Pillow's habit of stretching such values over 0 to 255 would make void of the last class."""
+    """libpng and Pillow stretch such values over 0 to 255, which would turn the last class into void."""
     ids = np.arange(8 * 16).reshape(8, 16) % 2**bits
     stored = ids.reshape(8, -1, 8 // bits)
     rows = (stored << np.arange(8 - bits, -1, -bits)).sum(axis=-1).astype(np.uint8)
@@ -200,12 +200,12 @@ def test_a_label_of_colours_is_refused(tmp_path, mode):
         read_label(path)
 
 
-# Files that are not what they should be
+# Damaged and wrong files
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"this is a text\n" * 20], ids=["empty", "newline", "text"])
 @pytest.mark.parametrize("read", [read_image, read_label, image_size])
-def test_files_that_are_no_images_are_named(tmp_path, read, content):
+def test_files_that_are_not_images_are_named(tmp_path, read, content):
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"picture\.jpg \({len(content)} bytes\)"):
@@ -248,7 +248,7 @@ def test_truncated_labels_are_refused(tmp_path, suffix):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp", "webp"])
-def test_damage_raises_nothing_but_data_errors(tmp_path, suffix):
+def test_damaged_files_raise_only_data_errors(tmp_path, suffix):
     options = {} if suffix == "bmp" else {"orientation": 6}
     path = save(tmp_path / f"image.{suffix}", RGB, **options)
     whole = path.read_bytes()
@@ -257,7 +257,7 @@ def test_damage_raises_nothing_but_data_errors(tmp_path, suffix):
     for _ in range(60):
         damaged = bytearray(whole)
         for _ in range(4):
-            damaged[chance.randrange(min(len(whole), 200))] = chance.randrange(256)  # headers are there
+            damaged[chance.randrange(min(len(whole), 200))] = chance.randrange(256)  # where headers are
         path.write_bytes(damaged)
         for read in (image_size, read_image, read_label):
             try:
@@ -312,7 +312,7 @@ def test_links_to_images_are_listed(tmp_path):
     assert list_images(tmp_path / "images") == ["b.png"]
 
 
-def test_a_missing_folder_is_named_with_what_is_there(tmp_path):
+def test_a_missing_folder_is_named_with_the_nearest_existing_one(tmp_path):
     (tmp_path / "data" / "imgs").mkdir(parents=True)
     with pytest.raises(DataError, match=rf"no folder .*/data/images/deep\. The nearest .* {tmp_path}/data, .*: imgs"):
         list_images(tmp_path / "data" / "images" / "deep")

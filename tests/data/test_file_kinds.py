@@ -1,4 +1,4 @@
-"""Files under names of images: each is read as Pillow reads it, alike by training, `predict` and tiling, or named."""
+"""Files with image suffixes: training, `predict` and tiling read them as Pillow does, or name them in an error."""
 
 import io
 import struct
@@ -33,7 +33,7 @@ FOREIGN = {
     "JPEG XL picture": b"\xff\x0a\xfa\x1f",
     "video": b"\0\0\0\x20ftypisom\0\0\2\0",
     "NumPy array": b"\x93NUMPY\1\0v\0{'descr'",
-    "zeros alone": bytes(4096),
+    "only zeros": bytes(4096),
     "empty file. Copy it again from its source": b"",
 }
 
@@ -102,8 +102,8 @@ def oriented(kind: str, value: int) -> bytes:
         "TIFF XMP",
     ],
 )
-def test_all_doors_turn_an_image_alike(tmp_path, kind, value):
-    """As the exported scripts do, with Pillow's `exif_transpose`."""
+def test_training_predict_and_tiling_apply_the_same_orientation(tmp_path, kind, value):
+    """The reference is Pillow's `exif_transpose`, which the exported scripts use."""
     path = tmp_path / "image.png"
     path.write_bytes(oriented(kind, value))
     with Image.open(path) as image:
@@ -128,7 +128,7 @@ def form_of(kind: str) -> str:
 
 
 @pytest.mark.parametrize("long", ["profile", "text"])
-def test_a_long_profile_or_text_is_no_damage(tmp_path, long):
+def test_a_long_colour_profile_or_text_chunk_is_accepted(tmp_path, long):
     path = tmp_path / "image.png"
     filling = b"colour " * 500_000
     info = PngImagePlugin.PngInfo()
@@ -142,7 +142,7 @@ def test_a_long_profile_or_text_is_no_damage(tmp_path, long):
 
 
 @pytest.mark.parametrize("suffix", ["jfif", "JFIF", "jpe", "dib"])
-def test_other_suffixes_of_the_formats(tmp_path, suffix):
+def test_other_suffixes_of_known_formats_are_accepted(tmp_path, suffix):
     Image.fromarray(RGB).save(tmp_path / f"a.{suffix}", format="BMP" if suffix == "dib" else "JPEG")
     assert list_images(tmp_path) == [f"a.{suffix}"]
     with Image.open(tmp_path / f"a.{suffix}") as image:

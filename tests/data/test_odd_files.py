@@ -1,4 +1,4 @@
-"""Image, label and list files of every odd kind: each is decoded right or refused by name."""
+"""Unusual image, label and list files: each is decoded correctly, or refused with its name."""
 
 import io
 import os
@@ -42,7 +42,7 @@ def png(width, height, bits=8, colour=2, content=b"\0" * 100):
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
-# Decoded right
+# Decoded correctly
 
 
 @pytest.mark.parametrize(("form", "mode"), [("JPEG", "CMYK"), ("TIFF", "CMYK"), ("TIFF", "LAB"), ("TIFF", "YCbCr")])
@@ -92,7 +92,7 @@ def test_the_first_frame_of_an_animation_is_taken(tmp_path, form):
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "bmp", "webp"])
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "BMP", "WEBP"])
-def test_the_content_decides_not_the_name(tmp_path, suffix, form):
+def test_the_content_and_not_the_suffix_decides_the_format(tmp_path, suffix, form):
     path = tmp_path / f"image.{suffix}"
     Image.fromarray(RGB).save(path, format=form)
     assert image_size(path) == RGB.shape[:2]
@@ -112,7 +112,7 @@ def test_the_content_decides_not_the_name(tmp_path, suffix, form):
         "\udcff.png",
     ],
 )
-def test_every_name_works(smir, tmp_path, capsys, name):
+def test_file_names_with_unusual_characters_work(smir, tmp_path, capsys, name):
     root = tmp_path / "field"
     (root / "images").mkdir(parents=True)
     for number in range(3):
@@ -131,12 +131,12 @@ def test_every_name_works(smir, tmp_path, capsys, name):
     assert "unreadable files: 1" in capsys.readouterr().out
 
 
-# Refused by name
+# Refused with their names
 
 
 @pytest.mark.parametrize("form", ["GIF", "EPS", "PPM", "ICO", "PDF", "TGA"])
 @pytest.mark.parametrize("read", READERS)
-def test_other_formats_are_refused_whatever_they_are_called(tmp_path, read, form):
+def test_unsupported_formats_are_refused_even_if_they_are_named_png(tmp_path, read, form):
     path = tmp_path / "image.png"
     Image.fromarray(RGB[..., 0]).save(path, format=form)
     with pytest.raises(DataError, match=r"image\.png \([\d,]+ bytes\) is not an image .*JPEG, PNG, TIFF, BMP, WEBP"):
@@ -176,7 +176,7 @@ def test_bombs_are_refused_before_their_memory_is_taken(tmp_path, read, content)
 
 
 def test_a_bomb_that_inflates_is_refused(tmp_path):
-    """Real content for every pixel of the header, packed a thousandfold."""
+    """The file holds content for every pixel of the header, compressed a thousandfold."""
     path = tmp_path / "bomb.png"
     path.write_bytes(png(20_000, 9_000, bits=1, colour=0, content=bytes(9_000 * (20_000 // 8 + 1))))
     assert path.stat().st_size > 20_000 * 9_000 // 10_000
@@ -191,7 +191,7 @@ def test_a_bomb_that_inflates_is_refused(tmp_path):
         (np.full((9, 9), 70_000, np.int32), r"has 1 bands: gray \(int32\)"),
     ],
 )
-def test_numbers_that_are_no_colours_are_refused(tmp_path, array, said):
+def test_floating_point_and_32_bit_images_are_refused(tmp_path, array, said):
     Image.fromarray(array).save(tmp_path / "image.tif")
     with pytest.raises(DataError, match=rf"image\.tif {said}"):
         read_image(tmp_path / "image.tif")
@@ -204,12 +204,12 @@ def test_a_strip_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("read", [read_image, read_label])
-def test_the_sums_of_a_png_count(tmp_path, read):
-    """Pillow reads such a file, with other pixels where the damage allows it."""
+def test_a_png_with_a_wrong_checksum_is_refused(tmp_path, read):
+    """Pillow reads such a file, even with wrong pixels."""
     path = tmp_path / "a.png"
     Image.fromarray(np.arange(40 * 56, dtype=np.uint8).reshape(40, 56)).save(path)
     content = path.read_bytes()
-    end = content.index(b"IEND") - 4  # behind the sum of the pixels
+    end = content.index(b"IEND") - 4  # after the checksum of the pixels
     path.write_bytes(content[: end - 1] + bytes([content[end - 1] ^ 1]) + content[end:])
     with pytest.raises(DataError, match=r"a\.png is damaged: the sum of its pixels is wrong"):
         read(path)
@@ -233,7 +233,7 @@ def test_label_values_outside_of_16_bits_are_refused(tmp_path, value):
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_what_is_no_file_is_refused_and_nothing_waits_for_it(tmp_path, read):
+def test_pipes_devices_and_broken_links_are_refused_without_waiting(tmp_path, read):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     (tmp_path / "loop.png").symlink_to("loop.png")
@@ -258,7 +258,7 @@ def test_a_pipe_among_the_files_of_a_run_is_not_opened(tmp_path):
     refuse_other_files(tmp_path / "files.npz", {"pool": FileList(tmp_path, ["pipe.png"])})
 
 
-def test_a_file_that_vanishes_between_listing_and_reading(tmp_path):
+def test_a_file_that_disappears_between_listing_and_reading_is_named(tmp_path):
     (tmp_path / "images").mkdir()
     for number in range(20):
         Image.fromarray(np.kron(RGB, np.ones((3, 3, 1), np.uint8))).save(tmp_path / f"images/{number:02d}.png")
@@ -272,8 +272,8 @@ def test_a_file_that_vanishes_between_listing_and_reading(tmp_path):
 
 
 @pytest.mark.parametrize("opener", ["smir.data.reading.safe_open.is_tiff", "PIL.Image.open"])
-def test_a_file_that_vanishes_while_it_is_opened(tmp_path, monkeypatch, opener):
-    """It is there when its size is asked for, and gone when it is opened."""
+def test_a_file_that_disappears_while_it_is_opened_is_named(tmp_path, monkeypatch, opener):
+    """The file exists when its size is read, and is gone when it is opened."""
     path = tmp_path / "a.png"
     Image.fromarray(RGB).save(path)
     opened = pkgutil.resolve_name(opener)
@@ -290,7 +290,7 @@ def test_a_file_that_vanishes_while_it_is_opened(tmp_path, monkeypatch, opener):
 # Folders and lists
 
 
-def test_links_to_folders_outside_are_told(tmp_path):
+def test_links_to_folders_outside_are_reported_and_not_followed(tmp_path):
     for folder in ("images", "elsewhere"):
         (tmp_path / folder).mkdir()
         Image.fromarray(RGB).save(tmp_path / folder / "a.png")
@@ -318,7 +318,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "entry", ["../outside", "{root}/../outside.png", "images/../../outside", "../../../../etc/passwd"]
 )
-def test_a_list_cannot_name_what_lies_outside(tmp_path, entry):
+def test_a_list_cannot_name_files_outside_the_dataset(tmp_path, entry):
     root = tmp_path / "field"
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
@@ -338,7 +338,7 @@ def test_a_list_may_be_split_only_at_line_ends(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "utf-16", "loop", "huge"])
-def test_what_is_no_list_is_refused(tmp_path, kind):
+def test_a_path_that_is_not_a_readable_list_is_refused(tmp_path, kind):
     path = tmp_path / "list.txt"
     if kind == "pipe":
         os.mkfifo(path)
@@ -355,11 +355,11 @@ def test_what_is_no_list_is_refused(tmp_path, kind):
         read_list(path)
 
 
-# What two readers could see differently
+# Files that two readers could interpret differently
 
 
 def exif(value, kind=3):
-    """An EXIF block with an orientation tag, as SHORT, LONG, BYTE or text."""
+    """Returns an EXIF block with an orientation tag, as SHORT, LONG, BYTE or text."""
     number = struct.pack("<HH" if kind == 3 else "<I", *((value, 0) if kind == 3 else (value,)))
     return b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHI", 0x0112, kind, 1) + number + bytes(4)
 
@@ -375,7 +375,7 @@ def app1(body):
 
 
 def orientations():
-    """Files by what they say of their orientation, and whether it turns them."""
+    """Returns files by how they state their orientation, and whether they are turned."""
     pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
     made = {}
     for form in ("JPEG", "PNG", "WEBP"):
@@ -401,7 +401,7 @@ def orientations():
 
 
 @pytest.mark.parametrize("name", ORIENTATIONS := orientations())
-def test_all_readers_turn_an_image_alike(tmp_path, name):
+def test_all_readers_apply_the_same_orientation(tmp_path, name):
     content, turned = ORIENTATIONS[name]
     (path := tmp_path / "image").write_bytes(content)
     whole, raster = read_image(path), open_raster(path, tmp_path, progress=False)
@@ -412,8 +412,8 @@ def test_all_readers_turn_an_image_alike(tmp_path, name):
         np.testing.assert_array_equal(windows, whole)
 
 
-def test_of_the_files_beside_a_tiff_only_a_world_file_is_read_and_only_without_georeference(tmp_path):
-    """Each of them could move a map, or hide its pixels, without a change of the image."""
+def test_only_a_world_file_beside_a_tiff_is_read_and_only_if_the_tiff_has_no_georeference(tmp_path):
+    """Each of these files could move a map, or hide its pixels, without a change to the image."""
     pixels, path = np.full((1, 40, 60), 7, np.uint8), tmp_path / "map.tif"
     place = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_400_000, 0.5, 0.5)}
     with rasterio.open(path, "w", driver="GTiff", height=40, width=60, count=1, dtype="uint8", **place) as file:
@@ -428,11 +428,11 @@ def test_of_the_files_beside_a_tiff_only_a_world_file_is_read_and_only_without_g
     assert raster.read(0, 0, 40, 60)[1].all()
     save_plain(path, pixels[0])
     raster = open_raster(path, tmp_path)
-    assert raster.georeference == {"transform": Affine(9, 0, -4.5, 0, -9, 4.5)}  # a world file gives centres
+    assert raster.georeference == {"transform": Affine(9, 0, -4.5, 0, -9, 4.5)}  # a world file states pixel centres
     assert raster.ground is None
     assert raster.read(0, 0, 40, 60)[1].all()
     assert not raster.left_out
-    assert Choice("auto", 40).in_windows(path)  # seen whole, it would lose its place
+    assert Choice("auto", 40).in_windows(path)  # read as a whole, it would lose its location
 
 
 @pytest.mark.parametrize("content", [b"9\n0\n0\n-9\n0\n", b"9 0 0 nan 0 0", b"0 0 0 0 0 0", b"\xff" * 99, b"1 " * 9999])
@@ -450,11 +450,11 @@ def save_plain(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-# Files that are small, and slow or large to read
+# Small files that are slow to read or take much memory
 
 
 def scans(count, behind=b""):
-    """A progressive JPEG with one scan many times."""
+    """Returns a progressive JPEG that repeats one scan many times."""
     file = io.BytesIO()
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(file, "JPEG", progressive=True)
     content = file.getvalue()
@@ -504,7 +504,7 @@ def test_a_label_of_several_pages_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int32", "uint32"])
-def test_whole_numbers_that_are_no_colours_are_refused(tmp_path, dtype):
+def test_signed_and_32_bit_integer_images_are_refused(tmp_path, dtype):
     with rasterio.open(
         tmp_path / "a.tif", "w", driver="GTiff", height=40, width=60, count=3, dtype=dtype, photometric="rgb"
     ) as file:
@@ -513,8 +513,8 @@ def test_whole_numbers_that_are_no_colours_are_refused(tmp_path, dtype):
         read_image(tmp_path / "a.tif")
 
 
-def test_only_scans_of_the_image_count(tmp_path):
-    """Not those of a thumbnail before it or of a film behind it."""
+def test_only_the_scans_of_the_image_itself_are_counted(tmp_path):
+    """Scans of a thumbnail before the image or of a film after it do not count."""
     content = scans(3, behind=b"\xff\xda" * 100)
     (tmp_path / "film.jpg").write_bytes(content[:2] + app1(b"\xff\xda" * 100) + content[2:])
     assert read_image(tmp_path / "film.jpg").shape == (64, 64, 3)
@@ -522,7 +522,7 @@ def test_only_scans_of_the_image_count(tmp_path):
 
 @pytest.mark.parametrize("read", ["read_image", "label"])
 def test_the_largest_images_fit_into_memory(tmp_path, read):
-    """A fifth of the largest size, in a process that may take a fifth of the memory that docs/files.md states."""
+    """Reads a fifth of the largest size in a process that may take a fifth of the memory that docs/files.md states."""
     Image.fromarray(np.zeros((6000, 6000), np.uint16)).save(tmp_path / "deep.png")
     code = f"""
 import resource, sys, warnings

@@ -21,7 +21,7 @@ from smir.method.preprocessing import Preprocessing
 
 CROP = 192
 PREPROCESSING = Preprocessing(view_size=CROP)
-DARK, BRIGHT = 40, 200  # far enough apart to be told from each other after any colour jitter
+DARK, BRIGHT = 40, 200  # far enough apart to be distinguished after any colour jitter
 SIZES = [(256, 384), (300, 210), (192, 192), (400, 410)]
 
 
@@ -56,7 +56,7 @@ def equal(left, right):
 
 
 def away_from_borders(regions):
-    """Pixels whose 3 x 3 neighbourhood lies in one region."""
+    """Returns the pixels whose 3 x 3 neighbourhood is in one region."""
     kernel = np.ones((3, 3), np.uint8)
     regions = regions.astype(np.uint8)
     return cv2.erode(regions, kernel) == cv2.dilate(regions, kernel)
@@ -66,7 +66,7 @@ def away_from_borders(regions):
 
 
 def fixed_mask(height, width, seed=0):
-    """A visit's mask on the grid of the view of an image of that size, and its patches."""
+    """Returns a mask for the view of an image of this size, its grid and its patches."""
     grid = PREPROCESSING.grid(*PREPROCESSING.view_shape(height, width))
     patches = torch.randperm(len(grid), generator=torch.Generator().manual_seed(seed)) < len(grid) // 2
     return MaskTable.pack([0], [grid], [patches], PREPROCESSING.num_patches).packed(0), grid, patches
@@ -78,7 +78,7 @@ def all_visits():
 
 
 @pytest.mark.parametrize("transform", [TrainTransform(CROP), CropTransform(CROP, PREPROCESSING)], ids=["train", "val"])
-def test_a_visit_gives_the_same_sample_whatever_was_read_before(pool, transform):
+def test_a_visit_gives_the_same_sample_in_any_order_of_reading(pool, transform):
     dataset = MaskedCrops(images(pool), transform, RandomMask(), PREPROCESSING)
     visits = all_visits()
     first = [dataset[visit] for visit in visits]
@@ -113,7 +113,7 @@ def test_other_seeds_give_other_crops_and_masks(pool):
         assert not torch.equal(samples[left]["mask"], samples[right]["mask"])
 
 
-def test_crop_flip_and_colours_are_drawn_apart():
+def test_flips_and_colour_changes_are_drawn_independently():
     image = np.full((CROP, CROP, 3), (180, 120, 60), dtype=np.uint8)
     side = np.repeat(np.arange(CROP, dtype=np.uint8)[None], CROP, axis=0)  # grows to the right, unless flipped
     counts = Counter()
@@ -137,7 +137,7 @@ def test_a_random_mask_is_drawn_on_the_grid_of_the_crop(pool):
 
 
 def spread(grid, patches, height, width):
-    """The mask over a source: a pixel takes the patch of the view that its centre falls into."""
+    """Spreads a mask over a source image: a pixel gets the patch of the view that its centre lies in."""
 
     def strips(length, edges):
         centres = [Fraction(2 * pixel + 1, 2 * length) * edges[-1] for pixel in range(length)]
@@ -150,8 +150,8 @@ def spread(grid, patches, height, width):
 
 @pytest.mark.parametrize("kind", ["train", "val"])
 @pytest.mark.parametrize("size", [*SIZES, (150, 230)])
-def test_a_fixed_mask_hides_the_content_that_was_chosen(tmp_path, size, kind):
-    # The source is bright exactly where its patch is masked. So, whatever the crop, flip and resize, the masked pixels
+def test_a_fixed_mask_hides_the_chosen_content(tmp_path, size, kind):
+    # The source is bright exactly where its patch is masked. So, for any crop, flip and resize, the masked pixels
     # of the sample must be the bright ones.
     packed, grid, patches = fixed_mask(*size, seed=size[0])
     chosen = spread(grid, patches, *size)
@@ -166,7 +166,7 @@ def test_a_fixed_mask_hides_the_content_that_was_chosen(tmp_path, size, kind):
         counted = away_from_borders(mask)
         assert counted.mean() > 0.4
         np.testing.assert_array_equal(mask[counted], bright[counted])
-        assert (mask == bright).mean() > 0.96  # at the borders the image is smooth, the mask is not
+        assert (mask == bright).mean() > 0.96  # at the borders, the image is smooth but the mask is not
         assert 0.2 < mask.mean() < 0.8
         crops.add(mask.tobytes())
     assert len(crops) == (12 if kind == "train" else 1)
@@ -193,7 +193,7 @@ def test_colour_changes_leave_the_mask_alone(pool):
 
 @pytest.fixture
 def labelled(tmp_path):
-    """An image that is bright exactly where its label is 2, dark where it is 0 and void."""
+    """Writes an image that is bright where its label is 2, and dark where it is 0 or void."""
     for number, (height, width) in enumerate(SIZES):
         blocks = np.random.default_rng(number).choice([0, 2, 255], (height // 25 + 1, width // 25 + 1))
         label = np.kron(blocks, np.ones((25, 25))).astype(np.uint8)[:height, :width]
@@ -213,7 +213,7 @@ def test_labels_move_with_their_images(labelled, transform):
             assert (sample["index"], sample["weight"]) == (index, 0.0)
             label = sample["label"].numpy()
             assert label.shape == (CROP, CROP)
-            assert set(np.unique(label)) <= {0, 2, 255}  # nothing in between: labels are not interpolated
+            assert set(np.unique(label)) <= {0, 2, 255}  # no values in between: labels are not interpolated
             bright = sample["image"][1].numpy() > (DARK + BRIGHT) // 2
             counted = away_from_borders(label)
             np.testing.assert_array_equal((label == 2)[counted], bright[counted])
@@ -233,7 +233,7 @@ def test_whole_views_keep_the_aspect(tmp_path, size, view):
     assert sample["view_label"].shape == view
     assert sample["size"].tolist() == list(size)
     np.testing.assert_array_equal(sample["label"].numpy(), label)
-    # Nearest: a pixel of the view takes the label at its centre, and at the border of two pixels either.
+    # Nearest: a pixel of the view takes the label at its centre or, between two pixels, either of them.
     rows, cols = ((2 * np.arange(seen) + 1) * side for seen, side in zip(view, size, strict=True))
     at_border = (rows % (2 * view[0]) == 0)[:, None] | (cols % (2 * view[1]) == 0)
     expected = label[np.ix_(rows // (2 * view[0]), cols // (2 * view[1]))]
@@ -254,7 +254,7 @@ def test_a_label_of_another_size_is_refused(tmp_path):
         pairs(tmp_path).read_pair(0)
 
 
-def test_small_images_are_refused_unless_they_are_wanted(tmp_path):
+def test_small_images_are_refused_unless_min_side_allows_them(tmp_path):
     save(tmp_path / "tiny.png", np.zeros((190, 300, 3), np.uint8))
     with pytest.raises(DataError, match=r"tiny\.png is 300 x 190 pixels; .* data\.min_side = 192"):
         images(tmp_path).read(0)
@@ -262,7 +262,7 @@ def test_small_images_are_refused_unless_they_are_wanted(tmp_path):
     assert dataset[Visit(0, 0)]["image"].shape == (3, CROP, CROP)
 
 
-def test_class_ids_pass_classes_and_void(tmp_path):
+def test_class_ids_keep_classes_and_void(tmp_path):
     ids = class_ids(np.array([[0, 1, 2, 255]], np.int32), tmp_path / "a.png", 3)
     assert ids.dtype == np.uint8
     assert ids.tolist() == [[0, 1, 2, 255]]
@@ -284,12 +284,12 @@ def test_class_ids_translate_by_the_map(tmp_path):
     ],
 )
 @pytest.mark.parametrize("label_map", [None, {9: 1}])
-def test_other_values_are_refused_by_file_and_value(tmp_path, stored, found, label_map):
+def test_other_values_are_refused_with_the_file_and_the_value(tmp_path, stored, found, label_map):
     with pytest.raises(DataError, match=rf"field\.png holds values .* 0 to 2 .*: {found}\. .*label_map"):
         class_ids(np.array(stored, np.int32), tmp_path / "field.png", 3, label_map)
 
 
 @pytest.mark.parametrize("label_map", [{7: 3}, {7: 99}, {7: 300}, {7: -1}, {70_000: 1}, {-1: 1}], ids=str)
-def test_a_map_to_what_is_no_class_or_from_what_cannot_be_stored_is_refused(tmp_path, label_map):
+def test_a_label_map_with_an_invalid_class_or_value_is_refused(tmp_path, label_map):
     with pytest.raises(SmirError, match=r"label_map"):
         class_ids(np.array([[0, 7]], np.int32), tmp_path / "field.png", 3, label_map)

@@ -1,4 +1,4 @@
-"""Crops over rare classes (`data.rare_class_crops`), and the frequencies that they and `auto` weights rest on."""
+"""Crops over rare classes (`data.rare_class_crops`), and the frequencies that they and `auto` weights use."""
 
 import numpy as np
 import pytest
@@ -12,14 +12,14 @@ from smir.method.class_weights import median_frequency_weights
 
 
 def scene():
-    """Soil, void, a crop of 16 pixels, and a weed of one in a corner, which most crops do not show."""
+    """Returns soil, void, a crop plant of 16 pixels and, in a corner, a weed of one pixel, which most crops miss."""
     label = np.zeros((64, 80), np.uint8)
     label[:8], label[30:34, 40:44], label[62, 78] = 255, 1, 2
     return np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8), label
 
 
 def shown(share, frequencies, seeds=60):
-    """Number of crops with each of the three classes. Crops are enlarged, so no pixel is lost."""
+    """Counts the crops that show each of the three classes. Crops are enlarged, so no pixel is lost."""
     transform, (image, label) = TrainTransform(160, share, np.array(frequencies)), scene()
     crops = [transform(image, label, seed)[1] for seed in range(seeds)]
     return [sum((crop == class_id).any() for crop in crops) for class_id in range(3)]
@@ -32,12 +32,12 @@ def test_crops_hold_the_drawn_class():
     assert by_chance < 30
     expected = 30 + by_chance / 2
     assert shown(0.5, [1, 1, 1e-9])[2] == pytest.approx(expected, abs=10)
-    # Of the two, the weed is drawn three times as often.
+    # The weed is drawn three times as often as the crop plant.
     weed = shown(1.0, [1e9, 3, 1])[2]
     assert weed == pytest.approx(45 + by_chance / 4, abs=10)
 
 
-def test_all_pixels_of_a_class_and_all_places_are_drawn_and_void_is_no_class():
+def test_crops_vary_over_the_pixels_of_a_class_and_void_is_not_a_class():
     transform = TrainTransform(160, 1.0, np.array([1.0, 1.0, 1e-9]))
     image, label = scene()
     label[20:50, 25:55] = 2
@@ -63,7 +63,7 @@ def field(tmp_path, **options):
     return Folder(tmp_path, fractions=(1.0, 0.0, 0.0), **options)
 
 
-def test_frequencies_are_those_of_the_images_that_a_class_is_in(tmp_path):
+def test_class_frequencies_are_taken_over_the_images_that_show_the_class(tmp_path):
     labelled = 56 * 80
     expected = [(6 * labelled - 6 * 16 - 3) / (6 * labelled), 16 / labelled, 1 / labelled, 0]
     frequencies = field(tmp_path).class_frequencies
@@ -74,7 +74,7 @@ def test_frequencies_are_those_of_the_images_that_a_class_is_in(tmp_path):
     )
 
 
-def test_a_visit_has_one_crop_on_any_number_of_ranks(tmp_path):
+def test_a_visit_has_the_same_crop_on_any_number_of_ranks(tmp_path):
     data = field(tmp_path, rare_class_crops=1.0, batch_size=2)
     loaders = []
     for place in ((0, 1), (0, 2), (1, 2)):
@@ -92,8 +92,8 @@ def test_a_visit_has_one_crop_on_any_number_of_ranks(tmp_path):
     assert sum(bool((alone[index] == 2).any()) for index in (0, 2, 4)) == 3
 
 
-def test_other_crops_stay_as_they_were(tmp_path):
-    """Without the option nothing is counted, and a pretraining has no labels."""
+def test_crops_are_unchanged_without_the_option(tmp_path):
+    """Without the option no frequencies are counted, and a pretraining has no labels to count."""
     plain = field(tmp_path).train_dataloader().dataset
     off = field(tmp_path, rare_class_crops=0.0)
     assert torch.equal(plain[Visit(0, 5)]["label"], off.train_dataloader().dataset[Visit(0, 5)]["label"])

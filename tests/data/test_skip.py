@@ -1,4 +1,4 @@
-"""`data.on_bad_image: skip`: what is left out is told, and nothing else changes."""
+"""`data.on_bad_image: skip`: files that are left out are reported, and nothing else changes."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def weights(run):
     return torch.load(run / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
 
-def test_a_run_that_skips_is_the_run_without_the_files(smir, photos, tmp_path, recwarn):
+def test_a_run_that_skips_files_equals_a_run_without_them(smir, photos, tmp_path, recwarn):
     more = ["--trainer.callbacks.num_stages=2"]
     truncate(photos / "images/p03.png")
     (photos / "images/p07.png").write_bytes(b"")
@@ -87,7 +87,7 @@ def test_bad_pairs_of_a_segmentation_are_skipped(smir, photos, tmp_path):
     assert {split: inputs[split]["images"] for split in inputs} == {"train": 6, "val": 1, "test": 2}
 
 
-def test_more_than_the_share_is_an_error(fails, photos, tmp_path):
+def test_more_bad_images_than_the_allowed_share_are_an_error(fails, photos, tmp_path):
     for number in range(5):
         truncate(photos / f"images/p{number:02d}.png")
     said = fails(*words("pretrain", photos))
@@ -104,14 +104,14 @@ def test_no_test_image_is_skipped(fails, photos, tmp_path):
     assert "1 test images cannot be used" in said
     assert "p12.png is damaged" in said
     assert "or remove it. Repair them" in said
-    assert not (tmp_path / "runs").exists()  # it is said before the training, not after it
+    assert not (tmp_path / "runs").exists()  # the message comes before the training, not after it
 
 
-def test_a_share_must_be_one(fails, photos):
+def test_a_max_bad_share_above_1_is_refused(fails, photos):
     assert "data.max_bad_share is a share of a list" in fails(*words("pretrain", photos, "--data.max_bad_share=5"))
 
 
-def test_predict_skips_and_says_so(smir, photos, tmp_path):
+def test_predict_skips_bad_images_and_lists_them(smir, photos, tmp_path):
     smir(*words("segment", photos, "--run.test=false"))
     truncate(photos / "images/p05.png")
     images = f"--data.predict_images={photos / 'images'}"
@@ -121,7 +121,7 @@ def test_predict_skips_and_says_so(smir, photos, tmp_path):
     assert list(json.loads((folder / "skipped.json").read_text())["lists"]["predict"]["skipped"]) == ["p05.png"]
 
 
-def test_too_many_bad_images_to_predict_are_not_for_check_to_name(smir, fails, photos, tmp_path):
+def test_too_many_bad_images_to_predict_are_reported_without_a_hint_to_run_check(smir, fails, photos, tmp_path):
     smir(*words("segment", photos, "--run.test=false"))
     truncate(photos / "images/p05.png")
     predict = ["predict", f"--config={SEGMENTATION}/config.yaml", "--ckpt_path=best"]
@@ -148,7 +148,7 @@ def decoded(monkeypatch):
     return count
 
 
-def test_nothing_is_decoded_again_until_a_file_changes(photos, tmp_path, decoded):
+def test_files_are_decoded_again_only_if_they_change(photos, tmp_path, decoded):
     truncate(photos / "images/p03.png")
     first = listed(photos)
     assert len(first.images("pool")) == 13
@@ -172,7 +172,7 @@ def test_nothing_is_decoded_again_until_a_file_changes(photos, tmp_path, decoded
         assert len(decoded) == 14
 
 
-def test_verdicts_of_other_settings_count_for_nothing(photos, tmp_path, decoded):
+def test_verdicts_recorded_with_other_settings_are_ignored(photos, tmp_path, decoded):
     first = listed(photos)
     first.images("pool")
     first.screening.save(tmp_path / "skipped.json", "min_side 192")
@@ -190,7 +190,7 @@ def test_an_image_that_turns_bad_later_is_an_error(photos):
         data.view(5)
 
 
-def test_two_processes_skip_the_same(python, photos, tmp_path):
+def test_two_processes_skip_the_same_images(python, photos, tmp_path):
     truncate(photos / "images/p03.png")
     start = ["-m", "torch.distributed.run", "--nproc_per_node=2", "-m", "smir"]
     more = ["--trainer.devices=2", "--trainer.callbacks=null", "--data.num_workers=1"]
@@ -201,4 +201,5 @@ def test_two_processes_skip_the_same(python, photos, tmp_path):
     run = tmp_path / PRETRAINING
     assert list(json.loads((run / "skipped.json").read_text())["lists"]["pool"]["skipped"]) == ["images/p03.png"]
     assert done.stderr.count("Looking at the pool list: 100%") <= 1
-    assert json.loads((run / "DONE").read_text())["image_visits"] == 2 * 10  # of 13, eleven train, in batches of two
+    # Eleven of the 13 images are for training, in batches of two.
+    assert json.loads((run / "DONE").read_text())["image_visits"] == 2 * 10

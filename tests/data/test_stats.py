@@ -15,7 +15,7 @@ from smir.data.reading.channel_statistics import _moments, channel_statistics, v
 
 
 def oracle(arrays):
-    """Mean and deviation in [0, 1] of the pixels of RGB arrays, in whole numbers up to the last step."""
+    """Mean and standard deviation in [0, 1] of the pixels of RGB arrays, in integers up to the last step."""
     pixels = np.concatenate([array.reshape(-1, 3) for array in arrays]).astype(object)
     total, squares = pixels.sum(axis=0), (pixels**2).sum(axis=0)
     variances = [
@@ -33,7 +33,7 @@ def folder(root, **options):
     return Folder(root, task="pretrain", num_workers=0, **options)
 
 
-def test_sums_that_overflow_32_bits(tmp_path):
+def test_statistics_are_exact_if_sums_exceed_32_bits(tmp_path):
     chance = np.random.default_rng(0)
     arrays = [chance.integers(200, 256, (300, 301, 3), dtype=np.uint8) for _ in range(3)]
     arrays[0][..., 2] = 255
@@ -48,7 +48,7 @@ def test_sums_that_overflow_32_bits(tmp_path):
     assert channel_statistics(data.root, data.pool()[::-1], threads=1) == found
 
 
-def test_an_image_of_more_pixels_than_float32_counts():
+def test_pixels_are_counted_exactly_beyond_the_precision_of_float32():
     image = np.full((4100, 4100, 3), 7, np.uint8)
     image[-1, -1] = 9
     assert image[..., 0].size > 2**24 + 1
@@ -65,7 +65,7 @@ def test_images_of_different_sizes_weigh_by_their_pixels(tmp_path):
     assert found.std == (0.4,) * 3
 
 
-def test_counts_beyond_64_bits():
+def test_moments_are_exact_if_sums_exceed_64_bits():
     assert _moments([0] * 255 + [10**18]) == (1.0, 0.0)
     assert _moments([10**18] + [0] * 254 + [10**18]) == (0.5, 0.5)
 
@@ -104,7 +104,7 @@ def test_statistics_of_the_training_split(stats, tmp_path):
     assert yaml.safe_load(printed)["mean"] == [round(m, 5) for m in mean]
 
 
-def test_the_pool_alone(stats, tmp_path):
+def test_statistics_of_the_pool_have_no_class_shares(stats, tmp_path):
     fakes.write_folder(tmp_path)
     assert "No class shares" in stats("--data=Folder", "--data.task=pretrain", f"--data.root={tmp_path}")
 

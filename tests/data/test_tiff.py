@@ -1,4 +1,4 @@
-"""Every codec that GDAL writes: whole files are read, and no block that cannot be decoded becomes pixels."""
+"""Every codec that GDAL writes: intact files are read, and blocks that cannot be decoded never become pixels."""
 
 import itertools
 import re
@@ -60,14 +60,14 @@ def pixels(count: int) -> np.ndarray:
 
 
 def block(path: Path, tiled: bool) -> tuple[int, int]:
-    """Offset and bytes of a block in the middle."""
+    """Returns the offset and the length of a block in the middle."""
     with rasterio.open(path) as file:
         place = "1_1" if tiled else "0_2"
         return tuple(int(file.get_tag_item(f"BLOCK_{what}_{place}", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
 
 
 def tiles(source: Path, target: Path) -> np.ndarray:
-    """Pixels of the image as its tiles show them."""
+    """Returns the pixels of the image, put together from its tiles."""
     tile_image(source, target, SIDE, prefix="t_", bar=False)
     whole = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     places = itertools.product((0, 48), (0, 48, WIDTH - SIDE))
@@ -83,7 +83,7 @@ def cut_up(target: Path, source: Path) -> None:
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("layout", BLOCKS)
 @pytest.mark.parametrize("codec", CODECS)
-def test_every_codec_is_read_or_its_damage_named(tmp_path, codec, layout):
+def test_every_codec_is_read_and_damage_to_it_is_named(tmp_path, codec, layout):
     path = tmp_path / "map.tif"
     for interleave, count in ONLY.get(codec, set(itertools.product(("pixel", "band"), (1, 3, 4)))):
         bands = pixels(count)
@@ -105,14 +105,14 @@ def test_every_codec_is_read_or_its_damage_named(tmp_path, codec, layout):
         damaged = {"cut": content[: start + length // 2], "end": content[:-4]}
         if codec != "none":
             damaged["zeros"] = content[:start] + bytes(length) + content[start + length :]
-        if codec not in ("none", "packbits", "zstd"):  # these hold no sums, so that any bytes may be pixels
+        if codec not in ("none", "packbits", "zstd"):  # these have no checksums, so any bytes may be pixels
             damaged["noise"] = content[: start + length // 3] + noise + content[start + length :]
         for kind, changed in damaged.items():
             bad = tmp_path / f"{kind}.tif"
             bad.write_bytes(changed)
             for read in (partial(check_readable, decode=True), partial(cut_up, target), read_image):
                 if read is read_image and (kind, count, interleave) == ("end", 4, "band"):
-                    continue  # a photograph is read without its alpha
+                    continue  # a photograph is read without its alpha channel
                 with pytest.raises(DataError, match=rf"{kind}\.tif is damaged or cut short: rows .* cannot be read"):
                     read(bad)
             assert not (target / bad.stem / "tiles.json").exists()
@@ -141,7 +141,7 @@ def test_labels_that_lose_ids_are_refused(tmp_path, how):
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 12])
-def test_ids_of_few_bits_are_kept_and_grey_is_spread(tmp_path, bits):
+def test_ids_of_few_bits_are_kept_and_grey_images_are_scaled_to_8_bits(tmp_path, bits):
     ids = pixels(1).astype(np.uint16 if bits > 8 else np.uint8) & min((1 << bits) - 1, 255)
     path = write(tmp_path / "ids.tif", ids, nbits=bits)
     assert (read_label(path) == ids[0]).all()
@@ -165,7 +165,7 @@ def test_ids_as_floating_point_numbers(tmp_path, monkeypatch, dtype, rasterio_th
 
 @pytest.mark.parametrize("odd", [-1, -9999, 70_000])
 @pytest.mark.parametrize("dtype", ["float32", "int32"])
-def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype):
+def test_values_that_are_not_ids_are_refused_unless_they_are_named_void(smir, fails, tmp_path, odd, dtype):
     for folder in ("photos", "labels"):
         (tmp_path / folder).mkdir()
     for number in range(3):
@@ -181,7 +181,7 @@ def test_values_that_are_no_ids_are_no_classes(smir, fails, tmp_path, odd, dtype
     assert (mask[2:] == pixels(1)[0, 2:] % 3).all()
 
 
-def test_without_rasterio_a_tiff_is_read_surely_or_not_at_all(tmp_path, monkeypatch):
+def test_without_rasterio_only_tiffs_whose_damage_can_be_found_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.prepare.sources.has_rasterio", lambda: False)
     monkeypatch.setattr("smir.data.reading.opening.has_rasterio", lambda: False)
@@ -209,8 +209,8 @@ def test_a_block_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("door", ["rasterio", "pillow", "one strip as rows"])
-def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
-    """A block that damage makes longer; libtiff stops where it is full of pixels and looks no further."""
+def test_a_deflate_block_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch, door):
+    """The damaged block is longer than its pixels; libtiff stops after the pixels and does not check the rest."""
     monkeypatch.setattr("smir.data.reading.safe_open.has_rasterio", lambda: door != "pillow")
     bands = np.concatenate([pixels(3)] * 21, axis=1) if door == "one strip as rows" else pixels(3)
     rows = bands.shape[1] if door == "one strip as rows" else 16
@@ -226,7 +226,7 @@ def test_the_sum_of_a_deflate_block_counts(tmp_path, monkeypatch, door):
         read_image(bad)
 
 
-def test_the_sums_of_a_mask_inside_a_tiff_count(tmp_path):
+def test_a_damaged_mask_inside_a_tiff_is_refused(tmp_path):
     valid = np.kron(np.random.default_rng(0).integers(0, 2, (HEIGHT // 4, WIDTH // 4)), np.ones((4, 4))) > 0
     path = tmp_path / "map.tif"
     size = {"height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint8"}

@@ -16,7 +16,7 @@ POOLS = [(40, 1), (97, 1), (40, 3), (61, 4), (107, 10), (119, 10), (5, 1)]  # im
 
 
 def batches(samplers, per_rank):
-    """The batches of visits that every rank's loader would make of its sampler."""
+    """Returns the batches of visits that the loader of every rank would make from its sampler."""
     visits = [list(sampler) for sampler in samplers]
     return [[rank[start : start + per_rank] for start in range(0, len(rank), per_rank)] for rank in visits]
 
@@ -29,7 +29,7 @@ def train_samplers(stages, world, batch_size, seed=0, epoch=0):
 
 
 def masked(stages, stage, seed=0):
-    """Gives a stage a mask for every image of its partition, which no other stage has."""
+    """Gives every image of a stage's partition a mask that no other stage has."""
     grid = PatchGrid(64, 64, 16)
     generator = torch.Generator().manual_seed(1000 * seed + stage)
     indices = stages.partition(stage).tolist()
@@ -41,7 +41,7 @@ def masked(stages, stage, seed=0):
 # Training visits
 
 
-def test_nothing_is_visited_twice_and_at_most_a_batch_is_left_out():
+def test_no_image_is_visited_twice_and_at_most_one_batch_is_left_out():
     for (num_images, num_stages), world, per_rank in itertools.product(POOLS, WORLDS, [1, 2, 5]):
         stages, batch_size = Stages(num_images, num_stages), world * per_rank
         case = f"{num_images} images, {num_stages} stages, {world} ranks, global batch {batch_size}"
@@ -57,7 +57,7 @@ def test_nothing_is_visited_twice_and_at_most_a_batch_is_left_out():
             everything = stages.train(stage).tolist()
             assert len(set(visited)) == len(visited) == samplers[0].visits(stage), case
             assert set(visited) <= set(everything), case
-            # One case leaves out more than the incomplete batch: with one image per rank and batch, a stage that is
+            # One case leaves out more than the incomplete batch. With one image per rank and batch, a stage that is
             # one image short of the longest cannot take a short last batch (a rank would lack it), and as every stage
             # has equally many batches, the longest stages give up a whole one.
             assert len(everything) - len(visited) < batch_size + (batch_size == world), case
@@ -65,7 +65,7 @@ def test_nothing_is_visited_twice_and_at_most_a_batch_is_left_out():
         assert counts.pop() >= 1, case
 
 
-def test_a_whole_number_of_batches_visits_everything():
+def test_every_training_image_is_visited_if_the_batches_are_full():
     stages = Stages(40)
     visited = [visit.index for sampler in train_samplers(stages, 2, 12) for visit in sampler]
     assert sorted(visited) == list(range(36))
@@ -96,7 +96,7 @@ def test_global_batches_do_not_depend_on_the_number_of_ranks(num_images, num_sta
         assert all(global_batches(world, stage) == alone for world in WORLDS[1:])
 
 
-def test_the_order_depends_on_seed_and_epoch_alone():
+def test_the_order_depends_only_on_seed_and_epoch():
     def visits(seed, epoch, world=1, history=()):
         sampler = train_samplers(Stages(97), world, 12, seed)[0]
         for earlier in history:
@@ -112,14 +112,14 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     for other in (visits(4, 5), visits(3, 6)):
         assert [visit.index for visit in plain] != [visit.index for visit in other]
     assert len({visit.seed for visit in plain}) == len(plain)
-    # The same image is augmented in another way in another epoch and in another run.
+    # The same image is augmented differently in another epoch and in another run.
     seeds = {visit.index: visit.seed for visit in plain}
     for other in (visits(4, 5), visits(3, 6)):
         assert all(seeds.get(visit.index) != visit.seed for visit in other)
 
 
 def test_every_image_is_visited_equally_often_in_the_long_run():
-    sampler = train_samplers(Stages(14), 1, 8)[0]  # 12 train, 8 of them in an epoch
+    sampler = train_samplers(Stages(14), 1, 8)[0]  # 12 images for training, 8 of them in an epoch
     counts = np.zeros(12)
     for epoch in range(600):
         sampler.set_epoch(epoch)
@@ -153,7 +153,7 @@ def test_every_validation_image_counts_exactly_once(num_images, num_stages, worl
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_a_list_can_be_validated_on(world):
+def test_every_image_of_a_validation_list_counts_once(world):
     indices = np.array([5, 2, 9, 11, 3])
     visits = [list(EvalSampler(SingleStage(12), 0, rank, world, indices)) for rank in range(world)]
     assert sorted(visit.index for own in visits for visit in own if visit.weight) == sorted(indices.tolist())
@@ -174,7 +174,7 @@ def test_validation_masks_are_the_same_in_every_epoch_and_on_any_number_of_ranks
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_batches_are_dealt_out_whole(world):
+def test_batches_are_assigned_to_ranks_whole(world):
     given = [[0, 1, 2], [3, 4], [5], [6, 7, 8]]
     samplers = [ListSampler(given, rank, world) for rank in range(world)]
     dealt = [[visit.index for visit in batch] for sampler in samplers for batch in sampler]
@@ -185,7 +185,7 @@ def test_batches_are_dealt_out_whole(world):
 # Masks
 
 
-def test_without_masks_a_visit_brings_none():
+def test_visits_carry_no_mask_if_the_stage_has_none():
     stages = Stages(40, 2)
     visits = [*train_samplers(stages, 1, 4)[0], *EvalSampler(stages, 0, 0, 1)]
     assert all(visit.mask is None for visit in visits)
@@ -203,7 +203,7 @@ def test_visits_carry_the_masks_of_the_stage(stage):
 
 
 class Echo(Dataset):
-    """Answers a visit with the visit."""
+    """Returns the visit itself."""
 
     def __getitem__(self, visit):
         return visit
@@ -213,7 +213,7 @@ def as_they_are(samples):
     return samples
 
 
-def test_workers_that_persist_see_a_change_of_stage():
+def test_persistent_workers_see_a_change_of_stage():
     stages = Stages(61, 4)
     train = TrainSampler(stages, 0, 0, 1, 4)
     loader = DataLoader(
@@ -222,7 +222,7 @@ def test_workers_that_persist_see_a_change_of_stage():
     seen = []
     for epoch, stage in enumerate([0, 1, 1, 2]):
         if stage:
-            masks = masked(stages, stage, seed=epoch)  # the same images may get other masks, too
+            masks = masked(stages, stage, seed=epoch)  # the same images may also get other masks
         train.set_epoch(epoch)
         assert len(loader) == 3
         visits = [visit for batch in loader for visit in batch]
@@ -235,7 +235,7 @@ def test_workers_that_persist_see_a_change_of_stage():
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("images", [5, 8, 12, 16, 21])
-def test_filled_batches_are_whole_and_the_same_on_any_number_of_ranks(images, world):
+def test_filled_batches_are_full_and_the_same_on_any_number_of_ranks(images, world):
     samplers = [TrainSampler(SingleStage(images), 0, rank, world, 8, fill=True) for rank in range(world)]
     by_rank = batches(samplers, 8 // world)
     whole = [sorted(visit for rank in by_rank for visit in rank[step]) for step in range(len(by_rank[0]))]

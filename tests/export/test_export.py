@@ -1,4 +1,4 @@
-"""Exported files against the checkpoint they come from, each run by the library that it is for."""
+"""Exported files compared with their checkpoint; each is run by the library that it is made for."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def exported(best, tmp_path_factory):
 
 
 def save(path, network, kind=SegmentationModule, seed=0):
-    """A checkpoint as training writes it, of a network that was never trained."""
+    """Writes a checkpoint as training does, but of a network that was never trained."""
     torch.manual_seed(seed)
     preprocessing = Preprocessing((0.4, 0.5, 0.3), (0.2, 0.25, 0.3), view_size=128)
     arguments = {"network": network, "preprocessing": preprocessing}
@@ -90,7 +90,7 @@ def save(path, network, kind=SegmentationModule, seed=0):
     for (
         name,
         value,
-    ) in module.network.state_dict().items():  # offsets, statistics and counters that no fresh network has
+    ) in module.network.state_dict().items():  # offsets, statistics and counters that a new network does not have
         if value.dim() < 2:
             value.add_(torch.rand(value.shape) / 4 if value.is_floating_point() else len(name))
     record = {"format": 1, "task": module.task, "network": module.network.spec, "out_channels": 3, "origin": {}}
@@ -110,14 +110,14 @@ def pictures(count, height, width):
 
 
 def smooth(height=200, width=300):
-    """A picture without the hard edges at which two resizings differ most."""
+    """Returns a picture without hard edges, at which two ways of resizing differ most."""
     return cv2.GaussianBlur(photo("smooth", (height, width)), (0, 0), 5)
 
 
-# What is there
+# Files and card
 
 
-def test_everything_is_there_and_the_card_says_what_the_run_knows(run, exported):
+def test_all_files_are_exported_and_the_card_describes_the_run(run, exported):
     scripts = {"run_onnx.py", "run_pt2.py"}
     models = {"model.safetensors", "encoder.safetensors", "model.onnx", "model.pt2"}
     assert {path.name for path in exported.iterdir()} == {"README.md"} | models | scripts
@@ -128,13 +128,13 @@ def test_everything_is_there_and_the_card_says_what_the_run_knows(run, exported)
     assert f"| mean IoU of the classes | {miou[0]} | {miou[1]} |" in card
     assert "| 2 | weed | #e6194b |" in card
     assert "mean (0.485, 0.456, 0.406)" in card
-    assert "preprocessing:" not in card  # of the recipe: not what was in force, but what the data replaced
+    assert "preprocessing:" not in card  # the value in the recipe was not used: the data replaced it
     assert f"hash `{record['hash']}`" in card
     assert "class_path: smir.training.SegmentationModule" in card
-    assert "smir.segmentation." not in card  # a name of version 0.1, which the record keeps
+    assert "smir.segmentation." not in card  # a class name of version 0.1, which the record keeps
     assert "8 in train, 2 in val, 3 in test" in card
     assert "on 3 images the largest difference" in card
-    assert str(run.parents[2]) not in card  # a card is passed on; the folders of this machine are not
+    assert str(run.parents[2]) not in card  # cards are passed on, so they must not name folders of this machine
 
 
 def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
@@ -148,7 +148,7 @@ def test_metrics_of_other_weights_are_not_shown(run, best, smir, tmp_path):
 
 @pytest.fixture(scope="module")
 def of_bands(run, tmp_path_factory):
-    """Folder with a run that predicts chosen bands, in `of`, and what is exported of it."""
+    """A folder with a run that predicts chosen bands, in `of`, and its exported files."""
     folder = tmp_path_factory.mktemp("bands")
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["data"]["init_args"].setdefault("predict", {}).update(bands=[3, 2, 1], value_range=[100, 3000])
@@ -160,7 +160,7 @@ def of_bands(run, tmp_path_factory):
     return folder
 
 
-def test_chosen_bands_are_named_and_used_again(of_bands, smir, tmp_path):
+def test_chosen_bands_are_stated_in_the_card_and_used_by_predict(of_bands, smir, tmp_path):
     best = of_bands / "of/checkpoints/best.ckpt"
     card = " ".join((of_bands / "exported/README.md").read_text().split())
     said = "bands **3, 2, 1** of multispectral TIFFs as red, green and blue, with values from 100 to 3000 scaled"
@@ -185,7 +185,7 @@ def test_chosen_bands_are_named_and_used_again(of_bands, smir, tmp_path):
     assert (found[0] == found[1]).mean() > 0.99
 
 
-def test_the_card_speaks_of_what_is_there_alone(smir, tmp_path):
+def test_the_card_mentions_only_what_was_exported(smir, tmp_path):
     save(tmp_path / "a.ckpt", tiny)
     content = torch.load(tmp_path / "a.ckpt", weights_only=True)
     pretraining = {"kind": "file", "experiment": "p", "inputs": {"weights": {"kind": "imagenet"}}}
@@ -196,7 +196,7 @@ def test_the_card_speaks_of_what_is_there_alone(smir, tmp_path):
     for absent in ("model.onnx", "model.pt2", "smir.json", "uint8 RGB, 0", "library_name"):  # smp has no such network
         assert absent not in card
     assert "normalised with mean (0.4, 0.5, 0.3)" in card
-    assert "They started from weights of the encoder trained on ImageNet" in card  # by way of a pretraining
+    assert "They started from weights of the encoder trained on ImageNet" in card  # through a pretraining
 
 
 # Each format
@@ -230,7 +230,7 @@ def test_onnx_computes_the_network_at_any_size_and_batch(module, session, size):
 
 @pytest.fixture(scope="module")
 def program(exported):
-    """The network of model.pt2, and what the file holds beside it."""
+    """The network of model.pt2, and the other contents of the file."""
     extra = {"smir.json": ""}
     return torch.export.load(exported / "model.pt2", extra_files=extra).module(), extra["smir.json"]
 
@@ -241,7 +241,7 @@ def test_the_program_computes_the_network_at_any_size_and_batch(module, program,
     torch.testing.assert_close(program[0](images).detach(), logits(module, images), atol=1e-5, rtol=1e-4)
 
 
-def test_padding_as_in_tensorflow_is_the_same_at_any_size():
+def test_tensorflow_padding_is_replaced_by_equal_fixed_padding():
     torch.manual_seed(0)
     shapes = [(3, 2, 1), (5, 2, 1), ((3, 5), (2, 4), (2, 1)), (2, 4, 1)]
     layers = [Conv2dSame(2, 2, kernel, stride, dilation=dilation) for kernel, stride, dilation in shapes]
@@ -251,11 +251,11 @@ def test_padding_as_in_tensorflow_is_the_same_at_any_size():
     for size in ((128, 256), (256, 384)):
         image = torch.randn(1, 2, *size)
         torch.testing.assert_close(fixed(image), network(image))
-    assert isinstance(network[0], Conv2dSame)  # the network itself stays
+    assert isinstance(network[0], Conv2dSame)  # the network itself is unchanged
 
 
 def test_an_encoder_of_tensorflow_is_exported_for_any_size(tmp_path):
-    name = "tu-tf_mobilenetv3_small_minimal_100"  # its strides made torch.export compute with symbols for many minutes
+    name = "tu-tf_mobilenetv3_small_minimal_100"  # its strides made torch.export compute for many minutes
     module = save(tmp_path / "a.ckpt", lambda channels: UNetStride4(channels, name, [16, 16, 16])).eval()
     program = export_program(module).module()
     for size in SIZES:
@@ -265,7 +265,7 @@ def test_an_encoder_of_tensorflow_is_exported_for_any_size(tmp_path):
         torch.testing.assert_close(program(images).detach(), own, atol=1e-5, rtol=1e-4)
 
 
-def test_onnx_takes_bytes_alone_so_that_nothing_is_normalised_twice(session):
+def test_the_onnx_model_accepts_only_uint8_images(session):
     images = pictures(1, 64, 64)
     for wrong in (images.float().numpy(), images.permute(0, 2, 3, 1).numpy()):
         with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument):
@@ -287,14 +287,14 @@ def test_every_file_carries_its_settings(module, exported, session, program):
     assert (settings["usual_side"], settings["much_larger"]) == (module.usual_side, 4)
 
 
-def test_the_weights_have_our_names_where_smp_has_no_such_network(module, exported):
+def test_weights_keep_the_names_of_smir_if_smp_has_no_such_network(module, exported):
     found = load_file(exported / "model.safetensors")
     own = module.network.state_dict()
     assert found.keys() == own.keys()
     assert all(torch.equal(found[name], own[name]) for name in own)
 
 
-def test_smp_reads_a_network_of_its_own(smir, tmp_path, monkeypatch, capsys):
+def test_smp_loads_an_exported_smp_network(smir, tmp_path, monkeypatch, capsys):
     options = {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32}
     module = save(tmp_path / "a.ckpt", lambda channels: SmpNetwork(channels, "FPN", TINY, options))
     smir("export", "--ckpt=a.ckpt", "--formats=weights")
@@ -328,10 +328,10 @@ def test_timm_gives_the_features_of_the_encoder(smir, tmp_path, encoder, name):
         torch.testing.assert_close(feature, expected, atol=1e-4, rtol=1e-4)
     card = (tmp_path / "exported/README.md").read_text()
     assert f"timm.create_model('{name}', features_only=True)" in card
-    assert ("num_classes=0" in card) == (name != "convnext_atto")  # whose first level timm renames
+    assert ("num_classes=0" in card) == (name != "convnext_atto")  # timm renames its first level
 
 
-def test_an_encoder_that_timm_has_not_keeps_the_names_of_smp(smir, tmp_path):
+def test_an_encoder_that_timm_lacks_keeps_the_names_of_smp(smir, tmp_path):
     module = save(tmp_path / "a.ckpt", lambda channels: UNetStride4(channels, "mobilenet_v2", [16, 16, 16]))
     smir("export", "--ckpt=a.ckpt", "--formats=encoder")
     encoder = smp.encoders.get_encoder("mobilenet_v2", weights=None)
@@ -340,7 +340,7 @@ def test_an_encoder_that_timm_has_not_keeps_the_names_of_smp(smir, tmp_path):
     assert "get_encoder('mobilenet_v2', depth=5, weights=None)" in (tmp_path / "exported/README.md").read_text()
 
 
-def test_a_pretraining_has_weights_alone(smir, fails, tmp_path, capsys):
+def test_a_pretraining_exports_only_weights(smir, fails, tmp_path, capsys):
     module = save(tmp_path / "a.ckpt", tiny, ReconstructionModule)
     before = sorted(tmp_path.iterdir())
     assert "pretraining has only weights to export" in fails("export", "--ckpt=a.ckpt", "--formats=onnx")
@@ -352,11 +352,11 @@ def test_a_pretraining_has_weights_alone(smir, fails, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "exported").iterdir()} == names
     found = load_file(tmp_path / "exported/model.safetensors")
     assert torch.equal(found["segmentation_head.weight"], module.network.segmentation_head.weight)
-    assert "Next:" not in capsys.readouterr().out  # it lies in no run, so nothing is known of its data
+    assert "Next:" not in capsys.readouterr().out  # the checkpoint is in no run, so its data are unknown
 
 
 @pytest.mark.parametrize("error", [OSError("no"), RuntimeError("unable to open file"), SafetensorError("no")])
-def test_weights_that_cannot_be_read_back_are_told(fails, tmp_path, monkeypatch, error):
+def test_weights_that_cannot_be_read_back_are_an_error(fails, tmp_path, monkeypatch, error):
     save(tmp_path / "a.ckpt", tiny, ReconstructionModule)
     monkeypatch.setattr(weights_files, "load_file", Mock(side_effect=error))
     before = sorted(tmp_path.iterdir())
@@ -364,14 +364,14 @@ def test_weights_that_cannot_be_read_back_are_told(fails, tmp_path, monkeypatch,
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_the_memory_of_a_file_is_that_of_its_own_process(exported):
+def test_the_memory_of_a_model_is_measured_in_a_separate_process(exported):
     milliseconds, megabytes = onnx_speed(exported / "model.onnx", threads=1)
     assert milliseconds > 0
-    assert megabytes > (exported / "model.onnx").stat().st_size / 1e6  # at least its weights, and little beside them
+    assert megabytes > (exported / "model.onnx").stat().st_size / 1e6  # at least the weights, and little more
     assert megabytes < 500
 
 
-def test_onnx_has_the_opset_that_is_asked_for(exported):
+def test_onnx_has_the_requested_opset(exported):
     assert [entry.version for entry in onnx.load(exported / "model.onnx").opset_import] == [18]
     assert "its kind, opset 18 |" in (exported / "README.md").read_text()
 
@@ -395,7 +395,7 @@ def test_options_that_do_not_fit_are_refused(fails, tmp_path, words, says):
 
 
 class Deepness:
-    """Reads a file and computes a tile as QGIS's plugin does, written after its source.
+    """Reads a file and computes a tile as the QGIS plugin Deepness does; written from its source.
 
     `src/deepness/processing/models/model_base.py`, `segmentor.py`, `preprocessing_utils.py` and
     `map_processor/map_processor_segmentation.py` of github.com/PUTvision/qgis-plugin-deepness.
@@ -406,7 +406,7 @@ class Deepness:
         (given,), (returned,) = self.session.get_inputs(), self.session.get_outputs()
         self.shape, self.name = given.shape, given.name
         assert len(returned.shape) == 4
-        assert returned.shape[2] == returned.shape[3] == self.shape[2] == self.shape[3]  # it takes nothing but squares
+        assert returned.shape[2] == returned.shape[3] == self.shape[2] == self.shape[3]  # it accepts only squares
         self.texts = self.session.get_modelmeta().custom_metadata_map
         self.about = {key: json.loads(text) for key, text in self.texts.items()}
         names = sorted(self.about["class_names"].items(), key=lambda entry: int(entry[0]))
@@ -433,14 +433,15 @@ def test_deepness_reads_the_file_and_labels_a_tile_as_predict_does(smir, run, be
     assert {"tiles_overlap", "seg_thresh", "seg_small_segment", "smir"} <= deepness.about.keys()
     tile = smooth(64, 64)
     Image.fromarray(tile).save("tile.png")
-    with_alpha = np.dstack([tile, np.full((64, 64), 255, np.uint8)])  # maps have one; the plugin drops it
+    with_alpha = np.dstack([tile, np.full((64, 64), 255, np.uint8)])  # maps have alpha, which the plugin drops
     labels, probabilities = deepness.process(with_alpha[None])
     with torch.no_grad():
         image = torch.from_numpy(tile).permute(2, 0, 1)[None]
         expected = module(module.preprocessing.normalize(image)).softmax(dim=1)
     np.testing.assert_allclose(probabilities, expected.numpy(), atol=1e-5)
     words = [f"--config={run / 'config.yaml'}", "--ckpt=copy.ckpt", "--data.predict_images=tile.png", "--out=found"]
-    (tmp_path / "copy.ckpt").write_bytes(best.read_bytes())  # the run guards its own, which the fixture has changed
+    # A copy, because smir would notice that the fixture has changed the checkpoint in the run.
+    (tmp_path / "copy.ckpt").write_bytes(best.read_bytes())
     smir("predict", *words, *QUIET)
     assert len(np.unique(labels)) > 1
     assert (labels[0] == np.asarray(Image.open("found/tile.png"))).all()
@@ -464,7 +465,7 @@ def test_the_ground_resolution_is_that_of_the_orthomosaic(smir, run, best, tmp_p
     (moved.parent / "config.yaml").write_text(yaml.safe_dump(config))
     smir("export", f"--ckpt={moved / 'best.ckpt'}", "--formats=deepness", f"--images={run / 'photo.png'}")
     found = Deepness(tmp_path / "exported/deepness.onnx").about["resolution"]
-    assert found == pytest.approx(0.4 * 256 / 64, rel=1e-3)  # UTM is true to a thousandth
+    assert found == pytest.approx(0.4 * 256 / 64, rel=1e-3)  # distances in UTM are right to a thousandth
 
 
 def test_openvino_gives_the_logits_of_onnx_runtime(exported, session, monkeypatch):
@@ -479,25 +480,25 @@ def test_openvino_gives_the_logits_of_onnx_runtime(exported, session, monkeypatc
         assert np.abs(names["model"](images)["logits"] - expected).max() < 1e-3 * np.abs(expected).max()
 
 
-# The programs
+# The scripts
 
 
 def run_here(script, monkeypatch, *words):
-    """Runs a program in this process, by itself on photo.png of the working folder."""
+    """Runs a script in this process, by default on photo.png in the working folder."""
     assert "smir" not in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.MULTILINE)
     monkeypatch.setattr(sys, "argv", [str(script), *(words or ("photo.png", "labels.png"))])
     runpy.run_path(str(script), run_name="__main__")
 
 
 def equal_share(folder, module):
-    """Share of the pixels of labels.png that smir itself labels so in photo.png."""
+    """Returns the share of pixels of labels.png that equal the labels by smir itself of photo.png."""
     labels, image = (np.asarray(Image.open(folder / name)) for name in ("labels.png", "photo.png"))
     assert labels.shape == image.shape[:2]
     assert len(np.unique(labels)) > 1
     return (labels == module.segment(image).numpy()).mean()
 
 
-def test_the_program_for_onnx_gives_the_labels_of_smir_without_torch(module, run, exported, tmp_path):
+def test_the_onnx_script_gives_the_labels_of_smir_without_torch(module, run, exported, tmp_path):
     (tmp_path / "photo.png").write_bytes((run / "photo.png").read_bytes())
     blocked = (
         "import sys, runpy; sys.modules.update(dict.fromkeys(['torch', 'smir', 'cv2'])); sys.argv = sys.argv[1:]; "
@@ -508,7 +509,7 @@ def test_the_program_for_onnx_gives_the_labels_of_smir_without_torch(module, run
     assert Image.open(tmp_path / "labels.png").getpalette()[3:6] == [60, 180, 75]
 
 
-def test_the_program_for_torch_gives_the_labels_of_smir(module, run, exported, tmp_path, monkeypatch):
+def test_the_script_for_pt2_files_gives_the_labels_of_smir(module, run, exported, tmp_path, monkeypatch):
     (tmp_path / "photo.png").write_bytes((run / "photo.png").read_bytes())
     monkeypatch.chdir(tmp_path)
     run_here(exported / "run_pt2.py", monkeypatch)
@@ -516,7 +517,7 @@ def test_the_program_for_torch_gives_the_labels_of_smir(module, run, exported, t
 
 
 @pytest.mark.parametrize("script", ["run_onnx.py", "run_pt2.py"])
-def test_the_programs_take_several_photos_and_say_which_are_too_large(
+def test_the_scripts_accept_several_photos_and_name_those_that_are_too_large(
     module, exported, tmp_path, monkeypatch, capsys, script
 ):
     monkeypatch.chdir(tmp_path)
@@ -542,7 +543,7 @@ def test_the_programs_take_several_photos_and_say_which_are_too_large(
         ["a.png", "."],
     ],
 )
-def test_the_programs_say_how_they_are_called_before_a_photo_is_lost(tmp_path, monkeypatch, script, words):
+def test_the_scripts_show_their_usage_before_they_overwrite_a_photo(tmp_path, monkeypatch, script, words):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [script, *(words if words != ["no words"] else [])])
     with pytest.raises(SystemExit) as exit_:
@@ -551,7 +552,7 @@ def test_the_programs_say_how_they_are_called_before_a_photo_is_lost(tmp_path, m
 
 
 @pytest.mark.parametrize("size", [(64, 85), (200, 300), (333, 91)])
-def test_the_resizing_of_the_program_is_that_of_opencv_and_torch(size):
+def test_the_resizing_of_the_script_equals_that_of_opencv_and_torch(size):
     image = photo("resized", (120, 160))
     found = resized(image.transpose(2, 0, 1).astype(np.float32), *size)
     opencv = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR).transpose(2, 0, 1)
@@ -560,12 +561,12 @@ def test_the_resizing_of_the_program_is_that_of_opencv_and_torch(size):
     np.testing.assert_allclose(found, torchs[0].numpy(), atol=1e-2)
 
 
-# What is refused
+# Errors
 
 
 @pytest.fixture
 def computing(smir, tmp_path, monkeypatch, run):
-    """Exports a network to a model.pt2 that computes something else of images and the right logits."""
+    """Exports a network to a model.pt2 that computes something else from the images and the right logits."""
     module = save(tmp_path / "a.ckpt", tiny)
 
     def right(images):
@@ -594,14 +595,16 @@ def test_a_difference_within_the_tolerance_is_reported(computing, smir, tmp_path
     assert "100 % of the labels are equal" in (tmp_path / "exported/README.md").read_text()
 
 
-def test_a_network_of_one_size_alone_is_exported_for_that_of_the_images(computing, smir, tmp_path, monkeypatch):
+def test_a_network_that_works_at_one_size_is_exported_for_the_size_of_the_images(
+    computing, smir, tmp_path, monkeypatch
+):
     sizes = []
     words = computing(lambda images, logits: logits * (1 if images.shape[-2:] == (128, 192) else 2))
     monkeypatch.setattr(build.program, "export_program", lambda _, size: sizes.append(size))
     smir(*words)
     assert sizes == [None, (128, 192)]
     card = (tmp_path / "exported/README.md").read_text()
-    assert "for images of height 128 and width 192 alone**, because for any size: model.pt2 does not" in card
+    assert "**only for images of height 128 and width 192**, because for any size: model.pt2 does not" in card
 
 
 def test_images_are_needed_and_the_error_says_how_to_give_them(fails, run, best, tmp_path):
@@ -620,7 +623,7 @@ def test_images_are_needed_and_the_error_says_how_to_give_them(fails, run, best,
     assert not (tmp_path / "exported").exists()
 
 
-def test_a_folder_that_holds_something_is_left_alone(fails, tmp_path):
+def test_an_output_folder_that_is_not_empty_is_refused(fails, tmp_path):
     (tmp_path / "exported").mkdir()
     (tmp_path / "exported/notes.txt").write_text("mine")
     assert "is not empty: it holds notes.txt" in fails("export", "--ckpt=a.ckpt")
@@ -632,7 +635,7 @@ def test_missing_packages_are_named_with_the_extra(fails, tmp_path, monkeypatch)
     assert "ONNX needs onnxscript: pip install 'smir[export]'" in fails("export", "--ckpt=a.ckpt")
 
 
-def test_what_is_no_checkpoint_of_smir_is_refused(fails, tmp_path):
+def test_a_file_that_is_not_a_checkpoint_of_smir_is_refused(fails, tmp_path):
     assert "There is no checkpoint" in fails("export", "--ckpt=gone.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "plain.ckpt")
     assert "holds no record of smir" in fails("export", "--ckpt=plain.ckpt")

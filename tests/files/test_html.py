@@ -1,4 +1,4 @@
-"""Templates escape what they show, and are there wherever smir is installed."""
+"""Templates escape their values, and are part of an installed smir."""
 
 from importlib import resources
 
@@ -30,7 +30,7 @@ def test_names_of_classes_and_files_stay_text(link, color):
         parts.facts({HOSTILE: HOSTILE}),
     ):
         assert "<script" not in made
-        assert '"q"' not in made  # else it would end an attribute
+        assert '"q"' not in made  # otherwise it would end an attribute
         assert "&lt;script&gt;" in made
 
 

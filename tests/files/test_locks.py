@@ -1,4 +1,4 @@
-"""Locks: held by one or shared, gone with their process, and on Windows the same."""
+"""Locks: exclusive or shared, released when their process ends, and the same on Windows."""
 
 import fcntl
 import importlib.util
@@ -15,7 +15,7 @@ from smir.files import locks
 
 
 def windows():
-    """The module as Windows has it, over a stand-in for its `msvcrt`."""
+    """The module as on Windows, with a stand-in for `msvcrt`."""
 
     def locking(descriptor, kind, length):
         start = os.lseek(descriptor, 0, os.SEEK_CUR)
@@ -36,14 +36,14 @@ def windows():
 
 @pytest.fixture(params=["here", "windows"])
 def lock(request, tmp_path):
-    """Makes locks on one file."""
+    """Returns a function that makes locks on one file."""
     if request.param == "windows" and not hasattr(fcntl, "F_OFD_SETLK"):
         pytest.skip("needs locks of Linux to stand in for those of Windows")
     module = locks if request.param == "here" else windows()
     return lambda: module.FileLock(tmp_path / "lock")
 
 
-def test_one_holder_who_says_its_name(lock):
+def test_an_exclusive_lock_has_one_holder_and_names_it(lock):
     first, second = lock(), lock()
     assert first.acquire()
     assert first.acquire()
@@ -55,7 +55,7 @@ def test_one_holder_who_says_its_name(lock):
     assert second.acquire()
 
 
-def test_many_share_it(lock):
+def test_a_shared_lock_has_many_holders_and_keeps_exclusive_ones_out(lock):
     first, second, third = lock(), lock(), lock()
     assert first.acquire(shared=True)
     assert second.acquire(shared=True)
@@ -65,7 +65,7 @@ def test_many_share_it(lock):
     assert third.acquire(wait=True)
 
 
-def test_a_holder_may_remove_it(lock):
+def test_a_holder_may_remove_the_lock_file(lock):
     first, second = lock(), lock()
     assert first.acquire()
     first.release(remove=True)
@@ -73,7 +73,7 @@ def test_a_holder_may_remove_it(lock):
     assert second.acquire()
 
 
-def test_neither_a_fork_nor_a_copy_holds_it(tmp_path):
+def test_a_fork_or_a_pickled_copy_does_not_hold_the_lock(tmp_path):
     lock = locks.FileLock(tmp_path / "lock")
     assert lock.acquire()
     assert not pickle.loads(pickle.dumps(lock)).held

@@ -1,4 +1,4 @@
-"""`smir inspect` against oracles: patch losses one by one, IoU by hand, and errors that were planted."""
+"""`smir inspect` against oracles: patch losses one by one, IoU computed by hand, and planted label errors."""
 
 import csv
 import json
@@ -44,7 +44,7 @@ def network(channels):
 
 
 def write_run(folder, module, **data):
-    """A checkpoint in a run folder whose config names data."""
+    """Writes a checkpoint into a run folder whose config names the data."""
     checkpoint = folder / "checkpoints/best.ckpt"
     checkpoint.parent.mkdir(parents=True)
     preprocessing = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "view_size": 64, "num_patches": 64}
@@ -75,7 +75,7 @@ def pool(tmp_path, pretrained):
 
 @pytest.fixture
 def labelled(tmp_path, monkeypatch):
-    """Six labelled pictures of a field, and a segmentation that tells the classes by their colours."""
+    """Six labelled pictures of a field, and a segmentation that distinguishes the classes by colour."""
 
     def by_color(self, image):
         colors = self.preprocessing.normalize(torch.from_numpy(SHADES)[..., None, None])
@@ -94,7 +94,7 @@ def labelled(tmp_path, monkeypatch):
 
 
 def truth(number):
-    """Objects in a picture: a crop, and a weed that is larger from picture to picture."""
+    """Returns the objects in a picture: a crop plant, and a weed that grows from picture to picture."""
     shown = np.zeros(SIZE, dtype=np.uint8)
     shown[CROP] = 1
     shown[50:60, 4 : 10 + number] = 2
@@ -102,7 +102,7 @@ def truth(number):
 
 
 def label_of(number):
-    """The label: a little off everywhere, void in a corner, and in picture 4 wrong about half of the crop."""
+    """Returns the label: slightly shifted, void in a corner and, in picture 4, wrong for half of the crop plant."""
     label = np.roll(truth(number), 1, axis=1)
     label[:6, :6] = 255
     if number == 4:
@@ -117,7 +117,7 @@ def links_of(page):
 # a pretraining
 
 
-def test_every_patch_loss_is_that_of_the_plain_way(smir, pool, pretrained, tmp_path):
+def test_every_patch_loss_equals_a_plain_computation(smir, pool, pretrained, tmp_path):
     smir("inspect", "--ckpt", pool, "--num_samples=2", "--limit=1")
     rows = rows_of(tmp_path / "inspect/patches.csv")
     for number in range(5):
@@ -140,7 +140,7 @@ def test_every_patch_loss_is_that_of_the_plain_way(smir, pool, pretrained, tmp_p
         (summary,) = (row for row in rows_of(tmp_path / "inspect/images.csv") if row["image"] == name)
         assert float(summary["mean"]) == pytest.approx(float(expected.mean()), abs=1e-4)
         assert float(summary["highest"]) == pytest.approx(float(expected.max()), abs=1e-4)
-        kept = score_image(lambda masked: masked, image, grid, masks)  # a masked pixel is the mean colour
+        kept = score_image(lambda masked: masked, image, grid, masks)  # a masked pixel has the mean colour
         assert float(summary["mean_fill"]) == pytest.approx(float(kept.mean()), abs=1e-4)
         answers = iter([inpaint(image, grid.to_pixels(mask)[None, None]) for mask in masks])
         filled = score_image(lambda _, left=answers: next(left), image, grid, masks)
@@ -165,10 +165,10 @@ def test_the_patch_that_was_made_hard_is_the_hardest(smir, pool, tmp_path):
     first = page.index('class="tile"')
     assert f"<b>{float(hardest['loss']):.3f}</b> row 3, column 4" in page[first : page.index("</a>", first)]
     assert "3 of &lt;5&gt;.png" in page
-    assert page.count("<article") == 2 + 1  # the hardest, and the easiest for comparison
+    assert page.count("<article") == 2 + 1  # the hardest images, and the easiest for comparison
 
 
-def test_the_page_needs_nothing_beside_it_and_is_the_same_again(smir, pool, tmp_path):
+def test_the_page_is_self_contained_and_reproducible(smir, pool, tmp_path):
     smir("inspect", "--ckpt", pool, "--limit=2")
     out = tmp_path / "inspect"
     ids = re.findall(r'id="([^"]*)"', (out / "index.html").read_text())
@@ -188,21 +188,23 @@ def test_the_page_needs_nothing_beside_it_and_is_the_same_again(smir, pool, tmp_
 
 
 def interpolated(masked):
-    """Masked images filled by interpolation, a little off."""
+    """Returns masked images filled by interpolation, with a small error."""
     return inpaint(masked, (masked == 0).all(dim=1, keepdim=True)) + 0.01
 
 
 @pytest.mark.parametrize(
     ("answer", "said"), [(torch.zeros_like, "filling masked patches with the mean"), (interpolated, "interpolation")]
 )
-def test_a_network_that_is_no_better_than_a_filling_gets_a_warning(smir, pool, monkeypatch, tmp_path, answer, said):
+def test_a_network_that_is_no_better_than_mean_fill_or_interpolation_gets_a_warning(
+    smir, pool, monkeypatch, tmp_path, answer, said
+):
     monkeypatch.setattr("smir.method.scoring.padded_forward", lambda _, masked: answer(masked))
     smir("inspect", "--ckpt", pool, "--num_samples=1", "--limit=1")
     (warning,) = re.findall(r'class="warning">(.*?)</p>', (tmp_path / "inspect/index.html").read_text(), re.DOTALL)
     assert f"no better than {said}" in warning
 
 
-def test_another_policy_hides_its_own_share(smir, pool, tmp_path):
+def test_another_mask_policy_hides_its_own_share_of_patches(smir, pool, tmp_path):
     smir("inspect", "--ckpt", pool, "--policy=HardestMask", "--policy.ratio=0.25", "--limit=1")
     rows = rows_of(tmp_path / "inspect/patches.csv")
     assert sum(row["hidden"] == "1" for row in rows) == sum(
@@ -227,7 +229,7 @@ def iou_by_hand(counts):
     return [counts[k, k] / (counts[k].sum() + counts[:, k].sum() - counts[k, k]) for k in range(3)]
 
 
-def test_figures_per_image_and_class_by_hand(smir, labelled, tmp_path):
+def test_figures_per_image_and_class_equal_those_computed_by_hand(smir, labelled, tmp_path):
     smir("inspect", "--ckpt", labelled)
     out = tmp_path / "inspect"
     counts = confusion_by_hand(range(2, 6))
@@ -249,7 +251,7 @@ def test_figures_per_image_and_class_by_hand(smir, labelled, tmp_path):
         assert re.search(rf"{name}\s+{figures}", text)
 
 
-def test_a_class_that_is_absent_counts_nowhere_and_one_that_is_only_predicted_as_0(smir, labelled, tmp_path):
+def test_an_absent_class_has_no_iou_and_a_class_that_is_only_predicted_has_0(smir, labelled, tmp_path):
     bare = np.where(truth(2) == 2, 0, truth(2)).astype(np.uint8)
     fakes.save(tmp_path / "field/images/2.png", SHADES[bare])
     fakes.save(tmp_path / "field/labels/2.png", bare)
@@ -264,7 +266,7 @@ def test_a_class_that_is_absent_counts_nowhere_and_one_that_is_only_predicted_as
     assert float(invented["miou"]) == pytest.approx((soil / (soil + weed) + 1 + 0) / 3, abs=1e-8)
 
 
-def test_a_planted_label_error_ranks_first_and_seams_do_not_count(smir, labelled, tmp_path):
+def test_a_planted_label_error_ranks_first_and_seams_are_ignored(smir, labelled, tmp_path):
     smir("inspect", "--ckpt", labelled, "--worst=errors")
     (row,) = rows_of(tmp_path / "inspect/regions.csv")
     assert [row[name] for name in ("image", "label", "prediction")] == ["images/4.png", "weed", "crop"]
@@ -273,11 +275,11 @@ def test_a_planted_label_error_ranks_first_and_seams_do_not_count(smir, labelled
     page = (tmp_path / "inspect/index.html").read_text()
     first = page.index('class="tile"')
     assert "From left: image, label, prediction." in page
-    assert 'href="#image-2"' in page[first : page.index("</a>", first)]  # the third of the val list
+    assert 'href="#image-2"' in page[first : page.index("</a>", first)]  # the third image of the val list
     assert page.count('class="tile"') == 1
 
 
-def test_images_without_labels_get_predictions_alone(smir, labelled, tmp_path):
+def test_images_without_labels_get_only_predictions(smir, labelled, tmp_path):
     smir("inspect", "--ckpt", labelled, "field/images/1.png", "field/images", "--limit=3")
     rows = rows_of(tmp_path / "inspect/images.csv")
     assert len(rows) == 6
@@ -294,7 +296,7 @@ def test_images_without_labels_get_predictions_alone(smir, labelled, tmp_path):
     assert "<p>Shares in percent." in (tmp_path / "inspect/index.html").read_text()
 
 
-def test_the_figures_are_those_of_the_runs_own_test(smir, field, tmp_path):
+def test_the_figures_equal_those_of_the_test_of_the_run(smir, field, tmp_path):
     smir(*segment_words(field, "--run.experiment=demo/segment", "--trainer.max_epochs=2", "--data.label_budget=4"))
     run = tmp_path / "runs/demo/segment/seed0"
     smir("inspect", "--ckpt", run / "checkpoints/best.ckpt", "--split=test", "--limit=2")
@@ -303,7 +305,7 @@ def test_the_figures_are_those_of_the_runs_own_test(smir, field, tmp_path):
     assert f"<b>{100 * miou:.1f}</b>" in (tmp_path / "inspect/index.html").read_text()
 
 
-# what goes wrong
+# errors
 
 
 def test_ctrl_c_leaves_nothing_and_no_traceback(fails, pool, monkeypatch, tmp_path):
@@ -315,7 +317,7 @@ def test_ctrl_c_leaves_nothing_and_no_traceback(fails, pool, monkeypatch, tmp_pa
     assert not (tmp_path / "inspect").exists()
 
 
-def test_labels_that_say_nothing_have_no_figures(smir, labelled, tmp_path):
+def test_labels_that_are_all_void_give_no_figures(smir, labelled, tmp_path):
     for path in (tmp_path / "field/labels").glob("*.png"):
         fakes.save(path, np.full(SIZE, 255, dtype=np.uint8))
     smir("inspect", "--ckpt", labelled)
@@ -354,7 +356,7 @@ def test_label_images_in_a_folder_are_left_out(smir, pool, tmp_path, caplog):
     assert "2 of 4 images look like label images and are left out: photos/0_mask.png, photos/1_mask.png." in caplog.text
 
 
-def test_a_folder_of_other_things_is_refused_and_an_earlier_page_replaced(smir, fails, pool, labelled, tmp_path):
+def test_a_folder_with_other_files_is_refused_and_an_earlier_page_is_replaced(smir, fails, pool, labelled, tmp_path):
     smir("inspect", "--ckpt", pool, "--limit=1")
     assert (tmp_path / "inspect/patches.csv").is_file()
     smir("inspect", "--ckpt", labelled, "--limit=1")
@@ -366,7 +368,7 @@ def test_a_folder_of_other_things_is_refused_and_an_earlier_page_replaced(smir, 
     assert "holds other files" in fails("inspect", "--ckpt", labelled, "--out=runs")
 
 
-def test_wrong_arguments_are_explained(smir, fails, pool, labelled, tmp_path):
+def test_invalid_arguments_are_refused_with_a_reason(smir, fails, pool, labelled, tmp_path):
     lone = tmp_path / "lone.ckpt"
     lone.write_bytes(pool.read_bytes())
     config = labelled.parent.parent / "config.yaml"
@@ -401,7 +403,7 @@ def test_a_network_that_has_diverged_is_an_error(fails, pool, tmp_path):
 
 
 @pytest.mark.parametrize("seconds", [0, 3600])
-def test_a_log_says_how_far_long_work_is_and_nothing_of_short_work(smir, pool, monkeypatch, capsys, seconds):
+def test_a_log_shows_the_progress_of_long_work_only(smir, pool, monkeypatch, capsys, seconds):
     monkeypatch.setattr(terminal, "LOG_SECONDS", seconds)
     smir("inspect", "--ckpt", pool, "--num_samples=1")
     assert ("Looking at images: 100%" in capsys.readouterr().err) == (seconds == 0)

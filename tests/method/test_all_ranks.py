@@ -1,4 +1,4 @@
-"""A step on several processes has the loss and the gradients of one process that holds the whole batch."""
+"""A step on several processes has the same loss and gradients as on one process with the whole batch."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from words import REPOSITORY, SUPPORT
 
 @pytest.fixture(scope="module")
 def steps(python, tmp_path_factory):
-    """Findings of every process, by the number of processes and the rank."""
+    """Losses and gradients of every process, by the number of processes and the rank."""
     out = tmp_path_factory.mktemp("steps")
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     subprocess.run([python, SUPPORT / "rank_losses.py", out], env=env, check=True, timeout=300)

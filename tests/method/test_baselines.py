@@ -16,7 +16,7 @@ def views():
     return image, mask
 
 
-def test_both_keep_what_is_visible():
+def test_mean_fill_and_inpainting_keep_the_visible_pixels():
     image, mask = views()
     for filled in (mean_fill(image, mask), inpaint(image, mask)):
         assert torch.equal(filled[(~mask).expand_as(image)], image[(~mask).expand_as(image)])
@@ -31,13 +31,13 @@ def test_inpainting_restores_a_constant_and_nearly_a_ramp():
     assert error < 0.05 * (mean_fill(ramp, mask) - ramp).abs().mean()
 
 
-def test_inpainting_uses_visible_pixels_alone():
+def test_inpainting_uses_only_visible_pixels():
     image, mask = views()
     other = torch.where(mask, torch.full_like(image, 99.0), image)
     assert torch.equal(inpaint(image, mask), inpaint(other, mask))
 
 
-def test_odd_sizes_and_an_image_without_a_visible_pixel():
+def test_inpainting_handles_odd_sizes_and_images_without_visible_pixels():
     image = torch.randn(2, 3, 37, 5)
     mask = torch.zeros(2, 1, 37, 5, dtype=torch.bool)
     mask[1] = True
@@ -46,7 +46,7 @@ def test_odd_sizes_and_an_image_without_a_visible_pixel():
     assert filled[1].abs().max() == 0
 
 
-def test_on_a_smooth_picture_inpainting_beats_the_mean_by_far():
+def test_inpainting_is_much_better_than_mean_fill_on_a_smooth_picture():
     _, mask = views()
     axis = torch.linspace(0, 9, 192)
     smooth = (axis.sin()[:, None] * axis.cos()).expand(1, 3, 192, 192)

@@ -1,4 +1,4 @@
-"""Patch scores without a network, against the plain way."""
+"""Patch scores without a network, compared with a plain computation."""
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ def scored(images, score):
     return score_views(network, images, grid=GRID, score=score)
 
 
-def test_the_variance_is_that_of_every_patch_cut_out(images):
+def test_the_variance_score_equals_the_variance_of_each_patch_cut_out(images):
     found = scored(images, VarianceScore())
     for patch, (top, left, bottom, right) in enumerate(GRID.boxes.tolist()):
         pixels = images[:, :, top:bottom, left:right].flatten(2)

@@ -15,12 +15,12 @@ from smir.method.preprocessing import Preprocessing
 
 @pytest.fixture(params=["as on a CPU", "as on a GPU"])
 def layout(request, monkeypatch):
-    """The two ways in which planes are laid out and blurred, both on the CPU."""
+    """Tests both memory layouts for the blur, on the CPU."""
     monkeypatch.setattr(ssim, "_planes_innermost", lambda device: request.param == "as on a CPU")
 
 
 def textured(*shape, seed=0):
-    """Noise at several scales, of about unit deviation, so that no scale of MS-SSIM is trivial."""
+    """Returns noise at several scales, with a deviation of about 1, so that no scale of MS-SSIM is trivial."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randn(shape, generator=generator)
     for factor in (4, 16, 64):
@@ -104,7 +104,7 @@ def test_the_local_loss_is_l1_plus_one_minus_ssim_in_a_small_window(share):
     torch.testing.assert_close(LocalReconstructionLoss()(z, y), expected.mean(), atol=1e-5, rtol=0)
 
 
-def test_the_masked_loss_knows_masked_pixels_alone():
+def test_the_masked_loss_depends_only_on_masked_pixels():
     target, mask = textured(2, 3, 176, 176), torch.rand(2, 1, 176, 176) < 0.3
     prediction = close_to(target, 0.4).requires_grad_()
     found = MaskedReconstructionLoss().per_image(prediction, target, mask)
@@ -119,7 +119,7 @@ def test_the_masked_loss_knows_masked_pixels_alone():
     assert prediction.grad[mask.expand_as(target)].abs().min() > 0
 
 
-def test_the_masked_loss_without_a_masked_pixel_is_zero_and_without_a_mask_refused():
+def test_the_masked_loss_is_zero_without_masked_pixels_and_needs_a_mask():
     target, prediction = textured(1, 3, 176, 176), torch.zeros(1, 3, 176, 176).bfloat16()
     nothing = torch.zeros(1, 1, 176, 176, dtype=torch.bool)
     assert MaskedReconstructionLoss()(prediction, target.bfloat16(), nothing).abs() < 1e-6
@@ -134,7 +134,7 @@ def in_unit_range(image):
     return image * torch.tensor(UNIT.std)[:, None, None] + torch.tensor(UNIT.mean)[:, None, None]
 
 
-def test_ssim_on_values_between_0_and_1_is_of_denormalised_images():
+def test_ssim_in_the_unit_range_is_computed_on_denormalised_images():
     pixels = torch.randint(256, (2, 3, 176, 176), dtype=torch.uint8)
     target = UNIT.normalize(pixels)
     torch.testing.assert_close(UNIT.unit_range(target), pixels / 255)
@@ -146,7 +146,7 @@ def test_ssim_on_values_between_0_and_1_is_of_denormalised_images():
     assert not torch.allclose(found, ReconstructionLoss().per_image(prediction, target), atol=1e-2)
 
 
-def test_the_gradient_is_that_of_the_formula(layout):
+def test_the_gradient_equals_that_of_the_formula(layout):
     target = textured(1, 3, 176, 176).double()
     ours = close_to(target.float(), 0.4).double().requires_grad_()
     reference = ours.detach().clone().requires_grad_()
@@ -156,7 +156,7 @@ def test_the_gradient_is_that_of_the_formula(layout):
     torch.testing.assert_close(ours.grad, reference.grad, atol=1e-10, rtol=1e-5)
 
 
-BLACK, WHITE = -2.1, 2.6  # what normalisation makes of 0 and 255
+BLACK, WHITE = -2.1, 2.6  # 0 and 255 after normalisation
 HARD_PAIRS = {
     "flat, both equal": lambda y: (torch.zeros_like(y), torch.zeros_like(y)),
     "flat, different": lambda y: (torch.full_like(y, 0.5), torch.full_like(y, -0.5)),
@@ -203,7 +203,7 @@ def test_the_product_over_scales_has_the_gradient_of_the_formula():
 
 @pytest.mark.parametrize("scale", [0, 4])
 def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(scale):
-    # The true slope is infinite at 0. Images on which a similarity is exactly 0 are too rare to be made up here.
+    # The true slope at 0 is infinite. Images with a similarity of exactly 0 are too rare to construct here.
     low = torch.tensor([-0.3, 0.0, 1e-30, 1e-9, 0.2, 1.0], dtype=torch.double)
     similarities = torch.full((5, len(low)), 0.5, dtype=torch.double)
     similarities[scale] = low
@@ -216,7 +216,7 @@ def test_a_similarity_of_about_zero_has_an_exact_value_and_a_bounded_gradient(sc
     assert similarities.grad.isfinite().all()
     assert (slope[:4] == 0).all()
     torch.testing.assert_close(slope[4:], others * weight * low[4:] ** (weight - 1), atol=0, rtol=1e-3)
-    other = similarities.grad[2, :2]  # of the scales beside one that makes the product 0
+    other = similarities.grad[2, :2]  # at the scales other than the one that makes the product 0
     assert (other == 0).all()
 
 
@@ -229,8 +229,8 @@ def test_autocast_does_not_lower_the_precision_of_the_loss():
 
 
 def test_training_works_after_a_validation_in_inference_mode():
-    # Lightning validates in inference mode; whatever the loss keeps from then must serve training too.
-    target = textured(1, 3, 166, 171)  # a size of this test alone
+    # Lightning validates in inference mode. Tensors that the loss caches then must also work in training.
+    target = textured(1, 3, 166, 171)  # a size that only this test uses
     with torch.inference_mode():
         ReconstructionLoss()(torch.zeros_like(target), target)
     prediction = close_to(target, 0.5).requires_grad_()
@@ -238,7 +238,7 @@ def test_training_works_after_a_validation_in_inference_mode():
     assert prediction.grad.abs().sum() > 0
 
 
-def test_shapes_that_differ_are_refused():
+def test_different_shapes_are_refused():
     with pytest.raises(ValueError, match="differ in shape"):
         ReconstructionLoss()(torch.zeros(2, 3, 192, 192), torch.zeros(1, 3, 192, 192))
 
@@ -247,7 +247,7 @@ def test_shapes_that_differ_are_refused():
 
 
 def patch_by_patch(prediction, target, grid, absolute=True):
-    """METHOD.md section 3, literally: cut every patch out, and take the SSIM inside it alone."""
+    """METHOD.md section 3, literally: cuts every patch out, and computes SSIM only inside it."""
     gaussian = np.exp(-(np.array([-1.0, 0.0, 1.0]) ** 2) / (2 * 1.5**2))
     kernel = np.outer(gaussian, gaussian) / gaussian.sum() ** 2
 
@@ -284,7 +284,7 @@ def test_patch_loss_equals_cutting_every_patch_out(height, width, num_patches, i
     torch.testing.assert_close(ours.double(), patch_by_patch(prediction, target, grid), atol=1e-5, rtol=0)
 
 
-def test_patch_loss_with_ssim_on_values_between_0_and_1():
+def test_patch_loss_uses_ssim_in_the_unit_range_if_asked():
     grid = PatchGrid(60, 90, 16)
     target = textured(2, 3, 60, 90)
     prediction = close_to(target, 0.4)
@@ -294,7 +294,7 @@ def test_patch_loss_with_ssim_on_values_between_0_and_1():
     torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=0)
 
 
-def test_a_patch_is_scored_by_its_own_pixels_alone():
+def test_a_patch_is_scored_only_by_its_own_pixels():
     grid = PatchGrid(96, 120, 64)
     target = textured(1, 3, 96, 120)
     prediction = close_to(target, 0.4)

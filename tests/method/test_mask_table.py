@@ -16,7 +16,7 @@ ARRAYS = ("index", "shape", "num_patches", "bits")
 
 
 def drawn(indices, seed=0):
-    """Grids of changing size and a random mask for each image."""
+    """Returns grids of different sizes, and a random mask for each image."""
     generator = torch.Generator().manual_seed(seed)
     grids = [GRIDS[index % len(GRIDS)] for index in indices]
     return grids, [torch.rand(len(grid), generator=generator) < 0.5 for grid in grids]
@@ -41,7 +41,7 @@ def same(left, right):
     )
 
 
-def test_masks_of_different_sizes_come_back(table, indices):
+def test_masks_of_different_sizes_are_restored(table, indices):
     assert len({len(grid) for grid in GRIDS}) > 2
     for index, grid, mask in zip(indices, *drawn(indices), strict=True):
         packed = table.packed(index)
@@ -58,13 +58,13 @@ def test_an_image_without_a_mask_is_an_error(table, index):
         table.packed(index)
 
 
-def test_the_state_survives_a_checkpoint(tmp_path, table):
+def test_the_state_is_restored_from_a_checkpoint(tmp_path, table):
     torch.save(table.state(), tmp_path / "state.ckpt")
     state = torch.load(tmp_path / "state.ckpt", weights_only=True)
     assert same(MaskTable.from_state(state), table)
 
 
-def test_a_saved_table_comes_back(tmp_path, table):
+def test_a_saved_table_is_loaded_unchanged(tmp_path, table):
     path = tmp_path / "masks" / "stage-01.npz"
     save_masks(path, table)
     assert same(load_masks(path), table)
@@ -100,7 +100,7 @@ def test_scores_are_stored_image_by_image(tmp_path):
     np.testing.assert_array_equal(second, scores[1].numpy())
 
 
-# Files that are not what they should be.
+# Damaged and wrong files.
 
 
 class Exploit:
@@ -114,7 +114,7 @@ class Exploit:
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_nothing_in_a_file_is_executed(tmp_path, table, name):
+def test_code_in_a_mask_file_is_not_executed(tmp_path, table, name):
     proof, path = tmp_path / "proof", tmp_path / "masks.npz"
     save_masks(path, table)
     with np.load(path) as file:
@@ -124,7 +124,7 @@ def test_nothing_in_a_file_is_executed(tmp_path, table, name):
     with pytest.raises(CheckpointError, match=r"masks\.npz"):
         load_masks(path)
     assert not proof.exists()
-    with np.load(path, allow_pickle=True) as file:  # the exploit does work where pickles are allowed
+    with np.load(path, allow_pickle=True) as file:  # the exploit works if pickles are allowed
         file[name][0].close()
     assert proof.exists()
 
@@ -139,7 +139,7 @@ def test_truncated_files_are_refused(tmp_path, table):
             load_masks(path)
 
 
-def test_damage_is_refused_or_harmless(tmp_path, table):
+def test_damaged_files_are_refused_or_read_correctly(tmp_path, table):
     path = tmp_path / "masks.npz"
     save_masks(path, table)
     whole = path.read_bytes()
@@ -150,7 +150,7 @@ def test_damage_is_refused_or_harmless(tmp_path, table):
         damaged[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
         path.write_bytes(damaged)
         try:
-            assert same(load_masks(path), table)  # a byte that means nothing, such as a date
+            assert same(load_masks(path), table)  # a byte that does not matter, such as in a date
         except CheckpointError:
             refused += 1
     assert refused > 50
@@ -172,7 +172,7 @@ def archive():
 @pytest.mark.parametrize(
     "content", [b"", b"index,mask\n1,0101\n", npy(), archive()], ids=["empty", "text", "npy", "zip"]
 )
-def test_other_files_are_refused(tmp_path, content):
+def test_files_that_are_not_mask_tables_are_refused(tmp_path, content):
     path = tmp_path / "masks.npz"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"masks\.npz"):
@@ -184,7 +184,7 @@ def test_other_files_are_refused(tmp_path, content):
     [{"format": np.array(2)}, {"format": None}, {"bits": None}, {"format": np.array("new")}],
     ids=["newer", "no format", "no bits", "a word"],
 )
-def test_other_formats_are_refused(tmp_path, table, change):
+def test_unknown_format_versions_and_missing_arrays_are_refused(tmp_path, table, change):
     path = tmp_path / "masks.npz"
     save_masks(path, table)
     with np.load(path) as file:

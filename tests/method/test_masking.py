@@ -58,9 +58,9 @@ def test_the_hardest_patches_are_masked(ratio):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_of_equal_scores_the_lowest_index_is_masked_first(seed):
+def test_the_lowest_index_is_masked_first_among_equal_scores(seed):
     scores = torch.randint(0, 4, (len(GRID),), generator=seeded(seed)).float()
-    order = np.lexsort((np.arange(len(GRID)), -scores.numpy()))  # by score downwards, then by index
+    order = np.lexsort((np.arange(len(GRID)), -scores.numpy()))  # by descending score, then by index
     expected = torch.zeros(len(GRID), dtype=torch.bool)
     expected[torch.from_numpy(order[:220].copy())] = True
     assert torch.equal(HardestMask()(grid=GRID, scores=scores), expected)
@@ -71,7 +71,7 @@ def test_if_all_scores_are_equal_the_first_half_is_masked():
     assert mask.tolist() == [True] * 8 + [False] * 8
 
 
-def test_leading_dimensions_are_chosen_one_by_one():
+def test_each_entry_of_the_leading_dimensions_is_masked_separately():
     scores = torch.rand(2, 3, len(GRID), generator=seeded(0))
     masks = HardestMask(0.3)(grid=GRID, scores=scores)
     assert masks.shape == scores.shape
@@ -87,7 +87,7 @@ def test_the_ratio_must_lie_between_0_and_1(policy, ratio):
 
 
 @pytest.mark.parametrize("policy", [HardestMask, MixedMask, RampMask, ProportionalMask])
-def test_a_policy_that_chooses_by_scores_needs_them(policy):
+def test_a_policy_that_chooses_by_scores_is_refused_without_them(policy):
     assert policy.needs_scores
     with pytest.raises(ConfigError, match=f"{policy.__name__} needs the patch scores"):
         policy()(grid=GRID)
@@ -97,7 +97,7 @@ def test_a_policy_that_chooses_by_scores_needs_them(policy):
 
 
 @pytest.mark.parametrize(("hardest", "sure"), [(0.0, 0), (0.25, 55), (0.5, 110), (1.0, 220)])
-def test_a_mixed_mask_holds_its_share_of_the_hardest_and_draws_the_others(hardest, sure):
+def test_a_mixed_mask_takes_its_share_of_the_hardest_patches_and_draws_the_others(hardest, sure):
     scores = torch.rand(3, len(GRID), generator=seeded(0))
     masks = torch.stack(
         [MixedMask(0.5, hardest)(grid=GRID, scores=scores, generator=seeded(seed)) for seed in range(400)]
@@ -117,13 +117,13 @@ def test_a_ramp_goes_from_random_to_the_hardest_by_equal_steps():
         (RampMask(last=4)(grid=GRID, scores=scores, generator=seeded(1), stage=stage) & hardest).sum() / hardest.sum()
         for stage in range(6)
     ]
-    # Of what is drawn at random, some is among the hardest by chance.
+    # Some of the patches drawn at random are among the hardest by chance.
     sure = [int(min(1, stage / 4) * 220) for stage in range(6)]
     expected = [(n + (220 - n) * (220 - n) / (441 - n)) / 220 for n in sure]
     assert torch.stack(shares).tolist() == pytest.approx(expected, abs=0.004)
 
 
-def test_proportional_masks_are_drawn_one_after_the_other_by_their_scores():
+def test_proportional_masks_are_drawn_patch_by_patch_in_proportion_to_the_scores():
     scores, draws = torch.tensor([0.0, 1.0, 2.0, 5.0]).repeat(20_000, 1), 20_000
     masks = ProportionalMask(0.5)(grid=PatchGrid(64, 64, 4), scores=scores, generator=seeded(0))
     places = [tuple(row.nonzero().flatten().tolist()) for row in masks]
@@ -137,7 +137,7 @@ def test_proportional_masks_are_drawn_one_after_the_other_by_their_scores():
 # Blocks
 
 
-def test_block_masks_are_made_of_rectangles_and_are_drawn_everywhere():
+def test_block_masks_consist_of_blocks_and_cover_every_place():
     masks = torch.stack([BlockMask()(grid=GRID, generator=seeded(seed)) for seed in range(300)]).reshape(-1, 21, 21)
     random = torch.stack([RandomMask()(grid=GRID, generator=seeded(seed)) for seed in range(300)]).reshape(-1, 21, 21)
     borders, borders_of_random = (
@@ -170,7 +170,7 @@ def test_settings_out_of_range_are_refused(make, words):
         make()
 
 
-def test_a_new_policy_is_one_class():
+def test_a_new_policy_needs_only_one_class():
     class FirstRows(MaskPolicy):
         def __call__(self, *, grid, scores=None, generator=None, stage=0):
             return torch.arange(len(grid)) < int(self.ratio * len(grid)) - stage

@@ -14,7 +14,7 @@ SIZES = [64, 100, 161, 192, 223, 255, 256, 257, 288, 320, 341, 342, 384, 455, 51
 
 
 def strips(length, num_patches):
-    """METHOD.md section 2, as one would cut by hand: full strips first, then the rest."""
+    """METHOD.md section 2, cut as by hand: full strips first, then the remainder."""
     unrounded = length / math.sqrt(num_patches)
     size = math.ceil(unrounded)
     full, rest = divmod(length, size)
@@ -30,13 +30,13 @@ def lengths(edges):
     return [end - start for start, end in itertools.pairwise(edges)]
 
 
-def test_the_grid_of_a_256_pixel_crop():
+def test_a_256_pixel_crop_has_21_by_21_patches():
     grid = PatchGrid(256, 256)
     assert (grid.rows, grid.cols, len(grid)) == (21, 21, 441)
     assert lengths(grid.row_edges) == lengths(grid.col_edges) == [12] * 20 + [16]
 
 
-def test_the_grid_of_a_wide_view():
+def test_a_wide_view_has_wide_patches_and_merges_its_remainder():
     grid = PatchGrid(256, 512)
     assert lengths(grid.row_edges)[0] == 12
     assert lengths(grid.col_edges)[0] == 23
@@ -46,7 +46,7 @@ def test_the_grid_of_a_wide_view():
 
 @pytest.mark.parametrize("num_patches", [16, 100, 300, 512])
 @pytest.mark.parametrize("height", SIZES)
-def test_strips_follow_the_rule(height, num_patches):
+def test_strip_lengths_follow_the_rule(height, num_patches):
     width = SIZES[(SIZES.index(height) + 5) % len(SIZES)]
     expected = strips(height, num_patches), strips(width, num_patches)
     if min(min(expected[0]), min(expected[1])) < 3:
@@ -59,8 +59,8 @@ def test_strips_follow_the_rule(height, num_patches):
     assert len(grid) == grid.rows * grid.cols
 
 
-def test_a_rest_is_merged_if_it_is_thinner_than_half_a_patch():
-    assert lengths(PatchGrid(66, 66, 36).row_edges) == [11] * 6  # no rest
+def test_a_remainder_that_is_thinner_than_half_a_patch_is_merged():
+    assert lengths(PatchGrid(66, 66, 36).row_edges) == [11] * 6  # no remainder
     assert lengths(PatchGrid(63, 63, 36).row_edges) == [11] * 5 + [8]  # 8 is over half of 10.5
     assert lengths(PatchGrid(100, 100, 130).row_edges) == [9] * 10 + [10]  # 1 is under half of 8.8
 
@@ -79,7 +79,7 @@ def test_boxes_tile_the_image_exactly_once_row_by_row(height, width):
 
 
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (192, 300)])
-def test_pixels_of_a_mask_are_those_of_its_boxes(height, width):
+def test_the_pixels_of_a_mask_equal_its_boxes(height, width):
     grid = PatchGrid(height, width)
     masks = torch.rand(2, 3, len(grid), generator=torch.Generator().manual_seed(0)) < 0.4
     pixels = grid.to_pixels(masks)
@@ -92,7 +92,7 @@ def test_pixels_of_a_mask_are_those_of_its_boxes(height, width):
 
 
 def strip_of_centre(pixel, pixels, edges):
-    """The strip that holds the centre of a pixel, once `pixels` of them span the strips; exact."""
+    """Returns the strip that holds the centre of a pixel if `pixels` pixels span all strips; exact."""
     return bisect.bisect_right(edges, Fraction(2 * pixel + 1, 2 * pixels) * edges[-1]) - 1
 
 
@@ -107,7 +107,7 @@ def strip_of_centre(pixel, pixels, edges):
         ((418, 352), (1887, 1765)),  # a pixel's centre lies exactly on an edge: it belongs to the patch that begins
     ],
 )
-def test_pixels_at_another_size_take_the_patch_of_their_centre(view, size):
+def test_pixels_at_another_size_get_the_patch_of_their_centre(view, size):
     grid = PatchGrid(*view)
     patches = torch.arange(len(grid))
     rows = torch.tensor([strip_of_centre(i, size[0], grid.row_edges) for i in range(size[0])])
@@ -120,7 +120,7 @@ def test_pixels_at_another_size_take_the_patch_of_their_centre(view, size):
     ("height", "width", "num_patches", "thin"),
     [
         (32, 32, 512, 2),
-        (70, 256, 512, 2),  # strips of 4, and a rest of 2 that is too thick to be merged
+        (70, 256, 512, 2),  # strips of 4, and a remainder of 2 that is too thick to be merged
         (256, 70, 512, 2),
         (256, 256, 20_000, 2),
     ],

@@ -1,4 +1,4 @@
-"""The names that other programs rely on: where they are, how they are called, and what they return."""
+"""The public names that other programs use: their modules, their arguments and their results."""
 
 import inspect
 import subprocess
@@ -42,7 +42,7 @@ def test_the_method_imports_no_trainer():
         (smir.data, "PascalVOC Cityscapes Nassar SugarBeets Folder"),
     ],
 )
-def test_a_room_names_what_it_offers(room, names):
+def test_a_room_lists_its_public_names_with_docstrings(room, names):
     assert set(names.split()) <= set(room.__all__)
     assert all(getattr(room, name).__doc__ for name in room.__all__)
 
@@ -57,7 +57,7 @@ def test_a_room_names_what_it_offers(room, names):
         (ReconstructionLoss.forward, {"self": ..., "prediction": ..., "target": ..., "mask": None}),
     ],
 )
-def test_signatures(call, arguments):
+def test_signatures_are_unchanged(call, arguments):
     found = inspect.signature(call).parameters
     assert {name: ... if p.default is p.empty else p.default for name, p in found.items()} == arguments
 
@@ -93,14 +93,14 @@ def test_policies_take_one_image_or_a_batch():
     assert random.sum() == one.sum() == len(GRID) // 2
 
 
-def test_losses_of_patches_and_of_a_batch():
+def test_losses_return_a_value_per_patch_or_per_batch():
     prediction, target = torch.rand(2, 2, 3, 192, 256)
     assert patch_loss(prediction, target, GRID).shape == (2, len(GRID))
     assert ReconstructionLoss()(prediction, target).shape == ()
 
 
 @pytest.mark.parametrize("size", [(192, 256), (70, 90)])
-def test_any_network_is_scored(size):
+def test_any_network_can_be_scored(size):
     network = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Dropout(0.5)).train()
     images = torch.randn(2, 3, *size)
     grid = PatchGrid(*size, num_patches=64)

@@ -7,7 +7,7 @@ from smir.method.schedule import warmup_cosine
 
 
 @pytest.mark.parametrize("epochs", [11, 30, 500, 1000])
-def test_the_schedule_is_the_papers(epochs):
+def test_the_schedule_equals_the_formula_of_the_paper(epochs):
     m = 0.01
     for e in range(epochs):
         if e < 10:
@@ -17,7 +17,7 @@ def test_the_schedule_is_the_papers(epochs):
         assert warmup_cosine(e, epochs) == pytest.approx(expected, abs=1e-12)
 
 
-def test_landmarks_of_a_stage_of_a_thousand_epochs():
+def test_a_stage_of_1000_epochs_has_the_expected_factors():
     assert warmup_cosine(0, 1000) == pytest.approx(0.01)
     assert warmup_cosine(5, 1000) == pytest.approx(0.505)
     assert warmup_cosine(10, 1000) == pytest.approx(1)
@@ -26,7 +26,7 @@ def test_landmarks_of_a_stage_of_a_thousand_epochs():
 
 
 @pytest.mark.parametrize(("epochs", "warmup"), [(1, 0), (5, 0), (5, 4), (20, 10), (300, 3)])
-def test_it_rises_and_falls_between_the_floor_and_one(epochs, warmup):
+def test_the_factor_rises_and_falls_between_the_floor_and_one(epochs, warmup):
     factors = [warmup_cosine(epoch, epochs, warmup) for epoch in range(epochs)]
     assert all(0.01 <= factor <= 1 for factor in factors)
     assert factors[warmup] == 1

@@ -1,4 +1,4 @@
-"""Scoring over all patches and over the masked ones alone, against a plain loop."""
+"""Scoring over all patches and over only the masked ones, compared with a plain loop."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def images():
 
 
 def plain_scores(network, image, key, num_samples, over):
-    """Scores (P,) of one image, patch by patch and sample by sample."""
+    """Returns the scores (P,) of one image, patch by patch and sample by sample."""
     generator = generator_for(0, "score", 0, key)
     seen = [[] for _ in range(len(GRID))]
     everywhere = [[] for _ in range(len(GRID))]
@@ -50,7 +50,7 @@ def test_scores_equal_a_plain_loop(network, images, over, num_samples):
 
 
 @pytest.mark.parametrize("num_samples", [2, 5])
-def test_excess_is_the_loss_where_masked_minus_the_loss_where_visible(network, images, num_samples):
+def test_excess_is_the_loss_if_masked_minus_the_loss_if_visible(network, images, num_samples):
     options = {"grid": GRID, "num_samples": num_samples, "paired": True}
     found = score_views(network, images, [7, 8], over="excess", **options)
     for image, patch in ((0, 0), (0, 17), (1, 40)):
@@ -82,7 +82,7 @@ def test_a_pair_of_masks_covers_every_patch_once(network, images):
     torch.testing.assert_close(paired.samples[::2], plain.samples)
 
 
-def test_a_pair_scores_each_patch_where_it_is_masked(network, images):
+def test_a_pair_scores_each_patch_with_the_mask_that_hides_it(network, images):
     pair = score_views(network, images, grid=GRID, num_samples=2, over="masked", paired=True)
     torch.testing.assert_close(pair.scores, torch.where(pair.masked[0], *pair.samples))
 

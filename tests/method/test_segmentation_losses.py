@@ -1,4 +1,4 @@
-"""The losses of segmentation and the weights of classes against computations of others, and written from the text."""
+"""Segmentation losses and class weights, compared with other libraries and with oracles written from the text."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ LOSSES = [
 
 @pytest.fixture
 def batch():
-    """Logits of four classes, of which the last is in no label, and labels (uint8, as data gives them) with void."""
+    """Logits of four classes, the last of which is in no label, and labels with void (uint8, as from `smir.data`)."""
     chance = torch.Generator().manual_seed(3)
     logits = 2 * torch.randn(2, 4, 12, 10, generator=chance)
     label = torch.randint(0, 3, (2, 12, 10), generator=chance).to(torch.uint8)
@@ -33,14 +33,14 @@ def batch():
 
 
 def labelled(logits, label):
-    """Probabilities (N, C) and class ids (N,) of the pixels that count, in float64."""
+    """Returns probabilities (N, C) and class ids (N,) of the pixels that are not void, in float64."""
     shares = logits.double().softmax(dim=1).permute(0, 2, 3, 1).numpy().reshape(-1, logits.shape[1])
     truth = label.numpy().ravel()
     return shares[truth != VOID], truth[truth != VOID]
 
 
 def overlaps(logits, label):
-    """Soft intersection, predicted and present pixels (C,)."""
+    """Returns soft intersections, predicted pixels and present pixels (C,)."""
     shares, truth = labelled(logits, label)
     one_hot = np.eye(shares.shape[1])[truth]
     return (shares * one_hot).sum(axis=0), shares.sum(axis=0), one_hot.sum(axis=0)
@@ -51,7 +51,7 @@ def mean_of_present(overlap, present, weights):
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_overlaps(batch, weights):
+def test_jaccard_and_dice_equal_the_formula(batch, weights):
     both, predicted, present = overlaps(*batch)
     jaccard = (both + 1e-3) / (predicted + present - both + 1e-3)
     dice = (2 * both + 2e-3) / (predicted + present + 2e-3)
@@ -60,21 +60,21 @@ def test_overlaps(batch, weights):
 
 
 @pytest.mark.parametrize(("own", "other"), [(SoftJaccardLoss, "JaccardLoss"), (DiceLoss, "DiceLoss")])
-def test_overlaps_without_void_are_those_of_smp(batch, own, other):
-    """Its Jaccard loss knows no void."""
+def test_jaccard_and_dice_without_void_equal_those_of_smp(batch, own, other):
+    """The Jaccard loss of smp does not support void."""
     logits, label = batch
     label = label.masked_fill(label == VOID, 1)
     expected = getattr(smp.losses, other)("multiclass", smooth=1e-3)(logits, label.long())
     torch.testing.assert_close(own()(logits, label), expected, atol=1e-6, rtol=0)
 
 
-def test_dice_with_void_is_that_of_smp(batch):
+def test_dice_with_void_equals_that_of_smp(batch):
     expected = smp.losses.DiceLoss("multiclass", smooth=1e-3, ignore_index=VOID)(batch[0], batch[1].long())
     torch.testing.assert_close(DiceLoss()(*batch), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_cross_entropy_is_that_of_torch(batch, weights):
+def test_cross_entropy_equals_that_of_torch(batch, weights):
     expected = functional.cross_entropy(batch[0], batch[1].long(), weights, ignore_index=VOID)
     for loss in (CrossEntropyLoss(), FocalLoss(gamma=0)):
         torch.testing.assert_close(loss(*batch, weights), expected, atol=1e-6, rtol=0)
@@ -82,7 +82,7 @@ def test_cross_entropy_is_that_of_torch(batch, weights):
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_focal_loss(batch, gamma, weights):
+def test_focal_loss_equals_the_formula(batch, gamma, weights):
     shares, truth = labelled(*batch)
     right = shares[np.arange(len(truth)), truth]
     counted = np.ones(4)[truth] if weights is None else weights.double().numpy()[truth]
@@ -90,7 +90,7 @@ def test_focal_loss(batch, gamma, weights):
     assert float(FocalLoss(gamma)(*batch, weights)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_sum(batch):
+def test_a_sum_of_losses_uses_its_weights(batch):
     parts = [DiceLoss()(*batch, WEIGHTS), CrossEntropyLoss()(*batch, WEIGHTS)]
     torch.testing.assert_close(
         SumOfLosses([DiceLoss(), CrossEntropyLoss()], [2.0, 0.5])(*batch, WEIGHTS), 2 * parts[0] + 0.5 * parts[1]
@@ -99,7 +99,7 @@ def test_sum(batch):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_void_has_no_gradient_and_a_batch_of_void_none_at_all(batch, loss, weights):
+def test_void_pixels_and_batches_of_only_void_have_no_gradient(batch, loss, weights):
     logits, label = batch[0].requires_grad_(), batch[1]
     loss(logits, label, weights).backward()
     void = (label == VOID)[:, None].expand_as(logits)
@@ -144,7 +144,7 @@ def test_impossible_arguments_are_refused(make, message):
         make()
 
 
-def test_weights_by_name_and_by_frequency():
+def test_class_weights_follow_names_or_median_frequencies():
     assert given_weights({"c": 4}, "abc") == [1, 1, 4]
     frequencies = np.array([0.7, 0.26, 0.04, 0.0, 0.001])
     median = np.median([0.7, 0.26, 0.04, 0.001])

@@ -1,4 +1,4 @@
-"""The stage clock: partitions of the pool, and how it moves."""
+"""The stage clock: the partitions of the pool, and how the clock advances."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ POOLS = [(40, 1), (97, 1), (40, 3), (61, 4), (107, 10), (119, 10), (5, 1), (20, 
 
 
 def table_of(indices):
-    """A mask table of these images, every mask with its first patch hidden."""
+    """Returns a mask table of these images in which every mask hides the first patch."""
     grid = PatchGrid(64, 64, 16)
     mask = torch.arange(len(grid)) == 0
     return MaskTable.pack(indices, [grid] * len(indices), [mask] * len(indices), 16)
@@ -56,7 +56,7 @@ def test_the_clock_begins_without_masks():
     assert (stages.current, stages.masks, stages.mask_of(0)) == (0, None, None)
 
 
-def test_advancing_brings_the_stage_and_its_masks():
+def test_advancing_sets_the_stage_and_its_masks():
     stages, table = Stages(12, 3), table_of([1, 4, 7, 10])
     stages.advance(1, table)
     assert (stages.current, stages.masks) == (1, table)
@@ -82,7 +82,7 @@ def test_masks_of_other_images_are_refused(indices):
 
 
 @pytest.mark.parametrize("name", ["current", "masks"])
-def test_only_the_clock_moves_itself(name):
+def test_the_current_stage_and_its_masks_are_read_only(name):
     for stages in (Stages(12, 3), SingleStage(3)):
         with pytest.raises(AttributeError):
             setattr(stages, name, None)

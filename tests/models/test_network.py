@@ -29,7 +29,7 @@ def giga_flops(network):
     ],
     ids=["UNetStride4", "SmpNetwork", "smp.Unet"],
 )
-def test_the_cost_of_an_image_is_that_of_the_paper(build, expected):
+def test_the_cost_of_an_image_equals_that_of_the_paper(build, expected):
     with torch.device("meta"):
         network = build()
     assert giga_flops(network) == pytest.approx(expected, rel=0.01)
@@ -46,11 +46,11 @@ def test_the_output_has_the_size_of_the_image(encoder, size):
     assert decoded == [(2, 5, size[0] // 4, size[1] // 4)]  # decoding stops at stride 4
 
 
-def test_dropout_acts_in_training_alone():
+def test_dropout_acts_only_in_training():
     network, image = UNetStride4(3, TINY, (16, 16, 16)).eval(), torch.randn(2, 3, 64, 64)
     assert torch.equal(network(image), network(image))
     network.train()
-    for module in network.modules():  # batch norm would differ, too
+    for module in network.modules():  # batch norm would differ as well
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
     assert not torch.equal(network(image), network(image))
@@ -63,7 +63,7 @@ def test_every_weight_of_the_stride_4_network_is_trained():
 
 
 @pytest.mark.parametrize("widths", [(64, 32), (64, 32, 16, 8), ()])
-def test_the_decoder_has_three_widths(widths):
+def test_a_decoder_without_three_widths_is_refused(widths):
     with pytest.raises(ConfigError, match="three widths"):
         UNetStride4(3, TINY, widths)
 
@@ -87,7 +87,7 @@ def test_unknown_encoders_are_named(network, encoder):
     [{"architecture": "UNext"}, {"options": {"depth": 3}}, {"options": {"encoder_depth": 9}}],
     ids=["architecture", "option", "value"],
 )
-def test_what_the_library_cannot_build_is_named(arguments):
+def test_a_network_that_the_library_cannot_build_is_named(arguments):
     name = arguments.get("architecture", "Unet")
     with pytest.raises(ConfigError, match=f"could not build '{name}' with encoder 'resnet18'"):
         SmpNetwork(3, encoder="resnet18", **arguments)
@@ -103,7 +103,7 @@ def test_what_the_library_cannot_build_is_named(arguments):
 )
 def test_a_network_is_rebuilt_from_its_record(network):
     network = network().eval()
-    spec = json.loads(json.dumps(network.spec))  # plain values alone
+    spec = json.loads(json.dumps(network.spec))  # only plain values
     again = build_network(spec, 3).eval()
     assert (type(again), again.spec, again.encoder_name) == (type(network), network.spec, network.encoder_name)
     again.load_state_dict(network.state_dict())
@@ -149,13 +149,13 @@ def test_images_are_reflect_padded_and_cropped_back(size, padded):
     assert np.array_equal(network.seen, np.pad(image, sides, mode="reflect"))
 
 
-def test_without_padding_it_is_the_network_itself():
+def test_padded_forward_equals_the_network_if_no_padding_is_needed():
     network, image = UNetStride4(3, TINY, (16, 16, 16)).eval(), torch.randn(2, 3, 128, 64)
     with torch.no_grad():
         torch.testing.assert_close(padded_forward(network, image), network(image), atol=1e-6, rtol=1e-5)
 
 
-def test_the_multiple_can_be_that_of_the_network():
+def test_images_can_be_padded_to_another_multiple():
     network = Recorder()
     assert padded_forward(network, torch.randn(1, 3, 70, 96), multiple=32).shape == (1, 3, 70, 96)
     assert network.seen.shape == (1, 3, 96, 96)

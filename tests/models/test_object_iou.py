@@ -1,4 +1,4 @@
-"""Boundary IoU and IoU by object size against loops written from their definitions."""
+"""Boundary IoU and IoU by object size, compared with loops written from their definitions."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ VOID, C = 255, 4
 
 
 def blobs(seed, shape=(90, 120), images=3):
-    """Predictions and labels of overlapping regions of many sizes, with void."""
+    """Returns predictions and labels with overlapping regions of many sizes, and void."""
     chance = np.random.default_rng(seed)
     smooth = [ndimage.gaussian_filter(chance.random((images, C, *shape)), (0, 0, s, s)) for s in (1.5, 5)]
     labels = (smooth[0] + 2 * smooth[1]).argmax(axis=1).astype(np.uint8)
@@ -23,7 +23,7 @@ def blobs(seed, shape=(90, 120), images=3):
 
 
 def counted(predictions, labels, weights=None, background=0, num_classes=C):
-    """Intersections and unions by part."""
+    """Returns intersections and unions by part."""
     metric = ObjectIoU(num_classes, background)
     weights = np.ones(len(labels)) if weights is None else weights
     for batch in zip(*(np.array_split(part, 2) for part in (predictions, labels, weights)), strict=True):
@@ -32,7 +32,7 @@ def counted(predictions, labels, weights=None, background=0, num_classes=C):
 
 
 def mask_to_boundary(mask):
-    """As in the reference implementation of Cheng et al."""
+    """Returns the boundary as the reference implementation of Cheng et al. does."""
     distance = max(1, round(0.02 * np.sqrt(mask.shape[0] ** 2 + mask.shape[1] ** 2)))
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inner = cv2.erode(padded, np.ones((3, 3), dtype=np.uint8), iterations=distance)[1:-1, 1:-1]
@@ -44,7 +44,7 @@ def size_of(area, pixels):
 
 
 def by_size(found, truth):
-    """Intersections and unions of one class, region by region."""
+    """Returns intersections and unions of one class, region by region."""
     objects, regions = (ndimage.label(mask, np.ones((3, 3)))[0] for mask in (truth, found))
     result = np.zeros((2, 3), dtype=int)
     areas = {number: int((objects == number).sum()) for number in range(1, objects.max() + 1)}
@@ -93,7 +93,7 @@ def test_void_and_images_of_weight_zero_do_not_count():
     assert all((found[part] == expected[part]).all() for part in PARTS)
 
 
-def test_the_boundary_of_a_square():
+def test_the_boundary_of_a_square_equals_that_computed_by_hand():
     """Images of 60 x 80 have a diagonal of 100, so a boundary is 2 pixels wide, also at the image's border."""
     label, prediction = np.zeros((2, 1, 60, 80), dtype=np.uint8)
     label[0, 10:30, :20] = 1
@@ -122,7 +122,7 @@ def test_wrong_pixels_count_for_the_object_that_their_region_overlaps_most():
     label[0, 2:12, :10] = 1  # large
     prediction = np.zeros_like(label)
     prediction[0, 0:4, 4] = 1  # one pixel of the small object, one between, two of the large one
-    prediction[0, 50, 40:45] = 1  # touches nothing, small
+    prediction[0, 50, 40:45] = 1  # touches no object, small
     found = counted(prediction, label)
     assert found["small"][:, 1].tolist() == [1, 5 + 5]
     assert found["large"][:, 1].tolist() == [2, 100 + 1]

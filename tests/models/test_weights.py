@@ -24,7 +24,7 @@ def network(out_channels=3, encoder="resnet18", widths=WIDTHS):
 
 
 def scrambled(source, seed=0):
-    """Gives every tensor of a network, statistics and counters included, values that no fresh one has."""
+    """Gives every tensor of a network, including statistics and counters, values that a new network does not have."""
     generator = torch.Generator().manual_seed(seed)
     for name, value in source.state_dict().items():
         if value.is_floating_point():
@@ -55,7 +55,7 @@ def names(report):
 @pytest.mark.parametrize(
     ("wrapped", "prefix"),
     [
-        (True, "network."),  # what smir writes
+        (True, "network."),  # as smir writes it
         (True, "network._orig_mod."),  # torch.compile
         (False, ""),
         (False, "module."),  # DistributedDataParallel
@@ -75,7 +75,7 @@ def test_encoder_and_decoder_come_from_the_file_and_the_head_is_new(tmp_path, tr
     assert report.source == str(tmp_path / "last.ckpt")
 
 
-def test_another_number_of_classes_makes_no_difference(tmp_path, trained):
+def test_weights_load_into_a_network_with_another_number_of_classes(tmp_path, trained):
     fresh = network(out_channels=21)
     report = load_pretrained(fresh, save(tmp_path / "last.ckpt", {"state_dict": trained.state_dict()}))
     assert report.mismatched == []
@@ -89,7 +89,7 @@ def test_loading_leaves_the_parameters_trainable(tmp_path, trained):
     assert all(old is new and new.requires_grad for old, new in zip(parameters, fresh.parameters(), strict=True))
 
 
-def test_networks_of_the_library_load_each_other(tmp_path):
+def test_smp_networks_load_the_weights_of_each_other(tmp_path):
     options = {"decoder_channels": [32, 24, 16, 8, 8]}
     source = scrambled(SmpNetwork(3, "Unet", "resnet18", options))
     state = {f"network.{name}": value for name, value in source.state_dict().items()}
@@ -116,7 +116,7 @@ def test_a_classifier_of_torchvision_fills_the_encoder(tmp_path):
         assert torch.equal(value, expected), name
 
 
-def test_the_encoder_of_a_library_with_other_names_is_taken_in_order(tmp_path):
+def test_an_encoder_with_other_tensor_names_is_loaded_in_order(tmp_path):
     ours = scrambled(network(encoder="tu-test_efficientnet"))
     theirs = {f"_layer{place}.{name.rsplit('.', 1)[-1]}": value for place, (name, value) in enumerate(encoder_of(ours))}
     torch.save({**theirs, "_fc.weight": torch.ones(10, 5)}, tmp_path / "foreign.pth")
@@ -140,7 +140,7 @@ def encoder_of(model):
     return [(name, value) for name, value in copied(model).items() if name.startswith("encoder.")]
 
 
-def test_other_widths_are_reported_and_stay_new(tmp_path, trained):
+def test_tensors_of_other_widths_are_reported_and_not_loaded(tmp_path, trained):
     fresh = network(widths=(32, 24, 12))
     before = copied(fresh)
     report = load_pretrained(fresh, save(tmp_path / "last.ckpt", trained.state_dict()))
@@ -165,7 +165,7 @@ def test_other_widths_are_reported_and_stay_new(tmp_path, trained):
     ],
     ids=["empty", "no tensor", "other names", "other shape", "a head"],
 )
-def test_a_file_of_which_nothing_fits_is_an_error(tmp_path, state):
+def test_a_file_without_a_fitting_weight_is_an_error(tmp_path, state):
     fresh = network()
     before = copied(fresh)
     with pytest.raises(CheckpointError, match=r"No weight in .*other\.ckpt fits the encoder of the network .*resnet18"):
@@ -173,13 +173,13 @@ def test_a_file_of_which_nothing_fits_is_an_error(tmp_path, state):
     assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
 
 
-def test_only_statistics_are_not_weights(tmp_path, trained):
+def test_a_file_with_only_statistics_is_refused(tmp_path, trained):
     state = {name: value for name, value in trained.state_dict().items() if "num_batches_tracked" in name}
     with pytest.raises(CheckpointError, match="No weight"):
         load_pretrained(network(), save(tmp_path / "other.ckpt", state))
 
 
-# Files that are not what they should be
+# Damaged and wrong files
 
 
 class Exploit:
@@ -193,21 +193,21 @@ class Exploit:
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_nothing_in_a_file_is_executed(tmp_path, trained, zipped):
+def test_code_in_a_checkpoint_is_not_executed(tmp_path, trained, zipped):
     proof, path = tmp_path / "proof", tmp_path / "evil.ckpt"
     content = {"state_dict": trained.state_dict(), "smir": {"format": 1}, "hook": Exploit(proof)}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError, match=r"evil\.ckpt is not a checkpoint of plain weights"):
         load_pretrained(network(), path)
     assert not proof.exists()
-    torch.load(path, weights_only=False)["hook"].close()  # the exploit does work where code is allowed
+    torch.load(path, weights_only=False)["hook"].close()  # the exploit works if code is allowed
     assert proof.exists()
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"weights\n" * 50, random.Random(0).randbytes(2000)], ids=["empty", "text", "noise"]
 )
-def test_files_that_are_no_checkpoints_are_named(tmp_path, content):
+def test_files_that_are_not_checkpoints_are_named(tmp_path, content):
     path = tmp_path / "weights.ckpt"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"weights\.ckpt is not a checkpoint"):
@@ -228,7 +228,7 @@ def test_truncated_checkpoints_are_refused(tmp_path, zipped):
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_damage_raises_nothing_but_checkpoint_errors(tmp_path, zipped):
+def test_damaged_files_raise_only_checkpoint_errors(tmp_path, zipped):
     path = tmp_path / "last.ckpt"
     content = {"state_dict": {"encoder.conv1.weight": torch.randn(4, 4)}, "smir": {"format": 1}}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
@@ -247,7 +247,7 @@ def test_damage_raises_nothing_but_checkpoint_errors(tmp_path, zipped):
 
 
 @pytest.mark.parametrize("content", [[torch.ones(2)], torch.ones(2), 3], ids=["list", "tensor", "number"])
-def test_what_is_no_state_dict_is_refused(tmp_path, content):
+def test_content_that_is_not_a_state_dict_is_refused(tmp_path, content):
     with pytest.raises(CheckpointError, match="not a checkpoint or state dict"):
         read_checkpoint(save(tmp_path / "other.ckpt", content))
 
@@ -264,7 +264,7 @@ def test_a_state_dict_that_is_a_list_is_refused(tmp_path):
         load_pretrained(network(), save(tmp_path / "last.ckpt", {"state_dict": [torch.ones(2)]}))
 
 
-def test_a_missing_file_is_named_with_what_lies_beside_it(tmp_path):
+def test_a_missing_file_is_named_with_the_content_of_its_folder(tmp_path):
     (tmp_path / "best.ckpt").touch()
     with pytest.raises(CheckpointError, match=rf"no checkpoint {tmp_path}/last\.ckpt\. Its folder holds: best\.ckpt"):
         read_checkpoint(tmp_path / "last.ckpt")
@@ -272,7 +272,7 @@ def test_a_missing_file_is_named_with_what_lies_beside_it(tmp_path):
         read_checkpoint(tmp_path / "nowhere" / "last.ckpt")
 
 
-def test_imagenet_weights_that_cannot_be_had_tell_the_way_round(monkeypatch):
+def test_imagenet_weights_that_cannot_be_downloaded_are_reported_with_an_alternative(monkeypatch):
     def offline(*arguments, **options):
         raise OSError("no route to host")
 
@@ -303,7 +303,7 @@ def test_imagenet_weights_fill_the_encoder(monkeypatch):
     assert torch.equal(fresh.encoder.conv1.weight, given.conv1.weight)
 
 
-def test_a_run_records_of_its_weights_what_can_be_written_down(tmp_path):
+def test_a_run_records_the_origin_of_its_weights_without_odd_entries(tmp_path):
     origin = {"experiment": "a", "seed": 1, "variant": None, "recipe": {"model": [1, None, {"lr": 0.1}]}}
     odd = {"tensor": torch.ones(2), "inputs": {"data": torch.ones(2)}, "numbers": {1: 2}, 7: [()]}
     content = {}
@@ -315,14 +315,14 @@ def test_a_run_records_of_its_weights_what_can_be_written_down(tmp_path):
     assert set(fingerprint) == {*origin, "kind", "checkpoint", "sha256"}
 
 
-def test_a_decoder_alone_is_no_pretraining(tmp_path, trained):
-    """Widths are shared by networks of all encoders, so that some tensors of the decoder always fit."""
+def test_weights_that_fit_only_the_decoder_are_refused(tmp_path, trained):
+    """Networks of all encoders share decoder widths, so some tensors of the decoder always fit."""
     path = save(tmp_path / "last.ckpt", trained.state_dict())
     with pytest.raises(CheckpointError, match=r"No weight in .* fits the encoder of the network .*mobilenetv3"):
         load_pretrained(UNetStride4(3, "tu-mobilenetv3_small_100", trained.spec["arguments"]["decoder_channels"]), path)
 
 
-def test_what_a_file_leaves_at_random_is_told(tmp_path, trained):
+def test_tensors_that_a_file_leaves_at_random_are_reported(tmp_path, trained):
     path = save(tmp_path / "last.ckpt", trained.state_dict())
     assert load_pretrained(network(), path).left_random == []
     other = load_pretrained(network(widths=(32, 24, 12)), path)

@@ -1,4 +1,4 @@
-"""Predicted regions as polygons: annotation tools and GIS programs read them, and so does `prepare folder`."""
+"""Predicted regions as polygons, which annotation tools, GIS programs and `prepare folder` can read."""
 
 import itertools
 import json
@@ -27,13 +27,13 @@ TOOLS = {"coco": "coco.json", "cvat": "cvat.xml", "labelme": "labelme"}
 
 
 def drawn(name):
-    """Labels with touching regions, holes in holes, single pixels, at all borders, and pixels without data."""
+    """Returns labels with touching regions, holes in holes, single pixels, regions at all borders, and void."""
     labels = blocks(name, (0, 1, 2), SIZE)
     labels[5:35, 5:40] = 1
     labels[8:30, 8:35] = 0
     labels[10:25, 10:30] = 2
     labels[12:20, 12:20] = 1
-    labels[14, 14], labels[15, 15] = 2, 0  # these two touch at a corner only
+    labels[14, 14], labels[15, 15] = 2, 0  # these two touch only at a corner
     labels[12:20, 20:22] = VOID
     labels[0, 0], labels[-1, -1], labels[-1, 0] = 1, 2, 1
     labels[40:, 10:50] = np.random.default_rng(len(name)).integers(0, 3, (5, 40))
@@ -41,7 +41,7 @@ def drawn(name):
 
 
 def tiles(labels, height=20, width=25):
-    """The labels in tiles, with a probability of the class that differs from pixel to pixel."""
+    """Returns the labels in tiles, with a class probability that differs from pixel to pixel."""
     chance = np.random.default_rng(1)
     for top, left in itertools.product(range(0, labels.shape[0], height), range(0, labels.shape[1], width)):
         part = labels[top : top + height, left : left + width]
@@ -72,7 +72,7 @@ def masks(tmp_path):
 
 @pytest.fixture
 def read_back(smir, tmp_path):
-    """The masks that `prepare folder` makes of a file of polygons."""
+    """Returns the masks that `prepare folder` makes from a file of polygons."""
 
     def read(place, classes="[soil=background, crop, weed]"):
         words = [f"--labels={place}", f"--classes={classes}", "--empty=background", f"--root={place.stem}-field"]
@@ -127,7 +127,7 @@ def test_neighbours_keep_their_common_border(masks, tmp_path):
 
 
 def test_each_region_has_its_pixels_and_mean_probability(masks, tmp_path):
-    """The oracle floods every region from its first pixel."""
+    """The oracle flood-fills every region from its first pixel."""
     labels = masks["a"]
     areas, (said,) = write(tmp_path / "predict", {"a": labels}, formats="gpkg,geojson", simplify=0, background="none")
     assert "geojson and gpkg are in pixels: column, -row" in said
@@ -184,7 +184,7 @@ def test_small_regions_and_holes_are_left_out(tmp_path):
     assert areas["a"].regions.tolist() == [1, 1, 0]
 
 
-def test_coco_and_cvat_are_what_the_tools_read(masks, tmp_path):
+def test_coco_and_cvat_files_have_the_content_that_tools_expect(masks, tmp_path):
     write(tmp_path, masks, formats="coco,cvat", simplify=0)
     content = json.loads((tmp_path / "coco.json").read_text())
     assert [image["file_name"] for image in content["images"]] == [f"{name}.png" for name in NAMES]
@@ -201,7 +201,7 @@ def test_coco_and_cvat_are_what_the_tools_read(masks, tmp_path):
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_awkward_class_names(tool, masks, read_back, tmp_path):
+def test_awkward_class_names_are_kept_in_every_format(tool, masks, read_back, tmp_path):
     classes = Classes.named(["no", 'a, <b> & "c"', "1e3\nß", "Background"])
     labels = {name: np.where(mask == 0, 3, mask % 3).astype(np.uint8) for name, mask in masks.items()}
     write(tmp_path / "predict", labels, classes, formats=tool, simplify=0)
@@ -210,7 +210,7 @@ def test_awkward_class_names(tool, masks, read_back, tmp_path):
         assert (found[name] == labels[name]).all()
 
 
-def test_a_pre_label_beside_an_image(masks, read_back, tmp_path):
+def test_a_pre_label_names_its_photograph_and_gives_the_same_mask(masks, read_back, tmp_path):
     for name, labels in masks.items():
         path = tmp_path / f"beside/{name}.json"
         photograph = tmp_path / f"photos/{name}.png"
@@ -234,7 +234,7 @@ def test_impossible_options_are_refused(options, message):
         PolygonOptions(**options)
 
 
-def test_what_is_missing_is_named(monkeypatch):
+def test_a_missing_package_is_named(monkeypatch):
     there = ("rasterio", "pyogrio")
     monkeypatch.setattr("smir.predict.polygons.options.find_spec", lambda name: name in there or None)
     with pytest.raises(ConfigError, match=r"needs shapely, which this Python lacks: pip install 'smir\[polygons\]'"):

@@ -1,4 +1,4 @@
-"""`predict` on images of any size, through its command line: what it writes, and what it refuses."""
+"""`predict` on images of any size, through its command line: its files and its errors."""
 
 import csv
 import importlib.util
@@ -63,14 +63,14 @@ def run(tmp_path_factory):
 
 
 def give_opinions(path):
-    """So short a training calls everything soil."""
+    """Changes the weights so that all classes are predicted; so short a training labels everything soil."""
     module = trained_like(SegmentationModule.from_checkpoint(path))
     torch.save({**torch.load(path, weights_only=True), "state_dict": module.state_dict()}, path)
 
 
 @pytest.fixture
 def words(run, tmp_path):
-    """The command, with its results in a folder of this test: beside a copy of the checkpoint."""
+    """Returns the command with its results in the folder of this test, beside a copy of the checkpoint."""
     checkpoint = tmp_path / "best.ckpt"
     checkpoint.write_bytes((run / "checkpoints/best.ckpt").read_bytes())
     shared = ["predict", f"--config={run / 'config.yaml'}", f"--ckpt_path={checkpoint}", *QUIET]
@@ -82,7 +82,7 @@ def words(run, tmp_path):
 
 
 def write_tiff(path, image, **profile):
-    """A TIFF of bands (H, W, C)."""
+    """Writes a TIFF of bands (H, W, C)."""
     height, width, count = image.shape
     shape = {"height": height, "width": width, "count": count, "dtype": image.dtype}
     with rasterio.open(path, "w", driver="GTiff", **shape, **profile) as file:
@@ -115,7 +115,7 @@ def test_a_checkpoint_in_its_run_needs_no_config(smir, fails, run, words, tmp_pa
     assert "do not say which model" in fails("predict", f"--ckpt={tmp_path / 'best.ckpt'}", *alone)
 
 
-def test_a_georeferenced_image_stays_in_its_place(smir, run, words, tmp_path, capsys):
+def test_predictions_of_a_georeferenced_image_keep_its_location(smir, run, words, tmp_path, capsys):
     image = np.dstack([photo("ortho", (700, 900)), np.full((700, 900), 255, np.uint8)])
     image[:300, :200, 3] = 0
     source = write_tiff(tmp_path / "ortho.tif", image, photometric="rgb", alpha="yes", **UTM)
@@ -135,7 +135,7 @@ def test_a_georeferenced_image_stays_in_its_place(smir, run, words, tmp_path, ca
     counts = np.bincount(labels.ravel(), minlength=256)
     rows = areas(tmp_path / "predict")
     assert [int(row["pixels"]) for row in rows] == counts[:3].tolist()
-    pixel = abs(UTM["transform"].determinant) / 0.9996**2  # UTM's scale at its central meridian, where this lies
+    pixel = abs(UTM["transform"].determinant) / 0.9996**2  # the scale of UTM at its central meridian, as here
     assert [float(row["square_metres"]) for row in rows] == pytest.approx((counts[:3] * pixel).tolist(), rel=1e-4)
     with Image.open(tmp_path / "predict/ortho.preview.png") as picture:
         assert picture.size[0] == 900
@@ -147,7 +147,7 @@ def test_a_georeferenced_image_stays_in_its_place(smir, run, words, tmp_path, ca
     assert not list((tmp_path / "predict").glob(".*"))
 
 
-def test_no_data_values_in_degrees(smir, words, tmp_path):
+def test_nodata_is_void_and_areas_are_right_for_coordinates_in_degrees(smir, words, tmp_path):
     image = photo("ortho", (400, 500))
     image[:, :100] = 0
     size, latitude = 1e-6, 52.0
@@ -163,7 +163,7 @@ def test_no_data_values_in_degrees(smir, words, tmp_path):
 
 
 def ellipsoid_area(latitude, degrees):
-    """Area of a small square of WGS 84, from its radii of curvature."""
+    """Returns the area of a small square on WGS 84, from the radii of curvature."""
     a, e2, phi = 6378137.0, 6.69437999014e-3, math.radians(latitude)
     curve = 1 - e2 * math.sin(phi) ** 2
     return math.radians(degrees) ** 2 * a**2 * (1 - e2) / curve**2 * math.cos(phi)
@@ -173,19 +173,19 @@ def ellipsoid_area(latitude, degrees):
     ("epsg", "transform", "expected"),
     [
         (4326, from_origin(-106, 52, 1e-6, 1e-6), ellipsoid_area(52, 1e-6)),
-        (3857, from_origin(0, 6800125.454, 0.1, 0.1), 0.01 * math.cos(math.radians(52)) ** 2),  # Mercator of 52 N
-        (32601, from_origin(3.2e5, 100, 1, 1), 1.0),  # near the equator, over the date line
+        (3857, from_origin(0, 6800125.454, 0.1, 0.1), 0.01 * math.cos(math.radians(52)) ** 2),  # Mercator at 52 N
+        (32601, from_origin(3.2e5, 100, 1, 1), 1.0),  # near the equator, across the date line
         (2263, from_origin(980000, 200000, 1, 1), 0.3048006096**2),  # US survey feet
     ],
 )
-def test_square_metres_on_the_ground(epsg, transform, expected):
+def test_areas_in_square_metres_account_for_the_projection(epsg, transform, expected):
     ground = Ground.of(rasterio.CRS.from_epsg(epsg), transform)
     cells, side = ground.cells(0, 0, (100, 130))
     assert (cells.shape, side) == ((2, 3), 64)
     assert cells == pytest.approx(np.full((2, 3), expected), rel=7e-3)
 
 
-def test_polygons_of_photographs_come_back_as_the_same_masks(smir, words, tmp_path, capsys):
+def test_polygons_of_photographs_give_the_same_masks_again(smir, words, tmp_path, capsys):
     for name, size in (("deep/big", (500, 700)), ("small", (96, 120)), ("other", (96, 128))):
         save(tmp_path / f"photos/{name}.png", photo(name, size))
     smir(*words("photos", "--formats=coco,cvat,labelme,geojson,gpkg", "--simplify=0"))
@@ -201,7 +201,7 @@ def test_polygons_of_photographs_come_back_as_the_same_masks(smir, words, tmp_pa
     assert not list((tmp_path / "predict").glob(".*"))
 
 
-def test_polygons_of_a_map_lie_on_it(smir, words, tmp_path):
+def test_polygons_of_a_map_have_its_coordinates_and_cover_its_labels(smir, words, tmp_path):
     image = np.dstack([photo("ortho", (700, 900)), np.full((700, 900), 255, np.uint8)])
     image[:300, :200, 3] = 0
     write_tiff(tmp_path / "ortho.tif", image, photometric="rgb", alpha="yes", **UTM)
@@ -250,13 +250,13 @@ def test_a_coordinate_system_without_a_place_on_earth_has_no_square_metres():
     assert Ground.of(None, from_origin(0, 0, 1, 1)) is None
 
 
-def test_a_folder_of_both_kinds(smir, run, words, tmp_path):
+def test_a_folder_of_large_and_small_images_is_predicted(smir, run, words, tmp_path):
     photos = tmp_path / "photos"
     (photos / "deep").mkdir(parents=True)
     big, turned = photo("big", (500, 700)), photo("turned", (600, 400))
     Image.fromarray(big).save(photos / "deep/big.png")
     exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     Image.fromarray(turned).save(photos / "turned.jpg", exif=exif, quality=100)
     Image.fromarray(photo("small", (96, 120))).save(photos / "small.png")
     smir(*words(photos))
@@ -294,13 +294,13 @@ def test_photographs_can_be_browsed_in_one_picture(smir, words, tmp_path, capsys
         with Image.open(tmp_path / f"predict/{number:02}.png") as labels:
             colors = np.asarray(labels.convert("RGB")).astype(float)
         expected = [8 * number, 0, 0]
-        same = (colors == colors[0, 0]).all()  # no outline runs through the middle then
+        same = (colors == colors[0, 0]).all()  # so no outline runs through the middle
         scale = min(360 / 120, 270 / (90 + number))
         shown = pixels[top + int(45.5 * scale), left + int(60.5 * scale)]
         assert not same or np.abs(shown - np.asarray(expected)).max() <= 1
 
 
-def test_out_is_a_folder_for_this_prediction_alone(smir, fails, words, tmp_path):
+def test_out_must_be_a_folder_without_other_files(smir, fails, words, tmp_path):
     photos = tmp_path / "photos"
     save(photos / "a.jpg", photo("a", (96, 128)))
     smir(*words(photos, "--out=mine"))
@@ -329,17 +329,17 @@ def test_label_images_in_the_folder_are_not_predicted(smir, words, tmp_path, cap
     assert {row["image"] for row in areas(tmp_path / "own")} == {"1_mask.png", "10_mask.png"}
 
 
-def test_images_unlike_those_of_the_training_are_told(smir, words, tmp_path, caplog):
+def test_images_with_colours_unlike_the_training_cause_a_warning(smir, words, tmp_path, caplog):
     save(tmp_path / "photos/like.png", photo("a", (96, 128)))
     smir(*words(tmp_path / "photos"))
     assert "colours unlike" not in caplog.text
     save(tmp_path / "photos/night.png", np.zeros((96, 128, 3), np.uint8))
-    save(tmp_path / "photos/infrared.png", np.full((500, 700, 3), (230, 128, 128), np.uint8))  # seen in windows
+    save(tmp_path / "photos/infrared.png", np.full((500, 700, 3), (230, 128, 128), np.uint8))  # read in windows
     smir(*words(tmp_path / "photos"))
     assert "Warning: 2 of 3 images have colours unlike those of the training: night.png, infrared.png." in caplog.text
 
 
-def test_photographs_that_are_read_in_windows_for_their_size_are_told(smir, words, tmp_path, caplog):
+def test_photographs_that_are_read_in_windows_because_of_their_size_cause_a_warning(smir, words, tmp_path, caplog):
     photos = tmp_path / "photos"
     save(photos / "like.png", photo("a", (96, 128)))
     save(photos / "below.png", photo("b", (383, 400)))
@@ -359,7 +359,7 @@ def test_photographs_that_are_read_in_windows_for_their_size_are_told(smir, word
     assert "as large as those of the training" not in caplog.text
 
 
-def test_damaged_jpegs_are_told(smir, words, tmp_path):
+def test_damaged_jpegs_that_can_be_decoded_cause_a_warning(smir, words, tmp_path):
     save(tmp_path / "photos/a.jpg", photo("a", (96, 128)))
     content = (tmp_path / "photos/a.jpg").read_bytes()
     (tmp_path / "photos/a.jpg").write_bytes(content[:-900] + bytes(400) + content[-500:])
@@ -367,7 +367,7 @@ def test_damaged_jpegs_are_told(smir, words, tmp_path):
         smir(*words(tmp_path / "photos"))
 
 
-def test_further_formats_join_the_same_predictions(smir, words, tmp_path, caplog):
+def test_further_formats_are_added_to_the_same_predictions(smir, words, tmp_path, caplog):
     save(tmp_path / "photos/a.png", photo("a", (96, 128)))
     smir(*words(tmp_path / "photos", "--formats=coco"))
     smir(*words(tmp_path / "photos", "--formats=geojson,labelme"))
@@ -416,7 +416,7 @@ def test_the_bar_moves_when_an_image_is_done(smir, words, tmp_path, monkeypatch)
     assert set(done) == {0}
 
 
-def test_whole_and_windows_by_wish(smir, words, tmp_path):
+def test_the_options_view_and_scale_are_followed(smir, words, tmp_path):
     source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
     smir(*words(source, "--data.predict.view=whole"))
     written = {path.name for path in (tmp_path / "predict").iterdir()}
@@ -425,7 +425,7 @@ def test_whole_and_windows_by_wish(smir, words, tmp_path):
     assert len(list(tmp_path.glob("predict-*/ortho.tif"))) == 1  # other settings, another folder
 
 
-def test_what_goes_through_windows(tmp_path):
+def test_large_and_georeferenced_images_are_read_in_windows(tmp_path):
     for name, size in (("alike", (96, 500)), ("larger", (400, 390)), ("strip", (3, 400))):
         Image.fromarray(photo(name, size)).save(tmp_path / f"{name}.png")
     write_tiff(tmp_path / "geo.tif", photo("geo", (64, 64)), photometric="rgb", **UTM)
@@ -444,13 +444,13 @@ def test_what_goes_through_windows(tmp_path):
     assert Choice("windows", None).in_windows(tmp_path / "plain.tif")
 
 
-def test_what_was_interrupted_leaves_nothing_half_written(smir, words, tmp_path, monkeypatch):
+def test_an_interrupted_prediction_leaves_no_unfinished_files(smir, words, tmp_path, monkeypatch):
     source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (700, 1300)), photometric="rgb", **UTM)
     logits, passes = SegmentationModule.logits, []
 
     def interrupted(self, images):
         passes.append(1)
-        if len(passes) == 4:  # two measure how far the network looks
+        if len(passes) == 4:  # the first two measure how far the network sees
             raise KeyboardInterrupt
         return logits(self, images)
 
@@ -465,7 +465,7 @@ def test_what_was_interrupted_leaves_nothing_half_written(smir, words, tmp_path,
     assert (tmp_path / "predict/ortho.tif").is_file()
 
 
-def test_a_full_disk_is_noticed_though_gdal_does_not_say_so(tmp_path):
+def test_a_full_disk_is_noticed_even_if_gdal_reports_no_error(tmp_path):
     chance = torch.Generator().manual_seed(0)
     tile = Tile(0, 0, torch.randn(3, 400, 400, generator=chance), photo("tile", (400, 400)), np.ones((400, 400), bool))
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -482,7 +482,7 @@ def test_a_full_disk_is_noticed_though_gdal_does_not_say_so(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_control_points_of_no_known_system_stay_as_they_are(tmp_path):
+def test_control_points_without_a_coordinate_system_are_kept(tmp_path):
     points = [GroundControlPoint(row, column, column, -row) for row, column in ((0, 0), (0, 9), (9, 0), (9, 9))]
     with label_tiff(tmp_path / "a.tif", 9, 9, Classes.named(["a", "b"]), {"gcps": points, "crs": None}) as write:
         tile = Tile(0, 0, torch.zeros(2, 9, 9), np.zeros((9, 9, 0), np.uint8), np.ones((9, 9), bool))
@@ -543,7 +543,7 @@ def floating_point(path):
         ("ortho.tif", lambda path: path.write_bytes(b"no image"), "is not a JPEG, PNG, WebP, TIFF or BMP"),
     ],
 )
-def test_what_cannot_be_read(fails, words, tmp_path, name, write, says):
+def test_images_that_cannot_be_read_are_named_with_a_reason(fails, words, tmp_path, name, write, says):
     write(tmp_path / name)
     said = fails(*words(tmp_path / name, "--data.predict.view=windows"))
     assert f"The image {tmp_path / name} " in said
@@ -555,7 +555,7 @@ def tiny(path):
     Image.new("RGB", (40, 30)).save(path, format="JPEG")
 
 
-def test_all_bad_headers_are_told_before_the_first_prediction(smir, fails, run, words, tmp_path, monkeypatch):
+def test_all_bad_headers_are_reported_before_the_first_prediction(smir, fails, run, words, tmp_path, monkeypatch):
     photos, passes, logits = tmp_path / "photos", [], SegmentationModule.logits
     photos.mkdir()
     for number in range(3):
@@ -578,7 +578,9 @@ def test_all_bad_headers_are_told_before_the_first_prediction(smir, fails, run, 
     assert {row["image"] for row in areas(tmp_path / "predict")} == {"a0.tif", "a1.tif", "a2.tif", "large.png"}
 
 
-def test_what_is_seen_whole_passes_by_its_header_without_being_decoded(fails, words, tmp_path, monkeypatch):
+def test_images_that_are_seen_whole_are_checked_by_their_headers_without_being_decoded(
+    fails, words, tmp_path, monkeypatch
+):
     photos, decoded = tmp_path / "photos", []
     photos.mkdir()
     Image.new("RGB", (120, 96)).save(photos / "good.png")
@@ -592,7 +594,7 @@ def test_what_is_seen_whole_passes_by_its_header_without_being_decoded(fails, wo
     assert not decoded
 
 
-def test_a_small_image_is_enlarged_as_the_error_says(smir, fails, run, words, tmp_path):
+def test_a_small_image_is_enlarged_with_the_option_that_the_error_names(smir, fails, run, words, tmp_path):
     tiny(tmp_path / "tiny.jpg")
     said = fails(*words(tmp_path / "tiny.jpg"))
     assert "its shortest side is below data.min_side = 64" in said
@@ -603,7 +605,7 @@ def test_a_small_image_is_enlarged_as_the_error_says(smir, fails, run, words, tm
         assert labels.size == (40, 30)
 
 
-def test_bad_images_among_those_read_in_windows_are_skipped_and_told(smir, fails, words, tmp_path):
+def test_bad_images_among_those_read_in_windows_are_skipped_and_reported(smir, fails, words, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     damage = {"cut.tif": cut_short, "cut.png": a_cut_png, "deep.tif": sixteen_bits, "five.tif": five_bands}
@@ -621,7 +623,7 @@ def test_bad_images_among_those_read_in_windows_are_skipped_and_told(smir, fails
     assert [row["image"] for row in areas(tmp_path / "predict")][::3] == ["good.tif", "small.png"]
 
 
-def test_a_pipe_is_not_waited_for(fails, words, tmp_path):
+def test_a_pipe_in_place_of_an_image_is_refused_without_waiting(fails, words, tmp_path):
     (tmp_path / "photos").mkdir()
     os.mkfifo(tmp_path / "photos/a.png")
     assert "a.png is not a file but" in fails(*words(tmp_path / "photos", "--data.predict.view=windows"))
@@ -636,18 +638,18 @@ def deep(path):
 
 
 @pytest.mark.parametrize(("write", "most"), [(cmyk, 3), (deep, 0)])
-def test_ink_and_16_bits_are_shown_in_windows_as_they_are_read_whole(tmp_path, write, most):
+def test_windows_of_cmyk_and_16_bit_images_equal_the_whole_image(tmp_path, write, most):
     write(tmp_path / "big one.png")
     raster = open_raster(tmp_path / "big one.png", tmp_path / "here", progress=False)
     assert (raster.height, raster.width) == (500, 700)
     shown, valid = raster.read(100, 200, 300, 400)
     whole = read_image(tmp_path / "big one.png")
-    assert np.abs(shown.astype(int) - whole[100:400, 200:600]).max() <= most  # two decoders of JPEG, which round apart
+    assert np.abs(shown.astype(int) - whole[100:400, 200:600]).max() <= most  # JPEG decoders round differently
     assert valid.all()
 
 
-def test_bands_are_found_by_their_meaning(smir, run, words, tmp_path):
-    """Pillow knows no such TIFF, so that its header does not tell what it is."""
+def test_bands_are_found_by_their_colour_interpretation(smir, run, words, tmp_path):
+    """Pillow does not know such TIFFs, so it cannot read their headers."""
     image = photo("ortho", (500, 700))
     write_tiff(tmp_path / "bgr.tif", image[..., ::-1], photometric="minisblack", **UTM)
     with rasterio.open(tmp_path / "bgr.tif", "r+") as file:
@@ -659,7 +661,7 @@ def test_bands_are_found_by_their_meaning(smir, run, words, tmp_path):
         assert (file.read(1) == expected_labels(run, image)).all()
 
 
-def test_chosen_bands_are_predicted_like_the_colours_they_are(smir, run, words, tmp_path):
+def test_chosen_bands_are_predicted_like_the_same_colours_in_rgb(smir, run, words, tmp_path):
     image = photo("ortho", (500, 700))
     write_tiff(tmp_path / "bgr.tif", np.dstack([image[..., ::-1], image]).astype(np.uint16) * 9, **UTM)
     smir(*words(tmp_path / "bgr.tif", "--data.predict.bands=[3,2,1]", "--data.predict.value_range=[0,2295]"))
@@ -667,7 +669,7 @@ def test_chosen_bands_are_predicted_like_the_colours_they_are(smir, run, words, 
         assert (file.read(1) == expected_labels(run, image)).all()
 
 
-def test_without_the_extra(smir, fails, words, tmp_path, monkeypatch):
+def test_without_rasterio_the_extra_is_named_and_plain_images_are_predicted(smir, fails, words, tmp_path, monkeypatch):
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "rasterio" else there(name))
     source = write_tiff(tmp_path / "ortho.tif", photo("ortho", (400, 500)), photometric="rgb", **UTM)
@@ -679,7 +681,7 @@ def test_without_the_extra(smir, fails, words, tmp_path, monkeypatch):
     assert list(tmp_path.glob("predict*/plain.png"))
 
 
-def test_a_checkpoint_that_does_not_know_its_images(fails, words, tmp_path):
+def test_a_checkpoint_without_the_size_of_its_images_needs_the_option_scale(fails, words, tmp_path):
     content = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert content["smir"].pop("usual_side") == 96
     torch.save(content, tmp_path / "best.ckpt")
@@ -688,11 +690,11 @@ def test_a_checkpoint_that_does_not_know_its_images(fails, words, tmp_path):
     assert "Set data.predict.scale to 64 divided by" in said
 
 
-def test_a_place_that_is_not_there(fails, words, tmp_path):
+def test_a_missing_folder_of_images_is_reported(fails, words, tmp_path):
     assert "no folder" in fails(*words(tmp_path / "nowhere"))
 
 
-def test_names_that_would_meet(fails, words, tmp_path):
+def test_images_whose_predictions_would_have_the_same_name_are_refused(fails, words, tmp_path):
     (tmp_path / "photos").mkdir()
     for name in ("a.png", "a.preview.png"):
         Image.fromarray(photo(name, (100, 100))).save(Path(tmp_path / "photos" / name))
@@ -707,7 +709,7 @@ def test_names_that_would_meet(fails, words, tmp_path):
         ("a" * 238 + ".png", ("--data.predict.probabilities=true",), 14),
     ],
 )
-def test_names_that_are_too_long_for_predictions(fails, words, tmp_path, name, more, over):
+def test_names_that_are_too_long_for_their_predictions_are_refused(fails, words, tmp_path, name, more, over):
     (tmp_path / "in").mkdir()
     for each in ("a.png", name):
         Image.fromarray(photo("a", (96, 128))).save(tmp_path / "in" / each)
@@ -717,7 +719,7 @@ def test_names_that_are_too_long_for_predictions(fails, words, tmp_path, name, m
     assert not (tmp_path / "predict").exists()
 
 
-def test_the_longest_name_that_can_be_predicted(smir, words, tmp_path):
+def test_an_image_with_the_longest_possible_name_is_predicted(smir, words, tmp_path):
     name = "a" * 238 + ".png"
     (tmp_path / "in").mkdir()
     Image.fromarray(photo("a", (96, 128))).save(tmp_path / "in" / name)
@@ -726,7 +728,7 @@ def test_the_longest_name_that_can_be_predicted(smir, words, tmp_path):
 
 
 @pytest.mark.parametrize("view", ["whole", "windows"])
-def test_names_that_are_not_text(smir, words, tmp_path, view):
+def test_images_with_names_that_are_not_utf_8_are_predicted(smir, words, tmp_path, view):
     (tmp_path / "in").mkdir()
     Image.fromarray(photo("a", (96, 128))).save(tmp_path / "in/photo.png")
     (tmp_path / "in/photo.png").rename(tmp_path / "in/caf\udce9.png")
@@ -736,7 +738,7 @@ def test_names_that_are_not_text(smir, words, tmp_path, view):
     assert len(list(areas.parent.glob("caf*udce9.*"))) == (2 if view == "whole" else 3)
 
 
-def test_a_tiff_whose_name_is_not_text_is_refused_before_the_work(fails, words, tmp_path):
+def test_a_tiff_with_a_name_that_is_not_utf_8_is_refused(fails, words, tmp_path):
     (tmp_path / "in").mkdir()
     Image.fromarray(photo("a", (96, 128))).save(tmp_path / "in/photo.tif")
     (tmp_path / "in/photo.tif").rename(tmp_path / "in/caf\udce9.tif")

@@ -1,4 +1,4 @@
-"""Images in windows: the logits of one pass, wherever the windows lie and whatever the size."""
+"""Windows give the logits of one pass over the whole image, for any layout of windows and any size."""
 
 import functools
 import io
@@ -53,7 +53,7 @@ def module():
 
 
 def assembled(sweep):
-    """All tiles beside each other: logits (C, H, W) and pixels (H, W, 3)."""
+    """Puts all tiles together: logits (C, H, W) and pixels (H, W, 3)."""
     source = sweep.source
     logits = torch.full((3, source.height, source.width), float("nan"))
     pixels = np.zeros((source.height, source.width, 3), np.uint8)
@@ -67,14 +67,14 @@ def assembled(sweep):
 
 @torch.no_grad()
 def one_pass(module, image, scale):
-    """The logits of the whole image at once, resized as a whole, at the image's size."""
+    """Returns the logits of the whole image in one pass, resized as a whole to the size of the image."""
     size = tuple(round(side * scale) for side in image.shape[:2])
     view = image if scale == 1 else cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
     logits = module(module.preprocessing.normalize(torch.from_numpy(view).permute(2, 0, 1)[None]))
     return functional.interpolate(logits, size=image.shape[:2], mode="bilinear")[0]
 
 
-# At other scales than 1 the sizes are whole blocks, so that resizing as a whole has the same scale exactly.
+# At scales other than 1 the sizes are whole blocks, so that resizing the whole image has exactly the same scale.
 @pytest.mark.parametrize(("scale", "size"), [(1, (701, 835)), (64 / 90, (1170, 1350)), (64 / 40, (520, 600))])
 def test_windows_give_the_logits_of_one_pass(module, scale, size):
     image = photo("field", size)
@@ -91,7 +91,7 @@ def test_windows_give_the_logits_of_one_pass(module, scale, size):
 
 
 def added_up(sweep, image, forward):
-    """The logits of the same windows, each read, scaled and enlarged in one go, added up over the whole image."""
+    """Reads, scales and enlarges each of the same windows at once, and adds up their logits over the image."""
     (rows, columns), unit = (sweep.rows, sweep.columns), sweep.rows.unit
     height, width = ((0, side.blocks * unit - side.length) for side in (rows, columns))
     image = np.pad(image, [height, width, (0, 0)], mode="reflect")
@@ -107,7 +107,7 @@ def added_up(sweep, image, forward):
 
 
 def ramp(side, place):
-    """The weights of a window along a side."""
+    """Returns the weights of a window along a side."""
     blocks, span = torch.arange(side.window * side.unit) / side.unit + side.starts[place], side.span(place)
     rise = torch.sin((torch.arange(side.unit) + 0.5) / side.unit * torch.pi / 2) ** 2
     weights = ((blocks >= span.begin) & (blocks < span.end)).float()
@@ -119,7 +119,7 @@ def ramp(side, place):
 
 
 def far_sighted():
-    """A network that is cheap, and tells its pixels apart."""
+    """Returns a cheap network whose output differs from pixel to pixel."""
     torch.manual_seed(1)
     layer = torch.nn.Conv2d(3, 3, 9, padding=4)
     return torch.no_grad()(lambda images: layer(torch.from_numpy(images).permute(0, 3, 1, 2) / 255))
@@ -130,7 +130,7 @@ def far_sighted():
     ("unit", "size", "window"),
     [(64, (500, 330), 4), (128, (700, 900), 4), (40, (330, 210), 4), (1024, (1500, 1030), 2)],
 )
-def test_pieces_are_those_of_windows_that_are_read_and_enlarged_in_one_go(unit, size, window, tile, monkeypatch):
+def test_tiles_equal_windows_that_are_read_and_enlarged_at_once(unit, size, window, tile, monkeypatch):
     if tile:
         monkeypatch.setattr(sweep_module, "_SIDE", tile)
         monkeypatch.setattr(sweep_module, "_TALLEST", tile)
@@ -141,7 +141,7 @@ def test_pieces_are_those_of_windows_that_are_read_and_enlarged_in_one_go(unit, 
     expected = added_up(sweep, image, forward)
     assert (pixels == image).all()
     assert (logits - expected).abs().max() < 1e-5
-    if unit != 40:  # its pixels of the network lie on no whole pixels of the image, so numbers round
+    if unit != 40:  # pixels of the network do not align with pixels of the image here, so numbers are rounded
         assert (logits.argmax(dim=0) == expected.argmax(dim=0)).all()
 
 
@@ -156,7 +156,7 @@ LAYOUTS = {
 
 
 def predicted(folder, layout, repeats):
-    """Writes an image in a layout, predicts it at a scale of 1/16, and returns its pixels and labels."""
+    """Writes an image in some layout, predicts it at a scale of 1/16, and returns its pixels and labels."""
     image, path = np.tile(photo("field", (300, 500)), (*repeats, 1)), folder / "map.tif"
     size = {"height": image.shape[0], "width": image.shape[1], "count": 3, "dtype": "uint8", "photometric": "rgb"}
     with quiet(NotGeoreferencedWarning), rasterio.open(path, "w", driver="GTiff", **(size | LAYOUTS[layout])) as file:
@@ -177,15 +177,15 @@ def test_the_layout_of_a_file_changes_nothing(layout, tmp_path):
 
 def test_memory_holds_no_whole_image(tmp_path):
     (tmp_path / "small").mkdir()
-    predicted(tmp_path / "small", "tiles", (4, 3))  # what is imported and allocated only once
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    predicted(tmp_path / "small", "tiles", (4, 3))  # imports and allocations that happen only once
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = kilobytes("VmHWM")
     _, labels = predicted(tmp_path, "strips", (10, 8))
     pixels = labels.size  # the test itself holds 12 bytes for each
-    assert kilobytes("VmHWM") - before < 24 * pixels >> 10  # in one go the logits alone would take 12, three times
+    assert kilobytes("VmHWM") - before < 24 * pixels >> 10  # at once, the logits alone would take three times 12 bytes
 
 
-@functools.cache  # those of all layouts without losses are the same
+@functools.cache  # all lossless layouts give the same
 def labels_in_one_go(content, height, width):
     image, forward = np.frombuffer(content, np.uint8).reshape(height, width, 3), far_sighted()
     rows, columns = (Side.of(side, 1024, 16, 0) for side in (height, width))
@@ -198,8 +198,8 @@ def kilobytes(field):
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def test_without_a_halo_they_do_not(module):
-    """Else the test above would show nothing."""
+def test_windows_without_a_halo_differ_from_one_pass(module):
+    """Otherwise the test above would prove nothing."""
     image = photo("field", (512, 640))
     rows, columns = (Side.of(side, 64, 4, 0) for side in image.shape[:2])
     sweep = Sweep(ArrayRaster(image), module.logits, rows, columns, np.zeros(3, np.uint8), 1)
@@ -208,7 +208,7 @@ def test_without_a_halo_they_do_not(module):
     assert (logits - one_pass(module, image, 1)).abs().max() > 20 * TOLERANCE
 
 
-def test_the_batch_changes_nothing(module):
+def test_the_batch_size_changes_nothing(module):
     image = photo("field", (450, 700))
     rows, columns = (Side.of(side, 64, 6, 1) for side in image.shape[:2])
     fill = np.zeros(3, np.uint8)
@@ -220,18 +220,18 @@ def test_the_batch_changes_nothing(module):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (64, 65), (200, 1)])
-def test_an_image_smaller_than_a_window(module, size):
+def test_an_image_smaller_than_a_window_gives_the_labels_of_one_pass(module, size):
     image = photo("small", size)
     labels = segment_in_windows(module, image, scale=1.0)
     assert labels.shape == size
-    if min(size) > 32:  # below, one reflection does not fill the 64 pixels that a pass needs
+    if min(size) > 32:  # smaller images do not fill the 64 pixels of a pass by one reflection
         assert (labels == one_pass(module, image, 1).argmax(dim=0)).all()
 
 
-def test_a_network_that_sees_everything_is_told(module):
+def test_a_network_that_sees_the_whole_image_is_reported(module):
     squeezing = network_with_statistics("tu-mobilenetv3_small_100")
     source = ArrayRaster(photo("field", (600, 1100)))
-    for window, halo in ((512, 2), (None, 4)):  # a small window is what such a network wants
+    for window, halo in ((512, 2), (None, 4)):  # such a network works best with small windows
         with torch.no_grad():
             options = PredictOptions(window=window)
             sweep, context = plan(source, squeezing.logits, squeezing.preprocessing, 1.0, options)
@@ -240,14 +240,14 @@ def test_a_network_that_sees_everything_is_told(module):
         assert "squeeze-excitation" in describe(sweep, context)
 
 
-def test_a_network_that_gives_no_numbers_is_refused(module):
+def test_a_network_with_outputs_that_are_not_finite_is_refused(module):
     source = ArrayRaster(photo("field", (300, 1100)))
     with torch.no_grad(), pytest.raises(CheckpointError, match="not finite"):
         plan(source, lambda images: module.logits(images) * float("nan"), module.preprocessing, 1.0, PredictOptions())
 
 
 def test_the_halo_is_what_the_network_needs():
-    """A blur that looks exactly 70 pixels far needs two blocks, one that looks 60 far needs one."""
+    """A blur that sees exactly 70 pixels far needs two blocks; one that sees 60 pixels far needs one."""
 
     def box(radius):
         def forward(images):
@@ -262,7 +262,7 @@ def test_the_halo_is_what_the_network_needs():
         assert measure_context(source, box(radius), 64, fill).halo == halo
 
 
-def test_windows_share_a_side_among_them():
+def test_windows_cover_a_side_with_the_planned_overlap():
     for length, window, halo in itertools.product(range(1, 3000, 77), (8, 16), (0, 1, 2)):
         side = Side.of(length, 48, window, halo)
         spans = [side.span(place) for place in range(len(side.starts))]
@@ -286,13 +286,13 @@ def test_windows_share_a_side_among_them():
         (lambda: Side.of(5000, 64, 8, 4), "data.predict.window = 512 is too small: the network sees 256 pixels"),
     ],
 )
-def test_impossible_settings(make, says):
+def test_impossible_settings_are_refused(make, says):
     with pytest.raises(ConfigError) as raised:
         make()
     assert says in str(raised.value)
 
 
-def test_pixels_without_data_are_void_and_mean_nothing(module):
+def test_pixels_without_data_are_void_and_do_not_affect_other_pixels(module):
     image = np.dstack([photo("field", (500, 700)), np.full((500, 700), 255, np.uint8)])
     image[100:, :420, 3] = 0
     other = image.copy()
@@ -315,7 +315,7 @@ def test_probabilities_add_up():
 def test_the_legend_of_a_narrow_image_can_be_read():
     classes = Classes.named(["soil", "crop", "weed"])
     narrow, wide = (Preview(50, width, classes).picture(Areas.none_yet("a", 3)) for width in (3, 200))
-    assert (narrow[:50] == 255).all()  # no tile came
+    assert (narrow[:50] == 255).all()  # there was no tile
     assert (narrow[50:] == wide[50:, : narrow.shape[1]]).all()
     assert narrow.shape[1] > 9 * len("soil: 0.0%")
 
@@ -352,9 +352,9 @@ for _ in range(2):
 
 
 def test_a_picture_can_be_read_twice(tmp_path):
-    """In a separate process: libvips once called the progress bar of the first time, and the process was aborted."""
+    """In a separate process: libvips once called the progress bar of the first reading, and the process was aborted."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # on its side, so that it is not read row by row
+    exif[0x0112] = 6  # rotated, so that it is not read row by row
     Image.fromarray(photo("twice", (300, 200))).save(tmp_path / "photo.jpg", exif=exif)
     words = [sys.executable, "-c", READ_TWICE, str(tmp_path / "photo.jpg"), str(tmp_path)]
     found = subprocess.run(words, capture_output=True, text=True)

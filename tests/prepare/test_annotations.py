@@ -1,4 +1,4 @@
-"""Annotation files as tools really write them: read with the right pixels, or refused with a reason."""
+"""Annotation files as tools really write them: they give the right pixels, or are refused with a reason."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ CROP, WEED = (8, 8, 24, 24), (32, 8, 48, 24)
 
 
 def pixels(*boxes):
-    """Class ids of an image with boxes of (class, box); later ones lie on top, and may reach out of the image."""
+    """Returns class ids with boxes of (class, box); later ones lie on top, and boxes may extend beyond the image."""
     ids = np.zeros(SIZE, np.uint8)
     for class_id, (left, top, right, bottom) in boxes:
         ids[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = class_id
@@ -38,7 +38,7 @@ def corners(box):
 
 @pytest.fixture
 def made(tmp_path):
-    """Writes a photograph for each name, and returns a reader of the mask that was made for it."""
+    """Writes a photograph for each name, and returns a function that reads the mask made for it."""
     (tmp_path / "labels").mkdir()
     write_photos(tmp_path, NAMES)
     return lambda name: np.asarray(Image.open(tmp_path / f"field/masks/{name}.png"))
@@ -77,8 +77,8 @@ def write_coco(folder, content, encoding="utf-8"):
     (folder / "labels/a.json").write_bytes(json.dumps(content).encode(encoding))
 
 
-def test_a_category_for_what_is_not_labelled_need_not_be_drawn(smir, tmp_path, made, capsys):
-    """As the files that `predict` writes for annotation tools declare it."""
+def test_a_category_for_unlabelled_pixels_need_not_be_drawn(smir, tmp_path, made, capsys):
+    """Files that `predict` writes for annotation tools declare such a category."""
     content = coco()
     content["categories"] += [{"id": 3, "name": "void"}, {"id": 4, "name": "stone"}]
     write_coco(tmp_path, content)
@@ -87,11 +87,11 @@ def test_a_category_for_what_is_not_labelled_need_not_be_drawn(smir, tmp_path, m
 
 
 @pytest.mark.parametrize("kind", ["grey", "palette", "colours"])
-def test_masks_of_other_images_beside_annotations_are_told(smir, fails, tmp_path, made, kind):
+def test_masks_beside_annotations_are_reported_if_the_annotations_do_not_name_them(smir, fails, tmp_path, made, kind):
     write_photos(tmp_path, "d")
     write_coco(tmp_path, coco())
     noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
-    for name in ("a", "b", "other"):  # as exports add them, also of images without a shape
+    for name in ("a", "b", "other"):  # exports add such masks, even for images without a shape
         Image.fromarray(noise).save(tmp_path / f"labels/{name}.png")
     smir(*WORDS)
     mask = Image.fromarray(np.dstack([PLAIN * 90] * 3) if kind == "colours" else PLAIN)
@@ -143,7 +143,7 @@ def listed_again_without_shapes(content):
     "change",
     [flat, pairs_in_a_list, ids_as_text_and_floats, run_lengths_as_floats, without_area, listed_again_without_shapes],
 )
-def test_coco_as_tools_write_it(smir, tmp_path, made, capsys, change):
+def test_the_coco_variants_of_different_tools_are_read(smir, tmp_path, made, capsys, change):
     content = coco()
     change(content)
     write_coco(tmp_path, content, "utf-16" if change is flat else "utf-8")
@@ -196,7 +196,7 @@ def set_annotation(**values):
         ),
     ],
 )
-def test_coco_that_cannot_be_right(fails, tmp_path, made, change, said):
+def test_invalid_coco_is_refused(fails, tmp_path, made, change, said):
     content = coco()
     change(content)
     write_coco(tmp_path, content)
@@ -205,7 +205,9 @@ def test_coco_that_cannot_be_right(fails, tmp_path, made, change, said):
 
 
 @pytest.mark.parametrize("most", [97, 80])
-def test_coordinates_in_per_cent_are_refused_and_a_corner_is_told(smir, fails, tmp_path, made, capsys, most):
+def test_coordinates_in_percent_are_refused_and_outlines_in_one_corner_cause_a_note(
+    smir, fails, tmp_path, made, capsys, most
+):
     content = coco()
     for image, crop, weed in zip(content["images"], *(content["annotations"][n::2] for n in (0, 1)), strict=True):
         Image.fromarray(photo(image["file_name"], (200, 256))).save(tmp_path / f"photos/{image['file_name']}")
@@ -221,7 +223,7 @@ def test_coordinates_in_per_cent_are_refused_and_a_corner_is_told(smir, fails, t
         assert "No outline in a.json passes x = 100 or y = 100." in capsys.readouterr().out
 
 
-def test_shares_that_pass_the_border_a_bit_are_refused(fails, tmp_path, made):
+def test_relative_coordinates_slightly_outside_the_image_are_refused(fails, tmp_path, made):
     content = coco()
     for annotation in content["annotations"]:
         annotation["segmentation"] = [[0.2, 0.4, 0.6, 0.4, 1.01, 1.0, -0.01, 0.6]]
@@ -280,7 +282,7 @@ def test_panoptic_segments_are_read_from_their_pngs(smir, tmp_path, made):
     expected = pixels((1, CROP), (2, WEED), (1, OTHER_CROP))
     smir(*WORDS, "--classes=[background=void, crop, weed]")
     assert all(np.array_equal(made(name), expected) for name in NAMES)
-    smir(*WORDS)  # pixels of no segment are not labelled, as the format says
+    smir(*WORDS)  # pixels outside all segments are not labelled, as the format says
     assert all(np.array_equal(made(name), np.where(expected == 0, 255, expected)) for name in NAMES)
 
 
@@ -296,7 +298,7 @@ def unknown_segment(ids):
         ("labels/pngs", lambda ids: ids[:40], "a.png has 64 x 40 pixels."),
     ],
 )
-def test_panoptic_pngs_that_do_not_fit(fails, tmp_path, made, folder, change, said):
+def test_panoptic_pngs_that_do_not_fit_are_refused(fails, tmp_path, made, folder, change, said):
     write_panoptic(tmp_path, folder, change)
     assert said in refused(fails)
 
@@ -379,13 +381,13 @@ def test_cvat_masks_are_cut_off_at_the_border(smir, tmp_path, made, box):
         ),
     ],
 )
-def test_cvat_that_cannot_be_right(fails, tmp_path, made, shape, said):
+def test_invalid_cvat_is_refused(fails, tmp_path, made, shape, said):
     write_cvat(tmp_path, shape)
     assert said in refused(fails)
 
 
 @pytest.mark.parametrize("size", ['height="nan" width="64"', 'height="48" width=""', 'height="48.5" width="64"'])
-def test_cvat_sizes_are_whole_numbers(fails, tmp_path, made, size):
+def test_cvat_sizes_that_are_not_whole_numbers_are_refused(fails, tmp_path, made, size):
     write_cvat(tmp_path, "", size)
     assert "labels/annotations.xml: the " in (said := refused(fails))
     assert "of a.jpg should be a whole number, got " in said
@@ -433,7 +435,7 @@ def test_labelme_under_other_names_is_matched_by_its_image_path(smir, fails, tmp
     assert "None of the 3 labels" in refused(fails)
 
 
-def test_labelme_in_folders_with_images_of_one_name(smir, tmp_path):
+def test_labelme_files_are_matched_by_folder_if_image_names_repeat(smir, tmp_path):
     for name in "abc":
         for kind in ("photos", "labels"):
             (tmp_path / kind / name).mkdir(parents=True)
@@ -444,7 +446,7 @@ def test_labelme_in_folders_with_images_of_one_name(smir, tmp_path):
         assert (np.asarray(Image.open(tmp_path / f"field/masks/{name}/1.png")) == PLAIN).all()
 
 
-def test_labelme_rectangles_on_a_slant(smir, fails, tmp_path, made, capsys):
+def test_rotated_rectangles_of_labelme_are_read(smir, fails, tmp_path, made, capsys):
     slanted = labelme()
     for shape, kind in zip(slanted["shapes"], ("oriented_rectangle", "rotation"), strict=True):
         shape["shape_type"] = kind
@@ -458,7 +460,7 @@ def test_labelme_rectangles_on_a_slant(smir, fails, tmp_path, made, capsys):
     assert "shape number 0 is a oriented_rectangle of 2 points; it should have 4." in refused(fails)
 
 
-def test_labelme_as_tools_write_it(smir, tmp_path, made):
+def test_the_labelme_variants_of_different_tools_are_read(smir, tmp_path, made):
     odd = labelme(imagePath="b.HEIC", imageHeight=float(HEIGHT), imageWidth=str(WIDTH))
     odd["shapes"] += [bitmap(8, [[-1, 41], [6, 48]]), {"label": "weed", "points": [[3, 3], [9, 9]]}]
     write_labelme(tmp_path, {"a": labelme(imagePath=None), "b": odd, "c": labelme()}, "utf-16")
@@ -481,12 +483,12 @@ def test_labelme_as_tools_write_it(smir, tmp_path, made):
         ({"shapes": [{"label": "crop", "points": [None]}]}, "a point of shape number 0 should be a list of numbers"),
     ],
 )
-def test_labelme_that_cannot_be_right(fails, tmp_path, made, change, said):
+def test_invalid_labelme_is_refused(fails, tmp_path, made, change, said):
     write_labelme(tmp_path, {"a": labelme(**change), "b": labelme(), "c": labelme()})
     assert said in refused(fails)
 
 
-def test_other_encodings_are_named(fails, tmp_path, made):
+def test_another_text_encoding_is_named(fails, tmp_path, made):
     crop = labelme()
     crop["shapes"][0]["label"] = "玉米"
     write_labelme(tmp_path, {"a": crop}, "gbk")
@@ -498,7 +500,7 @@ def test_other_encodings_are_named(fails, tmp_path, made):
 # Names
 
 
-def test_names_that_links_escape(smir, tmp_path):
+def test_image_names_that_are_escaped_as_in_urls_are_matched(smir, tmp_path):
     names = [unicodedata.normalize("NFD", f"Süd {number}") for number in range(4)]
     names += [
         "a%20b",
@@ -532,7 +534,7 @@ def test_names_that_links_escape(smir, tmp_path):
         assert np.array_equal(found, pixels((1, CROP), (2, OTHER_CROP if name == "a b" else WEED)))
 
 
-def test_names_that_label_studio_escapes_and_renames(smir, tmp_path, made):
+def test_image_names_that_label_studio_changed_are_matched(smir, tmp_path, made):
     names = ["Feld_Süd_0", "Feld Süd (1)", "x"]
     write_photos(tmp_path, names)
     uploaded = ("Feld_S%C3%BCd_0", "Feld_S%C3%BCd_1", "x")
@@ -541,14 +543,14 @@ def test_names_that_label_studio_escapes_and_renames(smir, tmp_path, made):
     assert all(np.array_equal(made(name), PLAIN) for name in names)
 
 
-def test_pictures_that_are_not_read_are_named_where_labels_lack_them(fails, tmp_path, made):
+def test_unsupported_images_are_named_if_labels_need_them(fails, tmp_path, made):
     write_labelme(tmp_path, dict.fromkeys((*NAMES, "d"), labelme()))
     (tmp_path / "photos/d.HEIC").touch()
     assert "1 of 4 labels in" in (said := refused(fails))
     assert "Convert d.HEIC to JPEG or PNG, because smir cannot read them." in said
 
 
-# Files that are not what their name says
+# Files whose content does not fit their name
 
 
 def archive():
@@ -569,7 +571,7 @@ def archive():
         ("a.json", b"<!DOCTYPE html><html></html>", "holds no labels of a known format"),
     ],
 )
-def test_files_that_are_something_else(fails, tmp_path, made, name, content, said):
+def test_archives_and_placeholders_in_place_of_labels_are_refused(fails, tmp_path, made, name, content, said):
     (tmp_path / "labels" / name).write_bytes(content)
     assert said in refused(fails)
 
@@ -595,7 +597,7 @@ def test_files_that_are_something_else(fails, tmp_path, made, name, content, sai
     ],
 )
 @pytest.mark.parametrize("file", [True, False])
-def test_labels_of_other_tools_are_named(fails, tmp_path, made, name, content, said, file):
+def test_labels_in_unsupported_formats_are_named(fails, tmp_path, made, name, content, said, file):
     (tmp_path / "labels" / name).write_text(content)
     said_of_it = fails(*(f"{word}/{name}" if file and word.startswith("--labels") else word for word in WORDS))
     assert said in said_of_it
@@ -603,7 +605,7 @@ def test_labels_of_other_tools_are_named(fails, tmp_path, made, name, content, s
     assert "damaged" not in said_of_it
 
 
-def test_cvat_is_known_by_its_content(smir, tmp_path, made):
+def test_cvat_is_recognised_by_its_content(smir, tmp_path, made):
     write_cvat(tmp_path, "")
     (tmp_path / "labels/annotations.xml").rename(tmp_path / "labels/export.json")
     (tmp_path / "labels/meta.json").write_text("{}")
@@ -613,7 +615,7 @@ def test_cvat_is_known_by_its_content(smir, tmp_path, made):
     assert np.array_equal(made("b"), PLAIN)
 
 
-def test_pngs_of_label_studios_brush_are_named(fails, tmp_path, made):
+def test_brush_pngs_of_label_studio_are_refused(fails, tmp_path, made):
     for number in (1, 2):
         Image.fromarray(PLAIN * 100).save(tmp_path / f"labels/task-{number}-annotation-7-by-1-tag-crop-0.png")
     said = refused(fails)

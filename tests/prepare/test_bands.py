@@ -30,7 +30,7 @@ def predict_options(root):
     return yaml.safe_load((root / "data.yaml").read_text())["data"]["init_args"]["predict"]
 
 
-def test_a_range_may_begin_with_a_minus(smir, tmp_path):
+def test_a_value_range_may_begin_with_a_minus_sign(smir, tmp_path):
     for name in "ab":
         write(tmp_path / f"photos/{name}.tif", five_bands(name, np.float32))
     smir("prepare", "folder", "--images", "photos", "--bands", "3,2,1", "--value_range", "-5,3200")
@@ -39,7 +39,7 @@ def test_a_range_may_begin_with_a_minus(smir, tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
 @pytest.mark.parametrize("given", ["100,3000", "5%,90%"])
-def test_bands_of_a_map_are_chosen_stored_and_used_again(smir, tmp_path, dtype, given):
+def test_chosen_bands_of_a_map_are_stored_and_used_by_predict(smir, tmp_path, dtype, given):
     bands = five_bands(dtype=dtype)
     write(tmp_path / "maps/map.tif", bands)
     smir("prepare", "folder", "--images=maps/map.tif", "--tile=64", "--bands=3,2,1", f"--value_range={given}")
@@ -57,14 +57,14 @@ def test_bands_of_a_map_are_chosen_stored_and_used_again(smir, tmp_path, dtype, 
     assert (raster.read(64, 64, 64, 64)[0] == tile).all()
 
 
-def test_bands_of_whole_photographs_are_written_anew(smir, tmp_path):
+def test_chosen_bands_of_photographs_are_written_to_new_images(smir, tmp_path):
     for name in "abc":
         write(tmp_path / f"photos/{name}.tif", five_bands(name))
     smir("prepare", "folder", "--images=photos", "--bands=5,4,1", "--value_range=0,5100")
     for name in "abc":
         with Image.open(tmp_path / f"field/images/{name}.tif") as image:
             assert (np.asarray(image) == five_bands(name)[..., [4, 3, 0]] / 20).all()
-    smir("check", "--config=field/data.yaml", "--data.task=pretrain")  # which reads them as predict does
+    smir("check", "--config=field/data.yaml", "--data.task=pretrain")  # `check` reads the images as `predict` does
 
 
 @pytest.mark.parametrize("given", [("--images=photos",), ("--images=photos/a.tif", "--tile=64")])
@@ -94,19 +94,19 @@ def test_single_bands_among_photographs_are_refused(fails, tmp_path):
     assert "choose three with --bands" in said
 
 
-def test_four_bands_of_grey_are_no_colours(fails, tmp_path):
+def test_four_grey_bands_are_refused_as_colours(fails, tmp_path):
     write(tmp_path / "photos/a.tif", five_bands(dtype=np.uint8)[..., :4], photometric="minisblack")
     said = fails("prepare", "folder", "--images=photos")
     assert "a.tif has 4 bands: gray (uint8), undefined (uint8), undefined (uint8), undefined (uint8)" in said
 
 
-def test_a_fourth_band_is_told(smir, tmp_path, capsys):
+def test_a_fourth_band_is_reported_as_not_used(smir, tmp_path, capsys):
     write(tmp_path / "photos/a.tif", five_bands(dtype=np.uint8)[..., :4], photometric="rgb")
     smir("prepare", "folder", "--images=photos")
     assert "1 image has bands that are not used, such as 4 of a.tif; --bands chooses bands." in capsys.readouterr().out
 
 
-def test_few_of_16_bits_are_told(smir, tmp_path, capsys):
+def test_16_bit_images_that_use_few_values_are_reported(smir, tmp_path, capsys):
     for name in "ab":
         write(tmp_path / f"photos/{name}.tif", photo(name, (128, 128)).astype(np.uint16) * 16, photometric="rgb")
     smir("prepare", "folder", "--images=photos")
@@ -129,6 +129,6 @@ def test_few_of_16_bits_are_told(smir, tmp_path, capsys):
         (("--bands=1,2,3",), "has 5 bands: gray (uint16)"),
     ],
 )
-def test_options_that_do_not_fit(fails, tmp_path, given, says):
+def test_options_that_do_not_fit_are_refused(fails, tmp_path, given, says):
     write(tmp_path / "photos/a.tif", five_bands())
     assert says in fails("prepare", "folder", "--images=photos", *given)

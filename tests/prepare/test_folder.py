@@ -1,4 +1,4 @@
-"""`prepare folder`: from photographs and what an annotation tool exports to a field that trains."""
+"""`prepare folder`: from photographs and the export of an annotation tool to a field that can be trained on."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def data(root, **options):
 
 
 @pytest.mark.parametrize("name", exports.BY_NAME)
-def test_every_format_comes_back_pixel_for_pixel(prepare, labels, tmp_path, capsys, name):
+def test_every_label_format_is_read_pixel_for_pixel(prepare, labels, tmp_path, capsys, name):
     write, classes = exports.BY_NAME[name]
     write(tmp_path / "labels", labels)
     prepare("--labels=labels", *([f"--classes={classes}"] if classes else []))
@@ -110,7 +110,7 @@ def test_colours_that_pictures_cannot_show_are_changed(prepare, labels, tmp_path
 
 
 @pytest.mark.parametrize("order", ["background=#8b5a2b, crop=#00c800", "crop=#00c800, Background=#8b5a2b"])
-def test_a_background_in_a_colour_is_black_in_pictures(prepare, labels, tmp_path, capsys, order):
+def test_a_coloured_background_is_black_in_pictures(prepare, labels, tmp_path, capsys, order):
     shades = np.array([[139, 90, 43], [0, 200, 0], [250, 50, 83]], np.uint8)
     exports.grey(tmp_path / "labels", {name: shades[label] for name, label in labels.items()})
     prepare("--labels=labels", f"--classes=[{order}, weed=#fa3253]")
@@ -121,7 +121,7 @@ def test_a_background_in_a_colour_is_black_in_pictures(prepare, labels, tmp_path
     assert classes.names[classes.background].lower() == "background"
 
 
-def test_the_field_is_what_the_datamodule_reads(prepare, photos, labels, tmp_path):
+def test_the_datamodule_reads_the_field_as_it_was_prepared(prepare, photos, labels, tmp_path):
     exports.grey(tmp_path / "labels", labels)
     before = content(photos)
     prepare("--labels=labels", "--classes=[soil, crop, weed]")
@@ -138,10 +138,10 @@ def test_the_field_is_what_the_datamodule_reads(prepare, photos, labels, tmp_pat
     assert segment.preprocessing.mean == pytest.approx(pixels.mean(axis=0), abs=1e-5)
     assert segment.preprocessing.std == pytest.approx(pixels.std(axis=0), abs=1e-5)
     assert content(photos) == before
-    assert (photos / "000.jpg").samefile(root / "images/000.jpg")  # no copy
+    assert (photos / "000.jpg").samefile(root / "images/000.jpg")  # a link, not a copy
 
 
-def test_images_alone_serve_pretraining(prepare, tmp_path, capsys):
+def test_images_without_labels_are_for_pretraining(prepare, tmp_path, capsys):
     prepare()
     assert "is for pretraining only" in capsys.readouterr().out
     assert len(data(tmp_path / "field", task="pretrain").pool()) == COUNT
@@ -158,7 +158,7 @@ def test_a_second_run_changes_nothing(prepare, labels, tmp_path, capsys):
     assert set(first) < set(capsys.readouterr().out.splitlines())
 
 
-def test_more_labels_join_and_the_test_images_stay(prepare, photos, labels, tmp_path):
+def test_more_labels_are_added_and_the_test_images_stay(prepare, photos, labels, tmp_path):
     exports.grey(tmp_path / "labels", labels)
     prepare("--labels=labels")
     before = lists(tmp_path / "field")
@@ -171,7 +171,7 @@ def test_more_labels_join_and_the_test_images_stay(prepare, photos, labels, tmp_
     assert yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]["mean"] == statistics
 
 
-def test_labels_of_before_are_not_lost(prepare, fails, labels, tmp_path, capsys):
+def test_existing_labels_are_not_lost(prepare, fails, labels, tmp_path, capsys):
     first = dict(list(labels.items())[:6])
     exports.grey(tmp_path / "first", first)
     exports.grey(tmp_path / "second", {name: labels[name] for name in labels if name not in first})
@@ -181,7 +181,7 @@ def test_labels_of_before_are_not_lost(prepare, fails, labels, tmp_path, capsys)
     said = fails("prepare", "folder", "--images=photos", "--labels=second")
     assert "6 images that are labelled in field have no label in second: 000.jpg, 001.jpg, 002.jpg and 3 more" in said
     assert "put the exports into one folder" in said
-    prepare()  # as one looks up the next command
+    prepare()  # as users do to see the next command again
     assert "6 of them are labelled" in capsys.readouterr().out
     assert content(tmp_path / "field") == before
     prepare("--labels=both")
@@ -203,7 +203,7 @@ def test_a_wrong_label_leaves_the_field_as_it_was(prepare, fails, labels, tmp_pa
     assert content(tmp_path / "field") == before
 
 
-def test_a_new_class_among_more_labels_is_told(prepare, labels, tmp_path, capsys):
+def test_a_new_class_among_more_labels_is_reported(prepare, labels, tmp_path, capsys):
     exports.grey(tmp_path / "labels", labels)
     prepare("--labels=labels")
     exports.grey(tmp_path / "more", {**labels, "010": np.full_like(labels["000"], 3)})
@@ -213,7 +213,7 @@ def test_a_new_class_among_more_labels_is_told(prepare, labels, tmp_path, capsys
     assert "No image of test shows class_3, so it has no test figure." in said
 
 
-def test_what_is_not_there_is_not_counted(prepare, labels, tmp_path, capsys):
+def test_notes_leave_out_counts_of_zero(prepare, labels, tmp_path, capsys):
     exports.grey(tmp_path / "labels", labels)
     prepare("--labels=labels", "--classes=[soil, crop, weed]")
     capsys.readouterr()
@@ -231,7 +231,7 @@ def test_names_of_any_script_are_readable(smir, photos, labels, tmp_path):
     assert data(root).class_names == ["background", "Rübe", "草"]
 
 
-def test_splits_of_ones_own_are_followed(prepare, labels, tmp_path, capsys):
+def test_split_lists_of_the_user_are_followed(prepare, labels, tmp_path, capsys):
     exports.grey(tmp_path / "labels", labels)
     for split, names in (("train", ["000"]), ("val", ["005.jpg", "011"]), ("test", ["x/007.png", "006"])):
         (tmp_path / f"{split}.txt").write_text("\n".join(names))
@@ -247,7 +247,7 @@ def test_splits_of_ones_own_are_followed(prepare, labels, tmp_path, capsys):
     )
 
 
-def test_labels_among_the_photographs_are_told_apart_by_their_names(prepare, fails, labels, tmp_path):
+def test_labels_among_the_photographs_are_distinguished_by_their_names(prepare, fails, labels, tmp_path):
     for name, label in labels.items():
         save(tmp_path / f"photos/masks/{name}_L.png", label)
     said = fails("prepare", "folder", "--images=photos", "--labels=photos")
@@ -266,7 +266,7 @@ def test_a_label_belongs_to_the_longest_name_that_it_begins_with(fails, tmp_path
     assert shlex.split(said.partition("tell them apart: ")[2]) == ["--labels", "photos", "--pair", "{}={}_mask"]
 
 
-def test_folders_for_each_split_are_named_and_followed_if_asked(prepare, fails, labels, tmp_path, capsys):
+def test_folders_named_after_splits_are_reported_and_followed_on_request(prepare, fails, labels, tmp_path, capsys):
     exports.grey(tmp_path / "labels", labels)
     for place, file in enumerate(sorted((tmp_path / "photos").glob("*.jpg"))):
         folder = tmp_path / "photos" / ("test", "Valid", "train", "train")[place % 4]
@@ -306,14 +306,14 @@ def test_a_class_that_a_split_lacks_is_named(prepare, labels, tmp_path, capsys):
     assert "No image of test shows weed, so it has no test figure." in said
 
 
-def test_what_is_not_labelled_and_what_is_joined(prepare, labels, tmp_path):
+def test_classes_can_be_joined_or_declared_void(prepare, labels, tmp_path):
     exports.coco_polygons(tmp_path / "labels", labels)
     prepare("--labels=labels", "--classes=[plant=crop, plant=weed, void=background, soil=stone]")
     assert data(tmp_path / "field").class_names == ["plant", "soil"]
     assert np.array_equal(stored(tmp_path / "field", "000"), np.where(labels["000"] > 0, 0, 255))
 
 
-def test_an_image_without_a_shape_is_not_labelled_unless_told(prepare, labels, tmp_path, capsys):
+def test_an_image_without_a_shape_counts_as_unlabelled_unless_empty_is_set(prepare, labels, tmp_path, capsys):
     labels["004"] = np.zeros_like(labels["004"])
     exports.coco_polygons(tmp_path / "labels", labels)
     prepare("--labels=labels", "--root=a")
@@ -334,7 +334,7 @@ def test_folders_within_folders_keep_their_names(smir, labels, tmp_path):
         for day in ("may", "june"):
             save(tmp_path / f"photos/{day}/{number}.jpg", photo(f"{day} {number}"))
             save(tmp_path / f"photos/labels/{day}/{number}.png", label_of(f"{day} {number}"))
-    smir("prepare", "folder", "--images=photos", "--labels=photos/labels")  # the labels inside are no images
+    smir("prepare", "folder", "--images=photos", "--labels=photos/labels")  # the labels inside are not taken for images
     assert len(list((tmp_path / "field/images").rglob("*.jpg"))) == 6
     assert np.array_equal(stored(tmp_path / "field", "june/1"), label_of("june 1"))
 
@@ -350,7 +350,7 @@ def test_folders_within_folders_keep_their_names(smir, labels, tmp_path):
         ("{0}_mask.png", "000_mask"),
     ],
 )
-def test_names_that_tools_gave(prepare, labels, tmp_path, capsys, renamed, taken):
+def test_image_names_that_tools_changed_are_matched(prepare, labels, tmp_path, capsys, renamed, taken):
     exports.coco_polygons(tmp_path / "labels", labels)
     path = tmp_path / "labels/annotations/instances_default.json"
     content = json.loads(path.read_text())
@@ -364,7 +364,7 @@ def test_names_that_tools_gave(prepare, labels, tmp_path, capsys, renamed, taken
     assert all(np.array_equal(stored(tmp_path / "field", name), label) for name, label in labels.items())
 
 
-def test_blanks_that_label_studio_replaced(smir, labels, tmp_path):
+def test_spaces_that_label_studio_replaced_are_matched(smir, labels, tmp_path):
     names = ("my field (1)", "my field (2)", "my-field 3")
     for name in names:
         save(tmp_path / f"photos/{name}.jpg", photo(name))
@@ -374,14 +374,14 @@ def test_blanks_that_label_studio_replaced(smir, labels, tmp_path):
     assert all(np.array_equal(stored(tmp_path / "field", name), labels[f"00{k}"]) for k, name in enumerate(names))
 
 
-def test_numbers_are_no_ending(fails, photos, labels, tmp_path):
+def test_extra_digits_are_not_taken_for_a_name_ending(fails, photos, labels, tmp_path):
     for number in range(1, 4):
         save(photos / f"{number}.jpg", photo(f"{number}"))
     exports.grey(tmp_path / "labels", {f"{number}9": labels["000"] for number in range(1, 4)})
     assert "None of the 3 labels" in fails("prepare", "folder", "--images=photos", "--labels=labels")
 
 
-def test_letters_that_macos_takes_apart(smir, tmp_path, labels):
+def test_decomposed_unicode_names_of_macos_are_matched(smir, tmp_path, labels):
     for number in range(3):
         save(tmp_path / "photos" / f"{unicodedata.normalize('NFD', 'Rübe')} {number}.jpg", photo(f"{number}"))
     exports.grey(tmp_path / "labels", {f"Rübe {number}": labels[f"00{number}"] for number in range(3)})
@@ -389,7 +389,7 @@ def test_letters_that_macos_takes_apart(smir, tmp_path, labels):
     assert len(list((tmp_path / "field/masks").iterdir())) == 3
 
 
-def test_an_export_with_its_images_inside(smir, labels, tmp_path):
+def test_an_export_that_contains_its_images_is_read(smir, labels, tmp_path):
     exports.cvat_masks(tmp_path / "export", labels)
     for name in labels:
         save(tmp_path / f"export/JPEGImages/{name}.jpg", photo(name))
@@ -397,7 +397,7 @@ def test_an_export_with_its_images_inside(smir, labels, tmp_path):
     assert len(list((tmp_path / "field/masks").iterdir())) == LABELLED
 
 
-def test_two_exports_of_masks_in_one_folder(prepare, fails, labels, tmp_path):
+def test_two_exports_of_masks_are_read_together_unless_their_colours_conflict(prepare, fails, labels, tmp_path):
     exports.cvat_masks(tmp_path / "labels/task_1", dict(list(labels.items())[:5]))
     exports.cvat_masks(tmp_path / "labels/task_2", dict(list(labels.items())[5:]))
     prepare("--labels=labels")
@@ -407,7 +407,7 @@ def test_two_exports_of_masks_in_one_folder(prepare, fails, labels, tmp_path):
     assert "gives the colour #33ddff to 'weed', but another export gives it to 'crop'" in said
 
 
-def test_pictures_that_are_not_read_are_counted(prepare, fails, photos, tmp_path):
+def test_unsupported_images_are_counted(prepare, fails, photos, tmp_path):
     said = "that are not read: 1 .dng, 2 .heic. Convert them to JPEG or PNG"
     (tmp_path / "others").mkdir()
     for folder in (photos, tmp_path / "others"):
@@ -434,7 +434,7 @@ def test_small_images_are_named(prepare, tmp_path, capsys):
     assert [name for name, size in crops.items() if size == 192] == ["few-labels"]
 
 
-def test_an_export_of_each_folder(smir, labels, tmp_path):
+def test_one_export_for_each_folder_of_images_is_read(smir, labels, tmp_path):
     for day in ("may", "june"):
         these = {f"{n}": label_of(f"{day} {n}") for n in range(3)}
         exports.coco_polygons(tmp_path / day, these)
@@ -447,15 +447,15 @@ def test_an_export_of_each_folder(smir, labels, tmp_path):
     assert np.array_equal(stored(tmp_path / "field", "may/images/1"), label_of("may 1"))
 
 
-def test_labelme_of_other_versions(prepare, labels, tmp_path):
+def test_labelme_files_of_other_versions_are_read(prepare, labels, tmp_path):
     exports.labelme(tmp_path / "labels", labels)
     for file in (tmp_path / "labels").iterdir():
         content = json.loads(file.read_text())
         for shape in content["shapes"]:
-            if shape["shape_type"] == "rectangle":  # as X-AnyLabeling
+            if shape["shape_type"] == "rectangle":  # as X-AnyLabeling writes it
                 (x, y), (right, bottom) = shape["points"]
                 shape["points"] = [[x, y], [right, y], [right, bottom], [x, bottom]]
-        del content["imageHeight"], content["imageWidth"]  # as before 3.5
+        del content["imageHeight"], content["imageWidth"]  # as before version 3.5
         content["shapes"].append(
             {"label": "__ignore__", "points": [[0, 0], [8, 0], [8, 8], [0, 8]], "line_color": None}
         )
@@ -470,14 +470,14 @@ def test_labelme_of_other_versions(prepare, labels, tmp_path):
             assert np.array_equal(stored(tmp_path / root, name), expected)
 
 
-def test_boxes_alone_are_no_labels(fails, photos, labels, tmp_path):
+def test_labels_with_only_boxes_are_refused(fails, photos, labels, tmp_path):
     exports.write_coco(tmp_path / "labels", labels, lambda label: [(c, []) for c, _, _ in exports.squares(label)])
     said = fails("prepare", "folder", "--images=photos", "--labels=labels")
     assert "holds no shape with an area, which pixel labels need. It holds boxes " in said
     assert "boxes without an outline (252). Draw polygons or masks" in said
 
 
-def test_photographs_among_the_labels(fails, photos, labels, tmp_path):
+def test_label_images_among_the_photographs_are_refused(fails, photos, labels, tmp_path):
     for name, label in labels.items():
         save(photos / f"{name}_mask.png", label)
     said = fails("prepare", "folder", "--images=photos", "--labels=photos")
@@ -493,7 +493,7 @@ def test_annotations_of_another_format_are_named(fails, photos, labels, tmp_path
     assert "000.xml is XML of Pascal VOC" in said
 
 
-def test_names_for_colours_may_be_copied(prepare, labels, tmp_path, capsys):
+def test_the_suggested_class_colours_can_be_copied_as_an_option(prepare, labels, tmp_path, capsys):
     exports.colors(tmp_path / "labels", labels)
     prepare("--labels=labels")
     words = capsys.readouterr().out.partition("--classes '")[2].partition("'")[0]
@@ -503,7 +503,7 @@ def test_names_for_colours_may_be_copied(prepare, labels, tmp_path, capsys):
 
 
 def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir, fails, tmp_path):
-    """So the corrected command, with another size of tiles, is not told of other settings."""
+    """So the corrected command may use another tile size."""
     save(tmp_path / "map.png", photo("map", (150, 330)))
     (tmp_path / "plants.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     (tmp_path / "plants.kml").write_text("<kml/>")
@@ -523,7 +523,7 @@ def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir
 @pytest.mark.parametrize("suffix", ["tif", "png"])
 def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys, suffix):
     picture, label = photo("map", (150, 330)), blocks("map", (0, 1, 2), (150, 330))
-    picture[:64, :64] = 0  # nothing was photographed there
+    picture[:64, :64] = 0  # no data there
     label[:, 256:] = 255
     save(tmp_path / f"map.{suffix}", picture)
     save(tmp_path / "labels.png", label)
@@ -540,12 +540,12 @@ def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys
             assert np.array_equal(stored(root, name), label[here])
     said = capsys.readouterr().out
     assert "cut into 17 tiles of 64 x 64 pixels; 1 at its border" in said
-    assert "11 of them are labelled" in said  # those right of 256 are not
+    assert "11 of them are labelled" in said  # the pixels right of column 256 are not
     assert not (root / "label_tiles").exists()
 
 
 def control_points(left):
-    """The corners of a map of 256 pixels of half a metre, for `rasterio.open`."""
+    """Returns the corners of a map of 256 pixels of half a metre, for `rasterio.open`."""
     corners = [(0, 0, 0, 0), (0, 256, 128, 0), (256, 0, 0, 128)]
     return [GroundControlPoint(row, column, left + east, 5_400_000 - south) for row, column, east, south in corners]
 
@@ -566,7 +566,7 @@ def control_points(left):
         ({"transform": None, "gcps": control_points(500_000)}, None),
     ],
 )
-def test_a_label_image_lies_where_its_orthomosaic_lies(smir, fails, tmp_path, moved, says):
+def test_a_label_image_must_have_the_location_of_its_orthomosaic(smir, fails, tmp_path, moved, says):
     size = {"driver": "GTiff", "height": 256, "width": 256, "dtype": "uint8"}
     where = {"crs": "EPSG:32633", "transform": UTM}
     with rasterio.open(tmp_path / "map.tif", "w", count=3, photometric="rgb", **size, **where) as file:
@@ -598,7 +598,7 @@ def test_a_label_image_lies_where_its_orthomosaic_lies(smir, fails, tmp_path, mo
         ((Affine(0.5, 0, 500_000, 0, 0.5, 5_400_000), NEXT), "its last pixel lies 0 pixels to the east and 256 pixels"),
     ],
 )
-def test_each_mask_lies_where_its_image_lies(smir, fails, tmp_path, words, places, says):
+def test_each_mask_must_have_the_location_of_its_image(smir, fails, tmp_path, words, places, says):
     size = {"driver": "GTiff", "height": 128, "width": 128, "dtype": "uint8", "crs": "EPSG:32633"}
     for folder in ("maps", "masks"):
         (tmp_path / folder).mkdir()
@@ -619,7 +619,7 @@ def test_each_mask_lies_where_its_image_lies(smir, fails, tmp_path, words, place
 
 @pytest.mark.parametrize("by", ["alpha", "value"])
 @pytest.mark.parametrize("folder", [False, True])
-def test_where_an_orthomosaic_has_no_data_nothing_is_labelled(smir, tmp_path, by, folder):
+def test_pixels_without_data_of_an_orthomosaic_are_not_labelled(smir, tmp_path, by, folder):
     picture, label = photo("map", (256, 256)) // 2, blocks("map", (0, 1, 2), (256, 256))
     hole = np.zeros((256, 256), bool)
     hole[50:90, 100:] = True
@@ -643,7 +643,7 @@ def test_where_an_orthomosaic_has_no_data_nothing_is_labelled(smir, tmp_path, by
 
 
 def spoil(tmp_path, labels, how):
-    """Exports labels, changes them, and gives the words of the command."""
+    """Exports labels, changes them, and returns the words of the command."""
     folder = tmp_path / "labels"
     path = folder / "annotations/instances_default.json"
 
@@ -744,14 +744,14 @@ def spoil(tmp_path, labels, how):
         ("archive", "is an archive. Unpack it"),
     ],
 )
-def test_labels_that_cannot_be_right_are_refused(fails, photos, labels, tmp_path, how, said):
+def test_invalid_labels_are_refused(fails, photos, labels, tmp_path, how, said):
     words = spoil(tmp_path, labels, how)
     message = fails("prepare", "folder", "--images=photos", "--labels=labels", *words)
     assert said.format(tmp_path) in " ".join(message.split())
     assert not (tmp_path / "field/data.yaml").exists()
 
 
-def test_after_a_refusal_the_right_labels_go_on(prepare, fails, labels, tmp_path):
+def test_the_right_labels_are_accepted_after_a_refusal(prepare, fails, labels, tmp_path):
     exports.grey(tmp_path / "labels", {f"9{name}": label for name, label in labels.items()})
     fails("prepare", "folder", "--images=photos", "--labels=labels")
     exports.coco_polygons(tmp_path / "right", labels)
@@ -759,7 +759,7 @@ def test_after_a_refusal_the_right_labels_go_on(prepare, fails, labels, tmp_path
     assert (tmp_path / "field/data.yaml").exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(fails, photos, tmp_path):
+def test_a_folder_with_other_files_is_refused(fails, photos, tmp_path):
     save(tmp_path / "field/thesis.png", photo("thesis"))
     assert "holds files that this command did not write: Thumbs.db, readme.txt, thesis.png" in fails(
         "prepare", "folder", "--images=photos"
@@ -769,7 +769,7 @@ def test_a_folder_of_something_else_is_left_alone(fails, photos, tmp_path):
     assert "which --labels names" in fails("prepare", "folder", "--images=photos", "--labels=none", "--root=new")
 
 
-def test_run_lengths_as_text_are_those_of_pycocotools():
+def test_run_lengths_as_text_equal_those_of_pycocotools():
     tools, chance = pytest.importorskip("pycocotools.mask"), np.random.default_rng(0)
     for share in (0, 0.01, 0.3, 1) * 20:
         height, width = chance.integers(1, 99, 2).tolist()
@@ -789,7 +789,7 @@ def test_a_shape_cut_off_at_the_border_covers_nothing(prepare, labels, tmp_path)
     assert np.array_equal(stored(tmp_path / "field", "000"), labels["000"])
 
 
-def test_other_images_are_another_field(prepare, fails, photos):
+def test_other_images_need_another_field(prepare, fails, photos):
     prepare()
     save(photos / "new.jpg", photo("new"))
     said = fails("prepare", "folder", "--images=photos")
@@ -807,7 +807,7 @@ def test_new_photographs_keep_the_test_images_in_a_new_field(prepare, fails, pho
     assert lists(tmp_path / "new") == lists(tmp_path / "field")
 
 
-def test_a_pipe_among_the_images_is_not_waited_for(fails, photos, tmp_path):
+def test_a_pipe_among_the_images_is_refused_without_waiting(fails, photos, tmp_path):
     os.mkfifo(photos / "pipe.jpg")
     assert "pipe.jpg is not a file but a folder, a pipe or a device" in fails("prepare", "folder", "--images=photos")
 
@@ -825,7 +825,7 @@ def test_an_empty_folder_of_labels_is_told(fails, photos, tmp_path):
     assert "It holds nothing." in said
 
 
-def test_one_picture_under_two_suffixes(fails, photos):
+def test_one_image_with_two_suffixes_is_refused(fails, photos):
     save(photos / "000.png", photo("twin"))
     assert "holds both 000.jpg and 000.png" in fails("prepare", "folder", "--images=photos")
 
@@ -847,7 +847,7 @@ def test_shares_must_add_up(fails, photos, labels, tmp_path):
     ("root", "name"), [("field", "field"), ("north/my field", "north-my-field"), ("{cwd}/south/plot.1", "plot.1")]
 )
 def test_a_field_has_the_name_of_its_root(prepare, tmp_path, root, name):
-    """Its runs do not share a folder with those of another field."""
+    """So its runs do not share a folder with those of another field."""
     root = root.format(cwd=tmp_path)
     prepare(f"--root={root}")
     assert yaml.safe_load(Path(root, "data.yaml").read_text())["run"] == {"field": name}

@@ -49,7 +49,7 @@ def settings(root):
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("L", "png"), ("LA", "png"), ("CMYK", "jpg")])
-def test_grey_and_ink_are_cut_as_they_are_read_whole(smir, tmp_path, mode, suffix):
+def test_tiles_of_grey_and_cmyk_images_equal_the_whole_image(smir, tmp_path, mode, suffix):
     (tmp_path / "photos").mkdir()
     picture = Image.fromarray(photo("a", SIZE)).convert(mode)
     picture.save(tmp_path / f"photos/a.{suffix}")
@@ -61,7 +61,7 @@ def test_grey_and_ink_are_cut_as_they_are_read_whole(smir, tmp_path, mode, suffi
 
 
 @pytest.mark.parametrize("bands", [1, 3, 4])
-def test_16_bits_are_cut_as_they_are_read_whole(smir, tmp_path, bands):
+def test_tiles_of_16_bit_images_equal_the_whole_image(smir, tmp_path, bands):
     (tmp_path / "photos").mkdir()
     deep = np.random.default_rng(0).integers(1, 1 << 16, (*SIZE, bands), dtype=np.uint16)
     cv2.imwrite(str(tmp_path / "photos/a.png"), deep[..., [0] if bands == 1 else [2, 1, 0, 3][:bands]])
@@ -73,7 +73,7 @@ def test_16_bits_are_cut_as_they_are_read_whole(smir, tmp_path, bands):
         assert (tile == whole[top : top + TILE, left : left + TILE]).all()
 
 
-def test_lab_is_cut_as_it_is_read_whole(smir, tmp_path):
+def test_tiles_of_lab_images_equal_the_whole_image(smir, tmp_path):
     path = tmp_path / "photos/a.tif"
     path.parent.mkdir()
     Image.fromarray(photo("a", SIZE)).convert("RGB").save(tmp_path / "a.png")
@@ -85,7 +85,7 @@ def test_lab_is_cut_as_it_is_read_whole(smir, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [1, 2, 4, 8, 16, "palette", "transparent"])
-def test_ids_of_a_png_are_cut_as_they_are_stored(smir, tmp_path, kind):
+def test_tiles_of_a_png_label_keep_the_stored_ids(smir, tmp_path, kind):
     ids = blocks("label", (0, 1) if kind == 1 else (0, 1, 2), SIZE)
     save(tmp_path / "map.png", photo("map", SIZE))
     label = tmp_path / "label.png"
@@ -93,7 +93,7 @@ def test_ids_of_a_png_are_cut_as_they_are_stored(smir, tmp_path, kind):
         Image.fromarray(ids).save(label, transparency=1)
     elif kind == "palette":
         picture = Image.fromarray(ids)
-        picture.putpalette([0, 0, 0, 0, 200, 0, 0, 200, 0])  # two classes of one colour
+        picture.putpalette([0, 0, 0, 0, 200, 0, 0, 200, 0])  # two classes have the same colour
         picture.save(label)
     else:
         save(label, ids.astype(np.uint16 if kind == 16 else np.uint8))
@@ -107,7 +107,7 @@ def test_ids_of_a_png_are_cut_as_they_are_stored(smir, tmp_path, kind):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_invisible_pixels_of_a_label_in_colours_are_cut_as_they_are_read_whole(smir, fails, tmp_path, suffix):
+def test_transparent_pixels_of_a_coloured_label_are_void_in_tiles(smir, fails, tmp_path, suffix):
     colors = np.array([(0, 0, 0), (0, 200, 0), (200, 0, 0)], np.uint8)[blocks("label", (0, 1, 2), SIZE)]
     alpha = np.full((*SIZE, 1), 255, np.uint8)
     alpha[:20] = 0
@@ -120,7 +120,7 @@ def test_invisible_pixels_of_a_label_in_colours_are_cut_as_they_are_read_whole(s
     assert (mask[20:] < 3).all()
 
 
-def test_a_label_with_losses_is_not_cut(fails, tmp_path):
+def test_a_label_with_lossy_compression_is_refused(fails, tmp_path):
     save(tmp_path / "map.png", photo("map", SIZE))
     Image.fromarray(blocks("label", (0, 1, 2), SIZE)).save(tmp_path / "label.jpg")
     said = fails("prepare", "folder", "--images=map.png", "--labels=label.jpg", f"--tile={TILE}")
@@ -179,7 +179,7 @@ def test_a_tile_without_a_label_is_not_labelled(prepare, tmp_path, capsys):
     assert f"{85 - 9} of them are labelled" in capsys.readouterr().out
 
 
-def test_lists_may_name_photographs(prepare, tmp_path):
+def test_split_lists_may_name_photographs_instead_of_tiles(prepare, tmp_path):
     members = {"train": ["0", "1", "2", "3"], "val": ["day 1/4", "patch"], "test": ["day 1/5.png", "6", "7"]}
     for split, names in members.items():
         (tmp_path / f"lists/{split}.txt").parent.mkdir(exist_ok=True)
@@ -190,7 +190,7 @@ def test_lists_may_name_photographs(prepare, tmp_path):
     assert {name.split("/")[1] for name in found["test"]} == {"5", "6"}
 
 
-def test_labels_may_come_later(prepare, tmp_path, capsys):
+def test_labels_can_be_added_later(prepare, tmp_path, capsys):
     prepare()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "field/images").rglob("*.png")}
     hint = how_to_label(settings(tmp_path / "field"))[-1]
@@ -204,11 +204,11 @@ def test_next_commands_predict_photographs_and_inspect_tiles(prepare, photos, tm
     prepare("--labels=labels")
     assert source_of(settings(tmp_path / "field")) == [Path("photos")]
     assert photographs(settings(tmp_path / "field")) == [Path("field/images")]
-    save(photos / "elsewhere.png", photo("elsewhere", SIZE))  # it is not of the field
+    save(photos / "elsewhere.png", photo("elsewhere", SIZE))  # it does not belong to the field
     assert source_of(settings(tmp_path / "field")) == [Path("field/images")]
 
 
-def test_what_is_broken_off_is_completed(prepare, fails, tmp_path, monkeypatch):
+def test_an_interrupted_run_is_completed(prepare, fails, tmp_path, monkeypatch):
     write, calls = tiling.write_png, []
 
     def failing(path, image, **how):
@@ -231,13 +231,13 @@ def test_what_is_broken_off_is_completed(prepare, fails, tmp_path, monkeypatch):
     assert len(list((root / "masks").rglob("*.png"))) == 7 * len(PLACES) + 1
 
 
-def test_a_wrong_label_comes_to_light_before_anything_is_cut(prepare, fails, tmp_path):
+def test_a_wrong_label_is_reported_before_anything_is_cut(prepare, fails, tmp_path):
     save(tmp_path / "labels/3.png", blocks("label 3", (0, 1, 2), (80, 90)))
     said = fails("prepare", "folder", "--images=photos", "--labels=labels", f"--tile={TILE}")
     assert "3.png is for an image of 90 x 80 pixels, but day 1/3.png is 100 x 80" in said
     assert not (tmp_path / "field/images").exists()
     save(tmp_path / "labels/3.png", blocks("label 3", (0, 1, 2), SIZE))
-    prepare("--labels=labels", "--tile=40")  # so the tile may still be changed
+    prepare("--labels=labels", "--tile=40")  # so the tile size may still be changed
     assert (tmp_path / "field/data.yaml").exists()
 
 
@@ -249,7 +249,7 @@ def test_a_damaged_photograph_is_named(prepare, fails, photos, tmp_path):
     assert not (tmp_path / "field/data.yaml").exists()
 
 
-def test_images_are_told_that_are_seen_much_smaller(smir, tmp_path, capsys):
+def test_images_that_are_seen_much_smaller_are_reported(smir, tmp_path, capsys):
     save(tmp_path / "photos/large.png", np.zeros((2048, 2100, 3), np.uint8))
     smir("prepare", "folder", "--images=photos")
     said = capsys.readouterr().out

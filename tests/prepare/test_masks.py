@@ -1,4 +1,4 @@
-"""Meaning of a mask's pixels when their number alone is not enough."""
+"""The meaning of mask pixels whose value alone does not decide it."""
 
 import os
 import warnings
@@ -16,7 +16,7 @@ IDS = np.repeat(np.repeat(np.arange(12).reshape(3, 4) % 3, 16, axis=0), 16, axis
 
 @pytest.fixture
 def field(tmp_path):
-    """Writes one photograph for each mask, and returns a reader of the mask that was made."""
+    """Writes one photograph for each mask, and returns a function that reads the mask made from it."""
     (tmp_path / "labels").mkdir()
     (tmp_path / "photos").mkdir()
     for name in "abc":
@@ -27,7 +27,7 @@ def field(tmp_path):
 WORDS = ("prepare", "folder", "--images=photos", "--labels=labels")
 
 
-def test_palettes_that_differ_are_read_by_colour(smir, fails, tmp_path, field):
+def test_masks_with_different_palettes_are_read_by_colour(smir, fails, tmp_path, field):
     colors = np.array([(0, 0, 0), (0, 200, 0), (220, 0, 0)], np.uint8)
     for name, order in zip("abc", ([0, 1, 2], [2, 0, 1], [0, 1, 2]), strict=True):
         picture = Image.fromarray(np.argsort(order).astype(np.uint8)[IDS])
@@ -40,7 +40,7 @@ def test_palettes_that_differ_are_read_by_colour(smir, fails, tmp_path, field):
 
 
 @pytest.mark.parametrize(("suffix", "given"), [("png", "[background=0, plant=255]"), ("tif", "[background, plant]")])
-def test_bits_that_a_program_reduced_are_spread(smir, tmp_path, field, suffix, given):
+def test_masks_that_were_reduced_to_one_bit_are_read_like_the_others(smir, tmp_path, field, suffix, given):
     for name in "ab":
         Image.fromarray(255 * (IDS > 0).astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
     Image.fromarray(IDS > 0).save(tmp_path / f"labels/c.{suffix}")
@@ -88,7 +88,7 @@ def test_masks_in_two_scales_are_refused(smir, fails, tmp_path, field, small, la
 
 
 @pytest.mark.parametrize("mode", ["RGB", "LA"])
-def test_ids_as_greys_of_several_channels(smir, fails, tmp_path, field, mode):
+def test_ids_stored_as_grey_in_several_channels_are_read(smir, fails, tmp_path, field, mode):
     for name in "abc":
         Image.fromarray(IDS).convert(mode).save(tmp_path / f"labels/{name}.png")
     smir(*WORDS)
@@ -103,7 +103,7 @@ def test_ids_as_greys_of_several_channels(smir, fails, tmp_path, field, mode):
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_a_grey_of_three_channels_that_one_file_marks_as_missing(fails, tmp_path, field):
+def test_a_nodata_value_that_only_one_three_channel_mask_declares_is_reported(fails, tmp_path, field):
     profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 3, "dtype": "uint8"}
     for name in "abc":
         with rasterio.open(tmp_path / f"labels/{name}.tif", "w", nodata=0 if name == "a" else None, **profile) as file:
@@ -113,7 +113,7 @@ def test_a_grey_of_three_channels_that_one_file_marks_as_missing(fails, tmp_path
     assert "hold 0, which others mark as nodata: b.tif, c.tif." in said
 
 
-def test_255_alone_beside_several_classes_is_not_labelled(smir, tmp_path, field):
+def test_255_in_one_mask_beside_several_classes_is_not_labelled(smir, tmp_path, field):
     for name, ids in zip("abc", (IDS, IDS, (IDS > 0) * np.uint8(255)), strict=True):
         Image.fromarray(ids).save(tmp_path / f"labels/{name}.png")
     smir(*WORDS)
@@ -123,7 +123,7 @@ def test_255_alone_beside_several_classes_is_not_labelled(smir, tmp_path, field)
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("bits", [1, 8])
 @pytest.mark.parametrize("with_rasterio", [True, False])
-def test_ids_of_tiffs_whose_0_is_white_are_the_stored_ones(smir, tmp_path, field, monkeypatch, bits, with_rasterio):
+def test_ids_of_miniswhite_tiffs_are_read_as_stored(smir, tmp_path, field, monkeypatch, bits, with_rasterio):
     ids = IDS if bits == 8 else np.minimum(IDS, 1)
     profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 1, "dtype": "uint8", "nbits": bits}
     for name in "abc":
@@ -147,7 +147,7 @@ def test_complex_masks_are_refused(fails, tmp_path, field):
     assert "a.tif holds complex numbers; class ids are whole." in fails(*WORDS)
 
 
-def test_invisible_colours_are_no_classes(smir, fails, tmp_path, field):
+def test_transparent_colours_are_not_classes(smir, fails, tmp_path, field):
     for name in "abc":
         alpha = np.where(IDS > 0, 255, 0).astype(np.uint8)
         Image.fromarray(np.dstack([IDS * 100 + 7, IDS * 0, IDS * 0, alpha])).save(tmp_path / f"labels/{name}.png")
@@ -165,7 +165,7 @@ def test_colours_of_16_bits_are_refused(fails, tmp_path, field, suffix, channels
     assert f"3 masks in {tmp_path}/labels have more than 8 bits a channel (a.{suffix}" in fails(*WORDS)
 
 
-def test_a_pipe_in_the_place_of_a_list_of_colours_is_not_waited_for(smir, tmp_path, field):
+def test_a_pipe_in_place_of_a_colour_list_is_ignored_without_waiting(smir, tmp_path, field):
     os.mkfifo(tmp_path / "labels/labelmap.txt")
     for name in "abc":
         Image.fromarray(IDS.astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
@@ -183,7 +183,7 @@ def test_grey_masks_beside_a_list_of_colours_are_refused(smir, fails, tmp_path, 
         return
     assert "of the colour #010101, which labelmap.txt does not name" in said
     assert "It is grey, and may hold class ids: export it again as 'Segmentation mask', or remove labelmap.txt" in said
-    for name in "ab":  # a mask without coloured classes may be grey
+    for name in "ab":  # a mask that shows no coloured class may be grey
         Image.fromarray(128 * (IDS == 1).astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
     Image.fromarray(COLORS[2 * (IDS == 2)]).save(tmp_path / "labels/c.png")
     smir(*WORDS)
@@ -281,7 +281,7 @@ def test_colours_that_a_tiff_marks_as_missing_are_not_labelled(smir, tmp_path, f
     assert (field("a") == np.where(rows, 255, ids)).all()
 
 
-def test_where_a_photograph_has_no_data_nothing_is_labelled(smir, tmp_path, field):
+def test_pixels_without_data_of_a_photograph_are_not_labelled(smir, tmp_path, field):
     for name in "abc":
         (tmp_path / f"photos/{name}.png").unlink()
         bands = photo(name, IDS.shape).transpose(2, 0, 1).copy()
@@ -293,7 +293,7 @@ def test_where_a_photograph_has_no_data_nothing_is_labelled(smir, tmp_path, fiel
 
 
 @pytest.mark.parametrize("given", [(), ("--tile=16", "--min_valid=0")])
-def test_what_is_no_number_in_an_image_is_not_labelled(smir, tmp_path, field, given):
+def test_nan_and_infinite_pixels_of_an_image_are_not_labelled(smir, tmp_path, field, given):
     bands = photo("a", IDS.shape).transpose(2, 0, 1).astype(np.float32)
     bands[1, :8], bands[2, 8:16] = np.nan, np.inf
     for name in "abc":
@@ -319,13 +319,13 @@ def test_an_id_that_only_some_files_mark_as_missing_must_be_named(smir, fails, t
     assert all((field(name) == IDS).all() for name in "abc")
 
 
-def test_masks_compressed_with_losses_are_refused(fails, tmp_path, field):
+def test_masks_with_lossy_compression_are_refused(fails, tmp_path, field):
     for name in "abc":
         tif(tmp_path / f"labels/{name}.tif", IDS[None], compress="jpeg")
     assert "a.tif is compressed with losses (JPEG)" in fails(*WORDS)
 
 
-def test_smooth_borders_are_refused_and_a_class_of_few_pixels_is_told(smir, fails, tmp_path, capsys, field):
+def test_smooth_borders_are_refused_and_a_class_of_few_pixels_is_reported(smir, fails, tmp_path, capsys, field):
     for name in "abc":
         Image.fromarray(IDS * 120).resize((128, 96), Image.Resampling.BILINEAR).save(tmp_path / f"labels/{name}.png")
         Image.fromarray(photo(name, (96, 128))).save(tmp_path / f"photos/{name}.png")
@@ -340,7 +340,7 @@ def test_smooth_borders_are_refused_and_a_class_of_few_pixels_is_told(smir, fail
 
 
 @pytest.mark.parametrize("made", ["@eaDir/a.png", "#snapshot/daily", "lost+found"])
-def test_folders_that_systems_make_hold_no_photographs(smir, tmp_path, field, made):
+def test_system_folders_are_not_searched_for_photographs(smir, tmp_path, field, made):
     (tmp_path / "photos" / made).mkdir(parents=True)
     Image.fromarray(photo("thumb", (24, 32))).save(tmp_path / "photos" / made / "SYNOPHOTO_THUMB_M.jpg")
     with pytest.warns(UserWarning, match="Folders that systems make are not searched"):

@@ -1,4 +1,4 @@
-"""Names of labels that differ from those of their images, as public datasets and tools write them."""
+"""Labels whose names differ from those of their images, as in public datasets and exports of tools."""
 
 import json
 import shlex
@@ -42,15 +42,15 @@ def check_masks(root, image, names=NAMES):
         ("{}.jpg", "{}.jpg_mask.png"),
     ],
 )
-def test_words_by_which_all_names_differ(smir, pairs, tmp_path, capsys, image, label):
+def test_labels_are_matched_if_all_names_differ_by_the_same_words(smir, pairs, tmp_path, capsys, image, label):
     pairs(image, label)
     smir("prepare", "folder", "--images=photos", "--labels=labels")
     check_masks(tmp_path, image)
     assert f"{label.format('001')} is taken for {image.format('001')}" in capsys.readouterr().out
 
 
-def test_a_folder_that_images_and_labels_share_must_agree(smir, fails, tmp_path):
-    """Numbers of photographs begin anew on each flight."""
+def test_images_and_labels_are_matched_within_the_same_folder(smir, fails, tmp_path):
+    """The numbers of photographs start again on each flight."""
     for folder, names in {"flight1": "12", "flight2": "34"}.items():
         for name in names:
             save(tmp_path / f"photos/{folder}/D_{name}.png", photo(name, (24, 32)))
@@ -62,7 +62,7 @@ def test_a_folder_that_images_and_labels_share_must_agree(smir, fails, tmp_path)
     assert "have no image: flight2/D_2.png" in said
 
 
-def test_numbers_that_differ_in_leading_zeros(smir, pairs, tmp_path, capsys):
+def test_numbers_are_matched_without_leading_zeros(smir, pairs, tmp_path, capsys):
     pairs("{}.jpg", "{}.png", ("1", "2", "10"))
     for path in (tmp_path / "labels").glob("*.png"):
         path.rename(path.with_stem(f"{path.stem:0>3}"))
@@ -71,7 +71,7 @@ def test_numbers_that_differ_in_leading_zeros(smir, pairs, tmp_path, capsys):
     assert "Labels have other names than their images: 001.png is taken for 1.jpg." in capsys.readouterr().out
 
 
-def test_labels_that_keep_the_suffix_of_their_image(smir, pairs, tmp_path):
+def test_labels_that_keep_the_suffix_of_their_image_are_matched(smir, pairs, tmp_path):
     pairs("{}.jpg", "{}.jpg.png", NAMES[:2])
     pairs("{}.png", "{}.png.png", NAMES[2:])
     smir("prepare", "folder", "--images=photos", "--labels=labels")
@@ -79,7 +79,7 @@ def test_labels_that_keep_the_suffix_of_their_image(smir, pairs, tmp_path):
 
 
 @pytest.mark.parametrize(("image", "label"), [("{}.jpg", "{}_mask.png"), ("{}_image.png", "{}_annotation.png")])
-def test_a_surplus_label_is_the_only_one_that_is_named(fails, pairs, tmp_path, image, label):
+def test_only_the_label_without_an_image_is_named(fails, pairs, tmp_path, image, label):
     pairs(image, label)
     save(tmp_path / "labels/overview.png", blocks("", (0, 1)))
     said = fails("prepare", "folder", "--images=photos", "--labels=labels")
@@ -92,10 +92,10 @@ def test_a_surplus_label_is_the_only_one_that_is_named(fails, pairs, tmp_path, i
     [
         (("{}_rgb.png", "{}_nir.png"), ("{}_gt.png",)),  # which image?
         (("{}_rgb.png",), ("{}_color.png", "{}_ids.png")),  # which label?
-        (("2019_{}.png",), ("2020_{}.png",)),  # numbers are no words
+        (("2019_{}.png",), ("2020_{}.png",)),  # numbers do not count as words
     ],
 )
-def test_names_that_leave_a_choice_need_the_option(smir, fails, pairs, tmp_path, capsys, images, labels):
+def test_ambiguous_names_need_the_option_pair(smir, fails, pairs, tmp_path, capsys, images, labels):
     for image in images:
         for label in labels:
             pairs(image, label)
@@ -114,7 +114,9 @@ def test_names_that_leave_a_choice_need_the_option(smir, fails, pairs, tmp_path,
         (("crop/{}.png", "weed/{}.png"), "crop/001.png and weed/001.png. If each folder has one class:", "labels"),
     ],
 )
-def test_one_label_file_for_each_class(smir, fails, pairs, tmp_path, files, said, choice):
+def test_separate_label_files_for_each_class_are_refused_and_one_can_be_chosen(
+    smir, fails, pairs, tmp_path, files, said, choice
+):
     for file in files:
         pairs("{}.jpg", file)
     command = ("prepare", "folder", "--images=photos", "--labels=labels")
@@ -123,11 +125,11 @@ def test_one_label_file_for_each_class(smir, fails, pairs, tmp_path, files, said
     assert "merge them into one mask with a value for each class. Or use one class: --" in message
     smir(*command, *shlex.split(message.split("Or use one class: ")[1].strip().removesuffix(".")))
     check_masks(tmp_path, "{}.png")
-    (tmp_path / "labels" / files[1].format("002")).unlink()  # a class that not every image shows
+    (tmp_path / "labels" / files[1].format("002")).unlink()  # not every image shows this class
     assert said in fails(*command)
 
 
-def test_images_and_labels_in_one_folder(smir, pairs, tmp_path):
+def test_images_and_labels_in_one_folder_are_distinguished_by_the_option_pair(smir, pairs, tmp_path):
     pairs("{}.jpg", "{}_mask.png")
     for path in (tmp_path / "labels").glob("*.png"):
         path.rename(tmp_path / "photos" / path.name)
@@ -138,7 +140,7 @@ def test_images_and_labels_in_one_folder(smir, pairs, tmp_path):
 
 
 @pytest.mark.parametrize("pair", ["{}_a.png", "a=b", "{}{}={}", "{}={}="])
-def test_a_pair_of_another_form(fails, pairs, pair):
+def test_a_malformed_pair_option_is_refused(fails, pairs, pair):
     pairs("{}.png", "{}.png")
     said = fails("prepare", "folder", "--images=photos", "--labels=labels", f"--pair={pair}")
     assert f"--pair is IMAGE=LABEL, such as '{{}}_image.png={{}}_annotation.png'; got {pair!r}" in said.replace(
@@ -146,7 +148,7 @@ def test_a_pair_of_another_form(fails, pairs, pair):
     )
 
 
-def test_a_pair_that_fits_no_label(fails, pairs):
+def test_a_pair_option_that_fits_no_label_is_refused(fails, pairs):
     pairs("{}.png", "{}_mask.png")
     said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--pair={}={}_label")
     assert "has a name as --pair '{}={}_label' says: 001_mask.png, 002_mask.png, 010_mask.png and 1 more" in said
@@ -158,7 +160,7 @@ def test_a_pair_that_fits_no_label(fails, pairs):
 @pytest.mark.parametrize(
     "classes", [["no", "yes", "on"], ["null", "1", "2"], ["~", "1e3", "012"], ["2021-01-01", "off", "rübe, rot"]]
 )
-def test_class_names_that_yaml_takes_for_other_values(smir, pairs, tmp_path, classes):
+def test_class_names_that_yaml_would_convert_stay_text(smir, pairs, tmp_path, classes):
     pairs("{}.png", "{}.png")
     listed = ", ".join(f"'{name}'" if "," in name else name for name in classes)
     for words in ([f"--classes=[{listed}]"], ["--classes", f"[{listed}]"]):
@@ -168,14 +170,14 @@ def test_class_names_that_yaml_takes_for_other_values(smir, pairs, tmp_path, cla
 
 
 @pytest.mark.parametrize("given", ['[soil, "", weed]', '[soil, " ", weed]', "[soil, =1, weed]"])
-def test_a_class_without_a_name(fails, pairs, given):
+def test_a_class_without_a_name_is_refused(fails, pairs, given):
     pairs("{}.png", "{}.png")
     assert "an entry is NAME or NAME=SOURCE" in fails(
         "prepare", "folder", "--images=photos", "--labels=labels", f"--classes={given}"
     )
 
 
-def test_a_category_without_a_name(fails, pairs, tmp_path):
+def test_a_category_without_a_name_is_refused(fails, pairs, tmp_path):
     pairs("{}.png", "{}.png")
     shape = {"label": "", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
     content = {"version": "5", "shapes": [shape], "imagePath": "001.png", "imageHeight": 24, "imageWidth": 32}

@@ -1,4 +1,4 @@
-"""`prepare`: from the archives of the datasets' sites, good and evil ones, to lists that a datamodule reads."""
+"""`prepare`: from the archives of the datasets' sites, intact or malicious, to lists that a datamodule reads."""
 
 import contextlib
 import dataclasses
@@ -39,7 +39,7 @@ def files(root):
 
 
 def pack(path, folder, *members, prefix=""):
-    """Packs files and folders below `folder`, as zip or tar by the suffix, also of an archive with another name."""
+    """Packs files and folders below `folder` as zip or tar, depending on the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -74,7 +74,7 @@ def root(tmp_path):
 
 
 def same_files(root, made, but=()):
-    """Nothing but the files of the layout was unpacked, and those whole."""
+    """Checks that only the files of the layout were unpacked, completely; returns the other files."""
     found, expected = files(root), files(made)
     for name in [name for name in expected if Path(name).name in ("Thumbs.db", "readme.txt", *but)]:
         del expected[name]
@@ -86,7 +86,7 @@ def same_files(root, made, but=()):
 # From archives to lists
 
 
-def test_pascal_voc(tmp_path, smir, archives, root, capsys):
+def test_pascal_voc_is_prepared_from_its_archives(tmp_path, smir, archives, root, capsys):
     (archives / "holiday.zip").write_bytes((pack(tmp_path / "x.zip", tmp_path / "made", "nothing")).read_bytes())
     (archives / "letter.txt").write_text("not an archive")
     smir("prepare", "pascal_voc", "--root", root, "--archives", archives)
@@ -100,7 +100,7 @@ def test_pascal_voc(tmp_path, smir, archives, root, capsys):
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".gz", ".bz2", ".xz"])
-def test_cityscapes(tmp_path, smir, root, suffix):
+def test_cityscapes_is_prepared_from_archives_of_any_kind(tmp_path, smir, root, suffix):
     made = tmp_path / "made"
     fakes.write_cityscapes(made, lists=False, size=SIZE)
     for number, part in enumerate(("leftImg8bit_trainextra", "leftImg8bit_trainvaltest", "gtFine_trainvaltest")):
@@ -117,7 +117,7 @@ def test_cityscapes(tmp_path, smir, root, suffix):
 
 
 @pytest.mark.parametrize("prefix", ["", "ijrr_sugarbeets_2016_annotations/", "some/where/"])
-def test_sugar_beets_one_archive_a_day(tmp_path, smir, root, prefix):
+def test_sugar_beets_is_prepared_from_one_archive_per_day(tmp_path, smir, root, prefix):
     made = tmp_path / "made"
     fakes.write_sugar_beets(made, lists=False, size=SIZE)
     for day in (made / fakes.BEETS).iterdir():
@@ -132,7 +132,7 @@ def test_sugar_beets_one_archive_a_day(tmp_path, smir, root, prefix):
     assert files(root) == before
 
 
-def test_lists_are_made_anew_when_more_archives_arrive_and_nobody_changed_them(tmp_path, smir, root):
+def test_lists_are_made_again_for_new_archives_unless_the_user_changed_them(tmp_path, smir, root):
     made = tmp_path / "made"
     fakes.write_sugar_beets(made, lists=False, size=SIZE)
     for day in sorted((made / fakes.BEETS).iterdir()):
@@ -149,7 +149,7 @@ def test_lists_are_made_anew_when_more_archives_arrive_and_nobody_changed_them(t
     assert len(weeds.read_text().splitlines()) == 7
 
 
-def test_nassar_with_its_orthomosaic(tmp_path, smir, root, capsys):
+def test_nassar_is_prepared_from_its_orthomosaic(tmp_path, smir, root, capsys):
     made = tmp_path / "made"
     fakes.write_nassar(made, lists=False, size=SIZE)
     (made / "ortho/data").mkdir(parents=True)
@@ -169,7 +169,7 @@ def test_nassar_with_its_orthomosaic(tmp_path, smir, root, capsys):
 
 @pytest.mark.parametrize("words", [["nassar", "--root={field}"], ["folder", "--images={field}/nassar/ortho_tiles"]])
 def test_preparing_needs_neither_torch_nor_rasterio(field, tmp_path, words):
-    """Torch takes seconds and memory, rasterio is an extra, and `folder` is the first command that most people try."""
+    """torch takes seconds and memory, rasterio is an extra, and `folder` is the first command that most users try."""
     words = ["prepare", *(word.format(field=field) for word in words)]
     code = "import sys; from smir.__main__ import main; sys.modules['rasterio'] = sys.modules['affine'] = None\n"
     code += f"main({words})\n"
@@ -177,7 +177,7 @@ def test_preparing_needs_neither_torch_nor_rasterio(field, tmp_path, words):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
-def test_nassar_with_ready_made_tiles_and_the_authors_lists(tmp_path, smir, root):
+def test_nassar_is_prepared_from_ready_made_tiles_and_the_lists_of_the_authors(tmp_path, smir, root):
     made = tmp_path / "made"
     fakes.write_nassar(made, size=SIZE)
     archive = pack(tmp_path / "all.xz", made, "nassar")
@@ -185,7 +185,7 @@ def test_nassar_with_ready_made_tiles_and_the_authors_lists(tmp_path, smir, root
     assert same_files(root, made) == ["nassar/archives.json"]
 
 
-def test_nassar_ready_made_tiles_beside_the_orthomosaic_stay(tmp_path, smir, capsys):
+def test_ready_made_tiles_of_nassar_beside_the_orthomosaic_are_kept(tmp_path, smir, capsys):
     fakes.write_nassar(tmp_path, size=SIZE)
     fakes.save(tmp_path / "nassar/orthomosaic/data/RGB_reference_png.png", fakes.photo("field", (300, 300)))
     before = files(tmp_path)
@@ -194,15 +194,15 @@ def test_nassar_ready_made_tiles_beside_the_orthomosaic_stay(tmp_path, smir, cap
     assert files(tmp_path) == before
 
 
-def test_an_archive_of_everything(tmp_path, root):
+def test_an_archive_of_a_whole_dataset_in_another_folder_is_unpacked(tmp_path, root):
     fakes.write_pascal_voc(tmp_path / "made", size=SIZE)
     archive = pack(tmp_path / "all.zip", tmp_path / "made/pascal/VOCtrainvaltest", "VOCdevkit", prefix="backup\\2020\\")
     unpack_all(PASCAL_VOC, root, archive)
     same_files(root, tmp_path / "made")
 
 
-def test_what_looks_alike_is_left_alone(tmp_path, archives, root):
-    """VOC 2007 train and val, whose JPEGs are no test images, VOC 2012 test, coarse labels, other frames."""
+def test_archives_that_only_look_similar_are_not_used(tmp_path, archives, root):
+    """VOC 2007 train and val, whose JPEGs are not test images, VOC 2012 test, coarse labels, and other frames."""
     made = tmp_path / "other"
     for name in (
         "VOCdevkit/VOC2007/ImageSets/Segmentation/train.txt",
@@ -224,7 +224,7 @@ def test_what_looks_alike_is_left_alone(tmp_path, archives, root):
     assert same_files(root, tmp_path / "made") == ["pascal/archives.json"]
 
 
-# Again, and after an interruption
+# Repeated and interrupted runs
 
 
 def test_a_second_run_reads_no_archive(smir, archives, root, monkeypatch, capsys):
@@ -241,7 +241,7 @@ def test_a_second_run_reads_no_archive(smir, archives, root, monkeypatch, capsys
 
 
 @pytest.mark.parametrize("record", ["", "[]", "{}", '{"one.tar": 1}', '{"one.tar": {"unfinished": true}}'])
-def test_a_damaged_record_does_no_harm(tmp_path, archives, root, record):
+def test_a_damaged_record_does_not_stop_unpacking(tmp_path, archives, root, record):
     unpack_all(PASCAL_VOC, root, archives)
     (root / "pascal/archives.json").write_text(record)
     PASCAL_VOC.missing(root)
@@ -272,7 +272,7 @@ def test_an_interrupted_run_is_continued(tmp_path, fails, archives, root, monkey
         with pytest.raises(KeyboardInterrupt):
             unpack_all(PASCAL_VOC, root, archives)
     assert not (root / "pascal" / unpack.STAGING).exists()
-    if step == "_move":  # the list file is in place, most images are not
+    if step == "_move":  # the list file is in place, but most images are not
         assert "unpacking one.tar was interrupted: give it again" in fails("prepare", "pascal_voc", "--root", root)
     else:
         assert "VOC 2007 test" in fails("prepare", "pascal_voc", "--root", root)
@@ -298,7 +298,7 @@ def test_only_one_process_unpacks(archives, root):
         unpack_all(PASCAL_VOC, root, archives)
 
 
-def test_files_that_are_there_must_be_the_same(tmp_path, archives, root):
+def test_an_existing_file_that_differs_from_the_archive_is_an_error(tmp_path, archives, root):
     shutil.copytree(tmp_path / "made", root)
     unpack_all(PASCAL_VOC, root, archives)
     (root / "pascal/archives.json").unlink()
@@ -311,8 +311,8 @@ def test_files_that_are_there_must_be_the_same(tmp_path, archives, root):
     assert files(root) == before
 
 
-def test_layout_on_other_disks(tmp_path, archives, root, monkeypatch):
-    """Folders of the layout may be links; a rename across disks fails."""
+def test_archives_are_unpacked_into_folders_on_other_disks(tmp_path, archives, root, monkeypatch):
+    """Folders of the layout may be links to other disks, and a rename across disks fails."""
     other = tmp_path / "other disk"
     other.mkdir()
     (root / fakes.VOC).mkdir(parents=True)
@@ -331,7 +331,7 @@ def test_layout_on_other_disks(tmp_path, archives, root, monkeypatch):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-# Evil and broken archives
+# Malicious and damaged archives
 
 
 def entry(name, kind=tarfile.REGTYPE, content=b"", **fields):
@@ -368,7 +368,7 @@ EVIL = {
 @pytest.mark.parametrize("name", EVIL)
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
-def test_evil_tars_are_refused_whole(tmp_path, root, name, first, form):
+def test_malicious_tars_are_refused_completely(tmp_path, root, name, first, form):
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_text("secret")
@@ -398,7 +398,7 @@ def test_evil_tars_are_refused_whole(tmp_path, root, name, first, form):
         (f"{INSIDE}/pipe.jpg", stat.S_IFIFO),
     ],
 )
-def test_evil_zips_are_refused_whole(tmp_path, root, name, mode):
+def test_malicious_zips_are_refused_completely(tmp_path, root, name, mode):
     path = tmp_path / "evil.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt", "2007_000032\n")
@@ -427,7 +427,7 @@ def list_entry():
 
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_SPARSE, tarfile.GNUTYPE_LONGNAME])
 @pytest.mark.parametrize("size", [-512, -1024, -1536, -(1 << 40)])
-def test_negative_sizes_do_not_lead_in_a_circle(tmp_path, root, kind, size):
+def test_negative_sizes_in_a_tar_do_not_cause_an_endless_loop(tmp_path, root, kind, size):
     header = bytearray(entry("VOC2012/JPEGImages/a.jpg", kind)[0].tobuf(tarfile.GNU_FORMAT))
     header[124:136] = (size % (1 << 96)).to_bytes(12, "big")
     header[148:156] = b" " * 8
@@ -439,7 +439,7 @@ def test_negative_sizes_do_not_lead_in_a_circle(tmp_path, root, kind, size):
     assert not root.exists()
 
 
-def test_a_header_is_not_read_into_memory_whatever_its_length(tmp_path, root):
+def test_a_header_of_any_length_is_not_read_into_memory(tmp_path, root):
     path = tmp_path / "long.tar.gz"
     long_name, _ = entry("././@LongLink", tarfile.GNUTYPE_LONGNAME, size=1 << 40)
     with gzip.open(path, "wb") as stream:
@@ -450,7 +450,7 @@ def test_a_header_is_not_read_into_memory_whatever_its_length(tmp_path, root):
     assert not root.exists()
 
 
-def test_an_archive_too_large_for_the_disk(archives, root, monkeypatch):
+def test_an_archive_too_large_for_the_disk_is_refused(archives, root, monkeypatch):
     monkeypatch.setattr(unpack.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 50_000))
     with pytest.raises(DataError, match=r"one\.tar needs 110,592 bytes unpacked; .*pascal has 50,000 left"):
         unpack_all(PASCAL_VOC, root, archives)
@@ -463,14 +463,14 @@ def test_a_truncated_archive_leaves_nothing_behind(tmp_path, root, kind, share):
     fakes.write_pascal_voc(tmp_path / "made", size=SIZE)
     path = pack(tmp_path / f"cut{kind}", tmp_path / "made/pascal/VOCtrainvaltest", "VOCdevkit")
     whole = path.read_bytes()
-    size = int(len(whole.rstrip(b"\0")) * share)  # the padding of a tar is no loss
+    size = int(len(whole.rstrip(b"\0")) * share)  # a tar may lose its padding
     path.write_bytes(whole[:size])
     with pytest.raises(DataError, match=r"cut\.\w+( \([\d,]+ bytes\) is damaged or cut short|: cannot be read: )"):
         unpack_all(PASCAL_VOC, root, path)
     assert not root.exists()
 
 
-def test_an_archive_that_the_system_does_not_let_us_read_is_not_left_out(archives, root, monkeypatch):
+def test_an_archive_without_read_permission_is_an_error(archives, root, monkeypatch):
     read = unpack.read_archive
 
     def refused(path):
@@ -483,7 +483,7 @@ def test_an_archive_that_the_system_does_not_let_us_read_is_not_left_out(archive
         unpack_all(PASCAL_VOC, root, archives)
 
 
-def test_a_tar_cut_between_two_members(tmp_path, archives, root):
+def test_a_tar_cut_between_two_members_is_refused(tmp_path, archives, root):
     path = archives / "one.tar"
     with tarfile.open(path) as archive:
         end = archive.getmembers()[-3].offset
@@ -505,8 +505,8 @@ def test_damaged_content_leaves_nothing_behind(tmp_path, root, kind):
     assert not root.exists()
 
 
-def test_noise_never_gets_past(tmp_path, root):
-    """Flipped bytes end in a DataError or, where they hit a picture in a plain tar, in the layout; nowhere else."""
+def test_corrupted_archives_are_refused_or_unpacked_only_into_the_layout(tmp_path, root):
+    """Changed bytes cause a DataError or, in a picture of a plain tar, reach the layout; they write nowhere else."""
     fakes.write_pascal_voc(tmp_path / "made", train=1, val=1, test=1, unlabelled=0, size=SIZE)
     chance = random.Random(0)
     for kind in (".tar", ".gz", ".zip"):
@@ -527,7 +527,7 @@ def test_noise_never_gets_past(tmp_path, root):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "noise.gz", "noise.tar", "noise.zip"]
 
 
-def test_two_members_for_one_place(tmp_path, root):
+def test_two_members_for_one_path_are_refused(tmp_path, root):
     path = tmp_path / "twice.tar"
     with tarfile.open(path, "w") as archive:
         for folder in ("a", "b"):
@@ -536,7 +536,7 @@ def test_two_members_for_one_place(tmp_path, root):
         unpack_all(PASCAL_VOC, root, path)
 
 
-def test_an_encrypted_zip(tmp_path, root):
+def test_an_encrypted_zip_is_refused(tmp_path, root):
     path = tmp_path / "secret.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("VOC2012/ImageSets/Segmentation/train.txt", "x\n")
@@ -547,11 +547,11 @@ def test_an_encrypted_zip(tmp_path, root):
         unpack_all(PASCAL_VOC, root, path)
 
 
-# What is missing
+# Missing files
 
 
 @pytest.mark.parametrize("source", [PASCAL_VOC, CITYSCAPES, NASSAR, SUGAR_BEETS], ids=lambda source: source.name)
-def test_without_files_it_says_where_to_get_them(fails, root, source):
+def test_a_dataset_without_files_is_reported_with_where_to_get_them(fails, root, source):
     said = fails("prepare", source.name, "--root", root)
     assert f"{source.title} is not complete:" in said
     assert f"Get it from {source.site}" in said
@@ -562,7 +562,7 @@ def test_without_files_it_says_where_to_get_them(fails, root, source):
     assert not root.exists()
 
 
-def test_some_archives_are_not_enough(fails, archives, root):
+def test_missing_archives_are_named(fails, archives, root):
     said = fails("prepare", "pascal_voc", "--root", root, "--archives", archives / "one.tar")
     assert "VOC 2007 test: " in said
     assert "VOC 2012" not in said
@@ -588,7 +588,7 @@ def test_a_layout_made_by_hand_needs_no_archives(tmp_path, smir):
     assert files(tmp_path) == before
 
 
-def test_no_folder_of_archives(tmp_path, fails, root):
+def test_a_missing_or_empty_folder_of_archives_is_reported(tmp_path, fails, root):
     assert "There is no folder" in fails("prepare", "cityscapes", "--root", root, "--archives", tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     said = fails("prepare", "cityscapes", "--root", root, "--archives", tmp_path / "empty")
@@ -597,13 +597,13 @@ def test_no_folder_of_archives(tmp_path, fails, root):
     assert not root.exists()
 
 
-def test_an_unfinished_download_is_no_archive(archives, root):
+def test_an_unfinished_download_is_not_unpacked(archives, root):
     (archives / "one.tar").rename(archives / "one.tar.part")
     unpack_all(PASCAL_VOC, root, archives)
     assert not (root / VOC_TRAIN).exists()
 
 
-def test_a_root_that_is_read_only(archives, root):
+def test_a_root_that_is_a_file_is_an_error(archives, root):
     root.write_text("a file in the way")
     with pytest.raises(DataError, match="could not be unpacked into"):
         unpack_all(PASCAL_VOC, root, archives)
@@ -654,7 +654,7 @@ def download(site):
     return Download(site.url, hashlib.md5(site.content).hexdigest())
 
 
-def test_download_and_again(tmp_path, site):
+def test_a_file_is_downloaded_only_once(tmp_path, site):
     path = fetch(download(site), tmp_path / "new/folder")
     assert path == tmp_path / "new/folder/a.tar"
     assert path.read_bytes() == site.content
@@ -673,7 +673,7 @@ def test_an_interrupted_download_leaves_nothing_behind(tmp_path, site):
     assert fetch(download(site), tmp_path).read_bytes() == site.content
 
 
-def test_a_wrong_checksum(tmp_path, site):
+def test_a_download_with_a_wrong_checksum_is_deleted(tmp_path, site):
     wanted = download(site)
     (tmp_path / "a.tar.part").write_bytes(b"left behind by a kill")
     site.content = site.content[:-1] + b"?"
@@ -682,7 +682,7 @@ def test_a_wrong_checksum(tmp_path, site):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_file_of_that_name_stays(tmp_path, site):
+def test_an_existing_file_with_another_checksum_is_kept(tmp_path, site):
     (tmp_path / "a.tar").write_bytes(b"mine")
     with pytest.raises(DataError, match=rf"{tmp_path}/a\.tar has the MD5 \w+, not \w+. Delete or rename it"):
         fetch(download(site), tmp_path)
@@ -696,7 +696,7 @@ def test_a_site_that_sends_without_end_is_cut_off(tmp_path, site, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_site(tmp_path, site):
+def test_a_site_that_cannot_be_reached_is_reported(tmp_path, site):
     with pytest.raises(DataError, match=r"could not be fetched: .*refused.*curl -C - -O"):
         fetch(Download("http://127.0.0.1:9/a.tar", "0"), tmp_path)
 
@@ -716,7 +716,7 @@ def test_the_command_downloads_what_is_missing(tmp_path, smir, archives, root, s
     assert site.asked == asked
 
 
-def test_the_published_checksums_are_those_of_torchvision():
+def test_the_published_checksums_equal_those_of_torchvision():
     from torchvision.datasets.voc import DATASET_YEAR_DICT
 
     published = {entry["url"]: entry["md5"] for entry in DATASET_YEAR_DICT.values()}
@@ -724,7 +724,7 @@ def test_the_published_checksums_are_those_of_torchvision():
         assert published[part.download.url] == part.download.md5
 
 
-def test_an_orthomosaic_alone_is_ready_to_pretrain_on(smir, tmp_path, capsys):
+def test_an_orthomosaic_without_labelled_tiles_is_ready_for_pretraining(smir, tmp_path, capsys):
     place = tmp_path / "nassar/orthomosaic/data/RGB_reference_png.png"
     place.parent.mkdir(parents=True)
     Image.new("RGB", (600, 300), (90, 80, 60)).save(place)

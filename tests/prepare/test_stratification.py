@@ -1,4 +1,4 @@
-"""Splits of few labelled images, with every class in each where that can be."""
+"""Splits of few labelled images, each with every class if possible."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from smir.errors import DataError
 from smir.prepare.own.stratification import draw_splits
 
 
-def test_every_split_has_every_class_where_it_can():
+def test_every_split_has_every_class_that_enough_images_show():
     chance = np.random.default_rng(0)
     for trial in range(50):
         count = int(chance.integers(10, 40))
         classes = {f"{n}": {0, *(c for c in (1, 2) if chance.random() < 0.4)} for n in range(count)}
         for name in chance.choice(count, 3, replace=False):
-            classes[str(name)].add(3)  # in just three images
+            classes[str(name)].add(3)  # in only three images
         frozen = {name: frozenset(found) for name, found in classes.items()}
         members = draw_splits(frozen, (0.6, 0.2, 0.2), seed=trial)
         assert sorted(name for names in members.values() for name in names) == sorted(frozen)
@@ -26,7 +26,7 @@ def test_every_split_has_every_class_where_it_can():
 
 
 def test_five_labels_show_every_class_in_train_and_test():
-    # One of the few sets where dealing alone leaves a class out of the test.
+    # One of the few sets in which dealing the images out is not enough to bring every class into the test split.
     shown = [{0, 2}, {0, 1}, {0, 1, 2}, {0, 1}, {0, 2}]
     classes = {f"{n}": frozenset(found) for n, found in enumerate(shown)}
     for seed in range(20):

@@ -33,7 +33,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("window", [(0, 0, 256, 256), (101, 37, 300, 211), (517, 700, 507, 324), (511, 3, 1, 1000)])
-def test_windows_agree_to_the_byte_where_they_overlap(view, window):
+def test_overlapping_windows_have_the_same_pixels(view, window):
     top, left, height, width = window
     image, label = Field(0, 0).render(*window)
     assert image.shape == (height, width, 3)
@@ -41,14 +41,14 @@ def test_windows_agree_to_the_byte_where_they_overlap(view, window):
     np.testing.assert_array_equal(label, view[1][top : top + height, left : left + width])
 
 
-def test_no_plant_is_missed_by_small_windows(view):
+def test_small_windows_equal_the_same_part_of_a_large_one(view):
     # Small windows hold tips and shadows of plants whose centres are far outside.
     for top, left in np.random.default_rng(0).integers(0, 1020, (200, 2)).tolist():
         image = Field(0, 0).render(top, left, 4, 4)[0]
         np.testing.assert_array_equal(image, view[0][top : top + 4, left : left + 4])
 
 
-def test_windows_left_and_above_the_origin():
+def test_windows_left_of_and_above_the_origin_agree():
     image, label = Field(1, 2).render(-150, -90, 200, 180)
     part, part_label = Field(1, 2).render(-33, -20, 50, 70)
     np.testing.assert_array_equal(part, image[117:167, 70:140])
@@ -64,7 +64,7 @@ def test_seeds_and_numbers_are_different_fields(view):
 def test_noise_has_no_seams_and_many_scales():
     values = noise(7, -40, -40, 512, 512, (0, 500, 500, 500, 500)).astype(int)
     steps = np.abs(np.diff(values, axis=1)).mean(0)
-    # A seam between lattice cells would make one phase of the columns rougher than the others.
+    # A seam between lattice cells would make the columns at one phase rougher than the others.
     for pitch in (4, 8, 16):
         phases = np.array([steps[phase::pitch].mean() for phase in range(pitch)])
         assert phases.max() < 1.6 * phases.min()
@@ -73,7 +73,7 @@ def test_noise_has_no_seams_and_many_scales():
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_shares_of_the_classes(number):
+def test_crop_and_weed_have_plausible_shares(number):
     _, label = Field(5, number).render(0, 0, 768, 1536)
     crop, weed = (label == 1).mean(), (label == 2).mean()
     assert set(np.unique(label)) == {0, 1, 2}
@@ -82,7 +82,7 @@ def test_shares_of_the_classes(number):
 
 
 def test_even_the_densest_patch_of_weeds_stays_below_three_per_cent(monkeypatch):
-    # The wave that thins the weeds out, and sets the crop's size, at its upper end everywhere.
+    # Everywhere the maximum of the wave that controls the density of weeds and the size of the crop.
     monkeypatch.setattr(Field, "_wave", lambda *_: 1.0)
     labels = [Field(seed, 0).render(0, 0, 1024, 1024)[1] for seed in range(3)]
     assert 0.01 < np.mean([label == 2 for label in labels]) < 0.03
@@ -101,7 +101,7 @@ def test_plants_are_green_soil_is_brown_and_rare_species_are_rare(view):
 
 
 def test_the_label_follows_the_drawn_plant(monkeypatch):
-    # One species in pure blue on a separate field: blue pixels and the crop's label must be the same.
+    # Draws one species in pure blue on a separate field: the blue pixels must equal the label of the crop.
     blue = Species("blue", 1, 1.0, (26, 64), (6, 9), 137.5, 0.25, 0.95, 0.3, 0.0, 2.5, 0.2, (0, 0, 250), (0, 0, 250))
     monkeypatch.setattr("smir.prepare.synthetic.field.CROP_SPECIES", blue)
     monkeypatch.setattr("smir.prepare.synthetic.field._WEEDS_PER_CELL", 0.0)
@@ -111,7 +111,7 @@ def test_the_label_follows_the_drawn_plant(monkeypatch):
     assert (painted == (label == 1)).mean() > 0.98
 
 
-def test_layout_and_lists(dataset):
+def test_the_dataset_has_the_layout_and_the_lists_of_nassar(dataset):
     folder = dataset / "nassar"
     orthomosaic = cv2.imread(str(folder / "orthomosaic" / "data" / "RGB_reference_png.png"))[..., ::-1]
     np.testing.assert_array_equal(orthomosaic, Field(3, 0).render(0, 0, 270, 300)[0])
@@ -166,7 +166,7 @@ def test_an_interrupted_run_is_completed(dataset, tmp_path, monkeypatch, windows
     with monkeypatch.context() as patch:
         patch.setattr(Field, "render", lambda self, *window: (calls.append(window), render(self, *window))[1])
         write_dataset(tmp_path, seed=3, **SMALL)
-    # What was complete is kept: whole tiles, and whole strips of the orthomosaic.
+    # Complete files are kept: whole tiles, and whole strips of the orthomosaic.
     assert len(calls) == 16 - (windows if windows <= 10 else 10 + (windows - 10) // 2 * 2)
     assert files(tmp_path) == files(dataset)
 
@@ -184,7 +184,7 @@ def test_other_settings_and_other_data_are_refused(dataset, tmp_path):
         write_dataset(tmp_path / "new", **{**SMALL, "val_tiles": 0})
 
 
-def test_commands(tmp_path, capsys):
+def test_the_synthetic_field_can_be_prepared_as_nassar(tmp_path, capsys):
     with pytest.raises(DataError, match=r"orthomosaic/data/RGB_reference_png\.png is not there.*prepare synthetic"):
         prepare.nassar(tmp_path)
     made = prepare.synthetic(tmp_path, **SMALL)

@@ -17,7 +17,7 @@ from smir.prepare.tiling import TileReport, tile_image
 
 
 def write_bands(path: Path, count: int) -> None:
-    """A GeoTIFF of bands that are no colours, or of which only its own tags say which."""
+    """Writes a GeoTIFF whose bands are not marked as colours."""
     size = {"height": 40, "width": 40, "count": count, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", photometric="minisblack", **size) as file:
         file.write(np.zeros((count, 40, 40), np.uint8))
@@ -39,7 +39,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 @pytest.fixture
 def pixels():
-    # 5 x 4 tiles of 32, the last row and column not full.
+    # 5 x 4 tiles of 32 pixels; the last row and column are not full.
     return np.random.default_rng(0).integers(1, 255, (150, 101, 3), np.uint8)
 
 
@@ -74,13 +74,13 @@ def test_sides_that_are_multiples_of_the_tile_get_no_extra_row(tmp_path, pixels)
 
 
 @pytest.mark.parametrize("name", ["field.tif", "field.webp"])
-def test_other_formats(tmp_path, name):
+def test_tiff_and_webp_are_cut(tmp_path, name):
     flat = np.full((40, 70, 3), (200, 100, 50), np.uint8)
     tile_image(save(tmp_path / name, flat), tmp_path / "tiles", 32)
     assert np.abs(read(tmp_path / "tiles" / "nassar_00005.png").astype(int) - (200, 100, 50)).max() <= 4
 
 
-def test_alpha_is_the_validity_mask_and_numbers_stay_with_the_grid(tmp_path, pixels):
+def test_alpha_marks_valid_pixels_and_tiles_keep_their_numbers(tmp_path, pixels):
     alpha = np.full((150, 101, 1), 255, np.uint8)
     alpha[:32, :32] = 0  # tile 0: nothing valid
     alpha[:16, 32:64] = 0  # tile 1: half
@@ -97,7 +97,7 @@ def test_alpha_is_the_validity_mask_and_numbers_stay_with_the_grid(tmp_path, pix
     assert contents(tmp_path / "some") == before
 
 
-def test_without_alpha_pure_black_and_white_are_no_data(tmp_path):
+def test_pure_black_and_white_count_as_no_data_without_alpha(tmp_path):
     pixels = np.full((32, 160, 3), 128, np.uint8)
     pixels[:, :32] = 0
     pixels[:, 32:64] = 255
@@ -115,7 +115,7 @@ def test_an_interrupted_run_is_completed_and_keeps_its_tiles(tmp_path, pixels, s
     def failing(path, image, **how):
         calls.append(path.name)
         if len(calls) == 9:
-            # As a crash in the middle of the file would leave it.
+            # As after a crash in the middle of the file.
             path.with_name(f".{path.name}.99999999.tmp").write_bytes(b"half a ti")
             raise KeyboardInterrupt
         write(path, image, **how)
@@ -170,7 +170,7 @@ def test_other_settings_another_source_and_foreign_tiles_are_refused(tmp_path, p
         tile_image(source, target, 32)
 
 
-def test_a_source_cut_short_is_an_error_and_not_black_tiles(tmp_path, pixels):
+def test_a_truncated_source_is_an_error_and_gives_no_black_tiles(tmp_path, pixels):
     source = save(tmp_path / "field.png", np.tile(pixels, (6, 6, 1)))
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
     with pytest.raises(DataError, match=r"field\.png cannot be decoded below row \d+.*fetch it again"):
@@ -198,7 +198,7 @@ def test_a_source_cut_short_is_an_error_and_not_black_tiles(tmp_path, pixels):
         ("none.png", lambda p: None, r"does not exist"),
     ],
 )
-def test_sources_that_cannot_be_tiled(tmp_path, name, make, message):
+def test_sources_that_cannot_be_tiled_are_refused(tmp_path, name, make, message):
     make(tmp_path / name)
     with pytest.raises(DataError, match=f"{name}.*{message}"):
         tile_image(tmp_path / name, tmp_path / "tiles", 32)
@@ -214,7 +214,7 @@ def test_class_ids_of_any_type_are_kept(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_tiles_lie_as_the_image_is_shown(tmp_path, orientation):
+def test_tiles_follow_the_orientation_of_the_image(tmp_path, orientation):
     path = tmp_path / "turned.jpg"
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -224,17 +224,17 @@ def test_tiles_lie_as_the_image_is_shown(tmp_path, orientation):
     tile_image(path, tmp_path / "tiles", 32)
     for name, (_, _, top, left) in tiling.names_of_tiles(*shown.shape[:2], 32, "nassar_").items():
         tile = read_image(tmp_path / "tiles" / name)
-        # two decoders of JPEG, which may round apart
+        # two JPEG decoders, which may round differently
         assert np.abs(tile.astype(int) - shown[top : top + 32, left : left + 32]).max() <= 3
 
 
 @pytest.mark.parametrize("settings", [{"tile": 0}, {"overlap": 256}, {"overlap": -1}, {"min_valid": 1.1}])
-def test_settings_out_of_range(tmp_path, source, settings):
+def test_settings_out_of_range_are_refused(tmp_path, source, settings):
     with pytest.raises(ConfigError, match=f"{next(iter(settings))} {next(iter(settings.values()))}"):
         tile_image(source, tmp_path / "tiles", **settings)
 
 
-def test_the_grid_of_the_paper():
+def test_the_grid_has_the_number_of_tiles_of_the_paper():
     tops, lefts = tiling.starts(29400, 256, 256), tiling.starts(90600, 256, 256)
     assert len(tops) * len(lefts) == 40710
     assert (tops[-1], lefts[-1]) == (29400 - 256, 90600 - 256)

@@ -1,4 +1,4 @@
-"""Polygons of a GIS as labels of an orthomosaic, against the masks that they were traced from."""
+"""Polygons of a GIS as labels of an orthomosaic, compared with the masks that they were traced from."""
 
 import numpy as np
 import pyogrio.raw
@@ -21,10 +21,10 @@ NAMES = ("background", "crop", "weed")
 
 @pytest.fixture
 def labels():
-    """Class ids (H, W) of an orthomosaic of six tiles, the last without a plant."""
+    """Class ids (H, W) of an orthomosaic of six tiles; the last tile shows no plant."""
     labels = blocks("vectors", (0, 1, 2), SIZE)
     labels[-SIDE:, -SIDE:] = 0
-    labels[20:60, 80:110] = 1  # over the border of two tiles
+    labels[20:60, 80:110] = 1  # across the border of two tiles
     labels[30:40, 90:100] = 0  # a hole
     return labels
 
@@ -37,7 +37,7 @@ def write_map(path, transform=UTM, crs="EPSG:32633"):
 
 
 def traced(labels, transform=UTM):
-    """Every region of a plant as a class name and a polygon in the coordinates of the map."""
+    """Returns every plant as a class name and a polygon in map coordinates."""
     pairs = shapes(labels.astype(np.uint8), mask=labels > 0, transform=transform)
     return [(NAMES[int(value)], shape(geometry)) for geometry, value in pairs]
 
@@ -84,7 +84,7 @@ def test_polygons_give_the_masks_that_they_were_traced_from(smir, tmp_path, caps
     assert not list(masks(tmp_path / "field").values())[-1].any()
 
 
-def test_polygons_lie_on_a_map_that_is_turned_or_has_no_place(smir, tmp_path, labels):
+def test_polygons_are_placed_on_a_map_that_is_rotated_or_has_no_coordinate_system(smir, tmp_path, labels):
     for name, transform, crs in (("turned", UTM @ TURNED, "EPSG:32633"), ("flat", rasterio.Affine.identity(), None)):
         folder = tmp_path / name
         folder.mkdir()
@@ -110,10 +110,10 @@ def test_the_class_column_is_found_or_asked_for(smir, fails, tmp_path, labels):
     write_vectors(tmp_path / "two.gpkg", found, **two)
     said = fails(*words("--labels=two.gpkg", "--root=other"))
     assert "two.gpkg does not say which column holds the class of a polygon. It has the columns Kultur, Notiz" in said
-    assert not list((tmp_path / "other").glob("images/*"))  # it is told before the map is cut
+    assert not list((tmp_path / "other").glob("images/*"))  # the error comes before the map is cut
 
 
-def test_vector_files_that_cannot_be_used_are_told_before_the_map_is_cut(smir, fails, tmp_path, labels):
+def test_unusable_vector_files_are_reported_before_the_map_is_cut(smir, fails, tmp_path, labels):
     write_map(tmp_path / "map.tif")
     found = traced(labels)
 

@@ -7,7 +7,7 @@ from smir.models import UNetStride4
 
 @pytest.fixture
 def imagenet(tmp_path, monkeypatch):
-    """The Python package of ImageNet weights, with those of the tiny encoder in it."""
+    """The Python package of ImageNet weights, with weights of the tiny encoder."""
     package = tmp_path / "site/imagenet_of_tests"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").touch()

@@ -1,4 +1,4 @@
-"""The documentation is true: its links lead somewhere, its commands parse, its Python runs, its messages exist."""
+"""The documentation is correct: its links have targets, its commands parse, its Python runs, its messages exist."""
 
 import ast
 import importlib
@@ -26,7 +26,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 @every_page
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     for target in links(page):
         path, _, anchor = target.partition("#")
         file = page.parent / path if path else page
@@ -40,7 +40,7 @@ def test_links_lead_somewhere(page):
 
 @lru_cache
 def parser_of(command):
-    """The parser that `main` gives the words of a command."""
+    """Returns the parser that `main` uses for the words of a command."""
     return capture_parser(lambda: main([command]))
 
 
@@ -70,7 +70,7 @@ def parses(tmp_path, monkeypatch):
 
 
 def _without_placeholders(word):
-    """`...` and `<experiment>.yaml` stand for any experiment, other names in angles for anything."""
+    """`...` and `<experiment>.yaml` stand for any experiment; other names in angle brackets stand for anything."""
     if word == "...":
         return ["--config", "experiments/folder/segment.yaml"]
     return [word.replace("<experiment>.yaml", "experiments/folder/segment.yaml")]
@@ -78,7 +78,7 @@ def _without_placeholders(word):
 
 @every_page
 def test_commands_parse(page, parses):
-    """A block that continues a line with `...` has its options checked with a config in its place."""
+    """If a block continues a line with `...`, a config in its place lets the options be checked."""
     for block in blocks(page):
         if block.language not in ("sh", ""):
             continue
@@ -92,7 +92,7 @@ def test_commands_parse(page, parses):
 
 
 def test_a_wrong_option_does_not_parse(parses):
-    """The test above can fail."""
+    """Shows that the test above can fail."""
     for words in (["fit", "--config", "experiments/folder/pretrain.yaml", "--data.rot", "x"], ["report", "--to", "x"]):
         with pytest.raises(SystemExit) as exit_:
             parses(words)
@@ -102,7 +102,7 @@ def test_a_wrong_option_does_not_parse(parses):
 @every_page
 def test_commands_in_a_sentence_exist(page):
     for command in re.findall(r"`(?:python -m )?smir ([a-z]\w*)", prose(page)):
-        assert command in {**TRAINING, **PLAIN}, f"{name_of(page)} speaks of smir {command}"
+        assert command in {**TRAINING, **PLAIN}, f"{name_of(page)} names smir {command}, which does not exist"
 
 
 @lru_cache
@@ -116,7 +116,7 @@ def test_targets_of_make_exist(page):
     shell = "\n".join(block.text for block in blocks(page) if block.language == "sh")
     inline = "\n".join(code for code in re.findall(r"`([^`\n]+)`", prose(page)) if code.startswith("make "))
     for target in make_targets(f"{shell}\n{inline}"):
-        assert target in _targets(), f"{name_of(page)} speaks of make {target}"
+        assert target in _targets(), f"{name_of(page)} names make {target}, which does not exist"
 
 
 # Other code.
@@ -132,7 +132,7 @@ def test_python_compiles_and_imports(page):
 
 
 @every_page
-def test_yaml_is_yaml(page):
+def test_yaml_blocks_are_valid(page):
     for block in blocks(page):
         if block.language == "yaml":
             assert yaml.safe_load(block.text) is not None, f"{name_of(page)}:{block.line}"
@@ -171,7 +171,7 @@ def test_the_stages_of_the_library_page_run(tmp_path, monkeypatch):
 
 
 def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tmp_path):
-    """As they stand there, but for options that make them small."""
+    """The commands as in the README, plus options that make them small."""
     labelled = field / "nassar/tiled_dataset/train"
     for name, source in (("photos", "data"), ("annotations", "mask")):
         (tmp_path / name).symlink_to(labelled / source)
@@ -184,7 +184,7 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tm
         "export": ["--formats=pt2"],  # ONNX: the same walk in test_your_data
     }
     for block in section(ROOT / "README.md", "Your own images"):
-        for words in filter(None, map(smir_words, lines(block.text))):  # `make setup` is for whoever reads it
+        for words in filter(None, map(smir_words, lines(block.text))):  # `make setup` is only for readers
             config = Path(words[words.index("--config") + 1]).name if "--config" in words else None
             smir(*words, *extra.get(config or words[0], []))
     assert list((tmp_path / "runs/field/few-labels/seed0/predict").glob("*.png"))
@@ -197,7 +197,7 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tm
 
 
 def _templates(folder):
-    """Every text of the source, with … for what is filled in."""
+    """Returns every text of the source, with … for the parts that are filled in."""
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):

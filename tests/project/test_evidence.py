@@ -6,6 +6,7 @@ import math
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fakes import write_folder
@@ -15,9 +16,13 @@ from words import REPOSITORY
 from benchmarks import choose
 from benchmarks.evidence import study as study_module
 from benchmarks.evidence.__main__ import main
+from benchmarks.evidence.four_views import FourViews
 from benchmarks.evidence.matrix import EXPLORED, MAIN, RARE, ROWS, in_order
 from benchmarks.evidence.page import tables, write
 from benchmarks.evidence.study import Job, Study, make
+from smir.classes import Classes
+from smir.models.networks import UNetStride4
+from smir.training import SegmentationModule
 
 
 @pytest.fixture
@@ -49,7 +54,16 @@ def test_draws_are_nested_and_differ_by_seed(study):
         study.lists(71, 0)
 
 
-def test_test_images_that_would_not_be_tested_on_are_refused(study, monkeypatch, capsys):
+def test_a_training_on_all_labels_leaves_out_none_and_validates_on_the_same_images(study):
+    lists = study.lists(20, 0, hold_out=False)
+    everything = {split: set(Path(file).read_text().split()) for split, file in lists.items()}
+    held_out = drawn(study, 20, 0)
+    assert everything["train"] == held_out["train"] | held_out["val"]
+    assert everything["val"] == held_out["val"]
+    assert held_out == drawn(study, 20, 0)
+
+
+def test_a_test_field_with_training_images_is_refused(study, monkeypatch, capsys):
     study.held.mkdir()
     settings = {"images": "images", "split_files": {"train": "train.txt", "test": "test.txt"}}
     (study.held / "data.yaml").write_text(json.dumps({"data": {"init_args": settings}}))
@@ -61,7 +75,7 @@ def test_test_images_that_would_not_be_tested_on_are_refused(study, monkeypatch,
 def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again(study):
     jobs = study.jobs(ROWS)
     names = [job.name for job in jobs]
-    assert len(set(names)) == len(names) == sum(row.seeds for row in ROWS) + 6 * 4 + 3 * 4
+    assert len(set(names)) == len(names) == sum(row.seeds for row in ROWS) + 6 * 4 + 3 * 5
     for job in jobs:
         assert job.after is None or names.index(job.after) < names.index(job.name)
     selective = next(job for job in jobs if job.name == "imagenet, selective/labels-20/seed3")
@@ -72,7 +86,7 @@ def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again
     finish(study, MAIN[:2])
     left = {job.name for job in study.jobs(ROWS)}
     assert set(names) - left == {study.key(row, seed) for row, seed in in_order(MAIN[:2])}
-    study.words = ["--trainer.max_epochs=3"]  # other settings are another run
+    study.words = ["--trainer.max_epochs=3"]  # other settings make another run
     assert {job.name for job in study.jobs(ROWS)} == set(names)
 
 
@@ -84,7 +98,7 @@ def test_settings_for_rare_classes_are_accepted(monkeypatch, row):
 
 
 def finish(study, rows):
-    """Writes figures of runs that were not made: 50 % and a point for every seed and row."""
+    """Writes invented figures of runs: 50 %, plus one point for every seed and row."""
     runs = {}
     for place, row in enumerate(rows):
         for seed in range(row.seeds):
@@ -105,11 +119,11 @@ def test_tables_show_means_and_paired_intervals(study):
     from_scratch = f"+2.0 [{2 - 2 * reach:+.1f}, {2 + 2 * reach:+.1f}]"
     assert line.split(" | ")[1:] == ["3", "52.0 ± 0.9", "90.0", "12.0", from_scratch, from_imagenet, " |"]
     assert "| scratch | 3 | 50.0 ± 0.3 |" in text
-    assert "not run" in text
+    assert "Not run yet: " in text
 
 
 @pytest.mark.parametrize("fails", [None, "b"])
-def test_jobs_wait_for_what_they_start_from_and_end_after_a_failure(tmp_path, monkeypatch, fails):
+def test_jobs_wait_for_their_predecessors_and_stop_after_a_failure(tmp_path, monkeypatch, fails):
     done = []
 
     def succeeds(job, logs):
@@ -146,7 +160,26 @@ def test_self_training_follows_the_student_with_its_teacher(smir, tmp_path):
         assert all(same) if keep == 0 else not all(same)
 
 
-def test_the_page_has_a_place_for_the_tables_and_the_plot(study, tmp_path):
+def test_four_views_count_like_the_images_turned_by_hand():
+    classes = Classes(["soil", "weed"], [[0, 0, 0], [9, 9, 9]])
+    torch.manual_seed(0)
+    image, label = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8), torch.randint(2, (2, 64, 64))
+    counts = []
+    for kind, views in ((FourViews, ((),)), (SegmentationModule, ((), (2,), (1,), (1, 2)))):
+        torch.manual_seed(1)
+        module = kind(classes, network=lambda channels: UNetStride4(channels, "tu-test_efficientnet", [8, 8, 8])).eval()
+        for turned in views:
+            pixels = np.flip(image.numpy(), [axis + 1 for axis in turned]).copy()
+            labels = np.flip(label.numpy(), turned).copy()
+            batch = {"image": torch.from_numpy(pixels), "label": torch.from_numpy(labels), "weight": torch.ones(2)}
+            with torch.no_grad():
+                module.validation_step(batch, 0)
+        counts.append(module.val_confusion.compute())
+    assert torch.equal(*counts)
+    assert counts[0].sum() == 4 * label.numel()
+
+
+def test_the_tables_and_the_plot_are_written_into_the_page(study, tmp_path):
     page = tmp_path / "evidence.md"
     page.write_text((Path(__file__).parents[2] / "docs/evidence.md").read_text())
     rows = [*(dataclasses.replace(row, seeds=3) for row in MAIN[:3]), dataclasses.replace(EXPLORED[0], seeds=3)]

@@ -30,7 +30,7 @@ def test_every_encoder_goes_from_pretraining_to_segmentation(tmp_path, encoder, 
     assert network.eval()(torch.randn(1, 3, 64, 96)).shape == (1, 2, 64, 96)
 
 
-def test_every_run_is_made_once_and_after_what_it_starts_from():
+def test_every_run_is_made_once_and_after_its_pretraining():
     done = subprocess.run(
         ["make", "-n", "-o", ".venv/installed", "bench-models", "MODELS=a b", "MODEL_RUNS=r/none"],
         cwd=ROOT,
@@ -39,7 +39,7 @@ def test_every_run_is_made_once_and_after_what_it_starts_from():
         check=True,
     )
     text = done.stdout.replace("\\\n", " ")
-    assert "-m benchmarks.models a b --runs r/none --dry" in text  # the table in the docs is of the whole list
+    assert "-m benchmarks.models a b --runs r/none --dry" in text  # the table in the docs is made from the whole list
     made = re.findall(r"--model.network.encoder (\S+) .*--run.experiment (\S+)(?:\s+--model.weights (\S+))?", text)
     kinds = ("selective", "segment-scratch", "segment-selective")
     assert sorted(name for _, name, _ in made) == sorted(f"{encoder}/{kind}" for encoder in "ab" for kind in kinds)
@@ -49,10 +49,10 @@ def test_every_run_is_made_once_and_after_what_it_starts_from():
         if name.endswith("segment-selective"):
             assert weights == f"r/none/{encoder}/selective/seed0/checkpoints/best.ckpt"
             assert names.index(f"{encoder}/selective") < names.index(name)
-    assert "rm " not in text  # a finished run is not taken for a file on the way
+    assert "rm " not in text  # make must not delete a finished run as an intermediate file
 
 
-def test_the_table_takes_its_place(tmp_path):
+def test_the_table_is_inserted_into_the_page(tmp_path):
     model = Model("resnet18", 13.5, 7.25, 54.1, 88.4, 47.0, 120.0, None, {"scratch": 59.44, "selective": 60.25})
     document = tmp_path / "models.md"
     document.write_text((ROOT / "docs/models.md").read_text())

@@ -1,4 +1,4 @@
-"""The fast ways against the plain ones of `benchmarks`, and the table that `make bench` writes."""
+"""The fast code compared with the plain code of `benchmarks`, and the table that `make bench` writes."""
 
 import json
 
@@ -51,7 +51,7 @@ def test_bfloat16_scores_agree_to_its_precision(module):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_images_are_decoded_to_the_pixels_of_the_plain_way(tmp_path, suffix):
+def test_images_are_decoded_to_the_same_pixels_as_by_the_plain_way(tmp_path, suffix):
     path = tmp_path / f"image.{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)).save(path)
     np.testing.assert_array_equal(read_image(path), decode(path))
@@ -75,17 +75,17 @@ def test_masks_take_no_more_than_64_bytes_an_image():
         (1.0, 1.1, "at most", True),
     ],
 )
-def test_a_row_says_whether_it_holds(value, goal, sense, holds):
+def test_a_row_knows_whether_its_goal_is_met(value, goal, sense, holds):
     assert Row("f", "cpu", value, goal, sense).holds is holds
 
 
-def test_ratios_are_taken_round_by_round():
-    times = Times({"slow": [4.0, 40.0, 8.0], "fast": [1.0, 20.0, 2.0]})  # of the medians it would be 8 / 2, too
+def test_ratios_are_taken_within_each_round():
+    times = Times({"slow": [4.0, 40.0, 8.0], "fast": [1.0, 20.0, 2.0]})  # the medians would also give 8 / 2
     assert times.ratio("slow", "fast") == (4.0, (3.0, 4.0))
     assert Times({"slow": [4.0, 6.0, 40.0], "fast": [1.0, 2.0, 20.0]}).ratio("slow", "fast")[0] == 3.0
 
 
-def test_what_was_not_measured_is_said_to_be_so(tmp_path):
+def test_figures_that_were_not_measured_are_marked(tmp_path):
     rows = [Row("fast", "cpu", 12.3, 9, "at least", spread=(12, 13)), Row("gpu", "cuda", None, 5, "at most", "%")]
     report.write_json(tmp_path / "results.json", rows, {"cores": 2}, 60.0)
     first, second = json.loads((tmp_path / "results.json").read_text())

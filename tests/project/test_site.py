@@ -1,4 +1,4 @@
-"""The site is built strictly, leads nowhere that is not there, fetches nothing, and has what it is made to have."""
+"""The site builds in strict mode, has no broken links, loads nothing from elsewhere, and is complete."""
 
 import html
 import json
@@ -23,7 +23,7 @@ from website.rooms import PICTURE, draw, imports
 
 @pytest.fixture(scope="module")
 def site(python, tmp_path_factory):
-    """Text of every page by its path."""
+    """The text of every page, by path."""
     folder = tmp_path_factory.mktemp("site")
     env = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     words = [python, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
@@ -34,11 +34,11 @@ def site(python, tmp_path_factory):
     return {name: path.read_text("utf-8") if path.suffix in texts else "" for name, path in files.items()}
 
 
-def test_every_link_of_every_page_leads_somewhere(site):
+def test_every_link_of_every_page_has_a_target(site):
     ids = {name: set(re.findall(r' (?:id|name)="([^"]+)"', text)) for name, text in site.items()}
     lost = []
     for name, text in site.items():
-        if not name.endswith(".html") or name == "404.html":  # whose links are those of a server's root
+        if not name.endswith(".html") or name == "404.html":  # its links start at the root of a server
             continue
         for target in set(re.findall(r'<[a-z]+ [^<>]*?\b(?:href|src)="([^"<>]*)"', text)):
             parts = urlsplit(html.unescape(target))
@@ -51,8 +51,8 @@ def test_every_link_of_every_page_leads_somewhere(site):
     assert not lost, lost[:20]
 
 
-def test_nothing_is_fetched(site):
-    """Scripts, styles, fonts and pictures are those of the site; only what is clicked may lead away."""
+def test_pages_load_nothing_from_other_servers(site):
+    """Scripts, styles, fonts and pictures come from the site; only links may lead away."""
     for name, text in site.items():
         if name.endswith(".html"):
             tags = re.findall(r"<(?:script|link|img|iframe|source|use)\b[^>]*>", text)
@@ -62,33 +62,33 @@ def test_nothing_is_fetched(site):
 
 
 def test_the_search_works_without_a_server(site):
-    """A browser gives a page that is a file neither other files to read nor a worker."""
+    """A browser lets a page that is a local file neither read other files nor start a worker."""
     script = site["search/search_index.js"]
     assert json.loads(script.removeprefix("var __index = ")) == json.loads(site["search/search_index.json"])
     for name in ("index.html", "api/index.html"):
         assert re.search(r'<script src="(\.\./)?iframe-worker\.js">', site[name])
 
 
-def test_every_picture_has_its_words(site):
-    """Those of README.md are its own."""
+def test_every_picture_has_an_alternative_text(site):
+    """README.md has its own texts, so index.html is left out."""
     for name, text in site.items():
         pictures = re.findall(r"<img\b[^>]*>", text) if name.endswith(".html") and name != "index.html" else []
         assert not [picture for picture in pictures if not re.search(r'alt="[^"]{10,}"', picture)], name
 
 
-def test_every_command_and_class_has_its_place(site):
+def test_every_command_and_class_is_documented(site):
     index = site["commands/index.html"]
     for command, text in {**TRAINING, **PLAIN}.items():
         assert f'href="{command}.html"' in index
         assert html.escape(text, quote=False) in index
     kinds = [kind for base, _ in classes.KINDS.values() for kind in classes.concrete(base)]
-    named = [kind.__name__ for kind in kinds if kind.__module__.startswith("smir.")]  # tests load others
+    named = [kind.__name__ for kind in kinds if kind.__module__.startswith("smir.")]  # tests load other classes
     assert {"Folder", "Nassar", "SelectiveMasking", "HardestMask", "UNetStride4", "SegmentationModule"} <= set(named)
     for name in named:
         assert f'<h3 id="{name.lower()}">' in site["commands/classes.html"]
 
 
-def test_options_are_those_of_the_parser(site):
+def test_documented_options_match_the_parser(site):
     assert "<code>--archives</code> · <em>Path | null</em>" in site["commands/prepare.html"]
     assert "<code>--show</code> · <em>NonNegativeInt</em> · default <code>20</code>" in site["commands/check.html"]
     assert "<code>--trainer.max_epochs</code>" in site["commands/fit.html"]
@@ -96,7 +96,7 @@ def test_options_are_those_of_the_parser(site):
     assert "default <code>HardestMask(ratio=0.5)</code>" in site["commands/classes.html"]
 
 
-def test_every_module_has_its_place(site):
+def test_every_module_is_on_a_page(site):
     for _, modules in GROUPS.values():
         for module in modules.split():
             assert (ROOT / "smir" / module).is_dir() or (ROOT / "smir" / f"{module}.py").is_file()
@@ -106,19 +106,19 @@ def test_every_module_has_its_place(site):
         assert f'id="{module}"' in pages, module
 
 
-def test_equations_stand_beside_their_code(site):
+def test_equations_are_shown_with_their_code(site):
     page = site["algorithm.html"]
     assert page.count("<math ") > 20
     assert "arithmatex" not in page
-    assert not re.search(r"</math></span>[.,:;)]", page)  # a line of a narrow screen would begin with it
+    assert not re.search(r"</math></span>[.,:;)]", page)  # on a narrow screen, a line would begin with it
     loss = find("smir.method.losses.patch_loss")
     assert f'href="source/smir/method/losses.py.html#L-{loss.first}"' in page
     assert f"smir/method/losses.py, lines {loss.first} to {loss.last}" in page
     assert (ROOT / "smir/method/losses.py").read_text().splitlines()[loss.first - 1].startswith("def patch_loss(")
 
 
-def test_a_symbol_that_is_gone_is_a_problem():
-    """By which the strict build fails."""
+def test_a_name_that_does_not_exist_is_reported():
+    """Such a name makes the strict build fail."""
     problems = []
     linked(
         "<p><code>smir.method.losses.patch_los</code> and <code>smir/loses.py</code> "
@@ -133,7 +133,7 @@ def test_a_symbol_that_is_gone_is_a_problem():
     ]
 
 
-def test_the_picture_of_the_rooms_is_that_of_the_code():
+def test_the_picture_of_the_rooms_matches_the_code():
     assert PICTURE.read_text(encoding="utf-8") == draw(imports()), "run python -m website.rooms"
 
 
@@ -143,7 +143,7 @@ def test_the_search_finds_pages_and_no_source(site):
     assert not [place for place in places if place.parts[:1] == ("source",)]
 
 
-def test_types_are_written_as_today():
+def test_option_types_are_written_as_unions():
     import argparse
 
     from jsonargparse import ArgumentParser

@@ -1,4 +1,4 @@
-"""The walk of docs/your-data.md: every command runs as it stands there, and each says the next one."""
+"""The walk of docs/your-data.md: every command runs as written there, and prints the next one."""
 
 import csv
 import functools
@@ -58,9 +58,9 @@ def commands(title):
 
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
-    """A working folder with ten photographs, and four of them labelled."""
+    """A working folder with ten photographs, four of them labelled."""
     monkeypatch.delenv("MAKELEVEL", raising=False)  # as under `make test`
-    trust_only(PACKAGES)  # tests that run no command read configs, too
+    trust_only(PACKAGES)  # tests that run no command also read configs
     for number in range(10):
         save(tmp_path / f"photos/{number}.jpg", photo(f"image {number}", (200, 264)))
     exports.labelme(tmp_path / "annotations", {str(n): blocks(f"{n}", (0, 1, 2), (200, 264)) for n in range(4)})
@@ -68,7 +68,7 @@ def desk(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_each_command_of_the_walk_says_the_next(smir, desk, imagenet, capsys, monkeypatch):
+def test_each_command_of_the_walk_prints_the_next(smir, desk, imagenet, capsys, monkeypatch):
     walk = commands("Step by step")
     assert [smir_words(line)[0] for line in walk] == ["prepare", "fit", "predict", "inspect", "export"]
     for line, following in itertools.pairwise(walk):
@@ -88,7 +88,7 @@ def test_each_command_of_the_walk_says_the_next(smir, desk, imagenet, capsys, mo
     assert (desk / "inspect-train/regions.csv").is_file()
     predicted = desk / "runs/field/few-labels/seed0/predict"
     assert len([path for path in predicted.rglob("*.png") if path.stem.isdigit()]) == 10
-    smir(*smir_words(walk[1]), "--config=tiny.yaml")  # finished; says it again
+    smir(*smir_words(walk[1]), "--config=tiny.yaml")  # the run has finished; the command is printed again
     assert capsys.readouterr().out.splitlines()[-1] == f"Next: {walk[2]}"
     monkeypatch.setenv("MAKELEVEL", "1")  # `make` runs one command after another by itself
     smir(*smir_words(walk[1]), "--config=tiny.yaml")
@@ -111,18 +111,18 @@ def test_the_pretraining_is_compared_with_other_starts(smir, desk, capsys):
 
 
 def settings(experiment, *words):
-    """The run's config, as `fit` would write it."""
+    """Returns the config of a run, as `fit` would write it."""
     return run_cli(expand_includes(["fit", f"--config={experiment}", *words]), ParsedCLI).settings
 
 
 def run_folder(root, task, run="runs/field/selective/seed0", **options):
-    """A run as far as the next step looks at it."""
+    """Writes those files of a run that the next step reads."""
     arguments = {"root": "field", "images": "images", "labels": "masks", "task": task, **options}
     return run_of(root, {"data": {"class_path": "smir.data.Folder", "init_args": arguments}}, run)
 
 
 def run_of(root, settings, run="runs/field/selective/seed0"):
-    """A run with a config of these settings."""
+    """Writes a run with a config of these settings."""
     folder = root / run
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
@@ -132,7 +132,7 @@ def run_of(root, settings, run="runs/field/selective/seed0"):
 
 
 def pretrain(smir, *words):
-    """A pretraining with other settings; the file of them is gone when it is looked at."""
+    """Runs a pretraining with the settings of tiny.yaml; returns its best checkpoint."""
     smir("fit", "--config=folder/pretrain", "--config=tiny.yaml", *words)
     checkpoints = list(Path().glob("**/selective*/seed*/checkpoints/best.ckpt"))
     assert len(checkpoints) == 1
@@ -144,11 +144,11 @@ def said_next(capsys):
 
 
 def segments(smir, line):
-    """Runs what a line says, for one epoch."""
+    """Runs the command in a line, for one epoch."""
     smir(*shlex.split(line)[4:], "--trainer.max_epochs=1", "--model.warmup_epochs=0", *QUIET[:2])
 
 
-def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
+def test_commands_on_a_pretraining_print_its_own_segmentation(smir, desk, capsys):
     smir(*smir_words(commands("Step by step")[0]))
     capsys.readouterr()
     best = pretrain(smir, "--config=field/data.yaml", "--seed_everything=3", "--run.root=my runs")
@@ -168,7 +168,7 @@ def test_a_look_at_a_pretraining_says_its_own_segmentation(smir, desk, capsys):
     assert (desk / "my runs/field/segment/seed3/DONE").is_file()
 
 
-def test_a_look_at_a_pretraining_without_a_field_s_file_says_its_data_and_network(smir, desk, capsys):
+def test_the_printed_segmentation_states_data_and_network_if_data_yaml_is_missing(smir, desk, capsys):
     smir(*smir_words(commands("Step by step")[0]), "--root=a field")
     (desk / "a field/data.yaml").unlink()
     network = {"class_path": "SmpNetwork", "init_args": {"encoder": "tu-test_efficientnet"}}
@@ -191,7 +191,7 @@ def test_a_look_at_a_pretraining_without_a_field_s_file_says_its_data_and_networ
     assert (desk / "runs/folder/segment/seed0/DONE").is_file()
 
 
-def test_labels_that_came_after_the_pretraining_count(smir, desk, capsys):
+def test_labels_added_after_the_pretraining_lead_to_its_segmentation(smir, desk, capsys):
     smir("prepare", "folder", "--images=photos")
     best = pretrain(smir, "--config=field/data.yaml")
     capsys.readouterr()
@@ -209,7 +209,7 @@ def test_labels_that_came_after_the_pretraining_count(smir, desk, capsys):
     assert said_next(capsys) == []
 
 
-def test_options_that_the_segmentation_needs_come_along(smir, desk):
+def test_the_printed_segmentation_keeps_the_options_that_it_needs(smir, desk):
     (desk / "my field").mkdir()
     words = ["--data.root=my field", "--data.labels=masks", "--data.batch_size=4", "--trainer.max_epochs=3"]
     words += ["--model.network.encoder=resnet18", "--run.root=r"]
@@ -221,7 +221,7 @@ def test_options_that_the_segmentation_needs_come_along(smir, desk):
 
 
 @pytest.mark.parametrize(("words", "said"), [([], ""), (["--seed_everything=5"], " --seed_everything 5")])
-def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk, words, said):
+def test_a_pretraining_of_the_paper_is_followed_by_its_own_row(smir, desk, words, said):
     (desk / "elsewhere").mkdir()
     of_run = settings("nassar/selective", "--data.root=elsewhere", *words)
     run = run_of(desk, of_run, "runs/nassar/selective/seed5")
@@ -231,17 +231,17 @@ def test_the_paper_s_pretraining_is_followed_by_its_own_row(smir, desk, words, s
     ]
 
 
-def test_without_labels_it_says_how_to_add_them(smir, desk):
+def test_without_labels_the_next_command_adds_them(smir, desk):
     smir("prepare", "folder", "--images=photos")
     how, said = hints.after_fit(run_folder(desk, "pretrain", labels=None))
     assert "no labels yet" in how
     assert said == "Next: python -m smir prepare folder --images photos --labels LABELS --root field"
-    # And that command works once there are labels, in the same field.
+    # The command works when there are labels, in the same field.
     smir(*said.split()[4:-3], "annotations", *said.split()[-2:])
     assert len(list((desk / "field/masks").iterdir())) == 4
 
 
-def test_a_pretraining_that_no_experiment_follows_leads_to_looking(smir, desk):
+def test_a_pretraining_that_no_experiment_follows_is_inspected_next(smir, desk):
     (desk / "field").mkdir()
     of_run = settings("folder/pretrain", "--data.labels=masks")
     of_run["model"]["init_args"]["network"]["class_path"] = "own.Network"
@@ -262,7 +262,7 @@ def test_an_orthomosaic_is_predicted_as_a_whole_and_inspected_in_tiles(smir, des
     assert " field/images --out inspect" in hints.after_predict(run, None)[-1]
 
 
-def test_what_follows_a_prediction_rests_on_what_was_predicted(smir, desk):
+def test_the_command_after_a_prediction_depends_on_what_was_predicted(smir, desk):
     smir("prepare", "folder", "--images=photos")
     run = run_folder(desk, "segment")
     (desk / "others").mkdir()
@@ -277,9 +277,9 @@ def test_what_follows_a_prediction_rests_on_what_was_predicted(smir, desk):
     assert after("map.png") == [f"Next: python -m smir export {checkpoint} --out exported"]
 
 
-def test_label_errors_are_looked_for_where_the_labels_are(smir, desk):
+def test_label_errors_are_suggested_only_if_the_field_exists(smir, desk):
     run = run_folder(desk, "segment")
-    assert hints.label_errors(run / "checkpoints/best.ckpt") == []  # the field is elsewhere
+    assert hints.label_errors(run / "checkpoints/best.ckpt") == []  # the field does not exist here
     smir("prepare", "folder", "--images=photos")
     assert hints.label_errors(run / "checkpoints/best.ckpt") == [
         "Likely label errors of the training images: "
@@ -302,7 +302,7 @@ def test_labels_among_the_photographs_are_not_predicted(smir, desk):
     assert hints.after_fit(run)[-1].endswith("--data.predict_images field/images")
 
 
-def test_nothing_is_proposed_that_needs_images_that_are_elsewhere(smir, desk, capsys):
+def test_no_command_is_suggested_that_needs_missing_images(smir, desk, capsys):
     run = run_folder(desk, "segment")
     hints.tell(lambda: hints.after_predict(run, None))
     assert capsys.readouterr().out == ""
@@ -312,7 +312,7 @@ def test_nothing_is_proposed_that_needs_images_that_are_elsewhere(smir, desk, ca
     assert capsys.readouterr().out.rstrip().endswith(" photos --out inspect")
 
 
-def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
+def test_a_damaged_record_suppresses_only_the_hint(smir, desk, capsys):
     run = run_folder(desk, "segment")
     (run / "test").mkdir()
     (run / "test/metrics.json").write_text(json.dumps({"classes": ["soil"], "metrics": {}}))
@@ -322,14 +322,14 @@ def test_a_damaged_record_costs_the_hint_alone(smir, desk, capsys):
 
 @pytest.fixture
 def trained(smir, desk):
-    """A run that has been trained and tested, by the docs' own commands but the pretraining."""
+    """A run that was trained and tested with the commands of the docs, except the pretraining."""
     smir(*smir_words(commands("Step by step")[0]))
     words = smir_words(commands("Pretrain on your own images")[1])
     smir(*words[: words.index("--model.weights")], "--config=tiny.yaml", "--run.experiment=folder/few-labels")
     return desk / "runs/field/few-labels/seed0"
 
 
-def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained, desk, capsys):
+def test_the_command_after_an_export_runs_on_an_existing_photograph(smir, trained, desk, capsys):
     smir(*smir_words(commands("Step by step")[-1])[:-1], "my export", "--formats=onnx")
     assert "- images: field `field`: 2 in train" in (desk / "my export/README.md").read_text()
     photograph = "field/images/" + (desk / "field/test.txt").read_text().split()[0]
@@ -339,8 +339,8 @@ def test_what_follows_an_export_runs_on_a_photograph_that_is_there(smir, trained
     assert Image.open(desk / "labels.png").size == Image.open(desk / photograph).size
 
 
-def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
-    """The two commands, on photographs that show no weed: every image tests, and nothing of the run changes."""
+def test_a_run_is_tested_on_other_photographs(smir, trained, desk, capsys, fails):
+    """Two commands, on photographs without weeds: every image is tested, and the run does not change."""
     for number in range(3):
         save(desk / f"new/other-{number}.jpg", photo(f"other {number}", (200, 264)))
     exports.labelme(desk / "new_labels", {f"other-{n}": blocks(f"o{n}", (0, 1), (200, 264)) for n in range(2)})
@@ -375,7 +375,7 @@ def test_the_test_on_other_photographs(smir, trained, desk, capsys, fails):
     assert "nothing can be trained" in said
 
 
-def test_a_field_to_test_on_stays_one(smir, fails, desk):
+def test_a_field_for_testing_stays_for_testing(smir, fails, desk):
     prepare = smir_words(commands("Step by step")[0])
     smir(*prepare)
     alone = "--shares=[0, 0, 1]"
@@ -388,7 +388,7 @@ def test_a_field_to_test_on_stays_one(smir, fails, desk):
     assert (desk / "held/test.txt").read_text().split() == [f"{number}.jpg" for number in range(4)]
 
 
-def test_lists_that_are_missing_are_named(fails, desk):
+def test_missing_lists_are_named(fails, desk):
     (desk / "lists").mkdir()
     (desk / "lists/test.txt").write_text("1\n")
     said = fails(*smir_words(commands("Step by step")[0]), "--splits=lists")
@@ -411,8 +411,8 @@ def test_a_config_is_read_as_it_was_written(smir, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["77950e8", "~", '-it\'s "ünï" $(x) #1', "[on]"])
-def test_every_next_line_is_understood_whatever_the_names(smir, desk, monkeypatch, name):
-    """Each line is parsed like any other command; the folders have odd names, and results of earlier commands exist."""
+def test_every_printed_command_parses_even_with_unusual_names(smir, desk, monkeypatch, name):
+    """Each line is parsed like any command; folders have unusual names, and results of earlier commands exist."""
     for folder in (f"{name}/images", f"{name}/masks", "inspect", "inspect-train", "exported"):
         save(desk / folder / f"{name}.png", photo(name, (64, 64)))
     field = Path(name)
@@ -466,7 +466,7 @@ def test_every_next_line_is_understood_whatever_the_names(smir, desk, monkeypatc
 def understood(words, patch):
     """Parses a command without running it, and returns the paths of the field that it names."""
     if words[0] not in PLAIN:
-        only = {words[0]: ParsedCLI.subcommands()[words[0]]}  # the other parsers take long to build
+        only = {words[0]: ParsedCLI.subcommands()[words[0]]}  # the other parsers take a long time to build
         cli = type("OfOneCommand", (ParsedCLI,), {"subcommands": staticmethod(lambda: only)})
         settings = run_cli(expand_includes(words), cli).settings
         data = settings["data"]["init_args"]
@@ -488,7 +488,7 @@ def understood(words, patch):
     return [*paths, *(images if isinstance(images, list) else [images])]
 
 
-def test_what_follows_a_second_prepare_after_a_pretraining_is_its_segmentation(smir, desk, capsys):
+def test_a_second_prepare_after_a_pretraining_prints_its_segmentation(smir, desk, capsys):
     smir("prepare", "folder", "--images=photos", "--root=1e3")
     pretrain(smir, "--config=1e3/data.yaml", "--run.variant=77950e8")
     capsys.readouterr()
@@ -500,7 +500,7 @@ def test_what_follows_a_second_prepare_after_a_pretraining_is_its_segmentation(s
     smir(*shlex.split(line)[4:], *QUIET[:1])
 
 
-def test_a_home_that_the_shell_leaves_is_found(smir, desk, monkeypatch, capsys):
+def test_a_tilde_that_the_shell_does_not_expand_is_expanded(smir, desk, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(desk / "home"))
     smir("prepare", "folder", "--images=photos", "--root=~/field")
     assert (desk / "home/field/data.yaml").is_file()

@@ -1,4 +1,4 @@
-"""The statistics of the report, and how its plots place things."""
+"""The statistics of the report, and the layout of its plots."""
 
 import math
 import statistics
@@ -26,7 +26,7 @@ from smir.report.stored import Point
     ("freedom", "known"),
     [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (9, 2.262), (30, 2.042), (20_000, 1.960)],
 )
-def test_quantiles_of_students_t_are_those_of_the_tables(freedom, known):
+def test_quantiles_of_students_t_equal_published_tables(freedom, known):
     assert t_quantile(freedom) == pytest.approx(known, abs=6e-4)
 
 
@@ -40,15 +40,15 @@ def test_the_interval_is_the_paired_t_interval_and_needs_three_seeds():
     )
 
 
-def test_of_three_seeds_the_interval_holds_the_true_difference_in_95_of_100_cases():
-    """The bootstrap that it replaces held it in 75."""
+def test_the_interval_of_three_seeds_covers_the_true_difference_in_95_percent_of_cases():
+    """The bootstrap interval, which it replaced, covered it in 75 %."""
     dice = np.random.default_rng(17)
     intervals = [t_interval(list(values)) for values in dice.normal(1.3, 0.8, size=(20_000, 3))]
     covered = statistics.fmean(low <= 1.3 <= high for low, high in intervals)
     assert covered == pytest.approx(0.95, abs=0.005)
 
 
-def test_differences_remember_which_rows_share_one_pretraining():
+def test_differences_name_the_rows_that_share_one_pretraining():
     one = dict.fromkeys(range(3), "ab")
     shared = {name: Estimate({0: 1.0, 1: 2.0, 2: 4.0}, 3, name, one) for name in ("random", "selective")}
     scratch = Estimate({0: 1.0, 1: 3.0, 2: 2.0}, 3)
@@ -58,20 +58,20 @@ def test_differences_remember_which_rows_share_one_pretraining():
     assert left_out([averaged([gain, other])]) == left_out([gain])
     assert left_out([paired(scratch, scratch)]) == ""
     alone = paired(shared["random"], Estimate({0: 1.0}, 1))
-    assert left_out([alone]) == ""  # it has no interval
+    assert left_out([alone]) == ""  # a single pair has no interval
 
 
-def test_seeds_of_which_some_share_one_pretraining_are_named():
+def test_seeds_that_share_one_pretraining_are_named():
     scratch = Estimate(dict.fromkeys(range(4), 1.0), 4)
     some = Estimate({0: 1.0, 1: 2.0, 2: 4.0, 3: 3.0}, 4, "selective", {0: "ab", 1: "cd", 2: "ab", 3: "ef"})
     assert left_out([paired(some, scratch)]) == "luck of the one pretraining of selective (seeds 0, 2)"
     without = Estimate({1: 1.0, 2: 2.0, 3: 4.0}, 3)
-    assert left_out([paired(some, without)]) == ""  # seeds 1, 2 and 3 share none
+    assert left_out([paired(some, without)]) == ""  # seeds 1, 2 and 3 share no pretraining
 
 
-def test_differences_of_one_seed_below_a_bound_are_chance():
+def test_differences_of_one_seed_below_a_bound_are_reported_as_chance():
     rows = [Estimate({0: 1.0, 1: 2.0, 2: 3.0}, 3), Estimate({0: 4.0, 1: 8.0}, 2), Estimate({0: 9.0}, 1), None]
-    # pooled variance (2 * 1 + 1 * 8) / 3, and Student's t of three degrees of freedom
+    # pooled variance (2 * 1 + 1 * 8) / 3, and Student's t with three degrees of freedom
     assert chance(rows) == pytest.approx(3.18245 * math.sqrt(2 * 10 / 3), abs=1e-3)
     assert chance(rows[2:]) is None
     assert one_seed({"Nassar 2020": rows}) == " One seed: differences below about 8.2 points on Nassar 2020 are chance."
@@ -84,7 +84,7 @@ def test_differences_of_one_seed_below_a_bound_are_chance():
     assert within.mean() == pytest.approx(0.95, abs=0.012)
 
 
-def test_pairs_need_both_and_averages_need_all():
+def test_pairs_need_both_estimates_and_averages_need_all():
     left, right = Estimate({0: 5.0, 1: 7.0}, 2), Estimate({1: 4.0, 2: 1.0}, 2)
     assert paired(left, right).by_seed == {1: 3.0}
     assert paired(left, None) is None

@@ -22,7 +22,7 @@ TITLES |= {"SugarBeets": "Sugar Beets 2016"}
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory):
-    """A whole paper and its report, made by a process that must not have imported torch."""
+    """The runs of a whole paper and their report, made by a process that must not import torch."""
     root = tmp_path_factory.mktemp("paper")
     write_paper(root / "runs")
     code = (
@@ -38,7 +38,7 @@ def miou(run, at="view"):
     return 100 * json.loads((run / "test/metrics.json").read_text())["metrics"][f"test/{at}/miou"]
 
 
-# what the figures are
+# figures
 
 
 def test_every_figure_of_the_main_table_is_the_mean_over_its_seeds(paper):
@@ -64,13 +64,13 @@ def test_differences_are_paired_by_seed(paper):
         folders = [paper / f"runs/{dataset.lower()}/segment-{word}" for word in (init, baseline)]
         gains = [miou(folders[0] / f"seed{seed}") - miou(folders[1] / f"seed{seed}") for seed in range(3)]
         assert float(rows[init][name]) == pytest.approx(statistics.mean(gains), abs=1e-6)
-        reach = 4.302653 * statistics.stdev(gains) / math.sqrt(3)  # Student's t of two degrees of freedom
+        reach = 4.302653 * statistics.stdev(gains) / math.sqrt(3)  # Student's t with two degrees of freedom
         low, high = statistics.mean(gains) - reach, statistics.mean(gains) + reach
         assert float(rows[init][f"{name} low"]) == pytest.approx(low, abs=1e-5)
         assert float(rows[init][f"{name} high"]) == pytest.approx(high, abs=1e-5)
 
 
-def test_a_row_says_that_the_luck_of_its_one_pretraining_is_not_in_the_interval(paper):
+def test_a_row_states_that_its_interval_leaves_out_the_luck_of_one_pretraining(paper):
     rows = {row["init"]: row for row in rows_of(paper / "report/tables/differences-paper.csv")}
     name = "not in the interval"
     assert rows["selective"][name] == "luck of the one pretraining of random and of selective"
@@ -82,7 +82,7 @@ def test_a_row_says_that_the_luck_of_its_one_pretraining_is_not_in_the_interval(
     assert "bootstrap" not in text
 
 
-def test_with_a_pretraining_for_every_seed_nothing_is_left_out(smir, tmp_path):
+def test_with_a_pretraining_for_every_seed_the_interval_leaves_nothing_out(smir, tmp_path):
     root = tmp_path / "runs"
     for seed in range(3):
         for masking in ("random", "selective"):
@@ -92,7 +92,7 @@ def test_with_a_pretraining_for_every_seed_nothing_is_left_out(smir, tmp_path):
     assert "not in the interval" not in (tmp_path / "report/report.md").read_text()
 
 
-def test_classes_begin_with_the_lowest_of_the_baseline(paper):
+def test_classes_are_sorted_by_the_iou_of_the_baseline(paper):
     rows = rows_of(paper / "report/tables/classes-paper-0.csv")
     scratch = [float(row["scratch"]) for row in rows]
     assert len(rows) == 21
@@ -101,7 +101,7 @@ def test_classes_begin_with_the_lowest_of_the_baseline(paper):
     assert gains == pytest.approx([float(row["selective"]) - float(row["random"]) for row in rows], abs=1e-6)
 
 
-def test_same_and_cross_budgets_and_ablations(paper):
+def test_cross_set_budget_and_ablation_tables_have_the_expected_figures(paper):
     cross = rows_of(paper / "report/tables/cross-paper.csv")
     assert [row["other pool"] for row in cross] == [TITLES[SISTER[dataset]] for dataset in CLASSES]
     budgets = rows_of(paper / "report/tables/budgets-paper-SugarBeets.csv")
@@ -123,7 +123,7 @@ def test_same_and_cross_budgets_and_ablations(paper):
     )
 
 
-# what is written
+# files
 
 
 def test_markdown_has_the_command_and_the_commit_behind_every_number(paper):
@@ -146,7 +146,7 @@ def test_markdown_has_the_command_and_the_commit_behind_every_number(paper):
     assert float(one["percent"]) == pytest.approx(miou(Path(one["folder"])), abs=1e-6)
 
 
-def test_latex_has_as_many_cells_in_every_row_as_columns(paper):
+def test_every_row_of_the_latex_tables_has_all_columns(paper):
     text = (paper / "report/tables.tex").read_text()
     tables = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
     assert len(tables) == text.count(r"\begin{table}") == 4 + 4 + 4 + 1 + 1 + 1 + 1
@@ -163,7 +163,7 @@ def test_latex_has_as_many_cells_in_every_row_as_columns(paper):
 
 
 class Page(HTMLParser):
-    """Keeps what a page refers to, and whether its tags are nested well."""
+    """Collects the links and ids of a page, and checks that its tags are nested correctly."""
 
     def __init__(self):
         super().__init__()
@@ -182,7 +182,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_needs_nothing_beside_it(paper):
+def test_the_page_is_self_contained(paper):
     text = (paper / "report/index.html").read_text()
     page = Page()
     page.feed(text)
@@ -226,7 +226,7 @@ def test_a_short_report_prints_one_line_for_each_row(smir, tmp_path, capsys):
     assert (tmp_path / "report/index.html").exists()
 
 
-def test_a_short_report_warns_and_says_what_it_does_not_show(smir, tmp_path, capsys):
+def test_a_short_report_warns_and_states_what_it_leaves_out(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     other = segmentation(tmp_path / "runs", "Nassar", "imagenet")
     other.recipe["model"]["init_args"]["lr"] = 0.001
@@ -240,7 +240,7 @@ def test_a_short_report_warns_and_says_what_it_does_not_show(smir, tmp_path, cap
     assert "4 tested segmentations" in said
 
 
-def test_what_an_earlier_report_has_written_goes_and_nothing_else(smir, tmp_path):
+def test_a_new_report_deletes_only_the_files_of_an_earlier_one(smir, tmp_path):
     for protocol in ("paper", "clean"):
         segmentation(tmp_path / protocol, "Nassar", "scratch", 0, protocol=protocol).write()
     smir("report", "paper", "clean")
@@ -268,7 +268,7 @@ def test_other_datasets_and_weights_have_rows_too(smir, tmp_path):
     assert list(rows) == [
         "scratch",
         "weights of from elsewhere.pth",
-    ]  # rows of the paper that nobody has run are left out
+    ]  # rows of the paper without runs are left out
     assert rows["weights of from elsewhere.pth"]["Folder: 256-pixel view seeds"] == "1"
     heads = list(rows_of(tmp_path / "report/tables/differences-none.csv")[0])
     assert "Folder: - scratch" in heads

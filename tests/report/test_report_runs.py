@@ -1,4 +1,4 @@
-"""Which runs `smir report` takes, which row each makes, and what it refuses."""
+"""Which runs `smir report` uses, which row each belongs to, and which runs are refused."""
 
 import functools
 import json
@@ -12,10 +12,10 @@ import yaml
 from fake_runs import INITS, Run, pretraining, rows_of, segmentation
 from PIL import EpsImagePlugin, Image
 
-# what is missing
+# missing runs
 
 
-def test_what_has_no_run_is_missing_and_never_zero(smir, tmp_path, capsys):
+def test_rows_without_runs_are_missing_and_never_zero(smir, tmp_path, capsys):
     for seed in (0, 1):
         segmentation(tmp_path / "runs", "Nassar", "scratch", seed).write()
     random = pretraining(tmp_path / "runs", "Nassar", "random").write()
@@ -41,7 +41,7 @@ def test_what_has_no_run_is_missing_and_never_zero(smir, tmp_path, capsys):
     assert classes["crop"]["random seeds"] == "1"
 
 
-def test_curves_of_an_older_version_make_a_report(smir, tmp_path):
+def test_curves_of_an_older_version_are_read(smir, tmp_path):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     old = pretraining(tmp_path / "runs", "Nassar", "random")
     for row in old.curve:
@@ -64,7 +64,7 @@ def test_rows_say_how_many_images_their_pretraining_has_seen(smir, tmp_path):
     assert rows == [["random", "12,000", "NA"], ["selective", "11,700", "-2.5 %"]]
 
 
-def test_a_class_that_some_seeds_lack_says_so(smir, tmp_path):
+def test_a_class_that_some_seeds_lack_shows_its_number_of_seeds(smir, tmp_path):
     for seed in range(3):
         run = segmentation(tmp_path / "runs", "Nassar", "scratch", seed)
         if seed == 1:
@@ -74,7 +74,7 @@ def test_a_class_that_some_seeds_lack_says_so(smir, tmp_path):
     assert re.search(r"\| weed +\| [\d.]+ ± [\d.]+ \(2 of 3\) ", (tmp_path / "report/report.md").read_text())
 
 
-def test_unfinished_runs_and_useless_tests_are_listed(smir, tmp_path):
+def test_unfinished_runs_and_unusable_tests_are_listed(smir, tmp_path):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     pretraining(tmp_path / "runs", "Nassar", "selective", epochs=5).write(done=False)
     begun = pretraining(tmp_path / "runs", "Nassar", "random")
@@ -105,7 +105,7 @@ def test_unfinished_runs_and_useless_tests_are_listed(smir, tmp_path):
 
 
 def drawn(root, init, seed, labels, variant=None, **arguments):
-    """Writes a run on labels of that name, with more arguments of its data, into a folder named after all of them."""
+    """Writes a run on labels of this name, with more data arguments, into a folder named after all of them."""
     run = segmentation(root, "Nassar", init, seed, variant=variant, budget=arguments["label_budget"])
     run.recipe["data"]["init_args"].update(arguments)
     run.inputs["data"]["train"]["names"] += labels
@@ -114,7 +114,7 @@ def drawn(root, init, seed, labels, variant=None, **arguments):
     return run.write()
 
 
-def test_a_dataset_that_the_config_names_is_not_called_by_the_published_one(smir, tmp_path, capsys):
+def test_a_dataset_with_a_name_in_its_config_keeps_that_name(smir, tmp_path, capsys):
     for init in ("scratch", "imagenet"):
         run = segmentation(tmp_path / "runs", "Nassar", init).write()
         config = yaml.safe_load((run.folder / "config.yaml").read_text())
@@ -129,7 +129,7 @@ def test_a_dataset_that_the_config_names_is_not_called_by_the_published_one(smir
 
 
 @pytest.mark.parametrize("others", [(0,), (0, 1, 2)])
-def test_one_seed_gives_no_rank(smir, tmp_path, capsys, others):
+def test_results_of_one_seed_are_marked_and_have_no_interval(smir, tmp_path, capsys, others):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     for seed in others:
         segmentation(tmp_path / "runs", "Nassar", "imagenet", seed).write()
@@ -141,11 +141,11 @@ def test_one_seed_gives_no_rank(smir, tmp_path, capsys, others):
     assert "interval over seeds" not in said
     assert ("fewer than three seeds give no interval" in said) == (len(others) > 1)
     written = [said, *((tmp_path / "report" / name).read_text() for name in ("report.md", "index.html"))]
-    assert [text.count("rests on a single seed") for text in written] == [1] * 3  # of others, the differences alone
+    assert [text.count("rests on a single seed") for text in written] == [1] * 3  # once, whatever the other seeds
     assert "rests on a single seed" in (tmp_path / "report/tables.tex").read_text()
 
 
-def test_runs_that_draw_their_own_labels_are_averaged_and_say_so(smir, tmp_path):
+def test_runs_with_their_own_label_draws_are_averaged_and_marked(smir, tmp_path):
     for seed in range(3):
         for init in ("scratch", "imagenet"):
             name = f"draw {seed}"
@@ -158,7 +158,7 @@ def test_runs_that_draw_their_own_labels_are_averaged_and_say_so(smir, tmp_path)
     assert [row["labelled images"] for row in rows_of(path)] == ["18 (3 label draws)", "71 (3 label draws)"]
 
 
-def test_other_fixed_draws_have_columns_and_rows_of_their_own(smir, tmp_path):
+def test_other_fixed_label_draws_have_their_own_columns_and_rows(smir, tmp_path):
     for number in (None, 1):
         drawn(tmp_path / "runs", "scratch", 0, f"draw {number}", label_budget=0.2, budget_seed=number)
         drawn(tmp_path / "runs", "scratch", 0, f"{number}", "half", label_budget=0.2, budget_seed=number, batch_size=4)
@@ -171,10 +171,10 @@ def test_other_fixed_draws_have_columns_and_rows_of_their_own(smir, tmp_path):
     assert [row["variant"] for row in ablations] == ["half", "half, label draw 1"]
 
 
-# what is refused
+# runs that are not averaged
 
 
-def test_runs_of_other_settings_are_not_averaged(smir, tmp_path, capsys):
+def test_runs_with_different_settings_are_not_averaged(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
     other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
     other.recipe["model"]["init_args"]["lr"] = 0.001
@@ -207,7 +207,7 @@ def test_a_row_is_named_after_the_one_setting_that_differs(smir, tmp_path):
     assert {"scratch", "scratch, lr 0.001", "scratch, FocalLoss"} <= set(rows)
 
 
-def test_sizes_that_no_object_of_the_test_has_are_in_no_table(smir, tmp_path):
+def test_object_sizes_that_the_test_images_lack_are_left_out(smir, tmp_path):
     run = segmentation(tmp_path / "runs", "Nassar", "scratch", 0)
     run.test["metrics"] |= {name: None for name in run.test["metrics"] if name.startswith("test/large/")}
     run.write()
@@ -216,7 +216,7 @@ def test_sizes_that_no_object_of_the_test_has_are_in_no_table(smir, tmp_path):
     assert [row["pixels of"] for row in parts] == ["boundaries", "small objects", "medium objects"]
 
 
-def test_runs_on_other_images_are_not_averaged(smir, tmp_path, capsys):
+def test_runs_on_different_images_are_not_averaged(smir, tmp_path, capsys):
     segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
     other = segmentation(tmp_path / "runs", "Nassar", "scratch", 1)
     other.inputs["data"]["train"]["names"] = "another list"
@@ -225,7 +225,7 @@ def test_runs_on_other_images_are_not_averaged(smir, tmp_path, capsys):
     assert "names of train: train of Nassar, 356, not another list" in capsys.readouterr().out
 
 
-def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, tmp_path, capsys):
+def test_runs_are_separated_by_the_recipe_of_the_pretraining_but_not_by_its_seed(smir, tmp_path, capsys):
     for seed in (0, 1):
         weights = pretraining(tmp_path / "runs", "Nassar", "selective", seed).write().weights()
         segmentation(tmp_path / "runs", "Nassar", "selective", seed, weights).write()
@@ -239,7 +239,7 @@ def test_the_recipe_of_the_pretraining_counts_and_its_seed_does_not(smir, tmp_pa
     assert "the pretraining's --trainer.callbacks.num_samples: 5, not 1" in said
 
 
-def test_protocols_have_tables_of_their_own(smir, tmp_path):
+def test_each_protocol_has_its_own_tables(smir, tmp_path):
     for protocol in ("paper", "clean"):
         segmentation(tmp_path / protocol, "Nassar", "scratch", 0, protocol=protocol).write()
     segmentation(tmp_path / "paper", "Nassar", "scratch", 1).write()
@@ -261,8 +261,8 @@ def test_the_same_seed_twice_makes_two_rows(smir, tmp_path, capsys):
     assert said in capsys.readouterr().out
 
 
-def test_fields_are_told_apart_by_name_and_root(smir, tmp_path, capsys):
-    """Three fields, two of one name: each has its column, and none a row that is not averaged."""
+def test_fields_are_distinguished_by_name_and_root(smir, tmp_path, capsys):
+    """Three fields, two of them with the same name: each has its own column, and no row is separate."""
     places = {"north": ("north", "maps/north"), "a": (None, "a/south"), "b": (None, "b/south")}
     for number, (folder, (name, root)) in enumerate(places.items()):
         run = segmentation(tmp_path / "runs" / folder, "Nassar", "scratch")
@@ -302,7 +302,7 @@ def test_rows_that_differ_in_more_than_their_start_get_a_warning(smir, tmp_path)
     assert "--model.lr: 0.001, not 0.003." in text
 
 
-# where a run belongs
+# the row of a run
 
 
 def test_the_row_comes_from_the_records_and_not_from_names(smir, tmp_path):
@@ -318,7 +318,7 @@ def test_the_row_comes_from_the_records_and_not_from_names(smir, tmp_path):
     assert known == {"random", "random-staged", "random-fixed", "selective-cross"}
 
 
-def test_weights_that_tell_no_recipe_are_known_by_the_run_in_the_tree(smir, tmp_path):
+def test_weights_without_a_recipe_are_identified_by_their_run_folder(smir, tmp_path):
     source = pretraining(tmp_path / "runs", "Nassar", "random-fixed").write()
     weights = {name: value for name, value in source.weights().items() if name not in ("recipe", "inputs", "variant")}
     segmentation(tmp_path / "runs", "Nassar", "random-fixed", weights=weights).write()
@@ -392,7 +392,7 @@ def test_all_damaged_runs_are_named_at_once(fails, tmp_path):
     ],
 )
 @pytest.mark.parametrize("done", [True, False])
-def test_an_entry_of_another_kind_is_named(fails, tmp_path, place, value, done):
+def test_a_record_entry_of_the_wrong_type_is_named(fails, tmp_path, place, value, done):
     weights = pretraining(tmp_path / "runs", "Nassar", "random").write().weights()
     run = segmentation(tmp_path / "runs", "Nassar", "random", 0, weights).write(done)
     record = json.loads((run.folder / "run.json").read_text())
@@ -404,7 +404,7 @@ def test_an_entry_of_another_kind_is_named(fails, tmp_path, place, value, done):
     )
 
 
-def test_a_root_that_is_no_folder_is_named(fails, tmp_path):
+def test_a_root_that_is_not_a_folder_is_named(fails, tmp_path):
     run = segmentation(tmp_path / "runs", "Nassar", "scratch")
     run.recipe["data"]["class_path"] = "smir.data.Folder"
     run.write()
@@ -413,7 +413,7 @@ def test_a_root_that_is_no_folder_is_named(fails, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["test/metrics.json", "report"])
-def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(fails, smir, tmp_path, name):
+def test_a_pipe_in_place_of_a_record_is_refused_without_waiting(fails, smir, tmp_path, name):
     run = segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     path = tmp_path / "report/contents.json" if name == "report" else run.folder / name
     path.parent.mkdir(exist_ok=True)
@@ -422,8 +422,8 @@ def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(fails, smir, tmp_path
     assert f"{path.name}" in fails("report", "runs")
 
 
-def test_a_picture_of_another_format_starts_no_program(fails, tmp_path, monkeypatch):
-    """Pillow hands EPS to Ghostscript."""
+def test_an_eps_picture_is_refused_without_starting_ghostscript(fails, tmp_path, monkeypatch):
+    """Pillow would pass EPS files to Ghostscript."""
     run = segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", Mock(side_effect=AssertionError))
     Image.new("RGB", (9, 9)).save(run.folder / "test/overlay-0.png", format="EPS")
@@ -431,7 +431,7 @@ def test_a_picture_of_another_format_starts_no_program(fails, tmp_path, monkeypa
 
 
 def test_runs_behind_links_count_once(smir, tmp_path, capsys):
-    """A link to a run or to an experiment on another disk, links in a circle, and a second one to the same run."""
+    """Links to a run or an experiment on another disk, a circle of links, and a second link to the same run."""
     for seed, place in enumerate(("runs", "disk", "disk/experiment")):
         segmentation(tmp_path / place, "Nassar", "scratch", seed).write()
     (tmp_path / "runs/nassar/segment-scratch/seed1").symlink_to(tmp_path / "disk/nassar/segment-scratch/seed1")
@@ -443,7 +443,7 @@ def test_runs_behind_links_count_once(smir, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("listed", [None, "x", "[]"])
-def test_files_of_others_are_not_replaced(fails, smir, tmp_path, listed):
+def test_files_that_no_report_wrote_are_not_replaced(fails, smir, tmp_path, listed):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/report.md").write_text("mine")
@@ -455,7 +455,7 @@ def test_files_of_others_are_not_replaced(fails, smir, tmp_path, listed):
     assert (tmp_path / "docs/report.md").read_text() == "mine"
 
 
-def test_a_report_that_cannot_be_written_says_where(fails, tmp_path):
+def test_a_report_that_cannot_be_written_names_the_path(fails, tmp_path):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     (tmp_path / "taken").write_text("a file")
     assert "taken" in fails("report", "runs", "--out=taken")
@@ -473,20 +473,20 @@ def test_damaged_curves_name_the_file(fails, smir, tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308, -0.1, 10**400], ids=str)
-def test_a_metric_that_is_no_share_is_refused(fails, tmp_path, value):
+def test_a_metric_outside_0_to_1_is_refused(fails, tmp_path, value):
     run = segmentation(tmp_path / "runs", "Nassar", "scratch")
     run.test["metrics"]["test/view/iou/weed"] = value
     run.write()
     assert "metrics.json is damaged: a required entry is missing or wrong" in fails("report", "runs")
 
 
-def test_a_folder_without_results_says_what_it_holds(fails, tmp_path):
+def test_a_folder_without_results_is_reported_with_its_content(fails, tmp_path):
     assert f"There is no folder {tmp_path / 'runs'}" in fails("report")
     pretraining(tmp_path / "runs", "Nassar", "random").write()
     assert "holds 1 run, but no finished and tested segmentation" in fails("report", "runs")
 
 
-def test_names_cannot_break_out_of_the_page(smir, tmp_path):
+def test_names_are_escaped_in_every_format_of_the_report(smir, tmp_path):
     run = Run(tmp_path / "runs", "x", 0, {}, {})
     run.__dict__.update(segmentation(tmp_path / "runs", "Nassar", "scratch").__dict__)
     run.test["metrics"] = {"test/view/miou": 0.5, "test/view/iou/a_<b>|&%": 0.5}
@@ -502,8 +502,8 @@ def test_names_cannot_break_out_of_the_page(smir, tmp_path):
     assert r"a\_\textless{}b\textgreater{}\textbar{}\&\% &" in (tmp_path / "report/tables.tex").read_text()
 
 
-def test_stages_of_another_random_mask_are_no_control_but_a_variant_of_it(smir, tmp_path):
-    """`policy: null` with blocks: only by the mask that is drawn does it differ from `random-staged`."""
+def test_stages_with_block_masks_are_a_variant_and_not_the_control(smir, tmp_path):
+    """`policy: null` with blocks differs from `random-staged` only by the mask that is drawn."""
 
     def blocks(variant):
         run = pretraining(tmp_path / "runs", "Nassar", "random-staged", variant=variant)
@@ -528,8 +528,8 @@ def test_stages_of_another_random_mask_are_no_control_but_a_variant_of_it(smir, 
 
 
 @pytest.mark.parametrize(("count", "care"), [(4, True), (19, True), (20, False)])
-def test_how_many_images_figures_rest_on(smir, tmp_path, count, care):
-    """In the notes of the tables, with a word of care where they are few."""
+def test_the_number_of_test_images_is_stated_with_a_caution_if_it_is_small(smir, tmp_path, count, care):
+    """In the notes of the tables."""
     run = segmentation(tmp_path / "runs", "Nassar", "scratch")
     run.inputs["data"]["test"]["images"] = count
     run.write()

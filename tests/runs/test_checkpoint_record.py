@@ -1,4 +1,4 @@
-"""The record of a checkpoint: one dataclass writes it, checks it where a file is read, and is handed on."""
+"""The record of a checkpoint: one dataclass writes it, checks it when a file is read, and is passed on."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def plain(record):
 
 
 @pytest.mark.parametrize("record", [PRETRAINED, SEGMENTED], ids=["pretrain", "segment"])
-def test_what_was_written_is_read_again(tmp_path, record):
+def test_a_record_is_read_as_it_was_written(tmp_path, record):
     content = {"state_dict": {"weight": torch.ones(2)}, "epoch": 4}
     record.write(content)
     torch.save(content, path := tmp_path / "last.ckpt")
@@ -31,8 +31,8 @@ def test_what_was_written_is_read_again(tmp_path, record):
     assert (found.path, found.epoch, list(found.state)) == (path, 4, ["weight"])
 
 
-def test_the_format_on_disk_stays():
-    """Readers of other versions look for these keys."""
+def test_the_format_on_disk_is_unchanged():
+    """Other versions of smir read these keys."""
     assert plain(SEGMENTED) == {
         "format": 1,
         "task": "segment",
@@ -51,7 +51,7 @@ def test_the_format_on_disk_stays():
 
 
 @pytest.mark.parametrize("side", [None, "wide", -3, 0, 96.5])
-def test_a_record_without_a_usable_side_is_read(side):
+def test_a_record_without_a_usable_image_size_is_read(side):
     record = plain(PRETRAINED)
     record["usual_side"] = side
     assert CheckpointRecord.find({"smir": record}, "old.ckpt").usual_side is None

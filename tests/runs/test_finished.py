@@ -1,4 +1,4 @@
-"""A finished run lists its files, and what is lost is made again or named."""
+"""A finished run lists its files; lost files are made again or named."""
 
 import errno
 import hashlib
@@ -29,7 +29,7 @@ def run(tmp_path):
     for name in (*FILES, "test/metrics.json", "test/confusion-view.csv", "images/final.png"):
         (run.path / name).parent.mkdir(exist_ok=True)
         (run.path / name).write_text(name)
-    run.finish({"epochs": 2})
+    write_done(run.path, {"epochs": 2})
     run.unlock()
     return run
 
@@ -59,7 +59,7 @@ def test_a_folder_that_cannot_be_read_is_not_left_out(run, monkeypatch):
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["missing", "longer", "other"])
-def test_what_cannot_be_made_again_is_named(run, tmp_path, name, damage):
+def test_lost_files_that_cannot_be_made_again_are_named(run, tmp_path, name, damage):
     path = run.path / name
     if damage == "missing":
         path.unlink()
@@ -83,22 +83,22 @@ def test_a_copy_is_compared_by_content(run, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"files": 3}', '{"files": {"run.json": 3}}', _OUTSIDE, _ABOVE])
-def test_a_damaged_done_is_not_believed(run, tmp_path, content):
+def test_a_damaged_done_file_is_not_trusted(run, tmp_path, content):
     (run.path / "DONE").write_text(content)
     (run.path / "checkpoints/last.ckpt").rename(tmp_path / "last.ckpt")
     with pytest.raises(RunError, match=r"DONE is damaged: .* without one, delete this file to train again"):
         open_run(tmp_path, IDENTITY)
     (tmp_path / "last.ckpt").rename(run.path / "checkpoints/last.ckpt")
-    assert not open_run(tmp_path, IDENTITY).done  # it ends again from there
+    assert not open_run(tmp_path, IDENTITY).done  # the run finishes again from there
 
 
-def test_a_run_of_an_older_version_lists_nothing_and_stays_finished(run, tmp_path):
+def test_a_run_of_an_older_version_without_a_list_of_files_stays_finished(run, tmp_path):
     (run.path / "DONE").write_text('{"epochs": 2}')
     (run.path / "checkpoints/last.ckpt").unlink()
     assert open_run(tmp_path, IDENTITY).done
 
 
-def test_a_finished_run_makes_its_test_again(smir, fails, field, tmp_path, capsys):
+def test_a_finished_run_repeats_a_test_whose_files_are_lost(smir, fails, field, tmp_path, capsys):
     words = segment_words(field, "--data.label_budget=4", "--run.experiment=s")
     smir(*words)
     run = tmp_path / "runs/s/seed0"
@@ -117,13 +117,13 @@ def test_a_finished_run_makes_its_test_again(smir, fails, field, tmp_path, capsy
     shutil.copyfile(best, tmp_path / "copy.ckpt")
     content = (run / "DONE").read_text()
     (run / "DONE").write_text(content.replace(hashlib.sha256(best.read_bytes()).hexdigest(), 64 * "0"))
-    shutil.copyfile(tmp_path / "copy.ckpt", best)  # with another time
+    shutil.copyfile(tmp_path / "copy.ckpt", best)  # with another modification time
     said = f"{best} has changed since the run ended"
     assert said in fails("test", f"--config={run}/config.yaml", "--ckpt_path=best", "--trainer.accelerator=cpu")
     assert said in fails(*words, "--run.experiment=t", f"--model.weights={best}")
 
 
-def test_a_run_whose_best_checkpoint_is_gone_does_not_end(smir, fails, field, tmp_path, monkeypatch):
+def test_a_run_without_its_best_checkpoint_cannot_finish(smir, fails, field, tmp_path, monkeypatch):
     def die(*args):
         raise Killed
 

@@ -1,4 +1,4 @@
-"""Files of version 0.1.0 keep their meaning: run folders, checkpoints and their configs."""
+"""Files of version 0.1.0 still work: run folders, checkpoints and their configs."""
 
 import shutil
 import tarfile
@@ -35,7 +35,7 @@ def test_a_finished_run_is_left_alone(old, smir, capsys, name):
     assert content(Path("runs")) == before
 
 
-def test_an_interrupted_run_goes_on(old, smir):
+def test_an_interrupted_run_continues(old, smir):
     smir(*PRETRAIN, *NETWORK, *SHORT, "--run.root=interrupted")
     (run,) = Path("interrupted/demo/selective").iterdir()
     epochs = [line.split(",")[0] for line in (run / "metrics.csv").read_text().splitlines()]
@@ -43,7 +43,7 @@ def test_an_interrupted_run_goes_on(old, smir):
     assert (run / "DONE").is_file()
 
 
-def test_configs_and_checkpoints_serve_every_command(old, smir, capsys):
+def test_configs_and_checkpoints_work_with_every_command(old, smir, capsys):
     run = Path("runs/demo/segment-selective/seed0")
     shutil.rmtree(run / "test")
     smir("test", f"--config={run}/config.yaml", "--ckpt_path=best", "--trainer.accelerator=cpu")

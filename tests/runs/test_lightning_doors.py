@@ -1,4 +1,4 @@
-"""Notices when a private name of Lightning that smir uses has moved; each is named in `smir.runs.lightning_doors`."""
+"""Detects if a private name of Lightning that smir uses has moved; `smir.runs.lightning_doors` lists these names."""
 
 import signal
 import sys
@@ -29,7 +29,7 @@ QUIET = {
 
 
 class Handlers(Callback):
-    """Notes who handles a signal while a step is trained."""
+    """Records the handlers of signals during a training step."""
 
     def __init__(self, keep):
         self.keep, self.seen = keep, None
@@ -55,7 +55,7 @@ def test_a_fit_leaves_signal_handlers_alone(tmp_path, keep):
         trainer.fit(BoringModel())
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert (handlers.seen is own) == keep  # Lightning takes it where nothing keeps it
+    assert (handlers.seen is own) == keep  # Lightning replaces the handler if smir does not prevent it
 
 
 def test_ddp_shares_gradient_memory(monkeypatch):
@@ -70,7 +70,7 @@ def test_ddp_shares_gradient_memory(monkeypatch):
     assert given["gradient_as_bucket_view"] is True
 
 
-def test_a_fit_loads_only_what_it_is_given(tmp_path, monkeypatch):
+def test_a_fit_loads_only_the_checkpoint_that_it_is_given(tmp_path, monkeypatch):
     for name in ("SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
         monkeypatch.setenv(name, "1" if name == "SLURM_NTASKS" else "0")
     torch.save({"epoch": 3}, tmp_path / "hpc_ckpt_1.ckpt")
@@ -91,7 +91,7 @@ class Model(BoringModel):
 
 
 class Stub:
-    """Has the parser of a CLI with one option more, and trains nothing."""
+    """A CLI with one option more in its parser, which trains nothing."""
 
     def add_arguments_to_parser(self, parser):
         parser.add_argument("--include", type=str)
@@ -120,7 +120,7 @@ def run(kind, *words):
         return kind(Model, BoringDataModule, save_config_callback=None, seed_everything_default=0, args=args)
 
 
-def test_a_checkpoint_sets_nothing(tmp_path):
+def test_a_checkpoint_changes_no_settings(tmp_path):
     torch.save({"hyper_parameters": {"width": 7}}, path := tmp_path / "last.ckpt")
     assert run(Settings, f"--ckpt_path={path}", "--model.width=3").model.width == 3
     assert run(Plain, f"--ckpt_path={path}", "--model.width=3").model.width == 7  # what would happen otherwise
@@ -139,7 +139,7 @@ def test_a_parser_is_built_once():
     assert second.parser is first.parser
     assert (second.settings["model"], second.settings["trainer"]["max_epochs"]) == ({"width": 1}, 2)
     assert first.settings["trainer"]["max_epochs"] is None
-    assert run(Settings).fitted  # the arguments of `fit` are known, too
+    assert run(Settings).fitted  # the arguments of `fit` are also known
 
 
 def test_parsing_builds_and_runs_nothing():

@@ -1,4 +1,4 @@
-"""Several processes against one: the same scores, masks and test figures from the same weights."""
+"""Several processes compute the same scores, masks and test figures as one process with the same weights."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def run(python, folder, *words):
 def test_scores_and_masks_do_not_depend_on_the_number_of_ranks(smir, python, field, tmp_path):
     smir(*pretrain_words(field, "--run.experiment=w", "--trainer.max_epochs=2"))
     weights = tmp_path / "runs/w/seed0/checkpoints/last.ckpt"
-    for devices in (1, 2, 4):  # three batches: of four ranks one has nothing to score
+    for devices in (1, 2, 4):  # three batches, so one of four ranks has nothing to score
         run(python, tmp_path / str(devices), SUPPORT / "rank_scores.py", devices, field, weights, ".")
     one, *more = (tmp_path / str(devices) / "masks" for devices in (1, 2, 4))
     expected = load_arrays(one / "stage-01-scores.npz", ("index", "values"))
@@ -47,7 +47,7 @@ def test_a_global_batch_that_does_not_divide_over_the_ranks_is_refused(field):
 
 @pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
 def test_test_figures_do_not_depend_on_the_number_of_ranks(smir, python, field, tmp_path, launcher):
-    """Three test images over two processes: one of them would be counted twice by a padded sampler."""
+    """Three test images on two processes: a padded sampler would count one of them twice."""
     smir(*segment_words(field, "--run.experiment=s"))
     one = json.loads((tmp_path / "runs/s/seed0/test/metrics.json").read_text())["metrics"]
     checkpoint = tmp_path / "runs/s/seed0/checkpoints/best.ckpt"

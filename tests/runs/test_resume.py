@@ -1,4 +1,4 @@
-"""A run that was interrupted ends as the run that was not: bit for bit, but for the times."""
+"""An interrupted run ends bit for bit like an uninterrupted one, except for the times."""
 
 import csv
 import errno
@@ -21,7 +21,7 @@ from smir.training.segmentation import SegmentationModule
 
 
 def result_of(run: Path):
-    """Contents that must be equal: weights and optimiser state, the epoch of the best, metrics, masks and scores."""
+    """Returns contents that must be equal: weights, optimiser state, epoch of `best`, metrics, masks and scores."""
     last = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     with (run / "metrics.csv").open(newline="") as file:
@@ -47,7 +47,7 @@ def assert_equal(a, b):
 
 @pytest.fixture(scope="module")
 def untouched(field, tmp_path_factory):
-    """The selective run that nobody interrupts."""
+    """A selective run without interruptions."""
     from smir.__main__ import main
 
     root = tmp_path_factory.mktemp("untouched")
@@ -71,7 +71,7 @@ def test_pretraining_resumes_in_any_stage(smir, field, tmp_path, monkeypatch, un
     assert_equal(result_of(run), untouched)
 
 
-def test_a_moved_run_keeps_its_best(smir, field, tmp_path, monkeypatch, untouched):
+def test_a_moved_run_keeps_its_best_checkpoint(smir, field, tmp_path, monkeypatch, untouched):
     with monkeypatch.context() as patch:
         die_at_epoch(patch, 3)
         with pytest.raises(Killed):
@@ -81,8 +81,8 @@ def test_a_moved_run_keeps_its_best(smir, field, tmp_path, monkeypatch, untouche
     assert_equal(result_of(tmp_path / "elsewhere/demo/selective/seed0"), untouched)
 
 
-def test_a_segmentation_resumes_whose_first_epoch_stays_the_best(smir, fails, field, tmp_path, monkeypatch):
-    """It refuses another image in the meantime, and warns of other threads and processes."""
+def test_a_segmentation_whose_first_epoch_stays_the_best_resumes(smir, fails, field, tmp_path, monkeypatch):
+    """A resume refuses labels that changed meanwhile, and warns of other numbers of threads and processes."""
     monkeypatch.setattr(SegmentationModule, "monitor", "stage")  # a metric that never gets better
     field = shutil.copytree(field, tmp_path / "field")
     words = segment_words(field, "--trainer.max_epochs=4", "--run.test=false")
@@ -102,7 +102,7 @@ def test_a_segmentation_resumes_whose_first_epoch_stays_the_best(smir, fails, fi
         patch.setattr(stamps, "_sampled_hash", Mock(side_effect=OSError(errno.EIO, "Input/output error")))
         assert re.search(r"mask/\S+ cannot be read: Input/output error", fails(*words, "--run.experiment=broken"))
     for path, pixels in labels.items():
-        path.write_bytes(pixels)  # with another time
+        path.write_bytes(pixels)  # with another modification time
     with pytest.warns(UserWarning, match=r"resumes with other numbers \(7 processes before, 1 now; 7 threads before"):
         smir(*words, "--run.experiment=broken")
     whole, broken = (content(tmp_path / f"runs/{name}/seed0") for name in ("whole", "broken"))
@@ -111,7 +111,7 @@ def test_a_segmentation_resumes_whose_first_epoch_stays_the_best(smir, fails, fi
 
 
 def test_a_checkpoint_of_another_run_is_refused(smir, fails, field, tmp_path, monkeypatch):
-    """The networks fit, so nothing but its record tells that `last` or `best` is of another seed."""
+    """The networks fit, so only the record shows that `last` or `best` belongs to another seed."""
     monkeypatch.setattr(SegmentationModule, "monitor", "stage")  # a metric that never gets better
     words = segment_words(field, "--data.label_budget=4", "--run.experiment=s", "--run.test=false")
     with monkeypatch.context() as patch:
@@ -131,7 +131,7 @@ def test_a_checkpoint_of_another_run_is_refused(smir, fails, field, tmp_path, mo
 
 
 def test_two_processes_resume_after_sigkill(python, field, tmp_path):
-    """The real thing: a job of two processes is killed once its first checkpoint is there, and started again."""
+    """Kills a real job of two processes when it has written its first checkpoint, and starts it again."""
     words = selective_words(field, "--trainer.devices=2", "--trainer.strategy=ddp")
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
 

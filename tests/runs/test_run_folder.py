@@ -1,4 +1,4 @@
-"""The folder of a run: who holds it, which run it belongs to, and when it is done."""
+"""The folder of a run: its lock, the run that it belongs to, and when it is done."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ import pytest
 from words import REPOSITORY, pretrain_words, segment_words
 
 from smir.errors import RunError
+from smir.runs.finished import write_done
 from smir.runs.recipe import differences, without_new_defaults
 from smir.runs.run_folder import Identity, Run, open_run
 
@@ -39,14 +40,14 @@ def test_a_run_in_use_is_refused(tmp_path):
     finally:
         holder.kill()
         holder.wait()
-    assert open_run(tmp_path, identity).path == tmp_path / "a/seed0"  # the kernel let the lock go
+    assert open_run(tmp_path, identity).path == tmp_path / "a/seed0"  # the kernel has released the lock
 
 
 def other_hash():
     return Identity("a", 0, {"lr": 2}, {}).hash
 
 
-def test_a_run_that_failed_before_its_first_checkpoint_gives_its_name_to_the_next(tmp_path):
+def test_the_folder_of_a_run_that_failed_before_its_first_checkpoint_is_reused(tmp_path):
     open_run(tmp_path, Identity("a", 0, {"lr": 1}, {})).unlock()
     (tmp_path / "a/seed0/config.yaml").write_text("lr: 1")
     run = open_run(tmp_path, Identity("a", 0, {"lr": 2}, {}))
@@ -68,7 +69,7 @@ def test_a_damaged_record_is_named(tmp_path):
 
 def test_a_finished_run_needs_no_lock(tmp_path):
     run = open_run(tmp_path, Identity("a", 0, {}, {}))
-    run.finish({})
+    write_done(run.path, {})
     run.unlock()
     assert open_run(tmp_path, Identity("a", 0, {}, {})).done
     shutil.rmtree(run.path)
@@ -85,14 +86,14 @@ def test_another_recipe_under_the_same_name_gets_its_own_folder(smir, field, tmp
     assert (tmp_path / "runs/a/seed0/metrics.csv").read_bytes() == first
 
 
-def test_a_run_stopped_by_the_clock_is_not_done(smir, field, tmp_path):
+def test_a_run_stopped_by_max_time_is_not_done(smir, field, tmp_path):
     words = pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=200")
     smir(*words, "--trainer.max_time=00:00:00:01")
     assert not (tmp_path / "runs/p/seed0/DONE").exists()
     assert (tmp_path / "runs/p/seed0/checkpoints/last.ckpt").exists()
 
 
-def test_new_arguments_count_in_a_recipe_only_where_they_differ_from_their_default():
+def test_new_arguments_count_in_a_recipe_only_if_they_differ_from_their_defaults():
     recipe = {"model": {"init_args": {"lr": 1, "new": None}}, "callbacks": [{"init_args": {"new": 2}}]}
     expected = {"model": {"init_args": {"lr": 1}}, "callbacks": [{"init_args": {"new": 2}}]}
     assert without_new_defaults(recipe, {"new": None}) == expected

@@ -1,4 +1,4 @@
-"""Contents of a documentation page: links, anchors, code blocks, and the commands in them."""
+"""Finds the links, anchors, code blocks and commands of a documentation page."""
 
 import re
 import shlex
@@ -31,23 +31,23 @@ def blocks(page):
 
 
 def section(page, title):
-    """The blocks below one heading."""
+    """Returns the code blocks below one heading."""
     text = page.read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
     return [Block(m[1], m[2], 0) for m in _FENCE.finditer(text)]
 
 
 def prose(page):
-    """The text without its code blocks."""
+    """Returns the text without its code blocks."""
     return _FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
 def links(page):
-    """Targets of the links and pictures that lead to files or anchors of the repository."""
+    """Returns the targets of links and pictures that lead to files or anchors of the repository."""
     return [t for t in re.findall(r"\]\(([^)\s]+)\)", prose(page)) if not re.match(r"https?:", t)]
 
 
 def anchors(page):
-    """Anchors of the headings; of two that are alike the second gets a number."""
+    """Returns the anchors of the headings; of two equal ones, the second gets a number."""
     found = []
     for heading in re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE):
         name = anchor(heading)
@@ -57,12 +57,12 @@ def anchors(page):
 
 
 def lines(text):
-    """The lines of a shell block, with those that a backslash continues made one."""
+    """Returns the lines of a shell block; lines that end in a backslash are joined."""
     return [line.strip() for line in re.sub(r"\s*\\\n\s*", " ", text).splitlines() if line.strip()]
 
 
 def smir_words(line):
-    """The words after `python -m smir`, or after a script that hands its own to it; without comments and pipes."""
+    """Returns the words after `python -m smir`, or after a script that passes its words on, up to comments or pipes."""
     line = re.sub(r"(?:sbatch )?experiments/launch/\w+\.sh", "python -m smir", line)
     match = re.search(r"-m smir (.*)", line)
     if match is None or line.startswith("#"):
@@ -73,7 +73,7 @@ def smir_words(line):
 
 
 def make_targets(text):
-    """Targets of the `make` commands of a text."""
+    """Returns the targets of the `make` commands in a text."""
     return [
         word
         for line in lines(text)

@@ -15,7 +15,7 @@ _IDS = {1: 30, 2: 7}
 
 
 def squares(label):
-    """Class, left and top of every block that is not background."""
+    """Returns the class, left and top of every block that is not background."""
     for top, left in itertools.product(range(0, label.shape[0], BLOCK), range(0, label.shape[1], BLOCK)):
         if label[top, left]:
             yield int(label[top, left]), left, top
@@ -26,13 +26,13 @@ def corners(left, top):
 
 
 def runs(pixels):
-    """Lengths of the runs of a flat mask, the first one outside."""
+    """Returns the run lengths of a flat mask; the first run is outside."""
     counts = [len(list(group)) for _, group in itertools.groupby(pixels.tolist())]
     return counts if not pixels[0] else [0, *counts]
 
 
 def coco(labels, outline):
-    """COCO's content; `outline` turns a label and one of its squares, or a class of it, into a segmentation."""
+    """Returns the content of a COCO file; `outline` turns a label and one of its squares or classes into shapes."""
     images, annotations = [], []
     for number, (name, label) in enumerate(labels.items()):
         height, width = label.shape
@@ -83,7 +83,7 @@ def coco_text(folder, labels):
 
 
 def labelme(folder, labels):
-    """Polygons for crop, rectangles and masks for weed."""
+    """Writes polygons for crop, and rectangles and masks for weed."""
     folder.mkdir()
     for name, label in labels.items():
         shapes = []
@@ -103,7 +103,7 @@ def labelme(folder, labels):
 
 
 def cvat(folder, labels):
-    """Polygons and masks for crop, boxes for weed; below all of them a weed over the whole image, which they cover."""
+    """Writes polygons and masks for crop, and boxes for weed; they cover a weed over the whole image below them."""
     shades = ["#33ddff", "#fa3253", "#000001"]
     head = "".join(
         f"<label><name>{name}</name><color>{shade}</color></label>"
@@ -123,7 +123,7 @@ def cvat(folder, labels):
                     f'<mask label="crop" rle="0, {BLOCK**2}" left="{x}" top="{y}" width="8" height="8" z_order="2"/>'
                 )
             shapes.append(shape)
-        inside = (label > 0).ravel()  # drawn first in the file's order of layers, though it stands last
+        inside = (label > 0).ravel()  # the lowest layer of the file, although it comes last
         rle = ", ".join(map(str, runs(inside)))
         shapes.append(
             f'<mask label="weed" rle="{rle}" left="0" top="0" width="{width}" height="{height}" z_order="1"/>'

@@ -99,7 +99,7 @@ def recipe(task, dataset, protocol="paper", label_budget=None, callbacks=(), max
 
 
 class Run:
-    """A run folder; change `recipe`, `inputs`, `test` or `variant` before `write`."""
+    """A run folder; tests may change `recipe`, `inputs`, `test` or `variant` before `write`."""
 
     def __init__(self, root, experiment, seed, recipe, inputs, variant=None):
         self.experiment = experiment + (f"-{variant}" if variant else "")
@@ -118,7 +118,7 @@ class Run:
         return f"python -m smir fit --config experiments/{self.experiment}.yaml --seed_everything {self.seed}"
 
     def weights(self):
-        """The record in a run that starts from this one."""
+        """Returns the record of these weights in a run that starts from them."""
         own = {"experiment": self.experiment, "variant": self.variant, "seed": self.seed, "commit": self.commit}
         own |= {"recipe_hash": self.hashes["recipe_hash"], "run_hash": self.hashes["hash"], "image_visits": 12000}
         file = {"kind": "file", "checkpoint": "best.ckpt", "sha256": hash_of(self.experiment + str(self.seed))}
@@ -203,7 +203,7 @@ def segmentation(root, dataset, init, seed=0, weights=None, variant=None, budget
 
 
 def write_paper(root, seeds=(0, 1, 2), paired=False, ablated="SugarBeets"):
-    """Four datasets, seven inits; budgets and ablations of one dataset."""
+    """Writes the runs of four datasets and seven inits, and budgets and ablations of one dataset."""
 
     def weights_of(dataset, masking, seed, **more):
         run = pretraining(root, dataset, masking, seed if paired else 3741, **more)
@@ -235,7 +235,7 @@ def hash_of(text):
 
 
 def picture(text, columns):
-    """A panel of coloured squares."""
+    """Writes a picture of coloured squares."""
     dice = random.Random(text)
     image = Image.new("RGB", (columns * 262 - 6, 220), "white")
     draw = ImageDraw.Draw(image)
@@ -256,7 +256,7 @@ def table(rows):
 
 
 def unlike(fake, real):
-    """Differences in names between a run written here and a real one; options may be added to classes."""
+    """Returns the differences in names between a run written here and a real one; a real one may have more options."""
     found = [
         f"{path.name} is not in {real}"
         for path in sorted(fake.rglob("*.*"))
@@ -284,7 +284,7 @@ def unlike_names(fake, real, place=""):
 
 
 def rows_of(path):
-    """The rows of a CSV file."""
+    """Returns the rows of a CSV file."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 

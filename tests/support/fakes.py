@@ -1,7 +1,7 @@
-"""Tiny datasets in the true layouts, names and label encodings, one writer per dataset.
+"""Tiny datasets with the real layouts, names and label encodings, one writer per dataset.
 
-Pictures are blocks of colour that depend on nothing but their name. Every folder also holds what real downloads bring
-along: a Thumbs.db and a readme.
+Pictures are blocks of colour that depend only on their name. Every folder also holds the extra files of real downloads:
+a Thumbs.db and a readme.
 """
 
 import json
@@ -24,7 +24,7 @@ LABELLED = "nassar/tiled_dataset/train"
 
 
 def blocks(name, values, size=SIZE, dtype=np.uint8):
-    """A picture (H, W) of 8 x 8 pixel blocks with these values; the first few blocks show each value once."""
+    """Returns a picture (H, W) of 8 x 8 pixel blocks with these values; the first blocks show each value once."""
     height, width = size
     rows, cols = -(-height // 8), -(-width // 8)
     chance = np.random.default_rng(zlib.crc32(name.encode()))
@@ -34,12 +34,12 @@ def blocks(name, values, size=SIZE, dtype=np.uint8):
 
 
 def photo(name, size=SIZE):
-    """An RGB picture (H, W, 3)."""
+    """Returns an RGB picture (H, W, 3)."""
     return np.stack([blocks(f"{name} {channel}", range(20, 236, 5), size) for channel in "RGB"], axis=-1)
 
 
 def save(path, array, **options):
-    """Writes an array, or a ready image, and what Windows leaves beside pictures."""
+    """Writes an array or an image, and the files that Windows leaves beside pictures."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
         (path.parent / "Thumbs.db").write_bytes(b"not an image")
@@ -54,7 +54,7 @@ def save_list(path, entries):
 
 
 def voc_palette():
-    """The palette of VOC's devkit: the bits of the index, spread over the high bits of red, green and blue."""
+    """Returns the palette of the VOC devkit: the bits of the index go to the high bits of red, green and blue."""
 
     def color(index):
         return [sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]
@@ -63,7 +63,7 @@ def voc_palette():
 
 
 def write_pascal_voc(root, train=4, val=3, test=4, unlabelled=3, size=SIZE):
-    """Every test image of 2007 is also `2007_<id>` of 2012, in turn in its train and val list."""
+    """Every test image of 2007 is also `2007_<id>` of 2012, alternately in its train and val list."""
     tests = [f"{number:06d}" for number in range(32, 32 + test)]
     lists = {
         "train": [f"2008_{number:06d}" for number in range(train)] + [f"2007_{name}" for name in tests[0::2]],
@@ -75,7 +75,7 @@ def write_pascal_voc(root, train=4, val=3, test=4, unlabelled=3, size=SIZE):
     pictures = [("VOC2012", name, name) for names in lists.values() for name in names]
     pictures += [("VOC2007", name, f"2007_{name}") for name in tests]
     for year, name, shows in pictures:
-        # The two years' JPEGs of one picture differ in their bytes.
+        # The JPEGs of one picture differ in their bytes between the two years.
         save(root / VOC / year / f"JPEGImages/{name}.jpg", photo(shows, size), quality=90 if year == "VOC2012" else 80)
         label = Image.fromarray(blocks(shows, [*range(21), 255], size))
         label.putpalette(voc_palette())
@@ -86,7 +86,7 @@ def write_pascal_voc(root, train=4, val=3, test=4, unlabelled=3, size=SIZE):
 
 
 def write_cityscapes(root, extra=4, train=10, val=4, test=3, lists=True, size=SIZE):
-    """Frames of the four folders; the pool's list names all of them, as the authors' does."""
+    """Writes frames in the four folders; the list of the pool names all of them, as that of the authors does."""
     cities = {
         "train_extra": (["augsburg", "troisdorf"], extra),
         "train": (["aachen", "zurich"], train),
@@ -114,7 +114,7 @@ def write_cityscapes(root, extra=4, train=10, val=4, test=3, lists=True, size=SI
 
 
 def write_nassar(root, train=15, val=10, test=4, tiles=6, lists=True, size=SIZE):
-    """Labelled tiles of five fields; the training list runs from sub5 down."""
+    """Writes labelled tiles of five fields; the training list goes from sub5 down."""
     names = {
         "train": sorted((f"sub{5 - n % 3}_{n:03d}" for n in range(train)), reverse=True),
         "val": [f"sub1_{n:03d}" for n in range(val)],
@@ -133,7 +133,7 @@ def write_nassar(root, train=15, val=10, test=4, tiles=6, lists=True, size=SIZE)
 
 
 def write_sugar_beets(root, weeds=10, plain=4, lists=True, size=SIZE):
-    """Frames with weeds in two folders, frames without in a third."""
+    """Writes frames with weeds in two folders, and frames without weeds in a third."""
     weedy = [0, 1, 97, 2, 10000, 10001, 20000, 20105]
     frames = [("CKA_weeds" if n % 3 == 0 else "CKA_160523", n, weedy) for n in range(weeds)]
     frames += [("CKA_160506", n, [0, 1, 97, 2, 10000]) for n in range(plain)]
@@ -150,14 +150,14 @@ def write_sugar_beets(root, weeds=10, plain=4, lists=True, size=SIZE):
 
 
 def write_folder(root, count=10, values=(0, 1, 2), size=SIZE):
-    """A folder of images and one of labels, for `Folder`."""
+    """Writes a folder of images and a folder of labels, for `Folder`."""
     for number in range(count):
         save(root / f"images/{number:03d}.jpg", photo(f"image {number}", size))
         save(root / f"labels/{number:03d}.png", blocks(f"image {number}", list(values), size))
 
 
 def write_noise(root, splits, suffix=".png", size=(200, 220)):
-    """Images and masks of three classes for `Folder`, every pixel drawn at random, and a list for every split."""
+    """Writes random images and masks of three classes for `Folder`, and a list for every split."""
     chance = np.random.default_rng(0)
     for split, names in splits.items():
         for name in names:
@@ -169,16 +169,16 @@ def write_noise(root, splits, suffix=".png", size=(200, 220)):
 
 
 def write_imagenet(path, encoder):
-    """A stand-in for an encoder's ImageNet weights, with the names of timm's own files."""
+    """Writes random weights in place of an encoder's ImageNet weights, with the names in timm's files."""
     import timm
     import torch
 
-    torch.manual_seed(71)  # no run's seed, or the weights would be those that it draws itself
+    torch.manual_seed(71)  # not the seed of a run, which would draw the same weights
     torch.save(timm.create_model(encoder, features_only=True).state_dict(), path)
 
 
 def write_all(root, size=(192, 256)):
-    """The four datasets for ten stages, Nassar for twenty and for 5 % of its labels; and ImageNet weights."""
+    """Writes the four datasets for ten stages, Nassar for twenty and for 5 % of its labels, and ImageNet weights."""
     write_pascal_voc(root, unlabelled=12, size=size)
     write_cityscapes(root, size=size)
     write_nassar(root, train=20, tiles=40, size=size)

@@ -1,4 +1,4 @@
-"""Runs the program that looks for damaged JPEGs in this process, where OpenCV is loaded already."""
+"""Runs the program that looks for damaged JPEGs in this process, in which OpenCV is already loaded."""
 
 import io
 import os
@@ -12,8 +12,8 @@ from unittest.mock import patch
 _LOCK = threading.Lock()
 
 
-def run_here(command, input, **_options):  # as `subprocess.run` has it
-    """Returns what `subprocess.run` does: libjpeg writes to the stderr of the process, so that is another file here."""
+def run_here(command, input, **_options):  # as `subprocess.run` captures it
+    """Returns what `subprocess.run` would; libjpeg writes to the stderr of the process, so it is replaced by a file."""
     streams = SimpleNamespace(buffer=io.BytesIO(input))
     with _LOCK, tempfile.TemporaryFile() as file, patch.object(sys, "stdin", streams):
         kept, path = os.dup(2), sys.path

@@ -1,4 +1,4 @@
-"""Networks as odd as trained ones, without a training."""
+"""Networks with weights like trained ones, without training."""
 
 import torch
 from fakes import photo
@@ -7,7 +7,7 @@ from torch import nn
 
 @torch.no_grad()
 def trained_like(module):
-    """Gives a segmentation batch-norm weights and statistics far from 0 and 1, and an opinion on every pixel."""
+    """Gives a segmentation batch-norm weights and statistics far from 0 and 1, and clear predictions."""
     chance = torch.Generator().manual_seed(3)
     layers = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in layers:

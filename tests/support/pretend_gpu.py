@@ -1,4 +1,4 @@
-"""A GPU where there is none: tensors that say `cuda`, compute on the CPU, and a note of all that would wait for it.
+"""Pretends to be a GPU: tensors report `cuda` but compute on the CPU, and every wait for the GPU is recorded.
 
 It refuses float64, as Apple's GPUs do."""
 
@@ -43,7 +43,7 @@ class PretendGPU(TorchDispatchMode):
     """Computes with `OnGPU`, refuses to mix it with tensors on the CPU, and lists the lines of smir that wait.
 
     Attributes:
-        waits: What waited, as `operation at file:line`.
+        waits: The operations that waited, as `operation at file:line`.
     """
 
     def __init__(self):
@@ -52,7 +52,7 @@ class PretendGPU(TorchDispatchMode):
         self._without_driver = contextlib.ExitStack()
 
     def __enter__(self):
-        torch._C._ensureCUDADeviceGuardSet()  # guards that need no driver, as torch.compile's fake tensors have
+        torch._C._ensureCUDADeviceGuardSet()  # guards without a driver, as for torch.compile's fake tensors
         self._without_driver.enter_context(mock.patch("torch.cuda._lazy_init"))
         self._without_driver.enter_context(torch.backends.cudnn.flags(enabled=False))
         return super().__enter__()

@@ -22,7 +22,7 @@ SHARES = {1: [6], 2: [4, 2], 4: [3, 1, 1, 1]}
 
 
 def batch():
-    """Six images and their labels: class 4 is in the first image alone, class 3 nowhere; a third of it all is void."""
+    """Returns six images and labels: class 4 is only in the first, class 3 is in none, and a third is void."""
     chance = torch.Generator().manual_seed(1)
     images = torch.randn(6, 3, 16, 16, generator=chance)
     labels = torch.randint(0, 3, (6, 16, 16), generator=chance)
@@ -58,7 +58,7 @@ LOSSES = {
 
 
 def step(loss, rank, shares):
-    """Loss, and the gradients of the network, on this process."""
+    """Returns the loss and the gradients of the network on this process."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, CLASSES, 1))
     wrapped = DistributedDataParallel(network) if len(shares) > 1 else network

@@ -15,7 +15,7 @@ from smir.training.selective_masking import SelectiveMasking
 
 
 class ScoreAndStop(SelectiveMasking):
-    """Scores at the start of training, before anything has changed the weights."""
+    """Scores at the start of training, before the weights change."""
 
     def on_train_start(self, trainer, pl_module):
         self.choose_masks(trainer, pl_module, stage=1)

@@ -1,4 +1,4 @@
-"""Variables and files that other tools leave around a command. None of them may change a run."""
+"""Environment variables and files of other tools. None of them may change a run."""
 
 import os
 
@@ -21,7 +21,7 @@ FILES = (
 
 
 def strew(folder, content=b"of another tool"):
-    """Writes the files of other tools into a folder, except those that are there."""
+    """Writes files of other tools into a folder, except those that exist."""
     for name in FILES:
         path = folder / name
         if not path.exists():
@@ -30,7 +30,7 @@ def strew(folder, content=b"of another tool"):
 
 
 def surround(patch):
-    """Sets the variables that a test has not set, for the time of a `MonkeyPatch`."""
+    """Sets the variables that are not set already, for the duration of a `MonkeyPatch`."""
     for name, value in VARIABLES.items():
         if name not in os.environ:
             patch.setenv(name, value)

@@ -15,7 +15,7 @@ WANDB = Path(sys.executable).with_name("wandb")
 
 @pytest.fixture(autouse=True)
 def no_wandb_from_outside(monkeypatch):
-    """Tests bring their own settings of W&B, and leave none behind."""
+    """Removes settings of W&B from outside, and those that a test leaves behind."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -25,14 +25,14 @@ def no_wandb_from_outside(monkeypatch):
 
 
 def program(server=None, **more):
-    """The environment of a separate program."""
+    """Returns the environment of a separate program."""
     paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     known = server.environment if server else {}
     return {**os.environ, **known, "PATH": paths, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY), **more}
 
 
 def upload(folder, run):
-    """Runs the command that a run folder names, and returns what then is on the server."""
+    """Runs the command that a run folder names, and returns the content of the server afterwards."""
     command = json.loads((run / "wandb.json").read_text())["sync"]
     with WandbServer() as server:
         done = subprocess.run(

@@ -1,7 +1,7 @@
 """A stand-in for the W&B server: the few endpoints that runs, `wandb sync` and `wandb agent` call, kept in memory.
 
-It was written by watching what the programs ask for. What it does not know it answers with nothing, so that a program
-that needs it fails loudly.
+It was written by watching the requests of the programs. It answers unknown requests with nothing, so that a program
+that needs an answer fails visibly.
 """
 
 import gzip
@@ -17,14 +17,14 @@ USER = {"id": "u", "entity": "me", "username": "me", "email": "me@example.org", 
 
 
 class Run:
-    """The server's knowledge of a run.
+    """What the server knows of a run.
 
     Attributes:
-        settings: What the client last said of it: displayName, groupName, jobType, tags, config.
+        settings: The last values from the client: displayName, groupName, jobType, tags, config.
         history: Its rows, by line number.
         summary: The last summary.
-        files: Names of the files that were uploaded.
-        exit_codes: One for every time that the run was ended.
+        files: Names of the uploaded files.
+        exit_codes: One for every end of the run.
     """
 
     def __init__(self):
@@ -44,7 +44,7 @@ class WandbServer:
 
     Args:
         sweep: Content of a sweep file.
-        commands: Lists of commands for the agent: the next list whenever nothing runs, and `exit` after the last.
+        commands: Lists of commands for the agent: the next list whenever no run is active, and `exit` after the last.
     """
 
     def __init__(self, sweep=None, commands=()):
@@ -73,7 +73,7 @@ class WandbServer:
         return self.runs.setdefault(name, Run())
 
     def answer(self, operation, variables):
-        """The `data` of a GraphQL answer."""
+        """Returns the `data` of a GraphQL answer."""
         if operation == "Viewer":
             return {"viewer": USER}
         if operation == "SweepWithRuns":

@@ -1,6 +1,6 @@
-"""Runs commands, one list of words a line, as a system does that lacks `fcntl`, most signals, `fork` and float64.
+"""Runs commands, one list of words per line, as on a system without `fcntl`, most signals, `fork` and float64.
 
-It is no Windows and no Mac: paths, threads and libraries are those of this system.
+It does not replace Windows or a Mac: paths, threads and libraries are those of this system.
 """
 
 import json
@@ -22,7 +22,7 @@ from smir.training.task import SmirModule  # noqa: E402
 
 
 def to_device(self, batch, device, dataloader_idx):
-    """Stands in for the way to Apple's GPUs, which refuse float64."""
+    """Stands in for moving tensors to Apple's GPUs, which refuse float64."""
     assert all(each.dtype != torch.float64 for each in tree_leaves(batch) if isinstance(each, torch.Tensor))
     return batch
 

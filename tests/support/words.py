@@ -1,4 +1,4 @@
-"""The words of small trainings, and where things lie."""
+"""The command lines of small trainings, and the paths that tests use."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ REPOSITORY = Path(__file__).parents[2]
 SUPPORT = Path(__file__).parent
 TOOLS = REPOSITORY / "tests" / "tools"
 EXPERIMENTS = REPOSITORY / "experiments"
-TINY_NETWORK = [  # the encoder that timm made for tests: 80 thousand parameters in a tenth of the usual layers
+TINY_NETWORK = [  # the encoder that timm made for tests: 80,000 parameters and a tenth of the usual layers
     "--model.network=smir.models.networks.UNetStride4",
     "--model.network.encoder=tu-test_efficientnet",
     "--model.network.decoder_channels=[16,16,16]",

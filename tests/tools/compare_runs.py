@@ -1,6 +1,6 @@
 """Compares two run folders bit by bit: python tests/tools/compare_runs.py RUN TWIN.
 
-Weights, optimiser, masks and scores, metrics but for the times, and the choice of the best epoch must be equal.
+Weights, optimiser, masks and scores, metrics except for the times, and the choice of the best epoch must be equal.
 """
 
 import csv
@@ -13,7 +13,7 @@ import torch
 
 
 def content(run: Path) -> dict[str, Any]:
-    """Contents that must be equal in two runs, by name."""
+    """Returns the contents that must be equal in two runs, by name."""
     found: dict[str, Any] = {}
     for name in ("best", "last", "previous"):
         path = run / "checkpoints" / f"{name}.ckpt"
@@ -37,12 +37,12 @@ def content(run: Path) -> dict[str, Any]:
 
 
 def _choice(state: dict[str, Any]) -> dict[str, Any]:
-    """A callback's state without the places of its files."""
+    """Returns the state of a callback without the paths of its files."""
     return {key: value for key, value in state.items() if not key.endswith(("path", "dirpath", "best_k_models"))}
 
 
 def difference(one: Any, other: Any, where: str = "") -> str | None:
-    """Names the first place where two contents differ."""
+    """Returns the first difference of two contents, or None."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         # Bits, not values: a NaN is equal to itself here, and 0 differs from -0.
         same = one.dtype == other.dtype and one.shape == other.shape and _bits(one) == _bits(other)

@@ -1,11 +1,11 @@
 """The sweep of refused system calls: python tests/tools/faults.py --done build/faults.jsonl (`make faults`).
 
 In every command, the n-th open, creation, write, sync, rename or making of a folder or link fails, for every n that
-occurs. The command must say so in one message; repeated, it must give the files of an undisturbed one. Or it does
-without the call, and its files are the same at once: without the sync of a folder, a folder that is there already, a
-hard link (a copy is made), the image cache, or the search for what an earlier command has left.
+occurs. Then the command must end with one message and, when repeated, write the same files as an undisturbed one. Or it
+continues without the call and writes the same files at once. It can do without the sync of a folder, the making of
+a folder that exists, a hard link (it copies), the image cache, or the search for leftovers of an earlier command.
 
-A sweep that is stopped goes on where it stopped, by the file of verdicts; refusals with a wrong end are tried again.
+A sweep that was stopped continues from its file of verdicts; refusals with a wrong outcome are tried again.
 """
 
 import argparse
@@ -40,7 +40,7 @@ SMALL = ["--width=256", "--height=192", "--train_tiles=2", "--val_tiles=1", "--t
 
 
 def fit(kind: str, *more: str) -> list[str]:
-    """A training on the prepared folder."""
+    """Returns the words of a training on the prepared folder."""
     given = [f"--config={EXPERIMENTS / 'folder' / kind}.yaml", "--config=field/data.yaml", *TINY_NETWORK, *QUIET]
     data = ["--data.num_workers=0", "--data.batch_size=2", "--data.cache=true", "--data.cache_folder=cache"]
     return ["fit", *given, *data, "--model.warmup_epochs=0", EVERY_EPOCH, *more]
@@ -76,7 +76,7 @@ Choose = Callable[[Counter[str]], list[Refusal]]
 
 
 class Verdict(NamedTuple):
-    """Outcome of a refusal: the files of the refused calls, whether the command did without, and what is wrong."""
+    """The outcome of a refusal: the files of the refused calls, whether the command went on, and what is wrong."""
 
     refusal: Refusal
     files: list[str]
@@ -103,7 +103,7 @@ class Place:
         shutil.copytree(state, self.work)
 
     def files(self) -> dict[str, Any]:
-        """Contents that must be equal after two commands: all bytes; of runs, all but times and earlier starts."""
+        """Returns contents that must be equal after two commands: all bytes but, for runs, times and earlier starts."""
         root = self.work
         found: dict[str, Any] = {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
         for path in root.glob("runs/*/*/*/metrics.csv"):
@@ -111,7 +111,7 @@ class Place:
             for name in (*(f"{run}/{name}" for name in _VARY), *(f"{run}/checkpoints/{name}.ckpt" for name in _KEPT)):
                 found.pop(name, None)
             found[str(run)] = content(root / run)
-        if prepared := found.get("field/prepared.json"):  # it tells how images were linked, which may differ
+        if prepared := found.get("field/prepared.json"):  # it records how images were linked, which may differ
             found["field/prepared.json"] = prepared.replace(_SOFT, b"linked (no copies)")
         return {name: content for name, content in found.items() if not re.match(r"cache/.*(?<!\.tmp)$", name)}
 
@@ -121,7 +121,7 @@ _VARY, _KEPT = ("environment.json", "metrics.csv", "DONE", "lock"), ("best", "la
 
 
 def sweep(place: Place, choose: Choose, tell: Callable[[Verdict], None]) -> bool:
-    """Runs a command again and again in forks; true in a fork, which is to do the command."""
+    """Runs a command again and again in forks; returns True in a fork, which then runs the command."""
     whole = fork(place.work, place.log)
     if whole is None:
         return True
@@ -151,7 +151,7 @@ def sweep(place: Place, choose: Choose, tell: Callable[[Verdict], None]) -> bool
 
 
 def _wrong(ended: Ended, place: Place, expected: dict[str, Any]) -> str:
-    """Returns what is wrong at the end of a command that was refused a call; empty if nothing is."""
+    """Returns what is wrong after a command with a refused call, or an empty text."""
     if not ended.code:
         return _differs(place, expected) and f"it ends as if done, but {_differs(place, expected)}"
     messages = len(re.findall(r"^smir: error: |^Problems: \d", ended.said, re.MULTILINE))  # `check` counts problems
@@ -165,7 +165,7 @@ def _differs(place: Place, expected: dict[str, Any]) -> str:
 
 
 def _half_written(place: Place, expected: dict[str, Any]) -> str:
-    """Names a file that is neither the old one, nor the new one, nor whole."""
+    """Returns a file that is neither the old one, nor the new one, nor complete."""
     for path in place.work.rglob("*"):
         name = str(path.relative_to(place.work))
         old = place.start / name
@@ -178,7 +178,7 @@ def _half_written(place: Place, expected: dict[str, Any]) -> str:
 
 
 def _whole(path: Path) -> bool:
-    """Tells if a file of a run can be read to its end."""
+    """Returns whether a file of a run can be read to its end."""
     if path.suffix in (".ckpt", ".npz"):
         return zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip() is None
     text = path.read_text(errors="replace")
@@ -189,7 +189,7 @@ def _whole(path: Path) -> bool:
 
 
 def do(name: str, place: Place, choose: Choose, tell: Callable[[Verdict], None]) -> Counter[str]:
-    """Sweeps over one command, in a separate process that has read the words of the command; returns its calls."""
+    """Sweeps over one command, in a separate process that has parsed its words; returns the counts of its calls."""
     from smir.__main__ import TRAINING, main
     from smir.cli.command_line import SmirCLI
 
@@ -219,7 +219,7 @@ def do(name: str, place: Place, choose: Choose, tell: Callable[[Verdict], None])
 
 
 class Done:
-    """The verdicts so far, a line each in a file."""
+    """The verdicts so far, in a file with one line for each."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -241,7 +241,7 @@ class Done:
 
 
 def write_inputs(place: Place) -> None:
-    """Writes what the commands begin from: photographs with labels, and the archives of the published datasets."""
+    """Writes the inputs of the commands: photographs with labels, and archives of the published datasets."""
     photos, archives = place.work / "photos", place.work / "archives"
     (place.work / "tmp").mkdir(parents=True)
     fakes.write_folder(photos, count=8, size=(192, 256))
@@ -262,7 +262,7 @@ def write_inputs(place: Place) -> None:
 
 
 def plan(name: str, calls: Counter[str], every: bool, sample: int | None, first: int = 1) -> list[Refusal]:
-    """Returns the refusals of a command: all from the first, each call with one error in turn, or so many at random."""
+    """Returns the refusals of a command: all from the first, each call with one error in turn, or a random sample."""
     chosen = []
     for kind, errors in ERRORS.items():
         for number, error in zip(range(1, calls[kind] + 1), cycle(errors), strict=False):
@@ -276,7 +276,7 @@ def plan(name: str, calls: Counter[str], every: bool, sample: int | None, first:
 
 
 def main() -> None:
-    """Sweeps over all commands, or some; ends with code 1 if anything is wrong."""
+    """Sweeps over all or some commands; ends with code 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=list(COMMANDS), choices=COMMANDS, help="commands; others run once")
     parser.add_argument("--sample", type=int, help="refusals of a command, drawn at random; default: all")
@@ -320,7 +320,7 @@ _HEAD = f"""| command | {" | ".join(ERRORS)} | refused | told | did without | wr
 
 
 def _row(name: str, calls: dict[str, int], verdicts: list[Verdict]) -> str:
-    """The line of a command in the table: its calls by kind, and what came of those that were refused."""
+    """Returns the line of a command in the table: its calls by kind, and the outcomes of the refused ones."""
     wrong = sum(bool(verdict.wrong) for verdict in verdicts)
     without = sum(verdict.without for verdict in verdicts)
     counts = [*(calls.get(kind, 0) for kind in ERRORS), len(verdicts), len(verdicts) - without, without, wrong]

@@ -1,8 +1,9 @@
-"""Freezes what users of a version have: the recipe hash of every experiment, and a run folder of each task.
+"""Freezes the files that users of a version have: recipe hashes of all experiments, and a run folder of each task.
 
 `python tests/tools/freeze.py` was run at version 0.1.0 and made `tests/frozen/`. The tests in
-`tests/runs/test_frozen.py` and `tests/cli/test_experiments.py` hold every later version to it: hashes stay, finished
-runs count as finished, and an interrupted one goes on. Run it again only for a new version, into a new folder.
+`tests/runs/test_frozen.py` and `tests/cli/test_experiments.py` check every later version against it: hashes do not
+change, finished runs count as finished, and an interrupted run continues. Run it again only for a new version, into a
+new folder.
 
 The weights in the folders are zeros, so that the archive is small.
 """
@@ -50,12 +51,12 @@ _DOWNSTREAM = ("labels-", "label-draws", "batch-norm", "encoder-", "frozen-encod
 
 @functools.cache
 def experiments() -> dict[str, list[str]]:
-    """The words that give every file of `experiments/` a place in a whole training, by the name of the file."""
+    """Returns the words that make every file of `experiments/` part of a complete training, by file name."""
     root = REPOSITORY / "experiments"
     found: dict[str, list[str]] = {}
     for path in sorted(root.rglob("*.yaml")):
         folder, name = path.parent.name, path.stem
-        if folder == "sweeps":  # files of W&B
+        if folder == "sweeps":  # sweep files of W&B
             continue
         before = {
             "ablations": ["nassar/segment-random" if name.startswith(_DOWNSTREAM) else "nassar/selective"],
@@ -68,7 +69,7 @@ def experiments() -> dict[str, list[str]]:
         option = "--data" if folder == "data" else "--config"
         words = [f"--config=experiments/{name}.yaml" for name in before]
         words += [f"{option}=experiments/{folder}/{name}.yaml"]
-        if name == "pretrain" and folder not in ("base", "demo", "folder", "smoke"):  # the rows have the epochs
+        if name == "pretrain" and folder not in ("base", "demo", "folder", "smoke"):  # the rows state the epochs
             words += ["--config=experiments/base/random.yaml"]
         found[f"{folder}/{name}"] = ["fit", *words]
     return found
@@ -83,7 +84,7 @@ def _parser() -> Any:
 
 
 def parse(words: list[str]) -> Any:
-    """The settings of `fit` with these words, in the root of the repository."""
+    """Returns the settings of `fit` with these words, parsed in the root of the repository."""
     from smir.cli.trust import expand_includes
 
     return _parser().parse_args(expand_includes(["fit", *words]))
@@ -91,12 +92,12 @@ def parse(words: list[str]) -> Any:
 
 @functools.cache
 def parsed(name: str) -> Any:
-    """An experiment as `fit` parses it, in the root of the repository."""
+    """Returns an experiment as `fit` parses it in the root of the repository."""
     return parse(experiments()[name][1:])
 
 
 def recipe_hash(name: str) -> str:
-    """The hash of the recipe of an experiment, as its `run.json` would hold it."""
+    """Returns the hash of the recipe of an experiment, as in its `run.json`."""
     import yaml
 
     from smir.runs.recipe import digest, recipe_of
@@ -107,7 +108,7 @@ def recipe_hash(name: str) -> str:
 
 
 def with_zeros(value):
-    """A checkpoint's values with zeros in place of all real numbers."""
+    """Returns the values of a checkpoint with zeros in place of all real numbers."""
     if isinstance(value, torch.Tensor):
         return torch.zeros_like(value) if value.is_floating_point() else value
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
 """Memory of a long run: python tests/tools/memory.py (minutes). Prints what docs/robustness.md records.
 
-A selective run of 50 epochs in 5 stages, four scorings among them; the memory of its process at the end of every epoch.
+A selective run of 50 epochs in 5 stages, with four scorings; the memory of its process at the end of every epoch.
 """
 
 import os
@@ -18,13 +18,13 @@ MOST_GROWTH = 0.02
 
 
 def memory(pid: int) -> int:
-    """Resident memory of a process, in KiB."""
+    """Returns the resident memory of a process, in KiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
 def measure(data: Path, root: Path) -> list[int]:
-    """Memory at the end of every epoch of a run."""
+    """Returns the memory at the end of every epoch of a run."""
     words = [f"--trainer.max_epochs={EPOCHS}", f"--trainer.callbacks.num_stages={STAGES}", f"--run.root={root}"]
     command = [sys.executable, "-m", "smir", *selective_words(data, *words)]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}

@@ -1,7 +1,7 @@
-"""The files that cost their reader most: python tests/tools/readers.py prints the table of docs/files.md.
+"""The files that are costliest to read: python tests/tools/readers.py prints the table of docs/files.md.
 
 Every file is read in a fork of this process, which may take no more memory and time than the case states. With
-`--share` the files are smaller and their limits, too.
+`--share`, the files and their limits are smaller.
 """
 
 import argparse
@@ -44,7 +44,7 @@ _SECONDS, _ROOM = 4, 64
 
 
 class Case(NamedTuple):
-    """A costly file: it is written with a share of its full size, and may take so many seconds and MiB when full.
+    """A costly file: its writer takes a share of the full size; seconds and MiB are the limits at full size.
 
     `refusal` are words of the message, if it is refused.
     """
@@ -68,13 +68,13 @@ def picture(kind: str, dtype: str = "uint8", **options: Any) -> Callable[[Path, 
 
 
 def bits(path: Path, share: float) -> None:
-    """Writes a PNG of one bit a pixel."""
+    """Writes a PNG with one bit per pixel."""
     side = int(SIDE * share**0.5)
     Image.new("1", (side, side)).save(path, compress_level=9)
 
 
 def webp(path: Path, share: float) -> None:
-    """Writes a WebP without losses and, so that its size can be believed, a chunk of nothing."""
+    """Writes a lossless WebP with an empty chunk that makes its size plausible."""
     side = int(9_990 * share**0.5)
     Image.new("RGB", (side, side)).save(path, lossless=True, method=0)
     content = path.read_bytes()
@@ -93,7 +93,7 @@ def scans(path: Path, share: float) -> None:
 
 
 def bmp(path: Path, share: float) -> None:
-    """Writes a BMP with run lengths whose rows end after one pixel."""
+    """Writes a run-length BMP whose rows end after one pixel."""
     side = int(3_160 * share**0.5)
     data = b"\1\0\0\0" * side + b"\0\1"
     start = 14 + 40 + 1024
@@ -102,7 +102,7 @@ def bmp(path: Path, share: float) -> None:
 
 
 def text(*parts: str, times: int) -> Callable[[Path, float], None]:
-    """Writes a text whose middle part is repeated."""
+    """Writes a text with a repeated middle part."""
     first, middle, last = parts
     return lambda path, share: path.write_text(first + middle * int(times * share) + last)
 
@@ -223,7 +223,7 @@ CASES = {
 
 
 def measure(case: Case, share: float) -> tuple[int, float, float, str]:
-    """Returns bytes, seconds, MiB of memory, and how it ended."""
+    """Reads a case; returns bytes, seconds, MiB of memory, and the outcome."""
     with tempfile.TemporaryDirectory(prefix="smir-readers-") as folder:
         path = Path(folder, f"file{case.suffix}")
         case.write(path, share)
@@ -243,7 +243,7 @@ def measure(case: Case, share: float) -> tuple[int, float, float, str]:
 
 
 def _read(case: Case, path: Path, share: float) -> str:
-    """Reads a file within its limits; returns seconds, MiB, and how it ended."""
+    """Reads a file within its limits; returns seconds, MiB, and the outcome."""
     warnings.simplefilter("ignore")
     share = 1 if case.refusal else share
     memory = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -263,7 +263,7 @@ def _read(case: Case, path: Path, share: float) -> str:
 
 
 def _peak() -> float:
-    """Returns the most memory of this process since the mark in MiB."""
+    """Returns the peak memory of this process since the mark, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 

@@ -1,7 +1,7 @@
-"""Forks a process in which the system refuses the n-th call of a kind, as a full or a broken disk does.
+"""Forks a process in which the system refuses the n-th call of a kind, as with a full or broken disk.
 
 Linux asks this process about every call (seccomp's user notification), so that calls of C libraries, threads and loader
-workers count as well. Only calls on one folder count. Pages that are written through mapped memory are not seen.
+workers count as well. Only calls on one folder count. Writes through mapped memory are not seen.
 """
 
 import atexit
@@ -64,7 +64,7 @@ class Refusal(NamedTuple):
     error: int
 
     def hits(self, kind: str, count: int) -> bool:
-        """Tells if it refuses the call of that kind and count."""
+        """Returns whether it refuses the call of that kind and count."""
         later = self.error == errno.ENOSPC and count > self.number
         return kind == self.kind and (count == self.number or later)
 
@@ -73,7 +73,7 @@ class Refusal(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """Exit code, what it printed, how many calls of each kind there were, and the files of the refused ones."""
+    """Exit code, output, number of calls of each kind, and the files of the refused calls."""
 
     code: int
     said: str
@@ -82,9 +82,9 @@ class Ended(NamedTuple):
 
 
 def fork(folder: Path, log: Path, refusal: Refusal | None = None) -> Ended | None:
-    """Forks. Returns None in the fork, which then calls `end`, and in this process how the fork has ended.
+    """Forks. Returns None in the fork, which then calls `end`; returns in this process how the fork ended.
 
-    Calls on files in `folder` are counted, and one is refused; what the fork prints goes to `log`, elsewhere.
+    Calls on files in `folder` are counted, and one is refused; the output of the fork goes to `log`, outside `folder`.
     """
     ours, theirs = socket.socketpair()
     for stream in (sys.stdout, sys.stderr):
@@ -109,7 +109,7 @@ def fork(folder: Path, log: Path, refusal: Refusal | None = None) -> Ended | Non
 
 
 def end(work: Callable[[], object]) -> NoReturn:
-    """Does the work and ends the process as Python does."""
+    """Does the work, and ends the process as Python would."""
     try:
         work()
         code = 0
@@ -124,7 +124,7 @@ def end(work: Callable[[], object]) -> NoReturn:
 
 
 def _answer(listener: int, folder: Path, refusal: Refusal | None) -> tuple[Counter[str], list[str]]:
-    """Answers the kernel until nobody is left that it asks about; returns counts, and the files of refused calls."""
+    """Answers the kernel until no process is left; returns counts of calls, and the files of refused calls."""
     calls: Counter[str] = Counter()
     refused: list[str] = []
     poll = select.poll()
@@ -144,7 +144,7 @@ def _answer(listener: int, folder: Path, refusal: Refusal | None) -> tuple[Count
                     refused.append(file)
                     error = -refusal.error
             fcntl.ioctl(listener, _SEND, _ANSWER.pack(number, 0, error, 0 if error else 1))
-        except OSError:  # a signal has interrupted the call, which comes again, or the process is gone
+        except OSError:  # a signal interrupted the call, which is repeated, or the process is gone
             continue
     raise TimeoutError(f"With {refusal}, nothing has happened for {LONGEST} s.")
 
@@ -167,7 +167,7 @@ def _file(process: int, call: int, arguments: list[int]) -> tuple[str, str]:
 
 
 def _become(stream: socket.socket, folder: Path, log: Path) -> None:
-    """Makes a fork a process with its own output, in the folder, that the kernel asks about."""
+    """Turns a fork into a process with its own output, in the folder, whose calls the kernel reports."""
     os.setsid()
     os.chdir(folder)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -181,7 +181,7 @@ def _become(stream: socket.socket, folder: Path, log: Path) -> None:
 
 
 def _listen() -> int:
-    """Has the kernel ask about all calls of this process and those that it starts; returns where it asks."""
+    """Lets the kernel report all calls of this process and its children; returns the descriptor of the reports."""
     steps = [(0x20, 0, 0, 0)]  # the number of the call
     steps += [(0x15, len(_CALLS) - place, 0, number) for place, number in enumerate(_CALLS)]
     steps += [(0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x7FC00000)]  # allow, or ask

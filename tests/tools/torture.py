@@ -1,7 +1,7 @@
 """The kill harness: python tests/tools/torture.py --out docs/torture.md (`make torture`).
 
 Runs of every kind get SIGKILL at random moments, and at moments that chance would rarely hit, and are started again
-with the same command until they are done. Each is then compared bit by bit with its twin that nobody has killed.
+with the same command until they are done. Each is then compared bit by bit with its twin, which is never killed.
 """
 
 import argparse
@@ -58,7 +58,7 @@ class Arm:
     Attributes:
         kind: `random`, `selective` or `downstream`.
         processes: Number of processes.
-        root: Where its runs lie.
+        root: The folder of its runs.
         data: The dataset.
     """
 
@@ -73,7 +73,7 @@ class Arm:
     different: list[str] = dataclasses.field(default_factory=list)
 
     def words(self, name: str, workers: int) -> list[str]:
-        """The command line of a run; the number of loader workers is no part of what it is."""
+        """Returns the command line of a run; the number of loader workers is not part of its recipe."""
         more = [f"--run.root={self.root}", f"--run.experiment={name}", f"--trainer.devices={self.processes}"]
         more += ["--trainer.max_epochs=12", f"--data.num_workers={workers}"]
         if self.kind == "downstream":
@@ -98,20 +98,20 @@ class Arm:
 
     @property
     def phase(self) -> Path:
-        """The file in which the run that was started last notes its work."""
+        """The file in which the last started run records its current moment."""
         return self.root / "phase"
 
     @property
     def doing(self) -> str:
-        """The last moment that it has come to; nothing at its beginning."""
+        """The last moment that the run has reached; empty at its beginning."""
         return self.phase.read_text().strip() if self.phase.exists() else ""
 
     def folder(self, name: str) -> Path:
-        """The folder of a run."""
+        """Returns the folder of a run."""
         return self.root / name / "seed0"
 
     def finish(self, name: str, workers: int) -> None:
-        """Runs to the end, and compares with the twin."""
+        """Runs to the end, and compares the run with the twin."""
         code = self.start(name, workers).wait(10 * MINUTE)
         if code != 0:
             self.different.append(f"{name} ended with {code}: {(self.root / f'{name}.log').read_text()[-300:]}")
@@ -122,7 +122,7 @@ class Arm:
         shutil.rmtree(self.folder(name))
 
     def make_twin(self) -> None:
-        """The run that nobody kills; it also tells how long one takes."""
+        """Trains the twin, which is never killed, and measures how long a run takes."""
         process = self.start("twin", 0)
         begun = self.wait_for_begin(process)
         if process.wait(10 * MINUTE) != 0:
@@ -130,7 +130,7 @@ class Arm:
         self.seconds = time.monotonic() - begun
 
     def wait_for_begin(self, process: subprocess.Popen[bytes]) -> float:
-        """Waits until a run, which takes seconds to import its libraries, is at work."""
+        """Waits until a run has imported its libraries and begins to work; returns the time."""
         while process.poll() is None:
             if self.doing and not self.doing.startswith(BEFORE_WORK):
                 break
@@ -138,7 +138,7 @@ class Arm:
         return time.monotonic()
 
     def kill_at_random(self, count: int, draw: random.Random) -> None:
-        """Kills so often, at random moments, over as many runs as that takes."""
+        """Kills runs the given number of times at random moments, over as many runs as needed."""
         number = 0
         while sum(self.hit.values()) < count:
             name = f"killed{number}"
@@ -153,7 +153,7 @@ class Arm:
             number += 1
 
     def kill(self, process: subprocess.Popen[bytes], draw: random.Random) -> None:
-        """Kills all processes, or one rank alone, whose end must be that of all."""
+        """Kills all processes, or only one rank, which must end all others."""
         ranks = [process.pid, *_children_of(process.pid, "LOCAL_RANK=1")]
         if len(ranks) == 1 or draw.random() < 0.6:
             self.hit[self.doing] += 1
@@ -165,7 +165,7 @@ class Arm:
         self.slowest_end = max(self.slowest_end, self.end(process))
 
     def end(self, process: subprocess.Popen[bytes]) -> float:
-        """Waits until nothing of a killed run is left, which must not take a minute; returns the seconds."""
+        """Waits, for a minute at most, until no process of a killed run is left; returns the seconds."""
         began = time.monotonic()
         while process.poll() is None or _session(process.pid):
             if time.monotonic() - began > MINUTE:
@@ -184,7 +184,7 @@ class Arm:
             self.end(process)
             if code == -signal.SIGKILL:
                 self.hit[moment.rsplit(":", 1)[0]] += 1
-            elif code == 0:  # it came to its end before
+            elif code == 0:  # the run ended before that moment
                 self.finish("moments", 0)
             else:
                 self.different.append(f"{moment}: ended with {code}")
@@ -192,7 +192,7 @@ class Arm:
 
 
 def _session(leader: int) -> list[int]:
-    """Living processes of a session."""
+    """Returns the living processes of a session."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -205,7 +205,7 @@ def _session(leader: int) -> list[int]:
 
 
 def _children_of(leader: int, variable: str) -> list[int]:
-    """Processes of smir in a session whose environment has a variable; loader workers are not among them."""
+    """Returns the processes of smir in a session whose environment has a variable, without loader workers."""
     found = []
     for pid in _session(leader):
         try:
@@ -219,7 +219,7 @@ def _children_of(leader: int, variable: str) -> list[int]:
 
 
 def table(arms: list[Arm], seed: int, minutes: float) -> str:
-    """The page of results."""
+    """Returns the page of results."""
     facts = environment()
     versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("torch", "lightning"))
     kills = sum(sum(arm.hit.values()) for arm in arms)
@@ -259,7 +259,7 @@ def _machine() -> str:
 
 
 def attack(arm: Arm, kills: int, draw: random.Random) -> Arm:
-    """Kills the runs of an arm so often at random moments and, on one process, at every moment of the list."""
+    """Kills the runs of an arm at random moments and, if they have one process, at every moment of the list."""
     arm.root.mkdir(parents=True)
     arm.make_twin()
     arm.kill_at_random(kills, draw)

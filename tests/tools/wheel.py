@@ -30,14 +30,14 @@ TINY = {
 
 
 def call(*words, cwd=WORK, **environment):
-    """Runs a program that finds no smir but an installed one."""
+    """Runs a program that can only find an installed smir."""
     print("$", *words, flush=True)
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MAKE"))}
     return subprocess.run(list(map(str, words)), cwd=cwd, env=outside | environment, check=True)
 
 
 def built():
-    """Returns the wheel, which is built from the sdist."""
+    """Builds the wheel from the sdist, and returns its path."""
     backend = "import sys, setuptools.build_meta as backend; getattr(backend, sys.argv[1])(sys.argv[2])"
     call(sys.executable, "-c", backend, "build_sdist", WORK, cwd=ROOT)
     (sdist,) = WORK.glob("smir-*.tar.gz")
@@ -50,7 +50,7 @@ def built():
 
 
 def installed(wheel):
-    """Returns the Python of an environment with the wheel and, behind it, the packages of this one."""
+    """Returns the Python of an environment with the wheel, and with the packages of this environment after it."""
     call(sys.executable, "-m", "venv", "--without-pip", WORK / "env")
     python = WORK / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     call(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
@@ -75,7 +75,7 @@ def main():
         for words in filter(None, map(smir_words, lines(block.text))):
             more = {"fit": ["--config=tiny.yaml"], "export": ["--formats=onnx"]}.get(words[0], [])
             if "folder/few-labels" in words:
-                more = [*more, "--model.weights=null"]  # the tiny encoder has none without the hub
+                more = [*more, "--model.weights=null"]  # the tiny encoder has no ImageNet weights without the hub
             call(python, "-m", "smir", *words, *more, cwd=desk, CUDA_VISIBLE_DEVICES="")
             ran.append(words[0])
     assert ran == ["prepare", "fit", "predict", "fit", "fit", "choose", "inspect", "export"], ran

@@ -1,4 +1,4 @@
-"""The checkpoint files of a run: which are written when, and which survive."""
+"""The checkpoint files of a run: when they are written, and which survive a failure."""
 
 import os
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_ones(tmp_path, monke
 
 
 def test_a_kill_after_a_damaged_checkpoint_leaves_the_good_one(tmp_path, monkeypatch):
-    """While `last` is written again, the damaged one must not have taken the place of `previous`."""
+    """The damaged checkpoint must not have replaced `previous` while `last` is written again."""
     files, last, original = CheckpointFiles(), tmp_path / "last.ckpt", Path.replace
     content = {"state_dict": {}}
     CheckpointRecord("pretrain", {}, 3, Preprocessing(), None, {}).write(content)
@@ -61,7 +61,7 @@ def die():
     raise Killed
 
 
-def test_the_best_of_a_run_that_was_moved_is_found_in_its_new_place(tmp_path):
+def test_the_best_checkpoint_of_a_moved_run_is_found(tmp_path):
     options = {"filename": "best", "monitor": "val/loss", "save_top_k": 1}
     before = RunCheckpoint(dirpath=tmp_path / "old", **options)
     path = str(tmp_path / "old/best.ckpt")
@@ -79,10 +79,10 @@ def test_the_best_of_a_run_that_was_moved_is_found_in_its_new_place(tmp_path):
     ("seconds", "kept"),
     [
         (0, [0, 1, 2, 3, 4, 5, 6, 7]),
-        (1000, [0, 3, 7]),  # the first epoch of a process, and the last one of each of two stages
+        (1000, [0, 3, 7]),  # the first epoch of a process, and the last epoch of each of the two stages
     ],
 )
-def test_epochs_are_kept_seldom_but_always_at_the_end_of_a_stage(tmp_path, monkeypatch, seconds, kept):
+def test_epochs_are_kept_rarely_but_always_at_the_end_of_a_stage(tmp_path, monkeypatch, seconds, kept):
     callback, trainer, module, found = last_checkpoint(tmp_path, monkeypatch, seconds)
     for epoch in range(8):
         trainer.current_epoch = epoch
@@ -92,7 +92,7 @@ def test_epochs_are_kept_seldom_but_always_at_the_end_of_a_stage(tmp_path, monke
 
 
 @pytest.mark.parametrize("ask", ["wanted", "should_stop"])
-def test_an_epoch_is_kept_where_the_run_is_to_stop(tmp_path, monkeypatch, ask):
+def test_an_epoch_is_kept_if_the_run_is_about_to_stop(tmp_path, monkeypatch, ask):
     callback, trainer, module, found = last_checkpoint(tmp_path, monkeypatch, seconds=1000)
     for epoch in range(3):
         trainer.current_epoch = epoch
@@ -104,7 +104,7 @@ def test_an_epoch_is_kept_where_the_run_is_to_stop(tmp_path, monkeypatch, ask):
 
 
 def last_checkpoint(folder, monkeypatch, seconds):
-    """A `LastCheckpoint` with a trainer of two stages of four epochs, and the list of epochs that it keeps."""
+    """Returns a `LastCheckpoint`, a trainer of two stages of four epochs, a module, and the list of kept epochs."""
     found = []
     monkeypatch.setattr(
         "lightning.pytorch.callbacks.ModelCheckpoint.on_train_epoch_end",

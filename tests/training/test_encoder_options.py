@@ -15,7 +15,7 @@ DATA = ("--data=Folder", "--data.root=root", "--data.labels=labels", "--data.cla
 
 @pytest.fixture
 def fit(smir, tmp_path):
-    """Trains a segmentation and returns its run folder; every one starts from the same weights."""
+    """Returns a function that trains a segmentation from the same weights, and returns its run folder."""
     write_folder(tmp_path / "root", size=(64, 64))
 
     def run(name, *words, epochs=3):
@@ -39,13 +39,13 @@ def same(left, right):
     return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
 
 
-def test_a_frozen_encoder_stays_to_the_bit_and_the_decoder_learns(fit):
+def test_a_frozen_encoder_does_not_change_and_the_decoder_learns(fit):
     start, frozen = Path("runs/start/seed0"), fit("frozen", "--model.freeze_encoder_epochs=-1")
-    assert same(state(start, "encoder"), state(frozen, "encoder"))  # its batch-norm statistics, too
+    assert same(state(start, "encoder"), state(frozen, "encoder"))  # including its batch-norm statistics
     assert not same(state(start, "decoder"), state(frozen, "decoder"))
 
 
-def test_an_encoder_is_let_go_after_its_epochs_also_by_a_resumed_run(fit, monkeypatch):
+def test_an_encoder_is_unfrozen_after_its_epochs_even_in_a_resumed_run(fit, monkeypatch):
     start = Path("runs/start/seed0")
     assert same(state(start, "encoder"), state(fit("two", "--model.freeze_encoder_epochs=2", epochs=2), "encoder"))
     whole = fit("three", "--model.freeze_encoder_epochs=2")
@@ -57,7 +57,7 @@ def test_an_encoder_is_let_go_after_its_epochs_also_by_a_resumed_run(fit, monkey
     assert same(state(whole, ""), state(fit("resumed", "--model.freeze_encoder_epochs=2"), ""))
 
 
-def test_the_encoder_learns_at_its_factor_of_the_learning_rate(fit):
+def test_the_encoder_learns_at_its_own_factor_of_the_learning_rate(fit):
     run = fit("slow", "--model.encoder_lr_factor=0.1", "--model.lr=0.002")
     with (run / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -70,8 +70,8 @@ def test_the_encoder_learns_at_its_factor_of_the_learning_rate(fit):
     assert len(encoder["params"]) == len(names)
 
 
-def test_the_encoder_alone_is_taken_and_the_decoder_begins_at_random(fit, caplog):
-    # No step changes a weight: what is in the checkpoint is what the training started from.
+def test_only_the_encoder_is_loaded_and_the_decoder_begins_at_random(fit, caplog):
+    # No step changes a weight, so the checkpoint holds the initial weights.
     still = ("--model.lr=1e-30", "--model.freeze_encoder_epochs=-1")
     whole, alone = fit("whole", *still, epochs=1), fit("alone", *still, "--model.weights_part=encoder", epochs=1)
     assert "the encoder alone" in caplog.text
@@ -86,7 +86,7 @@ def test_batch_norm_takes_the_statistics_of_the_training_images(fit):
     own, start = state(run, "encoder"), state(Path("runs/start/seed0"), "encoder")
     counted = next(key for key in own if key.endswith("num_batches_tracked"))
     means = [key for key in own if key.endswith("running_mean")]
-    assert int(own[counted]) == 2  # 7 training images in whole batches of 3
+    assert int(own[counted]) == 2  # 7 training images give two full batches of 3
     assert not any(torch.equal(own[key], start[key]) for key in means)
     weights = [key for key in own if key.endswith("weight")]
     assert all(torch.equal(own[key], start[key]) for key in weights)

@@ -1,4 +1,4 @@
-"""The code for GPUs on a pretended GPU: nothing is mixed with the CPU, and a training step waits for nothing."""
+"""The code for GPUs on a pretended GPU: tensors of CPU and GPU are not mixed, and training steps do not wait."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ def small(out_channels):
 
 
 def two_images():
-    """Two images with what each task needs beside them."""
+    """Two images, with the mask, label and weights that the tasks need."""
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(3, (2, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     label[:, :8] = VOID
@@ -39,9 +39,9 @@ def two_images():
 
 
 def on_both(module, work):
-    """Results of a function of (module, batch) on the CPU and on the pretended GPU, and the GPU's waits of a step.
+    """Returns the results of a function of (module, batch) on CPU and pretended GPU, and where the GPU step waits.
 
-    The first step makes constants, so the second counts.
+    The first step creates constants, so the second one counts.
     """
     module.log = lambda *args, **kwargs: None
     with torch.no_grad():
@@ -63,7 +63,7 @@ def close(found, expected):
 @pytest.fixture
 def pretrain():
     torch.manual_seed(0)
-    return ReconstructionModule(network=small).eval()  # without dropout, to compare
+    return ReconstructionModule(network=small).eval()  # without dropout, so that results can be compared
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_float64_is_refused():
         OnGPU(torch.ones(2)).double()
 
 
-def test_what_waits_is_noted():
+def test_operations_that_wait_for_the_gpu_are_recorded():
     with PretendGPU() as gpu:
         there = torch.ones(2).to("cuda")
         float(there.sum())
@@ -91,7 +91,7 @@ def test_what_waits_is_noted():
 
 
 @pytest.mark.parametrize("local", [False, True])
-def test_a_pretraining_step(pretrain, local):
+def test_a_pretraining_step_equals_that_on_the_cpu_and_does_not_wait(pretrain, local):
     if local:
         pretrain.loss = LocalReconstructionLoss()
     expected, found, waits = on_both(pretrain, lambda module, batch: module.training_step(batch, 0))
@@ -99,14 +99,14 @@ def test_a_pretraining_step(pretrain, local):
     assert waits == []
 
 
-def test_a_segmentation_step(segment):
+def test_a_segmentation_step_equals_that_on_the_cpu_and_does_not_wait(segment):
     expected, found, waits = on_both(segment, lambda module, batch: module.training_step(batch, 0))
     close(found, expected)
     assert waits == []
 
 
 @pytest.mark.parametrize("paired", [False, True])
-def test_scoring(pretrain, paired):
+def test_scoring_equals_that_on_the_cpu_and_does_not_wait(pretrain, paired):
     def work(module, batch):
         return module.score_views(batch["image"], [3, 4], num_samples=2, paired=paired)
 
@@ -117,7 +117,7 @@ def test_scoring(pretrain, paired):
         assert torch.equal(mask_agreement(found.samples, ratio=0.5).cpu(), mask_agreement(expected.samples, ratio=0.5))
 
 
-def test_masks_by_scores_and_pictures(pretrain):
+def test_masks_and_pictures_equal_those_on_the_cpu(pretrain):
     def work(module, batch):
         scored = module.score_views(batch["image"], [3, 4], num_samples=1)
         masks = [HardestMask()(grid=scored.grid, scores=scored.scores).cpu()]
@@ -132,7 +132,7 @@ def test_masks_by_scores_and_pictures(pretrain):
 
 
 @pytest.mark.parametrize("step", ["validation_step", "test_step"])
-def test_evaluation_of_a_segmentation(segment, step):
+def test_the_evaluation_of_a_segmentation_equals_that_on_the_cpu(segment, step):
     def work(module, batch):
         getattr(module, step)(batch, 0)
         confusion = module.val_confusion if step == "validation_step" else module.test_confusion["native"]
@@ -146,7 +146,7 @@ def test_evaluation_of_a_segmentation(segment, step):
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_figures_at_the_end_of_an_epoch(segment, split):
+def test_figures_at_the_end_of_an_epoch_equal_those_on_the_cpu(segment, split):
     def work(module, batch):
         logged = {}
         module.log = lambda name, value, **options: logged.update({name: value})
@@ -160,7 +160,7 @@ def test_figures_at_the_end_of_an_epoch(segment, split):
         torch.testing.assert_close(found[name], value, equal_nan=True)
 
 
-def test_validation_of_a_pretraining(pretrain):
+def test_the_validation_of_a_pretraining_equals_that_on_the_cpu(pretrain):
     def work(module, batch):
         module.val_loss.reset()
         module.validation_step(batch, 0)
@@ -170,7 +170,7 @@ def test_validation_of_a_pretraining(pretrain):
     torch.testing.assert_close(found, expected)
 
 
-def test_gradients_that_are_written_out():
+def test_gradients_written_by_hand_equal_those_on_the_cpu():
     def both(function, *values):
         context = SimpleNamespace()
         context.save_for_backward = lambda *kept: setattr(context, "saved_tensors", kept)
@@ -185,7 +185,7 @@ def test_gradients_that_are_written_out():
     close(found[1], expected[1])
 
 
-def test_bad_numbers_are_noted_without_waiting():
+def test_numbers_that_are_not_finite_are_recorded_without_waiting():
     watch = FiniteNumbers()
     with PretendGPU() as gpu:
         watch.on_train_epoch_start(None, SimpleNamespace(device=torch.device("cpu")))

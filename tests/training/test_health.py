@@ -1,4 +1,4 @@
-"""Early warnings of a pretraining that goes wrong."""
+"""Early warnings if a pretraining goes wrong."""
 
 from types import SimpleNamespace
 
@@ -12,9 +12,9 @@ from smir.training.reconstruction import ReconstructionModule
 
 @pytest.fixture
 def said(smir, field, caplog, monkeypatch, recwarn):
-    """Runs 2 stages of 3 epochs with chosen validation losses; returns the warnings.
+    """Returns a function that runs 2 stages of 3 epochs with given validation losses, and returns the warnings.
 
-    Filling with the mean has a loss of 1, interpolation one of 0.6.
+    Mean fill has a loss of 1, and interpolation a loss of 0.6.
     """
     original = ReconstructionModule.log
 
@@ -35,17 +35,17 @@ def said(smir, field, caplog, monkeypatch, recwarn):
     return run
 
 
-def test_one_bad_validation_among_better_ones_is_no_failure(said):
+def test_bad_validations_between_better_ones_cause_no_warning(said):
     assert said(0.5, 2.0, 0.5, 2.0, 0.5, 2.0) == []
 
 
-def test_a_stage_that_never_was_better_is_told_once(said):
+def test_a_stage_that_is_never_better_than_mean_fill_causes_one_warning(said):
     (message,) = said(0.5, 0.4, 0.3, 2.0, 1.5, 1.5)
     assert message.startswith("Warning: epoch 5 of 6 (stage 2 of 2): the validation loss 1.500 is no better than the 1")
     assert "filling masked patches with the mean colour" in message
 
 
-def test_a_network_that_has_learnt_no_more_than_interpolation_is_told(said):
+def test_a_network_no_better_than_interpolation_causes_a_warning(said):
     (message,) = said(0.9, 0.8, 0.7, 0.9, 0.5, 0.7)
     assert message.startswith(
         "Warning: epoch 2 of 6 (stage 1 of 2): the validation loss 0.800 is no better than the 0.600"
@@ -53,13 +53,13 @@ def test_a_network_that_has_learnt_no_more_than_interpolation_is_told(said):
     assert "no more than interpolation" in message
 
 
-def test_a_few_steps_are_no_failure(said):
+def test_a_training_of_few_steps_causes_no_warning(said):
     assert said(2.0, 2.0, 2.0, 2.0, 2.0, 2.0, least_steps=1000) == []
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(2, 1), (0, 0)])
 def test_a_training_that_waits_for_its_images_suggests_the_cache(smir, field, caplog, monkeypatch, seconds, told):
-    """Each image takes so many seconds of a pretended clock to read, each step one."""
+    """On a simulated clock, reading an image takes a given number of seconds, and each step takes one."""
     clock = [0]
     step, read = ReconstructionModule.training_step, pairs.read_image
 

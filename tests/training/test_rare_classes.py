@@ -1,4 +1,4 @@
-"""A segmentation that minds rare classes: another loss, weights of classes, crops where the rare ones are."""
+"""A segmentation with options for rare classes: another loss, class weights, and crops over rare classes."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def words(*more):
     return ("fit", "--model=SegmentationModule", *DATA, *NETWORK, *SHORT, *lengths, *more)
 
 
-def test_a_run_records_its_weights_and_resumes_to_the_bit(smir, tmp_path, monkeypatch, caplog):
+def test_a_run_records_its_class_weights_and_resumes_bit_for_bit(smir, tmp_path, monkeypatch, caplog):
     write_folder(tmp_path / "root", size=(80, 80), values=(0, 0, 0, 1, 0, 0, 2, 0))
     smir(*words(*RARE, "--run.experiment=whole"))
     with monkeypatch.context() as patch:

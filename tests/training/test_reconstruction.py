@@ -1,4 +1,4 @@
-"""The pretraining module: what its network sees, and what its losses and scores are."""
+"""The pretraining module: the input of its network, its losses and its scores."""
 
 import numpy as np
 import pytest
@@ -49,21 +49,21 @@ def test_the_network_does_not_see_masked_pixels(module, batch):
 
 
 @pytest.mark.parametrize("loss", [ReconstructionLoss(), LocalReconstructionLoss()])
-def test_the_training_loss_is_that_of_the_whole_image(module, batch, loss):
+def test_the_training_loss_is_computed_over_the_whole_image(module, batch, loss):
     module.loss = loss
     image = module.preprocessing.normalize(batch["image"])
     expected = loss(module.network(image * ~batch["mask"]), image)
     torch.testing.assert_close(module.training_step(batch, 0), expected)
 
 
-def test_the_loss_of_masked_pixels_gets_the_mask_of_the_batch(module, batch):
+def test_the_loss_of_masked_pixels_uses_the_mask_of_the_batch(module, batch):
     module.loss = MaskedReconstructionLoss()
     image = module.preprocessing.normalize(batch["image"])
     expected = module.loss(module.network(image * ~batch["mask"]), image, batch["mask"])
     torch.testing.assert_close(module.training_step(batch, 0), expected)
 
 
-def test_ssim_between_0_and_1_is_of_training_and_of_scores(batch):
+def test_ssim_in_the_unit_range_applies_to_training_and_scores(batch):
     torch.manual_seed(0)
     preprocessing = Preprocessing(view_size=SIDE)
     module = ReconstructionModule(network=small, preprocessing=preprocessing, ssim_unit_range=True).eval()
@@ -77,7 +77,7 @@ def test_ssim_between_0_and_1_is_of_training_and_of_scores(batch):
 
 
 @pytest.mark.parametrize("step", ["validation_step", "test_step"])
-def test_images_without_weight_count_in_no_metric(module, batch, step):
+def test_images_of_weight_zero_count_in_no_metric(module, batch, step):
     getattr(module, step)(batch, 0)
     first = {name: values[:1] for name, values in batch.items()}
     expected = module.training_step(first, 0)
@@ -85,7 +85,7 @@ def test_images_without_weight_count_in_no_metric(module, batch, step):
     torch.testing.assert_close(metric.compute(), expected.detach())
 
 
-def test_validation_compares_with_two_fillings_of_the_masked_patches(module, batch):
+def test_validation_compares_with_mean_fill_and_inpainting(module, batch):
     module.validation_step(batch, 0)
     image, mask = module.preprocessing.normalize(batch["image"][:1]), batch["mask"][:1]
     visible_kept = torch.where(mask, torch.zeros_like(image), image)
@@ -93,14 +93,14 @@ def test_validation_compares_with_two_fillings_of_the_masked_patches(module, bat
     torch.testing.assert_close(module.val_inpaint.compute(), ReconstructionLoss()(inpaint(image, mask), image))
 
 
-def test_scores_are_those_of_the_method(module, batch):
+def test_scores_equal_those_of_the_method(module, batch):
     image = module.preprocessing.normalize(batch["image"])
     found = module.score_views(batch["image"], [3, 4], num_samples=2, seed=9).scores
     expected = score_views(module.network, image, [3, 4], num_samples=2, seed=9).scores
     assert torch.equal(found, expected)
 
 
-def test_one_image_of_any_size_is_scored_as_its_whole_view(module):
+def test_an_image_of_any_size_is_scored_over_its_whole_view(module):
     image = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
     view = torch.from_numpy(module.preprocessing.view(image)).permute(2, 0, 1)[None]
     assert view.shape[-2:] == (SIDE, 240)

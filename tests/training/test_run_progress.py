@@ -17,8 +17,8 @@ def loud(field, *more):
     return [word for word in selective_words(field, *more) if "enable_progress_bar" not in word]
 
 
-def test_the_bar_tells_epoch_stage_and_time_left(smir, field, capsys, monkeypatch):
-    clock = iter(range(0, 60 * 60, 60))  # one epoch a minute
+def test_the_bar_shows_epoch_stage_and_time_left(smir, field, capsys, monkeypatch):
+    clock = iter(range(0, 60 * 60, 60))  # one epoch takes a minute
     monkeypatch.setattr(run_progress, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     smir(*loud(field))
     told = dict.fromkeys(re.findall(r"Epoch \d[^:]*", capsys.readouterr().out))
@@ -30,7 +30,7 @@ def test_the_bar_tells_epoch_stage_and_time_left(smir, field, capsys, monkeypatc
     ]
 
 
-def test_the_bar_moves_now_and_then_and_at_the_end(monkeypatch):
+def test_the_bar_moves_at_most_every_ten_seconds(monkeypatch):
     clock = iter([0.0, 4.0, 10.0, 12.0, 21.0])
     monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     pulse = Pulse(10)
@@ -42,10 +42,10 @@ def test_a_log_has_no_line_for_every_batch(smir, field, capsys):
     batches = re.findall(r"Epoch 1/4[^\r\n]*?(\d+)/(\d+) \[", capsys.readouterr().out)
     assert len({total for _, total in batches}) == 1
     assert int(batches[0][1]) == 5
-    assert {now for now, _ in batches} <= {"0", batches[0][1]}  # an epoch of the test takes no ten seconds
+    assert {now for now, _ in batches} <= {"0", batches[0][1]}  # an epoch of this test takes less than ten seconds
 
 
-def test_a_users_own_bar_stays(smir, field, capsys):
+def test_a_progress_bar_of_the_user_is_kept(smir, field, capsys):
     smir(*loud(field, "--trainer.callbacks+=TQDMProgressBar", "--trainer.fast_dev_run=true"))
     assert "Epoch 1/" not in capsys.readouterr().out
 
@@ -71,7 +71,7 @@ def test_a_resumed_run_does_not_load_its_first_weights_again(smir, field, tmp_pa
     assert "Weights from" not in caplog.text
 
 
-def test_the_start_names_the_folder_and_a_resume_the_epoch(smir, field, caplog, monkeypatch):
+def test_a_start_names_the_run_folder_and_a_resume_names_the_epoch(smir, field, caplog, monkeypatch):
     def die(self, trainer, pl_module):
         if trainer.current_epoch == 3:
             raise KeyError
@@ -89,8 +89,8 @@ def test_the_start_names_the_folder_and_a_resume_the_epoch(smir, field, caplog, 
     assert "Resuming runs/demo/selective/seed0 from epoch 4 of 4 (last.ckpt)." in caplog.messages
 
 
-def test_scoring_counts_where_it_comes(monkeypatch):
-    clock = iter([0.0, 10.0, 20.0, 130.0])  # two epochs of 10 s, then one of 10 s with 100 s of scoring
+def test_the_time_left_includes_the_scorings_to_come(monkeypatch):
+    clock = iter([0.0, 10.0, 20.0, 130.0])  # two epochs of 10 s, then an epoch of 10 s with 100 s of scoring
     monkeypatch.setattr(run_progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     pace = Pace()
     for ends_stage in (False, False, True, False):
@@ -99,6 +99,6 @@ def test_scoring_counts_where_it_comes(monkeypatch):
     assert Pace().left(6, scorings=1) is None
 
 
-def test_durations():
+def test_durations_are_shown_in_rounded_units():
     said = [duration(seconds) for seconds in (20, 90, 3570, 3600, 12000, 172800 + 5 * 3600)]
     assert said == ["under 1 min", "2 min", "1 h 0 min", "1 h 0 min", "3 h 20 min", "2 days 5 h"]

@@ -1,4 +1,4 @@
-"""The downstream formulas of METHOD.md section 5 against oracles written from the text."""
+"""The downstream formulas of METHOD.md section 5, compared with oracles written from the text."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def module():
 
 
 def jaccard(logits, label, num_classes):
-    """1 - (intersection + s) / (union + s) over the pixels of the batch that are not void, mean over the classes."""
+    """Returns the class mean of 1 - (intersection + s) / (union + s) over all pixels of the batch that are not void."""
     counted = (label != VOID).flatten()
     shares = logits.softmax(dim=1).permute(0, 2, 3, 1).flatten(0, 2)[counted]
     truth = label.flatten()[counted]
@@ -54,7 +54,7 @@ def test_void_pixels_have_no_gradient(module):
     assert logits.grad[..., 8:].abs().max() > 0
 
 
-def test_test_counts_at_the_view_and_at_the_labels_own_size(module):
+def test_a_test_counts_at_the_view_and_at_the_size_of_the_labels(module):
     torch.manual_seed(2)
     image = torch.randint(0, 255, (1, 3, 256, 320), dtype=torch.uint8)
     label = torch.randint(0, 4, (1, 512, 640), dtype=torch.uint8)
@@ -81,7 +81,7 @@ def test_a_whole_image_of_any_size_is_padded_and_cropped_back(module):
         assert module(torch.zeros(1, 3, 256, 341)).shape == (1, 4, 256, 341)
 
 
-def test_classes_of_one_name_and_many():
+def test_one_or_many_class_names_get_colours():
     assert Classes.named(["only"]).colors == ((0, 0, 0),)
     many = Classes.named([str(number) for number in range(21)])
     assert len(set(many.colors)) == 21
@@ -101,8 +101,8 @@ def test_an_overlay_names_its_image_and_the_classes():
 
 
 @pytest.mark.parametrize("width", [40, 128, 256, 3000])
-def test_captions_have_room_at_any_size(width):
-    """Text of a fixed size stands over pictures of 200 to 800 pixels, so that a page shows both."""
+def test_overlays_have_room_for_captions_at_any_size(width):
+    """Text has a fixed size, so pictures are scaled to 200 to 800 pixels, and a page shows both."""
     label = np.zeros((width // 2, width), np.uint8)
     image = np.zeros((width // 2, width, 3), np.uint8)
     shown = overlay_panel("a long name.jpg", image, label, label, Classes.named(["a"]))
@@ -110,7 +110,7 @@ def test_captions_have_room_at_any_size(width):
 
 
 def test_classes_are_outlined_over_the_image():
-    """The outline has the full colour of its class, the inside shows the image through, a background is left alone."""
+    """The outline has the full colour of its class, the image shows through inside, and a background is unchanged."""
     classes = Classes(["soil", "crop"], [[0, 0, 0], [200, 0, 0]])
     image = np.full((40, 40, 3), 100, np.uint8)
     label = np.zeros((40, 40), np.int64)

@@ -1,4 +1,4 @@
-"""SelectiveMasking: stages inside one fit, beside modules and datamodules of smir and of others."""
+"""SelectiveMasking: stages inside one fit, with modules and datamodules of smir and of others."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ SIDE, COUNT = 48, 12
 
 
 class ForeignModule(lightning.LightningModule):
-    """Has nothing of smir but `score_views`."""
+    """A module that has only `score_views` in common with smir."""
 
     def __init__(self):
         super().__init__()
@@ -49,7 +49,7 @@ def grid_of(side):
 
 
 class Visits(IterableDataset):
-    """One image after the other, as the clock of the stages says at the beginning of an epoch."""
+    """Visits the images of the current stage, in order, as of the beginning of an epoch."""
 
     def __init__(self, data):
         self.data = data
@@ -115,7 +115,7 @@ def keep_all(folder):
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory):
-    """A whole training of a module and datamodule that are not ours: folder, module and data."""
+    """A complete training of a module and datamodule that are not from smir: folder, module and data."""
     folder, data = tmp_path_factory.mktemp("foreign"), ForeignData()
     return folder, train(folder, data, keep_all(folder)), data
 
@@ -131,7 +131,7 @@ def test_each_stage_visits_its_own_partition_with_its_masks(foreign):
         assert [mask for _, mask in visits] == expected
 
 
-def test_masks_are_those_of_the_scores(foreign):
+def test_masks_hide_the_hardest_patches_by_the_saved_scores(foreign):
     folder, _, _ = foreign
     scores = load_arrays(folder / "masks/stage-02-scores.npz", ("index", "length", "values"))
     table = load_masks(folder / "masks/stage-02.npz")
@@ -155,8 +155,8 @@ def test_every_image_of_a_partition_is_scored_once_in_eval_mode(foreign):
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_a_resumed_training_ends_as_the_whole_one(foreign, tmp_path, epoch):
-    """From the checkpoint that ends stage 0, and from one within stage 1."""
+def test_a_resumed_training_equals_an_uninterrupted_one(foreign, tmp_path, epoch):
+    """From the checkpoint at the end of stage 0, and from one within stage 1."""
     folder, module, whole = foreign
     data = ForeignData()
     again = train(tmp_path, data, ckpt_path=folder / f"epoch={epoch}.ckpt")
@@ -175,7 +175,7 @@ def test_a_checkpoint_of_other_images_is_refused(foreign, tmp_path):
         train(tmp_path, ForeignData(), num_stages=2, ckpt_path=foreign[0] / "epoch=2.ckpt")
 
 
-def test_without_a_policy_only_the_stages_remain(tmp_path):
+def test_stages_without_a_policy_score_nothing_and_use_no_masks(tmp_path):
     data = ForeignData()
     module = train(tmp_path, data, policy=None)
     assert {stage for stage, _, _ in data.visited} == {0, 1, 2}
@@ -203,7 +203,7 @@ def test_excess_without_pairs_is_refused_before_training():
         SelectiveMasking(score_patches="excess")
 
 
-# What is asked of others
+# Requirements for modules and datamodules
 
 
 def test_a_module_without_scores_is_refused(tmp_path):
@@ -212,20 +212,20 @@ def test_a_module_without_scores_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["images", "scoring_dataloader", "use_stages", "view_shapes"])
-def test_what_a_datamodule_lacks_is_named(tmp_path, monkeypatch, name):
+def test_a_method_that_a_datamodule_lacks_is_named(tmp_path, monkeypatch, name):
     monkeypatch.delattr(ForeignData, name)
     with pytest.raises(ConfigError, match=f"needs {name}, which ForeignData does not have. Use a datamodule of smir"):
         train(tmp_path, ForeignData())
 
 
-def test_a_training_without_a_datamodule_is_told_all_that_it_needs(tmp_path):
+def test_a_training_without_a_datamodule_is_refused_with_all_that_it_needs(tmp_path):
     trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", callbacks=[SelectiveMasking(2)], logger=False)
     with pytest.raises(ConfigError, match="images, preprocessing, scoring_dataloader, seed, use_stages, view_shapes"):
         trainer.fit(ForeignModule(), DataLoader([torch.zeros(1)]))
 
 
 @pytest.mark.parametrize(("owner", "protocol"), [(ForeignModule, ScoringModule), (ForeignData, StagedData)])
-def test_what_is_complete_is_accepted(owner, protocol):
+def test_complete_modules_and_datamodules_are_accepted(owner, protocol):
     refuse_incomplete(owner(), protocol, "nothing")
 
 
@@ -238,7 +238,7 @@ def test_epochs_must_divide_into_stages(tmp_path, max_epochs):
 # Through the command line
 
 
-def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, capsys):
+def test_selective_pretraining_writes_a_complete_run_folder(smir, field, tmp_path, capsys):
     smir(*selective_words(field))
     run = tmp_path / "runs/demo/selective/seed0"
     config = yaml.safe_load((run / "config.yaml").read_text())
@@ -249,7 +249,7 @@ def test_selective_pretraining_leaves_a_whole_record(smir, field, tmp_path, caps
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
     assert [float(row["stage"]) for row in rows] == [0, 0, 1, 1]
-    # warm-up and cosine begin anew in the second stage
+    # warm-up and cosine start again in the second stage
     assert [float(row["lr"]) for row in rows] == pytest.approx([3e-5, 3e-3] * 2)
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt", "previous.ckpt"}
     assert {"stage-01.png", "final.png"} == {path.name for path in (run / "images").iterdir()}
@@ -287,7 +287,7 @@ def test_random_pretraining_has_one_stage(smir, field, tmp_path):
         ("HardestMask", {"mask of stage 2", "chosen mask"}),
     ],
 )
-def test_pictures_say_which_masks_are_random(smir, field, tmp_path, monkeypatch, policy, captions):
+def test_pictures_show_which_masks_are_random(smir, field, tmp_path, monkeypatch, policy, captions):
     written, write = set(), overlays.write
     monkeypatch.setattr(overlays, "write", lambda canvas, text, *rest: (written.add(text), write(canvas, text, *rest)))
     word = f"--trainer.callbacks.policy={policy or 'null'}"

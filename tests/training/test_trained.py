@@ -1,4 +1,4 @@
-"""A network is used as it was trained, whatever a config of data says."""
+"""A network is used with the settings that it was trained with, not those of another data config."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ LISTS = {"train": range(4), "val": (4, 5), "test": range(6, 10)}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A working folder with a run of a `Folder`, and a config of its data with another normalisation."""
+    """A working folder with a run on a `Folder`, and a data config with another normalisation."""
     place = tmp_path_factory.mktemp("trained")
     write_folder(place / "field", size=(96, 128))
     for split, numbers in LISTS.items():
@@ -43,15 +43,15 @@ def trained(tmp_path_factory):
         patch.setattr("sys.argv", ["smir"])
         main(["fit", *words, *network, *QUIET])
         best = RUN / "checkpoints/best.ckpt"
-        module = trained_like(SegmentationModule.from_checkpoint(best))  # so short a training calls everything soil
+        module = trained_like(SegmentationModule.from_checkpoint(best))  # so short a training predicts only soil
         torch.save({**torch.load(best, weights_only=True), "state_dict": module.state_dict()}, best)
-        (RUN / "DONE").unlink()  # which lists the file as it was
+        (RUN / "DONE").unlink()  # DONE lists the unchanged file
     return place
 
 
 @pytest.fixture(autouse=True)
 def here(smir, trained, tmp_path):
-    """A copy of it to work in."""
+    """A copy of `trained` to work in."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
 
 
@@ -60,7 +60,7 @@ def words_of(command, *more):
 
 
 def predicted_by_hand(name):
-    """By the network alone, which sees no config of data."""
+    """Predicts with only the network, which does not see a data config."""
     module = SegmentationModule.from_checkpoint(RUN / "checkpoints/best.ckpt")
     return module.segment(read_image(Path(f"field/images/{name}.jpg"))).numpy()
 
@@ -76,7 +76,7 @@ def test_a_test_normalises_as_in_training(smir, caplog, capsys, way):
         np.add.at(counts, (label[counted], predicted_by_hand(f"{number:03d}")[counted]), 1)
     found = np.genfromtxt(RUN / "test/confusion-native.csv", delimiter=",", skip_header=1)[:, 1:]
     assert found.tolist() == counts.tolist()
-    assert (counts.sum(axis=0) > 0).sum() > 1  # it has opinions
+    assert (counts.sum(axis=0) > 0).sum() > 1  # it predicts several classes
     view = np.genfromtxt(RUN / "test/confusion-view.csv", delimiter=",", skip_header=1)[:, 1:]
     iou = 100 * view.diagonal() / (view.sum(axis=0) + view.sum(axis=1) - view.diagonal())
     classes = f"soil {iou[0]:.1f}, crop {iou[1]:.1f}, weed {iou[2]:.1f}"
@@ -87,7 +87,7 @@ def test_a_test_normalises_as_in_training(smir, caplog, capsys, way):
     assert "(mean 0.1, 0.9, 0.2, std 0.05, 0.4, 0.1) are not used" in said
 
 
-def test_what_is_recorded_is_what_was_used(smir, caplog):
+def test_the_recorded_settings_are_those_that_were_used(smir, caplog):
     with caplog.at_level("INFO"):
         smir(*words_of("test"))
     assert "normalised" not in caplog.text
@@ -97,7 +97,7 @@ def test_what_is_recorded_is_what_was_used(smir, caplog):
     assert json.loads((RUN / "test/metrics.json").read_text()) == first
 
 
-def test_other_images_of_the_same_names_have_a_folder_of_their_own(smir):
+def test_results_on_other_images_of_the_same_names_go_to_a_separate_folder(smir):
     smir(*words_of("test"))
     first = (RUN / "test/metrics.json").read_bytes()
     shutil.copytree("field", "other")
@@ -120,7 +120,7 @@ def test_validate_and_predict_normalise_as_in_training(smir, capsys):
             assert np.array_equal(np.asarray(image), predicted_by_hand(f"{number:03d}"))
 
 
-def test_another_size_is_told(smir, caplog):
+def test_another_image_size_than_in_training_is_reported(smir, caplog):
     with caplog.at_level("INFO"):
         smir(*words_of("test", "--data.crop_size=96"))
     assert "trained at 64 pixels, but images are seen at 96 here" in caplog.text
@@ -128,7 +128,7 @@ def test_another_size_is_told(smir, caplog):
 
 @pytest.mark.parametrize("command", ["validate", "test", "predict"])
 @pytest.mark.parametrize("classes", ["[soil, weed, crop]", "[soil, crop, thistle]", "[soil, crop]"])
-def test_other_classes_are_refused(fails, command, classes):
+def test_classes_that_differ_from_the_checkpoint_are_refused(fails, command, classes):
     said = fails(*words_of(command, f"--data.classes={classes}"))
     assert "The checkpoint's classes are soil, crop, weed; those of the data are " + classes[1:-1] in said
     assert "--classes '[soil, crop, weed]'" in said

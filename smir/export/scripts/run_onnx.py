@@ -2,7 +2,7 @@
 
 With several photos, the labels go to a folder: `python run_onnx.py first.jpg second.jpg labels`.
 
-Needs onnxruntime, numpy and Pillow alone.
+Needs only onnxruntime, numpy and Pillow.
 """
 
 import json

@@ -2,7 +2,7 @@
 
 With several photos, the labels go to a folder: `python run_pt2.py first.jpg second.jpg labels`.
 
-Needs torch, numpy and Pillow alone.
+Needs only torch, numpy and Pillow.
 """
 
 import json

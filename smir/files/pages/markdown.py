@@ -18,7 +18,7 @@ def _escaped(text: object, special: str) -> str:
 
 
 def code(text: object) -> str:
-    """Returns a text of one line between backticks, of which it may hold some itself."""
+    """Returns a text of one line between backticks; it may hold backticks itself."""
     line = " ".join(str(text).split())
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     pad = " " if "`" in line else ""

@@ -20,7 +20,8 @@ _LINES = 250
 _WIDTHS = 200, 800
 """Least and largest width of the pictures of a panel."""
 _FAR, _LETTER, _LETTERS = 700, 8, 24
-"""In pixels: width for which text has its usual size, as wider pictures are seen smaller; of a letter; and letters."""
+"""The width of a picture up to which text has its usual size (wider ones are seen smaller), the width of a letter, both
+in pixels, and the letters that a caption has room for."""
 _OF_CLASS, _OF_VOID = 0.25, 0.7
 """Opacity of the colours inside their outlines."""
 
@@ -30,22 +31,20 @@ Entry = tuple[str, Sequence[int]]
 """A line of a legend: its text and its colour."""
 
 
-def blend(image: UInt8, label: UInt8, classes: Classes, line: int | None = None) -> UInt8:
-    """Outlines the classes in their colours over an image, and tints them; a black class (a background) stays as it is.
+def blend(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
+    """Outlines the classes (H, W) in their colours over an image (H, W, 3), and tints them.
 
-    A tint alone cannot be seen on leaves of the same colour. Void is covered with white.
-
-    Args:
-        image: RGB (H, W, 3).
-        label: Class ids and void (H, W).
-        classes: Their colours.
-        line: Pixels of the outlines; default: a 250th of the longest side.
+    A tint alone cannot be seen on leaves of the same colour. Void is covered with white; a black class (a background)
+    stays as it is.
     """
-    return np.rint(blended(image, label, classes, line)).astype(np.uint8)
+    return np.rint(blended(image, label, classes)).astype(np.uint8)
 
 
 def blended(image: UInt8, label: UInt8, classes: Classes, line: int | None = None) -> Float32:
-    """Blends as `blend` does, and returns float32 (H, W, 3), from 0 to 255."""
+    """Blends as `blend` does, and returns float32 (H, W, 3), from 0 to 255.
+
+    The outlines are `line` pixels wide; default: a 250th of the longest side.
+    """
     reach = line or -(-max(label.shape) // _LINES)
     edge = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     ids = label.astype(np.uint8)
@@ -71,7 +70,7 @@ def small_overlay(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """Returns at most so many of the items, evenly spread from the first to the last."""
+    """Returns at most `most` of the items, evenly spread from the first to the last."""
     places = np.linspace(0, len(items) - 1, min(most, len(items)))
     return [items[round(place)] for place in places]
 
@@ -107,8 +106,7 @@ def _cell(name: str, picture: UInt8, larger: int) -> UInt8:
     head, most = larger * _CAPTION, 48 // larger
     canvas = np.full((BOX[1] + head + _GAP, BOX[0] + _GAP, 3), _WHITE, dtype=np.uint8)
     canvas[head : head + picture.shape[0], : picture.shape[1]] = picture
-    text = name if len(name) <= most else f"...{name[3 - most :]}"
-    write(canvas, text, 2, head - 6 * larger, 0.4 * larger, larger)
+    write(canvas, end_of(name, most), 2, head - 6 * larger, 0.4 * larger, larger)
     return canvas
 
 
@@ -134,6 +132,11 @@ def stacked(parts: Sequence[UInt8]) -> UInt8:
     width = max(part.shape[1] for part in parts)
     wide = [np.pad(part, [(0, 0), (0, width - part.shape[1]), (0, 0)], constant_values=_WHITE) for part in parts]
     return np.concatenate(wide)
+
+
+def end_of(text: str, most: int) -> str:
+    """Returns the end of a text that is too long; that of a file's path says the most."""
+    return text if len(text) <= most else f"...{text[3 - most :]}"
 
 
 def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float, thickness: int = 1) -> None:
@@ -165,8 +168,7 @@ def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
     for place, (caption, pictures) in enumerate(columns.items()):
         left = place * (width + GAP)
         most = width // (_LETTER * larger)
-        text = caption if len(caption) <= most else f"...{caption[3 - most :]}"
-        write(canvas, text, left + 2, 15 * larger, 0.45 * larger, larger)
+        write(canvas, end_of(caption, most), left + 2, 15 * larger, 0.45 * larger, larger)
         for row, picture in enumerate(pictures):
             top = head + row * (height + GAP)
             canvas[top : top + height, left : left + width] = picture

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from smir.classes import VOID, Classes
-from smir.files.atomic import replacing
+from smir.files.json_record import write_json_items
 from smir.predict.polygons.kept import VOID_NAME, ImageRegions, Outlined
 from smir.predict.polygons.outlines import runs
 
@@ -20,11 +20,8 @@ def write_coco(path: Path, images: Sequence[ImageRegions], classes: Classes, bac
         for number, each in enumerate(images, 1)
     ]
     head = f'"categories": {json.dumps(categories)},\n"images": {json.dumps(listed)}'
-    with replacing(path) as file:
-        file.write(f'{{{head},\n"annotations": ['.encode())
-        for number, annotation in enumerate(_annotations(images), 1):
-            file.write((",\n" * (number > 1) + json.dumps({"id": number, **annotation})).encode())
-        file.write(b"]}\n")
+    annotations = ({"id": number, **annotation} for number, annotation in enumerate(_annotations(images), 1))
+    write_json_items(path, f'{{{head},\n"annotations": [', annotations)
 
 
 def _annotations(images: Iterable[ImageRegions]) -> Iterator[dict[str, Any]]:

@@ -64,14 +64,7 @@ class Outlined:
 
 @dataclasses.dataclass(frozen=True)
 class ImageRegions:
-    """The regions of an image.
-
-    Attributes:
-        image: Name of the image.
-        height: Its rows.
-        width: Its columns.
-        source: The regions, or the file that keeps them.
-    """
+    """The regions of an image; `source` holds them, or is the file that keeps them."""
 
     image: str
     height: int
@@ -96,15 +89,10 @@ def outlined_regions(
     on_ground: bool = False,
     count: Callable[[Region], object] = lambda region: None,
 ) -> Regions:
-    """Finds regions with their outlines, as the options say.
+    """Finds regions with their outlines in an image of some height and width, as the options say.
 
-    Args:
-        size: Height and width of the image.
-        options: Tolerance, smallest area, background and formats.
-        classes: The classes.
-        take: Takes each complete region that gets a polygon.
-        on_ground: Whether square metres are known.
-        count: Takes each complete region, also of the background.
+    `take` gets each complete region that becomes a polygon, and `count` each one, also of the background. `on_ground`:
+    square metres are known.
     """
     not_labelled = () if set(ANNOTATIONS) & set(options.wanted) else (VOID,)
 

@@ -16,7 +16,8 @@ import shapely
 from shapely.geometry import mapping
 
 from smir.classes import VOID, Classes
-from smir.files.atomic import placing, replacing
+from smir.files.atomic import placing
+from smir.files.json_record import write_json_items
 from smir.predict.polygons.kept import Outlined
 from smir.terminal import quiet
 
@@ -35,7 +36,7 @@ def write_gpkg(path: Path, regions: Iterable[Outlined], classes: Classes, georef
 
     crs = georeference.get("crs") if "transform" in georeference else None
     remaining, append = (region for region in regions if region.class_id != VOID), False
-    with placing(path) as temporary, quiet():  # of another ending, and perhaps without a coordinate system
+    with placing(path) as temporary, quiet():  # it warns of the ending, and of a missing coordinate system
         while (batch := list(itertools.islice(remaining, _BATCH))) or not append:
             rows = [_properties(region, classes) for region in batch]
             columns = [np.array([row[name] for row in rows], dtype=kind) for name, kind in _FIELDS.items()]
@@ -63,11 +64,7 @@ def write_geojson(
         place, decimals = _on_earth(place, georeference["crs"]), _DECIMALS
         coordinates = "longitude, latitude (WGS 84)"
     head = f'{{"type": "FeatureCollection", "units": {json.dumps(coordinates)}, "features": ['
-    with replacing(path) as file:
-        file.write(head.encode())
-        for number, feature in enumerate(_features(regions, classes, place, decimals)):
-            file.write((",\n" * bool(number) + json.dumps(feature)).encode())
-        file.write(b"]}\n")
+    write_json_items(path, head, _features(regions, classes, place, decimals))
 
 
 _FIELDS = {"class": object, "class_id": np.int32, "pixels": np.int64, "square_metres": float, "confidence": float}

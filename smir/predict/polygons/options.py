@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 
@@ -10,6 +11,18 @@ from smir.classes import Classes, is_background
 from smir.errors import ConfigError
 
 ANNOTATIONS, MAPS = ("coco", "cvat", "labelme"), ("gpkg", "geojson")
+
+
+def named_formats(text: str, known: Sequence[str]) -> list[str]:
+    """Returns the formats that the text of `--formats` names, each once.
+
+    Raises:
+        ConfigError: If one of them is not known.
+    """
+    named = list(dict.fromkeys(re.findall(r"[^\s,\[\]'\"]+", text)))
+    if unknown := [name for name in named if name not in known]:
+        raise ConfigError(f"--formats knows {', '.join(known)}; got {', '.join(unknown)}.")
+    return named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,14 +42,11 @@ class PolygonOptions:
     background: str | None = None
 
     def __post_init__(self) -> None:
-        known = ANNOTATIONS + MAPS
-        if unknown := [name for name in self.wanted if name not in known]:
-            raise ConfigError(f"--formats knows {', '.join(known)}; got {', '.join(unknown)}.")
+        needed = {"rasterio": self.wanted, "shapely": self.wanted, "pyogrio": "gpkg" in self.wanted}
         if not 0 <= self.simplify < math.inf:
             raise ConfigError(f"--simplify is a tolerance in pixels, 0 or more; got {self.simplify}.")
         if self.min_area < 0:
             raise ConfigError(f"--min_area is a number of pixels, 0 or more; got {self.min_area}.")
-        needed = {"rasterio": self.wanted, "shapely": self.wanted, "pyogrio": "gpkg" in self.wanted}
         if missing := [package for package, needs in needed.items() if needs and find_spec(package) is None]:
             raise ConfigError(
                 f"--formats {self.formats} needs {' and '.join(missing)}, which this Python lacks: "
@@ -46,7 +56,7 @@ class PolygonOptions:
     @cached_property
     def wanted(self) -> list[str]:
         """The names of the formats."""
-        return list(dict.fromkeys(re.findall(r"[^\s,\[\]'\"]+", self.formats)))
+        return named_formats(self.formats, ANNOTATIONS + MAPS)
 
     def background_of(self, classes: Classes) -> int | None:
         """Returns the id of the class without polygons.

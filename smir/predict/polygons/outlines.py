@@ -25,13 +25,8 @@ _STRIP = 1 << 22
 def outlines(parts: Ids, top: int, left: int, tolerance: float) -> list[Polygon]:
     """Returns the polygon of each numbered part (h, w) of a tile whose first pixel lies at that row and column.
 
-    The border of the tile stays as it is, so that parts in neighbouring tiles fit together.
-
-    Args:
-        parts: Numbers from 0 of the connected parts.
-        top: First row of the tile.
-        left: First column of the tile.
-        tolerance: A pixel whose centre is farther than this from every border keeps its part; 0: all pixels do.
+    The border of the tile stays as it is, so that parts in neighbouring tiles fit together. A pixel whose centre is
+    farther than the tolerance from every border keeps its part; with a tolerance of 0, all pixels do.
     """
     exact = np.empty(int(parts.max()) + 1, dtype=object)
     for traced, number in features.shapes(parts, connectivity=4):
@@ -93,7 +88,7 @@ def runs(polygon: Polygon, box: tuple[int, int, int, int], image: tuple[int, int
         ended = np.pad(inside.T if image else inside, ((0, 0), (0, 1)))  # every line ends outside
         line, place_in_line = np.divmod(np.flatnonzero(np.diff(ended.ravel(), prepend=np.uint8(0))), length + 1)
         edges.append(begin + (first + line) * stride + place_in_line)
-    places, times = np.unique(np.concatenate(edges), return_counts=True)  # twice: the next line goes on inside
+    places, times = np.unique(np.concatenate(edges), return_counts=True)  # twice: the next line begins inside
     kept = places[(times == 1) & (places < total)]
     lengths: list[int] = np.diff(kept, prepend=0, append=total).tolist()
     return lengths

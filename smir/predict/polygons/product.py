@@ -27,12 +27,7 @@ KEPT = ".regions-*.tmp"
 
 
 class RegionProducts:
-    """Writes the regions of images.
-
-    Args:
-        options: Formats, tolerance, smallest area and background.
-        folder: The output folder.
-    """
+    """Writes the regions of images into the output folder, as the options say."""
 
     def __init__(self, options: PolygonOptions, folder: Path) -> None:
         self.options, self.folder = options, folder
@@ -45,13 +40,8 @@ class RegionProducts:
     ) -> Iterator[Product]:
         """Opens the files of an image, which take their places when the block ends.
 
-        Args:
-            index: Number of the image.
-            path: The image.
-            target: Path of its output files, without suffix.
-            source: Its size and place.
-            classes: The classes.
-            areas: Receives the number of regions of each class; knows the image's name.
+        `target` is the path of these files without suffix. `source` gives the size and place of the image. `areas`
+        gives its name, and receives the number of regions of each class.
         """
         if not self.options.wanted:
             regions = Regions(source.height, source.width, self._count(areas))

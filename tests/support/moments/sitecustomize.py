@@ -1,9 +1,9 @@
-"""Kills a training at a chosen moment, and notes what it is doing; for tests alone.
+"""Kills a training at a chosen moment, and records what it is doing; only for tests.
 
 Python imports a module of this name at its start, from PYTHONPATH. With SMIR_MOMENT=name:n the whole group of processes
-gets SIGKILL when the moment of that name comes for the n-th time on rank 0 (from 1); with SMIR_PHASE=file the name of
-every moment is written there, so that a kill at a random time can be told what it hit. SMIR_ACT=name:n:rank:what does
-something else on one rank alone: `raise`, `kill` itself, `nan` for its loss, or `TERM` and `USR1` to itself.
+gets SIGKILL when rank 0 reaches the moment of that name for the n-th time (from 1). With SMIR_PHASE=file, the name of
+every moment is written to that file, which shows what a kill at a random time hit. SMIR_ACT=name:n:rank:what does
+something else on only one rank: `raise`, `kill` itself, `nan` for its loss, or `TERM` and `USR1` to itself.
 """
 
 import functools
@@ -22,10 +22,10 @@ def _rank():
 
 
 def reach(name):
-    """Called at a moment of that name."""
+    """Is called at a moment of this name."""
     if _rank() == 0 and (phase := os.environ.get("SMIR_PHASE")):
         descriptor = os.open(phase, os.O_WRONLY | os.O_CREAT)
-        os.pwrite(descriptor, name.ljust(80).encode(), 0)  # at once: somebody may read it at any moment
+        os.pwrite(descriptor, name.ljust(80).encode(), 0)  # in one step, because it may be read at any time
         os.close(descriptor)
     _counts[name] += 1
     if os.environ.get("SMIR_MOMENT") == f"{name}:{_counts[name]}" and _rank() == 0:
@@ -42,7 +42,7 @@ def reach(name):
 
 
 def before(owner, method, name):
-    """Makes a moment of every call of a method."""
+    """Makes every call of a method a moment."""
     original = getattr(owner, method)
 
     @functools.wraps(original)
@@ -54,7 +54,7 @@ def before(owner, method, name):
 
 
 def _watch_files():
-    """Moments of a file that is written: half there, whole but not yet in its place, in its place."""
+    """Adds the moments of writing a file: half written, complete under its temporary name, and in its place."""
     import smir.files.atomic
 
     fsync, replace = os.fsync, Path.replace
@@ -81,7 +81,7 @@ def _watch_files():
 
 
 def _plain(name):
-    """The name of a file from that of its temporary."""
+    """Returns the name of a file from the name of its temporary file."""
     return name.lstrip(".").rsplit(".", 2)[0]
 
 

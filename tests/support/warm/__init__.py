@@ -1,9 +1,9 @@
-"""A stand-in for the Python interpreter whose processes begin with torch, Lightning and smir loaded.
+"""A stand-in for the Python interpreter whose processes start with torch, Lightning and smir loaded.
 
-Loading them takes each process some seconds; here one server does so, and forks for every program. The stand-in is an
-executable file that is used as `sys.executable` is, with `-m module`, `-c code` or a script. It hands working folder,
-environment, standard streams and Linux namespaces to a fork of the server, passes signals on, and ends as the fork
-ends. If it is killed, the server kills the session of the fork. Tests of the interpreter's start use the real one.
+Loading them takes each process some seconds. Here one server loads them, and forks for every program. The stand-in is
+an executable file, used like `sys.executable` with `-m module`, `-c code` or a script. It passes working folder,
+environment, standard streams, Linux namespaces and signals to a fork of the server, and ends as the fork ends. If it is
+killed, the server kills the session of the fork. Tests of the start of the interpreter use the real one.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ _servers = []
 
 @contextlib.contextmanager
 def warm_python(folder):
-    """Starts the server of a folder, unless another process of the same tests has; yields the path of the stand-in.
+    """Starts the server of a folder, unless another test process has started it; yields the path of the stand-in.
 
-    The server ends when nobody is connected.
+    The server ends when no process is connected.
     """
     path, place = folder / "python", folder / "python.socket"
     with (folder / "python.lock").open("w") as lock, socket.socket(socket.AF_UNIX) as holder:
@@ -41,7 +41,7 @@ def warm_python(folder):
 
 
 def wait():
-    """Waits for the servers that this process has started, so that their CPU time counts as its."""
+    """Waits for the servers that this process has started, so that their CPU time is counted with its own."""
     for server in _servers:
         server.wait()
 

@@ -1,4 +1,4 @@
-# The stand-in for Python: the first lines, with SOCKET, are those that `warm_python` writes before this.
+# The stand-in for Python. `warm_python` writes the first lines, with SOCKET, before this file.
 import json
 import os
 import signal
@@ -16,7 +16,7 @@ request = {"words": sys.argv[1:], "folder": str(Path.cwd()), "environment": dict
 server.sendall(json.dumps(request).encode() + b"\n")
 answers = server.makefile()
 child = int(answers.readline())
-if place := os.environ.get("SMIR_PID"):  # for tests that look for it in what the program says
+if place := os.environ.get("SMIR_PID"):  # for tests that look for it in the output of the program
     Path(place).write_text(str(child))
 for number in HANDED_ON:
     signal.signal(number, lambda received, _: os.kill(child, received))

@@ -34,14 +34,14 @@ PRELOADED = (
 
 
 class Connection:
-    """A stand-in that has connected: the fork that it waits for, if it has asked for one."""
+    """A connected stand-in, and the fork that it waits for, if it has asked for one."""
 
     def __init__(self, stream):
         self.stream, self.child = stream, None
 
 
 def serve(listener, executable):
-    """Forks until the last connection is closed; returns the work of a fork in that fork, and nothing at the end."""
+    """Forks until the last connection is closed; returns its work in a fork, and None in the server at the end."""
     selector, connections = selectors.DefaultSelector(), 0
     selector.register(listener, selectors.EVENT_READ)
     while True:
@@ -82,7 +82,7 @@ def serve(listener, executable):
 
 
 def _answer(connection, number):
-    with contextlib.suppress(OSError):  # who asked is gone
+    with contextlib.suppress(OSError):  # the stand-in is gone
         connection.stream.sendall(f"{number}\n".encode())
 
 
@@ -91,7 +91,7 @@ def _code(child):
 
 
 def run(request, streams, client, executable):
-    """Becomes the process that the client stands for; does not return."""
+    """Turns this fork into the process that the client stands for; does not return."""
     os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
@@ -105,7 +105,7 @@ def run(request, streams, client, executable):
     os.environ.update(request["environment"])
     sys.executable = executable
     starter = os.getppid
-    os.getppid = lambda: _parent(client) or starter()  # ranks look whether rank 0, which started them, is there
+    os.getppid = lambda: _parent(client) or starter()  # ranks check that rank 0, which started them, still runs
     try:
         code = _program(request["words"])
     except SystemExit as exit_:
@@ -141,14 +141,14 @@ def _parent(process):
 
 
 def _program(words):
-    """Does what Python does with these words."""
+    """Does what Python would do with these words."""
     sys.orig_argv = [sys.executable, *words]
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = ["", *paths, *(path for path in sys.path[1:] if path not in paths)]
     if any(Path(path, "sitecustomize.py").is_file() for path in paths):
         sys.modules.pop("sitecustomize", None)
         importlib.import_module("sitecustomize")
-    if words[0] == "-u":  # as torchrun starts its workers
+    if words[0] == "-u":  # this is how torchrun starts its workers
         words = words[1:]
     if words[0] == "-m":
         sys.argv = words[1:]
@@ -167,7 +167,7 @@ def main():
     for name in PRELOADED:
         importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # what all forks share
+    gc.freeze()  # shared by all forks
     become = serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
     if become is not None:
         become()
