@@ -15,7 +15,7 @@ from typing import IO, Literal
 
 from jsonargparse.typing import PositiveInt
 
-from smir.errors import ConfigError
+from smir.errors import ConfigError, RunError
 from smir.files.locks import FileLock
 from smir.runs.finished import DONE
 from smir.runs.signals import REQUEUE, SIGNALS
@@ -137,10 +137,18 @@ def _try(devices: Sequence[str], count: int, folder: Path) -> dict[str, FileLock
     return {}
 
 
+def _opened(log: Path) -> IO[bytes]:
+    """Opens a log to append to; raises a RunError if no file can be made there, as in /proc."""
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        return log.open("ab")
+    except FileNotFoundError as error:
+        raise RunError(f"The log {log.absolute()} cannot be written. Give --run a folder elsewhere.") from error
+
+
 def _run(words: Sequence[str], log: Path, environment: dict[str, str], echo: bool) -> int:
     """Runs a command of smir, and passes signals to stop on to it."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
+    with _opened(log) as file:
         file.write(f"\n{time.strftime('%Y-%m-%d %H:%M:%S')}  python -m smir {shlex.join(words)}\n".encode())
         file.flush()
         process = subprocess.Popen(

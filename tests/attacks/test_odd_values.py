@@ -1,6 +1,9 @@
 """In every command, an option value that cannot be a path ends in a message."""
 
+from pathlib import Path
+
 import pytest
+from fakes import photo, save
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
 
 VALUES = {"long name": "x" * 300, "long path": "x/" * 3000, "a null": "a\0b", "a surrogate": "a\udcff", "dots": ".."}
@@ -38,3 +41,23 @@ def test_an_option_value_that_cannot_be_a_path_is_reported(smir, tmp_path, capsy
         assert ended.value.code in (1, 2), (words, said)
         assert "Traceback" not in said, words
         assert said.strip(), words
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prepare", "folder", "--images=images", "--root=/proc/x"],
+        ["job", "--run=/proc/x", "--", "fit"],
+        ["choose", "images", "--out=/proc/x"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_folder_that_the_system_does_not_let_anyone_make_is_reported(smir, tmp_path, capsys, words):
+    for number in range(3):
+        save(tmp_path / f"images/{number}.png", photo(f"{number}", (64, 64)))
+    with pytest.raises(SystemExit) as ended:
+        smir(*words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 1, said
+    assert "/proc/x" in said

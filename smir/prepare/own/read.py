@@ -13,7 +13,7 @@ from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.lists import SPLITS, can_be_listed, stem
 from smir.data.reading.misplaced import common_ending, look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
-from smir.errors import DataError, first_few
+from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.vectors import check_vectors
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
@@ -168,7 +168,10 @@ def _digest(folder: Path, names: Sequence[str]) -> str:
 
 def _open_record(root: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     """Returns the record of an earlier command for the same images."""
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # a system's own folder, such as /proc
+        raise ConfigError(f"No folder can be made at --root {root}. Give another place.") from error
     if not (root / IMAGES).exists():  # an earlier command failed before it did anything
         (root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
     try:
