@@ -16,7 +16,7 @@ from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
 from smir.data.reading.stamps import RECORD as FILES
 from smir.data.reading.stamps import refuse_other_files, save_stamps
-from smir.errors import ConfigError, RunError
+from smir.errors import ConfigError, RunError, counted
 from smir.files.atomic import write_atomically
 from smir.files.digest import file_digest
 from smir.models.library_weights import library_weights
@@ -219,6 +219,11 @@ def describe_run(
     rank_zero_info(f"The network has {parameters / 1e6:.2f} million parameters.")
     if resumed is None:
         rank_zero_info(f"This run is kept in {folder}.\nIt takes {data.length(settings['trainer']['max_epochs'])}.")
+        if data.train_on_val:
+            rank_zero_info(
+                f"It also trains on the {counted(len(data.images('val')), 'validation image', 'validation images')} "
+                "(data.train_on_val), so validation figures tell nothing about other images."
+            )
     else:
         epoch, last = resumed.epoch + 2, settings["trainer"]["max_epochs"]  # it holds the last finished one, from 0
         rank_zero_info(f"Resuming {folder} from epoch {epoch} of {last} ({resumed.path.name}).")

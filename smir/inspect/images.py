@@ -78,4 +78,5 @@ def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) 
 
 
 def _title(data: SmirDataModule, name: str) -> str:
-    return f"{name} of {type(data).__name__} in {data.root}"
+    trained_on = " (trained on)" * (name == "val" and data.train_on_val)
+    return f"{name} of {type(data).__name__} in {data.root}{trained_on}"

@@ -74,6 +74,7 @@ _ADDED: dict[str, Any] = {
     "reestimate_batch_norm": False,
     "normalisation": "data",
     "budget_seed": "split",
+    "train_on_val": False,
     "fill_batches": False,
     "split_by": "frame",
     "loss": {"class_path": "smir.method.SoftJaccardLoss", "init_args": {"smooth": 1e-3, "void": 255}},

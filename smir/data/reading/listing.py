@@ -37,6 +37,7 @@ class Listing(abc.ABC):
     task: Literal["pretrain", "segment"]
     min_side: int
     label_budget: LabelBudget | None
+    train_on_val: bool
     split_seed: int
     budget_seed: Literal["split", "run"]
     seed: int
@@ -88,6 +89,8 @@ class Listing(abc.ABC):
 
     def _list_pairs(self, split: Split) -> None:
         pairs = self._usable_pairs(split, self.pairs(split))
+        if split == "train" and self.train_on_val:
+            pairs += self._usable_pairs("val", self.pairs("val"))
         if split == "train" and self.label_budget is not None:
             pairs = self.label_budget.take(pairs, self.seed if self.budget_seed == "run" else self.split_seed)
         if not pairs:
