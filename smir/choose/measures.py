@@ -66,7 +66,8 @@ def measure(walk: Walk, module: Trained, seed: int, encoder_alone: bool) -> Meas
 
     The features are the mean over all places of the encoder's last stage. The patch loss is the score of selective
     masking (METHOD.md section 3), over a mask and its complement, averaged over the image. The uncertainty is the mean
-    entropy of a pixel's class, as a share of the largest possible.
+    entropy of a pixel's class, as a share of the largest possible. `seed` is that of the masks. `encoder_alone`
+    says that only the encoder was trained, so there are only features.
 
     Raises:
         RunError: If the network returns numbers that are not finite.

@@ -28,6 +28,7 @@ from smir.cli.training_run import (
     load_skipped,
     origin_of,
     refuse_other_run,
+    say_if_val_is_trained_on,
     split_into_stages,
     start_run,
     trainer_arguments,
@@ -190,6 +191,7 @@ class SmirCLI(SettingsCLI):
     def before_validate(self) -> None:
         """Loads trained weights."""
         self._use_weights()
+        say_if_val_is_trained_on(self.datamodule)
 
     def after_validate(self) -> None:
         """Prints the metrics."""

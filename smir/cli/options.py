@@ -82,9 +82,9 @@ def _check_argument(flag: str, parts: list[str], at: int, files: Iterable[Path],
 
 
 def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: str) -> None:
-    if parts[at] in known or (
-        at == 0 and any(name.startswith(parts[0]) for name in known)
-    ):  # argparse accepts beginnings
+    # argparse accepts the beginning of an option.
+    begins_one = at == 0 and any(name.startswith(parts[0]) for name in known)
+    if parts[at] in known or begins_one:
         return
     own = known - _OF_PARSERS - {"ckpt_path"} | ({"config"} if at == 0 else set())
     guess = closest(flag, [f"--{'.'.join([*parts[:at], name, *parts[at + 1 :]])}" for name in own])

@@ -106,7 +106,10 @@ ABLATIONS = {
 
 
 class Run(NamedTuple):
-    """A row on one dataset, a key of `SISTERS`, with its seed and that of the pretraining it may start from."""
+    """A row on one dataset with one seed. `pretrain_seed` is that of the pretraining it starts from, if it has one.
+
+    `dataset` is a key of `SISTERS`.
+    """
 
     dataset: str
     row: Row

@@ -122,8 +122,6 @@ def _counts(class_path: str, options: dict[str, Any]) -> tuple[dict[str, int], b
         if published is None:
             raise
     counts = {name: getattr(published, name) for name in _LISTS[data.task]}
-    if data.train_on_val:
-        counts["train"] += counts["val"]
     if data.task == "segment" and data.label_budget is not None:
         counts["train"] = len(data.label_budget.take(range(counts["train"]), 0))
     return counts, False

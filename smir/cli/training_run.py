@@ -42,7 +42,8 @@ from smir.training.task import LIBRARY, SmirModule
 def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | None) -> dict[str, Any]:
     """Returns the callbacks and plugins for the settings `trainer.*` of a command.
 
-    `fit` are the options of a fit; None for validate, test and predict.
+    `trainer` holds the settings, with the callbacks of the config. `fit` are the options of a fit; None for validate,
+    test and predict.
     """
     callbacks: list[Callback] = list(trainer.callbacks)
     if fit is not None:
@@ -219,18 +220,23 @@ def describe_run(
     rank_zero_info(f"The network has {parameters / 1e6:.2f} million parameters.")
     if resumed is None:
         rank_zero_info(f"This run is kept in {folder}.\nIt takes {data.length(settings['trainer']['max_epochs'])}.")
-        if data.train_on_val:
-            rank_zero_info(
-                f"It also trains on the {counted(len(data.images('val')), 'validation image', 'validation images')} "
-                "(data.train_on_val), so validation figures tell nothing about other images."
-            )
     else:
         epoch, last = resumed.epoch + 2, settings["trainer"]["max_epochs"]  # it holds the last finished one, from 0
         rank_zero_info(f"Resuming {folder} from epoch {epoch} of {last} ({resumed.path.name}).")
+    say_if_val_is_trained_on(data)
     if global_rank() == 0:
         if not (path := folder / "config.yaml").exists():
             write_atomically(path, yaml_text(in_force(settings)))
         save_environment(folder, processes, resumed is not None)
+
+
+def say_if_val_is_trained_on(data: SmirDataModule) -> None:
+    """Says that validation figures are not those of new images."""
+    if number := len(data.trained_val_images()):
+        images = counted(number, "validation image is", "validation images are")
+        rank_zero_info(
+            f"{images} trained on, too (data.train_on_val), so validation figures tell nothing about other images."
+        )
 
 
 def finished_epochs(trainer: Trainer) -> int | None:

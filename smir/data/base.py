@@ -56,9 +56,6 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             seed of the run.
         budget_seed: Seed that draws the label budget. `split`: all runs see the same images. `run`: every seed draws
             other images, so that the spread over seeds includes the luck of the draw.
-        train_on_val: Whether a segmentation trains on the validation images, too. With few labels, each one is worth
-            more in training than in choosing a checkpoint. Validation figures then tell nothing about other images;
-            test figures do as before.
         fill_batches: Whether a segmentation fills an incomplete training batch with further crops of its images. By
             default it drops such a batch, as the paper does; with 12 images in batches of 8, that loses a third of
             them.
@@ -95,7 +92,6 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         label_budget: LabelBudget | None = None,
         split_seed: int = 0,
         budget_seed: Literal["split", "run"] = "split",
-        train_on_val: bool = False,
         fill_batches: bool = False,
         rare_class_crops: float = 0.0,
         min_side: int | None = None,
@@ -126,7 +122,6 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         refuse_scores(mask, "data.mask")
         self.root, self.task, self.batch_size, self.crop_size = Path(root), task, batch_size, crop_size
         self.mask, self.split_seed, self.budget_seed, self.seed = mask, split_seed, budget_seed, seed
-        self.train_on_val = train_on_val and task == "segment"
         self.fill_batches = fill_batches and task == "segment"
         self.rare_class_crops = rare_class_crops if task == "segment" else 0.0
         self.label_budget = None if label_budget is None else LabelBudget(label_budget)

@@ -38,6 +38,10 @@ class Folder(SmirDataModule):
             An entry is an image's path relative to `images`, with or without its suffix. Images that are only tested on
             just need `test`.
         fractions: Shares of train, val and test if there are no list files.
+        train_on_val: Whether a segmentation trains on the validation images, too. With few labels, each is worth more
+            in training than in choosing a checkpoint. Validation figures then tell nothing about other images, and the
+            best checkpoint is that which fits the validation images best. Test images stay apart. A label budget draws
+            from both lists.
         partial_labels: Accept images without a label; they are only used for pretraining.
         hold_out: Leave the images of val and test out of the pretraining pool.
         kwargs: Arguments of every dataset.
@@ -55,6 +59,7 @@ class Folder(SmirDataModule):
         label_map: dict[int, int] | None = None,
         split_files: dict[Split, str] | None = None,
         fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+        train_on_val: bool = False,
         partial_labels: bool = False,
         hold_out: bool = True,
         **kwargs: Any,
@@ -63,6 +68,7 @@ class Folder(SmirDataModule):
         self.image_folder, self.label_folder = images, labels
         self.class_names, self.class_colors, self.label_map = classes, colors, label_map
         self.split_files, self.fractions = split_files, fractions
+        self.train_on_val = train_on_val and self.task == "segment"
         self.partial_labels, self.hold_out = partial_labels, hold_out
         if split_files is not None and set(split_files) not in ({*SPLITS}, {"test"}):
             raise ConfigError(

@@ -46,9 +46,9 @@ def compare(
 ) -> Agreement:
     """Runs an exported network and PyTorch on the whole views of images, each with its mirror image as a batch of two.
 
-    All images may have the size that the network was traced with. So a network for any size also gets the first image
-    doubled in width, and doubled in height. The tolerance is the accepted difference, as a share of the largest logit.
-    Messages call the file `name`.
+    Images are RGB (H, W, 3) of any size. All may have the size that the network was traced with. So a network for
+    `any_size` also gets the first image doubled in width, and doubled in height. The tolerance is the accepted
+    difference, as a share of the largest logit. Messages call the file `name`.
 
     Raises:
         CheckpointError: If they differ by more, a logit is not a number, or the exported network does not run.

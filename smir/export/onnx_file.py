@@ -27,6 +27,8 @@ def write_onnx(
 ) -> int:
     """Writes a program as an ONNX file, with texts by name as metadata; the settings (JSON) have the name `smir`.
 
+    `output` is the name of the network's output.
+
     Returns:
         The opset of the file: `opset`, or torch's own if that is None.
 

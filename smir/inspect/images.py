@@ -78,5 +78,5 @@ def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) 
 
 
 def _title(data: SmirDataModule, name: str) -> str:
-    trained_on = " (trained on)" * (name == "val" and data.train_on_val)
-    return f"{name} of {type(data).__name__} in {data.root}{trained_on}"
+    trained = len(data.trained_val_images()) if name == "val" else 0
+    return f"{name} of {type(data).__name__} in {data.root}" + f", {trained} of them trained on" * bool(trained)

@@ -37,7 +37,8 @@ class Region(NamedTuple):
 def disagreements(label: UInt8, probabilities: npt.NDArray[np.float32], confidence: float) -> Iterator[Region]:
     """Yields the regions where label (h, w) and probabilities (C, h, w) disagree and the network is sure.
 
-    It counts as sure if the probability of the predicted class is at least `confidence`.
+    The label holds class ids and void, and the probabilities of a pixel add up to 1. The network counts as sure if the
+    probability of the predicted class is at least `confidence`.
     """
     predicted = probabilities.argmax(axis=0)
     highest = probabilities.max(axis=0)

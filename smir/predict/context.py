@@ -47,7 +47,7 @@ class Context(NamedTuple):
 def measure_context(source: Raster, forward: Forward, unit: int, fill: UInt8) -> Context:
     """Compares the logits of a part of the image with and without its surroundings.
 
-    A block is `unit` pixels of the image; `fill` is the colour of nodata pixels.
+    A block is `unit` pixels of the image; `fill` is red, green and blue of nodata pixels.
 
     Raises:
         CheckpointError: If a logit is not finite.

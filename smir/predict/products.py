@@ -29,7 +29,7 @@ Product = Callable[[Tile, UInt8], None]
 
 
 class PalettePng:
-    """Writes a PNG of class ids row by row, with a palette (256, 3).
+    """Writes a PNG of class ids row by row, with a palette (256, 3): red, green and blue of each value.
 
     No library that streams PNGs can write a custom palette.
     """

@@ -88,7 +88,8 @@ class Sweep:
     At the scale of the network, memory holds the image under a row of windows, and the logits where two rows of windows
     overlap, or of a whole row if its tiles are not as high. At the scale of the image, it holds one tile.
 
-    `fill` is the colour of nodata pixels; the network sees `batch_size` windows at a time.
+    `rows` are the windows along the height, `columns` those along the width. `fill` is red, green and blue of nodata
+    pixels. The network sees `batch_size` windows at a time.
     """
 
     def __init__(

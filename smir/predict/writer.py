@@ -224,7 +224,7 @@ class PredictionWriter(Callback):
 
 
 def _times_larger(data: SmirDataModule, in_windows: Collection[str]) -> dict[str, float]:
-    """Returns how many times larger than the training images those are that were read in windows for their size."""
+    """Returns how many times as large as the training images those are that only their size put into windows."""
     if data.predict.scale is not None:  # the user has thought of it
         return {}
     choice, files = data.choice(), data.images("predict")

@@ -34,7 +34,7 @@ CURVES = {
 _LARGEST = 1e30
 """Values of curves that are larger, infinite or NaN are not drawn."""
 POINTS = 300
-"""A longer curve is drawn as means of neighbouring epochs: the plot has no more pixels."""
+"""A longer curve is drawn as means of neighbouring epochs, because the plot is only that many pixels wide."""
 
 
 def color(init: str) -> str:

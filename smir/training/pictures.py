@@ -57,7 +57,8 @@ class FinalPictures(Callback):
         for index in range(min(NUM_PICTURES, len(data.images("val")))):
             image, label = data.labelled("val").read_pair(index)
             prediction = module.segment(image).cpu().numpy()
-            name = data.images("val")[index] + " (trained on)" * data.train_on_val
+            name = data.images("val")[index]
+            name += " (trained on)" * (name in data.trained_val_images())
             picture = overlay_panel(name, image, label, prediction, module.classes)
             save_picture(trainer, f"val-{index}", picture)
 

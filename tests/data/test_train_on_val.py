@@ -1,6 +1,7 @@
 """Training on the validation images, too (`data.train_on_val`)."""
 
 import json
+from pathlib import Path
 
 import pytest
 from fakes import write_folder
@@ -22,6 +23,13 @@ def root(tmp_path):
 def field(root, **options):
     lists = {split: f"{split}.txt" for split in ("train", "val", "test")}
     return Folder(root, split_files=lists, **{**OPTIONS, **options})
+
+
+def train(root, *more):
+    words = ["fit", f"--config={EXPERIMENTS / 'folder/segment.yaml'}", f"--data.root={root}", *TINY_NETWORK, *QUIET]
+    words += ["--data.labels=labels", "--data.classes=[a,b,c]", "--data.crop_size=64", "--data.num_workers=0"]
+    words += ['--data.split_files={"train":"train.txt","val":"val.txt","test":"test.txt"}', "--trainer.max_epochs=1"]
+    return [*words, "--run.experiment=a", *more]
 
 
 def names(data, split):
@@ -51,6 +59,22 @@ def test_a_label_budget_draws_from_all_images_that_are_trained_on(root):
     drawn = [set(names(field(root, train_on_val=True, label_budget=4, split_seed=seed), "train")) for seed in range(9)]
     assert all(len(each) == 4 for each in drawn)
     assert {"005", "006"} & set().union(*drawn)
+    for seed, images in enumerate(drawn):
+        shared = field(root, train_on_val=True, label_budget=4, split_seed=seed).trained_val_images()
+        assert {Path(image).stem for image in shared} == images & {"005", "006"}
+
+
+def test_an_image_on_both_lists_is_trained_on_once(root):
+    with (root / "train.txt").open("a") as file:
+        file.write("005.jpg\n")
+    assert names(field(root, train_on_val=True), "train") == [f"{number:03d}" for number in range(7)]
+
+
+def test_validate_says_that_its_images_are_trained_on(smir, root, caplog):
+    smir(*train(root, "--data.train_on_val=true"))
+    caplog.clear()
+    smir("validate", "--config=runs/a/seed0/config.yaml", "--ckpt_path=best", *QUIET)
+    assert "2 validation images are trained on, too" in caplog.text
 
 
 def test_bad_validation_images_are_left_out_of_both_lists(root):
@@ -61,13 +85,9 @@ def test_bad_validation_images_are_left_out_of_both_lists(root):
 
 
 def test_a_run_says_that_it_trains_on_them_and_keeps_its_test_images(smir, root, caplog):
-    words = ["fit", f"--config={EXPERIMENTS / 'folder/segment.yaml'}", f"--data.root={root}", *TINY_NETWORK, *QUIET]
-    words += ["--data.labels=labels", "--data.classes=[a,b,c]", "--data.crop_size=64", "--data.num_workers=0"]
-    words += ['--data.split_files={"train":"train.txt","val":"val.txt","test":"test.txt"}', "--trainer.max_epochs=1"]
-    smir(*words, "--data.train_on_val=true", "--run.experiment=a")
+    smir(*train(root, "--data.train_on_val=true"))
     assert (
-        "It also trains on the 2 validation images (data.train_on_val), so validation figures tell nothing"
-        in caplog.text
+        "2 validation images are trained on, too (data.train_on_val), so validation figures tell nothing" in caplog.text
     )
     lists = json.loads((root.parent / "runs/a/seed0/run.json").read_text())["inputs"]["data"]
     assert [lists[split]["images"] for split in ("train", "val", "test")] == [7, 2, 2]

@@ -71,7 +71,7 @@ class Ground:
         x, y = a * across + b * down + c, d * across + e * down + f
         try:
             east, north = reproject(self.crs, _EQUAL_AREA, x.ravel(), y.ravel())
-        except Exception:  # rasterio does not export the classes of GDAL's errors: no conversion
+        except Exception:  # of GDAL, whose classes rasterio does not export: there is no conversion
             return np.full((len(rows) - 1, len(columns) - 1), np.nan)
         corners = np.stack([np.reshape(east, down.shape), np.reshape(north, down.shape)])
         first = _short_way(corners[:, 1:, 1:] - corners[:, :-1, :-1])

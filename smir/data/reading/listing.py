@@ -1,6 +1,7 @@
 """The description of a dataset, and the lists of files that follow from it."""
 
 import abc
+import itertools
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -37,7 +38,8 @@ class Listing(abc.ABC):
     task: Literal["pretrain", "segment"]
     min_side: int
     label_budget: LabelBudget | None
-    train_on_val: bool
+    train_on_val = False
+    """Whether a segmentation trains on its validation images, too."""
     split_seed: int
     budget_seed: Literal["split", "run"]
     seed: int
@@ -90,7 +92,8 @@ class Listing(abc.ABC):
     def _list_pairs(self, split: Split) -> None:
         pairs = self._usable_pairs(split, self.pairs(split))
         if split == "train" and self.train_on_val:
-            pairs += self._usable_pairs("val", self.pairs("val"))
+            files = self.images("val"), self._lists["val labels"]
+            pairs = list(dict.fromkeys([*pairs, *itertools.starmap(Pair, zip(*files, strict=True))]))
         if split == "train" and self.label_budget is not None:
             pairs = self.label_budget.take(pairs, self.seed if self.budget_seed == "run" else self.split_seed)
         if not pairs:
@@ -150,6 +153,10 @@ class Listing(abc.ABC):
         """Reads the labelled images of a split, from its files or through a cache."""
         images = Images(self.images(split), self.min_side, cache)
         return Labels(images, self._lists[f"{split} labels"], self.decode_label)
+
+    def trained_val_images(self) -> set[str]:
+        """Returns the validation images that a segmentation also trains on: with a label budget, not all of them."""
+        return set(self.images("train")) & set(self.images("val")) if self.train_on_val else set()
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
         """Number of images and hash of the names of every list that the task uses; part of a run's identity.

@@ -46,7 +46,7 @@ def naming_damage(path: Path, kind: str = "image") -> Iterator[None]:
         yield
     except pyvips.Error as error:
         raise DataError(
-            f"The {kind} {path} is damaged or cut short: {reason_of(error)}. Copy it again from its source."
+            f"The {kind} {path.absolute()} is damaged or cut short: {reason_of(error)}. Copy it again from its source."
         ) from error
 
 

@@ -66,7 +66,7 @@ class Screening:
         """
         images = lists[0]
         state = _state(lists)
-        known = (verdict for verdict in (*self._known, *self.verdicts.values()) if verdict.state == state)
+        known = (verdict for verdict in self._known if verdict.state == state)
         verdict = next(known, None) or Verdict(
             len(images), state, unusable(f"Looking at the {name} list", images, read)
         )

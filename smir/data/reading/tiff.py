@@ -284,7 +284,10 @@ class Tiff:
 
     @contextlib.contextmanager
     def _reading(self, bands: Sequence[int], top: int, left: int, height: int, width: int) -> Iterator[Any]:
-        """Yields the stored window of a rectangle whose sums are right, and names damage that GDAL finds in it."""
+        """Checks the checksums of the blocks under a rectangle, then yields its window in the file.
+
+        Damage that GDAL finds in it becomes an error that names the file.
+        """
         from rasterio.errors import RasterioError
 
         window = self._window(top, left, height, width)

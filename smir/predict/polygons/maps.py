@@ -36,7 +36,7 @@ def write_gpkg(path: Path, regions: Iterable[Outlined], classes: Classes, georef
 
     crs = georeference.get("crs") if "transform" in georeference else None
     remaining, append = (region for region in regions if region.class_id != VOID), False
-    with placing(path) as temporary, quiet():  # it warns of the ending, and of a missing coordinate system
+    with placing(path) as temporary, quiet():  # GDAL warns of the ending, and of a missing coordinate system
         while (batch := list(itertools.islice(remaining, _BATCH))) or not append:
             rows = [_properties(region, classes) for region in batch]
             columns = [np.array([row[name] for row in rows], dtype=kind) for name, kind in _FIELDS.items()]

@@ -23,7 +23,9 @@ _STRIP = 1 << 22
 
 
 def outlines(parts: Ids, top: int, left: int, tolerance: float) -> list[Polygon]:
-    """Returns the polygon of each numbered part (h, w) of a tile whose first pixel lies at that row and column.
+    """Returns the polygon of each part of a tile whose first pixel lies at that row and column.
+
+    `parts` (h, w) are numbered from 0; the list has the polygon of part n at place n.
 
     The border of the tile stays as it is, so that parts in neighbouring tiles fit together. A pixel whose centre is
     farther than the tolerance from every border keeps its part; with a tolerance of 0, all pixels do.

@@ -79,7 +79,7 @@ def _in_system(place: tuple[float, float], own: Any, other: Any) -> tuple[float,
         return place
     try:
         (x,), (y,) = transform(own, other, [place[0]], [place[1]])
-    except Exception:  # rasterio does not export the classes of GDAL's errors: no conversion
+    except Exception:  # of GDAL, whose classes rasterio does not export: there is no conversion
         return math.inf, math.inf
     return x, y
 

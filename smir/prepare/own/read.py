@@ -171,7 +171,7 @@ def _open_record(root: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:  # a system's own folder, such as /proc
-        raise ConfigError(f"No folder can be made at --root {root}. Give another place.") from error
+        raise ConfigError(f"No folder can be made at --root {root.absolute()}. Give another place.") from error
     if not (root / IMAGES).exists():  # an earlier command failed before it did anything
         (root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
     try:
