@@ -40,8 +40,8 @@ class RegionProducts:
     ) -> Iterator[Product]:
         """Opens the files of an image, which take their places when the block ends.
 
-        `path` is the image, number `index` of its list. `target` is the path of the files without suffix. `source` gives
-        the size and place of the image. `areas` gives its name, and receives the number of regions of each class.
+        `path` is the image, number `index` of its list. `target` is the path of the files without suffix. `source`
+        gives the size and place of the image. `areas` gives its name, and receives the number of regions of each class.
         """
         if not self.options.wanted:
             regions = Regions(source.height, source.width, self._count(areas))
