@@ -115,7 +115,7 @@ BUDGETS = tuple(
     dataclasses.replace(row, labels=labels)
     for labels in (10, 60)
     for row in MAIN
-    if row.name in ("scratch", "selective", "imagenet", "imagenet, random-staged", "imagenet, selective")
+    if row.name in ("scratch", "random", "selective", "imagenet", "imagenet, random-staged", "imagenet, selective")
 )
 EXPLORED = (
     Row("imagenet, selective, frozen encoder", FROZEN, seeds=3),
