@@ -56,8 +56,9 @@ def test_a_resumed_run_does_not_load_its_first_weights_again(smir, field, tmp_pa
             raise KeyError
 
     caplog.set_level("INFO")
-    smir(*pretrain_words(field, "--run.experiment=first"))
-    words = pretrain_words(field, f"--model.weights={tmp_path / 'runs/first/seed0/checkpoints/best.ckpt'}")
+    two_epochs = "--trainer.max_epochs=2"
+    smir(*pretrain_words(field, two_epochs, "--run.experiment=first"))
+    words = pretrain_words(field, two_epochs, f"--model.weights={tmp_path / 'runs/first/seed0/checkpoints/best.ckpt'}")
     caplog.clear()
     with monkeypatch.context() as patch:
         patch.setattr(RunRecord, "on_train_epoch_start", die)
