@@ -140,7 +140,9 @@ TRAINED = (
         for start in ("scratch", "imagenet")
         if start != "scratch" or "batch norm" not in name
     ),
-    *(Row(f"{start}, trained on all labels", start, seeds=3, hold_out=False) for start in ("scratch", "imagenet")),
+    Row("scratch, trained on all labels", "scratch", seeds=3, hold_out=False),
+    Row("imagenet, trained on all labels", "imagenet", seeds=3, hold_out=False),
+    Row("selective, trained on all labels", SCRATCH_SELECTIVE, seeds=3, hold_out=False),
     Row("imagenet, validated on four views", "imagenet", seeds=3, module="benchmarks.evidence.four_views.FourViews"),
 )
 _DICE_AND_ENTROPY = [{"class_path": f"smir.method.{name}"} for name in ("DiceLoss", "CrossEntropyLoss")]

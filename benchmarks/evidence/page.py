@@ -76,7 +76,7 @@ def trained_table(runs: dict[str, Any]) -> str:
         best, last = (figures(runs, row, kept) for kept in KEPT)
         if last is None:
             continue
-        plain = next(start for start in MAIN if start.name == row.start)
+        plain = next(other for other in MAIN if other.start == row.start)
         gain = _gain(last, figures(runs, plain, "last")) if row != plain else ""
         validated = [_mean(_validation(runs, row, kept)) for kept in KEPT]
         lines.append([row.name, str(last.seeds), *validated, _spread(best), _spread(last), gain])
