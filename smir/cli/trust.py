@@ -21,7 +21,7 @@ from smir.cli.ablations import Masking
 from smir.cli.options import check_class
 from smir.cli.recipes import config_file, is_file, recipe
 from smir.errors import ConfigError
-from smir.files.shared_values import written_out
+from smir.files.shared_values import expanded_size
 from smir.runs.stored_config import LONG_NUMBER, FewMerges, TooManyMergesError
 
 PACKAGES = (
@@ -302,7 +302,7 @@ def scan(
     Raises:
         ConfigError: At the first class of another package; if aliases blow the settings up or make a circle.
     """
-    if written_out(config) > _LARGEST:
+    if expanded_size(config) > _LARGEST:
         raise ConfigError(
             f"{source} holds more than {_LARGEST:,} values (or four times as many letters) once its aliases are "
             "written out, or is nested too deeply or in a circle."

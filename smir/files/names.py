@@ -3,6 +3,6 @@
 import unicodedata
 
 
-def same(name: str) -> str:
+def composed(name: str) -> str:
     """Returns a name with composed letters: macOS stores `ä` as two characters that look the same."""
     return unicodedata.normalize("NFC", name)

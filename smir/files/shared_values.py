@@ -6,7 +6,7 @@ from typing import Any
 _DEEPEST = 100
 
 
-def written_out(value: Any, depth: int = 0, known: dict[int, float] | None = None) -> float:
+def expanded_size(value: Any, depth: int = 0, known: dict[int, float] | None = None) -> float:
     """Returns how many values there are once every shared one is written out; infinity for a circle or deep nesting.
 
     Four letters of a text count as another value. Each container is visited once, so that the time does not depend on
@@ -20,5 +20,5 @@ def written_out(value: Any, depth: int = 0, known: dict[int, float] | None = Non
     if id(value) not in known:
         known[id(value)] = math.inf  # until it is left: a circle
         below = [*value, *value.values()] if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(written_out(item, depth + 1, known) for item in below)
+        known[id(value)] = 1 + sum(expanded_size(item, depth + 1, known) for item in below)
     return known[id(value)]

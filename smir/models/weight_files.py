@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from smir.errors import CheckpointError, first_few
-from smir.files.shared_values import written_out
+from smir.files.shared_values import expanded_size
 from smir.models.pickles import look_through
 
 _ZIP, _BEFORE_ZIP = b"PK\3\4", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -50,7 +50,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path.absolute()} holds a {type(content).__name__}, not a checkpoint or state dict.")
-    if written_out(content) > _MOST_VALUES:
+    if expanded_size(content) > _MOST_VALUES:
         raise CheckpointError(
             f"{path.absolute()} holds more than {_MOST_VALUES:,} values, or four times as many letters, once its "
             "shared references are written out; or a circle. No training writes that."

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +12,8 @@ from smir.data.reading.decode import refuse_losses
 from smir.data.reading.safe_open import MOST_OF, can_hold, refuse_many_scans
 from smir.errors import DataError
 from smir.files.kinds import kind_of_file
+from smir.files.orientation import orientation_in
 from smir.files.pictures import loader_of
-from smir.files.turned import turned
 
 pyvips.cache_set_max(0)  # a cached image may call a progress bar that is gone, which aborts the process
 _ALPHA = (2, 4)
@@ -36,7 +35,12 @@ def open_picture_stream(path: Path, kind: Literal["image", "label"] = "image") -
     """
     with naming_damage(path, kind):
         image = _opened(path, "sequential", kind)
-        return turned(path, partial(_opened, path, "random", kind)) or image
+        orientation = orientation_in(path)  # libvips finds EXIF only in its usual place
+        if orientation not in range(2, 9):
+            return image
+        turned = _opened(path, "random", kind).copy()  # its rows no longer come in order
+        turned.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+        return turned.autorot()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, Classes, UInt8
-from smir.files.names import same
+from smir.files.names import composed
 
 BOX = (360, 270)
 """Width and height in pixels of a picture of a sheet."""
@@ -142,7 +142,7 @@ def end_of(text: str, most: int) -> str:
 def write(canvas: UInt8, text: str, left: int, baseline: int, scale: float, thickness: int = 1) -> None:
     """Writes a text on a picture; before OpenCV 5, characters outside ASCII become `?`."""
     letters = "utf-8" if int(cv2.__version__.partition(".")[0]) >= 5 else "ascii"
-    plain = same(text).encode(letters, "replace").decode(letters)
+    plain = composed(text).encode(letters, "replace").decode(letters)
     cv2.putText(canvas, plain, (left, baseline), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thickness, cv2.LINE_AA)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from smir.classes import BACKGROUND, BLACK, VOID, WHITE, Color, is_background
 from smir.errors import ConfigError, DataError, first_few
-from smir.files.names import same
+from smir.files.names import composed
 
 NOT_LABELLED = ("void", "ignore", "unlabelled", "unlabeled")
 """Names for pixels that are not labelled."""
@@ -168,7 +168,7 @@ def of_categories(
 def _refuse_lookalikes(names: list[str], where: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(" ".join(same(name).lower().split()), name)
+        other = seen.setdefault(" ".join(composed(name).lower().split()), name)
         if other != name:
             raise DataError(
                 f"The categories {other!r} and {name!r} in {where} differ only in capitals, spaces or how letters "

@@ -10,7 +10,7 @@ from smir.data.reading.misplaced import look
 from smir.data.reading.parallel import in_parallel
 from smir.errors import DataError, counted, first_few
 from smir.files.json_record import read_json
-from smir.files.names import same
+from smir.files.names import composed
 from smir.prepare.labels import coco, cvat, foreign, labelme
 from smir.prepare.labels.color_lists import read_color_list
 from smir.prepare.labels.masks import COLOR_LIST, MaskFiles, read_masks
@@ -105,7 +105,7 @@ def _refuse_masks_beside(found: Annotations, folder: Path) -> None:
 
 
 def _own_name(name: str) -> str:
-    return stem(PurePosixPath(same(name).replace("\\", "/")).name)
+    return stem(PurePosixPath(composed(name).replace("\\", "/")).name)
 
 
 def _read_file(path: Path) -> Annotations | MaskFiles:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_plus
 from smir.data.reading.image_files import IMAGE_SUFFIXES, OTHER_PICTURES
 from smir.data.reading.lists import stem as without_suffix
 from smir.errors import ConfigError, DataError, first_few
-from smir.files.names import same
+from smir.files.names import composed
 
 _ROBOFLOW = re.compile(r"(.+?)(?:_(?:jpe?g|png|tiff?|bmp|webp))+\.rf\.\w+", re.IGNORECASE)
 """`IMG_1.JPG` becomes `IMG_1_JPG.rf.<hash>.jpg`."""
@@ -196,7 +196,7 @@ class ImageNames:
             )
         stems = {parts[-1] for label in missing for parts in _readings(label)}
         others = (path for path in self.folder.rglob("*") if path.suffix.lower() in OTHER_PICTURES)
-        unread = sorted(path.name for path in others if same(path.stem) in stems)
+        unread = sorted(path.name for path in others if composed(path.stem) in stems)
         hint = f" Convert {first_few(unread)} to JPEG or PNG, because smir cannot read them." if unread else ""
         return (
             f"{len(missing)} of {count} labels in {where.absolute()} have no image: {first_few(missing)}. {there}{hint}"
@@ -206,7 +206,7 @@ class ImageNames:
 
 def _one_folder(where: Path, one: str, other: str) -> str:
     """Returns what to do about labels of one name in two folders, which may be one for each class; else nothing."""
-    paths = [PurePosixPath(same(label)) for label in (one, other)]
+    paths = [PurePosixPath(composed(label)) for label in (one, other)]
     if paths[0].parent == paths[1].parent or paths[0].name != paths[1].name or not where.is_dir():
         return ""
     folder = shlex.quote(str(where / max(path.parent for path in paths)))
@@ -246,10 +246,10 @@ class Pair:
 
 
 def _held(pattern: str, name: str) -> tuple[str, ...] | None:
-    name = PurePosixPath(same(name)).name
+    name = PurePosixPath(composed(name)).name
     if without_suffix(pattern) == pattern:
         name = without_suffix(name)
-    expression = "(.+)".join(map(re.escape, same(pattern).split("{}")))
+    expression = "(.+)".join(map(re.escape, composed(pattern).split("{}")))
     match = re.fullmatch(expression, name, re.IGNORECASE | re.DOTALL)
     return match.groups() if match else None
 
@@ -269,7 +269,7 @@ def _grouped(pairs: Iterable[tuple[str, Named]]) -> dict[str, list[Named]]:
 
 
 def _parts(name: str) -> list[str]:
-    path = PurePosixPath(same(name).replace("\\", "/"))
+    path = PurePosixPath(composed(name).replace("\\", "/"))
     return [*path.parts[:-1], without_suffix(path.name)]
 
 
@@ -297,7 +297,7 @@ def _before_upload(stem: str) -> str:
 
 def _uploaded(stem: str) -> str:
     """Returns the name in Label Studio: spaces become `_`, special characters go (Django's `get_valid_filename`)."""
-    return re.sub(r"[^-\w.]", "", same(stem).strip().replace(" ", "_"))
+    return re.sub(r"[^-\w.]", "", composed(stem).strip().replace(" ", "_"))
 
 
 def _without_zeros(stem: str) -> str:
