@@ -79,4 +79,5 @@ def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) 
 
 def _title(data: SmirDataModule, name: str) -> str:
     trained = len(data.trained_val_images()) if name == "val" else 0
-    return f"{name} of {type(data).__name__} in {data.root}" + f", {trained} of them trained on" * bool(trained)
+    note = f", {trained} of them trained on" if trained else ""
+    return f"{name} of {type(data).__name__} in {data.root}{note}"

@@ -53,12 +53,12 @@ class FinalPictures(Callback):
         save_picture(trainer, "final", reconstruction_panel(data.preprocessing, scored, name, masks))
 
     def _overlays(self, trainer: Trainer, module: SegmentationModule) -> None:
-        data = module.data
+        data, trained_on = module.data, module.data.trained_val_images()
         for index in range(min(NUM_PICTURES, len(data.images("val")))):
             image, label = data.labelled("val").read_pair(index)
             prediction = module.segment(image).cpu().numpy()
             name = data.images("val")[index]
-            name += " (trained on)" * (name in data.trained_val_images())
+            name += " (trained on)" if name in trained_on else ""
             picture = overlay_panel(name, image, label, prediction, module.classes)
             save_picture(trainer, f"val-{index}", picture)
 

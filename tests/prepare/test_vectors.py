@@ -109,7 +109,7 @@ def test_the_class_column_is_found_or_asked_for(smir, fails, tmp_path, labels):
     two = {"column": "Kultur", "Notiz": np.array(["x"] * len(found), dtype=object)}
     write_vectors(tmp_path / "two.gpkg", found, **two)
     said = fails(*words("--labels=two.gpkg", "--root=other"))
-    assert "two.gpkg does not say which column holds the class of a polygon. It has the columns Kultur, Notiz" in said
+    assert "two.gpkg does not say which column holds the class of a polygon. Its columns are Kultur, Notiz" in said
     assert not list((tmp_path / "other").glob("images/*"))  # the error comes before the map is cut
 
 

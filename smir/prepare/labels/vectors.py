@@ -130,8 +130,8 @@ def _class_column(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> npt.ND
     if len(texts) == 1:
         return columns[texts[0]]
     raise DataError(
-        f"{path.absolute()} does not say which column holds the class of a polygon. It has the columns "
-        f"{first_few(columns, 10) or 'id alone'}. Call the column of the class names class."
+        f"{path.absolute()} does not say which column holds the class of a polygon. Its columns are "
+        f"{first_few(columns, 10) or 'only id'}. Call the column of the class names class."
     )
 
 
