@@ -1,6 +1,8 @@
 """Writes the folder of the chosen images: list, table, contact sheet, and links or copies."""
 
+import contextlib
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +36,7 @@ class ChosenFolder:
 
     Raises:
         ConfigError: If it lies among the images.
-        RunError: If it holds other files, such as labels of the images in it.
+        RunError: If it holds other files, such as labels of the images in it, or if nothing can be written to it.
     """
 
     def __init__(self, path: Path, pool: Iterable[Path]) -> None:
@@ -54,6 +56,7 @@ class ChosenFolder:
                 f"The folder {path.absolute()} holds other files than choose has written: {first_few(foreign)}. Give a "
                 "folder that is empty or does not exist: --out FOLDER"
             )
+        _refuse_unwritable(path)
 
     def write(
         self, source: Path, names: Sequence[str], rows: Iterable[Sequence[object]], record: Any, files: Files | None
@@ -74,6 +77,23 @@ class ChosenFolder:
             for name in progress(names, "Copying", unit="file"):
                 with placing(self.images / name, sync=False) as copy:
                     shutil.copyfile(source / name, copy)
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Raises a RunError if no file can be made in a folder, before hours of work; leaves nothing behind."""
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"Nothing can be written to {folder.absolute()}: {error.strerror or error}. Give another folder: --out FOLDER"
+        ) from error
+    finally:
+        for place in new:
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def _pictures(source: Path, names: Sequence[str]) -> Iterator[tuple[str, UInt8]]:

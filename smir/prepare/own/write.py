@@ -35,6 +35,8 @@ _CROP = 256
 """Side of the crops of most recipes in experiments/folder; smaller images are enlarged to it."""
 _FEW_LABELS_CROP = 192
 """Side of the crops of experiments/folder/few-labels.yaml."""
+_FEW_TO_TRAIN_ON = 50
+"""Labelled images below which validation images are trained on: docs/evidence.md, rows "trained on all labels"."""
 _FEW = 10
 """Labelled images below which figures are mostly chance."""
 _LITTLE = 0.025
@@ -123,6 +125,8 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
         options["std"] = [max(round(value, 5), 1e-5) for value in channels.std]
         if field.labels is not None:
             options["fill_batches"] = True  # a few labels are too precious to drop the last batch
+            if _trains_on_val(field):
+                options["train_on_val"] = True
     if (smallest := min(map(min, field.sizes.values()))) < _CROP:
         options["min_side"] = smallest
     if field.tiles:
@@ -152,6 +156,12 @@ def name_of(root: Path) -> str:
     return re.sub(r"[^\w.-]+", "-", "-".join(words))
 
 
+def _trains_on_val(field: Field) -> bool:
+    """Returns whether labels are so few that validation images are worth more in training."""
+    counts = {split: len(names) for split, names in field.members.items() if split != "test"}
+    return bool(counts) and sum(counts.values()) < _FEW_TO_TRAIN_ON
+
+
 def _report_lines(field: Field, source: str) -> list[str]:
     """Returns the report about a field; `source` describes its images."""
     labels, members = field.labels, field.members
@@ -168,6 +178,8 @@ def _report_lines(field: Field, source: str) -> list[str]:
         *_table(labels, members),
     ]
     notes = [*labels.notes, *_lacking(labels, members), *notes]
+    if _trains_on_val(field):
+        notes.append("Labels are few, so validation images are trained on, too; train_on_val in data.yaml says so.")
     if len(labels.pixels) < _FEW:
         notes.append(
             f"Only {counted(len(labels.pixels), 'image is', 'images are')} labelled; test figures will mostly be "
