@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.datasets import write_images
-from benchmarks.measure import Row, Times, now, seconds
+from benchmarks.measure import Row, Times, now, seconds, why_not
 from smir.__main__ import main
 from smir.method.losses import ReconstructionLoss
 from smir.models.networks import SmpNetwork
@@ -78,8 +78,8 @@ class TakeTurns(pl.Callback):
 def rows(device: str) -> Iterator[Row]:
     """The figures of training steps on a device."""
     for precision, trainer_precision in PRECISIONS.items():
-        if device == "cuda" and not torch.cuda.is_available():
-            yield Row(FIGURE.format(precision), device, None, GOAL, "at least", note="not measured here: no GPU")
+        if reason := why_not(device, precision):
+            yield Row(FIGURE.format(precision), device, None, GOAL, "at least", note=reason)
             continue
         turns, steps, batch, workers = (24, 1, 8, 0) if device == "cpu" else (10, 20, 128, 4)
         with tempfile.TemporaryDirectory(prefix="smir-bench-") as folder:

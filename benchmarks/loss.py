@@ -6,7 +6,7 @@ import pytorch_msssim
 import torch
 from torch.nn.functional import avg_pool2d
 
-from benchmarks.measure import Row, seconds, take_turns
+from benchmarks.measure import Row, seconds, take_turns, why_not
 from smir.method.losses import ReconstructionLoss
 from smir.models.networks import SmpNetwork
 
@@ -17,12 +17,21 @@ GOALS = {"cpu": 10, "cuda": 5}
 
 def rows(device: str) -> Iterator[Row]:
     """The figures of the loss on a device."""
-    if device == "cuda" and not torch.cuda.is_available():
-        yield Row(SHARE, device, None, GOALS[device], "at most", "%", note="not measured here: no GPU")
-        return
-    torch.manual_seed(0)
-    target = (3 * avg_pool2d(torch.randn(BATCH, 3, SIZE, SIZE), 5, stride=1, padding=2)).to(device)
-    target = target.contiguous(memory_format=torch.channels_last)
+    if not why_not(device):
+        torch.manual_seed(0)
+        target = (3 * avg_pool2d(torch.randn(BATCH, 3, SIZE, SIZE), 5, stride=1, padding=2)).to(device)
+        target = target.contiguous(memory_format=torch.channels_last)
+    if reason := why_not(device, "bfloat16"):
+        yield Row(SHARE, device, None, GOALS[device], "at most", "%", note=reason)
+    else:
+        yield _share(device, target)
+    if not why_not(device):
+        worst = _difference(target)
+        yield Row("MS-SSIM, difference from pytorch-msssim", device, worst, 1e-5, "at most", "", note="largest")
+
+
+def _share(device: str, target: torch.Tensor) -> Row:
+    """Times the loss beside a whole step."""
     loss, network = ReconstructionLoss(), SmpNetwork(3).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters())
 
@@ -47,10 +56,7 @@ def rows(device: str) -> Iterator[Row]:
         f"{seconds(times.median('ours'))} of {seconds(times.median('step'))}, pytorch-msssim takes "
         f"{seconds(times.median('reference'))}; batch {BATCH}, smp.Unet with ResNet-34"
     )
-    yield Row(SHARE, device, value, GOALS[device], "at most", "%", spread, note)
-    yield Row(
-        "MS-SSIM, difference from pytorch-msssim", device, _difference(target), 1e-5, "at most", "", note="largest"
-    )
+    return Row(SHARE, device, value, GOALS[device], "at most", "%", spread, note)
 
 
 def _difference(target: torch.Tensor) -> float:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from smir.cli.precision import native_precision
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -55,6 +57,18 @@ class Times:
         """Median and quartiles of the ratios of one round each, times `scale`."""
         ratios = [scale * a / b for a, b in zip(self.rounds[above], self.rounds[below], strict=True)]
         return summary(ratios)
+
+
+def why_not(device: str, precision: str = "float32") -> str | None:
+    """Returns why something is not measured on this machine; None if it is.
+
+    A processor without instructions for bfloat16 would take an hour for figures that say nothing about others.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        return "not measured here: no GPU"
+    if precision == "bfloat16" and native_precision(device) != "bf16-mixed":
+        return "not measured here: no instructions for bfloat16"
+    return None
 
 
 def summary(values: Sequence[float]) -> tuple[float, tuple[float, float]]:

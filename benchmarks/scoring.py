@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure import Row, Times, seconds, take_turns
+from benchmarks.measure import Row, Times, seconds, take_turns, why_not
 from benchmarks.plain import lean_ssim, score_image
 from smir.method.masking import RandomMask
 from smir.models.networks import SmpNetwork
@@ -27,18 +27,20 @@ GOALS = {
 
 def rows(device: str) -> Iterator[Row]:
     """The figures of scoring on a device; the plain loop always runs on the CPU, where the authors run it."""
-    if device == "cuda" and not torch.cuda.is_available():
-        for (_, precision), (faster, overhead) in list(GOALS.items())[2:]:
-            yield Row(_faster(precision), device, None, faster, "at least", note="not measured here: no GPU")
-            yield Row(_overhead(precision), device, None, overhead, "at most", note="not measured here: no GPU")
-        return
+    measured = [precision for precision in ("float32", "bfloat16") if why_not(device, precision) is None]
     batch = 8 if device == "cpu" else 64
-    times, operations = _measure(device, batch)
+    if measured:
+        times, operations = _measure(device, batch, "bfloat16" in measured)
     for precision in ("float32", "bfloat16"):
-        yield from _rows_of(precision, device, times, batch, operations)
+        if precision in measured:
+            yield from _rows_of(precision, device, times, batch, operations)
+        else:
+            (faster, overhead), note = GOALS[device, precision], why_not(device, precision) or ""
+            yield Row(_faster(precision), device, None, faster, "at least", note=note)
+            yield Row(_overhead(precision), device, None, overhead, "at most", note=note)
 
 
-def _measure(device: str, batch: int) -> tuple[Times, int]:
+def _measure(device: str, batch: int, with_bfloat16: bool) -> tuple[Times, int]:
     """Times everything, and counts the floating-point operations of the passes that a batch needs."""
     torch.manual_seed(0)
     module = ReconstructionModule(network=SmpNetwork).eval()
@@ -63,6 +65,12 @@ def _measure(device: str, batch: int) -> tuple[Times, int]:
         for _ in range(SAMPLES):
             module.network(image)
 
+    in_bfloat16: dict[str, Callable[[], object]] = {
+        "bfloat16": _autocast(device, score),
+        "bfloat16_forward": _autocast(device, forward),
+        "bfloat16_paired": _autocast(device, score_paired),
+        "bfloat16_product": lambda: half @ half,
+    }
     times = take_turns(
         5,
         device,
@@ -72,10 +80,7 @@ def _measure(device: str, batch: int) -> tuple[Times, int]:
         float32_forward=forward,
         float32_paired=score_paired,
         float32_product=lambda: matrix @ matrix,
-        bfloat16=_autocast(device, score),
-        bfloat16_forward=_autocast(device, forward),
-        bfloat16_paired=_autocast(device, score_paired),
-        bfloat16_product=lambda: half @ half,
+        **(in_bfloat16 if with_bfloat16 else {}),
     )
     return times, _operations(module.network, image)
 

@@ -88,7 +88,8 @@ def _refuse_unwritable(folder: Path) -> None:
             pass
     except OSError as error:
         raise RunError(
-            f"Nothing can be written to {folder.absolute()}: {error.strerror or error}. Give another folder: --out FOLDER"
+            f"Nothing can be written to {folder.absolute()}: {error.strerror or error}. Give another folder: --out "
+            "FOLDER"
         ) from error
     finally:
         for place in new:

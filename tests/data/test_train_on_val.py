@@ -79,9 +79,7 @@ def test_validate_says_that_its_images_are_trained_on(smir, root, caplog):
 
 
 @pytest.mark.parametrize(("labelled", "few"), [(55, True), (75, False)])
-def test_prepare_sets_it_if_fewer_than_50_labels_are_for_training_and_validation(
-    smir, tmp_path, capsys, labelled, few
-):
+def test_prepare_sets_it_if_fewer_than_50_labels_are_for_training_and_validation(smir, tmp_path, capsys, labelled, few):
     write_folder(tmp_path / "photos", count=labelled, size=(24, 32))
     words = ["--images", f"{tmp_path}/photos/images", "--labels", f"{tmp_path}/photos/labels"]
     smir("prepare", "folder", *words, "--classes=[a,b,c]", "--root=field")

@@ -331,7 +331,8 @@ def trained(smir, desk):
 
 def test_the_command_after_an_export_runs_on_an_existing_photograph(smir, trained, desk, capsys):
     smir(*smir_words(commands("Step by step")[-1])[:-1], "my export", "--formats=onnx")
-    assert "- images: field `field`: 3 in train, 1 in val (trained on, too), 1 in test" in (desk / "my export/README.md").read_text()
+    card = (desk / "my export/README.md").read_text()
+    assert "- images: field `field`: 3 in train, 1 in val (trained on, too), 1 in test" in card
     photograph = "field/images/" + (desk / "field/test.txt").read_text().split()[0]
     (line,) = said_next(capsys)
     assert line == f"Next: python 'my export/run_onnx.py' {photograph} labels.png"
