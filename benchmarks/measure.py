@@ -62,7 +62,7 @@ class Times:
 def why_not(device: str, precision: str = "float32") -> str | None:
     """Returns why something is not measured on this machine; None if it is.
 
-    A processor without instructions for bfloat16 would take an hour for figures that say nothing about others.
+    On a processor without instructions for bfloat16 a step takes many times as long, which says nothing of others.
     """
     if device == "cuda" and not torch.cuda.is_available():
         return "not measured here: no GPU"

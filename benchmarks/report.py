@@ -90,7 +90,7 @@ def markdown(rows: Sequence[Row], about: dict[str, Any], seconds: float) -> str:
         spread = "" if row.spread is None else " to ".join(_number(bound, "") for bound in row.spread)
         goal = "" if row.goal is None else f"{row.sense} {_number(row.goal, row.unit)}"
         holds = {True: "yes", False: "**no**", None: ""}[row.holds]
-        note = "" if row.value is None else row.note
+        note = row.note.removeprefix("not measured here: ")
         lines.append(f"| {row.figure} | {row.device} | {value} | {spread} | {goal} | {holds} | {note} |")
     facts = "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in about.items() if value is not None)
     return "\n".join([*lines, "", f"Measured in {seconds / 60:.0f} minutes: {facts}.", ""])

@@ -27,17 +27,17 @@ GOALS = {
 
 def rows(device: str) -> Iterator[Row]:
     """The figures of scoring on a device; the plain loop always runs on the CPU, where the authors run it."""
-    measured = [precision for precision in ("float32", "bfloat16") if why_not(device, precision) is None]
+    reasons = {precision: why_not(device, precision) for precision in ("float32", "bfloat16")}
     batch = 8 if device == "cpu" else 64
-    if measured:
-        times, operations = _measure(device, batch, "bfloat16" in measured)
-    for precision in ("float32", "bfloat16"):
-        if precision in measured:
+    if None in reasons.values():
+        times, operations = _measure(device, batch, reasons["bfloat16"] is None)
+    for precision, reason in reasons.items():
+        if reason is None:
             yield from _rows_of(precision, device, times, batch, operations)
         else:
-            (faster, overhead), note = GOALS[device, precision], why_not(device, precision) or ""
-            yield Row(_faster(precision), device, None, faster, "at least", note=note)
-            yield Row(_overhead(precision), device, None, overhead, "at most", note=note)
+            faster, overhead = GOALS[device, precision]
+            yield Row(_faster(precision), device, None, faster, "at least", note=reason)
+            yield Row(_overhead(precision), device, None, overhead, "at most", note=reason)
 
 
 def _measure(device: str, batch: int, with_bfloat16: bool) -> tuple[Times, int]:

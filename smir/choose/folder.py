@@ -1,8 +1,6 @@
 """Writes the folder of the chosen images: list, table, contact sheet, and links or copies."""
 
-import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +9,7 @@ from smir.classes import UInt8
 from smir.data.reading.decode import read_image
 from smir.data.reading.lists import read_list, write_list
 from smir.errors import ConfigError, RunError, first_few
-from smir.files.atomic import placing, remove_unfinished, write_atomically
+from smir.files.atomic import placing, refuse_unwritable, remove_unfinished, write_atomically
 from smir.files.json_record import write_json
 from smir.files.pages.csv_text import csv_text
 from smir.files.pages.overlays import end_of, sheet
@@ -56,7 +54,7 @@ class ChosenFolder:
                 f"The folder {path.absolute()} holds other files than choose has written: {first_few(foreign)}. Give a "
                 "folder that is empty or does not exist: --out FOLDER"
             )
-        _refuse_unwritable(path)
+        refuse_unwritable(path)
 
     def write(
         self, source: Path, names: Sequence[str], rows: Iterable[Sequence[object]], record: Any, files: Files | None
@@ -77,24 +75,6 @@ class ChosenFolder:
             for name in progress(names, "Copying", unit="file"):
                 with placing(self.images / name, sync=False) as copy:
                     shutil.copyfile(source / name, copy)
-
-
-def _refuse_unwritable(folder: Path) -> None:
-    """Raises a RunError if no file can be made in a folder, before hours of work; leaves nothing behind."""
-    new = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise RunError(
-            f"Nothing can be written to {folder.absolute()}: {error.strerror or error}. Give another folder: --out "
-            "FOLDER"
-        ) from error
-    finally:
-        for place in new:
-            with contextlib.suppress(OSError):
-                place.rmdir()
 
 
 def _pictures(source: Path, names: Sequence[str]) -> Iterator[tuple[str, UInt8]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -100,6 +101,28 @@ def remove_unfinished(folder: Path, pattern: str = TEMPORARY, but: str = "", loc
         excepted = but and temporary.relative_to(folder).parts[0].startswith(but)
         if not excepted and (locked or not _is_alive(temporary.suffixes[-2][1:])):
             temporary.unlink(missing_ok=True)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Checks before long work that files can be made in the folder of `--out`, which need not exist; leaves none.
+
+    Raises:
+        RunError: If they cannot.
+    """
+    new = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunError(
+            f"Nothing can be written to {folder.absolute()}: {reason}. Give another folder: --out FOLDER"
+        ) from error
+    finally:
+        for place in new:
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def _is_alive(pid: str) -> bool:

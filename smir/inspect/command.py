@@ -7,6 +7,7 @@ from jsonargparse.typing import ClosedUnitInterval, PositiveInt
 
 from smir.data import SmirDataModule
 from smir.errors import ConfigError
+from smir.files.atomic import refuse_unwritable
 from smir.method.masking import HardestMask, MaskPolicy
 from smir.runs.lazy_defaults import lazy_instance
 
@@ -70,6 +71,7 @@ def inspect(
     from smir.training.reconstruction import ReconstructionModule
 
     claim(out)
+    refuse_unwritable(out)
     module, seed = load(ckpt, device)
     if images is not None:
         source = from_paths(images if isinstance(images, list) else [images])

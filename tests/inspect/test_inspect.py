@@ -366,6 +366,8 @@ def test_a_folder_with_other_files_is_refused_and_an_earlier_page_is_replaced(sm
     assert "mine.txt" in fails("inspect", "--ckpt", labelled)
     assert "is a file" in fails("inspect", "--ckpt", labelled, "--out=field/val.txt")
     assert "holds other files" in fails("inspect", "--ckpt", labelled, "--out=runs")
+    if Path("/proc/self").exists():  # a folder that nobody can write to; found before images are read
+        assert "Nothing can be written to /proc/x" in fails("inspect", "--ckpt", labelled, "--out=/proc/x")
 
 
 def test_invalid_arguments_are_refused_with_a_reason(smir, fails, pool, labelled, tmp_path):

@@ -82,6 +82,7 @@ def test_every_seed_has_its_own_pretraining_and_finished_runs_are_not_made_again
     assert selective.after == "imagenet-selective-seed3"
     assert f"--model.weights={study.out}/runs/imagenet-selective/seed3/checkpoints/best.ckpt" in selective.commands[0]
     assert [command[0] for command in selective.commands] == ["fit", "test", "test"]
+    assert "--data.train_on_val=false" in selective.commands[0]  # data.yaml of a field with few labels sets it
 
     finish(study, MAIN[:2])
     left = {job.name for job in study.jobs(ROWS)}
