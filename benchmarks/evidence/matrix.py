@@ -140,6 +140,10 @@ TRAINED = (
         for start in ("scratch", "imagenet")
         if start != "scratch" or "batch norm" not in name
     ),
+    *(
+        Row(f"{made.name}, twice the epochs", made, seeds=3, words=TRAININGS["twice the epochs"])
+        for made in (SCRATCH_RANDOM, SCRATCH_SELECTIVE)
+    ),
     Row("scratch, trained on all labels", "scratch", seeds=3, hold_out=False),
     Row("imagenet, trained on all labels", "imagenet", seeds=3, hold_out=False),
     Row("selective, trained on all labels", SCRATCH_SELECTIVE, seeds=3, hold_out=False),

@@ -114,9 +114,8 @@ class Study:
 
     def _segmentation(self, row: Row, seed: int) -> list[str]:
         words = [*SEGMENT, *row.words, f"--data.split_files={json.dumps(self.lists(row.labels, seed, row.hold_out))}"]
-        words.append(
-            "--data.train_on_val=false"
-        )  # as the lists say, whatever data.yaml of a field with few labels says
+        # The lists say what is trained on; data.yaml of a field with few labels may say otherwise.
+        words.append("--data.train_on_val=false")
         if row.module:
             words += ["--allow=benchmarks", f"--model={row.module}"]
         if isinstance(row.start, Pretraining):
