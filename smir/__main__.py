@@ -139,7 +139,8 @@ def main(args: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         typed = list(sys.argv[1:] if args is None else args)
-        words, packages = take_allowed(as_meant(typed, "ckpt_path" if typed[:1] and typed[0] in TRAINING else "ckpt"))
+        words, packages = take_allowed(typed)
+        words = as_meant(words, "ckpt_path" if words[:1] and words[0] in TRAINING else "ckpt")
     except SmirError as error:
         print(f"smir: error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -169,12 +170,12 @@ def main(args: Sequence[str] | None = None) -> None:
             with requeue_on_signal() if words[0] == "fit" else contextlib.nullcontext():
                 _run_training(words)
     except KeyboardInterrupt:
-        _say_interrupted(typed)
+        _say_interrupted(words[0], typed)
         raise SystemExit(130) from None
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):  # Lightning ends the process itself
             raise
-        _say_interrupted(typed)
+        _say_interrupted(words[0], typed)
         raise SystemExit(130) from None
     except BrokenPipeError:  # the program that read the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left to print at the exit goes nowhere
@@ -186,10 +187,10 @@ def main(args: Sequence[str] | None = None) -> None:
         raise SystemExit(2 if isinstance(error, NoSuchOption) else 1) from None
 
 
-def _say_interrupted(typed: list[str]) -> None:
-    """Says what remains after Ctrl-C, and which command continues."""
-    print(f"smir: {typed[0]} was interrupted.", file=sys.stderr)
-    if typed[0] == "fit":
+def _say_interrupted(command: str, typed: list[str]) -> None:
+    """Says what remains after Ctrl-C, and which words continue it."""
+    print(f"smir: {command} was interrupted.", file=sys.stderr)
+    if command == "fit":
         from smir.runs.launch import what_is_kept
 
         print(f"{what_is_kept()}: python -m smir {shlex.join(typed)}", file=sys.stderr)

@@ -14,7 +14,7 @@ VOID = 255
 BACKGROUND = "background"
 
 LONGEST_NAME = 255
-"""Most letters of a class name: pictures have a legend as wide as the longest."""
+"""Most letters of a class name; the legend of a picture is as wide as the longest name."""
 
 UInt8 = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -54,7 +54,9 @@ class Classes:
 
     @classmethod
     def named(cls, names: Sequence[str], given: Mapping[str, Sequence[int]] | None = None) -> "Classes":
-        """Gives black to the background, or else the first class, and distinct hues to the others without a colour.
+        """Makes classes with the given colours.
+
+        Without one, the background (or else the first class) is black, and the others get distinct hues.
 
         Args:
             names: Class names; the id of a class is its place here.

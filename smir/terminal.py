@@ -44,15 +44,10 @@ def _write_shown(stream: io.TextIOWrapper, text: str) -> int:
 
 
 class Pulse:
-    """Limits how often a bar moves.
+    """Limits how often a bar moves: every fifth of a second in a terminal, every ten seconds in a log."""
 
-    Args:
-        seconds: The least time between two moves; default: a fifth of a second in a terminal, ten seconds in a log.
-    """
-
-    def __init__(self, seconds: float | None = None) -> None:
-        default = TERMINAL_SECONDS if sys.stdout.isatty() else LOG_SECONDS
-        self._seconds = default if seconds is None else seconds
+    def __init__(self) -> None:
+        self._seconds = TERMINAL_SECONDS if sys.stdout.isatty() else LOG_SECONDS
         self._last = time.monotonic()
 
     def due(self) -> bool:
@@ -73,21 +68,21 @@ def progress(items: Iterable[Any] | None, title: str, total: int | None = None, 
         total: Length, where the items do not have one.
         options: Others of tqdm.
     """
-    from tqdm import tqdm  # it takes as long as all else that `--help` needs
+    from tqdm import tqdm  # importing it takes as long as everything else that `--help` needs
 
-    if not sys.stderr.isatty():  # a log keeps every state of a bar, and of short work needs none
+    if not sys.stderr.isatty():  # a log keeps every state of the bar, and needs none for short work
         options |= {"mininterval": LOG_SECONDS, "delay": LOG_SECONDS}
     return tqdm(items, title, total, **options)
 
 
 def warn(text: str) -> None:
-    """Warns on rank 0. Commands that do not train have one process, and need not wait for Lightning to ask for it."""
+    """Warns on rank 0. Lightning knows the rank; if it is not loaded, there is one process."""
     lightning = sys.modules.get("lightning.pytorch.utilities")
     if lightning is None or lightning.rank_zero_only.rank == 0:
         warnings.warn(text, stacklevel=2)
 
 
-@functools.cache  # once: a second time would find what the first has put in place, perhaps inside another
+@functools.cache  # once: a second call would wrap the function that the first has installed
 def plain_warnings() -> None:
     """Shows warnings of smir as a line of text; users have no use for the place in the code that warns."""
     others = warnings.formatwarning

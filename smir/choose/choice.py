@@ -9,7 +9,7 @@ from smir.errors import DataError
 from smir.files.pages.csv_text import MISSING, figure
 
 OF_THE_UNCERTAIN = 5
-"""Images that a segmentation is least sure of, to choose different ones among, as a multiple of the count."""
+"""With a segmentation, the choice is among this many times `count` images: those that it is least sure of."""
 COLUMNS = ("image", "rank", "cluster", "distance", UNCERTAINTY, PATCH_LOSS, "labelled")
 
 
@@ -20,7 +20,7 @@ class Choice:
     Attributes:
         chosen: Places of the chosen images in the list of all, the best first.
         measured: All images that could be read.
-        nearest: For each of them the nearest image that is chosen or, behind these, labelled.
+        nearest: For each of them, its nearest image in the list of the chosen ones followed by the labelled ones.
     """
 
     chosen: list[int]

@@ -118,7 +118,7 @@ def _pool(images: list[Path] | None, data: SmirDataModule | None, labelled: Path
     elif data is not None:
         pool = of_data(data)
     else:
-        raise ConfigError("There are no images to choose from. Give them as words, or --config field/data.yaml")
+        raise ConfigError("There are no images to choose from. Name some, or give --config field/data.yaml")
     if labelled is not None:
         pool = pool.with_labels(labelled)
     if len(pool.labelled) == len(pool.names):

@@ -9,7 +9,7 @@ from smir.classes import UInt8
 from smir.data.reading.decode import read_image
 from smir.data.reading.lists import read_list, write_list
 from smir.errors import ConfigError, RunError, first_few
-from smir.files.atomic import placing, refuse_unwritable, remove_unfinished, write_atomically
+from smir.files.atomic import TEMPORARY, placing, refuse_unwritable, remove_unfinished, write_atomically
 from smir.files.json_record import write_json
 from smir.files.pages.csv_text import csv_text
 from smir.files.pages.overlays import end_of, sheet
@@ -43,9 +43,8 @@ class ChosenFolder:
             raise ConfigError(f"--out {path} lies in {among}, among the images to choose from. Give another folder.")
         if path.exists() and not path.is_dir():
             raise RunError(f"{path.absolute()} is a file; --out takes a folder, which need not exist.")
-        if path.is_dir():
-            remove_unfinished(path)
-        there = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_symlink() or file.is_file()]
+        files = [file for file in path.rglob("*") if file.is_symlink() or file.is_file()]
+        there = [file.relative_to(path).as_posix() for file in files if not file.match(TEMPORARY)]
         self._earlier = {LIST, TABLE, SHEET, RECORD} if (path / RECORD).is_file() else set[str]()
         if self._earlier and (path / LIST).is_file():
             self._earlier |= {f"{IMAGES}/{name}" for name in read_list(path / LIST)}.intersection(there)
@@ -54,6 +53,7 @@ class ChosenFolder:
                 f"The folder {path.absolute()} holds other files than choose has written: {first_few(foreign)}. Give a "
                 "folder that is empty or does not exist: --out FOLDER"
             )
+        remove_unfinished(path)
         refuse_unwritable(path)
 
     def write(

@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 from smir.data import Folder, SmirDataModule
 from smir.data.reading.image_files import list_images
 from smir.data.reading.lists import stem
+from smir.errors import DataError
 from smir.files.digest import file_digest
 from smir.files.json_record import dict_or_empty
 from smir.prepare.own.options import RECORD
-from smir.prepare.own.tile import TILE_PREFIX
 
 
 def labelled_names(data: SmirDataModule) -> set[str]:
@@ -18,32 +18,36 @@ def labelled_names(data: SmirDataModule) -> set[str]:
     Raises:
         DataError: If files are missing.
     """
-    bare = isinstance(data, Folder) and data.label_folder is None
-    return set() if bare else {pair.image for split in data.splits() for pair in data.pairs(split)}
+    return {pair.image for split in data.splits() for pair in data.pairs(split)} if data.has_labels else set()
 
 
 def labelled_photographs(data: SmirDataModule) -> set[Path]:
-    """Returns the files of these images, or the photographs that `prepare folder` made them from.
+    """Returns the files of the labelled images, or the photographs that `prepare folder` made them from.
 
     Raises:
         DataError: If files are missing.
     """
     names, record = labelled_names(data), dict_or_empty(data.root / RECORD)
     source, settings = Path(str(record.get("source", ""))), record.get("settings", ())
-    if not (isinstance(data, Folder) and {"tile", "bands"} & set(settings) and source.is_dir()):
-        return {data.root / name for name in names}  # linked by prepare, or never changed
+    of_photographs = "files" in settings and {"tile", "bands"} & set(settings)
+    if not (isinstance(data, Folder) and of_photographs):
+        return {data.root / name for name in names}  # linked by prepare, never changed, or tiles of an orthomosaic
+    if not source.is_dir():
+        raise DataError(
+            f"there is no folder {source.absolute()} of the photographs that {data.root} was made from. Run the "
+            "command in the folder where prepare folder ran."
+        )
     photographs = {stem(name): source / name for name in list_images(source)}
-    made_of = {_photograph(PurePosixPath(name).relative_to(data.image_folder)) for name in names}
-    return {photographs[name] for name in made_of & photographs.keys()}
-
-
-def _photograph(image: PurePosixPath) -> str:
-    """Returns the name without suffix of the photograph behind an image; tiles lie in a folder of its name."""
-    return image.parent.as_posix() if image.name.startswith(TILE_PREFIX) else stem(image.as_posix())
+    found = set()
+    for name in names:
+        image = PurePosixPath(name).relative_to(data.image_folder)
+        own, folder = stem(image.as_posix()), image.parent.as_posix()  # of tiles, the folder has the photograph's name
+        found.add(photographs.get(own) or photographs.get(folder))
+    return {path for path in found if path is not None}
 
 
 def same_files(images: Iterable[Path], others: Iterable[Path]) -> Iterator[bool]:
-    """Yields for every image whether the others hold the same content; names say nothing, as `1.jpg` is in any folder.
+    """Yields, for every image, whether one of the others has the same content. Names do not count.
 
     Files are read only if another has the same size.
     """

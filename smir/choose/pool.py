@@ -10,7 +10,7 @@ from smir.data import Folder, SmirDataModule
 from smir.data.reading.file_list import FileList
 from smir.data.reading.lists import can_be_listed, read_list, stem
 from smir.data.reading.pairs import Images
-from smir.errors import DataError, first_few
+from smir.errors import ConfigError, DataError, first_few
 from smir.inspect.images import ImagesToInspect, from_paths
 from smir.prepare.labels.matching import ImageNames
 
@@ -71,6 +71,8 @@ def of_paths(paths: Sequence[Path]) -> Pool:
     Raises:
         DataError: If one does not exist, or two differ only in their suffix.
     """
+    if not paths:
+        raise ConfigError("--images names no image. Name images or folders.")
     given = from_paths(paths)
     folders = [path if path.is_dir() else path.parent for path in paths]
     root = os.path.commonpath(map(_absolute, folders))
@@ -86,9 +88,8 @@ def of_data(data: SmirDataModule) -> Pool:
         DataError: If files are missing, or two differ only in their suffix.
     """
     labelled = labelled_names(data)
-    names, folder = sorted({*data.images("pool"), *labelled}), ""
-    if isinstance(data, Folder):
-        folder = f"{data.image_folder}/"
+    names = sorted({*data.images("pool"), *labelled})
+    folder = f"{data.image_folder}/" if isinstance(data, Folder) else ""
     title = f"{type(data).__name__} in {data.root}"
     own = [name.removeprefix(folder) for name in names]
     return _pool(title, data.root / folder, own, {name.removeprefix(folder) for name in labelled}, data.min_side)
@@ -100,12 +101,12 @@ def _absolute(path: Path) -> str:
 
 def _pool(title: str, root: Path, names: list[str], labelled: set[str], min_side: int) -> Pool:
     if bad := [name for name in names if not can_be_listed(name)]:
-        raise DataError(f"A list cannot hold {first_few(map(repr, bad))}: a line is a name, in UTF-8. Rename them.")
+        raise DataError(f"A list cannot hold {first_few(map(repr, bad))}: a line is one name, in UTF-8. Rename them.")
     seen: dict[str, str] = {}
     for name in names:
         if (other := seen.setdefault(stem(name), name)) != name:
             raise DataError(
-                f"{root.absolute()} holds both {other} and {name}: their labels would have one name. Rename one."
+                f"{root.absolute()} holds both {other} and {name}: their labels would have the same name. Rename one."
             )
     images = ImagesToInspect(title, Images(FileList(root, names), min_side))
     return Pool(images, frozenset(place for place, name in enumerate(names) if name in labelled))

@@ -72,6 +72,7 @@ class SmirCLI(SettingsCLI):
     finished: Path | None = None
     _run: Run
     _identity: Identity
+    _begun_from: str | None
     _resumed: bool
     _tested: Path | None = None
     _tested_run: Path | None = None
@@ -121,7 +122,7 @@ class SmirCLI(SettingsCLI):
 
     def before_fit(self) -> None:
         """Opens the run: begins it, resumes it, or finds it done."""
-        given = self._arguments.ckpt_path
+        self._begun_from = given = self._arguments.ckpt_path
         if given is not None:
             self._load(Checkpoint.read(given))
         what = (self._options, self.model, self.datamodule, self.settings)
@@ -133,12 +134,14 @@ class SmirCLI(SettingsCLI):
         write_to(self.trainer, self._run.path)
         self._identity, self._resumed = identity, checkpoint is not None
         self.model.origin = origin_of(identity, self._options.variant)
-        if given is None and checkpoint is not None:
+        if given is not None and Path(given).parent.absolute() == self._run.checkpoints.absolute():
+            checkpoint = None  # the user has chosen one of its own
+        if checkpoint is not None:  # also if the run began from the given one, and was interrupted
             self._load(checkpoint)
         if not self._is_trial:
-            resumed, processes = checkpoint if given is None else None, self.trainer.world_size
+            processes = self.trainer.world_size
             split_into_stages(self.trainer, self.datamodule)
-            describe_run(self._run.path, self.model, self.datamodule, self.settings, resumed, processes)
+            describe_run(self._run.path, self.model, self.datamodule, self.settings, checkpoint, processes)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
     def after_fit(self) -> None:
@@ -163,7 +166,7 @@ class SmirCLI(SettingsCLI):
                 print(*figures(run.path / "test"), sep="\n", flush=True)
         if trainer.is_global_zero:
             weights = {key: value for key, value in self.model.origin.items() if key == "class_weights"}
-            visits = self.datamodule.image_visits(epochs)
+            visits = self.datamodule.image_visits(epochs, trainer.limit_train_batches)
             write_done(run.path, {"epochs": epochs, "image_visits": visits, **weights})
             run.unlock()
             rank_zero_info(f"Done: {run.path}")
@@ -175,7 +178,7 @@ class SmirCLI(SettingsCLI):
         best = run.checkpoints / "best.ckpt"
         callbacks = self.trainer.checkpoint_callbacks
         exists = any(getattr(each, "best_model_path", "").endswith(best.name) for each in callbacks)
-        begun_from = self._arguments.ckpt_path
+        begun_from = self._begun_from
         if begun_from is not None and Path(begun_from).parent.absolute() != run.checkpoints.absolute():
             exists = best.is_file()  # otherwise the best one may be in the run that this one continues
         needed = [run.path / "metrics.csv", *([best] if exists else [])]

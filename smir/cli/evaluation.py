@@ -13,6 +13,7 @@ from smir.data.base import SmirDataModule
 from smir.data.reading.file_list import FileList
 from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.predicted import refuse_bad_headers
+from smir.data.reading.screening import RECORD as SKIPPED
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.files.digest import file_digest
 from smir.files.json_record import dict_or_empty
@@ -155,7 +156,8 @@ def _refuse_others(out: Path, images: Path | None, source: dict[str, Any]) -> No
     """
     if images is not None and images.is_dir() and out.resolve().is_relative_to(images.resolve()):
         raise ConfigError(f"--out {out} lies in the folder of the images, {images}. Give a folder elsewhere.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    # A start that failed may have left the record of bad images.
+    if out.exists() and (not out.is_dir() or any(each.name != SKIPPED for each in out.iterdir())):
         record = dict_or_empty(out / RESULTS["predict"])
         if record.get("hash") != source["hash"]:
             held = "predictions of other images, weights or settings" if record else "other files"

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import IO, Literal
 
@@ -80,7 +81,8 @@ def _devices(wanted: int | Literal["auto"], parallel: bool, run: Path) -> Iterat
 def visible_devices() -> list[str]:
     """Returns the names of the GPUs that this process may use: those of CUDA_VISIBLE_DEVICES, else all by number."""
     if VISIBLE in os.environ:
-        return [name.strip() for name in os.environ[VISIBLE].split(",") if name.strip()]
+        names = (name.strip() for name in os.environ[VISIBLE].split(",") if name.strip())
+        return list(takewhile(lambda name: name != "-1", names))  # as CUDA does
     if not any(any(Path("/dev").glob(name)) for name in _DRIVERS):
         return []
     import torch

@@ -48,7 +48,8 @@ def check_options(words: Sequence[str], module: str | None, any_class: bool) -> 
         if parts[0] in tops and len(parts) > 1 and "help" not in parts:
             _check_parts(flag, parts, words[0], any_class)
         value = value if equals else "".join(words[place : place + 1])
-        named = value.isidentifier() and value != "null" and not any_class
+        # The `--data` of `plan` is a folder, which need not exist.
+        named = value.isidentifier() and value != "null" and not any_class and words[0] != "plan"
         if named and parts[-1] in _CLASSES and not Path(value).exists():
             check_class(value, flag)
 

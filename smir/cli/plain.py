@@ -101,7 +101,7 @@ def _words(module: ModuleType, args: Sequence[str]) -> list[str]:
     arguments = [argument for function in functions for argument in inspect.signature(function).parameters.values()]
     switches = {f"--{argument.name}" for argument in arguments if argument.annotation is bool}
     words = [  # `--download` means `--download true`
-        f"{word}=true" if word in switches and following not in ("true", "false") else word
+        f"{word}=true" if word in switches and str(following).lower() not in ("true", "false") else word
         for word, following in zip_longest(words, words[1:])
     ]
     words = _with_negative_values(words)

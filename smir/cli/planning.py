@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from smir.cli.command_line import ParsedCLI, run_cli
+from smir.cli.precision import native_precision
 from smir.cli.settings import RunOptions
 from smir.cli.trust import expand_includes
 from smir.data.audit.expected import expected_counts
@@ -97,11 +98,12 @@ def _work(config: Namespace, counts: dict[str, int], on_disk: bool) -> Work:
     for callback in trainer.callbacks or []:
         if data.task == "pretrain" and callback.class_path.endswith("SelectiveMasking"):
             stages = Stages(counts["pool"], callback.init_args.num_stages)
-            policy = callback.init_args.policy
-            if policy is not None and resolve_name(policy.class_path).needs_scores:
+            policy, score = callback.init_args.policy, callback.init_args.score
+            if policy is not None and score is None and resolve_name(policy.class_path).needs_scores:
                 scored = callback.init_args.num_samples * (counts["pool"] - len(stages.partition(0)))
     epochs, every = trainer.max_epochs // stages.num_stages, range(stages.num_stages)
-    visits = TrainSampler(stages, 0, 0, 1, data.batch_size).visits
+    fill = data.fill_batches and data.task == "segment"
+    visits = TrainSampler(stages, 0, 0, 1, data.batch_size, fill=fill).limited(trainer.limit_train_batches).visits
     validated = sum(len(stages.val(stage)) for stage in every) if data.task == "pretrain" else counts["val"]
     return Work(
         experiment=RunOptions(**vars(config.run)).name(config.data.class_path.rsplit(".", 1)[-1]),
@@ -135,7 +137,9 @@ def measure(config: Namespace) -> Speed:
     network = build(3, **given.init_args.as_dict()).to(device).to(memory_format=torch.channels_last)
     images = torch.rand(MEASURED_BATCH, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
     loss, optimizer = ReconstructionLoss(), Adam(network.parameters())
-    low = torch.bfloat16 if str(config.trainer.precision).startswith("bf16") else None
+    precision = str(config.trainer.precision)
+    precision = native_precision(config.trainer.accelerator) if precision == "auto" else precision
+    low = torch.bfloat16 if precision.startswith("bf16") else torch.float16 if precision.startswith("16") else None
 
     def output() -> Tensor:
         with torch.autocast(device.type, low, enabled=low is not None):

@@ -39,9 +39,17 @@ _OF_TRAINING: dict[str, _Rule] = {
     ),
     # A run that ends before its last epoch is not done, and the same command would never finish it.
     "max_steps": (lambda value: value == -1, "-1: trainer.max_epochs sets the length of a run"),
+    "max_time": (
+        lambda value: value is None,
+        "null: a run ends with its last epoch. To stop earlier, and resume exactly: timeout 2h python -m smir fit ...",
+    ),
     "accumulate_grad_batches": (lambda value: value >= 1, "1 or more"),
     "gradient_clip_val": (lambda value: value is None or 0 <= value < math.inf, "0 (no clipping) or more"),
     "limit_train_batches": (lambda value: value is None or value > 0, "more than 0"),
+    "limit_val_batches": (
+        lambda value: value is None or value > 0,
+        "more than 0: it finds the best checkpoint",
+    ),
     "overfit_batches": (lambda value: not value, "0; trainer.limit_train_batches trains on a few images"),
     # Metrics, the best checkpoint and the stages count in epochs.
     "val_check_interval": (lambda value: value in (None, 1.0), "1.0: a run validates at the end of its epochs"),
@@ -150,8 +158,13 @@ def check_settings(config: Namespace, trains: bool) -> None:
             f"trainer.check_val_every_n_epoch ({trainer.check_val_every_n_epoch}) is more than trainer.max_epochs "
             f"({trainer.max_epochs}): the run would never be validated, and so have no best checkpoint."
         )
-    staged = [callback for callback in as_list(trainer.callbacks) if callback.class_path.endswith(".SelectiveMasking")]
-    if len(staged) > 1:  # Lightning would only say that it cannot save both
+    named = [callback.class_path.rpartition(".")[2] for callback in as_list(trainer.callbacks)]
+    if trains and "Timer" in named:
+        raise ConfigError(
+            "Lightning's Timer would stop a resumed run again at once, because its checkpoints keep the time. Leave it "
+            "out of trainer.callbacks. To stop earlier, and resume exactly: timeout 2h python -m smir fit ..."
+        )
+    if named.count("SelectiveMasking") > 1:  # Lightning would only say that it cannot save both
         raise ConfigError(
             "The settings name SelectiveMasking twice. If a config has it already, leave out "
             "--trainer.callbacks+=SelectiveMasking and give only its options: --trainer.callbacks.num_stages 5"

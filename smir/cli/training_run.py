@@ -219,7 +219,8 @@ def describe_run(
     parameters = sum(values.numel() for values in model.network.parameters())
     rank_zero_info(f"The network has {parameters / 1e6:.2f} million parameters.")
     if resumed is None:
-        rank_zero_info(f"This run is kept in {folder}.\nIt takes {data.length(settings['trainer']['max_epochs'])}.")
+        length = data.length(settings["trainer"]["max_epochs"], settings["trainer"]["limit_train_batches"])
+        rank_zero_info(f"This run is kept in {folder}.\nIt takes {length}.")
     else:
         epoch, last = resumed.epoch + 2, settings["trainer"]["max_epochs"]  # it holds the last finished one, from 0
         rank_zero_info(f"Resuming {folder} from epoch {epoch} of {last} ({resumed.path.name}).")

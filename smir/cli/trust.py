@@ -63,7 +63,7 @@ _LARGEST = 100_000  # values with all aliases written out
 
 
 def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
-    """Replaces the `~` of `~/field` where the shell leaves it, as in `--root=~/field`, and `--ckpt` by its old name."""
+    """Expands the `~` that the shell leaves, as in `--root=~/field`, and gives `--ckpt` the option's name `ckpt`."""
     home = str(Path.home())
     words = [re.sub(r"^--ckpt(_path)?(?==|$)", f"--{ckpt}", word) for word in words]
     return [re.sub(r"^(--[\w.+-]+=)?~(?=/)", lambda found: (found[1] or "") + home, word) for word in words]
@@ -136,7 +136,7 @@ def expand_includes(words: Sequence[str]) -> list[str]:
         flag, equals, value = word.partition("=")
         if flag == "--include":
             raise ConfigError("`include` is a key of config files. On the command line, repeat --config.")
-        if flag in ("--config", "-c") and (equals or (value := next(rest, ""))):
+        if _names_config(flag) and (equals or (value := next(rest, ""))):
             expanded += _files(value, [], set(), masking)
             continue
         if flag == "--data" and (equals or (value := next(rest, ""))):
@@ -146,6 +146,11 @@ def expand_includes(words: Sequence[str]) -> list[str]:
             masking.read({"trainer": {"callbacks": "SelectiveMasking"}})
         expanded.append(word)
     return [*expanded, *words[len(own) :]]
+
+
+def _names_config(flag: str) -> bool:
+    """Returns whether an option is `--config`, of which argparse takes beginnings."""
+    return flag == "-c" or (len(flag) > 3 and "--config".startswith(flag))
 
 
 def _files(name: str, within: list[Path], read: set[Path], masking: Masking) -> Iterator[str]:
@@ -200,8 +205,7 @@ def scan_words(words: Sequence[str], packages: Sequence[str]) -> None:
         flag, equals, value = word.partition("=")
         value = value if equals else "".join(words[place + 1 : place + 2])
         key = _last(flag.lstrip("-"))
-        if flag == "-c" or (len(flag) > 3 and "--config".startswith(flag)):  # argparse takes beginnings
-            key = "config"
+        key = "config" if _names_config(flag) else key
         if (key == "config" or key in _CLASS_KEYS) and is_file(Path(value)):
             scan_file(Path(value), packages)
         else:

@@ -116,7 +116,9 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         if batch_size < 1:
             raise ConfigError(f"data.batch_size must be 1 or more, got {batch_size}.")
         if num_workers is not None and num_workers < 0:
-            raise ConfigError(f"data.num_workers must be 0 (this process loads itself) or more, got {num_workers}.")
+            raise ConfigError(
+                f"data.num_workers must be 0 (this process loads the images itself) or more, got {num_workers}."
+            )
         if not 0 <= rare_class_crops <= 1:
             raise ConfigError(f"data.rare_class_crops is a probability from 0 to 1, got {rare_class_crops}. Try 0.5.")
         refuse_scores(mask, "data.mask")
@@ -160,7 +162,7 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         if stage == "fit" and self.batch_size % world_size:
             raise ConfigError(
                 f"data.batch_size = {self.batch_size} is the global batch size and cannot be divided over {world_size} "
-                "devices. Use a multiple, or other trainer.devices."
+                "devices. Use a multiple of that number, or change trainer.devices."
             )
 
         if world_size > 1:
@@ -173,18 +175,21 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         crops = self._crops("train", TrainTransform(self.crop_size, self.rare_class_crops, frequencies))
         return self._loader(crops, self._train_sampler(), self.batch_size // world_size)
 
-    def image_visits(self, epochs: int) -> int:
-        """Returns the number of training images that all ranks together visit in these epochs, over all stages."""
-        sampler, stages = self._train_sampler(), self.stages
+    def image_visits(self, epochs: int, limit: float | None = None) -> int:
+        """Returns the number of training images that all ranks together visit in these epochs, over all stages.
+
+        `limit` is that of `trainer.limit_train_batches`.
+        """
+        sampler, stages = self._train_sampler().limited(limit), self.stages
         return epochs // stages.num_stages * sum(sampler.visits(stage) for stage in range(stages.num_stages))
 
     def _train_sampler(self) -> TrainSampler:
         place = self._place()
         return TrainSampler(self.stages, self.seed, *place, self.batch_size, self._first_epoch, self.fill_batches)
 
-    def length(self, epochs: int) -> str:
-        """Says in words how long a training of these epochs is."""
-        sampler, images = self._train_sampler(), len(self.stages.train(0))
+    def length(self, epochs: int, limit: float | None = None) -> str:
+        """Returns, in words, how long a training of this many epochs is, with `trainer.limit_train_batches`."""
+        sampler, images = self._train_sampler().limited(limit), len(self.stages.train(0))
         steps, total = (counted(n, "step", "steps") for n in (sampler.num_batches, epochs * sampler.num_batches))
         crops = sampler.visits(0)
         seen = f"{crops:,} crops of {images:,} images" if crops != images else f"each of {images:,} images once"

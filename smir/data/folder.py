@@ -12,7 +12,7 @@ from smir.data.reading.image_files import list_images
 from smir.data.reading.label_values import class_ids
 from smir.data.reading.listing import Pair
 from smir.data.reading.lists import SPLITS, Split, check_fractions, read_list, stem
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import ConfigError, DataError, counted, first_few
 from smir.seeding import seed_for
 
 
@@ -93,6 +93,11 @@ class Folder(SmirDataModule):
         """The classes named by the user, in the user's colours where there are any."""
         return Classes.named(self.class_names or [], self.class_colors)
 
+    @property
+    def has_labels(self) -> bool:
+        """Whether `data.labels` is set."""
+        return self.label_folder is not None
+
     def splits(self) -> tuple[Split, ...]:
         """Returns all three splits, or just `test`."""
         return super().splits() if self.split_files is None or len(self.split_files) > 1 else ("test",)
@@ -100,19 +105,22 @@ class Folder(SmirDataModule):
     def pool(self) -> list[str]:
         """Returns all images; with `hold_out`, without those of the validation and test split."""
         names = self._image_names()
-        if self.hold_out and (self.split_files is not None or self.label_folder is not None):
+        if self.hold_out and (self.split_files is not None or self.has_labels):
             held_out = {*self._split("val"), *self._split("test")}
             names = [name for name in names if name not in held_out]
         return [f"{self.image_folder}/{name}" for name in names]
 
     def pairs(self, split: Split) -> list[Pair]:
         """Returns the images of a split with their labels."""
+        if not self.has_labels:
+            raise DataError("data.labels is not set, so there is no split of labelled images.")
         labels = self._labels()
         names = self._split(split)
         without = [name for name in names if stem(name) not in labels]
         if without:
             raise DataError(
-                f"{len(without)} images of the {split} split have no label in {self._folder(self.label_folder)}: "
+                f"The {split} split has {counted(len(without), 'image', 'images')} without a label in "
+                f"{self._folder(self.label_folder)}: "
                 f"{first_few(without)}. Add the labels, or take the images off the list."
             )
         return [Pair(f"{self.image_folder}/{n}", f"{self.label_folder}/{labels[stem(n)]}") for n in names]
@@ -143,7 +151,7 @@ class Folder(SmirDataModule):
         names = self._image_names()
         if self.split_files is not None:
             return self._listed(names, self.root / self.split_files[split])
-        if self.label_folder is not None:
+        if self.has_labels:
             names = self._labelled_names(names)
         order = np.random.default_rng(seed_for(self.split_seed, "split")).permutation(len(names))
         ends = np.round(np.cumsum([0, *self.fractions]) * len(names)).astype(int)

@@ -133,7 +133,7 @@ class Export:
         labels = functools.partial(run_onnx.segment, session, self.source.settings())
         equal = share_of_equal_labels(labels, module, images)
         check = f"{agreement}; {onnx_file.SCRIPT} gives {100 * equal:.4g} % of the labels that smir gives at full size"
-        what = f"the network for ONNX Runtime and its kind, opset {opset}"
+        what = f"the network for ONNX Runtime and similar programs, opset {opset}"
         return ExportedFile(path, what, check, onnx_file.SCRIPT)
 
     def _deepness(self) -> ExportedFile:

@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
@@ -65,7 +65,8 @@ def export(
     if images is not None and data is not None:
         raise ConfigError("Give images or a dataset, not both: --images excludes --config and --data.")
     chosen = cast(list[Format], named_formats(formats, get_args(Format))) if isinstance(formats, str) else formats
-    _check_onnx(chosen, opset, resolution)
+    if chosen is not None:
+        _check_onnx(chosen, opset, resolution)
     from smir.data.reading.decode import read_image
     from smir.export.build import PROGRAMS, WEIGHTS, Export
     from smir.export.images import images_to_check
@@ -74,6 +75,7 @@ def export(
     source = read_source(ckpt)
     if chosen is None:
         chosen = [*WEIGHTS, *(PROGRAMS if source.module.task == "segment" else ())]
+        _check_onnx(chosen, opset, resolution)
     if "deepness" in chosen and resolution is None:
         from smir.export.deepness import resolution_of
 
@@ -105,12 +107,12 @@ def _arriving(out: Path) -> Iterator[Path]:
         raise RunError(f"{out.absolute()} could not be written: {error.strerror or error}.") from error
 
 
-def _check_onnx(formats: list[Format] | None, opset: int | None, resolution: float | None) -> None:
+def _check_onnx(formats: Sequence[Format], opset: int | None, resolution: float | None) -> None:
     """Raises ConfigError if ONNX is wanted and a package for it is not installed, or an option of it does not fit."""
-    wanted = formats is None or "onnx" in formats or "deepness" in formats
+    wanted = "onnx" in formats or "deepness" in formats
     if opset is not None and not wanted:
         raise ConfigError("--opset is for ONNX files: --formats onnx, or deepness.")
-    if resolution is not None and "deepness" not in (formats or ()):
+    if resolution is not None and "deepness" not in formats:
         raise ConfigError("--resolution is for --formats deepness.")
     if wanted and (missing := [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""`model.onnx`: the network for ONNX Runtime, TensorRT, OpenVINO and their kind."""
+"""`model.onnx`: the network for ONNX Runtime, TensorRT, OpenVINO and similar programs."""
 
 import contextlib
 import io

@@ -88,23 +88,26 @@ def write_atomically(path: Path, content: str | bytes, sync: bool = True) -> Non
         file.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
-def remove_unfinished(folder: Path, pattern: str = TEMPORARY, but: str = "", locked: bool = False) -> None:
+def remove_unfinished(
+    folder: Path, pattern: str = TEMPORARY, but: str = "", locked: bool = False, deep: bool = True
+) -> None:
     """Removes half-written files that a kill left in a folder, but none of a process that is alive on this machine.
 
     Args:
-        folder: The folder, with all folders in it.
+        folder: The folder.
         pattern: Pattern of the files' names.
         but: Prefix of folders in it that stay as they are, because others write to them.
         locked: Whether a lock keeps others out, so that no living process can have written them.
+        deep: Whether to look through all folders in it, too.
     """
-    for temporary in folder.rglob(pattern):
+    for temporary in folder.rglob(pattern) if deep else folder.glob(pattern):
         excepted = but and temporary.relative_to(folder).parts[0].startswith(but)
-        if not excepted and (locked or not _is_alive(temporary.suffixes[-2][1:])):
+        if not excepted and (locked or not _is_alive(temporary.name.split(".")[-2])):
             temporary.unlink(missing_ok=True)
 
 
 def refuse_unwritable(folder: Path) -> None:
-    """Checks before long work that files can be made in the folder of `--out`, which need not exist; leaves none.
+    """Checks, before long work, that the folder of `--out` can be written to. It need not exist; no trace is left.
 
     Raises:
         RunError: If they cannot.
@@ -126,7 +129,7 @@ def refuse_unwritable(folder: Path) -> None:
 
 
 def _is_alive(pid: str) -> bool:
-    """Returns whether another process of that number exists; Windows deletes no open file anyway."""
+    """Returns whether another process has that number. Always False on Windows, which never deletes an open file."""
     if os.name == "nt" or not pid.isdecimal() or int(pid) in (0, os.getpid()):
         return False
     try:

@@ -12,9 +12,9 @@ from smir.errors import RunError, SmirError
 from smir.files.atomic import replacing, write_atomically
 
 LARGEST, _MEMORY = 1 << 28, 8
-"""Most bytes of a record, and of memory for each of them; a file of nothing but brackets would take 27."""
+"""Most bytes of a record, and most bytes of memory per byte of it; a file of nothing but brackets would take 27."""
 _COSTS = {b"{": 192, b"[": 64, b",": 64}
-"""Bytes of memory for an object, a list, and another value in one."""
+"""Bytes of memory that an object, a list, and each further value in one of them take."""
 
 
 class TooLargeError(ValueError):
@@ -72,7 +72,7 @@ def read_json(
 
 
 def read_bounded(path: Path, costs: Mapping[bytes, int], largest: int) -> bytes:
-    """Reads a text of at most `largest` bytes, and at most eight times as much memory once it is parsed.
+    """Reads a text of at most `largest` bytes that takes at most eight times as much memory once it is parsed.
 
     `costs` are the bytes of memory for each occurrence of a character.
 

@@ -23,7 +23,7 @@ _OPENERS: dict[str, Callable[..., Image.Image]] = {
 
 
 def orientation_of(image: Image.Image) -> int:
-    """Returns the orientation (1 to 8) of an image by EXIF or XMP, also in a PNG's text or after its pixels.
+    """Returns the orientation (1 to 8) by EXIF or XMP, even if these are in a PNG's text or after its pixels.
 
     No pixels are decoded.
     """

@@ -58,7 +58,7 @@ def is_tiff(path: Path) -> bool:
 
 
 def _start(path: Path, length: int) -> bytes:
-    """Returns the first bytes of a file; nothing of a pipe or a device, which could let it wait for ever."""
+    """Returns the first bytes of a file; but none of a pipe or a device: reading those may never end."""
     if path.exists() and not path.is_file():
         return b""
     with path.open("rb") as file:

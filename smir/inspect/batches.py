@@ -82,6 +82,7 @@ class Walk:
 
     def _shape(self, index: int) -> tuple[int, int] | None:
         try:
+            self.source.images.check_header(index)
             return self.preprocessing.view_shape(*image_size(self.source.files.path(index)))
         except DataError as error:
             self._leave_out(index, error)

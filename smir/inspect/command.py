@@ -77,8 +77,8 @@ def inspect(
         source = from_paths(images if isinstance(images, list) else [images])
     elif data is None:
         raise ConfigError(
-            f"There is nothing to inspect: {ckpt} lies in no run folder with a config.yaml. Give images or folders as "
-            "words, or the config of its run: --config FILE"
+            f"There is nothing to inspect: {ckpt} lies in no run folder with a config.yaml. Name images or "
+            "folders, or give the config of its run: --config FILE"
         )
     elif isinstance(module, ReconstructionModule):
         source = pool_or_split(data, split)

@@ -70,7 +70,7 @@ def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) 
         ConfigError: If the pool is asked for, which has no labels, or the dataset has other classes than the network.
     """
     if split == "pool":
-        raise ConfigError("--split pool has no labels: take train, val or test, or give the images as words.")
+        raise ConfigError("--split pool has no labels: take train, val or test, or name the images.")
     where = f"{type(data).__name__} in {data.root.absolute()}"
     same_classes(classes.names, data.classes.names, where)
     labels = data.labelled(split or "val")

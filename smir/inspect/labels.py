@@ -19,10 +19,7 @@ from smir.inspect.regions import Region, disagreements
 from smir.models.iou import iou_from_confusion
 from smir.training.segmentation import SegmentationModule
 
-REGION_COLUMNS = (
-    *("image", "label", "prediction", "pixels", "confidence", "weight"),
-    *("top", "left", "bottom", "right"),
-)
+REGION_COLUMNS = ("image", "label", "prediction", "pixels", "confidence", "weight", "top", "left", "bottom", "right")
 REGIONS_OF_AN_IMAGE = 3
 """Regions of one image among those shown, at most: else one badly labelled image would fill the page."""
 SMALLEST = 48
@@ -42,7 +39,7 @@ class ImageResult:
         shares: Share of the pixels predicted as each class (C,).
         counted: Pixels whose label is not void; 0 without labels.
         iou: IoU per class (C,), NaN for a class that is neither in the label nor predicted.
-        miou: Mean over the other classes; NaN if nothing is counted.
+        miou: Mean IoU over the classes that have one; NaN if nothing is counted.
         errors: Share of the counted pixels that are wrong; NaN if nothing is counted.
     """
 

@@ -40,8 +40,8 @@ class ImageLoss:
         mean: Mean over its patches.
         lowest: The lowest.
         highest: The highest.
-        mean_fill: The same of filling the masked patches of the same masks with the mean colour.
-        inpaint: The same of interpolating them from their visible neighbours.
+        mean_fill: Mean patch loss, for the same masks, if masked patches are filled with the mean colour.
+        inpaint: Mean patch loss if masked patches are interpolated from their visible neighbours.
     """
 
     index: int

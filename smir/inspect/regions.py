@@ -10,7 +10,7 @@ import numpy.typing as npt
 from smir.classes import VOID, UInt8
 
 THINNEST = 3
-"""Pixels; thinner regions are only the seams along borders."""
+"""Width in pixels below which a region is only a seam along a border."""
 
 
 class Region(NamedTuple):

@@ -28,7 +28,8 @@ class MaskPolicy(abc.ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(ratio={self.ratio})"
 
-    def _count(self, grid: PatchGrid) -> int:
+    def count(self, grid: PatchGrid) -> int:
+        """Returns the number of patches of a grid that are masked."""
         return int(self.ratio * len(grid))
 
     @abc.abstractmethod
@@ -60,7 +61,7 @@ class RandomMask(MaskPolicy):
     ) -> BoolTensor:
         """Draws one mask; see `MaskPolicy`."""
         order = torch.randperm(len(grid), generator=generator)
-        return _masked(order[: self._count(grid)], torch.Size([len(grid)]))
+        return _masked(order[: self.count(grid)], torch.Size([len(grid)]))
 
 
 class HardestMask(MaskPolicy):
@@ -77,7 +78,7 @@ class HardestMask(MaskPolicy):
     ) -> BoolTensor:
         """Takes the hardest patches of every row of `scores`; see `MaskPolicy`."""
         hardest = _needed(scores, self).sort(dim=-1, descending=True, stable=True).indices
-        return _masked(hardest[..., : self._count(grid)], hardest.shape)
+        return _masked(hardest[..., : self.count(grid)], hardest.shape)
 
 
 class MixedMask(MaskPolicy):
@@ -100,7 +101,7 @@ class MixedMask(MaskPolicy):
         self, *, grid: PatchGrid, scores: Tensor | None = None, generator: Generator | None = None, stage: int = 0
     ) -> BoolTensor:
         """Takes the hardest of every row of `scores`, then draws; see `MaskPolicy`."""
-        return _hardest_and_random(_needed(scores, self), self._count(grid), self.hardest, generator)
+        return _hardest_and_random(_needed(scores, self), self.count(grid), self.hardest, generator)
 
 
 class RampMask(MaskPolicy):
@@ -127,7 +128,7 @@ class RampMask(MaskPolicy):
     ) -> BoolTensor:
         """Takes the stage's share of the hardest, then draws; see `MaskPolicy`."""
         share = min(1.0, stage / self.last)
-        return _hardest_and_random(_needed(scores, self), self._count(grid), share, generator)
+        return _hardest_and_random(_needed(scores, self), self.count(grid), share, generator)
 
 
 class ProportionalMask(MaskPolicy):
@@ -148,7 +149,7 @@ class ProportionalMask(MaskPolicy):
         # The smallest of independent exponential times with these rates (Efraimidis & Spirakis, 2006).
         drawn = torch.empty(weights.shape, dtype=torch.double).exponential_(generator=generator)
         order = (drawn / weights).argsort(dim=-1).to(given.device)
-        return _masked(order[..., : self._count(grid)], order.shape)
+        return _masked(order[..., : self.count(grid)], order.shape)
 
 
 class BlockMask(MaskPolicy):
@@ -173,7 +174,7 @@ class BlockMask(MaskPolicy):
     ) -> BoolTensor:
         """Draws one mask; see `MaskPolicy`."""
         mask = torch.zeros(grid.rows, grid.cols, dtype=torch.bool)
-        while left := self._count(grid) - int(mask.sum()):
+        while left := self.count(grid) - int(mask.sum()):
             size, shape, down, right, start = torch.rand(5, generator=generator, dtype=torch.double).tolist()
             smallest = min(self.smallest, left)
             area = smallest + int(size * (left - smallest + 1))

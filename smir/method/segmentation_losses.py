@@ -115,10 +115,10 @@ class CrossEntropyLoss(SegmentationLoss):
 class FocalLoss(CrossEntropyLoss):
     """`-(1 - p)^gamma log p` of the label's class, averaged as in `CrossEntropyLoss` (Lin et al., ICCV 2017).
 
-    p is of the softmax over all classes; segmentation_models_pytorch has the loss of one sigmoid per class instead.
+    p comes from the softmax over all classes; segmentation_models_pytorch uses one sigmoid per class instead.
 
     Args:
-        gamma: Exponent; the larger it is, the less those pixels count that are already right. 0 is the cross-entropy.
+        gamma: Exponent: the larger it is, the less pixels count that are already right. 0 gives the cross-entropy.
         void: Label of pixels to ignore.
 
     Raises:

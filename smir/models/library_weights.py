@@ -9,7 +9,7 @@ import timm
 from smir.errors import ConfigError, first_few
 
 _IMAGENET = re.compile(r"in(?:1k|12k|21k|22k)")
-"""In timm's tags: ImageNet by its number of classes, also where a network was first trained on something else."""
+"""ImageNet in timm's tags, which name it by its number of classes. A tag may also name an earlier training."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Networks: a U-Net that stops at stride 4, and any architecture of segmentation_models_pytorch by name.
 
 A network maps (B, 3, H, W) to (B, out_channels, H, W) and remembers in `spec` how it was built, so that a checkpoint
-can rebuild it. `load_pretrained`, which fills one, is in `smir.models.weights`.
+can rebuild it.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from smir.errors import CheckpointError, ConfigError, first_few
-from smir.method.padding import padded_forward
-from smir.models.weights import LoadReport, load_pretrained
-
-__all__ = [
-    "LoadReport",
-    "Network",
-    "SmpNetwork",
-    "UNetStride4",
-    "build_network",
-    "load_pretrained",
-    "padded_forward",
-]
 
 
 class Network(nn.Module):

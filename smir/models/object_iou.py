@@ -73,7 +73,7 @@ class ObjectIoU(Metric):
 
 
 def _boundary(found: UInt8, truth: UInt8, num_classes: int) -> Int64:
-    """Intersections and unions (2, C) of the boundaries."""
+    """Returns intersections and unions (2, C) of the boundaries."""
     distance = max(1, round(BOUNDARY * float(np.hypot(*truth.shape))))
     edges = [_edge(image, distance) for image in (found, truth)]
     one, other, both = (
@@ -92,7 +92,7 @@ def _edge(image: UInt8, distance: int) -> npt.NDArray[np.bool_]:
 
 
 def _by_size(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Int64:
-    """Intersections and unions (2, sizes) of one class."""
+    """Returns intersections and unions (2, sizes) of one class."""
     (regions, region_sizes, _), (objects, object_sizes, areas) = _components(found), _components(truth)
     both = found & truth
     pairs, overlaps = np.unique(regions[both].astype(np.int64) * len(areas) + objects[both], return_counts=True)
@@ -107,7 +107,10 @@ def _by_size(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Int6
 
 
 def _components(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], Int64, Int64]:
-    """Numbers of the connected regions (H, W), 0 outside; size (0, 1, 2) and area of each, also of what is outside."""
+    """Returns the number of the region of each pixel (H, W), 0 outside.
+
+    Then the size (0, 1, 2) and the area of each region, with the outside first.
+    """
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
     return np.asarray(numbers, dtype=np.int32), np.searchsorted(SIZES, areas / mask.size, side="right"), areas

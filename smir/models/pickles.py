@@ -4,13 +4,13 @@ import pickletools
 from typing import IO, Any
 
 _LONGEST = 4 << 20
-"""Bytes of a pickle, which holds no numbers of tensors; those of large networks have 1 MB."""
+"""Most bytes of a pickle. It holds no tensor values, so that of a large network has 1 MB."""
 _MOST_HASHED, _MOST_TUPLES, _LARGEST_INT = 50_000_000, 50_000, 1 << 71
-"""A tensor needs five tuples. Tuples, and larger integers, can be chosen so that all have one hash, and then a dict of
-them takes the square of their number."""
+"""A tensor needs five tuples. Tuples and larger integers can be chosen so that all have the same hash. A dict of n of
+them then takes n² steps."""
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MAKES_MEMORY = "builtins bytearray"
-"""Called with a number, it takes that many bytes."""
+"""Called with a number, it allocates that many bytes."""
 
 
 def look_through(file: IO[bytes]) -> None:
@@ -20,7 +20,7 @@ def look_through(file: IO[bytes]) -> None:
         ValueError: If it is damaged, too long, makes memory, or holds keys that take hours to hash.
     """
     first, hashed, tuples = file.tell(), 0, 0
-    stack: list[int] = []  # values of each object that hashing it visits
+    stack: list[int] = []  # for each object, the number of values that hashing it visits
     marks: list[int] = []
     memo: dict[Any, int] = {}
     for opcode, argument, place in pickletools.genops(file):

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 _MAKERS = (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.arange, torch.linspace)
 _SLACK = 1 << 27
-"""Numbers of layers that encoders make and delete: the classifier of VGG has 124 million."""
+"""Numbers in layers that encoders make and then delete: VGG's classifier has 124 million."""
 
 
 class RoomFor(TorchFunctionMode):

@@ -16,7 +16,7 @@ from smir.models.pickles import look_through
 
 _ZIP, _BEFORE_ZIP = b"PK\3\4", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _END, _END_64 = 22, 76
-"""Bytes of the end of a zip archive, and of what stands before it in one with sizes of 64 bits."""
+"""Bytes of the end record of a zip archive, and of the two records before it in an archive with 64-bit sizes."""
 _MOST_VALUES = 1_000_000
 FORMAT = 1
 """Version of the record that smir adds to a checkpoint under the key `smir`."""
@@ -74,7 +74,7 @@ def _check_sums(path: Path) -> None:
         if not file.read(len(_ZIP)).startswith(_ZIP):
             file.seek(0)
             if file.read(len(_BEFORE_ZIP)) != _BEFORE_ZIP:
-                raise ValueError("it begins like no file of torch")
+                raise ValueError("it does not begin like a file of torch")
             file.seek(0)
             for _ in range(5):  # of the form that torch wrote before 1.6, without checksums; the fourth is the content
                 look_through(file)
@@ -94,7 +94,7 @@ def _check_sums(path: Path) -> None:
         entries = archive.infolist()
         if any(entry.compress_type or entry.compress_size != entry.file_size for entry in entries):
             raise ValueError("it is compressed, which torch never does")  # and so is a decompression bomb
-        if len({entry.filename.lower() for entry in entries}) < len(entries):  # torch does not heed the case
+        if len({entry.filename.lower() for entry in entries}) < len(entries):  # torch ignores case
             raise ValueError("it holds two members of one name")
         if sum(entry.file_size for entry in entries) > path.stat().st_size:
             raise ValueError("its members overlap")

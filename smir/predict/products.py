@@ -22,7 +22,7 @@ from smir.terminal import quiet
 _TILE = 256
 """Pixels of a side of the tiles of a TIFF."""
 _READ = 256 << 20
-"""Most bytes of the image that it caches, unless two rows of blocks have more."""
+"""Most bytes of the read image that GDAL caches, unless two rows of blocks have more."""
 
 Product = Callable[[Tile, UInt8], None]
 """Takes a tile with its class ids and void (h, w), in the order in which a `Sweep` yields them."""

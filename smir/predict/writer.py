@@ -39,7 +39,7 @@ _SHOWN, _PER_ROW = 24, 4  # images of the preview
 _ENDINGS = ("", ".preview", ".probabilities")
 _OF_WINDOWS = ".preview.png"
 _OF_POLYGONS = {"labelme": ".json", "geojson": ".geojson", "gpkg": ".gpkg-journal"}
-"""Longest endings of files; SQLite has a journal beside the file it writes."""
+"""Longest ending of the files of each format; SQLite keeps a journal beside the file that it writes."""
 _LISTED = 8  # images whose areas are printed one by one
 
 
@@ -186,6 +186,7 @@ class PredictionWriter(Callback):
         parts = gather(self._areas, self._group)
         whole = sorted(index for part in gather(self._whole, self._group) for index in part)
         regions = {index: each for part in gather(self._regions.images, self._group) for index, each in part.items()}
+        self._regions.places.update(*gather(self._regions.places, self._group))
         far = {name: distance for part in gather(self._likeness.far(), self._group) for name, distance in part.items()}
         if not trainer.is_global_zero:
             return

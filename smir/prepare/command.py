@@ -55,15 +55,11 @@ def pascal_voc(root: Path = Path("data"), archives: Path | None = None, download
             true.
     """
     from smir.prepare.published.sources import PASCAL_VOC
-    from smir.prepare.published.unpack import fetch_missing, finish, unpack
+    from smir.prepare.published.unpack import fetch_missing, prepare
 
     if download:
         archives = fetch_missing(PASCAL_VOC, root, archives)
-    unpack(PASCAL_VOC, root, archives)
-    PASCAL_VOC.require_all(root)
-    from smir.data import PascalVOC
-
-    finish(PASCAL_VOC, root, PascalVOC(root).write_lists)
+    prepare(PASCAL_VOC, "PascalVOC", root, archives)
 
 
 def cityscapes(root: Path = Path("data"), archives: Path | None = None) -> None:
@@ -76,13 +72,9 @@ def cityscapes(root: Path = Path("data"), archives: Path | None = None) -> None:
         archives: Folder of the downloaded archives, whatever their names, or one of them. Archives are kept.
     """
     from smir.prepare.published.sources import CITYSCAPES
-    from smir.prepare.published.unpack import finish, unpack
+    from smir.prepare.published.unpack import prepare
 
-    unpack(CITYSCAPES, root, archives)
-    CITYSCAPES.require_all(root)
-    from smir.data import Cityscapes
-
-    finish(CITYSCAPES, root, Cityscapes(root).write_lists)
+    prepare(CITYSCAPES, "Cityscapes", root, archives)
 
 
 def sugar_beets(root: Path = Path("data"), archives: Path | None = None) -> None:
@@ -96,13 +88,9 @@ def sugar_beets(root: Path = Path("data"), archives: Path | None = None) -> None
         archives: Folder of the downloaded archives, whatever their names, or one of them. Archives are kept.
     """
     from smir.prepare.published.sources import SUGAR_BEETS
-    from smir.prepare.published.unpack import finish, unpack
+    from smir.prepare.published.unpack import prepare
 
-    unpack(SUGAR_BEETS, root, archives)
-    SUGAR_BEETS.require_all(root)
-    from smir.data import SugarBeets
-
-    finish(SUGAR_BEETS, root, SugarBeets(root).write_lists)
+    prepare(SUGAR_BEETS, "SugarBeets", root, archives)
 
 
 def nassar(

@@ -13,12 +13,13 @@ from smir.files.atomic import remove_unfinished
 from smir.files.json_record import read_dict, write_json
 
 
-def open_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def open_record(path: Path, settings: Mapping[str, Any], deep: bool = True) -> dict[str, Any] | None:
     """Opens the record of a job, and checks that its folder holds no output of other settings.
 
     Args:
         path: Path of the finished record, in an existing folder.
         settings: All settings that the output depends on, of JSON types.
+        deep: Whether the folders in it are part of the output.
 
     Returns:
         The finished record, or None if the job is new or was interrupted.
@@ -44,7 +45,7 @@ def open_record(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | Non
             raise DataError(f"{file.resolve()} records other settings: {first_few(differing)}. {remedy}")
         if file == path:
             return record
-        remove_unfinished(path.parent)
+        remove_unfinished(path.parent, deep=deep)
         return None
     write_json(partial, {"settings": dict(settings)})
     return None

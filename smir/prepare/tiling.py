@@ -69,21 +69,21 @@ def tile_image(
     bar: bool = True,
     bands: BandChoice | None = None,
 ) -> TileReport:
-    """Cuts an image of any size, as displayed, into square PNG tiles (RGB uint8), reading it once from top to bottom.
+    """Cuts an image of any size, as displayed, into square PNG tiles, reading it once from top to bottom.
 
     The grid has a stride of `tile - overlap`; its last row and column are aligned to the border, so every tile is full.
     Tiles are numbered by their place in the grid (`nassar_00000.png`), row by row, whether or not some are left out.
     Memory holds a few strips of `tile` rows. A finished target returns at once, an interrupted one is completed.
 
     Args:
-        source: An 8-bit RGB or RGBA image in any format that libvips reads.
+        source: A JPEG, PNG, WebP, TIFF or BMP in colours; with `grey`, also a label of class ids.
         target: Folder of the tiles; made if needed.
         tile: Side of a tile in pixels.
         overlap: Pixels that neighbouring tiles share, 0 to tile - 1.
         min_valid: Smallest share of valid pixels of a tile, 0 to 1. Pixels are valid unless fully transparent or, in
             an image without alpha, pure black or pure white.
         prefix: Start of the tiles' names.
-        grey: Whether to accept an image of one band, too; its tiles are grey.
+        grey: Whether the source is a label image; its tiles keep class ids as they are, with any palette.
         bar: Whether to show a progress bar.
         bands: Bands of a TIFF to use; default: those of its colours.
 
@@ -114,7 +114,7 @@ def tile_image(
             f"{target.resolve()} holds {len(present)} tiles ({first_few(sorted(present))}) but no {RECORD_NAME}, so "
             "they were made elsewhere. Delete the folder to make them again, or choose another folder."
         )
-    record = open_record(record_path, settings)
+    record = open_record(record_path, settings, deep=False)
     if record is not None and len(present) == record["written"]:
         return TileReport(record["written"], record["skipped"])
 

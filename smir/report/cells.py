@@ -44,7 +44,7 @@ class Benchmark(NamedTuple):
     @property
     def title(self) -> str:
         """The dataset's name, the label budget where one was set, and the draw where it is not the usual one."""
-        share = f"{100 * self.budget:.0f} % of the labels" if isinstance(self.budget, float) else ""
+        share = f"{100 * self.budget:g} % of the labels" if isinstance(self.budget, float) else ""
         labels = share or (f"{self.budget} labels" if self.budget else "")
         return ", ".join(filter(None, (title_of(self.dataset), labels, self.draw.words)))
 

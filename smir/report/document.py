@@ -93,7 +93,7 @@ class Table:
             paired = f"Differences are points, paired by seed: {few}."
             words.append("Differences are points." if self.seeds_said else paired)
         if None in entries:
-            words.append("Missing figures have no finished run.")
+            words.append("Missing figures have no finished run, or nothing to count.")
         if len(self._seeds) > 1:
             words.append("The number of seeds is beside each figure.")
         if len(self._seeds) == 1 and not self.seeds_said:

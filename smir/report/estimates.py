@@ -124,7 +124,7 @@ def one_seed(rows: Mapping[str, Sequence[Estimate | None]]) -> str:
         if len(estimates) > 1 and any(estimate and len(estimate.by_seed) == 1 for estimate in estimates)
     }
     known = [f"{bound:.1f} points on {title}" for title, bound in bounds.items() if bound is not None]
-    words = f" One seed: differences below about {' and '.join(known)} are chance." if known else ""
+    words = f" One seed: differences below about {' and '.join(known)} may be chance." if known else ""
     if unknown := [title for title, bound in bounds.items() if bound is None]:
         words += (
             f" One seed: differences may be chance. No row of {' and '.join(unknown)} has several seeds, so the report "
@@ -160,4 +160,4 @@ def care(images: int) -> str:
     """Returns a warning to put after figures of few test images; empty where there are enough."""
     if images >= FEW:
         return ""
-    return f" So few test images (fewer than {FEW}) make rough figures: differences of a few points are chance."
+    return f" So few test images (fewer than {FEW}) make rough figures: differences of a few points may be chance."

@@ -106,9 +106,7 @@ def runs_csv(runs: Sequence[StoredRun]) -> str:
         place = [run.dataset, run.protocol or MISSING, run.init, run.variant or "", str(run.labels), str(run.seed)]
         start = run.starts[-1] if run.starts else {}
         behind = [str(run.folder), start.get("commit", "unknown"), start.get("command", "unknown")]
-        for name in run.test or {}:
-            value = run.metric(name.removeprefix("test/"))
-            rows.append([*place, name.removeprefix("test/"), figure(value), *behind])
+        rows += [[*place, name, figure(value), *behind] for name, value in run.metrics("").items()]
     return csv_text([head, *rows])
 
 

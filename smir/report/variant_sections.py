@@ -21,7 +21,7 @@ def budget_section(protocol: Protocol) -> Section:
     section = Section(f"Label budgets{protocol.words}")
     for dataset, draw in ((name, draw) for name in protocol.datasets for draw in _draws(protocol, name)):
         curves = _curves(protocol, dataset, draw)
-        if len({labels for by_labels in curves.values() for labels in by_labels}) < 2:
+        if all(len(by_labels) < 2 for by_labels in curves.values()):
             continue
         title = ", ".join(filter(None, (title_of(dataset), draw.words)))
         name = "-".join([f"budgets-{protocol.file_word}-{dataset}", *re.findall(r"\w+", draw.words)])

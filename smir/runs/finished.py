@@ -17,7 +17,10 @@ _TESTS = ("test*/*.json", "test*/*.csv")
 """Files that `test` makes, and can make again."""
 _LISTED = ("run.json", "config.yaml", "metrics.csv", "checkpoints/best.ckpt", "checkpoints/last.ckpt", "masks/*")
 MISSING, CHANGED = "is missing", "has changed since the run ended"
-REMEDY = "The command of the run ends it again from its last checkpoint; without one, delete this file to train again."
+REMEDY = (
+    "Repeat the command of the run: it ends the run from its last checkpoint. Without one, delete this file to train "
+    "again."
+)
 
 
 def write_done(run: Path, summary: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def _open(opens: Callable[[], Run]) -> tuple[Run | None, Checkpoint | None, dict
     try:
         run = opens()
         checkpoint = None if run.done else resume_point(run.checkpoints)
-    except SmirError as error:
+    except (SmirError, OSError) as error:
         return None, None, {"error": str(error)}  # the other ranks wait for an answer
     path = None if checkpoint is None else str(checkpoint.path)
     return run, checkpoint, {"folder": str(run.path), "checkpoint": path, "done": run.done}

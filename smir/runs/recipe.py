@@ -32,7 +32,7 @@ _MOVED = {
 """Names of version 0.1, with those of today."""
 _OLD_NAMES = {new: old for old, new in _MOVED.items()}
 
-# The settings of bad images are among them: the images that remain count as an input.
+# The settings for bad images are not part of a recipe either: the images that remain count as an input.
 _DATA_NOT_RECIPE = (
     "root",
     "lists",

@@ -33,7 +33,7 @@ _CONTENT = {"experiment": str, "seed": int, "recipe_hash": str, "hash": str, "re
 RESULTS = {"test": "metrics.json", "predict": "source.json"}
 """The file in a folder of results that records their origin."""
 
-_OF_A_START = {RECORD, "config.yaml", "environment.json", "lock", "files.npz", "masks/images.json"}
+_OF_A_START = {RECORD, "config.yaml", "environment.json", "lock", "files.npz"}
 """Files that a run has before its first step."""
 
 IfTaken = Literal["rename", "refuse"]
@@ -204,7 +204,8 @@ def open_run(root: Path, identity: Identity, if_taken: IfTaken = "rename") -> Ru
         for name in {DONE, *lost} if lost else ():
             (path / name).unlink(missing_ok=True)
         if other:
-            shutil.rmtree(path / "images", ignore_errors=True)
+            for name in ("images", "masks"):
+                shutil.rmtree(path / name, ignore_errors=True)
             for name in ("config.yaml", "environment.json", METRICS):
                 (path / name).unlink(missing_ok=True)
         if other or read_record(path) is None:

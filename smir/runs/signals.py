@@ -35,9 +35,10 @@ def asked_by() -> signal.Signals | None:
 
 
 def handle(wait_for_step: bool) -> None:
-    """Installs this module's handlers, in place of Lightning's too.
+    """Installs this module's handlers, also in place of Lightning's.
 
-    They stop the process at once, or only note the signal for a callback that asks `asked_by` at every step.
+    With `wait_for_step`, they only note the signal, and a callback calls `asked_by` at every step. Without it, they
+    stop the process at once.
     """
     _Asked.wait_for_step = wait_for_step
     if threading.current_thread() is threading.main_thread():

@@ -1,8 +1,9 @@
 """Stops a training whose loss or gradients become NaN or infinite, and keeps the batch that caused it."""
 
 import io
+import itertools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -11,7 +12,6 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
-from smir.data.reading.samplers import Visit
 from smir.errors import CheckpointError, RunError, first_few
 from smir.files.atomic import replacing
 from smir.method.all_ranks import num_ranks
@@ -29,37 +29,32 @@ STEPS_ON_GPU = 50
 _NEVER = 1 << 62
 
 
-class _Batch(NamedTuple):
-    step: int
-    indices: Tensor
-
-
 class FiniteNumbers(Callback):
     """Stops when the loss or a gradient is NaN or infinite, with the step, the stage and the files of the batch.
 
     The device notes the first bad step. Reading the note makes a GPU wait, so a GPU reads it every 50 steps and at the
     end of the epoch. A CPU reads it at every step, before the weights change. So does a GPU if the run folder already
-    holds bad numbers: then the weights of that step are kept as well. Seed, epoch and image indices reproduce a batch,
-    so only the indices are remembered.
+    holds bad numbers: then the weights of that step are kept as well. Seed, epoch and place reproduce a batch, so only
+    its step is remembered.
     """
 
     def __init__(self) -> None:
         self._first: Tensor  # the first bad batch of this epoch, on the device
-        self._batches: dict[int, _Batch] = {}
+        self._steps: dict[int, int] = {}  # by the place of the batch in the epoch
         self._current = 0
         self._every = 1
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Clears the note."""
         self._first = torch.tensor(_NEVER, device=pl_module.device)
-        self._batches = {}
+        self._steps = {}
         slow = pl_module.device.type != "cpu" and not (run_folder(trainer) / FOLDER).is_dir()
         self._every = STEPS_ON_GPU if slow else 1
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Remembers which images the batch holds."""
+        """Remembers the step of the batch."""
         self._current = batch_idx
-        self._batches[batch_idx] = _Batch(trainer.global_step, batch["index"])
+        self._steps[batch_idx] = trainer.global_step
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         """Checks the loss."""
@@ -85,28 +80,28 @@ class FiniteNumbers(Callback):
             dist.all_reduce(first, op=dist.ReduceOp.MIN)
         place = int(first)
         if place == _NEVER:
-            self._batches = {}
+            self._steps = {}
             return
         assert isinstance(module, SmirModule)
         own = int(self._first) == place  # a loss is bad on one rank, a gradient on all of them
         exact = before_step and place == self._current
-        told = gather(_keep(trainer, module, self._batches[place], place, exact) if own else "")
+        told = gather(_keep(trainer, module, place, self._steps[place], exact) if own else "")
         stage, kept = module.data.stages.current + 1, " ".join(filter(None, told))
         raise RunError(
-            f"The loss or a gradient is not a finite number: step {self._batches[place].step + 1}, epoch "
+            f"The loss or a gradient is not a finite number: step {self._steps[place] + 1}, epoch "
             f"{trainer.current_epoch + 1}, batch {place + 1} of it, stage {stage}. {kept} The checkpoints "
             "are as they were. Lower model.lr, or replay the batch (robustness.md of the documentation)"
             f"{'.' if exact else '; the same command again also keeps the weights of that step.'}"
         )
 
 
-def _keep(trainer: Trainer, module: SmirModule, batch: _Batch, place: int, exact: bool) -> str:
+def _keep(trainer: Trainer, module: SmirModule, place: int, step: int, exact: bool) -> str:
     """Rebuilds a batch and writes it, with the weights if they are unchanged; returns a message that names the file."""
-    data, epoch, indices = module.data, trainer.current_epoch, batch.indices.tolist()
+    data, epoch = module.data, trainer.current_epoch
     loader: Any = trainer.train_dataloader
-    visits = [Visit(i, seed_for(data.seed, "train", epoch, i), data.stages.mask_of(i)) for i in indices]
+    visits = list(itertools.islice(loader.sampler, place * loader.batch_size, (place + 1) * loader.batch_size))
     names = data.images("pool" if module.task == "pretrain" else "train")
-    files = [str(names.path(index)) for index in indices]
+    files = [str(names.path(visit.index)) for visit in visits]
     content: dict[str, Any] = {
         "batch": loader.collate_fn([loader.dataset[visit] for visit in visits]),
         "seed": seed_for(data.seed, "batch", epoch, place, trainer.global_rank),
@@ -114,7 +109,7 @@ def _keep(trainer: Trainer, module: SmirModule, batch: _Batch, place: int, exact
         **({"state_dict": module.state_dict()} if exact else {}),
     }
     module.on_save_checkpoint(content)
-    path = run_folder(trainer) / FOLDER / f"step-{batch.step + 1}-rank-{trainer.global_rank}.pt"
+    path = run_folder(trainer) / FOLDER / f"step-{step + 1}-rank-{trainer.global_rank}.pt"
     buffer = io.BytesIO()
     torch.save(content, buffer)
     with replacing(path) as file:

@@ -23,7 +23,7 @@ class RunCheckpoint(ModelCheckpoint):
     """A checkpoint file of a run; its state stays valid when the run moves to another folder."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Replaces the saved paths by those of this run, and takes the last score too, which Lightning forgets."""
+        """Replaces the saved paths by those of this run, and restores the last score, which Lightning forgets."""
         self.current_score = state_dict["current_score"]
         here = str(Path(self.dirpath or ".") / f"{self.filename}.ckpt")
         scores = dict.fromkeys([here], *state_dict["best_k_models"].values()) if state_dict["best_k_models"] else {}

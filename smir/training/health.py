@@ -14,15 +14,18 @@ from smir.training.task import SmirModule
 LITTLE = 0.1
 """Agreement below which masks count as random; 0 is chance, 1 is perfect."""
 LEAST_STEPS = {"val/mean_fill": 400, "val/inpaint": 30}
-"""Steps of a stage before a baseline must be beaten: healthy runs of an encoder from ImageNet needed 180 to 306."""
+"""Fewest steps of a stage before a baseline must be beaten.
+
+Healthy runs of an encoder from ImageNet beat the mean colour after 180 to 306.
+"""
 
 
-def mask_agreement(samples: Tensor, ratio: float) -> Tensor:
+def mask_agreement(samples: Tensor, count: int) -> Tensor:
     """Measures how far two halves of the scoring samples agree on the hardest patches of each image.
 
     Args:
         samples: Scores (S, B, P) of S random masks.
-        ratio: Share of the patches that is chosen.
+        count: Number of patches that are chosen.
 
     Returns:
         Tensor (B,): 1 = the same patches, 0 = chance; empty with a single sample.
@@ -30,7 +33,7 @@ def mask_agreement(samples: Tensor, ratio: float) -> Tensor:
     half = len(samples) // 2
     if half == 0:
         return samples.new_empty(0)
-    count = int(ratio * samples.shape[-1])
+    ratio = count / samples.shape[-1]
     first, second = (
         torch.zeros_like(part[0], dtype=torch.bool).scatter_(-1, part.mean(dim=0).topk(count).indices, True)
         for part in (samples[:half], samples[half:])

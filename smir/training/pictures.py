@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from smir.classes import UInt8
-from smir.data import SmirDataModule
 from smir.files.pages.overlays import heat_map, overlay_panel, panel
 from smir.files.pictures import write_png
 from smir.method.masking import MaskPolicy
@@ -18,6 +18,9 @@ from smir.seeding import generator_for
 from smir.training.reconstruction import ReconstructionModule
 from smir.training.run_record import run_folder
 from smir.training.segmentation import SegmentationModule
+
+if TYPE_CHECKING:
+    from smir.training.selective_masking import SelectiveMasking  # it writes pictures, too
 
 NUM_PICTURES = 4
 
@@ -46,8 +49,13 @@ class FinalPictures(Callback):
         alike = [i for i, s in zip(indices[:64], data.view_shapes(indices[:64]), strict=True) if s == shape]
         views = torch.stack([data.view(index) for index in alike[:NUM_PICTURES]]).to(module.device)
         keys = alike[:NUM_PICTURES]
-        scored = module.score_views(views, keys, seed=data.seed, stage=stages.current)
-        policy = _policy(trainer, data)
+        staged = _staged(trainer)
+        if staged is None:
+            scored = module.score_views(views, keys, seed=data.seed, stage=stages.current)
+        else:
+            scored = staged.score_batch(module, views, keys, stages.current)
+        # It masks the images of the last stage: the policy of the stages, or the random masks of every visit.
+        policy = data.mask if staged is None or staged.policy is None or stages.masks is None else staged.policy
         masks = policy_masks(policy, scored, keys, data.seed, stages.current)
         name = "chosen mask" if policy.needs_scores else "random mask"
         save_picture(trainer, "final", reconstruction_panel(data.preprocessing, scored, name, masks))
@@ -63,13 +71,11 @@ class FinalPictures(Callback):
             save_picture(trainer, f"val-{index}", picture)
 
 
-def _policy(trainer: Trainer, data: SmirDataModule) -> MaskPolicy:
-    """Returns what masks the images of the last stage: the policy of the stages, or the random masks of every visit."""
-    from smir.training.selective_masking import SelectiveMasking  # it writes pictures, too
+def _staged(trainer: Trainer) -> "SelectiveMasking | None":
+    from smir.training.selective_masking import SelectiveMasking
 
     callbacks = trainer.callbacks  # type: ignore[attr-defined]  # a list, which Lightning does not declare
-    policy = next((callback.policy for callback in callbacks if isinstance(callback, SelectiveMasking)), None)
-    return data.mask if policy is None or data.stages.masks is None else policy
+    return next((callback for callback in callbacks if isinstance(callback, SelectiveMasking)), None)
 
 
 def policy_masks(policy: MaskPolicy, scored: Scored, keys: Sequence[int], seed: int, stage: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Pretraining: masked image -> network -> reconstruction loss."""
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, cast
 
@@ -46,10 +47,11 @@ class ReconstructionModule(SmirModule):
         super().__init__(RGB, **kwargs)
         self.loss = loss
         self.ssim_input = self.preprocessing.unit_range if ssim_unit_range else None
-        self.val_loss = MeanMetric()
-        self.val_mean_fill = MeanMetric()
-        self.val_inpaint = MeanMetric()
-        self.test_loss = MeanMetric()
+        # A NaN counts as one; by default it is left out, and the best checkpoint chosen by the other images.
+        self.val_loss = MeanMetric(nan_strategy=math.nan)
+        self.val_mean_fill = MeanMetric(nan_strategy=math.nan)
+        self.val_inpaint = MeanMetric(nan_strategy=math.nan)
+        self.test_loss = MeanMetric(nan_strategy=math.nan)
 
     @classmethod
     def from_record(cls, record: CheckpointRecord) -> "ReconstructionModule":

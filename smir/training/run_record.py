@@ -42,7 +42,8 @@ class RunRecord(Callback):
         goes_on = trainer.is_global_zero and trainer.current_epoch > 0
         rows = read_metrics(self.folder) if goes_on else []
         self._rows = [row for row in rows if int(row["epoch"]) < trainer.current_epoch]
-        lost = trainer.current_epoch - len(self._rows)
+        first = int(self._rows[0]["epoch"]) if self._rows else 0  # more than 0 if the run began from another one
+        lost = trainer.current_epoch - first - len(self._rows)
         if lost and trainer.ckpt_path and Path(trainer.ckpt_path).parent.parent == self.folder:
             rank_zero_warn(f"{self.path.absolute()} has lost the rows of {lost} epochs; they are not made again.")
 
@@ -70,6 +71,8 @@ class RunRecord(Callback):
 def stopped_after(trainer: Trainer) -> int | None:
     """Returns the number of epochs after which `EarlyStopping` ended the training, if it did."""
     epochs = [c.stopped_epoch for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)]
+    if epochs and trainer.should_stop and trainer.current_epoch <= 1 and not any(epochs):
+        return 1  # the callback itself then says 0, as if it had not stopped
     return next((epoch + 1 for epoch in epochs if epoch), None)
 
 

@@ -39,8 +39,8 @@ class SegmentationModule(SmirModule):
         class_weights: Weights of the classes in the loss, 0 or more: one for each class in the order of the data, or
             `{name: weight}`, where the others have 1; `auto`: by the median frequency in the training labels. Default:
             all 1.
-        reestimate_batch_norm: Whether batch-norm statistics are those of the training images before the first step. It
-            matters if the encoder is frozen; otherwise the training soon replaces them.
+        reestimate_batch_norm: Whether to compute batch-norm statistics from the training images before the first step.
+            It matters if the encoder is frozen; otherwise the training soon replaces them.
         normalisation: Mean and deviation that images are normalised with: those of the `data`, or those that the
             library's `weights` were trained with. Without such weights, or if the library does not say, those of the
             data.

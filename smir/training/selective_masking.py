@@ -5,6 +5,7 @@ of that epoch is written. So a checkpoint always holds what the next epoch needs
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -100,6 +101,11 @@ class SelectiveMasking(Callback):
                 f"trainer.check_val_every_n_epoch is {trainer.check_val_every_n_epoch}; SelectiveMasking needs 1, or "
                 "the best checkpoint of a stage would be chosen by a loss of the one before."
             )
+        if self.num_stages > 1 and trainer.early_stopping_callbacks:
+            raise ConfigError(
+                "EarlyStopping would end the training in an early stage, because losses of different stages do not "
+                "compare. Remove it from trainer.callbacks, or train in one stage (num_stages: 1)."
+            )
         warn_of_a_cut_ramp(self.policy, self.num_stages)
         self._stage_epochs = trainer.max_epochs // self.num_stages
         self._stages = self._data.use_stages(self.num_stages)
@@ -187,6 +193,7 @@ class SelectiveMasking(Callback):
 
     def _score(self, trainer: Trainer, module: LightningModule, stage: int, indices: list[int]) -> dict[int, Tensor]:
         """Scores a partition on all ranks; returns the scores (P,) of every image on every rank."""
+        assert self.policy is not None
         sync_buffers(module)
         own: dict[int, np.ndarray[Any, Any]] = {}
         agreements = [torch.empty(0)]
@@ -202,9 +209,9 @@ class SelectiveMasking(Callback):
                 keys = batch["index"].tolist()
                 views = batch["image"].to(module.device, non_blocking=True)
                 with trainer.precision_plugin.forward_context():
-                    scored = self._score_batch(module, views, keys, stage)
+                    scored = self.score_batch(module, views, keys, stage)
                 own |= dict(zip(keys, scored.scores.cpu().numpy(), strict=True))
-                agreements.append(mask_agreement(scored.samples, ratio=0.5).cpu())
+                agreements.append(mask_agreement(scored.samples, self.policy.count(scored.grid)).cpu())
                 if number == 0 and trainer.is_global_zero:
                     self._picture(trainer, scored, stage, keys)
         everyone = {index: score for part in gather(own) for index, score in part.items()}
@@ -212,10 +219,11 @@ class SelectiveMasking(Callback):
         warn_if_like_random(torch.cat(gather(torch.cat(agreements))), stage)
         return scores
 
-    def _score_batch(self, module: LightningModule, views: Tensor, keys: list[int], stage: int) -> Scored:
+    def score_batch(self, module: LightningModule, views: Tensor, keys: Sequence[int], stage: int) -> Scored:
+        """Scores views (B, C, H, W) of images with these keys as the stages do."""
         return cast(ScoringModule, module).score_views(
             views,
-            keys,
+            list(keys),
             num_samples=self.num_samples,
             seed=self._data.seed,
             stage=stage,

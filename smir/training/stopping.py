@@ -84,4 +84,4 @@ def _end(rank: int, process: Popen[Any]) -> str:
     code = process.returncode
     if code < 0:
         return f"The process of rank {rank} (pid {process.pid}) was killed by signal {-code}."
-    return f"The process of rank {rank} (pid {process.pid}) has failed with exit code {code}; its error stands above."
+    return f"The process of rank {rank} (pid {process.pid}) has failed with exit code {code}; see its error above."

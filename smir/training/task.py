@@ -149,7 +149,7 @@ class SmirModule(pl.LightningModule):
             given, self.warmup_epochs = self.warmup_epochs, epochs // 10
             whole = "a training" if self.data.stages.num_stages == 1 else "stages"
             rank_zero_info(
-                f"model.warmup_epochs = {given} is too long for {whole} of {epochs} epoch{'s' * (epochs > 1)}; the "
+                f"model.warmup_epochs = {given} is too long for {whole} of {counted(epochs, 'epoch', 'epochs')}; the "
                 f"warm-up takes {counted(self.warmup_epochs, 'epoch', 'epochs')}."
             )
         self._lr_factor(0)  # refuses a warm-up that is too long
@@ -269,7 +269,7 @@ class SmirModule(pl.LightningModule):
 
     def checkpoint_record(self) -> CheckpointRecord:
         """Returns the record that rebuilds the network and names the origin of its weights."""
-        visits = self.data.image_visits(self.trainer.max_epochs or 0)
+        visits = self.data.image_visits(self.trainer.max_epochs or 0, self.trainer.limit_train_batches)
         return CheckpointRecord(
             task=self.task,
             network=self.network.spec,

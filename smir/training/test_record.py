@@ -40,14 +40,15 @@ class TestRecord(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Pictures the first images."""
-        if not isinstance(pl_module, SegmentationModule) or not trainer.is_global_zero or batch_idx >= NUM_PICTURES:
+        if not isinstance(pl_module, SegmentationModule):
             return
-        data = pl_module.data
-        index = int(batch["index"][0])
+        data, index = pl_module.data, int(batch["index"][0])
+        if index >= NUM_PICTURES or batch["weight"][0] <= 0:
+            return
         image, label = data.labelled("test").read_pair(index)
         prediction = outputs[0].cpu().numpy()
         picture = overlay_panel(data.images("test")[index], image, label, prediction, pl_module.classes)
-        save_picture_as(trainer, self.folder / f"overlay-{batch_idx}.png", picture)
+        save_picture_as(trainer, self.folder / f"overlay-{index}.png", picture)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes `metrics.json`, last, and the confusion matrices."""

@@ -95,7 +95,7 @@ def test_a_label_value_outside_the_classes_is_named(fails, photos):
 
 def test_an_image_without_a_label_is_reported(fails, photos):
     (photos / "masks/photo 3.png").unlink()
-    assert "1 images of the train split have no label" in fails(*words("segment", photos))
+    assert "The train split has 1 image without a label" in fails(*words("segment", photos))
     said = fails(*words("segment", photos, "--data.split_files=null"))
     assert "1 of 6 images" in said
     assert "photo 3.jpg" in said
@@ -163,7 +163,10 @@ def test_a_mistyped_key_in_a_config_is_named(fails, photos, tmp_path):
         (["--data.mask=MixedMask"], "data.mask draws masks before there are patch scores, which MixedMask needs"),
         (["--data.mean=[123.7, 116.3, 103.5]"], "Divide those of values up to 255 by 255"),
         (["--data.std=[.nan, 0.2, 0.2]"], "data.mean and data.std are three numbers"),
-        (["--data.num_workers=-1"], "data.num_workers must be 0 (this process loads itself) or more, got -1"),
+        (
+            ["--data.num_workers=-1"],
+            "data.num_workers must be 0 (this process loads the images itself) or more, got -1",
+        ),
         (["--data.crop_size=0"], "data.crop_size must be a multiple of 32"),
         (["--data.cache=true", "--data.cache_gb=.nan"], "data.cache_gb must be positive and finite"),
         (["--model.lr=0"], "model.lr must be positive and finite, got 0"),
@@ -184,6 +187,9 @@ def test_a_mistyped_key_in_a_config_is_named(fails, photos, tmp_path):
         (["--trainer.gradient_clip_val=.nan"], "trainer.gradient_clip_val must be 0 (no clipping) or more. Got nan"),
         (["--trainer.gradient_clip_val=-1"], "trainer.gradient_clip_val must be 0 (no clipping) or more. Got -1"),
         (["--trainer.limit_train_batches=0"], "trainer.limit_train_batches must be more than 0. Got 0"),
+        (["--trainer.limit_val_batches=0"], "trainer.limit_val_batches must be more than 0: it finds the best"),
+        (["--trainer.max_time=00:01:00:00"], "trainer.max_time must be null: a run ends with its last epoch"),
+        (["--trainer.callbacks+=Timer"], "Lightning's Timer would stop a resumed run again at once"),
         (["--trainer.limit_train_batches=0.001"], "Lightning refuses its settings (trainer.*): You requested to check"),
         (
             ["--trainer.precision=64-true"],

@@ -1,5 +1,6 @@
 """A run survives kills, full disks, damaged checkpoints, signals, NaN, and other runs."""
 
+import json
 import os
 import resource
 import signal
@@ -386,3 +387,27 @@ def test_a_second_process_of_a_run_is_refused_but_another_run_is_not(start, fiel
     assert any(f"is in use by another process: pid {pid} on " in said for pid in holders)
     assert len(list((tmp_path / "runs").rglob("DONE"))) == 2
     assert len({run.read_text() for run in (tmp_path / "runs").rglob("run.json")}) == 2
+
+
+def test_the_kept_batch_is_the_bad_one_even_if_images_fill_it_up(fails, field, tmp_path, monkeypatch):
+    seen, step = [], SegmentationModule.training_step
+
+    def bad(self, batch, *args):
+        seen.append(batch["image"].clone())
+        return step(self, batch, *args) * (float("nan") if len(seen) == 4 else 1.0)
+
+    monkeypatch.setattr(SegmentationModule, "training_step", bad)
+    fails(*segment_words(field, "--run.experiment=fill", "--data.fill_batches=true", "--data.label_budget=6"))
+    (kept,) = (tmp_path / "runs/fill/seed0/bad-numbers").iterdir()
+    assert torch.equal(torch.load(kept, weights_only=True)["batch"]["image"], seen[3])
+
+
+def test_early_stopping_in_the_first_epoch_ends_a_run(smir, field, tmp_path):
+    words = segment_words(field, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/miou")
+    smir(*words, "--trainer.callbacks.mode=max", "--trainer.callbacks.stopping_threshold=0", "--run.experiment=e")
+    assert json.loads((tmp_path / "runs/e/seed0/DONE").read_text())["epochs"] == 1
+
+
+def test_early_stopping_and_stages_exclude_each_other(fails, field):
+    words = selective_words(field, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss")
+    assert "EarlyStopping would end the training in an early stage" in fails(*words)

@@ -371,3 +371,29 @@ def test_patch_scores_that_are_not_finite_are_refused(fails, pool, monkeypatch):
     answer = SimpleNamespace(scores=torch.full((16, 4), np.nan))
     monkeypatch.setattr(ReconstructionModule, "score_views", lambda *_, **__: answer)
     assert "not finite" in fails("choose", "--ckpt", pool)
+
+
+def test_files_of_others_survive_a_refusal(fails, pool, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("notes.txt", ".notes.2024.tmp", "..1.tmp"):
+        (tmp_path / "mine" / name).touch()
+    assert "holds other files than choose has written: notes.txt" in fails("choose", "--ckpt", pool, "--out=mine")
+    assert len(list((tmp_path / "mine").iterdir())) == 3
+
+
+def test_a_photograph_may_be_called_like_a_tile(smir, pool, tmp_path, capsys):
+    for name in ("tile_1", "b", "c", "d"):
+        fakes.save(tmp_path / f"photos/{name}.tif", picture(120, name, (64, 64)))
+        if name != "d":
+            fakes.save(tmp_path / f"labels/{name}.png", np.eye(64, dtype=np.uint8))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--root=banded", "--bands=3,2,1")
+    smir("choose", "photos", "--ckpt", pool, "--config=banded/data.yaml", "--count=5")
+    assert "3 of the 4 images have labels in banded" in capsys.readouterr().out
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    smir("choose", "moved", "--ckpt", pool, "--config=banded/data.yaml", "--count=5", "--out=other")
+    said = capsys.readouterr().out
+    assert "Which images have labels in banded is not known: there is no folder" in said
+
+
+def test_an_empty_list_of_images_is_refused(fails, pool):
+    assert "--images names no image" in fails("choose", "--ckpt", pool, "--images=[]")

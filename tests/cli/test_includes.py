@@ -30,6 +30,7 @@ def test_included_files_come_first_by_paths_relative_to_the_file(write):
     assert expand_includes(words) == ["fit", "--x=1", *files, "--y", "2"]
     assert expand_includes(["fit", "--config=a/row.yaml"]) == ["fit", *files]
     assert expand_includes(["fit", "-c", "a/row.yaml"]) == ["fit", *files]
+    assert expand_includes(["fit", "--conf", "a/row.yaml"]) == ["fit", *files]
 
 
 def test_a_file_that_two_files_include_is_read_once(write):

@@ -48,6 +48,12 @@ def test_a_job_fails_if_its_run_is_not_done(fails, warm, field):
     assert "runs/other/seed0 ended before the run was done" in said
 
 
+def test_devices_end_at_minus_one(monkeypatch):
+    for value, names in {"-1": [], "1,-1,0": ["1"], "": []}.items():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+        assert visible_devices() == names
+
+
 def test_jobs_divide_the_devices_and_wait_for_a_free_one(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0, 1,GPU-ab")
     devices = visible_devices()

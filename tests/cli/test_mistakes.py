@@ -131,6 +131,9 @@ def test_after_ctrl_c_the_message_says_what_is_kept_and_how_to_continue(fails, f
     answer = fails(*words, code=130)
     assert kept in answer
     assert answer.endswith(f": python -m smir {shlex.join(words)}\n")
+    answer = fails("--allow", "json", *words, code=130)
+    assert "smir: fit was interrupted." in answer
+    assert answer.endswith(f": python -m smir --allow json {shlex.join(words)}\n")
 
 
 def test_a_pipe_that_is_closed_early_is_not_an_error(tmp_path):

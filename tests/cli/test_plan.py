@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 
 import pytest
-from fakes import write_nassar
+from fakes import write_folder, write_nassar
 from words import EXPERIMENTS, REPOSITORY
 
 from smir.cli.paper import ABLATIONS, MAIN, SISTERS, Row, paper_runs
@@ -128,3 +128,25 @@ def test_plan_prints_the_runs_that_are_left(smir, fails, tmp_path, monkeypatch, 
     smir("plan", "--seeds", "", "--pretrain=paired", "--ablate=")
     assert capsys.readouterr().out == "Nothing is left to do.\n"
     assert "ABLATE names datasets (nassar), not voc" in fails("plan", "--ablate", "voc")
+
+
+def test_data_that_are_not_there_count_as_published(smir, capsys):
+    smir("plan", "--data", "data", "--seeds=0", "--ablate=")
+    assert "image visits" in capsys.readouterr().out
+
+
+def test_filled_batches_limits_and_controls_count_as_they_run(tmp_path):
+    write_folder(tmp_path / "own", count=20, size=(64, 64))
+    base = ["--data.labels=labels", "--data.classes=[a,b,c]", f"--data.root={tmp_path / 'own'}"]
+    row = ["fit", f"--config={EXPERIMENTS}/folder/segment.yaml", *base, "--data.batch_size=8", "--trainer.max_epochs=1"]
+
+    def visits(*more):
+        return next(works(parsed([[*row, *more]]))).train_visits
+
+    assert (visits(), visits("--data.fill_batches=true"), visits("--trainer.limit_train_batches=1")) == (8, 16, 8)
+    staged = ["fit", f"--config={EXPERIMENTS}/folder/pretrain.yaml", f"--data.root={tmp_path / 'own'}"]
+    scored, control = (
+        next(works(parsed([[*staged, *more]]))).forward_visits
+        for more in ([], ["--trainer.callbacks.score=smir.method.VarianceScore"])
+    )
+    assert control < scored

@@ -13,6 +13,7 @@ from words import pretrain_words, segment_words
 
 from smir.data.reading.cache import open_cache
 from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.tiff_colors import NO_DATA
 from smir.errors import ConfigError
 from smir.files.disk_room import Room
 from smir.method.preprocessing import Preprocessing
@@ -278,3 +279,11 @@ def test_a_selective_pretraining_scores_through_the_cache(smir, field, tmp_path)
 def test_invalid_cache_settings_are_refused(fails, field, words, message):
     words = [word.format(root=field) for word in words]
     assert message in fails(*segment_words(field, "--data.cache=true", *words))
+
+
+def test_a_label_keeps_pixels_without_a_class(source):
+    stored = np.full((40, 60), NO_DATA, dtype=np.int32)
+    stored[:20] = 2
+    for _ in range(2):  # made, then read
+        found = cache_of(source).label(source / "label.png", lambda _: stored).pixels
+        assert np.array_equal(found, stored)

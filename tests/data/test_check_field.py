@@ -252,3 +252,39 @@ def test_a_field_without_labels_is_checked_for_pretraining(smir, fails, tmp_path
         said = fails("check", "--config=field/data.yaml", task, "--data.root=field")
         assert "Folder needs data.labels" in said
         assert "--data.task pretrain" in said
+
+
+def test_missing_pixels_of_a_palette_label_are_named_so(check):
+    def change(images, masks):
+        with rasterio.open(masks / "p1.png", "w", driver="GTiff", height=48, width=64, count=1, dtype="uint8") as file:
+            file.write(IDS[None])
+            file.write_colormap(1, {0: (0, 0, 0), 1: (0, 200, 0), 2: (200, 0, 0)})
+            file.write_mask(IDS != 2)
+
+    code, report = check(change)
+    assert "IndexError" not in report
+    assert code == 0
+    assert any(line.split()[0] == "missing" and line.endswith("void") for line in report.splitlines() if line.strip())
+
+
+def test_nodata_is_compared_with_stored_values(check):
+    def change(images, masks):
+        tif(masks / "p1.png", (10 * IDS + 10)[None], nodata=0)
+
+    assert "by nodata" not in check(change, "--data.label_map={0: 0, 1: 1, 2: 2, 10: 0, 20: 1, 30: 2}")[1]
+
+
+def test_nodata_of_a_mapped_class_is_a_warning(check):
+    def change(images, masks):
+        tif(masks / "p1.png", (10 * IDS + 10)[None], nodata=20)
+
+    report = check(change, "--data.label_map={0: 0, 1: 1, 2: 2, 10: 0, 20: 1, 30: 2}")[1]
+    assert "labels that mark a class as missing, by nodata (1): " in report
+
+
+def test_a_split_of_a_field_without_labels_cannot_be_counted(smir, fails, tmp_path):
+    for number in range(4):
+        tif(tmp_path / f"photos/p{number}.tif", noise(number), photometric="rgb")
+    smir("prepare", "folder", "--images=photos")
+    said = fails("stats", "--config=field/data.yaml", "--split=train")
+    assert "data.labels is not set, so there is no split of labelled images." in said

@@ -40,6 +40,7 @@ from smir.export.scripts.run_onnx import resized
 from smir.files.digest import file_digest
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4
+from smir.models.weight_files import FORMAT
 from smir.training.reconstruction import ReconstructionModule
 from smir.training.segmentation import SegmentationModule
 
@@ -373,7 +374,7 @@ def test_the_memory_of_a_model_is_measured_in_a_separate_process(exported):
 
 def test_onnx_has_the_requested_opset(exported):
     assert [entry.version for entry in onnx.load(exported / "model.onnx").opset_import] == [18]
-    assert "its kind, opset 18 |" in (exported / "README.md").read_text()
+    assert "similar programs, opset 18 |" in (exported / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -632,7 +633,19 @@ def test_an_output_folder_that_is_not_empty_is_refused(fails, tmp_path):
 def test_missing_packages_are_named_with_the_extra(fails, tmp_path, monkeypatch):
     save(tmp_path / "a.ckpt", tiny)
     monkeypatch.setattr(command, "find_spec", lambda name: None if name.startswith("onnxs") else name)
-    assert "ONNX needs onnxscript: pip install 'smir[export]'" in fails("export", "--ckpt=a.ckpt")
+    assert "ONNX needs onnxscript: pip install 'smir[export]'" in fails("export", "--ckpt=a.ckpt", "--formats=onnx")
+
+
+def test_a_pretraining_is_exported_without_onnx(smir, fails, tmp_path, monkeypatch):
+    network = UNetStride4(3, TINY, [16, 16, 16])
+    module = ReconstructionModule(network=lambda channels: network, preprocessing=Preprocessing(view_size=64))
+    record = {"format": FORMAT, "task": "pretrain", "network": network.spec, "origin": {}, "out_channels": 3}
+    seen = {"mean": [0.5] * 3, "std": [0.2] * 3, "view_size": 64, "num_patches": 64}
+    torch.save({"state_dict": module.state_dict(), "smir": record | {"preprocessing": seen}}, tmp_path / "a.ckpt")
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    assert "--opset is for ONNX files" in fails("export", "--ckpt=a.ckpt", "--opset=18")
+    smir("export", "--ckpt=a.ckpt")
+    assert (tmp_path / "exported/README.md").is_file()
 
 
 def test_a_file_that_is_not_a_checkpoint_of_smir_is_refused(fails, tmp_path):

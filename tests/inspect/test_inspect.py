@@ -347,6 +347,13 @@ def test_a_bad_image_is_named_or_left_out_and_counted(smir, fails, capsys, pool,
     assert "None of the 6 images" in fails("inspect", "--ckpt", pool, "--on_bad_image=skip", "--out=other")
 
 
+def test_a_strip_is_named_or_left_out(smir, fails, pool, tmp_path):
+    fakes.save(tmp_path / "field/images/strip.png", np.zeros((3, 3000, 3), np.uint8))
+    assert "strip.png is 3000 x 3 pixels; one side is more than " in fails("inspect", "--ckpt", pool, "--limit=2")
+    smir("inspect", "--ckpt", pool, "--limit=2", "--on_bad_image=skip")
+    assert len(rows_of(tmp_path / "inspect/images.csv")) == 5
+
+
 def test_label_images_in_a_folder_are_left_out(smir, pool, tmp_path, caplog):
     for number in range(2):
         fakes.save(tmp_path / f"photos/{number}.jpg", fakes.photo(f"image {number}", SIZE))

@@ -240,3 +240,12 @@ def test_a_missing_package_is_named(monkeypatch):
     with pytest.raises(ConfigError, match=r"needs shapely, which this Python lacks: pip install 'smir\[polygons\]'"):
         PolygonOptions("coco")
     PolygonOptions()
+
+
+def test_a_region_whose_simplified_outline_is_below_min_area_is_drawn(tmp_path):
+    labels = (np.random.default_rng(0).random((120, 160)) > 0.55).astype(np.uint8)
+    masks = {"a": labels}
+    areas, _ = write(tmp_path, masks, formats="coco,cvat,labelme,geojson", min_area=12)
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert all(feature["geometry"]["coordinates"] for feature in features)
+    assert len(features) == areas["a"].regions[1]

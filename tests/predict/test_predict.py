@@ -36,6 +36,7 @@ from smir.data.reading.decode import read_image, read_label
 from smir.data.reading.geotiff import Ground
 from smir.data.reading.opening import Choice, open_raster
 from smir.errors import RunError
+from smir.predict import writer
 from smir.predict.products import label_tiff, probability_tiff
 from smir.predict.segment import labels_of, segment_in_windows
 from smir.predict.sweep import Tile
@@ -744,3 +745,16 @@ def test_a_tiff_with_a_name_that_is_not_utf_8_is_refused(fails, words, tmp_path)
     (tmp_path / "in/photo.tif").rename(tmp_path / "in/caf\udce9.tif")
     said = fails(*words(tmp_path / "in"))
     assert r"caf\udce9.tif has a name that is not UTF-8, which GDAL cannot open. Rename it" in said
+
+
+def test_a_start_that_failed_does_not_block_its_folder(smir, fails, words, tmp_path, monkeypatch):
+    save(tmp_path / "photos/a.png", photo("a", (96, 128)))
+    save(tmp_path / "photos/b.png", photo("b", (96, 128)))
+    (tmp_path / "photos/c.png").write_bytes(b"")
+    more = ["--data.on_bad_image=skip", "--data.max_bad_share=0.5", "--data.predict.probabilities=true", "--out=x"]
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "has_rasterio", lambda: False)
+        assert "rasterio, which is not installed" in fails(*words(tmp_path / "photos", *more))
+    with pytest.warns(UserWarning, match="Skipped 1 of 3 images"):
+        smir(*words(tmp_path / "photos", *more))
+    assert (tmp_path / "x/a.png").is_file()

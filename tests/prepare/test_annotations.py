@@ -360,7 +360,7 @@ def test_cvat_masks_are_cut_off_at_the_border(smir, tmp_path, made, box):
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        (mask((10, HEIGHT, 20, HEIGHT + 5)), "it begins at (10, 48), all of it outside the image"),
+        (mask((10, HEIGHT, 20, HEIGHT + 5)), "it goes from (10, 48) to (20, 53), all of it outside the image"),
         (mask((10, -9, 20, -2)), "it goes from (10, -9) to (20, -2), all of it outside the image"),
         (mask((10, 200, 20, 300)), "far outside the image"),
         ('<mask label="weed" rle="1, 2.5" left="1" top="1" width="2" height="2"/>', "should be whole numbers"),

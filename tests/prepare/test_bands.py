@@ -110,7 +110,7 @@ def test_16_bit_images_that_use_few_values_are_reported(smir, tmp_path, capsys):
     for name in "ab":
         write(tmp_path / f"photos/{name}.tif", photo(name, (128, 128)).astype(np.uint16) * 16, photometric="rgb")
     smir("prepare", "folder", "--images=photos")
-    assert "Note: The images show almost nothing: their values deviate by 1." in capsys.readouterr().out
+    assert "Note: The images show little contrast: the deviation is 1." in capsys.readouterr().out
     smir("prepare", "folder", "--images=photos", "--root=b", "--bands=1,2,3", "--value_range=2%,98%")
     assert "almost nothing" not in capsys.readouterr().out
 
@@ -132,3 +132,11 @@ def test_16_bit_images_that_use_few_values_are_reported(smir, tmp_path, capsys):
 def test_options_that_do_not_fit_are_refused(fails, tmp_path, given, says):
     write(tmp_path / "photos/a.tif", five_bands())
     assert says in fails("prepare", "folder", "--images=photos", *given)
+
+
+@pytest.mark.parametrize("bands", ["-3,2,1", "b3,2,1", "3.2.1", "3,2", "3,2,1,4", "0,1,2"])
+def test_bands_are_three_numbers_with_commas(fails, tmp_path, bands):
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "photos/a.tif")
+    said = fails("prepare", "folder", "--images=photos", f"--bands={bands}")
+    assert f"--bands names three bands counted from 1, such as 3,2,1; got '{bands}'." in said

@@ -21,6 +21,7 @@ from words import EXPERIMENTS
 
 from smir.data import Folder
 from smir.data.reading.lists import read_list
+from smir.prepare.alone import alone
 from smir.prepare.labels.shapes import RunLengths
 
 COUNT, LABELLED = 12, 8
@@ -539,7 +540,7 @@ def test_an_orthomosaic_and_its_label_image_are_cut_alike(smir, tmp_path, capsys
             assert np.array_equal(np.asarray(Image.open(root / f"images/{name}.png")), picture[here])
             assert np.array_equal(stored(root, name), label[here])
     said = capsys.readouterr().out
-    assert "cut into 17 tiles of 64 x 64 pixels; 1 at its border" in said
+    assert "cut into 17 tiles of 64 x 64 pixels, 1 left out for too few valid pixels" in said
     assert "11 of them are labelled" in said  # the pixels right of column 256 are not
     assert not (root / "label_tiles").exists()
 
@@ -851,3 +852,23 @@ def test_a_field_has_the_name_of_its_root(prepare, tmp_path, root, name):
     root = root.format(cwd=tmp_path)
     prepare(f"--root={root}")
     assert yaml.safe_load(Path(root, "data.yaml").read_text())["run"] == {"field": name}
+
+
+def test_a_class_may_have_any_character(prepare, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    path = tmp_path / "labels/annotations/instances_default.json"
+    content, odd = json.loads(path.read_text()), "farmer\x92s \x85\ufffe"
+    content["categories"][0]["name"] = odd
+    path.write_text(json.dumps(content))
+    prepare("--labels=labels")
+    assert odd in yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]["classes"]
+
+
+def test_only_one_command_writes_a_field(smir, fails, photos, tmp_path):
+    exports.grey(tmp_path / "labels", {"000": label_of("a"), "001": label_of("b"), "002": label_of("c")})
+    smir("prepare", "folder", "--images=photos")
+    with alone(tmp_path / "field"):
+        said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "Another `prepare` is working in " in said
+    with alone(tmp_path / "data/nassar"):
+        assert "Another `prepare` is working in " in fails("prepare", "synthetic", "--width=64")

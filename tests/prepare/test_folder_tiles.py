@@ -255,3 +255,17 @@ def test_images_that_are_seen_much_smaller_are_reported(smir, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "1 image has no side below 2048 pixels (large.png)" in said
     assert "cut these images and their labels: --tile 1024 and another --root." in said
+
+
+def test_tiles_that_are_left_out_are_counted_and_photographs_without_any_are_named(prepare, tmp_path, capsys):
+    save(tmp_path / "photos/day 1/6.png", np.full((*SIZE, 3), 255, np.uint8))
+    prepare("--labels=labels")
+    said = capsys.readouterr().out
+    assert "8 cut into 84 tiles of 32 x 32 pixels, 12 left out for too few valid pixels (--min_valid)" in said
+    assert "among them all of day 1/6.png" in said
+
+
+def test_min_valid_is_a_share(fails, photos):
+    assert "--min_valid is a share of pixels, from 0 to 1; got 7." in fails(
+        "prepare", "folder", "--images=photos", "--min_valid=7"
+    )

@@ -25,6 +25,7 @@ from PIL import Image
 
 from smir.data import Cityscapes, Nassar, PascalVOC, SugarBeets
 from smir.errors import DataError
+from smir.prepare.alone import alone
 from smir.prepare.published import sources, unpack
 from smir.prepare.published.download import Download, fetch
 from smir.prepare.published.sources import CITYSCAPES, NASSAR, PASCAL_VOC, SUGAR_BEETS
@@ -294,7 +295,7 @@ def test_a_killed_run_is_continued(tmp_path, archives, root):
 
 
 def test_only_one_process_unpacks(archives, root):
-    with unpack._alone(root / "pascal"), pytest.raises(DataError, match=r"Another `prepare` is working in .*pascal"):
+    with alone(root / "pascal"), pytest.raises(DataError, match=r"Another `prepare` is working in .*pascal"):
         unpack_all(PASCAL_VOC, root, archives)
 
 

@@ -102,7 +102,7 @@ def test_plants_are_green_soil_is_brown_and_rare_species_are_rare(view):
 
 def test_the_label_follows_the_drawn_plant(monkeypatch):
     # Draws one species in pure blue on a separate field: the blue pixels must equal the label of the crop.
-    blue = Species("blue", 1, 1.0, (26, 64), (6, 9), 137.5, 0.25, 0.95, 0.3, 0.0, 2.5, 0.2, (0, 0, 250), (0, 0, 250))
+    blue = Species("blue", 1.0, (26, 64), (6, 9), 137.5, 0.25, 0.95, 0.3, 0.0, 2.5, 0.2, (0, 0, 250), (0, 0, 250))
     monkeypatch.setattr("smir.prepare.synthetic.field.CROP_SPECIES", blue)
     monkeypatch.setattr("smir.prepare.synthetic.field._WEEDS_PER_CELL", 0.0)
     image, label = Field(0, 0).render(0, 0, 400, 400)

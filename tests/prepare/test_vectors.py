@@ -149,3 +149,10 @@ def test_points_and_lines_are_left_out(smir, tmp_path, capsys, labels):
     write_vectors(tmp_path / "plants.gpkg", [*traced(labels), *points])
     smir(*words("--labels=plants.gpkg"))
     assert "Left out, because their pixels are not known: empty shapes (1), points (1)." in capsys.readouterr().out
+
+
+def test_empty_polygons_are_no_polygons(fails, tmp_path):
+    write_map(tmp_path / "map.tif")
+    write_vectors(tmp_path / "labels.gpkg", [("crop", shapely.Polygon())])
+    said = fails("prepare", "folder", "--images=map.tif", "--labels=labels.gpkg", f"--tile={SIDE}")
+    assert "holds no polygons. It holds empty shapes (1)." in said

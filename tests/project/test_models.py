@@ -9,7 +9,8 @@ from words import REPOSITORY
 
 from benchmarks import report
 from benchmarks.models import BEGIN, Model, markdown
-from smir.models.networks import SmpNetwork, UNetStride4, load_pretrained
+from smir.models.networks import SmpNetwork, UNetStride4
+from smir.models.weights import load_pretrained
 
 ROOT = REPOSITORY
 ENCODERS = re.search(r"^MODELS = ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from types import SimpleNamespace
 
@@ -50,10 +51,13 @@ def test_test_figures_do_not_depend_on_the_number_of_ranks(smir, python, field, 
     """Three test images on two processes: a padded sampler would count one of them twice."""
     smir(*segment_words(field, "--run.experiment=s"))
     one = json.loads((tmp_path / "runs/s/seed0/test/metrics.json").read_text())["metrics"]
+    pictures = {path.name: path.read_bytes() for path in (tmp_path / "runs/s/seed0/test").glob("*.png")}
+    assert len(pictures) == 3
     checkpoint = tmp_path / "runs/s/seed0/checkpoints/best.ckpt"
     words = ["test", *segment_words(field, "--trainer.devices=2", f"--ckpt_path={checkpoint}")[1:]]
     start = ["-m", "torch.distributed.run", "--nproc_per_node=2"] if launcher == "torchrun" else []
-    (tmp_path / "runs/s/seed0/test/metrics.json").unlink()
+    shutil.rmtree(tmp_path / "runs/s/seed0/test")
     run(python, tmp_path, *start, "-m", "smir", *words)
     two = json.loads((tmp_path / "runs/s/seed0/test/metrics.json").read_text())["metrics"]
     assert two == pytest.approx(one, abs=1e-6)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "runs/s/seed0/test").glob("*.png")} == pictures

@@ -152,3 +152,25 @@ def test_two_processes_resume_after_sigkill(python, field, tmp_path):
     assert again.wait(timeout=300) == 0, (tmp_path / "broken/log").read_text()[-3000:]
     run = Path("runs/demo/selective/seed0")
     assert_equal(result_of(tmp_path / "broken" / run), result_of(tmp_path / "whole" / run))
+
+
+def test_a_run_that_began_from_another_checkpoint_continues_from_its_own(smir, field, tmp_path, monkeypatch):
+    words = segment_words(field, "--run.test=false")
+    smir(*words, "--run.experiment=first")
+    begun = [*words, "--trainer.max_epochs=4", f"--ckpt={tmp_path}/runs/first/seed0/checkpoints/last.ckpt"]
+    smir(*begun, "--run.experiment=whole")
+    with monkeypatch.context() as patch:
+        die_at_epoch(patch, 3)
+        with pytest.raises(Killed):
+            smir(*begun, "--run.experiment=killed")
+    trained = []
+    original = SegmentationModule.on_train_epoch_start
+
+    def counted(self):
+        trained.append(self.current_epoch)
+        original(self)
+
+    monkeypatch.setattr(SegmentationModule, "on_train_epoch_start", counted)
+    smir(*begun, "--run.experiment=killed")
+    assert trained == [3]
+    assert difference(*(content(tmp_path / f"runs/{name}/seed0") for name in ("killed", "whole"))) is None

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from words import REPOSITORY, pretrain_words, segment_words
+from words import REPOSITORY, segment_words
 
 from smir.errors import RunError
 from smir.runs.finished import write_done
@@ -84,13 +84,6 @@ def test_another_recipe_under_the_same_name_gets_its_own_folder(smir, field, tmp
     assert len(folders) == 2
     assert folders[1].startswith("seed0-")
     assert (tmp_path / "runs/a/seed0/metrics.csv").read_bytes() == first
-
-
-def test_a_run_stopped_by_max_time_is_not_done(smir, field, tmp_path):
-    words = pretrain_words(field, "--run.experiment=p", "--trainer.max_epochs=200")
-    smir(*words, "--trainer.max_time=00:00:00:01")
-    assert not (tmp_path / "runs/p/seed0/DONE").exists()
-    assert (tmp_path / "runs/p/seed0/checkpoints/last.ckpt").exists()
 
 
 def test_new_arguments_count_in_a_recipe_only_if_they_differ_from_their_defaults():

@@ -105,3 +105,9 @@ def test_an_image_of_any_size_is_scored_over_its_whole_view(module):
     view = torch.from_numpy(module.preprocessing.view(image)).permute(2, 0, 1)[None]
     assert view.shape[-2:] == (SIDE, 240)
     assert torch.equal(module.score(image, num_samples=2), module.score_views(view, [0], num_samples=2).scores[0])
+
+
+def test_the_validation_loss_is_nan_if_that_of_one_image_is():
+    module = ReconstructionModule(network=small)
+    module.val_loss.update(torch.tensor([1.0, float("nan")]))
+    assert module.val_loss.compute().isnan()

@@ -33,7 +33,7 @@ def test_the_bar_shows_epoch_stage_and_time_left(smir, field, capsys, monkeypatc
 def test_the_bar_moves_at_most_every_ten_seconds(monkeypatch):
     clock = iter([0.0, 4.0, 10.0, 12.0, 21.0])
     monkeypatch.setattr(terminal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    pulse = Pulse(10)
+    pulse = Pulse()
     assert [pulse.due() for _ in range(4)] == [False, True, False, True]
 
 

@@ -18,7 +18,7 @@ from smir.errors import CheckpointError, ConfigError
 from smir.files.pages import overlays
 from smir.method import HardestMask, Preprocessing, RandomMask, Stages, VarianceScore, score_views
 from smir.runs.mask_files import load_arrays, load_masks
-from smir.training import SelectiveMasking
+from smir.training import ReconstructionModule, SelectiveMasking
 from smir.training.staged import ScoringModule, StagedData, refuse_incomplete
 
 SIDE, COUNT = 48, 12
@@ -295,3 +295,24 @@ def test_pictures_show_which_masks_are_random(smir, field, tmp_path, monkeypatch
     assert {text for text in written if "mask" in text} - {"masked input"} == captions
     pictures = {path.name for path in (tmp_path / "runs/demo/selective/seed0/images").iterdir()}
     assert pictures == {"final.png", *(["stage-01.png"] if policy == "HardestMask" else [])}
+
+
+def test_a_limit_of_batches_is_counted(smir, field, tmp_path, caplog):
+    smir(*selective_words(field, "--data.batch_size=2", "--trainer.limit_train_batches=1"))
+    assert "4 epochs in 2 stages, of 1 step (2 crops of 5 images), 4 steps in all" in caplog.text
+    run = tmp_path / "runs/demo/selective/seed0"
+    assert json.loads((run / "DONE").read_text())["image_visits"] == 4 * 2
+    assert len((run / "metrics.csv").read_text().splitlines()) == 5
+
+
+def test_the_last_picture_shows_the_masks_that_the_stages_choose(smir, field, monkeypatch):
+    scored, score = [], ReconstructionModule.score_views
+
+    def noted(self, views, keys, **how):
+        scored.append(how)
+        return score(self, views, keys, **how)
+
+    monkeypatch.setattr(ReconstructionModule, "score_views", noted)
+    smir(*selective_words(field, "--trainer.callbacks.score=VarianceScore", "--trainer.callbacks.num_samples=3"))
+    assert len(scored) >= 2
+    assert all(how["num_samples"] == 3 and type(how["score"]).__name__ == "VarianceScore" for how in scored)

@@ -102,13 +102,8 @@ def _examine_label(data: SmirDataModule, pair: Pair, facts: Facts) -> None:
             return
         facts.classes = _count(ids)
         if isinstance(data, Folder) and facts.size is not None:
-            _attempt(lambda: facts.seen.see_label(data.root / pair.image, path, facts.stored, ids), path, facts)
+            _attempt(lambda: facts.seen.see_label(data.root / pair.image, path, stored, ids), path, facts)
             _attempt(lambda: facts.seen.see_tiff(path, is_label=True), path, facts)
-
-
-def has_labels(data: SmirDataModule) -> bool:
-    """Returns whether the dataset has labels; a `Folder` may have none."""
-    return not (isinstance(data, Folder) and data.label_folder is None)
 
 
 def legal(data: SmirDataModule, value: int) -> int | None:
@@ -243,7 +238,7 @@ def _read_lists(data: SmirDataModule, problems: list[Problem], notes: list[Probl
     lists: dict[str, list[Pair]] = {}
     failed: dict[str, list[str]] = {}
     readers: dict[str, Callable[[], list[Pair]]] = {"pool": lambda: [Pair(image, "") for image in data.pool()]}
-    if has_labels(data):
+    if data.has_labels:
         readers |= {split: partial(data.pairs, split) for split in data.splits()}
     else:
         notes.append(Problem("", "data.labels is not set: there are no labelled splits to check"))

@@ -10,6 +10,7 @@ from smir.data import SmirDataModule
 from smir.data.audit.audit import LISTS, Audit, Problem, audit, legal
 from smir.data.audit.stats import share_rows
 from smir.data.reading.lists import SPLITS
+from smir.data.reading.tiff_colors import NO_DATA
 from smir.errors import first_few
 from smir.terminal import columns, percent
 
@@ -108,7 +109,7 @@ def _stored(data: SmirDataModule, found: Audit, splits: Sequence[str]) -> list[l
     rows = [["stored value", *splits, "taken for"]]
     for value in values[:SHOWN_VALUES]:
         shares = [percent(pixels[split][value], pixels[split].total()) for split in splits]
-        rows.append([str(value), *shares, _meaning(data, value)])
+        rows.append(["missing" if value == NO_DATA else str(value), *shares, _meaning(data, value)])
     if len(values) > SHOWN_VALUES:
         rows.append([f"and {len(values) - SHOWN_VALUES} more", *("" for _ in splits), ""])
     return rows

@@ -1,11 +1,13 @@
 """Finds oddities in a user's readable files: labels among the images, palettes that differ, and the like."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from smir.classes import VOID, UInt8
 from smir.data.reading.decode import invisible, label_facts
@@ -31,7 +33,7 @@ class Seen:
         shown: Classes of the label.
         thick: Those that fill a square of 3 x 3 pixels.
         hidden: Labelled pixels where the image has no data.
-        missing: The id that the label marks as missing.
+        missing: The value that the label marks as missing, by nodata, although it stands for a class there.
         unused: Bands of the image that are not used.
         lacking: The image and the label, if a TIFF lacks blocks without a value for missing pixels.
     """
@@ -52,13 +54,16 @@ class Seen:
             self.unused += [] if is_label else unused_bands(tiff)
             self.lacking += [path] if lacks_blocks(path) and not tiff.has_mask else []
 
-    def see_label(self, image: Path, label: Path, stored: Iterable[int], ids: UInt8) -> None:
-        """Looks at a label with these stored values and class ids (H, W)."""
+    def see_label(self, image: Path, label: Path, stored: npt.NDArray[Any], ids: UInt8) -> None:
+        """Looks at a label with these stored values and class ids, both (H, W)."""
         facts = label_facts(label)
         if facts.palette is not None:
             palette = facts.palette.tolist()
-            self.colors = {value: tuple(palette[value]) for value in stored if value < len(palette)}
-        self.missing = facts.no_data
+            self.colors = {
+                value: tuple(palette[value]) for value in np.unique(stored).tolist() if 0 <= value < len(palette)
+            }
+        if facts.no_data is not None and (ids[stored == facts.no_data] != VOID).any():
+            self.missing = facts.no_data
         self.shown, self.thick = frozenset(np.unique(ids).tolist()), frozenset(thick(ids.astype(np.int32)))
         hidden = invisible(image) if is_tiff(image) else None  # other transparency is dropped, see docs/files.md
         if hidden is not None and hidden.shape == ids.shape:
@@ -67,9 +72,10 @@ class Seen:
 
 def own_problems(root: Path, colors: Sequence[tuple[int, ...]], seen: Mapping[Pair, Seen]) -> Kinds:
     """Yields what is most likely wrong; `colors` are those of the classes, if labels hold their ids."""
-    for name in misplaced_labels({pair.image: one.look for pair, one in seen.items()}):
+    looks = {pair.image: one.look for pair, one in seen.items()}
+    for name in misplaced_labels(looks):
         yield "label images among the images", str(root / name)
-    for name in single_bands({pair.image: one.look for pair, one in seen.items()}):
+    for name in single_bands(looks):
         yield "images of one channel of 16 bits among images in colours", str(root / name)
     first: dict[int, tuple[tuple[int, ...], str]] = {}
     # A program that makes a palette of grey ids may give them other places.
@@ -93,7 +99,7 @@ def own_notes(root: Path, names: Sequence[str], seen: Mapping[Pair, Seen]) -> Ki
     for text in named_twice({pair.image: one.look for pair, one in seen.items()}):
         yield "images with one name but two suffixes", text
     for pair, one in seen.items():
-        if one.missing in one.shown - {VOID}:
+        if one.missing is not None:
             yield "labels that mark a class as missing, by nodata", f"{root / pair.label} ({one.missing})"
         if one.unused:
             yield "images with bands that are not used", f"{root / pair.image} ({first_few(one.unused)})"

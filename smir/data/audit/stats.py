@@ -9,7 +9,6 @@ from jsonargparse.typing import PositiveInt
 
 from smir.classes import VOID
 from smir.data import SmirDataModule
-from smir.data.audit.audit import has_labels
 from smir.data.reading.channel_statistics import ChannelStatistics, channel_statistics
 from smir.data.reading.class_counts import class_counts
 from smir.data.reading.lists import Split
@@ -26,7 +25,7 @@ def stats(data: SmirDataModule, split: Literal["pool", "train"] = "pool", thread
     Args:
         data: The dataset: a class with its options, or a file of them; `--config` takes it from an experiment.
         split: Images for mean and deviation: the pretraining pool or the labelled training split.
-        threads: Files to decode at a time; default: the cores.
+        threads: Files to decode at a time; default: the number of cores.
 
     Raises:
         SmirError: If a file cannot be read, with its name.
@@ -50,7 +49,7 @@ def class_lines(data: SmirDataModule, threads: int | None) -> Iterator[str]:
     counts: dict[Split, Counter[int]] = {}
     for split in data.splits():
         try:
-            pairs = data.pairs(split) if len(data.classes) and has_labels(data) else []
+            pairs = data.pairs(split) if len(data.classes) and data.has_labels else []
         except DataError as error:
             yield f"No class shares of {split}: {error}"
             continue

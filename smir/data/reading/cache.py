@@ -21,9 +21,9 @@ from smir.files.disk_room import Room
 from smir.method.preprocessing import Preprocessing
 
 Pixels = npt.NDArray[Any]
-_MAGIC = int.from_bytes(b"smir-im2", "little")  # the last character is the version of the format
+_MAGIC = int.from_bytes(b"smir-im3", "little")  # the last character is the version of the format
 _SIDE = 256
-_DTYPES = {1: np.uint8, 2: np.uint16}
+_DTYPES = {1: np.uint8, 2: np.uint16, 4: np.int32}
 
 
 class Cached(NamedTuple):
@@ -96,7 +96,9 @@ def open_cache(root: Path, preprocessing: Preprocessing, folder: Path | None, gi
 
 
 def _narrow(values: Pixels) -> Pixels:
-    """Returns label values in 8 or 16 bits; their decoder accepts none below 0 or above 65535."""
+    """Returns label values in 8 or 16 bits, or unchanged if some are `NO_DATA`, the only value below 0."""
+    if values.min() < 0:
+        return values
     return values.astype(np.uint8 if values.max() <= np.iinfo(np.uint8).max else np.uint16)
 
 

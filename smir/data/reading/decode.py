@@ -111,7 +111,7 @@ def read_label(path: Path) -> npt.NDArray[np.int32]:
 def invisible(path: Path, by_alpha: bool = False) -> npt.NDArray[np.bool_] | None:
     """Returns which pixels of an image are fully transparent (H, W); None if it has no transparency.
 
-    Without `by_alpha` also those that a TIFF marks as missing by a mask or a value.
+    Unless `by_alpha` is set, pixels that a TIFF marks as missing by a mask or a value count, too.
     """
     if tiff := open_tiff(path, "label"):
         has_such = "alpha" in tiff.meanings if by_alpha else tiff.has_mask

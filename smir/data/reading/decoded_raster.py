@@ -24,7 +24,7 @@ class DecodedRaster(Raster):
     Args:
         path: The file.
         folder: Where the decoded pixels are kept while they are needed.
-        progress: Whether to show how far the decoding is.
+        progress: Whether to show a progress bar.
 
     Raises:
         DataError: If it is damaged, or not a grey, RGB or CMYK image of 8 or 16 bits.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from smir.data.reading.decode import image_size
+from smir.errors import ConfigError, DataError
 from smir.method.preprocessing import Preprocessing
 
 _BLOCK = 4096
@@ -59,10 +60,20 @@ _SAMPLED = 64  # images whose headers tell the usual size
 
 
 def view_shapes(files: FileList, indices: Sequence[int], preprocessing: Preprocessing) -> list[tuple[int, int]]:
-    """Height and width of the whole view of some images of a list."""
+    """Returns height and width of the whole view of some images of a list.
+
+    Raises:
+        DataError: If an image cannot be read, or its view would be too large.
+    """
+
+    def view_shape(index: int) -> tuple[int, int]:
+        try:
+            return preprocessing.view_shape(*image_size(files.path(index)))
+        except ConfigError as error:
+            raise DataError(f"{files.path(index)}: {error}") from error
+
     with ThreadPoolExecutor() as threads:  # waiting for the disk most of the time
-        sizes = threads.map(lambda index: image_size(files.path(index)), indices)
-        return [preprocessing.view_shape(*size) for size in sizes]
+        return list(threads.map(view_shape, indices))
 
 
 def usual_side(files: FileList) -> int:

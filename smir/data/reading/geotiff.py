@@ -18,7 +18,7 @@ from smir.errors import DataError, first_few
 
 Float = npt.NDArray[np.float64]
 CELL = 64
-"""Pixels of the squares of one area per pixel: also in degrees, or in Mercator's projection, it changes slowly."""
+"""Side in pixels of squares in which all pixels count as equally large; even in degrees, areas change that slowly."""
 _EQUAL_AREA = "EPSG:6933"
 """A projection of the whole ellipsoid in which areas are true."""
 _AROUND = 2 * 17_367_530.445
@@ -158,5 +158,5 @@ class GeoTiffRaster(Raster):
             self.read(top, 0, min(_ROWS, self.height - top), self.width)
 
     def cache_bytes(self, rows: int, columns: int) -> int:
-        """The blocks of the file under a rectangle; under a row of them if its blocks are strips."""
+        """Returns the bytes of the blocks that a rectangle touches; strips count in their whole width."""
         return self._tiff.cache_bytes(rows, columns)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from smir.data.reading.parallel import cores, in_parallel
-from smir.errors import first_few
+from smir.errors import counted, first_few
 from smir.files.pictures import loader_of
 from smir.terminal import warn
 
@@ -47,7 +47,8 @@ def _said(paths: Sequence[Path]) -> list[str]:
     names = b"\0".join(os.fsencode(path.absolute()) for path in paths)
     done = subprocess.run([sys.executable, "-c", _PROGRAM], input=names, capture_output=True, check=False)
     if done.returncode:
-        warn(f"{len(paths)} JPEGs were not checked for damage: the process for that ended with code {done.returncode}.")
+        jpegs = counted(len(paths), "JPEG was", "JPEGs were")
+        warn(f"{jpegs} not checked for damage: the process for that ended with code {done.returncode}.")
     return done.stderr.decode(errors="replace").split("\0")
 
 
@@ -55,6 +56,7 @@ def note_on_damage(found: Mapping[Path, str]) -> str:
     """Returns a sentence about what `damaged_jpegs` found."""
     names = first_few(f"{path.name} ({reason})" for path, reason in found.items())
     return (
-        f"{len(found)} JPEGs are damaged, but can be decoded: {names}. Look at them: parts may be grey, shifted or in "
-        "other colours. Then copy or export them again. A few extraneous bytes before 0xd9 do no harm."
+        f"{counted(len(found), 'JPEG is', 'JPEGs are')} damaged, but can be decoded: {names}. Look at them: parts may "
+        "be grey, shifted or in other colours. Then copy or export them again. A few extraneous bytes "
+        "before 0xd9 do no harm."
     )

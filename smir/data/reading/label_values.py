@@ -52,20 +52,20 @@ def by_table(stored: npt.NDArray[np.int32], path: Path, table: Mapping[int, int]
         Class ids and void (H, W).
 
     Raises:
-        DataError: If the file holds a value that the table has not, with file, values and pixel counts.
+        DataError: If the file holds a value that the table lacks, with file, values and pixel counts.
     """
     ids, unknown = _translated(stored, table)
     if unknown:
         raise DataError(
             f"The label {path} holds values that {dataset} does not define: {_counted(unknown)}. It defines "
-            f"{', '.join(_ranges(table))}. Is it the label file of another kind, or of another dataset?"
+            f"{', '.join(_ranges(table))}. Is it a label file of another kind, or from another dataset?"
         )
     return ids
 
 
 def _translated(stored: npt.NDArray[np.int32], table: Mapping[int, int]) -> tuple[UInt8, dict[int, int]]:
     """Returns class ids and void (H, W), and how many pixels have each value that the table does not name."""
-    lookup = np.full(MOST_IDS + 1, -1, dtype=np.int16)  # the last place is that of all values which no file should hold
+    lookup = np.full(MOST_IDS + 1, -1, dtype=np.int16)  # the last place stands for all values that no file should hold
     lookup[list(table)] = list(table.values())
     ids, unknown = np.empty(stored.shape, np.uint8), Counter[int]()
     step = max(1, _AT_A_TIME // stored.shape[1])

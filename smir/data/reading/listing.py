@@ -21,7 +21,7 @@ from smir.data.reading.opening import Choice, check_readable
 from smir.data.reading.pairs import Images, Labels
 from smir.data.reading.predicted import ImagesToPredict
 from smir.data.reading.screening import Screening
-from smir.errors import DataError, first_few, first_messages
+from smir.errors import DataError, counted, first_few, first_messages
 
 
 class Pair(NamedTuple):
@@ -59,6 +59,11 @@ class Listing(abc.ABC):
     def splits(self) -> tuple[Split, ...]:
         """The labelled splits; images that nothing trains on may have `test` alone."""
         return SPLITS
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the dataset has labels; your own images may have none."""
+        return True
 
     @abc.abstractmethod
     def pool(self) -> list[str]:
@@ -104,7 +109,8 @@ class Listing(abc.ABC):
         missing = [p for pair in pairs for p in pair if not (self.root / p).is_file()]
         if missing:
             raise DataError(
-                f"The {split} split of {type(self).__name__} lists {len(missing)} files that do not exist below "
+                f"The {split} split of {type(self).__name__} lists "
+                f"{counted(len(missing), 'file that does not exist', 'files that do not exist')} below "
                 f"{self.root.absolute()}: {first_few(missing)}. Add them or take them off the list."
             )
         self._lists[split] = FileList(self.root, [pair.image for pair in pairs])
@@ -132,13 +138,13 @@ class Listing(abc.ABC):
         if split == "test" and len(kept) < len(pairs):
             reasons = self.screening.verdicts["test"].skipped.values()
             raise DataError(
-                f"{len(pairs) - len(kept)} test images cannot be used, and results on the others could not be "
-                f"compared: {first_messages(reasons)} Repair them or take them off the list."
+                f"{counted(len(pairs) - len(kept), 'test image', 'test images')} cannot be used, and results on the "
+                f"others could not be compared: {first_messages(reasons)} Repair them or take them off the list."
             )
         return [pairs[place] for place in kept]
 
     def check_predicted(self, path: Path, decode: bool = False) -> bool:
-        """Returns whether `predict` reads an image in windows; if so, refuses it like `predict` (`check_readable`)."""
+        """Returns whether `predict` reads an image in windows; if it does, refuses what `predict` would refuse."""
         choice = self.choice()
         in_windows = choice.in_windows(path)
         if in_windows:

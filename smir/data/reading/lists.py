@@ -8,7 +8,7 @@ from typing import Literal, TypeVar, get_args
 import numpy as np
 
 from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import ConfigError, DataError, counted, first_few
 from smir.files.atomic import write_atomically
 from smir.seeding import seed_for
 from smir.terminal import warn
@@ -52,7 +52,8 @@ def read_list(path: Path) -> list[str]:
         raise DataError(f"The list file {path.absolute()} has no entry; it should hold one name a line.")
     repeated = [entry for entry, count in counts.items() if count > 1]
     if repeated:
-        warn(f"{path} lists {len(repeated)} names more than once ({first_few(repeated)}); each is used once.")
+        names = counted(len(repeated), "name", "names")
+        warn(f"{path} lists {names} more than once ({first_few(repeated)}); each is used once.")
     return list(counts)
 
 
@@ -71,7 +72,7 @@ def write_list(path: Path, entries: Iterable[str]) -> None:
     entries = list(entries)
     if bad := [entry for entry in entries if not can_be_listed(entry)]:
         shown = first_few(map(repr, bad))
-        raise DataError(f"{path.absolute()} cannot list {shown}: a line is a name. Rename the files.")
+        raise DataError(f"{path.absolute()} cannot hold {shown}: a line is one name. Rename the files.")
     write_atomically(path, "".join(f"{entry}\n" for entry in entries))
 
 

@@ -123,7 +123,11 @@ def named_twice(looks: Mapping[str, Look]) -> list[str]:
     """Returns pairs of photographs with the same name and different suffixes, in two folders."""
     firsts: dict[str, str] = {}
     pairs = [(firsts.setdefault(_stem(name), name), name) for name in looks]
-    return [f"{first} and {name}" for first, name in pairs if PurePosixPath(first).suffix != PurePosixPath(name).suffix]
+    return [f"{first} and {name}" for first, name in pairs if _suffix(first) != _suffix(name)]
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _stem(name: str) -> str:

@@ -17,7 +17,7 @@ from smir.files.pictures import is_bmp, is_tiff
 from smir.terminal import quiet
 
 MUCH_LARGER = 4
-"""In shortest sides of the training images."""
+"""An image is much larger if its shortest side is this many times that of the training images."""
 
 
 class Choice(NamedTuple):
@@ -87,7 +87,7 @@ def open_raster(path: Path, folder: Path, progress: bool = True, bands: BandChoi
     Args:
         path: The file.
         folder: Where images other than TIFFs are decoded to, while they are needed.
-        progress: Whether to show how far the decoding is.
+        progress: Whether to show a progress bar.
         bands: Bands of a TIFF to read; default: those of its colours.
 
     Raises:

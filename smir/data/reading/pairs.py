@@ -109,8 +109,8 @@ class Labels:
         if size != (height, width):
             raise DataError(
                 f"The label {path} is {size[1]} x {size[0]} pixels, its image {self.images.files.path(index)} is "
-                f"{width} x {height}. They must be equal: resize the label (nearest), or find out which of the two is "
-                "another view."
+                f"{width} x {height}. They must be equal: resize the label (nearest), or find out which of the two "
+                "shows something else."
             )
         return image, self.decoder(stored.astype(np.int32, copy=False), path)
 

@@ -16,8 +16,8 @@ class ImagesToPredict(Images):
     """Reads the images to predict; the advice about images that are too small differs from that in training."""
 
     too_small = (
-        "Remove it, or have images of any size enlarged: --data.min_side 1 with the path of the checkpoint "
-        "(--ckpt FILE), as `best` would mean a run that was trained with that setting."
+        "Remove it, or have images of any size enlarged: --data.min_side 1. Then give the checkpoint by its path "
+        "(--ckpt FILE): `best` would be looked for in a run that was trained with that setting."
     )
 
 

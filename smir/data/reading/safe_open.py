@@ -23,14 +23,14 @@ from smir.files.pictures import is_tiff
 MAX_PIXELS = 2 * 89_478_485
 """Pixels above which an image is refused: 0.5 GB of RGB, and where Pillow stops too."""
 MAX_ASPECT = 64
-"""Longest side of an image, in shortest sides: views keep the aspect, and this one has 4 million pixels."""
+"""Most times that one side may be as long as the other: a view of 256 pixels then has 4 million pixels."""
 MOST_OF = {"WEBP": 100_000_000, "BMP with run lengths": 10_000_000}
 """Most pixels of a WebP, which takes 22 bytes for each (others take 12 to 14), and of what Pillow decodes in Python."""
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 """All formats that Pillow may try. Some of the others start programs (EPS), and cameras write none of them."""
 _BOMB_PIXELS, _BOMB_RATIO = 1 << 24, 10_000
-"""A size that fits no file: no format packs more than 8,300 pixels into a byte (1-bit PNG at deflate's best)."""
+"""Pixels, and pixels per byte, above which a header is wrong: 1-bit PNGs, the densest, hold 8,300 in a byte."""
 MOST_SCANS, _LARGE_SCANS = 64, 16
 """Most passes in which a JPEG may be stored, and most of a large one; each takes as long as the whole image."""
 _SCAN, _MARKER = b"\xff\xda", re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")

@@ -84,6 +84,13 @@ class TrainSampler(VisitSampler):
         if min(sizes) - (self.num_batches - 1) * batch_size < world_size:  # a rank would lack the last batch
             self.num_batches = max(1, min(sizes) // batch_size)
 
+    def limited(self, limit: float | None) -> "TrainSampler":
+        """Returns this sampler with as many batches as Lightning's `limit_train_batches` leaves, to count them."""
+        if limit is not None:
+            most = limit if isinstance(limit, int) else int(limit * self.num_batches)
+            self.num_batches = min(self.num_batches, most)
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch, but never one before the first."""
         self.epoch = max(epoch, self.first_epoch)

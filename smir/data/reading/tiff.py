@@ -108,7 +108,7 @@ def _kinds(path: Path) -> list[int]:
 
 
 def is_georeferenced(path: Path) -> bool:
-    """Returns whether a TIFF is georeferenced, by its tags or by a world file."""
+    """Returns whether an image has a place on Earth: by the tags of a TIFF, or by a world file beside it."""
     return any(tag in tags_of(path) for tag in _GEOTIFF_TAGS) or bool(world_files(path))
 
 
@@ -242,7 +242,7 @@ class Tiff:
             return self._upright(self.file.dataset_mask(window=window) > 0)
 
     def cache_bytes(self, rows: int, columns: int) -> int:
-        """Returns the bytes of the blocks under a rectangle; under a row of them if the blocks are strips."""
+        """Returns the bytes of the blocks that a rectangle of this size touches; strips count in their whole width."""
         block_height, block_width = self.file.block_shapes[0]
         across = self.file.width if block_width >= self.file.width else columns + 2 * block_width
         value = max(np.dtype(kind).itemsize for kind in self.file.dtypes)

@@ -60,7 +60,7 @@ def blended(image: UInt8, label: UInt8, classes: Classes, line: int | None = Non
 
 
 def small_overlay(image: UInt8, label: UInt8, classes: Classes) -> UInt8:
-    """Blends as `blend` does, on a reduced image, for a sheet; saves memory."""
+    """Blends like `blend`, but first reduces the image to what a sheet needs, which saves memory."""
     scale = 4 * min(side / length for side, length in zip(BOX, image.shape[1::-1], strict=True))
     if scale < 1:
         size = round(image.shape[1] * scale) or 1, round(image.shape[0] * scale) or 1
@@ -91,7 +91,7 @@ def sheet(pictures: Iterable[tuple[str, UInt8]], per_row: int, lines: Sequence[E
 
 
 def _larger(width: int) -> int:
-    """How many times its usual size a text has on a picture of that width, which is seen smaller if it is wide."""
+    """Returns how many times its usual size a text needs: a wide picture is shown reduced, and its text with it."""
     return max(1, width // _FAR)
 
 

@@ -57,9 +57,10 @@ def _simplified(parts: Ids, exact: npt.NDArray[Any], tolerance: float) -> npt.ND
 
 
 def rings(parts: Sequence[Polygon], min_area: int) -> list[Ring]:
-    """Returns the outline of a region and then its holes, but none of fewer pixels, from its parts in all tiles."""
+    """Returns the outline of a region, then its holes of at least `min_area` pixels, from its parts in all tiles."""
     whole = shapely.union_all(parts) if len(parts) > 1 else parts[0]
-    return [_corners(ring) for ring in (whole.exterior, *whole.interiors) if Polygon(ring).area >= min_area]
+    holes = [ring for ring in whole.interiors if Polygon(ring).area >= min_area]
+    return [_corners(ring) for ring in (whole.exterior, *holes)]  # the outline always: simplifying may shrink it
 
 
 def _corners(ring: Any) -> Ring:

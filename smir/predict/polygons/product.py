@@ -32,7 +32,7 @@ class RegionProducts:
     def __init__(self, options: PolygonOptions, folder: Path) -> None:
         self.options, self.folder = options, folder
         self.images: dict[int, ImageRegions] = {}
-        self._in_pixels = self._on_maps = False
+        self.places: set[bool] = set()  # whether the images have a place on Earth
 
     @contextlib.contextmanager
     def of(
@@ -67,8 +67,8 @@ class RegionProducts:
         self.clear()
         if not self.options.wanted:
             return []
-        summary = _summary(self.options.wanted, classes, background, self._on_maps)
-        if self._in_pixels and {"gpkg", "geojson"} & set(self.options.wanted):
+        summary = _summary(self.options.wanted, classes, background, True in self.places)
+        if False in self.places and {"gpkg", "geojson"} & set(self.options.wanted):
             summary += " For images without coordinates, geojson and gpkg are in pixels: column, -row."
         return [summary]
 
@@ -127,8 +127,7 @@ class RegionProducts:
 
             place = target.with_name(f"{target.name}.geojson")
             write_geojson(place, regions, classes, source.georeference, source.ground is not None)
-        placed = "transform" in source.georeference
-        self._in_pixels, self._on_maps = self._in_pixels or not placed, self._on_maps or placed
+        self.places.add("transform" in source.georeference)
         if {"coco", "cvat"} & set(wanted):
             self.images[index] = regions
         else:

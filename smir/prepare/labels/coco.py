@@ -17,7 +17,7 @@ PANOPTIC_TITLE = "COCO panoptic JSON; pixels of no segment are not labelled"
 _LONGEST_ID = 30
 _CLEARLY_LARGER, _NEAR, _SEVERAL = 200, 90, 2
 _ONE, _OVER = 2, 3
-"""Coordinates up to which outlines are shares, and per cent by which one in per cent passes the border."""
+"""Largest coordinate of outlines in shares, and per cent by which an outline in per cent may pass the border."""
 
 
 def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
@@ -144,8 +144,8 @@ def _shape(path: Path, stored: Any, where: str) -> tuple[Shape | None, Counter[s
 def _refuse_shares(path: Path, found: Annotations) -> None:
     """Refuses outlines that are most likely shares or per cent of their images; tools let shapes pass the border a bit.
 
-    For per cent, several must come near 100 in both axes, because small objects in a corner are in pixels. Without
-    that, a note tells.
+    For per cent, several must come near 100 in both axes, because small objects in a corner are in pixels. If they
+    do not, a note says so.
     """
     places, large = [], True
     for image in found.images:

@@ -35,7 +35,7 @@ _TRIED, _START = 20, 4096
 
 
 def hints(files: Iterable[Path]) -> str:
-    """Returns a sentence for each such format among the first files; each begins with a blank."""
+    """Returns a sentence, after a space, for each format among the first files that smir does not read."""
     found: dict[str, str] = {}
     for file in [file for file in files if file.suffix.lower() in {".json", *_BY_SUFFIX, *_BY_START}][:_TRIED]:
         if kind := _kind(file):

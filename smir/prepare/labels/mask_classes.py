@@ -9,7 +9,7 @@ from smir.prepare.labels.classes import ClassTable, entries, of_categories, tabl
 from smir.prepare.labels.masks import TRANSPARENT, MaskFiles
 
 _SMOOTH = 3
-"""Values that only lie on borders from which on masks are taken to be smooth."""
+"""Number of values that only lie on borders from which masks are taken to be smooth."""
 
 
 def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = False) -> ClassTable:

@@ -42,7 +42,7 @@ class MaskFiles:
         no_data: Values that files mark as missing.
         unmarked: Files that hold such a value without marking it, by value.
         thin: Values that only lie between others, and never fill a square of 3 x 3 pixels.
-        palette: Colours of the values, if the files have a palette that is more than greys.
+        palette: Colours of the values, if the files have a palette with more than greys.
         scales: Two files, and the values of the first with those of the second, if the second seems to have the same
             classes times a factor.
     """

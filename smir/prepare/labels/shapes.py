@@ -99,8 +99,6 @@ class Bitmap:
         _refuse_outside(low, low + self.inside.shape[::-1], (width, height))
         top, left = max(self.top, 0), max(self.left, 0)
         inside = self.inside[top - self.top : height - self.top, left - self.left : width - self.left]
-        if self.inside.size and not inside.size:
-            raise ValueError(f"it begins at {_point(low)}, all of it outside the image")
         return (slice(top, top + inside.shape[0]), slice(left, left + inside.shape[1])), inside
 
 
@@ -217,7 +215,7 @@ def _refuse_outside(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64],
     reach = f"it goes from {_point(low)} to {_point(high)}"
     if not np.isfinite([low, high]).all() or (low < np.negative(size)).any() or (high > np.multiply(size, 2)).any():
         raise ValueError(f"{reach}, far outside the image")
-    if (high < 0).any() or (low > size).any():
+    if (((high <= 0) | (low >= size)) & (high > low)).any():  # what a tool has cut off at the border is left
         raise ValueError(f"{reach}, all of it outside the image")
 
 

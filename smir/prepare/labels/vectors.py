@@ -61,7 +61,7 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
         ConfigError: If a library is missing.
         DataError: If the file is damaged, has no class column or several layers of polygons, or lies elsewhere.
     """
-    names, outlines, left_out, crs = _polygons(path)
+    names, outlines, left_out, crs = polygons_of(path)
     tiff = Tiff(image) if is_tiff(image) else None
     outlines = _in_pixels(path, outlines, crs, tiff)
     found = Annotations(TITLE, declared=list(dict.fromkeys(names)), left_out=left_out)
@@ -78,12 +78,7 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
     return found
 
 
-def check_vectors(path: Path) -> None:
-    """Raises what `read_vectors` would raise for any orthomosaic."""
-    _polygons(path)
-
-
-def _polygons(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], str | None]:
+def polygons_of(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], str | None]:
     """Returns class names, outlines, the number of other shapes by kind, and the coordinate system of a file."""
     try:
         import pyogrio
@@ -107,8 +102,9 @@ def _polygons(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], st
         outlines = shapely.from_wkb(shapes)
     except (RuntimeError, ValueError, shapely.errors.GEOSException) as error:  # pyogrio and GDAL raise RuntimeError
         raise DataError(f"{path.absolute()} cannot be read: {error}. Export it again.") from error
-    kinds = np.array(["empty shape" if shape is None else shape.geom_type for shape in outlines], dtype=object)
-    areas = np.isin(kinds, ("Polygon", "MultiPolygon")) & ~shapely.is_empty(outlines)
+    empty = shapely.is_missing(outlines) | shapely.is_empty(outlines)
+    kinds = np.where(empty, "empty shape", [getattr(shape, "geom_type", "") for shape in outlines])
+    areas = np.isin(kinds, ("Polygon", "MultiPolygon"))
     left_out = Counter(f"{kind.lower()}s" for kind in kinds[~areas])
     if not areas.any():
         others = ", ".join(f"{kind} ({count})" for kind, count in sorted(left_out.items()))

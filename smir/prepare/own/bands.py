@@ -16,6 +16,7 @@ from smir.files.pictures import is_tiff, write_png
 from smir.seeding import seed_for
 
 _NUMBER = r"-?(?:\d+\.?\d*|\.\d+)"
+_BANDS = re.compile(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*")
 _RANGE = re.compile(rf"\s*(?P<low>{_NUMBER})\s*(?P<unit>%?)\s*,\s*(?P<high>{_NUMBER})\s*(?P=unit)\s*")
 _PLACES, _SIDE = 64, 256
 """Number and side in pixels of the squares that are read to measure a range."""
@@ -32,8 +33,9 @@ def choose_bands(bands: str | None, value_range: str | None, files: Sequence[Pat
         if value_range is not None:
             raise ConfigError("--value_range is for the bands that --bands names, such as --bands 3,2,1.")
         return None
-    numbers = [int(number) for number in re.findall(r"\d+", bands)]
-    if len(numbers) != 3 or min(numbers) < 1:
+    found = _BANDS.fullmatch(bands)
+    numbers = [int(number) for number in found.groups()] if found else []
+    if not numbers or min(numbers) < 1:
         raise ConfigError(f"--bands names three bands counted from 1, such as 3,2,1; got {bands!r}.")
     chosen = BandChoice((numbers[0], numbers[1], numbers[2]))
     if not has_rasterio():

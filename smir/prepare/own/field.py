@@ -1,6 +1,7 @@
 """The value that the stages of `prepare folder` pass on."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -105,7 +106,7 @@ class Field:
         made = self.record is not None and self.label_settings in (None, self.record["labels"])
         return made and (self.root / CONFIG).is_file()
 
-    @property
+    @functools.cached_property  # every Labelme file asks
     def names(self) -> ImageNames:
         """Image paths, or tile paths if the source was tiled."""
         return ImageNames(self.sizes, self.root / IMAGES if self.tiles else self.options.images)

@@ -2,6 +2,7 @@
 
 import shutil
 
+from smir.prepare.alone import alone
 from smir.prepare.own.field import NEW_MASKS
 from smir.prepare.own.label import label
 from smir.prepare.own.options import Options
@@ -20,8 +21,9 @@ def prepare(options: Options) -> list[str]:
     field = read(options)
     if field.record is not None and field.is_complete:
         return [*field.record["lines"], "Everything was there already; nothing has changed."]
-    try:
-        return write(split(label(tile(field))))
-    except BaseException:
-        shutil.rmtree(field.root / NEW_MASKS, ignore_errors=True)
-        raise
+    with alone(field.root):
+        try:
+            return write(split(label(tile(field))))
+        except BaseException:
+            shutil.rmtree(field.root / NEW_MASKS, ignore_errors=True)
+            raise

@@ -184,7 +184,7 @@ def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
 
 
 def _by_image_path(annotated: dict[str, Annotated], field: Field) -> dict[str, Annotated]:
-    """Returns the annotations by their `imagePath`, if only that names an image, and a different one for each file."""
+    """Returns the annotations by their `imagePath`, if no file has the name of an image and all these paths differ."""
     if field.options.pair or any(map(field.names.find, annotated)):
         return annotated
     images = [field.names.find(label.also) if label.also else None for label in annotated.values()]

@@ -89,6 +89,8 @@ def check(options: Options) -> None:
         if path is not None and not path.exists():
             raise DataError(f"There is no file or folder {path.absolute()}, which --{option} names.")
     _check_splits(options)
+    if not 0 <= options.min_valid <= 1:
+        raise ConfigError(f"--min_valid is a share of pixels, from 0 to 1; got {options.min_valid:g}.")
     if options.names_of_pairs is not None and (options.labels is None or options.is_map):
         raise ConfigError("--pair is for a folder of --images and its --labels.")
     label, image = options.labels, options.images

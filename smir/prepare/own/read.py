@@ -13,9 +13,9 @@ from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.lists import SPLITS, can_be_listed, stem
 from smir.data.reading.misplaced import common_ending, look, misplaced_labels, named_twice, single_bands
 from smir.data.reading.parallel import in_parallel
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import ConfigError, DataError, counted, first_few
 from smir.prepare.labels.formats import read_labels
-from smir.prepare.labels.vectors import check_vectors
+from smir.prepare.labels.vectors import polygons_of
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
 from smir.prepare.own.field import IMAGES, Field, Sizes
 from smir.prepare.own.label import find_labels
@@ -73,7 +73,7 @@ def _check_map(options: Options) -> None:
                 f"x {height}. Export it on the same grid: same extent, same pixel size."
             )
     elif options.has_vectors:
-        check_vectors(options.labels)
+        polygons_of(options.labels)  # raises what it will raise after the cutting
     elif not (options.root / IMAGES).exists():  # else an earlier command has done this
         read_labels(options.labels, options.classes)
 
@@ -124,9 +124,8 @@ def _odd_ones(folder: Path, names: list[str]) -> list[str]:
             "(gdal_merge.py -separate), and choose three with --bands."
         )
     twice = named_twice(looks)
-    return (
-        [f"{len(twice)} images have one name but two suffixes: {first_few(twice)}. Are they copies?"] if twice else []
-    )
+    pairs = counted(len(twice), "pair of images has", "pairs of images have")
+    return [f"{pairs} one name but two suffixes: {first_few(twice)}. Are they copies?"] if twice else []
 
 
 def _image_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:

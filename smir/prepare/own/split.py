@@ -37,10 +37,11 @@ def split(field: Field) -> Field:
     names = {name for split in SPLITS for name in given[split]}
     new = sum(name not in names for name in labels.pixels)
     bare = sorted(names - labels.pixels.keys())
+    labelled = f"labelled in {options.root}"
     if options.splits is None and bare:
         raise DataError(
-            f"{len(bare)} images that are labelled in {options.root} have no label in {options.labels}: "
-            f"{first_few(bare)}. --labels needs all labels, earlier and new ones: put the exports into one folder and "
+            f"{counted(len(bare), f'image that is {labelled} has', f'images that are {labelled} have')} no label in "
+            f"{options.labels}: {first_few(bare)}. --labels needs all labels, earlier and new ones: put the exports into one folder and "
             f"give that. To drop labels, add --splits {options.root}."
         )
     members = _follow(labels.pixels, given)

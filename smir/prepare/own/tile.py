@@ -11,7 +11,7 @@ import numpy as np
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.lists import stem
 from smir.data.reading.parallel import in_parallel
-from smir.errors import DataError
+from smir.errors import DataError, first_few
 from smir.files.json_record import read_json
 from smir.prepare.own.bands import write_image
 from smir.prepare.own.field import IMAGES, LABEL_TILES, Field, Tile
@@ -51,9 +51,8 @@ def _cut_map(field: Field) -> tuple[dict[str, Tile], str]:
         shutil.rmtree(label_tiles, ignore_errors=True)  # an earlier command may have used other labels
         tile_image(options.labels, label_tiles, side, prefix=TILE_PREFIX, grey=True)
     grid = read_json(target / RECORD_NAME)
-    left_out = f"; {report.skipped} at its border are mostly empty and left out" if report.skipped else ""
     tiles = _tiles_in(target, PurePosixPath(), source.name, (grid["height"], grid["width"]), side)
-    return tiles, f"cut into {report.written} tiles of {side} x {side} pixels{left_out}"
+    return tiles, f"cut into {report.written} tiles of {side} x {side} pixels{_left_out(report.skipped)}"
 
 
 def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
@@ -63,18 +62,23 @@ def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
     large = [name for name, size in sizes.items() if min(size) >= side]
     whole = [name for name, size in sizes.items() if min(size) < side]
 
-    def cut(name: str) -> dict[str, Tile]:
+    def cut(name: str) -> tuple[dict[str, Tile], int]:
         folder = PurePosixPath(stem(name))
         min_valid, bands = options.min_valid, field.bands
-        tile_image(
+        report = tile_image(
             source / name, target / folder, side, min_valid=min_valid, prefix=TILE_PREFIX, bar=False, bands=bands
         )
-        return _tiles_in(target, folder, name, sizes[name], side)
+        return _tiles_in(target, folder, name, sizes[name], side), report.skipped
 
     tiles: dict[str, Tile] = {}
-    for part in in_parallel(cut, large, "Tiling"):
+    skipped, without = 0, []
+    for name, (part, fewer) in zip(large, in_parallel(cut, large, "Tiling"), strict=True):
         tiles |= part
-    how = [f"{len(large)} cut into {len(tiles):,} tiles of {side} x {side} pixels"] if large else []
+        skipped += fewer
+        without += [] if part else [name]
+    lost = f", among them all of {first_few(without)}" if without else ""
+    cuts = f"{len(large)} cut into {len(tiles):,} tiles of {side} x {side} pixels{_left_out(skipped)}{lost}"
+    how = [cuts] if large else []
     if whole:
         how.append(f"{len(whole)} too small for a tile, {link_images(source, whole, target, field.bands)}")
         tiles |= {name: Tile(name, 0, 0, np.s_[:, :], sizes[name]) for name in whole}
@@ -83,6 +87,10 @@ def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
             f"No tile of the images in {source.absolute()} has {100 * options.min_valid:g} % valid pixels. {_REMEDY}"
         )
     return tiles, f"{len(sizes)} images, {'; '.join(how)}"
+
+
+def _left_out(skipped: int) -> str:
+    return f", {skipped:,} left out for too few valid pixels (--min_valid)" if skipped else ""
 
 
 def _tiles_in(target: Path, folder: PurePosixPath, image: str, size: tuple[int, int], side: int) -> dict[str, Tile]:

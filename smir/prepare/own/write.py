@@ -42,11 +42,11 @@ _FEW = 10
 _LITTLE = 0.025
 """Deviation, as a share of the range, below which images show almost nothing: 12 bits in 16 are at most 0.02."""
 _PALE = (
-    "The images show almost nothing: their values deviate by {:.1f} % of the range. Of 16 bits the high byte is used; "
+    "The images show little contrast: the deviation is {:.1f} % of the range. Of 16 bits only the high byte is used; "
     "--bands and --value_range choose the values of TIFFs that become black and white."
 )
 _LARGE = 8
-"""Size in crops from which on the report mentions how much smaller the network sees an image."""
+"""The report says how much smaller the network sees an image if its sides are this many crops or more."""
 
 
 def write(field: Field) -> list[str]:
@@ -133,8 +133,8 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
         options["predict"] = {"view": "windows"}  # at the scale of the tiles, whatever the size
     if field.bands is not None:
         options.setdefault("predict", {}).update(dataclasses.asdict(field.bands))
-    lines = [f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
-    name = [] if channels is None else [f"run: {{field: {json.dumps(name_of(field.root), ensure_ascii=False)}}}"]
+    lines = [f"    {name}: {_yaml(value)}" for name, value in options.items()]
+    name = [] if channels is None else [f"run: {{field: {_yaml(name_of(field.root))}}}"]
     after = "any recipe of the group folder" if channels else "the config.yaml of a trained run, to test it"
     head = [
         f"# Written by `python -m smir prepare folder`: your images, as a second --config after {after}.",
@@ -147,6 +147,12 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
     text = "\n".join([*head, *lines, ""])
     assert yaml.safe_load(text)["data"]["init_args"]["root"] == str(field.root)
     return text
+
+
+def _yaml(value: Any) -> str:
+    """Returns a value in one line of YAML; JSON leaves some characters as they are that YAML takes only escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub(r"[\x7f-\x9f\ud800-\udfff\ufffe\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def name_of(root: Path) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.request import Request, urlopen
 
 from smir.errors import DataError
+from smir.files.digest import file_digest
 from smir.terminal import progress
 
 _TIMEOUT = 60  # seconds without an answer
@@ -33,18 +34,16 @@ def fetch(download: Download, folder: Path) -> Path:
     Raises:
         DataError: If the site does not answer or hangs up, or the new or existing file has another checksum.
     """
-    from torchvision.datasets.utils import calculate_md5  # it brings torch, which takes seconds
-
     path, part = folder / download.name, folder / f"{download.name}.part"
     if path.exists():
-        if (found := calculate_md5(path)) != download.md5:
+        if (found := _md5(path)) != download.md5:
             raise DataError(
                 f"{path.absolute()} has the MD5 {found}, not {download.md5}. Delete or rename it to fetch it again."
             )
         return path
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        size, found = _copy(download.url, part), calculate_md5(part)
+        size, found = _copy(download.url, part), _md5(part)
     except (OSError, RuntimeError, HTTPException) as error:  # urllib.error.URLError is an OSError
         raise DataError(
             f"{download.url} could not be fetched: {error}. Run the same command again. If the connection breaks "
@@ -60,6 +59,10 @@ def fetch(download: Download, folder: Path) -> Path:
         )
     finally:
         part.unlink(missing_ok=True)
+
+
+def _md5(path: Path) -> str:
+    return file_digest(path, 32, "md5")
 
 
 def _copy(url: str, path: Path) -> int:

@@ -10,7 +10,7 @@ import filecmp
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from smir.errors import DataError
 from smir.files.atomic import placing
 from smir.files.digest import DIGITS, file_digest
 from smir.files.json_record import dict_or_empty, write_json
-from smir.files.locks import FileLock
+from smir.prepare.alone import alone
 from smir.prepare.published.archives import BROKEN, UnsafeArchive, is_archive, read_archive
 from smir.prepare.published.download import fetch
 from smir.prepare.published.parts import ArchivedDataset, Part
@@ -55,10 +55,11 @@ def fetch_missing(dataset: ArchivedDataset, root: Path, archives: Path | None) -
     Returns:
         The folder; `archives` unchanged if nothing is missing.
     """
-    for part in dataset.missing(root):
-        if part.download:
-            archives = archives or root / "archives"
-            print(f"{fetch(part.download, archives)}: fetched")
+    with alone(root / dataset.folder):
+        for part in dataset.missing(root):
+            if part.download:
+                archives = archives or root / "archives"
+                print(f"{fetch(part.download, archives)} is there.")
     return archives
 
 
@@ -73,6 +74,15 @@ def unpack(dataset: ArchivedDataset, root: Path, archives: Path | None) -> None:
         path = root / name
         if path.is_file() and file_digest(path) == digest:
             path.unlink()
+
+
+def prepare(dataset: ArchivedDataset, name: str, root: Path, archives: Path | None) -> None:
+    """Unpacks new archives, and writes the list files of the dataset's class of that name in `smir.data`."""
+    unpack(dataset, root, archives)
+    dataset.require_all(root)
+    from smir import data  # importing it takes more memory than the unpacking
+
+    finish(dataset, root, getattr(data, name)(root).write_lists)
 
 
 def finish(dataset: ArchivedDataset, root: Path, write_lists: WriteLists | None = None) -> None:
@@ -109,7 +119,7 @@ def unpack_all(dataset: ArchivedDataset, root: Path, archives: Path) -> bool:
         raise DataError(f"There is no folder {archives.absolute()}; --archives names the folder of the downloads.")
     try:
         found = sorted(path for path in (archives.iterdir() if archives.is_dir() else [archives]) if is_archive(path))
-        with _alone(root / dataset.folder) as staging:
+        with _staging(root / dataset.folder) as staging:
             before = dataset.read_record(root)
             left = {path: reason for path in found if (reason := _unpack_one(path, dataset, root, staging))}
     except OSError as error:
@@ -126,24 +136,15 @@ def unpack_all(dataset: ArchivedDataset, root: Path, archives: Path) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
+def _staging(folder: Path) -> Iterator[Path]:
     """Locks a dataset's folder; yields a path in it for temporary files, which is deleted at the end."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, staging = FileLock(folder / f"{STAGING}.lock"), folder / STAGING
-    try:
-        if not lock.acquire():
-            raise DataError(f"Another `prepare` is working in {folder.absolute()}; wait until it is done.")
+    staging = folder / STAGING
+    with alone(folder):
         shutil.rmtree(staging, ignore_errors=True)  # left there by a process that was killed
         try:
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    finally:
-        lock.release(remove=True)
-        for path in made:
-            with suppress(OSError):  # it is not empty
-                path.rmdir()
 
 
 def _unpack_one(path: Path, dataset: ArchivedDataset, root: Path, staging: Path) -> str:

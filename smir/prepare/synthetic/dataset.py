@@ -3,6 +3,7 @@
 The orthomosaic is one field; the labelled tiles come from five other fields, so pretraining never sees them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyvips
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.atomic import placing, write_atomically
 from smir.files.pictures import write_png
+from smir.prepare.alone import alone
 from smir.prepare.records import close_record, has_record, open_record
 from smir.prepare.synthetic.field import Field
 from smir.terminal import progress
@@ -55,8 +57,7 @@ def write_dataset(
         )
     folder = root / "nassar"
     record_path = folder / RECORD_NAME
-    orthomosaic = folder / "orthomosaic" / "data" / "RGB_reference_png.png"
-    labelled = folder / "tiled_dataset" / "train"
+    orthomosaic, labelled = _places(folder)
     foreign = [str(path.resolve()) for path in (orthomosaic, labelled) if path.exists()]
     if foreign and not has_record(record_path):
         raise DataError(
@@ -64,13 +65,28 @@ def write_dataset(
             "Choose another root; this command overwrites nothing."
         )
     settings = {"renderer": RENDERER_VERSION, "seed": seed, **sizes}
-    if open_record(record_path, settings) is not None:
-        return orthomosaic
+    with alone(folder):
+        if open_record(record_path, settings) is None:
+            _write(folder, seed, sizes)
+            close_record(record_path, settings)
+    return orthomosaic
+
+
+def _write(folder: Path, seed: int, sizes: Mapping[str, int]) -> None:
+    """Writes what is missing."""
+    orthomosaic, labelled = _places(folder)
+    tile, train_tiles = sizes["tile"], sizes["train_tiles"]
     for path in (orthomosaic.parent, labelled / "data", labelled / "mask", labelled / "data_list"):
         path.mkdir(parents=True, exist_ok=True)
 
     # The paper's training list runs from sub5 down, so that its first fifth is a single field.
-    subs = {5: (train_tiles + 2) // 3, 4: (train_tiles + 1) // 3, 3: train_tiles // 3, 1: val_tiles, 2: test_tiles}
+    subs = {
+        5: (train_tiles + 2) // 3,
+        4: (train_tiles + 1) // 3,
+        3: train_tiles // 3,
+        1: sizes["val_tiles"],
+        2: sizes["test_tiles"],
+    }
     names = {number: _grid_names(number, count) for number, count in subs.items()}
     with progress(None, "Labelled tiles", sum(subs.values()), unit="tile") as bar:
         for number, places in names.items():
@@ -85,9 +101,12 @@ def write_dataset(
         lines = [f"{name}\n" for number in numbers for name in names[number]]
         write_atomically(labelled / "data_list" / f"{split}.txt", "".join(lines))
     if not orthomosaic.is_file():
-        _write_orthomosaic(Field(seed, _ORTHOMOSAIC_FIELD), orthomosaic, width, height)
-    close_record(record_path, settings)
-    return orthomosaic
+        _write_orthomosaic(Field(seed, _ORTHOMOSAIC_FIELD), orthomosaic, sizes["width"], sizes["height"])
+
+
+def _places(folder: Path) -> tuple[Path, Path]:
+    """Returns the orthomosaic, and the folder of the labelled tiles."""
+    return folder / "orthomosaic" / "data" / "RGB_reference_png.png", folder / "tiled_dataset" / "train"
 
 
 def _grid_names(number: int, count: int) -> dict[str, tuple[int, int]]:

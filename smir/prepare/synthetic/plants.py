@@ -25,7 +25,6 @@ class Species:
 
     Attributes:
         name: Name for readers of this file.
-        label: Class of its pixels in the mask.
         share: Share of the weeds that belong to it (1 for the crop).
         radius: Smallest and largest distance of a leaf tip from the centre.
         leaves: Smallest and largest number of leaves.
@@ -41,7 +40,6 @@ class Species:
     """
 
     name: str
-    label: int
     share: float
     radius: tuple[float, float]
     leaves: tuple[int, int]
@@ -57,19 +55,19 @@ class Species:
 
 
 # fmt: off
-CROP_SPECIES = Species("crop", CROP, 1.0, (26, 64), (6, 10), 137.5, 0.25, 0.95, 0.30, 0.09, 2.5, 0.25,
+CROP_SPECIES = Species("crop", 1.0, (26, 64), (6, 10), 137.5, 0.25, 0.95, 0.30, 0.09, 2.5, 0.25,
                        (84, 132, 58), (158, 182, 118))
 WEED_SPECIES = (
     # The same rosette in nearly the same green: size, stalk, margin and place tell it from a young crop plant.
-    Species("lookalike", WEED, 0.34, (17, 38), (6, 9), 137.5, 0.22, 0.80, 0.20, 0.16, 5.0, 0.25,
+    Species("lookalike", 0.34, (17, 38), (6, 9), 137.5, 0.22, 0.80, 0.20, 0.16, 5.0, 0.25,
             (82, 126, 64), (140, 162, 112)),
-    Species("broadleaf", WEED, 0.32, (15, 32), (4, 8), 92.0, 0.27, 0.75, 0.25, 0.03, 2.0, 0.10,
+    Species("broadleaf", 0.32, (15, 32), (4, 8), 92.0, 0.27, 0.75, 0.25, 0.03, 2.0, 0.10,
             (104, 146, 66), (150, 170, 104)),
-    Species("grass", WEED, 0.29, (22, 46), (6, 13), 101.0, 0.050, 0.55, 0.00, 0.00, 1.0, 0.65,
+    Species("grass", 0.29, (22, 46), (6, 13), 101.0, 0.050, 0.55, 0.00, 0.00, 1.0, 0.65,
             (104, 142, 62), (150, 172, 98)),
-    Species("thistle", WEED, 0.03, (22, 42), (7, 11), 137.5, 0.19, 1.00, 0.05, 0.55, 5.0, 0.15,
+    Species("thistle", 0.03, (22, 42), (7, 11), 137.5, 0.19, 1.00, 0.05, 0.55, 5.0, 0.15,
             (92, 124, 84), (172, 184, 152)),
-    Species("trefoil", WEED, 0.02, (15, 30), (3, 3), 120.0, 0.42, 1.70, 0.30, 0.02, 2.0, 0.05,
+    Species("trefoil", 0.02, (15, 30), (3, 3), 120.0, 0.42, 1.70, 0.30, 0.02, 2.0, 0.05,
             (78, 112, 62), (136, 112, 92)),
 )
 # fmt: on
