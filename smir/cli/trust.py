@@ -70,14 +70,23 @@ def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
 
 
 def with_config_of_run(words: Sequence[str]) -> list[str]:
-    """Adds the config of the run of `--ckpt FILE` to `predict`, `test` or `validate` without config, model and data."""
-    given = dict(zip(words, [*words[1:], ""], strict=True)) | dict(word.split("=", 1) for word in words if "=" in word)
+    """Adds the config of the run of `--ckpt FILE` to `predict`, `test` or `validate` if no other names a model."""
+    pairs = [*zip(words, [*words[1:], ""], strict=True)]
+    pairs += [(word.partition("=")[0], word.partition("=")[2]) for word in words if "=" in word]
+    given = dict(pairs)
     folder = Path(given.get("--ckpt_path", "")).parent
     config = folder.parent / "config.yaml"
-    alone = folder.name == "checkpoints" and not given.keys() & {"--config", "-c", "--model", "--data"}
-    if alone and words[0] in ("predict", "test", "validate") and is_file(config):
-        return [words[0], f"--config={config}", *words[1:]]
-    return list(words)
+    alone = folder.name == "checkpoints" and not given.keys() & {"--model", "--data"}
+    if not (alone and words[0] in ("predict", "test", "validate") and is_file(config)):
+        return list(words)
+    others = [Path(config_file(value)) for flag, value in pairs if _names_config(flag) and value]
+    return [words[0], f"--config={config}", *words[1:]] if all(map(_has_data_alone, others)) else list(words)
+
+
+def _has_data_alone(path: Path) -> bool:
+    """Returns whether a file is a config without a model, such as `data.yaml` of `prepare folder`."""
+    content = read_yaml(path) if is_file(path) else None
+    return isinstance(content, dict) and not content.keys() & {"model", "include"}
 
 
 def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -129,7 +138,8 @@ def expand_includes(words: Sequence[str]) -> list[str]:
         ConfigError: If a file is not YAML, an included file is missing or includes itself, an entry is invalid, or the
             row lacks what a file requires.
     """
-    own, masking = _own(words), Masking()
+    own = _own(words)
+    masking = Masking(root_given=any(word.startswith("--data.root") for word in own))
     expanded: list[str] = []
     rest = iter(own)
     for word in rest:
@@ -177,6 +187,8 @@ def _files(name: str, within: list[Path], read: set[Path], masking: Masking) -> 
     if content is not None:
         masking.read(content)
         masking.configs.append(path)
+        if not masking.root_given:
+            masking.read_root(content, path)
     yield from ("--config", name)
 
 

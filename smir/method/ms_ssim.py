@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 
 from smir.errors import ConfigError
 from smir.method.device_constants import constant
-from smir.method.ssim import as_planes, moments, similarity, spread
+from smir.method.ssim import K2, as_planes, moments, similarity, spread
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003, coarsest scale last
 WINDOW = 11
@@ -92,7 +92,8 @@ class _MeanContrast(torch.autograd.Function):
         mean_z, mean_y, product, power = moments(z, y, WINDOW)
         above = torch.addcmul(product, mean_z, mean_y, value=-2)
         below = torch.addcmul(power, mean_z, mean_z, value=-1).addcmul_(mean_y, mean_y, value=-1)
-        contrast = above.div_(below)
+        below.clamp_(min=K2**2)  # see `similarity`
+        contrast = above.div_(below).clamp_(-1, 1)
         ctx.save_for_backward(z, y, mean_z, mean_y, contrast, below)
         return contrast.mean(dim=(-2, -1))
 

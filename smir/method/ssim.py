@@ -44,8 +44,9 @@ def similarity(prediction: Tensor, target: Tensor, window: int) -> Tensor:
     mean_z, mean_y, product, power = moments(prediction, target, window)
     zy = mean_z * mean_y
     zz_yy = torch.addcmul(mean_y * mean_y, mean_z, mean_z)
-    contrast = torch.sub(product, zy, alpha=2) / (power - zz_yy)  # the moments have K2^2 in them
-    return (2 * zy + K1**2) / (zz_yy + K1**2) * contrast
+    # The moments have K2^2 in them. Of values above 10, float32 loses small variances: they would become negative.
+    contrast = torch.sub(product, zy, alpha=2) / (power - zz_yy).clamp_(min=K2**2)
+    return (2 * zy + K1**2) / (zz_yy + K1**2) * contrast.clamp_(-1, 1)
 
 
 def moments(z: Tensor, y: Tensor, window: int) -> tuple[Tensor, ...]:

@@ -87,3 +87,12 @@ def test_the_saved_config_holds_what_was_included(write, smir, field, tmp_path):
     assert "include" not in config
     assert config["model"]["init_args"]["lr"] == 0.5
     smir("test", f"--config={saved}", "--ckpt_path=best")  # its run is found by its recipe, so the config is complete
+
+
+def test_data_that_a_recipe_after_them_replaces_are_refused(write):
+    write("row.yaml", model={"class_path": "M"}, data={"class_path": "Folder", "init_args": {"root": "field"}})
+    write("data.yaml", data={"class_path": "Folder", "init_args": {"root": "field2"}})
+    expand_includes(["fit", "--config", "row.yaml", "--config", "data.yaml"])
+    expand_includes(["fit", "--config", "data.yaml", "--config", "row.yaml", "--data.root=field2"])
+    with pytest.raises(ConfigError, match=r"data\.yaml names the images in field2, but row\.yaml, which comes after"):
+        expand_includes(["fit", "--config", "data.yaml", "--config", "row.yaml"])

@@ -101,7 +101,7 @@ def test_more_bad_images_than_the_allowed_share_are_an_error(fails, photos, tmp_
 def test_no_test_image_is_skipped(fails, photos, tmp_path):
     truncate(photos / "images/p12.png")
     said = fails(*words("segment", photos, "--data.max_bad_share=0.9"))
-    assert "1 test images cannot be used" in said
+    assert "1 test image cannot be used" in said
     assert "p12.png is damaged" in said
     assert "or remove it. Repair them" in said
     assert not (tmp_path / "runs").exists()  # the message comes before the training, not after it

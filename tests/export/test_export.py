@@ -552,6 +552,23 @@ def test_the_scripts_show_their_usage_before_they_overwrite_a_photo(tmp_path, mo
     assert exit_.value.code == f"usage: python {script} photo.jpg labels.png, or PHOTO ... FOLDER"
 
 
+def test_the_script_names_bad_photos_and_goes_on(exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo("good", (90, 120))).save("good.png")
+    Path("bad.jpg").write_bytes(b"no photo")
+    Path("folder.jpg").mkdir()
+    monkeypatch.setattr(sys, "argv", ["run_onnx.py", "gone.jpg", "bad.jpg", "folder.jpg", "good.png", "labels"])
+    with pytest.raises(SystemExit) as exit_:
+        runpy.run_path(str(exported / "run_onnx.py"), run_name="__main__")
+    assert exit_.value.code == 1
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "gone.jpg",
+        "bad.jpg",
+        "folder.jpg",
+    ]
+    assert Path("labels/good.png").is_file()
+
+
 @pytest.mark.parametrize("size", [(64, 85), (200, 300), (333, 91)])
 def test_the_resizing_of_the_script_equals_that_of_opencv_and_torch(size):
     image = photo("resized", (120, 160))

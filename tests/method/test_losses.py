@@ -328,3 +328,17 @@ def test_patch_loss_is_finite_on_flat_images():
 def test_patch_loss_refuses_shapes_that_do_not_fit(prediction, target, message):
     with pytest.raises(ValueError, match=message):
         patch_loss(torch.zeros(prediction), torch.zeros(target), PatchGrid(96, 96, 64))
+
+
+@pytest.mark.parametrize("value", [20.0, 60.0, 700.0])
+def test_large_values_leave_a_loss_finite_and_in_its_range(value):
+    target = torch.zeros(1, 3, 192, 192)
+    target[..., 64:128, 64:128] = value
+    prediction = (target + 0.01 * torch.randn(target.shape, generator=torch.manual_seed(0))).requires_grad_()
+    loss = patch_loss(prediction, target, PatchGrid(192, 192, 64))  # 1 - SSIM, and 0.01 of |z - y|
+    assert loss.min() >= 0
+    assert loss.max() < 2.1
+    whole = ms_ssim(prediction, target)
+    assert 0 <= whole <= 1
+    whole.sum().backward()
+    assert prediction.grad.isfinite().all()

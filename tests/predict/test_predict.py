@@ -364,7 +364,7 @@ def test_damaged_jpegs_that_can_be_decoded_cause_a_warning(smir, words, tmp_path
     save(tmp_path / "photos/a.jpg", photo("a", (96, 128)))
     content = (tmp_path / "photos/a.jpg").read_bytes()
     (tmp_path / "photos/a.jpg").write_bytes(content[:-900] + bytes(400) + content[-500:])
-    with pytest.warns(UserWarning, match=r"1 JPEGs are damaged, but can be decoded: a.jpg \("):
+    with pytest.warns(UserWarning, match=r"1 JPEG is damaged, but can be decoded: a.jpg \("):
         smir(*words(tmp_path / "photos"))
 
 
@@ -600,7 +600,7 @@ def test_a_small_image_is_enlarged_with_the_option_that_the_error_names(smir, fa
     said = fails(*words(tmp_path / "tiny.jpg"))
     assert "its shortest side is below data.min_side = 64" in said
     assert "MS-SSIM" not in said
-    assert "enlarged: --data.min_side 1 with the path of the checkpoint" in said
+    assert "enlarged: --data.min_side 1. Then give the checkpoint by its path" in said
     smir(*words(tmp_path / "tiny.jpg", "--data.min_side=1"))
     with Image.open(tmp_path / "predict/tiny.png") as labels:
         assert labels.size == (40, 30)

@@ -124,7 +124,7 @@ def test_16_bit_images_that_use_few_values_are_reported(smir, tmp_path, capsys):
         (("--bands=1,2,3", "--value_range=0,9%"), "--value_range is LOW,HIGH"),
         (("--bands=1,2,3", "--value_range=1.2.3,9"), "--value_range is LOW,HIGH"),
         (("--bands=1,2,3", "--value_range=2%,200%"), "--value_range is LOW,HIGH"),
-        (("--bands=1,2,6", "--value_range=0,9"), "has 5 bands"),
+        (("--bands=1,2,6", "--value_range=0,9"), "has no band 6, but only 5 bands"),
         (("--bands=1,2,6", "--value_range=0%,9%"), "has 5 bands"),
         (("--bands=1,2,3",), "has 5 bands: gray (uint16)"),
     ],
@@ -140,3 +140,17 @@ def test_bands_are_three_numbers_with_commas(fails, tmp_path, bands):
     Image.new("RGB", (64, 64)).save(tmp_path / "photos/a.tif")
     said = fails("prepare", "folder", "--images=photos", f"--bands={bands}")
     assert f"--bands names three bands counted from 1, such as 3,2,1; got '{bands}'." in said
+
+
+def test_a_single_band_of_fractions_can_be_prepared_as_the_message_says(smir, fails, tmp_path):
+    (tmp_path / "photos").mkdir()
+    size = {"height": 60, "width": 80, "count": 1, "dtype": "float32"}
+    with rasterio.open(tmp_path / "photos/a.tif", "w", driver="GTiff", **size) as file:
+        file.write(np.random.default_rng(0).random((1, 60, 80)).astype(np.float32))
+    said = fails("prepare", "folder", "--images=photos")
+    assert "a.tif has 1 band: gray (float32)" in said
+    assert "--bands 1,1,1 --value_range 0,4000" in said
+    said = fails("prepare", "folder", "--images=photos", "--bands=2,3,4", "--value_range=0,1")
+    assert "a.tif has no band 4, but only 1 band." in said
+    smir("prepare", "folder", "--images=photos", "--bands=1,1,1", "--value_range=2%,98%")
+    assert (tmp_path / "field/images/a.tif").is_file()

@@ -490,7 +490,7 @@ def test_annotations_of_another_format_are_named(fails, photos, labels, tmp_path
     for name in labels:
         (photos / f"{name}.xml").write_text("<annotation><filename/></annotation>")
     said = fails("prepare", "folder", "--images=photos", "--labels=photos")
-    assert "000.xml, 001.xml, 002.xml and 5 more have no known format" in said
+    assert "8 files have no known format, such as 000.xml: label images (PNG)" in said
     assert "000.xml is XML of Pascal VOC" in said
 
 
@@ -872,3 +872,43 @@ def test_only_one_command_writes_a_field(smir, fails, photos, tmp_path):
     assert "Another `prepare` is working in " in said
     with alone(tmp_path / "data/nassar"):
         assert "Another `prepare` is working in " in fails("prepare", "synthetic", "--width=64")
+
+
+def test_copies_of_a_photograph_stay_in_one_split(smir, tmp_path, capsys):
+    for number in range(12):
+        save(tmp_path / f"photos/{number:02d}.png", photo(f"image {number // 2}"))
+        save(tmp_path / f"labels/{number:02d}.png", label_of(f"label {number // 2}"))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--classes=[background, crop, weed]")
+    said = capsys.readouterr().out
+    assert "Note: 6 labelled images are copies of others in the same split: 01.png of 00.png, 03.png of 02.png" in said
+    for names in lists(tmp_path / "field").values():
+        kinds = [int(name[:2]) // 2 for name in names]
+        assert all(kinds.count(kind) == 2 for kind in kinds)
+
+
+def test_copies_in_two_splits_of_the_user_are_named(smir, tmp_path, capsys):
+    for number in range(6):
+        save(tmp_path / f"photos/{number}.png", photo(f"image {number % 5}"))
+        save(tmp_path / f"labels/{number}.png", label_of(f"label {number % 5}"))
+    (tmp_path / "lists").mkdir()
+    for split, names in {"train": "012", "val": "34", "test": "5"}.items():
+        (tmp_path / f"lists/{split}.txt").write_text("\n".join(names))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--splits=lists")
+    said = capsys.readouterr().out
+    assert "1 labelled image is a copy of images in another split, which flatters the figures: 5.png of 0.png." in said
+
+
+def test_a_label_with_the_whole_path_of_an_image_is_for_it(smir, tmp_path):
+    for name in ("a", "b", "c", "day2/a", "day2/b"):
+        save(tmp_path / f"photos/{name}.jpg", photo(name))
+        save(tmp_path / f"labels/{name}.png", label_of(name))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--classes=[background, crop, weed]")
+    for name in ("a", "b", "c", "day2/a", "day2/b"):
+        assert np.array_equal(stored(tmp_path / "field", name), label_of(name))
+
+
+def test_the_root_may_not_lie_among_the_labels(fails, photos, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--root=labels/x")
+    assert "--root labels/x lies in the folder of the labels, labels, and would be read as labels." in said
+    assert "--tile is the side of tiles in pixels" in fails("prepare", "folder", "--images=photos", "--tile=0")

@@ -20,7 +20,6 @@ from smir.data.reading.tiff_colors import (
     palette,
     read_colors,
     read_ids,
-    refusal,
     refuse_fractions,
 )
 from smir.errors import DataError
@@ -63,8 +62,6 @@ def read_image(path: str | Path) -> UInt8:
     path = Path(path)
     if tiff := open_tiff(path, "image"):
         bands = color_bands(tiff)
-        if tiff.file.dtypes[0] not in ("uint8", "uint16", "int16"):
-            raise DataError(refusal(tiff))
         return _rgb(read_colors(tiff, bands, (0, 0, tiff.height, tiff.width)), path)
     with open_picture(path, "image") as file:
         return guarded(lambda: _rgb(_colors(decoded(file)), path), path, "image")

@@ -10,7 +10,7 @@ from PIL import Image
 from smir.classes import UInt8
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.tiff import Tiff, pages
-from smir.errors import DataError
+from smir.errors import DataError, counted
 
 NO_DATA = 1 - (1 << 31)
 """The stored value of label pixels that a TIFF marks as missing in another way than by an id."""
@@ -26,9 +26,11 @@ def color_bands(tiff: Tiff) -> list[int]:
     """Returns the numbers of the bands that hold the colours: one of grey or a palette, three of RGB, four of ink.
 
     Raises:
-        DataError: If the file does not say which bands these are.
+        DataError: If the file does not say which bands these are, or they are not whole numbers of 8 or 16 bits.
     """
     meanings = tiff.meanings
+    if tiff.file.dtypes[0] not in ("uint8", "uint16", "int16"):
+        raise DataError(refusal(tiff))
     if set(_COLORS) <= set(meanings):
         return [meanings.index(color) + 1 for color in _COLORS]
     if tuple(meanings[:4]) == _INK:
@@ -44,8 +46,9 @@ def chosen_bands(tiff: Tiff, choice: BandChoice) -> list[int]:
     Raises:
         DataError: If the file lacks one, or they do not have 8 bits and no range is given.
     """
-    there = max(choice.bands) <= tiff.file.count
-    if there and (choice.value_range or all(tiff.file.dtypes[band - 1] == "uint8" for band in choice.bands)):
+    if (last := max(choice.bands)) > tiff.file.count:
+        raise DataError(f"{tiff.name} has no band {last}, but only {counted(tiff.file.count, 'band', 'bands')}.")
+    if choice.value_range or all(tiff.file.dtypes[band - 1] == "uint8" for band in choice.bands):
         return list(choice.bands)
     raise DataError(refusal(tiff))
 
@@ -59,11 +62,13 @@ def unused_bands(tiff: Tiff) -> list[int]:
 def refusal(tiff: Tiff) -> str:
     """Returns a message that names the bands of a file, and the options that choose three of them."""
     found = ", ".join(f"{meaning} ({dtype})" for meaning, dtype in zip(tiff.meanings, tiff.file.dtypes, strict=True))
+    three = [3, 2, 1] if tiff.file.count > 2 else [1, 1, 1]
     return (
-        f"{tiff.name} has {tiff.file.count} bands: {found}. Red, green and blue (or grey alone) of 8 bits are needed; "
-        "alpha and further bands may stand beside them. Or choose bands, and for more than 8 bits the values that "
-        "become black and white: --bands 3,2,1 --value_range 0,4000 with prepare folder (also 2%,98%), "
-        "--data.predict.bands '[3, 2, 1]' --data.predict.value_range '[0, 4000]' with predict."
+        f"{tiff.name} has {counted(tiff.file.count, 'band', 'bands')}: {found}. Red, green and blue (or grey alone) of "
+        "8 bits are needed; alpha and further bands may stand beside them. Or choose bands, and for more than 8 bits "
+        f"the values that become black and white: --bands {','.join(map(str, three))} --value_range 0,4000 with "
+        f"prepare folder (also 2%,98%), --data.predict.bands '{three}' --data.predict.value_range '[0, 4000]' with "
+        "predict."
     )
 
 

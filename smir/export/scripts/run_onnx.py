@@ -63,10 +63,18 @@ if __name__ == "__main__":
     files = arguments(sys.argv[1:])
     model = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"), providers=["CPUExecutionProvider"])
     about = json.loads(model.get_modelmeta().custom_metadata_map["smir"])
+    failed = False
     for file, photo in files.items():
-        image = np.asarray(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
+        try:
+            image = np.asarray(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
+        except OSError as error:  # there is no such photo, it is something else, or it is damaged
+            print(f"{photo}: {error}", file=sys.stderr)
+            failed = True
+            continue
         check_size(photo, image, about)
         labels = Image.fromarray(segment(model, about, image))
         labels.putpalette([value for color in about["colors"] for value in color])
         file.parent.mkdir(parents=True, exist_ok=True)
         labels.save(file)
+    if failed:
+        sys.exit(1)

@@ -58,10 +58,18 @@ if __name__ == "__main__":
     program = torch.export.load(Path(__file__).with_name("model.pt2"), extra_files=extra)
     about = json.loads(extra["smir.json"])
     network = program.module()
+    failed = False
     for file, photo in files.items():
-        image = np.array(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
+        try:
+            image = np.array(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
+        except OSError as error:  # there is no such photo, it is something else, or it is damaged
+            print(f"{photo}: {error}", file=sys.stderr)
+            failed = True
+            continue
         check_size(photo, image, about)
         labels = Image.fromarray(segment(network, about, image))
         labels.putpalette([value for color in about["colors"] for value in color])
         file.parent.mkdir(parents=True, exist_ok=True)
         labels.save(file)
+    if failed:
+        sys.exit(1)

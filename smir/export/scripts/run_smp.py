@@ -61,10 +61,18 @@ if __name__ == "__main__":
     with safe_open(folder / "model.safetensors", "pt") as weights:
         about = json.loads(weights.metadata()["smir"])
     network = smp.from_pretrained(str(folder)).eval()
+    failed = False
     for file, photo in files.items():
-        image = np.array(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
+        try:
+            image = np.array(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
+        except OSError as error:  # there is no such photo, it is something else, or it is damaged
+            print(f"{photo}: {error}", file=sys.stderr)
+            failed = True
+            continue
         check_size(photo, image, about)
         labels = Image.fromarray(segment(network, about, image))
         labels.putpalette([value for color in about["colors"] for value in color])
         file.parent.mkdir(parents=True, exist_ok=True)
         labels.save(file)
+    if failed:
+        sys.exit(1)

@@ -142,7 +142,9 @@ def _read_masks(folder: Path, given: Sequence[str] | None, pair: Pair | None) ->
         if len(photographs := [name for name in names if name.lower().endswith(_PHOTOGRAPHS)]) in range(1, len(names)):
             hints += f" Label images need a separate folder, without photographs such as {photographs[0]}."
         if others := _annotation_files(folder):
-            hints += f" {first_few(file.name for file in others)} have no known format: {KNOWN}."
+            hints += (
+                f" {counted(len(others), 'file has', 'files have')} no known format, such as {others[0].name}: {KNOWN}."
+            )
         hints += foreign.hints(sorted(folder.rglob("*")))
         if not hints:
             raise

@@ -38,7 +38,8 @@ class ImageNames:
     def find(self, label: str, change: Callable[[str], str] = str) -> str | None:
         """Returns the image with the name of a label after `change`; None if no image has it.
 
-        If there are several, the one that shares the most folders with the label's path is chosen. If the images have a
+        If there are several, the one with the label's whole path is chosen, or else the one that shares the most
+        folders with it. If the images have a
         folder of the label's name, such as that of a flight, only images in it count.
 
         Raises:
@@ -50,6 +51,8 @@ class ImageNames:
             if parts[-2:-1] and parts[-2] in self._folders:
                 shared = {name: count for name, count in shared.items() if count > 1}
             best = [name for name, count in shared.items() if count == max(shared.values())]
+            if exact := [name for name in best if _parts(name) == parts]:
+                return exact[0]
             if len(best) > 1:
                 raise DataError(
                     f"The label {label} may belong to {first_few(best)} in {self.folder.absolute()}. Keep the folders "

@@ -103,6 +103,13 @@ def check(options: Options) -> None:
             f"--root {options.root} and --images {options.images} overlap. The images stay in place; give a folder "
             "beside them."
         )
+    if options.tile is not None and options.tile < 1:
+        raise ConfigError(f"--tile is the side of tiles in pixels, 1 or more; got {options.tile}.")
+    if label is not None and label.is_dir() and root.is_relative_to(label.resolve()):
+        raise ConfigError(
+            f"--root {options.root} lies in the folder of the labels, {label}, and would be read as labels. Give a "
+            "folder beside it."
+        )
     there = sorted(entry.name for entry in root.iterdir()) if root.is_dir() else []
     if there and not has_record(root / RECORD):
         raise DataError(

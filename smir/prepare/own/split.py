@@ -8,6 +8,7 @@ from pathlib import Path
 from smir.data.reading.lists import SPLITS, Split
 from smir.errors import DataError, counted, first_few
 from smir.prepare.labels.matching import ImageNames
+from smir.prepare.own.copies import originals
 from smir.prepare.own.field import Field, Labels, Tile
 from smir.prepare.own.split_lists import folders_of_splits, listed
 from smir.prepare.own.stratification import TEST_ALONE, Members, draw_splits
@@ -30,19 +31,24 @@ def split(field: Field) -> Field:
     lists = options.splits or (None if earlier is None or options.tests_alone else options.root)
     if lists is None:
         shown = labels.shown()
-        groups = _groups(field.tiles, shown, 2 * len(SPLITS)) if field.tiles else None
-        members = draw_splits(shown, options.shares, options.seed, groups)
-        return dataclasses.replace(field, members=members, notes=(*field.notes, *_unused_folders(field, labels)))
+        groups = _groups(field.tiles, shown, 2 * len(SPLITS)) if field.tiles else {name: name for name in shown}
+        copies = _copies(field, labels)
+        copied = copies | {name: name for name in copies.values()}  # all of a kind go to one split, with their tiles
+        joined = {name: copied.get(_photograph(field, name), group) for name, group in groups.items()}
+        enough = len(set(joined.values())) >= len(SPLITS)
+        members = draw_splits(shown, options.shares, options.seed, joined if enough else groups)
+        notes = [*_notes_on_copies(field, copies, members), *_unused_folders(field, labels)]
+        return dataclasses.replace(field, members=members, notes=(*field.notes, *notes))
     given = _listed(field, labels, lists)
     names = {name for split in SPLITS for name in given[split]}
     new = sum(name not in names for name in labels.pixels)
     bare = sorted(names - labels.pixels.keys())
-    labelled = f"labelled in {options.root}"
     if options.splits is None and bare:
+        here = f"labelled in {options.root}"
+        lacking = counted(len(bare), f"image that is {here} has", f"images that are {here} have")
         raise DataError(
-            f"{counted(len(bare), f'image that is {labelled} has', f'images that are {labelled} have')} no label in "
-            f"{options.labels}: {first_few(bare)}. --labels needs all labels, earlier and new ones: put the exports into one folder and "
-            f"give that. To drop labels, add --splits {options.root}."
+            f"{lacking} no label in {options.labels}: {first_few(bare)}. --labels needs all labels, earlier and new "
+            f"ones: put the exports into one folder and give that. To drop labels, add --splits {options.root}."
         )
     members = _follow(labels.pixels, given)
     if options.splits is not None:
@@ -61,7 +67,34 @@ def split(field: Field) -> Field:
                 f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: networks trained to "
                 "segment before do not fit."
             )
+    notes += _notes_on_copies(field, _copies(field, labels), members)
     return dataclasses.replace(field, members=members, notes=(*field.notes, *notes))
+
+
+def _photograph(field: Field, name: str) -> str:
+    """Returns the photograph that a tile was cut from, or the image itself."""
+    return field.tiles[name].image if name in field.tiles else name
+
+
+def _copies(field: Field, labels: Labels) -> dict[str, str]:
+    """Returns the first photograph of equal content for every labelled one that is a copy."""
+    if field.options.is_map:
+        return {}
+    return originals(field.options.images, sorted({_photograph(field, name) for name in labels.pixels}))
+
+
+def _notes_on_copies(field: Field, copies: Mapping[str, str], members: Members) -> list[str]:
+    where = {_photograph(field, name): split for split, names in members.items() for name in names}
+    apart = {one: other for one, other in copies.items() if where[one] != where[other]}
+    notes = []
+    for found, others in (
+        (copies.items() - apart.items(), "others in the same split"),
+        (apart.items(), "images in another split, which flatters the figures"),
+    ):
+        pairs = first_few(f"{one} of {other}" for one, other in sorted(found))
+        number = counted(len(found), "labelled image is a copy", "labelled images are copies")
+        notes += [f"{number} of {others}: {pairs}."] if found else []
+    return notes
 
 
 def _unused_folders(field: Field, labels: Labels) -> list[str]:
