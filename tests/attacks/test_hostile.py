@@ -230,7 +230,7 @@ def test_archive_members_that_readers_interpret_differently_are_refused(tmp_path
     with pytest.raises(CheckpointError, match=r"overlap|differ|not where torch puts it"):
         read_checkpoint(evil)
     (tmp_path / "evil.ckpt").write_bytes(b"ustar")
-    with pytest.raises(CheckpointError, match="it begins like no file of torch"):
+    with pytest.raises(CheckpointError, match="it does not begin like a file of torch"):
         read_checkpoint(evil)
 
 

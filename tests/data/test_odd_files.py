@@ -187,8 +187,8 @@ def test_a_bomb_that_inflates_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (np.random.default_rng(0).random((9, 9), np.float32), r"has 1 bands: gray \(float32\)"),
-        (np.full((9, 9), 70_000, np.int32), r"has 1 bands: gray \(int32\)"),
+        (np.random.default_rng(0).random((9, 9), np.float32), r"has 1 band: gray \(float32\)"),
+        (np.full((9, 9), 70_000, np.int32), r"has 1 band: gray \(int32\)"),
     ],
 )
 def test_floating_point_and_32_bit_images_are_refused(tmp_path, array, said):

@@ -864,6 +864,18 @@ def test_a_class_may_have_any_character(prepare, labels, tmp_path):
     assert odd in yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]["classes"]
 
 
+def test_a_category_may_hold_an_equals_sign(smir, photos, labels, tmp_path):
+    exports.coco_polygons(tmp_path / "labels", labels)
+    path = tmp_path / "labels/annotations/instances_default.json"
+    content = json.loads(path.read_text())
+    content["categories"][0]["name"] = "a=b"
+    path.write_text(json.dumps(content))
+    names = ["background", "a=b", *(each["name"] for each in content["categories"][1:])]
+    smir("prepare", "folder", "--images=photos", "--labels=labels", f"--classes={json.dumps(names)}")
+    found = yaml.safe_load((tmp_path / "field/data.yaml").read_text())["data"]["init_args"]["classes"]
+    assert found == names
+
+
 def test_only_one_command_writes_a_field(smir, fails, photos, tmp_path):
     exports.grey(tmp_path / "labels", {"000": label_of("a"), "001": label_of("b"), "002": label_of("c")})
     smir("prepare", "folder", "--images=photos")

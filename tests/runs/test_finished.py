@@ -86,7 +86,7 @@ def test_a_copy_is_compared_by_content(run, tmp_path):
 def test_a_damaged_done_file_is_not_trusted(run, tmp_path, content):
     (run.path / "DONE").write_text(content)
     (run.path / "checkpoints/last.ckpt").rename(tmp_path / "last.ckpt")
-    with pytest.raises(RunError, match=r"DONE is damaged: .* without one, delete this file to train again"):
+    with pytest.raises(RunError, match=r"DONE is damaged: .* Without one, delete this file to train again"):
         open_run(tmp_path, IDENTITY)
     (tmp_path / "last.ckpt").rename(run.path / "checkpoints/last.ckpt")
     assert not open_run(tmp_path, IDENTITY).done  # the run finishes again from there

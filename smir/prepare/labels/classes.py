@@ -1,7 +1,7 @@
 """Maps the categories, values or colours of label files to class ids: the option `--classes`."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from smir.classes import BACKGROUND, BLACK, VOID, WHITE, Color, is_background
@@ -77,10 +77,16 @@ def class_colors(table: ClassTable, of_source: Mapping[str, Color]) -> tuple[dic
     return kept, notes
 
 
-def entries(given: Sequence[str]) -> list[tuple[str, str]]:
-    """Splits entries `name` or `name=source` of `--classes`; without `=`, name and source are the same."""
+def entries(given: Sequence[str], known: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Splits entries `name` or `name=source` of `--classes`; without `=`, name and source are the same.
+
+    An entry that is one of the `known` sources as a whole is that one, even if it holds a `=`.
+    """
     pairs: list[tuple[str, str]] = []
     for entry in given:
+        if entry in known:
+            pairs.append((entry, entry))
+            continue
         name, equals, source = (part.strip() for part in entry.partition("="))
         if not name or (equals and not source):
             raise ConfigError(f"--classes holds {entry!r}; an entry is NAME or NAME=SOURCE.")
@@ -148,7 +154,7 @@ def of_categories(
         _refuse_lookalikes([name for name in known if name in used], where)
         chosen = [(name, name) for name in known if name in used and not is_background(name)]
     else:
-        chosen = entries(given)
+        chosen = entries(given, known)
         unknown = [source for _, source in chosen if source not in known and not is_background(source)]
         if unknown and not may_lack:
             raise ConfigError(
