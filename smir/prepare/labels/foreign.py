@@ -14,13 +14,24 @@ _VECTOR = (
     "a vector file of a GIS; --labels takes it for one orthomosaic alone (--images map.tif), as a GeoPackage (.gpkg), "
     ".geojson or .fgb"
 )
-_BY_SUFFIX = dict.fromkeys((".gpkg", ".shp", ".kml", ".fgb", ".geojson"), _VECTOR)
-_BY_START = {
-    ".xml": (re.compile(rb"<annotation[\s>]"), "XML of Pascal VOC; export COCO or masks instead"),
-    ".txt": (re.compile(rb"\A\d+(?: [-+.\de]+){4,}\s"), f"text of YOLO; {_COCO}"),
-    ".csv": (re.compile(rb"region_shape_attributes"), f"CSV of VIA; {_COCO}"),
+_SAM = "JSON of Segment Anything, whose masks have no classes; give them some in an annotation tool"
+_MASKS = "save a PNG of class ids for each image instead"
+_BY_SUFFIX = {
+    **dict.fromkeys((".gpkg", ".shp", ".kml", ".fgb", ".geojson"), _VECTOR),
+    ".mat": f"a file of MATLAB; {_MASKS}",
+    ".roi": f"a region of ImageJ; {_MASKS}",
+    **dict.fromkeys((".npy", ".npz"), f"an array of NumPy; {_MASKS}"),
 }
-"""By suffix, a pattern of the first bytes."""
+_BY_START = {
+    ".xml": [(re.compile(rb"<annotation[\s>]"), "XML of Pascal VOC; export COCO or masks instead")],
+    ".txt": [(re.compile(rb"\A\d+(?: [-+.\de]+){4,}\s"), f"text of YOLO; {_COCO}")],
+    ".csv": [
+        (re.compile(rb"region_shape_attributes"), f"CSV of VIA; {_COCO}"),
+        (re.compile(rb"(?i)\A[^\n]*(encodedpixels|\brle\b)"), f"CSV of run lengths, as on Kaggle; {_MASKS}"),
+    ],
+    ".yaml": [(re.compile(rb"(?m)^names\s*:"), f"the list of classes of YOLO; {_COCO}")],
+}
+"""By suffix, patterns of the first bytes."""
 _BY_KEYS = (
     ({"_via_img_metadata"}, f"JSON of VIA; {_COCO}"),
     ({"filename", "regions"}, f"JSON of VIA; {_COCO}"),
@@ -28,6 +39,11 @@ _BY_KEYS = (
     ({"annotation_id", "annotator"}, f"JSON of Label Studio; {_COCO}, or 'Brush labels to COCO'"),
     ({"objects", "size"}, f"JSON of Supervisely; {_COCO}"),
     ({"categories", "items"}, f"JSON of Datumaro; {_COCO}"),
+    ({"annotations", "item"}, f"JSON of V7 (Darwin); {_COCO}"),
+    ({"created_at", "dataset"}, f"JSON of Segments.ai; {_COCO}"),
+    ({"annotations", "image"}, _SAM),
+    ({"predicted_iou", "segmentation"}, _SAM),
+    ({"geometry", "properties"}, f"GeoJSON without a collection, as QuPath writes; {_MASKS}"),
     ({"features", "type"}, _VECTOR),
 )
 """Keys of JSON, or of its first entry."""
@@ -48,9 +64,9 @@ def _kind(file: Path) -> str | None:
     if not file.is_file() or suffix in _BY_SUFFIX:
         return _BY_SUFFIX.get(suffix)
     if suffix in _BY_START:
-        pattern, kind = _BY_START[suffix]
         with file.open("rb") as opened:
-            return kind if pattern.search(opened.read(_START)) else None
+            start = opened.read(_START)
+        return next((kind for pattern, kind in _BY_START[suffix] if pattern.search(start)), None)
     try:
         content = read_json(file, error=DataError, largest=LARGEST)
     except DataError:
