@@ -12,7 +12,7 @@ import pytest
 from fakes import photo
 from PIL import Image
 
-from smir.prepare.labels.shapes import runs_of_text
+from smir.prepare.labels.shapes import Polygon, runs_of_text
 
 SIZE = HEIGHT, WIDTH = 48, 64
 NAMES = ("a", "b", "c")
@@ -631,3 +631,10 @@ def test_brush_pngs_of_label_studio_are_refused(fails, tmp_path, made):
     said = refused(fails)
     assert "holds PNGs of Label Studio's brush (task-1-annotation-7-by-1-tag-crop-0.png, " in said
     assert "Export 'Brush labels to COCO' instead." in said
+
+
+@pytest.mark.parametrize("outline", [[-5, 5, -5, 20, -5, 30], [64, 5, 70, 20, 70, 30], [-3, 1, 0, 5, -3, 5]])
+def test_outlines_beside_the_image_are_refused_on_every_side(outline):
+    with pytest.raises(ValueError, match="all of it outside the image"):
+        Polygon([outline]).pixels(48, 64)
+    assert Polygon([[64, 0, 64, 20, 64, 30]]).pixels(48, 64)[1].sum() == 0  # cut off at the border by a tool

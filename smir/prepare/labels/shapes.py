@@ -215,7 +215,8 @@ def _refuse_outside(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64],
     reach = f"it goes from {_point(low)} to {_point(high)}"
     if not np.isfinite([low, high]).all() or (low < np.negative(size)).any() or (high > np.multiply(size, 2)).any():
         raise ValueError(f"{reach}, far outside the image")
-    if (((high <= 0) | (low >= size)) & (high > low)).any():  # what a tool has cut off at the border is left
+    beside = ((high <= 0) | (low >= size)) & (high > low)  # a tool may cut a shape off at the border, to no width
+    if beside.any() or (high < 0).any() or (low > size).any():
         raise ValueError(f"{reach}, all of it outside the image")
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from smir.files.digest import file_digest
 
-_BEGINNING = 1 << 16
-"""Bytes that are compared first: uncompressed images all have the same size, and are long to read."""
+_PLACE, _SOME = 1 << 16, 1 << 10
+"""Some bytes before this place are compared first: uncompressed images may all have one size, and are long to read."""
 
 
 def originals(folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -15,7 +15,7 @@ def originals(folder: Path, names: Iterable[str]) -> dict[str, str]:
     for name in names:
         path = folder / name
         with path.open("rb") as file:
-            alike.setdefault((path.stat().st_size, file.read(_BEGINNING)[-1024:]), []).append(name)
+            alike.setdefault((path.stat().st_size, file.read(_PLACE)[-_SOME:]), []).append(name)
     found: dict[str, str] = {}
     for group in alike.values():
         first: dict[str, str] = {}
