@@ -15,7 +15,8 @@ from smir.errors import SmirError
 
 try:
     from smir.cli.options import NoSuchOption, check_options
-    from smir.cli.trust import PACKAGES, as_meant, expand_includes, scan_words, take_allowed, with_config_of_run
+    from smir.cli.trust import PACKAGES, scan_words, take_allowed
+    from smir.cli.words import as_meant, expand_includes, with_config_of_run
     from smir.runs.signals import requeue_on_signal
     from smir.terminal import guard_terminal, plain_warnings
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself

@@ -18,14 +18,11 @@ class Masking:
     Attributes:
         configs: The files, included ones too.
         stages: Whether they have SelectiveMasking, which every staged row has.
-        root_given: Whether the command itself says where the images lie.
         policy: Class of the policy that fixes its masks, without package; None if every visit draws a random mask.
     """
 
-    def __init__(self, root_given: bool = False) -> None:
-        self.root_given = root_given
+    def __init__(self) -> None:
         self.configs: list[Path] = []
-        self._data: tuple[Path, str] | None = None  # the last config with data and no model, and the root in it
         self.stages = False
         self.policy: str | None = None
 
@@ -51,25 +48,6 @@ class Masking:
                 policy = given["policy"]
                 name = policy.get("class_path", self.policy) if isinstance(policy, dict) else policy
                 self.policy = name and str(name).rpartition(".")[2]
-
-    def read_root(self, config: Any, path: Path) -> None:
-        """Notes where the images of a config lie, which the parser will merge into those before it.
-
-        Raises:
-            ConfigError: If a config with a model, such as a recipe, replaces the root in a `data.yaml` before it.
-        """
-        data = config.get("data") if isinstance(config, dict) else None
-        options = data.get("init_args", data) if isinstance(data, dict) else None
-        root = options.get("root") if isinstance(options, dict) else None
-        if not isinstance(root, str):
-            return
-        if "model" not in config:
-            self._data = path, root
-        elif self._data is not None and self._data[1] != root:
-            raise ConfigError(
-                f"{self._data[0]} names the images in {self._data[1]}, but {path}, which comes after it, those in "
-                f"{root}, and the last one counts. Give --config {self._data[0]} last."
-            )
 
     def require(self, need: Any, path: Path) -> None:
         """Refuses a file on top of configs without what it changes.

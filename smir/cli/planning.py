@@ -15,7 +15,7 @@ from torch.optim import Adam
 from smir.cli.command_line import ParsedCLI, run_cli
 from smir.cli.precision import native_precision
 from smir.cli.settings import RunOptions
-from smir.cli.trust import expand_includes
+from smir.cli.words import expand_includes
 from smir.data.audit.expected import expected_counts
 from smir.data.base import SmirDataModule
 from smir.data.reading.samplers import TrainSampler

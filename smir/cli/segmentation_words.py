@@ -10,7 +10,8 @@ import yaml
 
 from smir.cli.recipes import config_file, recipe
 from smir.cli.run_data import field_settings, is_folder
-from smir.cli.trust import expand_includes, read_yaml
+from smir.cli.trust import read_yaml
+from smir.cli.words import expand_includes
 from smir.runs.stored_config import Loader
 
 if TYPE_CHECKING:

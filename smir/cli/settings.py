@@ -12,7 +12,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from smir.cli.guarded import GuardedParser
-from smir.cli.trust import as_meant
+from smir.cli.words import as_meant
 from smir.errors import ConfigError
 from smir.runs.run_folder import IfTaken
 from smir.runs.wandb_logging import WandbOptions, sweep_run

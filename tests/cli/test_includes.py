@@ -4,7 +4,7 @@ import pytest
 import yaml
 from words import QUIET, TINY_NETWORK
 
-from smir.cli.trust import expand_includes
+from smir.cli.words import expand_includes
 from smir.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import yaml
 from words import EXPERIMENTS, REPOSITORY
 
 from smir.cli.recipes import names
-from smir.cli.trust import expand_includes
+from smir.cli.words import expand_includes
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from words import EXPERIMENTS, QUIET, TINY_NETWORK, pretrain_words, segment_word
 
 from smir.__main__ import MODULES, PLAIN, TRAINING, main
 from smir.cli.plain import _words
-from smir.cli.trust import expand_includes
+from smir.cli.words import expand_includes
 from smir.errors import ConfigError
 from smir.runs.mask_files import load_masks
 

@@ -28,7 +28,8 @@ from smir.cli.command_line import ParsedCLI, run_cli
 from smir.cli.guarded import trust_only
 from smir.cli.segmentation_words import _settings, as_word
 from smir.cli.settings import Parser
-from smir.cli.trust import PACKAGES, expand_includes, yaml_text
+from smir.cli.trust import PACKAGES, yaml_text
+from smir.cli.words import expand_includes
 from smir.export.command import Exported
 from smir.inspect.command import Inspected
 

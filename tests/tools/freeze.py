@@ -78,14 +78,14 @@ def experiments() -> dict[str, list[str]]:
 @functools.cache
 def _parser() -> Any:
     from smir.cli.command_line import ParsedCLI, run_cli
-    from smir.cli.trust import expand_includes
+    from smir.cli.words import expand_includes
 
     return run_cli(expand_includes(["fit", "--config=experiments/demo/pretrain.yaml"]), ParsedCLI).parser
 
 
 def parse(words: list[str]) -> Any:
     """Returns the settings of `fit` with these words, parsed in the root of the repository."""
-    from smir.cli.trust import expand_includes
+    from smir.cli.words import expand_includes
 
     return _parser().parse_args(expand_includes(["fit", *words]))
 
