@@ -1,7 +1,7 @@
 """`python -m smir inspect`: shows what a network finds hard, or gets wrong, on one page."""
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jsonargparse.typing import ClosedUnitInterval, PositiveInt
 
@@ -9,7 +9,6 @@ from smir.data import SmirDataModule
 from smir.errors import ConfigError
 from smir.files.atomic import refuse_unwritable
 from smir.method.masking import HardestMask, MaskPolicy
-from smir.runs.lazy_defaults import lazy_instance
 
 
 class Inspected(NamedTuple):
@@ -27,10 +26,10 @@ def inspect(
     split: Literal["pool", "train", "val", "test"] | None = None,
     out: Path = Path("inspect"),
     limit: PositiveInt = 24,
-    num_samples: PositiveInt = 5,
-    policy: MaskPolicy = lazy_instance(HardestMask, ratio=0.5),
-    confidence: ClosedUnitInterval = 0.8,
-    worst: Literal["iou", "errors"] = "iou",
+    num_samples: PositiveInt | None = None,
+    policy: MaskPolicy | None = None,
+    confidence: ClosedUnitInterval | None = None,
+    worst: Literal["iou", "errors"] | None = None,
     on_bad_image: Literal["error", "skip"] = "error",
     batch_size: PositiveInt = 16,
     device: str = "auto",
@@ -50,16 +49,18 @@ def inspect(
         split: The split to inspect. Default: the pool for a pretraining run, `val` for a segmentation.
         out: Folder for the page: new, empty, or of an earlier inspection, which is replaced.
         limit: Images and regions to show, and twice as many patches. Figures count all images.
-        num_samples: Random masks that the loss of a patch is averaged over.
-        policy: Chooses the masks that images would get.
-        confidence: Lowest probability at which a segmentation counts as sure of a pixel.
-        worst: Ranks images by the lowest mean IoU, or by the highest share of wrong pixels.
+        num_samples: For a pretraining run: random masks that the loss of a patch is averaged over. Default: 5.
+        policy: For a pretraining run: chooses the masks that images would get. Default: the hardest half.
+        confidence: For a segmentation: lowest probability at which it counts as sure of a pixel. Default: 0.8.
+        worst: For a segmentation: ranks images by the lowest mean IoU (`iou`, the default), or by the highest share of
+            wrong pixels (`errors`).
         on_bad_image: `error` stops at an image that cannot be used; `skip` leaves it out and lists it.
         batch_size: Images at a time.
         device: `cpu`, `cuda`, `cuda:1`, ...; `auto` takes a GPU where there is one.
 
     Raises:
-        SmirError: If the checkpoint, an image or a label cannot be read, or the folder holds other things.
+        SmirError: If the checkpoint, an image or a label cannot be read, the folder holds other things, or an option is
+            for checkpoints of the other task.
     """
     if images is not None and (data is not None or split is not None):
         raise ConfigError("Give images or a dataset, not both: images exclude --config, --data and --split.")
@@ -73,6 +74,9 @@ def inspect(
     claim(out)
     refuse_unwritable(out)
     module, seed = load(ckpt, device)
+    _refuse_options_of_the_other_task(
+        ckpt, module.task, {"num_samples": num_samples, "policy": policy}, {"confidence": confidence, "worst": worst}
+    )
     if images is not None:
         source = from_paths(images if isinstance(images, list) else [images])
     elif data is None:
@@ -86,15 +90,29 @@ def inspect(
         source = labelled_split(data, split, module.classes)
     walk = Walk(source, module.preprocessing, batch_size, on_bad_image)
     if isinstance(module, ReconstructionModule):
-        page = inspect_losses(PatchLosses(module, policy, num_samples, seed, limit), walk, ckpt, out)
-    elif source.labels is not None:
-        page = inspect_labels(Predictions(module, confidence, worst, limit), walk, ckpt, out)
+        losses = PatchLosses(module, policy or HardestMask(ratio=0.5), num_samples or 5, seed, limit)
+        page = inspect_losses(losses, walk, ckpt, out)
     else:
-        page = inspect_predictions(Predictions(module, confidence, worst, limit), walk, ckpt, out)
+        predictions = Predictions(module, 0.8 if confidence is None else confidence, worst or "iou", limit)
+        show = inspect_predictions if source.labels is None else inspect_labels
+        page = show(predictions, walk, ckpt, out)
     if walk.skipped:
         print(f"{len(walk.skipped):,} of {len(source):,} images were left out, because of errors; the page says why.")
     print(f"Look at {page.absolute()}")
     return Inspected(ckpt, module.task, split)
+
+
+def _refuse_options_of_the_other_task(
+    ckpt: Path, task: Literal["pretrain", "segment"], of_pretraining: dict[str, Any], of_segmentation: dict[str, Any]
+) -> None:
+    other, kind, own = (
+        (of_segmentation, "a segmentation", "a pretraining run")
+        if task == "pretrain"
+        else (of_pretraining, "a pretraining run", "a segmentation")
+    )
+    for name, value in other.items():
+        if value is not None:
+            raise ConfigError(f"--{name} is an option for {kind}, but {ckpt} is {own}. Leave this option out.")
 
 
 COMMANDS = inspect

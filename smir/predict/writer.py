@@ -36,7 +36,6 @@ from smir.training.segmentation import SegmentationModule
 
 AREAS, PREVIEW = "areas.csv", "preview.png"
 _SHOWN, _PER_ROW = 24, 4  # images of the preview
-_ENDINGS = ("", ".preview", ".probabilities")
 _OF_WINDOWS = ".preview.png"
 _OF_POLYGONS = {"labelme": ".json", "geojson": ".geojson", "gpkg": ".gpkg-journal"}
 """Longest ending of the files of each format; SQLite keeps a journal beside the file that it writes."""
@@ -62,8 +61,9 @@ class PredictionWriter(Callback):
         """Refuses to start if names of outputs clash or are too long, rasterio is missing, or the folder is in use."""
         assert isinstance(pl_module, SegmentationModule)
         sources = {Path(PREVIEW).stem: "the preview of all images"}
+        endings = ("", ".preview", *([".probabilities"] if pl_module.data.predict.probabilities else []))
         for name in pl_module.data.images("predict"):
-            for ending in _ENDINGS:
+            for ending in endings:
                 other = sources.setdefault(name.rsplit(".", 1)[0] + ending, name)
                 if other != name:
                     raise DataError(

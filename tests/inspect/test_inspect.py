@@ -388,6 +388,9 @@ def test_invalid_arguments_are_refused_with_a_reason(smir, fails, pool, labelled
     assert "no checkpoint" in fails("inspect", "--ckpt", "none.ckpt", "field/images")
     assert "not both" in fails("inspect", "--ckpt", lone, "field/images", "--split=val")
     assert "no labels" in fails("inspect", "--ckpt", labelled, "--split=pool")
+    said = fails("inspect", "--ckpt", labelled, "--policy=RandomMask", "--policy.ratio=0.5")
+    assert "--policy is an option for a pretraining run, but" in said
+    assert "--worst is an option for a segmentation, but" in fails("inspect", "--ckpt", pool, "--worst=iou")
     assert "no device 'tpu9'" in fails("inspect", "--ckpt", labelled, "--device=tpu9")
     assert "classes are soil, crop, weed" in fails("inspect", "--ckpt", labelled, "--data.classes=[soil, crop, x]")
     fails("inspect", "--ckpt", labelled, "--limit=0", code=2)

@@ -697,9 +697,12 @@ def test_a_missing_folder_of_images_is_reported(fails, words, tmp_path):
 
 def test_images_whose_predictions_would_have_the_same_name_are_refused(fails, words, tmp_path):
     (tmp_path / "photos").mkdir()
-    for name in ("a.png", "a.preview.png"):
+    for name in ("a.png", "a.preview.png", "b.png", "b.probabilities.png"):
         Image.fromarray(photo(name, (100, 100))).save(Path(tmp_path / "photos" / name))
-    assert "would both be predicted as" in fails(*words(tmp_path / "photos"))
+    assert "would both be predicted as a.preview" in fails(*words(tmp_path / "photos"))
+    (tmp_path / "photos/a.preview.png").unlink()
+    said = fails(*words(tmp_path / "photos", "--data.predict.probabilities=true"))
+    assert "would both be predicted as b.probabilities" in said
 
 
 @pytest.mark.parametrize(

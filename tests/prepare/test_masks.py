@@ -370,3 +370,26 @@ def test_lists_of_colours_of_public_datasets_name_the_classes(smir, fails, tmp_p
     assert "black in pictures" not in said  # black pixels are not labelled
     assert all((field(name) == IDS - np.uint8(1)).all() for name in "abc")
     assert 'classes: ["1 Crop", "Weed"]' in (tmp_path / "field/data.yaml").read_text()
+
+
+def test_the_lists_of_values_of_roboflow_name_the_classes(smir, fails, tmp_path, field, capsys):
+    lists = []
+    for split, names in (("train", "ab"), ("valid", "c")):
+        lists.append(tmp_path / "labels" / split / "_classes.csv")
+        lists[-1].parent.mkdir()
+        for name in names:
+            Image.fromarray(IDS).save(tmp_path / f"labels/{split}/{name}.png")
+        lists[-1].write_text("Pixel Value, Class\n0, background\n1, crop\n2, weed, tall\n3, stone\n")
+    smir(*WORDS)
+    assert "The names of the classes are from labels/train/_classes.csv." in capsys.readouterr().out
+    assert all((field(name) == IDS).all() for name in "abc")
+    assert 'classes: ["background", "crop", "weed, tall"]' in (tmp_path / "field/data.yaml").read_text()
+    lists[1].write_text("Pixel Value, Class\n0, background\n1, weed\n2, crop\n")
+    assert "labels/valid/_classes.csv differs from labels/train/_classes.csv" in fails(*WORDS)
+    for path in lists:
+        path.write_text("Pixel Value, Class\n0, background\n1, crop\n")
+    assert "also hold 2 (3,072 px), which labels/train/_classes.csv does not name" in fails(*WORDS)
+    lists[0].write_text("0, crop\n0, weed\n")
+    assert "gives the value 0 to 'crop' and 'weed'" in fails(*WORDS)
+    lists[0].write_text("Pixel Value, Class\n")
+    assert "names no value" in fails(*WORDS)

@@ -17,7 +17,7 @@ from smir.data.reading.tiff import Tiff, has_rasterio
 from smir.errors import DataError, counted, first_few
 from smir.files.pictures import is_tiff, write_png
 from smir.prepare.labels.classes import ClassTable, class_colors, is_void, of_categories
-from smir.prepare.labels.color_lists import named_colors
+from smir.prepare.labels.color_lists import listed_classes
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.mask_classes import of_masks
 from smir.prepare.labels.masks import MaskFiles, mark_of, read_masks
@@ -122,7 +122,7 @@ def find_labels(field: Field) -> Labels:
 
 def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
     options = field.options
-    listed = named_colors(masks) if options.classes is None else None
+    listed = listed_classes(masks) if options.classes is None else None
     given = listed[0] if listed else options.classes
     table = of_masks(given, masks, options.tests_alone)
     names = field.names.match(masks.names, masks.folder, options.names_of_pairs)
