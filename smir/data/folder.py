@@ -44,6 +44,8 @@ class Folder(SmirDataModule):
             from both lists.
         partial_labels: Accept images without a label; they are only used for pretraining.
         hold_out: Leave the images of val and test out of the pretraining pool.
+        left_out: List file of further images to leave out of the pool, relative to the root: those that show the same
+            as val and test images, such as copies. `prepare folder` writes it.
         kwargs: Arguments of every dataset.
     """
 
@@ -62,6 +64,7 @@ class Folder(SmirDataModule):
         train_on_val: bool = False,
         partial_labels: bool = False,
         hold_out: bool = True,
+        left_out: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(root, **kwargs)
@@ -69,7 +72,7 @@ class Folder(SmirDataModule):
         self.class_names, self.class_colors, self.label_map = classes, colors, label_map
         self.split_files, self.fractions = split_files, fractions
         self.train_on_val = train_on_val and self.task == "segment"
-        self.partial_labels, self.hold_out = partial_labels, hold_out
+        self.partial_labels, self.hold_out, self.left_out = partial_labels, hold_out, left_out
         if split_files is not None and set(split_files) not in ({*SPLITS}, {"test"}):
             raise ConfigError(
                 "data.split_files must name train, val and test, or just test for images that are only tested on; got "
@@ -103,10 +106,12 @@ class Folder(SmirDataModule):
         return super().splits() if self.split_files is None or len(self.split_files) > 1 else ("test",)
 
     def pool(self) -> list[str]:
-        """Returns all images; with `hold_out`, without those of the validation and test split."""
+        """Returns all images; with `hold_out`, without those of the validation and test split and of `left_out`."""
         names = self._image_names()
         if self.hold_out and (self.split_files is not None or self.has_labels):
             held_out = {*self._split("val"), *self._split("test")}
+            if self.left_out is not None:
+                held_out.update(self._listed(names, self.root / self.left_out))
             names = [name for name in names if name not in held_out]
         return [f"{self.image_folder}/{name}" for name in names]
 

@@ -37,6 +37,7 @@ _DATA_NOT_RECIPE = (
     "root",
     "lists",
     "split_files",
+    "left_out",
     "cache_folder",
     "cache_gb",
     "num_workers",

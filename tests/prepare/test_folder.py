@@ -910,6 +910,51 @@ def test_copies_in_two_splits_of_the_user_are_named(smir, tmp_path, capsys):
     assert "1 labelled image is a copy of images in another split, which flatters the figures: 5.png of 0.png." in said
 
 
+def test_versions_of_a_photograph_stay_in_one_split_and_pretraining_leaves_out_those_of_test_images(
+    smir, tmp_path, capsys
+):
+    for version in range(24):
+        own = f"train/IMG_{version // 3}_JPG.rf.{version:032x}"
+        save(tmp_path / f"photos/{own}.jpg", photo(own))
+        if version % 3:
+            save(tmp_path / f"labels/{own}.png", label_of(own))
+    for copy, of in (("copy", "train/IMG_0_JPG.rf." + "0" * 32), ("other", None)):
+        content = photo("other") if of is None else photo(of)
+        save(tmp_path / f"photos/{copy}.jpg", content)
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--classes=[background, crop, weed]")
+    said = capsys.readouterr().out
+    assert "Note: 8 labelled images are versions of others in the same split: train/IMG_0_JPG.rf" in said
+    members = lists(tmp_path / "field")
+    of_split = {split: {name.split("_")[1] for name in names} for split, names in members.items()}
+    assert sum(map(len, of_split.values())) == 8
+    held_out = of_split["val"] | of_split["test"]
+    assert f"{len(held_out) + ('0' in held_out)} unlabelled images are left out of pretraining (left_out.txt)" in said
+    pool = data(tmp_path / "field", task="pretrain").pool()
+    assert {name.split("_")[1] for name in pool if "IMG" in name} == of_split["train"]
+    assert ("images/copy.jpg" in pool, "images/other.jpg" in pool) == ("0" not in held_out, True)
+    assert len(pool) == 3 * len(of_split["train"]) + 1 + ("0" not in held_out)
+
+
+def test_lines_of_a_split_list_that_name_no_image_are_refused(prepare, fails, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    for split, names in (("train", ["000"]), ("val", ["005 1", "006"]), ("test", ["007.jpg2", "004"])):
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels", "--splits=.")
+    assert "2 entries on the lists in" in said
+    assert "'005 1', '007.jpg2'. A line names one image, such as 000.jpg." in said
+
+
+@pytest.mark.parametrize(("photograph", "mask", "grey"), [("1_0", "1_0_mask", True), ("1_sat", "1_mask", False)])
+def test_label_images_are_known_by_their_names(fails, tmp_path, photograph, mask, grey):
+    colors = np.array([(0, 0, 0), (0, 200, 0), (220, 0, 0)], np.uint8)
+    noise = np.random.default_rng(0)
+    for number in "123":
+        pixels = noise.integers(0, 256, (64, 72, 3), dtype=np.uint8)
+        for name, image in ((photograph, pixels), (mask, colors[label_of(number)])):
+            save(tmp_path / f"photos/{name.replace('1', number, 1)}.png", image[..., 0] if grey else image)
+    assert "3 of 6 images in" in fails("prepare", "folder", "--images=photos")
+
+
 def test_a_label_with_the_whole_path_of_an_image_is_for_it(smir, tmp_path):
     for name in ("a", "b", "c", "day2/a", "day2/b"):
         save(tmp_path / f"photos/{name}.jpg", photo(name))

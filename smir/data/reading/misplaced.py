@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -89,13 +90,21 @@ def single_bands(looks: Mapping[str, Look]) -> list[str]:
 
 
 def misplaced_labels(looks: Mapping[str, Look]) -> list[str]:
-    """Returns images that look like labels: grey ones among colours, and flat ones named after another, as `1_mask`."""
+    """Returns images that look like labels: grey ones among colours, and flat ones named after a photograph.
+
+    Such names are `1_mask` of `1`, and `1_mask` of `1_sat`.
+    """
     in_colors = not all(seen.grey for seen in looks.values())
     photographs = {_stem(name) for name, seen in looks.items() if not seen.flat}
+    alike = Counter(part for stem in photographs for part in _without_a_word(stem))
+
+    def is_named_after_one(stem: str) -> bool:
+        return not photographs.isdisjoint(_parts_of(stem)) or any(alike[part] == 1 for part in _without_a_word(stem))
+
     return [
         name
         for name, seen in looks.items()
-        if seen.flat and (in_colors if seen.grey else not photographs.isdisjoint(_parts_of(_stem(name))))
+        if seen.flat and ((seen.grey and in_colors) or is_named_after_one(_stem(name)))
     ]
 
 
@@ -117,6 +126,13 @@ def _parts_of(stem: str) -> set[str]:
     """Returns a name, and what is left of it without words at its end or beginning."""
     breaks = [found.span() for found in re.finditer(r"[-_ .]+", stem)]
     return {stem, *(stem[:start] for start, _ in breaks), *(stem[end:] for _, end in breaks)}
+
+
+def _without_a_word(stem: str) -> set[str]:
+    """Returns what is left of a name without its first or its last word, unless that is a number."""
+    first = re.fullmatch(r"[^\W\d_]+[-_ .]+(.+)", stem)
+    last = re.fullmatch(r"(.+?)[-_ .]+[^\W\d_]+", stem)
+    return {found[1] for found in (first, last) if found}
 
 
 def named_twice(looks: Mapping[str, Look]) -> list[str]:

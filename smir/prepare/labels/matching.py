@@ -39,8 +39,8 @@ class ImageNames:
         """Returns the image with the name of a label after `change`; None if no image has it.
 
         If there are several, the one with the label's whole path is chosen, or else the one that shares the most
-        folders with it. If the images have a
-        folder of the label's name, such as that of a flight, only images in it count.
+        folders with it. If the images have a folder of the label's name, such as that of a flight, only images in it
+        count.
 
         Raises:
             DataError: If several images fit equally well.
@@ -290,6 +290,12 @@ def _readings(label: str) -> list[list[str]]:
 def _common_end(one: Sequence[str], other: Sequence[str]) -> int:
     pairs = zip(reversed(one), reversed(other), strict=False)
     return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def before_roboflow(name: str) -> str | None:
+    """Returns the name, without folders and suffix, that an image had before Roboflow renamed it, else None."""
+    match = _ROBOFLOW.fullmatch(_parts(name)[-1])
+    return match[1] if match else None
 
 
 def _before_upload(stem: str) -> str:

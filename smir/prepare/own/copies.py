@@ -1,9 +1,10 @@
-"""Finds photographs of equal content: a copy among the test images of one that is trained on flatters the figures."""
+"""Finds copies and versions of a photograph: with one in training and one in the test, figures are flattered."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from smir.files.digest import file_digest
+from smir.prepare.labels.matching import before_roboflow
 
 _PLACE, _SOME = 1 << 16, 1 << 10
 """Some bytes before this place are compared first: uncompressed images may all have one size, and are long to read."""
@@ -23,3 +24,30 @@ def originals(folder: Path, names: Iterable[str]) -> dict[str, str]:
             if (original := first.setdefault(file_digest(folder / name, 64), name)) != name:
                 found[name] = original
     return found
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Returns the first version of every further one: Roboflow mirrors, turns and brightens photographs."""
+    first: dict[str, str] = {}
+    found = {}
+    for name in names:
+        own = before_roboflow(name)
+        if own is not None and (other := first.setdefault(own, name)) != name:
+            found[name] = other
+    return found
+
+
+def kinds(*alike: Mapping[str, str]) -> dict[str, str]:
+    """Joins what is a copy or version of what; returns the first of its kind for every photograph that has another."""
+    first: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (other := first.setdefault(name, name)) != name:
+            name = other
+        return name
+
+    for pairs in alike:
+        for one, other in pairs.items():
+            low, high = sorted((root(one), root(other)))
+            first[high] = low
+    return {name: root(name) for name in first}

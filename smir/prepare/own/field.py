@@ -18,6 +18,7 @@ from smir.prepare.own.stratification import Members
 
 CONFIG = "data.yaml"
 PREVIEW = "preview.png"
+LEFT_OUT = "left_out.txt"
 IMAGES, MASKS, NEW_MASKS, LABEL_TILES = "images", "masks", "new_masks", "label_tiles"
 """Folders of a field; the last two exist only while it is made."""
 
@@ -79,6 +80,7 @@ class Field:
         source: Number of images and how they were cut, for the report.
         labels: The labels: of photographs after reading, of an orthomosaic after tiling.
         members: Labelled images of each split, after splitting.
+        left_out: Images that pretraining must not see: unlabelled copies and versions of val and test images.
         notes: Notes about bands and splits, for the report.
         bands: Bands of the images that are used, if they are chosen.
     """
@@ -92,6 +94,7 @@ class Field:
     source: str = ""
     labels: Labels | None = None
     members: Members = dataclasses.field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     bands: BandChoice | None = None
 

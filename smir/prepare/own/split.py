@@ -8,8 +8,9 @@ from pathlib import Path
 from smir.data.reading.lists import SPLITS, Split
 from smir.errors import DataError, counted, first_few
 from smir.prepare.labels.matching import ImageNames
-from smir.prepare.own.copies import originals
-from smir.prepare.own.field import Field, Labels, Tile
+from smir.prepare.own.copies import kinds, originals
+from smir.prepare.own.copies import versions as find_versions
+from smir.prepare.own.field import LEFT_OUT, Field, Labels, Tile
 from smir.prepare.own.split_lists import folders_of_splits, listed
 from smir.prepare.own.stratification import TEST_ALONE, Members, draw_splits
 
@@ -28,17 +29,16 @@ def split(field: Field) -> Field:
         kind = "are for training, validation and testing" if options.tests_alone else "are only for testing"
         how = "" if options.tests_alone else ", or --shares '[0, 0, 1]' as before"
         raise DataError(f"The images in {options.root} {kind}. Give another --root{how}.")
+    alike = _alike(field)
     lists = options.splits or (None if earlier is None or options.tests_alone else options.root)
     if lists is None:
         shown = labels.shown()
         groups = _groups(field.tiles, shown, 2 * len(SPLITS)) if field.tiles else {name: name for name in shown}
-        copies = _copies(field, labels)
-        copied = copies | {name: name for name in copies.values()}  # all of a kind go to one split, with their tiles
-        joined = {name: copied.get(_photograph(field, name), group) for name, group in groups.items()}
+        first = kinds(*alike)  # all of a kind go to one split, with their tiles
+        joined = {name: first.get(_photograph(field, name), group) for name, group in groups.items()}
         enough = len(set(joined.values())) >= len(SPLITS)
         members = draw_splits(shown, options.shares, options.seed, joined if enough else groups)
-        notes = [*_notes_on_copies(field, copies, members), *_unused_folders(field, labels)]
-        return dataclasses.replace(field, members=members, notes=(*field.notes, *notes))
+        return _with_members(field, members, alike, _unused_folders(field, labels))
     given = _listed(field, labels, lists)
     names = {name for split in SPLITS for name in given[split]}
     new = sum(name not in names for name in labels.pixels)
@@ -67,8 +67,7 @@ def split(field: Field) -> Field:
                 f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: networks trained to "
                 "segment before do not fit."
             )
-    notes += _notes_on_copies(field, _copies(field, labels), members)
-    return dataclasses.replace(field, members=members, notes=(*field.notes, *notes))
+    return _with_members(field, members, alike, notes)
 
 
 def _photograph(field: Field, name: str) -> str:
@@ -76,24 +75,55 @@ def _photograph(field: Field, name: str) -> str:
     return field.tiles[name].image if name in field.tiles else name
 
 
-def _copies(field: Field, labels: Labels) -> dict[str, str]:
-    """Returns the first photograph of equal content for every labelled one that is a copy."""
+_Alike = tuple[Mapping[str, str], Mapping[str, str]]
+
+
+def _alike(field: Field) -> _Alike:
+    """Returns the first photograph of every one that is a copy, and of every one that is a version."""
     if field.options.is_map:
-        return {}
-    return originals(field.options.images, sorted({_photograph(field, name) for name in labels.pixels}))
+        return {}, {}
+    photographs = sorted({_photograph(field, name) for name in field.sizes})
+    return originals(field.options.images, photographs), find_versions(photographs)
 
 
-def _notes_on_copies(field: Field, copies: Mapping[str, str], members: Members) -> list[str]:
+def _with_members(field: Field, members: Members, alike: _Alike, notes: Iterable[str]) -> Field:
+    """Adds the splits, notes on copies and versions, and the names that pretraining must leave out for them."""
     where = {_photograph(field, name): split for split, names in members.items() for name in names}
-    apart = {one: other for one, other in copies.items() if where[one] != where[other]}
+    copies, versions = alike
+    notes = [
+        *notes,
+        *_notes_on(copies, where, "a copy", "copies"),
+        *_notes_on(versions, where, "a version", "versions"),
+    ]
+    kind = {} if field.options.tests_alone else kinds(copies, versions)
+    held_out = {kind[name] for name, split in where.items() if name in kind and split != "train"}
+    left_out = sorted(name for name, first in kind.items() if first in held_out and name not in where)
+    if left_out:
+        number = counted(len(left_out), "unlabelled image is", "unlabelled images are")
+        notes.append(
+            f"{number} left out of pretraining ({LEFT_OUT}), as copies or versions of val and test images: "
+            f"{first_few(left_out)}."
+        )
+    parts = field.parts()
+    names = tuple(part for name in left_out for part in parts.get(name, ()))
+    return dataclasses.replace(field, members=members, left_out=names, notes=(*field.notes, *notes))
+
+
+def _notes_on(alike: Mapping[str, str], where: Mapping[str, Split], one: str, several: str) -> list[str]:
+    """Returns notes on labelled images that are copies or versions of other labelled ones."""
+    first: dict[str, str] = {}
+    pairs = [(first.setdefault(kind, name), name) for name, kind in sorted(kinds(alike).items()) if name in where]
+    pairs = [(other, name) for other, name in pairs if other != name]
+    together = [pair for pair in pairs if where[pair[0]] == where[pair[1]]]
+    apart = [pair for pair in pairs if where[pair[0]] != where[pair[1]]]
     notes = []
     for found, others in (
-        (copies.items() - apart.items(), "others in the same split"),
-        (apart.items(), "images in another split, which flatters the figures"),
+        (together, "others in the same split"),
+        (apart, "images in another split, which flatters the figures"),
     ):
-        pairs = first_few(f"{one} of {other}" for one, other in sorted(found))
-        number = counted(len(found), "labelled image is a copy", "labelled images are copies")
-        notes += [f"{number} of {others}: {pairs}."] if found else []
+        number = counted(len(found), f"labelled image is {one}", f"labelled images are {several}")
+        named = first_few(f"{name} of {other}" for other, name in found)
+        notes += [f"{number} of {others}: {named}."] if found else []
     return notes
 
 
@@ -118,9 +148,20 @@ def _listed(field: Field, labels: Labels, lists: Path) -> Members:
     def meant(entry: str) -> list[str]:
         if (name := images.find(entry)) is not None:
             return [name]
-        return labelled.get(photographs.find(entry) or "", [])
+        if (photograph := photographs.find(entry)) is not None:
+            return labelled.get(photograph, [])
+        unknown.append(entry)
+        return []
 
-    return {split: [name for entry in listed(lists, split) for name in meant(entry)] for split in SPLITS}
+    unknown: list[str] = []
+    members = {split: [name for entry in listed(lists, split) for name in meant(entry)] for split in SPLITS}
+    if unknown and (lists / f"{SPLITS[0]}.txt").is_file():  # folders may hold label images, too
+        raise DataError(
+            f"{counted(len(unknown), 'entry', 'entries')} on the lists in {lists.absolute()} name no image in "
+            f"{field.options.images.absolute()}: {first_few(map(repr, unknown))}. A line names one image, such as "
+            f"{next(iter(field.sizes))}. Correct these lines, or delete them if the images are gone."
+        )
+    return members
 
 
 def _follow(labelled: Iterable[str], lists: Mapping[Split, Sequence[str]]) -> Members:

@@ -19,7 +19,7 @@ from smir.errors import counted, first_few
 from smir.files.atomic import write_atomically
 from smir.files.pages.overlays import entries, evenly, sheet, small_overlay
 from smir.files.pictures import write_png
-from smir.prepare.own.field import CONFIG, IMAGES, MASKS, NEW_MASKS, PREVIEW, Field, Labels, Sizes, mask_path
+from smir.prepare.own.field import CONFIG, IMAGES, LEFT_OUT, MASKS, NEW_MASKS, PREVIEW, Field, Labels, Sizes, mask_path
 from smir.prepare.own.options import RECORD
 from smir.prepare.own.stratification import Members
 from smir.prepare.own.tile import link_images
@@ -81,6 +81,10 @@ def _write_labels(field: Field, labels: Labels) -> None:
     (root / NEW_MASKS).rename(root / MASKS)
     for split, names in field.members.items():
         write_list(root / f"{split}.txt", names)
+    if field.left_out:
+        write_list(root / LEFT_OUT, field.left_out)
+    else:
+        (root / LEFT_OUT).unlink(missing_ok=True)
     _write_preview(field, labels)
 
 
@@ -118,6 +122,8 @@ def _config_text(field: Field, channels: ChannelStatistics | None) -> str:
         if field.labels.colors:
             options["colors"] = field.labels.colors
         options["split_files"] = {split: f"{split}.txt" for split in field.members}
+        if field.left_out:
+            options["left_out"] = LEFT_OUT
     if channels is None:
         options["label_map"] = None  # the label_map in the run's config is for other files
     else:
