@@ -39,7 +39,8 @@ class ChosenFolder:
 
     def __init__(self, path: Path, pool: Iterable[Path]) -> None:
         self.path, self.images = path, path / IMAGES
-        if among := next((place for place in pool if path.resolve().is_relative_to(place.resolve())), None):
+        folders = (place.parent if place.is_file() else place for place in pool)
+        if among := next((place for place in folders if path.resolve().is_relative_to(place.resolve())), None):
             raise ConfigError(f"--out {path} lies in {among}, among the images to choose from. Give another folder.")
         if path.exists() and not path.is_dir():
             raise RunError(f"{path.absolute()} is a file; --out takes a folder, which need not exist.")

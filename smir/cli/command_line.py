@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, callbacks
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -57,6 +57,7 @@ from smir.training.task import SmirModule
 # Lightning advertises its packages at every start, looks for TPUs, and names a checkpoint before and after it reads it.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 _NOISE = re.compile(r"installing \[lit|^TPU available: False|^Restoring states")
+_AVERAGING = getattr(callbacks, "WeightAveraging", ())  # Lightning has it from 2.6 on
 _LOG.addFilter(lambda record: not _NOISE.search(str(record.msg)))
 
 
@@ -88,6 +89,8 @@ class SmirCLI(SettingsCLI):
         """Refuses a seed that the generators do not take."""
         super().parse_arguments(parser, args)
         seed = self.config[self.config.subcommand].seed_everything
+        if isinstance(seed, bool):
+            raise ConfigError(f"seed_everything must be a whole number, 0 or more, got {str(seed).lower()}.")
         if not 0 <= int(seed) < 1 << 32:
             raise ConfigError(f"seed_everything must lie between 0 and {(1 << 32) - 1}, got {seed}.")
 
@@ -124,7 +127,9 @@ class SmirCLI(SettingsCLI):
         """Opens the run: begins it, resumes it, or finds it done."""
         self._begun_from = given = self._arguments.ckpt_path
         if given is not None:
-            self._load(Checkpoint.read(given))
+            begun_from = Checkpoint.read(given)
+            self._refuse_at_end(begun_from)
+            self._load(begun_from)
         what = (self._options, self.model, self.datamodule, self.settings)
         if self._is_trial:
             self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")
@@ -144,6 +149,17 @@ class SmirCLI(SettingsCLI):
             describe_run(self._run.path, self.model, self.datamodule, self.settings, checkpoint, processes)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
+    def _refuse_at_end(self, checkpoint: Checkpoint) -> None:
+        """Refuses to begin from another run's checkpoint that leaves no epoch to train."""
+        folder, run = self._options.folder(int(self._arguments.seed_everything)), run_of_checkpoint(checkpoint.path)
+        own = run is not None and run.absolute().parent == folder.absolute().parent
+        if not own and checkpoint.epoch + 1 >= (self.trainer.max_epochs or 0):
+            raise ConfigError(
+                f"{checkpoint.path} has finished epoch {checkpoint.epoch + 1}, and trainer.max_epochs is "
+                f"{self.trainer.max_epochs}, so nothing is left to train. Set more epochs in all, or start from its "
+                f"weights: --model.weights {checkpoint.path}"
+            )
+
     def after_fit(self) -> None:
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
         run, trainer = self._run, self.trainer
@@ -160,6 +176,8 @@ class SmirCLI(SettingsCLI):
             pictures.on_train_end(trainer, self.model)
         best = self._best_checkpoint()
         if self._options.test and isinstance(self.model, SegmentationModule) and best is not None:
+            # `best` holds the averaged weights; this callback would test those that they are an average of.
+            trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, _AVERAGING)]  # type: ignore[attr-defined]
             keep_test(trainer, best, self.datamodule, self.settings)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
             if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # `main` then prints neither figures nor a hint
@@ -224,6 +242,7 @@ class SmirCLI(SettingsCLI):
         """Loads trained weights; the results go to the run that they come from."""
         given = self._arguments
         polygons = PolygonOptions(given.formats, given.simplify, given.min_area, given.background)
+        polygons.refuse_useless()
         checkpoint, settings = self._use_weights()
         if not isinstance(self.model, SegmentationModule):
             raise ConfigError("predict needs a SegmentationModule; a ReconstructionModule has no labels to predict.")

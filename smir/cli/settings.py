@@ -32,6 +32,12 @@ _RULES: dict[str, _Rule] = {
     ),
     "use_distributed_sampler": (lambda value: not value, "false: the samplers of smir deal the images to the devices"),
 }
+_REFUSED_CALLBACKS = {
+    "BatchSizeFinder": "it changes the batch size of the recipe. Set data.batch_size.",
+    "LearningRateFinder": "smir sets the learning rate of every epoch itself. Set model.lr.",
+    "StochasticWeightAveraging": "it changes the schedule of the recipe. EMAWeightAveraging does not.",
+}
+"""Callbacks of Lightning that work against the schedule, or change the recipe after it has been recorded."""
 _OF_TRAINING: dict[str, _Rule] = {
     "max_epochs": (
         lambda value: value is not None and value >= 1,
@@ -49,6 +55,10 @@ _OF_TRAINING: dict[str, _Rule] = {
     "limit_val_batches": (
         lambda value: value is None or value > 0,
         "more than 0: it finds the best checkpoint",
+    ),
+    "limit_test_batches": (
+        lambda value: value is None or (isinstance(value, float) and value == 1),
+        "null: the test at the end of a run is on all test images. To leave it out: --run.test false",
     ),
     "overfit_batches": (lambda value: not value, "0; trainer.limit_train_batches trains on a few images"),
     # Metrics, the best checkpoint and the stages count in epochs.
@@ -160,6 +170,8 @@ def check_settings(config: Namespace, trains: bool) -> None:
             f"({trainer.max_epochs}): the run would never be validated, and so have no best checkpoint."
         )
     named = [callback.class_path.rpartition(".")[2] for callback in as_list(trainer.callbacks)]
+    if trains and (found := sorted(_REFUSED_CALLBACKS.keys() & set(named))):
+        raise ConfigError(f"Leave {found[0]} out of trainer.callbacks: {_REFUSED_CALLBACKS[found[0]]}")
     if trains and "Timer" in named:
         raise ConfigError(
             "Lightning's Timer would stop a resumed run again at once, because its checkpoints keep the time. Leave it "

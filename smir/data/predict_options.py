@@ -21,7 +21,8 @@ class PredictOptions:
     Args:
         view: How to read an image: `whole` resizes it so that its shortest side is the view size, as the test does;
             `windows` reads it piece by piece at the scale of the training images; `auto` uses windows for images that
-            are georeferenced, four times larger than the training images, or too large or too long to be read whole.
+            are georeferenced, whose shortest side is four times that of the training images or more, or that are too
+            large or too long to be read whole.
         scale: Network pixels per image pixel in windows; default: as in training, the view size divided by the usual
             shortest side of the training images. It is rounded to 64 / n.
         window: Side of a window in network pixels, a multiple of 64; default: 1024, or more if the network needs more
@@ -56,6 +57,11 @@ class PredictOptions:
             )
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"data.predict.batch_size must be 1 or more, got {self.batch_size}.")
+
+    def for_windows(self) -> str:
+        """Returns the options that are set and only matter for images that are read in windows."""
+        names = ("scale", "window", "batch_size", "bands")
+        return ", ".join(f"data.predict.{name}" for name in names if getattr(self, name) is not None)
 
     def band_choice(self) -> BandChoice | None:
         """Returns the bands to use, if they are given."""

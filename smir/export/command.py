@@ -1,7 +1,9 @@
 """`python -m smir export`: a checkpoint as files that run without smir."""
 
 import contextlib
-import tempfile
+import glob
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +13,7 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 
 from smir.data import SmirDataModule
 from smir.errors import ConfigError, RunError, first_few
+from smir.files.atomic import is_alive
 from smir.predict.polygons.options import named_formats
 from smir.terminal import columns
 
@@ -82,6 +85,8 @@ def export(
         resolution = resolution_of(source)
     given = images if isinstance(images, list) else [] if images is None else [images]
     needs_images = source.module.task == "segment" and any(name not in WEIGHTS for name in chosen)
+    if given and not needs_images:
+        raise ConfigError("--images are for checking models that run (onnx, deepness, pt2); weights alone need none.")
     photos = images_to_check(given, data, source.run) if needs_images else []
     checked = [read_image(photo) for photo in photos]
     with _arriving(out) as folder:
@@ -98,11 +103,16 @@ def _arriving(out: Path) -> Iterator[Path]:
     out = out.resolve()  # no folder replaces a link
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as place:
-            folder = Path(place) / out.name
-            folder.mkdir()
+        for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):  # of exports that were killed
+            if not is_alive(left.name.split(".")[-2]):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+        folder.mkdir()
+        try:
             yield folder
             folder.replace(out)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise RunError(f"{out.absolute()} could not be written: {error.strerror or error}.") from error
 

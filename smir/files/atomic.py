@@ -102,7 +102,7 @@ def remove_unfinished(
     """
     for temporary in folder.rglob(pattern) if deep else folder.glob(pattern):
         excepted = but and temporary.relative_to(folder).parts[0].startswith(but)
-        if not excepted and (locked or not _is_alive(temporary.name.split(".")[-2])):
+        if not excepted and (locked or not is_alive(temporary.name.split(".")[-2])):
             temporary.unlink(missing_ok=True)
 
 
@@ -128,7 +128,7 @@ def refuse_unwritable(folder: Path) -> None:
                 place.rmdir()
 
 
-def _is_alive(pid: str) -> bool:
+def is_alive(pid: str) -> bool:
     """Returns whether another process has that number. Always False on Windows, which never deletes an open file."""
     if os.name == "nt" or not pid.isdecimal() or int(pid) in (0, os.getpid()):
         return False

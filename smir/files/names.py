@@ -1,8 +1,15 @@
-"""Names of files as people read them."""
+"""Names of files as people read them, and as other files refer to them."""
 
+import os
 import unicodedata
+from pathlib import Path
 
 
 def composed(name: str) -> str:
     """Returns a name with composed letters: macOS stores `ä` as two characters that look the same."""
     return unicodedata.normalize("NFC", name)
+
+
+def relative(path: Path, folder: Path) -> str:
+    """Returns a path relative to a folder that may be reached through links, where `..` leads elsewhere."""
+    return os.path.relpath(path.parent.resolve() / path.name, folder.resolve())

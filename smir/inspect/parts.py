@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from smir.classes import Classes
+from smir.files.names import relative
 from smir.files.pages.overlays import heat_map
 
 
@@ -43,7 +44,7 @@ class Links:
 
     def file(self, name: str) -> str:
         """Returns the URL of the file of an image."""
-        return urllib.parse.quote(os.fsencode(os.path.relpath(self.root / name, self.out)))
+        return urllib.parse.quote(os.fsencode(relative(self.root / name, self.out)))
 
     def cell(self, index: int, name: str) -> Cell:
         """Returns the name of an image as a cell that links to it."""

@@ -7,6 +7,8 @@ much less; squeeze-excitation and global pooling see everything.
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+from torch import Tensor
 
 from smir.classes import UInt8
 from smir.data.predict_options import BLOCK
@@ -17,8 +19,13 @@ from smir.predict.sweep import Forward
 TOLERANCE = 1e-3
 """Accepted difference of logits from those of one pass over the whole image."""
 _SIDES = (16, 24)
-"""Sides in blocks of the sample. The network sees all of it, then only its lower right quarter. The second size is
-tried if the first is too small."""
+"""Sides in blocks of the sample. The network sees all of it, then its lower right and its upper left quarter alone. The
+second size is tried if the first is too small."""
+_PLACES = (
+    *((0.5, 0.5), (0.25, 0.25), (0.75, 0.75), (0.25, 0.75), (0.75, 0.25)),
+    *((0.125, 0.125), (0.875, 0.875), (0.125, 0.875), (0.875, 0.125)),
+)
+"""Places of the sample as shares of the height and width."""
 _SAFETY = 4
 """A sample may miss the worst place of an image, so its difference must be this many times smaller."""
 
@@ -63,17 +70,24 @@ def measure_context(source: Raster, forward: Forward, unit: int, fill: UInt8) ->
 
 def _compare(whole: UInt8, forward: Forward) -> Context:
     half = whole.shape[0] // 2
-    alone = forward(whole[None, half:, half:])
-    difference = (forward(whole[None])[..., half:, half:] - alone).abs().amax(dim=(0, 1)).cpu().numpy()
+    logits = forward(whole[None])
+    after = _worst(logits[..., half:, half:] - forward(whole[None, half:, half:]))
+    before = _worst(logits[..., :half, :half] - forward(whole[None, :half, :half]))[::-1, ::-1]
+    difference = np.maximum(after, before)  # encoders of TensorFlow pad more on the right and below
     return Context(tuple(float(difference[cut:, cut:].max()) for cut in range(BLOCK, half, BLOCK)))
 
 
+def _worst(difference: Tensor) -> npt.NDArray[np.float32]:
+    """Returns the largest difference of any class (H, W)."""
+    return np.asarray(difference.abs().amax(dim=(0, 1)).cpu().numpy())
+
+
 def _sample(source: Raster, unit: int, fill: UInt8, side: int) -> UInt8:
-    """Returns, of five squares of the image, the one with the least nodata, as the network sees it."""
+    """Returns, of some squares of the image, the one with the least nodata, as the network sees it."""
     free = [max(0, -(-length // unit) - side) for length in (source.height, source.width)]
     best, seen = -1.0, fill
-    for share in (0.5, 0.25, 0.75, 0.125, 0.875):
-        place = int(free[0] * share), int(free[1] * share)
+    for down, right in _PLACES:
+        place = int(free[0] * down), int(free[1] * right)
         rows = [read_row(source, unit, (place[0] + row, place[1]), side, fill) for row in range(side)]
         if (filled := sum(int(known.sum()) for _, known in rows) / (side * unit) ** 2) > best:
             best, seen = filled, as_seen([pixels for pixels, _ in rows], (side, side))

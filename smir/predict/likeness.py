@@ -22,7 +22,9 @@ class Likeness:
         self._seen: dict[str, tuple[float, int]] = {}
 
     def add(self, image: str, pixels: UInt8) -> None:
-        """Adds RGB pixels (..., 3) of an image."""
+        """Adds RGB pixels (..., 3) of an image, without those that hold no data."""
+        if not pixels.size:
+            return
         sums, count = self._seen.get(image, (0.0, 0))
         self._seen[image] = sums + pixels.reshape(-1, 3).sum(axis=0), count + pixels.size // 3
 

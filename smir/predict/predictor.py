@@ -14,6 +14,7 @@ from smir.files.atomic import remove_unfinished
 from smir.files.pictures import write_png
 from smir.method.preprocessing import Preprocessing
 from smir.predict.areas import Areas
+from smir.predict.likeness import Likeness
 from smir.predict.polygons.product import RegionProducts
 from smir.predict.preview import Preview
 from smir.predict.products import Product, cache_of_blocks, label_png, label_tiff, probability_tiff
@@ -33,10 +34,12 @@ class WindowPredictor:
         scale: float,
         options: PredictOptions,
         regions: RegionProducts,
+        likeness: Likeness | None = None,
         progress: bool = True,
     ) -> None:
         self.forward, self.preprocessing, self.classes = forward, preprocessing, classes
-        self.scale, self.options, self.regions, self.progress = scale, options, regions, progress
+        self.scale, self.options, self.regions = scale, options, regions
+        self.likeness, self.progress = likeness, progress
 
     def predict(self, path: Path, name: str, target: Path, index: int = 0) -> Areas:
         """Writes `<target>.tif` for a georeferenced image, `<target>.png` for any other, and the files beside it.
@@ -69,6 +72,8 @@ class WindowPredictor:
                     write(tile, labels)
                 areas.add(labels, *(() if ground is None else ground.cells(tile.top, tile.left, labels.shape)))
                 preview.add(tile, labels)
+                if self.likeness is not None:
+                    self.likeness.add(name, tile.pixels[tile.valid])
             write_png(target.with_name(f"{target.name}.preview.png"), preview.picture(areas))
         return areas
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from smir.classes import UInt8
 from smir.data.base import SmirDataModule
-from smir.data.reading.decode import read_image, read_label
+from smir.data.reading.decode import invisible, read_image, read_label
 from smir.data.reading.raster import ArrayRaster
 from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError, DataError, RunError
@@ -122,7 +122,7 @@ class PredictionWriter(Callback):
         if "image" in batch or batch["weight"][0] <= 0:
             return
         index, files = int(batch["index"][0]), pl_module.data.images("predict")
-        predictor = self._predictor(trainer, pl_module, files[index])
+        predictor = self._predictor(trainer, pl_module)
         self._areas[index] = predictor.predict(files.path(index), files[index], self._target(files[index]), index)
 
     def on_predict_batch_end(
@@ -151,7 +151,9 @@ class PredictionWriter(Callback):
         files = module.data.images("predict")
         name, target, (height, width) = files[index], self._target(files[index]), logits.shape[1:]
         nothing: UInt8 = np.empty((height, width, 0), dtype=np.uint8)
-        tile = Tile(0, 0, logits, nothing, np.ones((height, width), dtype=bool))
+        gaps = invisible(files.path(index))
+        valid = np.ones((height, width), dtype=bool) if gaps is None else ~gaps
+        tile = Tile(0, 0, logits, nothing, valid)
         labels = labels_of(tile)
         if module.data.predict.probabilities:
             path = target.with_name(f"{target.name}.probabilities.tif")
@@ -166,18 +168,17 @@ class PredictionWriter(Callback):
         write_png(target.with_name(f"{target.name}.png"), image)
         return areas
 
-    def _predictor(self, trainer: Trainer, module: SegmentationModule, name: str) -> WindowPredictor:
+    def _predictor(self, trainer: Trainer, module: SegmentationModule) -> WindowPredictor:
         data = module.data
 
         def forward(images: UInt8) -> Tensor:
-            self._likeness.add(name, images)
             with trainer.precision_plugin.predict_step_context():
                 return module.logits(images)
 
         scale = data.predict.scale_for(data.preprocessing.view_size, data.trained_side)
         progress = trainer.progress_bar_callback is not None and trainer.is_global_zero
         return WindowPredictor(
-            forward, module.preprocessing, module.classes, scale, data.predict, self._regions, progress
+            forward, module.preprocessing, module.classes, scale, data.predict, self._regions, self._likeness, progress
         )
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -206,6 +207,8 @@ class PredictionWriter(Callback):
             others = f"; each of the {len(in_windows):,} read in windows has one" if len(in_windows) > 1 else ""
             first = f"{self._target(in_windows[0])}.preview.png"
             print(f"Look at {first}: the image with its labels over it{others}.")
+        if by_index.keys() <= set(whole) and (unused := pl_module.data.predict.for_windows()):
+            say(f"All images were seen whole, so without {unused}. To use it: --data.predict.view windows")
         if far:
             say(warning_of_colors(far, len(areas)))
         if times := _times_larger(pl_module.data, in_windows):

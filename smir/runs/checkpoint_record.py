@@ -47,6 +47,13 @@ class CheckpointRecord:
         except _WRONG:  # there is none, or it is from a foreign record
             return self.preprocessing
 
+    def model_option(self, name: str) -> Any:
+        """Returns an argument of the model in the recipe of the run; None if it had its default or is not recorded."""
+        found: Any = self.origin
+        for key in ("recipe", "model", "init_args", name):
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
     def write(self, content: dict[str, Any]) -> None:
         """Adds the record to a checkpoint's content, as plain values that import nothing."""
         seen = self.preprocessing

@@ -63,6 +63,7 @@ _TRAINER_RECIPE = (
     "gradient_clip_val",
     "gradient_clip_algorithm",
 )
+_LIBRARIES = ("lightning.", "pytorch_lightning.", "smir.")  # a user's own callback may be called Monitor and do more
 _NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
 # Arguments of models, data, callbacks and policies that 0.1.0 did not have, with their defaults. A recipe holds them
 # only where they differ, so that the runs of 0.1.0 keep their recipe hash.
@@ -111,12 +112,15 @@ def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
     callbacks = [
         without(callback, _CALLBACKS_NOT_RECIPE)
         for callback in trainer.get("callbacks") or []
-        if not callback["class_path"].endswith(_NOT_RECIPE_CALLBACKS)
+        if not (
+            callback["class_path"].startswith(_LIBRARIES) and callback["class_path"].endswith(_NOT_RECIPE_CALLBACKS)
+        )
     ]
     recipe = {
         "model": without(config["model"], _MODEL_NOT_RECIPE),
         "data": without(config["data"], _DATA_NOT_RECIPE),
-        "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE},
+        "trainer": {name: trainer.get(name) for name in _TRAINER_RECIPE}
+        | ({"min_epochs": trainer["min_epochs"]} if trainer.get("min_epochs") else {}),
         "callbacks": callbacks,
     }
     return cast("dict[str, Any]", _renamed(without_new_defaults(recipe), _OLD_NAMES))

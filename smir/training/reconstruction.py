@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -46,7 +46,7 @@ class ReconstructionModule(SmirModule):
     ) -> None:
         super().__init__(RGB, **kwargs)
         self.loss = loss
-        self.ssim_input = self.preprocessing.unit_range if ssim_unit_range else None
+        self.ssim_unit_range = ssim_unit_range
         # A NaN counts as one; by default it is left out, and the best checkpoint chosen by the other images.
         self.val_loss = MeanMetric(nan_strategy=math.nan)
         self.val_mean_fill = MeanMetric(nan_strategy=math.nan)
@@ -57,7 +57,13 @@ class ReconstructionModule(SmirModule):
     def from_record(cls, record: CheckpointRecord) -> "ReconstructionModule":
         """Builds the module that a checkpoint's record describes."""
         network = functools.partial(build_network, record.network)
-        return cls(network=network, preprocessing=record.preprocessing)
+        unit_range = record.model_option("ssim_unit_range") is True
+        return cls(network=network, preprocessing=record.preprocessing, ssim_unit_range=unit_range)
+
+    @property
+    def ssim_input(self) -> Callable[[Tensor], Tensor] | None:
+        """Turns normalised values into those that SSIM is computed on; None if it takes them as they are."""
+        return self.preprocessing.unit_range if self.ssim_unit_range else None
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Reconstructs images.

@@ -57,7 +57,15 @@ class RunRecord(Callback):
         if not trainer.is_global_zero:
             return
         row = {"epoch": str(trainer.current_epoch), "step": str(trainer.global_step)}
-        row |= {name: repr(float(value)) for name, value in metrics if name != "loss"}
+        every = trainer.check_val_every_n_epoch or 1
+        validated = (
+            trainer.current_epoch + 1
+        ) % every == 0  # else Lightning still holds the figures of an earlier epoch
+        row |= {
+            name: repr(float(value))
+            for name, value in metrics
+            if name != "loss" and (validated or not name.startswith("val/"))
+        }
         row["seconds"] = f"{time.perf_counter() - self._started:.2f}"
         self._rows.append(row)
         columns = list(dict.fromkeys(name for row in self._rows for name in row if name != "seconds"))
@@ -69,11 +77,15 @@ class RunRecord(Callback):
 
 
 def stopped_after(trainer: Trainer) -> int | None:
-    """Returns the number of epochs after which `EarlyStopping` ended the training, if it did."""
+    """Returns the number of epochs after which `EarlyStopping` ended the training, if it did.
+
+    With `trainer.min_epochs` the training goes on for a while after the callback has decided.
+    """
     epochs = [c.stopped_epoch for c in trainer.early_stopping_callbacks if isinstance(c, EarlyStopping)]
     if epochs and trainer.should_stop and trainer.current_epoch <= 1 and not any(epochs):
         return 1  # the callback itself then says 0, as if it had not stopped
-    return next((epoch + 1 for epoch in epochs if epoch), None)
+    decided = next((epoch + 1 for epoch in epochs if epoch), None)
+    return decided if decided is None else max(decided, min(trainer.min_epochs or 0, trainer.max_epochs or decided))
 
 
 def run_folder(trainer: Trainer) -> Path:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
-from smir.classes import Classes, UInt8
-from smir.errors import CheckpointError
+from smir.classes import VOID, Classes, UInt8
+from smir.errors import CheckpointError, ConfigError
 from smir.method.class_weights import given_weights, median_frequency_weights
 from smir.method.padding import padded_forward
 from smir.method.preprocessing import Preprocessing
@@ -60,6 +60,11 @@ class SegmentationModule(SmirModule):
         normalisation: Literal["data", "weights"] = "data",
         **kwargs: Any,
     ) -> None:
+        for part in loss.modules():
+            if getattr(part, "void", VOID) != VOID:
+                raise ConfigError(
+                    f"model.loss.void must be {VOID}: pixels without a label have this id. Got {part.void}."
+                )
         super().__init__(len(classes), **kwargs)
         self.image_channels: dict[str, list[float]] | None = None
         """Mean and deviation of the data, if images are normalised otherwise."""
@@ -73,7 +78,7 @@ class SegmentationModule(SmirModule):
         self.weigh_by_frequency = class_weights == "auto"
         given = None if class_weights == "auto" else class_weights
         self.class_weights = None if given is None else given_weights(given, classes.names)
-        self._weights: Tensor | None = None
+        self._weights: Tensor | None = None if self.class_weights is None else torch.tensor(self.class_weights)
         """The class weights (C,) on the device of the training."""
         self.val_confusion = ConfusionMatrix(len(classes))
         self.test_counts: dict[str, Tensor] = {}
@@ -89,6 +94,7 @@ class SegmentationModule(SmirModule):
             record.classes,
             network=functools.partial(build_network, record.network),
             preprocessing=record.preprocessing,
+            class_weights=_recorded_weights(record.origin.get("class_weights"), record.classes),
         )
         module.usual_side = record.usual_side
         return module
@@ -236,3 +242,10 @@ def _resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:
     if logits.shape[-2:] == size:
         return logits
     return functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+
+def _recorded_weights(found: Any, classes: Classes) -> dict[str, float] | None:
+    """Returns the class weights in the record of a checkpoint, if they are complete."""
+    if not isinstance(found, dict) or set(found) != set(classes.names):
+        return None
+    return found if all(type(weight) in (int, float) for weight in found.values()) else None

@@ -27,6 +27,7 @@ from smir.method.stages import Stages
 from smir.runs.lazy_defaults import lazy_instance
 from smir.runs.mask_files import save_image_list, save_masks, save_scores, unreadable
 from smir.runs.ranks import gather, sync_buffers
+from smir.runs.recipe import digest
 from smir.seeding import generator_for
 from smir.terminal import say
 from smir.training.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
@@ -120,6 +121,11 @@ class SelectiveMasking(Callback):
         table = None if masks is None else MaskTable.from_state(masks)
         if not isinstance(stage, int):
             raise CheckpointError(f"The stage of the checkpoint is {stage!r}, which is not a whole number.")
+        if (pool := self._restored.get("pool")) is not None and table is not None and pool != self._pool():
+            raise CheckpointError(
+                "The masks in the checkpoint were chosen for other images. Give the images of that run, or start from "
+                "its weights: --model.weights FILE."
+            )
         try:
             self._stages.advance(stage, table)
         except ValueError as error:
@@ -138,7 +144,18 @@ class SelectiveMasking(Callback):
             rank_zero_warn(f"Files of earlier stages are lost and are not made again. {first_few(lost)}")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Resets the best checkpoint at the start of a stage, because losses of different stages do not compare."""
+        """Resets the best checkpoint at the start of a stage, because losses of different stages do not compare.
+
+        Raises:
+            CheckpointError: If the training continues from a run with stages of another number or length, or none.
+        """
+        if (stage := trainer.current_epoch // self._stage_epochs) != self._stages.current:
+            raise CheckpointError(
+                f"Epoch {trainer.current_epoch + 1} is in stage {stage} of 0 to {self.num_stages - 1} here, but the "
+                f"checkpoint that the training continues from is in stage {self._stages.current}: its stages have "
+                "another length, or it was trained without stages. Keep num_stages and trainer.max_epochs, or start "
+                "from its weights: --model.weights FILE."
+            )
         if trainer.current_epoch % self._stage_epochs == 0:
             for callback in trainer.checkpoint_callbacks:
                 if isinstance(callback, ModelCheckpoint) and callback.monitor:
@@ -160,9 +177,16 @@ class SelectiveMasking(Callback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the stage of the next epoch and its masks, packed."""
+        """Returns the stage of the next epoch, its masks, packed, and a hash of the images that they are for."""
         masks = self._stages.masks
-        return {"stage": self._stages.current, "masks": None if masks is None else masks.state()}
+        return {
+            "stage": self._stages.current,
+            "masks": None if masks is None else masks.state(),
+            "pool": None if masks is None else self._pool(),
+        }
+
+    def _pool(self) -> str:
+        return digest(list(self._data.images("pool")))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keeps the state for `on_fit_start`."""
@@ -200,7 +224,7 @@ class SelectiveMasking(Callback):
         bar = tqdm(
             self._data.scoring_dataloader(indices, self.batch_size),
             f"Scoring for stage {stage + 1} of {self.num_stages}",
-            disable=not trainer.is_global_zero,
+            disable=not trainer.is_global_zero or trainer.progress_bar_callback is None,
             leave=False,
             unit="batch",
         )

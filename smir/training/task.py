@@ -239,6 +239,8 @@ class SmirModule(pl.LightningModule):
         lr = self.lr * self._lr_factor(self.current_epoch)
         values = {"lr": lr, "stage": float(self.data.stages.current)}
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
+            if "factor" in group:
+                group["factor"] = self.encoder_lr_factor  # a checkpoint may hold that of another run
             group["lr"] = lr * group.get("factor", 1)
             if "factor" in group:
                 values["lr/encoder"] = group["lr"]
@@ -288,6 +290,20 @@ class SmirModule(pl.LightningModule):
         path = self.trainer.ckpt_path or "the checkpoint"
         check_format(checkpoint, path)
         check_paths(checkpoint, path)
+        if self.trainer.training:
+            self._check_groups(checkpoint, path)
+            _refuse_within_an_epoch(checkpoint, path)
+
+    def _check_groups(self, checkpoint: dict[str, Any], path: str | Path) -> None:
+        own = 1 if self.encoder_lr_factor == 1 else 2
+        states = checkpoint.get("optimizer_states")
+        groups = states[0].get("param_groups") if isinstance(states, list) and states else None
+        if isinstance(groups, list) and len(groups) != own:
+            factors = ("1", f"{self.encoder_lr_factor:g}") if own == 2 else ("another", "1")
+            raise CheckpointError(
+                f"{path} was trained with {factors[0]} model.encoder_lr_factor, and this run has {factors[1]}: such a "
+                "training cannot be continued. Keep the factor, or start from the weights alone: --model.weights FILE."
+            )
 
     @classmethod
     def require_task(cls, checkpoint: Checkpoint) -> None:
@@ -325,3 +341,14 @@ class SmirModule(pl.LightningModule):
     @abc.abstractmethod
     def from_record(cls, record: CheckpointRecord) -> Self:
         """Builds the module that a checkpoint's record describes."""
+
+
+def _refuse_within_an_epoch(checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Refuses a checkpoint that a callback wrote at a step: learning rate and stages are set where epochs begin."""
+    with contextlib.suppress(LookupError, TypeError):  # other loops than Lightning's of today
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+        if epochs["processed"] < epochs["ready"]:
+            raise CheckpointError(
+                f"{path} was written within epoch {epochs['ready']}, and trainings continue only from the end of an "
+                "epoch. Take last.ckpt of the run, or start from the weights alone: --model.weights FILE."
+            )

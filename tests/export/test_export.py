@@ -534,22 +534,24 @@ def test_the_scripts_accept_several_photos_and_name_those_that_are_too_large(
 
 @pytest.mark.parametrize("script", ["run_onnx.py", "run_pt2.py", "run_smp.py"])
 @pytest.mark.parametrize(
-    "words",
+    ("words", "said"),
     [
-        ["no words"],
-        ["a.png"],
-        ["a.png", "b.jpg"],
-        ["a.png", "c/a.png", "labels"],
-        ["a.png", "b.jpg", "c.jpg"],
-        ["a.png", "."],
+        (["no words"], "photo.jpg labels.png, or PHOTO ... FOLDER"),
+        (["a.png"], "photo.jpg labels.png, or PHOTO ... FOLDER"),
+        (["a.png", "b.jpg"], "PHOTO ... FOLDER (a new one without dots)"),
+        (["a.png", "c/a.png", "labels"], "Of 2 photos some have the same name"),
+        (["a.png", "b.jpg", "c.jpg"], "photo.jpg labels.png, or PHOTO ... FOLDER"),
+        (["a.png", "."], "a.png is a photo, and its labels would replace it."),
+        (["../HERE/a.png", "."], "a.png is a photo, and its labels would replace it."),
     ],
 )
-def test_the_scripts_show_their_usage_before_they_overwrite_a_photo(tmp_path, monkeypatch, script, words):
+def test_the_scripts_say_what_is_wrong_before_they_overwrite_a_photo(tmp_path, monkeypatch, script, words, said):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [script, *(words if words != ["no words"] else [])])
+    words = [word.replace("HERE", tmp_path.name) for word in words if word != "no words"]
+    monkeypatch.setattr(sys, "argv", [script, *words])
     with pytest.raises(SystemExit) as exit_:
         runpy.run_path(str(EXPORTED_SCRIPTS / script), run_name="__main__")
-    assert exit_.value.code == f"usage: python {script} photo.jpg labels.png, or PHOTO ... FOLDER"
+    assert said in exit_.value.code
 
 
 def test_the_script_names_bad_photos_and_goes_on(exported, tmp_path, monkeypatch, capsys):
@@ -557,7 +559,10 @@ def test_the_script_names_bad_photos_and_goes_on(exported, tmp_path, monkeypatch
     Image.fromarray(photo("good", (90, 120))).save("good.png")
     Path("bad.jpg").write_bytes(b"no photo")
     Path("folder.jpg").mkdir()
-    monkeypatch.setattr(sys, "argv", ["run_onnx.py", "gone.jpg", "bad.jpg", "folder.jpg", "good.png", "labels"])
+    Image.new("1", (14_000, 14_000)).save("huge.png")  # Pillow refuses so many pixels
+    monkeypatch.setattr(
+        sys, "argv", ["run_onnx.py", "gone.jpg", "bad.jpg", "folder.jpg", "huge.png", "good.png", "labels"]
+    )
     with pytest.raises(SystemExit) as exit_:
         runpy.run_path(str(exported / "run_onnx.py"), run_name="__main__")
     assert exit_.value.code == 1
@@ -565,6 +570,7 @@ def test_the_script_names_bad_photos_and_goes_on(exported, tmp_path, monkeypatch
         "gone.jpg",
         "bad.jpg",
         "folder.jpg",
+        "huge.png",
     ]
     assert Path("labels/good.png").is_file()
 

@@ -761,3 +761,73 @@ def test_a_start_that_failed_does_not_block_its_folder(smir, fails, words, tmp_p
     with pytest.warns(UserWarning, match="Skipped 1 of 3 images"):
         smir(*words(tmp_path / "photos", *more))
     assert (tmp_path / "x/a.png").is_file()
+
+
+def test_missing_pixels_are_not_labelled_in_images_that_are_seen_whole(smir, words, tmp_path):
+    alpha = np.full((96, 128), 255, np.uint8)
+    alpha[:40] = 0
+    colors = photo("gaps", (96, 128))
+    save(tmp_path / "photos/rgba.png", np.dstack([colors, alpha]))
+    save(tmp_path / "photos/full.png", colors)
+    smir(*words(tmp_path / "photos", "--data.predict.view=whole", "--formats=geojson"))
+    label, full = (read_label(tmp_path / f"predict/{name}.png") for name in ("rgba", "full"))
+    expected = full.copy()
+    expected[:40] = VOID
+    assert np.array_equal(label, expected)
+    pixels: dict[str, int] = {}
+    for row in areas(tmp_path / "predict"):
+        pixels[row["image"]] = pixels.get(row["image"], 0) + int(row["pixels"])
+    assert pixels == {"rgba.png": 56 * 128, "full.png": 96 * 128}
+
+
+def test_missing_pixels_do_not_hide_colours_unlike_those_of_the_training(smir, words, tmp_path, caplog):
+    blue = (photo("map", (200, 200)) // 8).astype(np.uint8)
+    blue[..., 2] = 250
+    save(tmp_path / "plain/map.png", blue)
+    alpha = np.full((200, 200), 255, np.uint8)
+    alpha[:150] = 0
+    save(tmp_path / "gaps/map.png", np.dstack([blue, alpha]))
+    for name in ("plain", "gaps"):
+        smir(*words(tmp_path / name, "--data.predict.view=windows", f"--out={tmp_path / name}-labels"))
+        assert "have colours unlike those of the training: map.png" in caplog.text
+        caplog.clear()
+
+
+def test_a_geopackage_may_have_a_path_that_gdal_reads_otherwise(smir, words, tmp_path):
+    (tmp_path / "maps!").mkdir()
+    write_tiff(tmp_path / "maps!/a\tb.tif", photo("ortho", (128, 128)), photometric="rgb", **UTM)
+    out = tmp_path / "Results!"
+    smir(*words(tmp_path / "maps!", "--formats=gpkg", f"--out={out}"))
+    shutil.copyfile(out / "a\tb.gpkg", tmp_path / "plain.gpkg")
+    assert len(pyogrio.raw.read(tmp_path / "plain.gpkg")[2]) > 3
+    assert not list(out.glob(".*tmp"))
+
+
+def test_polygons_of_an_image_in_local_coordinates_are_labels_of_it(smir, words, tmp_path, capsys):
+    local = rasterio.CRS.from_wkt('LOCAL_CS["field",UNIT["metre",1]]')
+    place = {"crs": local, "transform": from_origin(500, 900, 0.5, 0.5)}
+    write_tiff(tmp_path / "ortho.tif", photo("ortho", (256, 512)), photometric="rgb", **place)
+    smir(*words("ortho.tif", "--formats=geojson", "--simplify=0"))
+    given = shlex.split(capsys.readouterr().out.partition("if you give ")[2].partition(" --empty background")[0])
+    there = ["--images=ortho.tif", "--labels=predict/ortho.geojson", "--root=again", "--tile=256"]
+    smir("prepare", "folder", *there, *given, "--empty=background")
+    with rasterio.open(tmp_path / "predict/ortho.tif") as file:
+        labels = file.read(1)
+    masks = [read_label(path) for path in sorted((tmp_path / "again/masks").glob("*.png"))]
+    assert np.array_equal(np.concatenate(masks, axis=1), labels)
+
+
+def test_a_labelme_file_behind_a_link_names_its_photograph(smir, words, tmp_path):
+    save(tmp_path / "photos/a.png", photo("a", (96, 128)))
+    (tmp_path / "disk/deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk/deep", target_is_directory=True)
+    smir(*words(tmp_path / "photos", "--formats=labelme", f"--out={tmp_path / 'link/labels'}"))
+    (made,) = (tmp_path / "disk").rglob("a.json")
+    assert (made.parent / json.loads(made.read_text())["imagePath"]).resolve() == (tmp_path / "photos/a.png").resolve()
+
+
+def test_options_without_effect_are_refused_or_named(smir, fails, words, tmp_path, caplog):
+    save(tmp_path / "photos/a.png", photo("a", (96, 128)))
+    assert "--simplify and --background are for polygons" in fails(*words(tmp_path / "photos", "--simplify=5"))
+    smir(*words(tmp_path / "photos", "--data.predict.scale=1"))
+    assert "All images were seen whole, so without data.predict.scale, data.predict.window." in caplog.text

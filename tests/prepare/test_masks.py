@@ -393,3 +393,70 @@ def test_the_lists_of_values_of_roboflow_name_the_classes(smir, fails, tmp_path,
     assert "gives the value 0 to 'crop' and 'weed'" in fails(*WORDS)
     lists[0].write_text("Pixel Value, Class\n")
     assert "names no value" in fails(*WORDS)
+
+
+def test_binary_masks_that_were_jpegs_are_refused_and_thin_classes_beside_255_are_not(smir, fails, tmp_path, field):
+    noisy = np.where(np.kron(IDS, np.ones((4, 4), np.uint8)) == 1, 255, 0).astype(np.uint8)
+    for name in "abc":
+        Image.fromarray(photo(name, noisy.shape)).save(tmp_path / f"photos/{name}.png")
+        mask = noisy.copy()
+        mask[::60, 7::60], mask[5::60, ::60] = 1, 254
+        Image.fromarray(mask).save(tmp_path / f"labels/{name}.png")
+    assert "their borders are smooth" in fails(*WORDS)
+    for name in "abc":
+        mask = noisy.copy()
+        mask[::60] = 1
+        Image.fromarray(mask).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    assert np.unique(field("a")).tolist() == [0, 1, 255]
+
+
+def test_numbers_of_objects_are_joined_to_one_class(smir, fails, tmp_path, field, capsys):
+    objects = np.arange(48 * 64).reshape(48, 64) // (16 * 64) + 3 * (np.arange(64) // 16)
+    for name, most in zip("abc", (4, 7, 11), strict=True):
+        Image.fromarray((objects % (most + 1)).astype(np.uint8)).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS, "--root=plain")
+    said = capsys.readouterr().out
+    assert "The values run from 1 to a number that differs between masks (4 to 11)." in said
+    assert "'[background=0, NAME=1-11]'" in said
+    hint = "If the values number objects: '[background=0, apple=1-11]'"
+    assert hint in fails(*WORDS, "--classes=[background, apple]")
+    assert "names 5 more than once" in fails(*WORDS, "--classes=[background=0, apple=1-5, pear=5-11]")
+    assert "names 20-30, but no mask" in fails(*WORDS, "--classes=[background=0, apple=1-11, pear=20-30]")
+    smir(*WORDS, "--classes=[background=0, apple=1-255]")
+    assert all((field(name) == (objects % (most + 1) > 0)).all() for name, most in zip("abc", (4, 7, 11), strict=True))
+
+
+def test_a_single_class_beside_a_value_marked_as_nodata_is_explained(smir, fails, tmp_path, field):
+    for name in "abc":
+        tif(tmp_path / f"labels/{name}.tif", (IDS == 1).astype(np.uint8)[None], nodata=0)
+    said = fails(*WORDS)
+    assert "hold only 1 beside 0, which they mark as nodata. If that is a class, too, name both: --classes" in said
+    smir(*WORDS, "--classes=[ground=0, weed=1]")
+    assert (field("a") == (IDS == 1)).all()
+
+
+def test_labels_of_photographs_that_are_stored_turned_are_to_be_looked_at(smir, tmp_path, field, capsys):
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    Image.fromarray(photo("a", IDS.shape)).save(tmp_path / "photos/a.png", exif=turned)
+    for name in "abc":
+        Image.fromarray(IDS).save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    assert "1 labelled image is stored turned or mirrored (EXIF orientation): a.png." in capsys.readouterr().out
+
+
+def test_pictures_named_after_photographs_and_files_that_are_not_read_are_reported(smir, fails, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for name in "abc":
+        for ending in ("", "_overlay"):
+            Image.fromarray(photo(name + ending, (48, 64))).save(tmp_path / f"photos/{name}{ending}.png")
+    (tmp_path / "photos/d.ppm").write_bytes(b"P6 1 1 255 ...")
+    (tmp_path / "photos/more.zip").write_bytes(b"PK")
+    with pytest.warns(UserWarning, match="Convert|Unpack") as said:
+        smir("prepare", "folder", "--images=photos")
+    told = " ".join(str(warning.message) for warning in said)
+    assert "that are not read: 1 .ppm. Convert them to JPEG or PNG" in told
+    assert "photos are not read: more.zip. Unpack them to use them." in told
+    assert "3 images are named after others: a_overlay.png, b_overlay.png, c_overlay.png." in capsys.readouterr().out
+    assert "cannot hold a slash" in fails("prepare", "folder", "--images=photos", "--labels=photos", "--pair=a/{}=b/{}")

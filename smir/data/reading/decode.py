@@ -131,7 +131,8 @@ def refuse_losses(path: Path, form: str | None) -> None:
     if form in ("JPEG", "MPO"):
         raise DataError(
             f"The label {path} is a JPEG, whose compression changes class ids along every border. Export the "
-            "labels again as PNG, from the program that they were drawn in."
+            "labels again as PNG, from the program that they were drawn in. A mask of black and white alone can be "
+            "saved: make values below 128 black and others white, and save it as PNG."
         )
     if form == "WEBP" and b"VP8L" not in path.read_bytes():
         raise DataError(

@@ -11,8 +11,10 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".tif", ".tiff", ".b
 OTHER_PICTURES = (
     *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".gif"),
     *(".dng", ".nef", ".cr2", ".cr3", ".arw", ".raf", ".rw2"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".psd", ".j2k", ".jpx", ".mpo", ".svs", ".czi", ".nd2", ".dcm"),
 )
-"""Suffixes of pictures from phones and cameras that smir does not read."""
+"""Suffixes of pictures that smir does not read: of phones, cameras, microscopes and other programs."""
+_ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 _OF_SYSTEMS = (
     *("@eaDir", "@tmp", "#recycle", "#snapshot", "@Recycle", "$RECYCLE.BIN", "System Volume Information"),
     *("lost+found", "__MACOSX"),
@@ -40,12 +42,14 @@ def list_images(folder: Path) -> list[str]:
     names: list[str] = []
     links: list[str] = []
     others: Counter[str] = Counter()
+    archives: list[str] = []
     for base, folders, files in os.walk(folder, onerror=_raise_unreadable):
         made += [name for name in folders if name in _OF_SYSTEMS]
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _OF_SYSTEMS]
         relative = Path(base).relative_to(folder)
         names += [(relative / f).as_posix() for f in files if f.lower().endswith(IMAGE_SUFFIXES) and f[0] != "."]
         others.update(Path(f).suffix.lower() for f in files if f.lower().endswith(OTHER_PICTURES) and f[0] != ".")
+        archives += [f for f in files if f.lower().endswith(_ARCHIVES) and f[0] != "."]
         links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
     if made:
         warn(f"Folders that systems make are not searched: {len(made)} in {folder.absolute()}: {first_few(made)}.")
@@ -61,10 +65,12 @@ def list_images(folder: Path) -> list[str]:
     if not names:
         raise DataError(
             f"The folder {folder.absolute()} holds no image (looked for {', '.join(IMAGE_SUFFIXES)}, also in folders "
-            f"below it). {unread}".rstrip()
+            f"below it). {unread}{' Unpack the archives in it.' * bool(archives)}".rstrip()
         )
     if unread:
         warn(unread)
+    if archives:
+        warn(f"Archives in {folder.absolute()} are not read: {first_few(sorted(archives))}. Unpack them to use them.")
     return sorted(names)
 
 

@@ -21,6 +21,8 @@ _LOSSY = (".jpg", ".jpeg", ".jfif", ".jpe")
 _LARGEST = 64_000_000
 """Pixels of an image that is decoded only to look at it. That takes 20 bytes a pixel, so maps are not looked at."""
 _AT_A_TIME = 4
+_SEVERAL = 3
+"""Images named after others by the same word that are more than chance."""
 
 
 class Look(NamedTuple):
@@ -140,6 +142,17 @@ def named_twice(looks: Mapping[str, Look]) -> list[str]:
     firsts: dict[str, str] = {}
     pairs = [(firsts.setdefault(_stem(name), name), name) for name in looks]
     return [f"{first} and {name}" for first, name in pairs if _suffix(first) != _suffix(name)]
+
+
+def named_after_others(names: Iterable[str]) -> list[str]:
+    """Returns images with the name of another one and a word, such as `1_overlay`, if several have the same word."""
+    by_stem = {PurePosixPath(name).with_suffix("").as_posix(): name for name in names}
+    of_word: dict[str, list[str]] = {}
+    for stem, name in by_stem.items():
+        found = re.fullmatch(r"(.+?)[-_ .]+([^\W\d_]+)", stem)
+        if found is not None and found[1] in by_stem:
+            of_word.setdefault(found[2].lower(), []).append(name)
+    return [name for of_one in of_word.values() for name in of_one if len(of_one) >= _SEVERAL]
 
 
 def _suffix(name: str) -> str:

@@ -39,6 +39,8 @@ _CACHE = 16 << 20
 _MOST_BLOCK = 1 << 29
 """Decoded bytes of a block above which a TIFF is refused: GDAL holds it whole, twice, for any part of it."""
 _MIRRORED, _UPSIDE_DOWN = (2, 3, 6, 7), (3, 4, 7, 8)
+IMAGE_UNITS = "of the image's coordinate system"
+"""The units of a GeoJSON of `predict` for an image whose coordinate system is not on Earth; readers assume WGS 84."""
 SIDEWAYS = (5, 6, 7, 8)
 """Orientations in which height and width are swapped."""
 

@@ -37,13 +37,18 @@ def segment(session: Any, settings: dict[str, Any], image: Any) -> Any:
 
 
 def arguments(words: list[str]) -> dict[Path, Path]:
-    """Returns each photo by the PNG for its labels; exits with the usage if a PNG would replace another or a photo."""
+    """Returns each photo by the PNG for its labels; exits with a reason if a PNG would replace another or a photo."""
     *photos, target = map(Path, words or [""])
     single = len(photos) == 1 and target.suffix.lower() == ".png"
     files = {target if single else target / f"{photo.stem}.png": photo for photo in photos}
-    named = single or target.is_dir() or not target.suffix
-    if not photos or not named or len(files) < len(photos) or files.keys() & set(photos):
-        sys.exit(f"usage: python {Path(__file__).name} photo.jpg labels.png, or PHOTO ... FOLDER")
+    if not photos or not (single or target.is_dir() or not target.suffix):
+        sys.exit(
+            f"usage: python {Path(__file__).name} photo.jpg labels.png, or PHOTO ... FOLDER (a new one without dots)"
+        )
+    if len(files) < len(photos):
+        sys.exit(f"Of {len(photos)} photos some have the same name; give those one by one, or another FOLDER for each.")
+    if replaced := {file.resolve() for file in files} & {photo.resolve() for photo in photos}:
+        sys.exit(f"{min(replaced)} is a photo, and its labels would replace it. Give another FOLDER.")
     return files
 
 
@@ -67,7 +72,7 @@ if __name__ == "__main__":
     for file, photo in files.items():
         try:
             image = np.asarray(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
-        except OSError as error:  # there is no such photo, it is something else, or it is damaged
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # missing, damaged, or huge
             print(f"{photo}: {error}", file=sys.stderr)
             failed = True
             continue

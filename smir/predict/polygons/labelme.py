@@ -6,7 +6,6 @@ polygon of `_background_`, and the regions in it come after that.
 
 import base64
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from shapely.geometry import Polygon
 
 from smir.classes import VOID, Classes
 from smir.files.json_record import write_json
+from smir.files.names import relative
 from smir.predict.polygons.kept import ImageRegions, Outlined
 from smir.predict.polygons.outlines import Ring
 
@@ -34,7 +34,7 @@ def write_labelme(path: Path, regions: ImageRegions, classes: Classes, image: Pa
         "version": "5.0.0",
         "flags": {},
         "shapes": [_shape(*layer) for layer in layers],
-        "imagePath": Path(os.path.relpath(image, path.parent) if near else image.absolute()).as_posix(),
+        "imagePath": Path(relative(image, path.parent) if near else image.absolute()).as_posix(),
         "imageData": None,
         "imageHeight": regions.height,
         "imageWidth": regions.width,

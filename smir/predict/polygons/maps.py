@@ -4,8 +4,12 @@ A georeferenced image gives a GeoPackage in its coordinate system, and GeoJSON i
 7946). Without a place on Earth x is the column and y is minus the row, where GIS programs put such a picture.
 """
 
+import contextlib
 import itertools
 import json
+import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ import shapely
 from shapely.geometry import mapping
 
 from smir.classes import VOID, Classes
+from smir.data.reading.tiff import IMAGE_UNITS
 from smir.files.atomic import placing
 from smir.files.json_record import write_json_items
 from smir.predict.polygons.kept import Outlined
@@ -36,12 +41,13 @@ def write_gpkg(path: Path, regions: Iterable[Outlined], classes: Classes, georef
 
     crs = georeference.get("crs") if "transform" in georeference else None
     remaining, append = (region for region in regions if region.class_id != VOID), False
-    with placing(path) as temporary, quiet():  # GDAL warns of the ending, and of a missing coordinate system
+    # GDAL warns of the ending, and of a missing coordinate system.
+    with placing(path) as temporary, _plain(temporary) as file, quiet():
         while (batch := list(itertools.islice(remaining, _BATCH))) or not append:
             rows = [_properties(region, classes) for region in batch]
             columns = [np.array([row[name] for row in rows], dtype=kind) for name, kind in _FIELDS.items()]
             pyogrio.raw.write(
-                temporary,
+                file,
                 shapely.to_wkb(_placed(batch, _placing(georeference))),
                 columns,
                 list(_FIELDS),
@@ -54,12 +60,27 @@ def write_gpkg(path: Path, regions: Iterable[Outlined], classes: Classes, georef
             append = True
 
 
+@contextlib.contextmanager
+def _plain(path: Path) -> Iterator[Path]:
+    """Yields a path that GDAL takes as it is: `!` divides archives from their members, control characters are dropped.
+
+    A file with such a path is written elsewhere first.
+    """
+    if not re.search(r"[!\x00-\x1f]", str(path.absolute())):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="smir-") as folder:
+        plain = Path(folder) / path.name.encode().hex()[:32]
+        yield plain
+        shutil.copyfile(plain, path)
+
+
 def write_geojson(
     path: Path, regions: Iterable[Outlined], classes: Classes, georeference: dict[str, Any], on_earth: bool
 ) -> None:
     """Writes features one by one, in longitude and latitude if the image's place on Earth is known."""
     place = _placing(georeference)
-    coordinates, decimals = "of the image's coordinate system" if "transform" in georeference else "column, -row", 6
+    coordinates, decimals = IMAGE_UNITS if "transform" in georeference else "column, -row", 6
     if on_earth:
         place, decimals = _on_earth(place, georeference["crs"]), _DECIMALS
         coordinates = "longitude, latitude (WGS 84)"

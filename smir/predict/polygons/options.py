@@ -53,6 +53,14 @@ class PolygonOptions:
                 "pip install 'smir[polygons]'."
             )
 
+    def refuse_useless(self) -> None:
+        """Raises a ConfigError if an option is set that only matters for polygons, and none are wanted."""
+        if not self.wanted and (self.simplify != PolygonOptions.simplify or self.background is not None):
+            raise ConfigError(
+                "--simplify and --background are for polygons, and no --formats are named: "
+                f"{', '.join(ANNOTATIONS + MAPS)}."
+            )
+
     @cached_property
     def wanted(self) -> list[str]:
         """The names of the formats."""

@@ -14,13 +14,13 @@ _ID_LIST = "_classes.csv"
 _RED, _GREEN, _BLUE = (rf"(?P<{channel}>\d{{1,3}})" for channel in "rgb")
 _LINES = {
     COLOR_LIST: (rf"(?P<name>.+?):\s*{_RED}\s*,\s*{_GREEN}\s*,\s*{_BLUE}\s*(:.*)?", "name:red,green,blue::"),
-    "class_dict.csv": (rf'"?(?P<name>.+?)"?\s*,\s*{_RED}\s*,\s*{_GREEN}\s*,\s*{_BLUE}', "name,red,green,blue"),
+    "class_dict.csv": (rf'"?(?P<name>.+?)"?\s*,\s*{_RED}\s*,\s*{_GREEN}\s*,\s*{_BLUE}(\s*,.*)?', "name,red,green,blue"),
     "label_colors.txt": (rf"{_RED}\s+{_GREEN}\s+{_BLUE}\s+(?P<name>.+)", "red green blue name"),
     _ID_LIST: (r"(?P<value>\d{1,5})\s*,\s*(?P<name>.+)", "value, name"),
 }
 """The pattern of a line in each list, and its words."""
 _OF_DATASETS = ("class_dict.csv", "label_colors.txt")
-_NO_ENTRY = re.compile(r"\s*(#.*|name\s*,\s*r\s*,\s*g\s*,\s*b\s*|pixel value\s*,\s*class\s*)?", re.IGNORECASE)
+_NO_ENTRY = re.compile(r"\s*(#.*|name\s*,\s*r\s*,\s*g\s*,\s*b\s*(,.*)?|pixel value\s*,\s*class\s*)?", re.IGNORECASE)
 
 
 def read_color_list(path: Path) -> dict[str, str]:

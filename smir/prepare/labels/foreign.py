@@ -21,9 +21,14 @@ _BY_SUFFIX = {
     ".mat": f"a file of MATLAB; {_MASKS}",
     ".roi": f"a region of ImageJ; {_MASKS}",
     **dict.fromkeys((".npy", ".npz"), f"an array of NumPy; {_MASKS}"),
+    **dict.fromkeys((".nii", ".nrrd", ".mha"), f"a medical volume; {_MASKS}"),
+    ".ndjson": f"JSON of Labelbox; {_COCO}",
 }
 _BY_START = {
-    ".xml": [(re.compile(rb"<annotation[\s>]"), "XML of Pascal VOC; export COCO or masks instead")],
+    ".xml": [
+        (re.compile(rb"<polygon>\s*(<username>[^<]*</username>)?\s*<pt>"), f"XML of the LabelMe website; {_MASKS}"),
+        (re.compile(rb"<annotation[\s>]"), "XML of Pascal VOC; export COCO or masks instead"),
+    ],
     ".txt": [(re.compile(rb"\A\d+(?: [-+.\de]+){4,}\s"), f"text of YOLO; {_COCO}")],
     ".csv": [
         (re.compile(rb"region_shape_attributes"), f"CSV of VIA; {_COCO}"),
@@ -41,6 +46,11 @@ _BY_KEYS = (
     ({"categories", "items"}, f"JSON of Datumaro; {_COCO}"),
     ({"annotations", "item"}, f"JSON of V7 (Darwin); {_COCO}"),
     ({"created_at", "dataset"}, f"JSON of Segments.ai; {_COCO}"),
+    ({"data_row", "projects"}, f"JSON of Labelbox; {_COCO}"),
+    ({"metadata", "instances"}, f"JSON of SuperAnnotate; {_COCO}"),
+    ({"info", "objects"}, f"JSON of ISAT; {_COCO}"),
+    ({"externalId", "labels"}, f"JSON of Kili; {_COCO}"),
+    ({"imgHeight", "objects"}, "JSON of Cityscapes; give its label images (_labelIds.png) instead, with --pair"),
     ({"annotations", "image"}, _SAM),
     ({"predicted_iou", "segmentation"}, _SAM),
     ({"geometry", "properties"}, f"GeoJSON without a collection, as QuPath writes; {_MASKS}"),

@@ -1,5 +1,7 @@
 """Chooses the classes of label images from their values and `--classes`."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 from smir.classes import BACKGROUND, VOID
@@ -34,8 +36,14 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
                 f"'[NAME=0, NAME=1, void={odd[0]}]'."
             )
         _refuse_smooth(masks)
-    _refuse_two_scales(masks, {source for _, source in entries(given or ())})
+    _refuse_two_scales(masks, {key for _, source in entries(given or ()) for key in _sources(source, masks)})
     chosen = _named(keys) if given is None else _given(given, keys, masks)
+    if given is None and len(chosen) < 2 and (held := [key for key in sorted(masks.no_data) if masks.values.get(key)]):
+        raise ConfigError(
+            f"The masks in {masks.folder.absolute()} hold only {first_few(keys) or 'no value'} beside "
+            f"{first_few(held)}, which they mark as nodata. If that is a class, too, name both: --classes "
+            f"'[NAME={held[0]}, NAME={keys[0] if keys else 'VALUE'}]'."
+        )
     for key, files in masks.unmarked.items():
         if files and key not in {source for _, source in chosen}:
             raise ConfigError(
@@ -71,8 +79,10 @@ def _refuse_two_scales(masks: MaskFiles, named: set[str]) -> None:
 
 
 def _refuse_smooth(masks: MaskFiles) -> None:
-    """Refuses masks with smooth borders: many values that only lie between others."""
-    if len(masks.thin) < _SMOOTH or 2 * len(masks.thin) < len(masks.values):
+    """Refuses masks with smooth borders: many values that only lie between others, or bright ones between 0 and 255."""
+    two = masks.values.keys() - set(masks.thin) == {"0", str(VOID)}
+    noisy = two and any(int(key) > VOID // 2 for key in masks.thin)  # after a JPEG; thin classes have low ids
+    if not noisy and (len(masks.thin) < _SMOOTH or 2 * len(masks.thin) < len(masks.values)):
         return
     raise DataError(
         f"The masks in {masks.folder.absolute()} hold {len(masks.values)} values, {len(masks.thin)} of which only lie "
@@ -93,7 +103,10 @@ def _named(keys: list[str]) -> list[tuple[str, str]]:
 def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tuple[str, str]]:
     pairs = entries(given)
     if all("=" in entry for entry in given):
-        return [(name, source.lower()) for name, source in pairs]
+        sources = [(name, key) for name, source in pairs for key in _sources(source.lower(), masks)]
+        if twice := [key for key, count in Counter(key for _, key in sources).items() if count > 1]:
+            raise ConfigError(f"--classes names {first_few(twice)} more than once.")
+        return sources
     names = [name for name, _ in pairs]
     classes = [key for key in keys if key != str(VOID)]
     if masks.coding != "colors" and not any("=" in entry for entry in given):
@@ -106,7 +119,20 @@ def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tupl
     fitting = next((found for found in (keys, classes) if len(found) == len(names)), None)
     suggested = zip(names, fitting, strict=True) if fitting else (("NAME", key) for key in keys[:8])
     suggestion = ", ".join(f"{name}={key}" for name, key in suggested)
+    objects = f". If the values number objects: '[{names[0]}=0, {names[-1]}=1-{keys[-1]}]'" if masks.counted else ""
     raise ConfigError(
         f"--classes names {', '.join(names)}, but not the value of each in {masks.folder.absolute()}. The masks hold: "
-        f"{shares}{' and more' if len(keys) > 8 else ''}. Give each a value: --classes '[{suggestion}]'"
+        f"{shares}{' and more' if len(keys) > 8 else ''}. Give each a value: --classes '[{suggestion}]'{objects}"
     )
+
+
+def _sources(source: str, masks: MaskFiles) -> list[str]:
+    """Returns the values that an entry means: those of the masks in a range, such as 1-255, or the one it names."""
+    ends = re.fullmatch(r"(\d+)-(\d+)", source)
+    if ends is None or masks.coding == "colors":
+        return [source]
+    low, high = int(ends[1]), int(ends[2])
+    found = [key for key in masks.values if key not in masks.no_data and low <= int(key) <= high]
+    if not found:
+        raise ConfigError(f"--classes names {source}, but no mask in {masks.folder.absolute()} holds such a value.")
+    return found

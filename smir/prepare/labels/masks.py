@@ -43,6 +43,8 @@ class MaskFiles:
         unmarked: Files that hold such a value without marking it, by value.
         thin: Values that only lie between others, and never fill a square of 3 x 3 pixels.
         palette: Colours of the values, if the files have a palette with more than greys.
+        counted: Lowest and highest number of values of a file, if they run from 1 to it and differ between files, as
+            numbers of objects do.
         scales: Two files, and the values of the first with those of the second, if the second seems to have the same
             classes times a factor.
     """
@@ -58,6 +60,7 @@ class MaskFiles:
     thin: tuple[str, ...] = ()
     palette: Mapping[str, Color] = dataclasses.field(default_factory=dict)
     scales: tuple[str, str, Mapping[str, str]] | None = None
+    counted: tuple[int, int] | None = None
 
     @property
     def shades(self) -> dict[str, Color]:
@@ -95,7 +98,9 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     if of_kind["colors"] and grey:
         raise DataError(
             f"{folder.absolute()} holds {len(of_kind['colors'])} masks in colours ({first_few(of_kind['colors'])}) and "
-            f"{len(grey)} of class ids ({first_few(grey)}). Export all of them in the same format."
+            f"{len(grey)} of class ids ({first_few(grey)}). If these are several kinds of pictures, give the folder of "
+            "the labels alone, or say how their names differ, such as --pair '{}_image.png={}_labels.png'. Otherwise "
+            "export all of them in the same format."
         )
 
     def count(coding: Coding) -> dict[str, _Found]:
@@ -130,7 +135,17 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     shown = {key: next(iter(these)) for key, these in palette.items()} if coding == "ids" and not factors else {}
     shown = shown if any(len(set(color)) > 1 for color in shown.values()) else {}  # programs give greys to plain ids
     scales = None if coding == "colors" else _two_scales({name: {*map(int, found[name].values)} for name in found})
-    return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales)
+    counted = None if coding == "colors" else _counted([{*map(int, part.values)} for part in found.values()])
+    return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted)
+
+
+def _counted(values: Sequence[set[int]]) -> tuple[int, int] | None:
+    """Finds files whose values run from 1 to different numbers; see `MaskFiles.counted`."""
+    used = [of_file - {0} for of_file in values]
+    highest = {max(of_file, default=0) for of_file in used}
+    if any(len(of_file) != max(of_file, default=0) for of_file in used) or len(highest) < 3 or max(highest) < 4:
+        return None
+    return min(highest), max(highest)
 
 
 def _two_scales(values: Mapping[str, set[int]]) -> tuple[str, str, Mapping[str, str]] | None:
@@ -253,8 +268,9 @@ def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> _Found:
     if len(values) > MOST_VALUES:
         raise DataError(
             f"The label {path} holds {len(values)} different {'values' if coding == 'ids' else 'colours'}; a label "
-            "image has one for each class. It is a photograph, shows labels over a photograph, or was resized with "
-            "smooth borders. Export the masks again, as PNG and at full size."
+            "image has one for each class. It is a photograph, shows labels over a photograph, was resized with smooth "
+            f"borders{', or numbers objects' if coding == 'ids' else ''}. Export the masks again, as PNG and at full "
+            "size."
         )
     found: Counter[str] = Counter()
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):

@@ -231,6 +231,11 @@ class Pair:
         image, _, label = text.partition("=")
         if not image.count("{}") == label.count("{}") > 0 or "=" in label:
             raise ConfigError(f"--pair is IMAGE=LABEL, such as {_EXAMPLE}, with {{}} for what is equal; got {text!r}.")
+        if "/" in text or "\\" in text:
+            raise ConfigError(
+                f"--pair compares names of files without their folders, so it cannot hold a slash: {text!r}. If images "
+                "and labels only differ in their folders, leave out --pair, and give each folder."
+            )
         self._image, self._label = image, label
 
     def image_key(self, name: str) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smir.data.reading.tiff import Tiff
+from smir.data.reading.tiff import IMAGE_UNITS, Tiff
 from smir.errors import ConfigError, DataError, first_few
 from smir.files.pictures import is_tiff
 from smir.prepare.labels.shapes import Annotated, Annotations, Bools, Drawn, Window
@@ -19,6 +19,7 @@ SUFFIXES = (".gpkg", ".geojson", ".fgb")
 TITLE = "polygons of a GIS"
 _COLUMNS = ("class", "label", "category", "species", "name", "type")
 """Columns of class names, the likeliest first."""
+_HEAD = 256
 _HALF = 0.5
 """Distance in pixels from the border of a tile to the centres of its outermost pixels."""
 
@@ -62,6 +63,7 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
         DataError: If the file is damaged, has no class column or several layers of polygons, or lies elsewhere.
     """
     names, outlines, left_out, crs = polygons_of(path)
+    crs = None if _is_of_the_image(path) else crs
     tiff = Tiff(image) if is_tiff(image) else None
     outlines = _in_pixels(path, outlines, crs, tiff)
     found = Annotations(TITLE, declared=list(dict.fromkeys(names)), left_out=left_out)
@@ -76,6 +78,14 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
             f"{(tiff and tiff.file.crs) or 'not known'}. Export the polygons of this map, with their coordinate system."
         )
     return found
+
+
+def _is_of_the_image(path: Path) -> bool:
+    """Returns whether a GeoJSON of `predict` holds coordinates of its image; readers take all GeoJSON for WGS 84."""
+    if path.suffix.lower() != ".geojson":
+        return False
+    with path.open("rb") as file:
+        return IMAGE_UNITS.encode() in file.read(_HEAD)
 
 
 def polygons_of(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], str | None]:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,8 +13,9 @@ from smir.classes import VOID, UInt8
 from smir.data.reading.decode import LabelFacts, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.parallel import in_parallel
-from smir.data.reading.tiff import Tiff, has_rasterio
+from smir.data.reading.tiff import SIDEWAYS, Tiff, has_rasterio
 from smir.errors import DataError, counted, first_few
+from smir.files.orientation import orientation_in
 from smir.files.pictures import is_tiff, write_png
 from smir.prepare.labels.classes import ClassTable, class_colors, is_void, of_categories
 from smir.prepare.labels.color_lists import listed_classes
@@ -141,7 +142,7 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
         notes.append(
             f"--pair leaves out {counted(len(others), 'file', 'files')} in {masks.folder}: {first_few(others)}."
         )
-    notes += notes_on_blocks(files)
+    notes += [*_notes_on_turned(field, names), *notes_on_blocks(files)]
     return Labels(masks.title, table.names, list(names), draw_mask, notes, colors)
 
 
@@ -166,7 +167,8 @@ def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
         return draw(of_image, size, table)
 
     colors, on_colors = class_colors(table, found.colors)
-    notes = [*found.notes, *_notes_of_shapes(found, options), *on_colors, *table.notes(), *renaming_notes(names)]
+    notes = [*_notes_on_turned(field, names)]
+    notes += [*found.notes, *_notes_of_shapes(found, options), *on_colors, *table.notes(), *renaming_notes(names)]
     return Labels(found.title, table.names, list(names), draw_shapes, notes, colors)
 
 
@@ -176,7 +178,9 @@ def _refuse_two_names(field: Field, image: str, label: Annotated) -> None:
     if label.also is not None:
         with contextlib.suppress(DataError):  # several images have the name
             other = field.names.find(label.also)
-    if other is not None and PurePosixPath(other).stem != PurePosixPath(image).stem:
+    of_folder = [PurePosixPath(name.replace("\\", "/")).parts[-2:-1] for name in (label.also or "", other or "")]
+    in_other_folder = other != image and of_folder[0] == of_folder[1] != ()
+    if other is not None and (PurePosixPath(other).stem != PurePosixPath(image).stem or in_other_folder):
         raise DataError(
             f"{label.source.absolute()} is named after {image}, but its imagePath is {label.also}, which also "
             "exists. Rename the file after the image that it labels, or correct imagePath."
@@ -207,6 +211,25 @@ def _check_size(label: tuple[int, ...], image: tuple[int, int], source: Path, na
         f"{source.absolute()} is for an image of {label[1]} x {label[0]} pixels, but {name} is {image[1]} x {image[0]} "
         f"as displayed. {reason}"
     )
+
+
+def _notes_on_turned(field: Field, images: Iterable[str]) -> list[str]:
+    """Returns a note if images are stored turned, and their labels could be so, too, by their size."""
+    if field.options.is_map:
+        return []
+    stored = ((name, orientation_in(field.options.images / name)) for name in images)
+    turned = [
+        name
+        for name, orientation in stored
+        if orientation != 1 and (orientation not in SIDEWAYS or field.sizes[name][0] == field.sizes[name][1])
+    ]
+    if not turned:
+        return []
+    return [
+        f"{counted(len(turned), 'labelled image is', 'labelled images are')} stored turned or mirrored (EXIF "
+        f"orientation): {first_few(turned)}. smir shows images upright. If the labelling tool did not, these labels "
+        "are turned, and their size does not show it: look at them."
+    ]
 
 
 def _by_image(found: Annotations, options: Options) -> dict[str, Annotated]:
@@ -259,6 +282,12 @@ def _notes_of_masks(masks: MaskFiles, table: ClassTable, given: Sequence[str] | 
     if given is None and not masks.colors:
         named = ", ".join(f"{table.names[place]}={key}" for key, place in table.ids.items() if place != VOID)
         notes.append(f"The classes are named after their values. Give them names with --classes '[{named}]'.")
+    if given is None and masks.counted is not None:
+        low, high = masks.counted
+        notes.append(
+            f"The values run from 1 to a number that differs between masks ({low} to {high}). If they number objects, "
+            f"give all of them one class: --classes '[background=0, NAME=1-{high}]'."
+        )
     if masks.values.get(str(VOID)) and table.ids[str(VOID)] == VOID:
         share = percent(masks.values[str(VOID)], sum(masks.values.values()))
         notes.append(

@@ -11,7 +11,14 @@ from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
 from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.lists import SPLITS, can_be_listed, stem
-from smir.data.reading.misplaced import common_ending, look, misplaced_labels, named_twice, single_bands
+from smir.data.reading.misplaced import (
+    common_ending,
+    look,
+    misplaced_labels,
+    named_after_others,
+    named_twice,
+    single_bands,
+)
 from smir.data.reading.parallel import in_parallel
 from smir.errors import ConfigError, DataError, counted, first_few
 from smir.prepare.labels.formats import read_labels
@@ -50,7 +57,7 @@ def read(options: Options) -> Field:
     if damaged := damaged_jpegs(files):
         notes.append(note_on_damage(damaged))
     if bands is None and not options.is_map:
-        notes += _odd_ones(options.images, names)
+        notes += _odd_ones(options.images, names, options.pair is None)
     field = dataclasses.replace(field, bands=bands, sizes=sizes, notes=tuple(notes))
     if options.is_map or options.labels is None:
         return field
@@ -104,11 +111,14 @@ def _photographs(options: Options) -> list[str]:
     return names
 
 
-def _odd_ones(folder: Path, names: list[str]) -> list[str]:
-    """Refuses label images among photographs; returns a note if photographs lie there twice."""
+def _odd_ones(folder: Path, names: list[str], may_pair: bool) -> list[str]:
+    """Refuses label images among photographs; returns notes on photographs that lie there twice, or seem to be none.
+
+    The refusal suggests --pair if the command `may_pair`.
+    """
     looks = dict(zip(names, in_parallel(lambda name: look(folder / name), names, "Images"), strict=True))
     if found := misplaced_labels(looks):
-        ending = common_ending(found, names)
+        ending = common_ending(found, names) if may_pair else ""
         pair = shlex.join(["--labels", str(folder), "--pair", f"{{}}={{}}{ending}"])
         raise DataError(
             f"{len(found)} of {len(names)} images in {folder.absolute()} look like label images, with few values and "
@@ -125,7 +135,13 @@ def _odd_ones(folder: Path, names: list[str]) -> list[str]:
         )
     twice = named_twice(looks)
     pairs = counted(len(twice), "pair of images has", "pairs of images have")
-    return [f"{pairs} one name but two suffixes: {first_few(twice)}. Are they copies?"] if twice else []
+    notes = [f"{pairs} one name but two suffixes: {first_few(twice)}. Are they copies?"] if twice else []
+    if derived := named_after_others(names):
+        notes.append(
+            f"{len(derived)} images are named after others: {first_few(derived)}. If these are not photographs, or "
+            "show the same as another, move them elsewhere: pretraining uses all images."
+        )
+    return notes
 
 
 def _image_settings(options: Options, names: Sequence[str]) -> dict[str, Any]:

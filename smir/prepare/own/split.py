@@ -135,7 +135,7 @@ def _unused_folders(field: Field, labels: Labels) -> list[str]:
     images = shlex.quote(str(field.options.images))
     return [
         f"The images lie in folders {', '.join(folders.values())}, but the splits are drawn from all of them. To keep "
-        f"those of the folders, run this again with --splits {images}."
+        f"those of the folders, run this again with this option: --splits {images}"
     ]
 
 
