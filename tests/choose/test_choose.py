@@ -346,7 +346,10 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(smir, fails, pool, tm
     [
         ("", "There are no images to choose from."),
         ("field/images --out=field/images/chosen", "among the images to choose from"),
-        ("field/images/0/dark-0.png --out=field/images/0/chosen", "among the images to choose from"),
+        (
+            "field/images/0/dark-0.png field/images/0/dark-2.png --out=field/images/0/chosen",
+            "among the images to choose from",
+        ),
         ("field/images --labelled=runs", "names none of the 20 images"),
         ("field/images --ckpt=runs/pretrain/seed3/checkpoints/best.ckpt --imagenet_file=x", "leave one of them out"),
         ("field/images --imagenet_file=x.pth", "There is no checkpoint"),

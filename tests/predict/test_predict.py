@@ -806,7 +806,7 @@ def test_a_geopackage_may_have_a_path_that_gdal_reads_otherwise(smir, words, tmp
 def test_polygons_of_an_image_in_local_coordinates_are_labels_of_it(smir, words, tmp_path, capsys):
     local = rasterio.CRS.from_wkt('LOCAL_CS["field",UNIT["metre",1]]')
     place = {"crs": local, "transform": from_origin(500, 900, 0.5, 0.5)}
-    write_tiff(tmp_path / "ortho.tif", photo("ortho", (256, 512)), photometric="rgb", **place)
+    write_tiff(tmp_path / "ortho.tif", photo("ortho", (256, 768)), photometric="rgb", **place)
     smir(*words("ortho.tif", "--formats=geojson", "--simplify=0"))
     given = shlex.split(capsys.readouterr().out.partition("if you give ")[2].partition(" --empty background")[0])
     there = ["--images=ortho.tif", "--labels=predict/ortho.geojson", "--root=again", "--tile=256"]
