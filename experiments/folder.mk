@@ -20,7 +20,7 @@ FIELD_PRETRAINED := $(FIELD_RUNS)/$(FIELD_NAME)/selective/seed0
 FIELD_ADAPTED := $(FIELD_RUNS)/$(FIELD_NAME)/imagenet-selective/seed0
 FIELD_IMAGENET := $(IMAGENET:%=--model.imagenet_file %)
 FIELD_FIT = $(SMIR) fit --config experiments/folder/$1.yaml --config $(FIELD)/data.yaml --run.root $(FIELD_RUNS) \
-	--run.if_taken refuse $(FIELD_FLAGS)
+	--data.root $(FIELD) --run.if_taken refuse $(FIELD_FLAGS)
 
 # A finished run says so, and its mark becomes newer than the data.
 $(FIELD_PRETRAINED)/DONE: $(FIELD)/data.yaml | .venv/installed
@@ -34,6 +34,7 @@ $(FIELD_ADAPTED)/DONE: $(FIELD)/data.yaml | .venv/installed
 # $(call field_segment,init,config,name of the run,seed,what it rests on,further words)
 define field_segment
 FIELD_DONE_$1 += $(FIELD_RUNS)/$(FIELD_NAME)/$3/seed$4/DONE
+FIELD_ROWS_$1 += $(FIELD_RUNS)/$(FIELD_NAME)/$3 $(if $5,$(patsubst %/seed0/DONE,%,$5))
 $(FIELD_RUNS)/$(FIELD_NAME)/$3/seed$4/DONE: $(FIELD)/data.yaml $5 | .venv/installed
 	$$(call FIELD_FIT,$2) --seed_everything $4 $6 $$(FIELD_SEGMENT_FLAGS)
 	@touch $$@
@@ -53,4 +54,4 @@ $(FIELD)/data.yaml:
 
 .PHONY: field
 field: $(foreach init,$(FIELD_INITS),$(FIELD_DONE_$(init)))  ## your own images: pretraining, three inits, report; FIELD=field (experiments/folder.mk)
-	$(SMIR) report $(FIELD_RUNS)/$(FIELD_NAME) --out $(FIELD_REPORT)
+	$(SMIR) report $(sort $(foreach init,$(FIELD_INITS),$(FIELD_ROWS_$(init)))) --out $(FIELD_REPORT)

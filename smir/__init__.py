@@ -1,3 +1,3 @@
 """Selective Masking Image Reconstruction: pretrain a whole U-Net without labels, then segment."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

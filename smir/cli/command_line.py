@@ -128,8 +128,8 @@ class SmirCLI(SettingsCLI):
         self._begun_from = given = self._arguments.ckpt_path
         if given is not None:
             begun_from = Checkpoint.read(given)
-            self._refuse_at_end(begun_from)
             self._load(begun_from)
+            self._refuse_at_end(begun_from)
         what = (self._options, self.model, self.datamodule, self.settings)
         if self._is_trial:
             self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")

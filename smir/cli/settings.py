@@ -23,6 +23,17 @@ _NO_CLASS = re.compile(
 )
 """The parser's messages for a missing class of model or data, or for the abstract base class in its place."""
 
+_CKPT = (
+    "Checkpoint of a run. For predict, test and validate: its file, or best or last for that of the run in --config. "
+    "For fit: the file of another run to continue from; a run continues from its own by itself."
+)
+_PLAIN = {
+    "Runs the full optimization routine": "Trains a model; the same command again continues it.",
+    "Perform one evaluation epoch over the validation set": "Computes the figures of a trained model on val.",
+    "Perform one evaluation epoch over the test set": "Tests a trained model.",
+    "Run inference on your data": "Predicts the labels of images of any size with a trained model.",
+}
+"""Descriptions of commands, by those of Lightning."""
 _Rule = tuple[Callable[[Any], bool], str]
 _RULES: dict[str, _Rule] = {
     # Images are float32 where they meet the network; autocast does the rest.
@@ -111,7 +122,8 @@ class Parser(GuardedParser, LightningArgumentParser):
     """
 
     def __init__(self, *args: Any, prog: str | None = "python -m smir", description: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, prog=prog, description=description.split(". ")[0], **kwargs)
+        first = description.split(". ")[0]
+        super().__init__(*args, prog=prog, description=_PLAIN.get(first.rstrip("."), first), **kwargs)
 
     def add_argument_group(self, title: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """Adds a group of options."""
@@ -124,7 +136,12 @@ class Parser(GuardedParser, LightningArgumentParser):
         return super().parse_args(args, *more, **kwargs)
 
     def format_help(self, *args: Any) -> str:
-        """Returns the help, with the checkpoint's option as all commands call it."""
+        """Returns the help, with the checkpoint's option as all commands call it, and what it takes here."""
+        for action in self._actions:
+            if action.dest == "ckpt_path":
+                action.help = _CKPT
+            elif action.dest == "seed_everything":
+                action.help = "Seed of the run, 0 or more; it also names the run folder."
         return super().format_help(*args).replace("--ckpt_path", "--ckpt")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

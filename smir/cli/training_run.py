@@ -105,8 +105,8 @@ def _say_what_differs(first: Path, own: Path, identity: Identity) -> None:
     """Says that a run begins beside another of that name, and how to start from the weights of the other."""
     if (record := read_record(first)) is not None:
         rank_zero_info(
-            f"{first} holds a run of other settings: {identity.differences_from(record)}. This one starts from "
-            f"scratch, in {own}. To start from the weights of that one: "
+            f"{first} holds a run of other settings: {identity.differences_from(record)}. This one is a "
+            f"new training, in {own}. To start from the weights of that one: "
             f"--model.weights {first / 'checkpoints' / 'best.ckpt'}"
         )
 

@@ -255,7 +255,7 @@ def test_a_segmentation_accepts_small_crops_and_a_second_run_names_what_differs(
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1"))
     smir(*words("segment", photos, "--data.crop_size=32", "--trainer.max_epochs=1", "--model.lr=0.01"))
     (said,) = (text for text in caplog.messages if "holds a run of other settings" in text)
-    assert "settings: --model.lr: 0.003, not 0.01. This one starts from scratch, in runs/folder/segment/seed0-" in said
+    assert "settings: --model.lr: 0.003, not 0.01. This one is a new training, in runs/folder/segment/seed0-" in said
     assert said.endswith("--model.weights runs/folder/segment/seed0/checkpoints/best.ckpt")
 
 

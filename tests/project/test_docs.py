@@ -178,8 +178,8 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tm
     small = ["--data.num_workers=0", "--model.warmup_epochs=1", *TINY_NETWORK, *QUIET]
     extra = {
         "few-labels": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
-        "pretrain": [*small, "--data.batch_size=2", "--data.crop_size=192", "--trainer.max_epochs=4"],
-        "segment": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
+        "few-labels-pretrain": [*small, "--data.batch_size=2", "--trainer.max_epochs=4"],
+        "few-labels-segment": [*small, "--data.batch_size=2", "--data.crop_size=64", "--trainer.max_epochs=2"],
         "config.yaml": QUIET,
         "export": ["--formats=pt2"],  # ONNX: the same walk in test_your_data
     }
@@ -188,7 +188,7 @@ def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tm
             config = Path(words[words.index("--config") + 1]).name if "--config" in words else None
             smir(*words, *extra.get(config or words[0], []))
     assert list((tmp_path / "runs/field/few-labels/seed0/predict").glob("*.png"))
-    assert (tmp_path / "runs/field/segment/seed0/DONE").is_file()
+    assert (tmp_path / "runs/field/few-labels-segment/seed0/DONE").is_file()
     assert (tmp_path / "inspect/index.html").is_file()
     assert (tmp_path / "exported/run_pt2.py").is_file()
 
