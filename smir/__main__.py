@@ -16,7 +16,7 @@ from smir.errors import SmirError
 try:
     from smir.cli.options import NoSuchOption, check_options
     from smir.cli.trust import PACKAGES, scan_words, take_allowed
-    from smir.cli.words import as_meant, expand_includes, with_config_of_run
+    from smir.cli.words import as_meant, expand_includes, with_config_of_run, without_start_of_run
     from smir.runs.signals import requeue_on_signal
     from smir.terminal import guard_terminal, plain_warnings
 except ModuleNotFoundError as missing:  # in a checkout, any Python finds smir itself
@@ -157,7 +157,7 @@ def main(args: Sequence[str] | None = None) -> None:
     for noise in NOISE:
         warnings.filterwarnings("ignore", message=noise)
     try:
-        words = expand_includes(with_config_of_run(words))
+        words = expand_includes(without_start_of_run(with_config_of_run(words)))
         scan_words(words, packages)
         check_options(words, MODULES.get(words[0]), packages != list(PACKAGES))
         from smir.cli.guarded import trust_only

@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from smir.cli.settings import RunOptions, as_list
@@ -16,14 +16,15 @@ from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
 from smir.data.reading.stamps import RECORD as FILES
 from smir.data.reading.stamps import refuse_other_files, save_stamps
-from smir.errors import ConfigError, RunError, counted
+from smir.errors import ConfigError, DataError, RunError, counted
 from smir.files.atomic import write_atomically
 from smir.files.digest import file_digest
+from smir.files.json_record import dict_or_empty
 from smir.models.library_weights import library_weights
 from smir.models.weight_files import read_checkpoint
 from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
 from smir.runs.environment import commit, save_environment
-from smir.runs.finished import check_weights
+from smir.runs.finished import DONE, check_weights
 from smir.runs.launch import agree_on_run, global_rank
 from smir.runs.recipe import digest, in_force, recipe_of
 from smir.runs.run_folder import Identity, Run, open_run, read_record, run_of_checkpoint
@@ -47,6 +48,8 @@ def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | N
     """
     callbacks: list[Callback] = list(trainer.callbacks)
     if fit is not None:
+        for callback in callbacks:
+            _check(callback, model)
         # The first three precede those of the config, so that bad numbers are found before a partition is scored.
         callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
         record = RunRecord(Path(trainer.default_root_dir or "."))
@@ -61,6 +64,23 @@ def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | N
     best = RunCheckpoint(filename="best", monitor=model.monitor, mode=model.monitor_mode, **shared)
     last = LastCheckpoint(fit.keep_seconds, filename="last", **shared)
     return {"callbacks": [*callbacks, best, last], "plugins": [*as_list(trainer.plugins), CheckpointFiles()]}
+
+
+def _check(callback: Callback, model: SmirModule) -> None:
+    """Refuses a callback of the config that would stop at once, or replace a checkpoint of smir."""
+    if (
+        isinstance(callback, EarlyStopping)
+        and callback.monitor == model.monitor
+        and callback.mode != model.monitor_mode
+    ):
+        raise ConfigError(
+            f"EarlyStopping watches {model.monitor}, of which {model.monitor_mode}imum is best, with mode "
+            f"{callback.mode}. Add --trainer.callbacks.mode {model.monitor_mode}."
+        )
+    if isinstance(callback, ModelCheckpoint) and callback.save_last:
+        raise ConfigError(
+            "ModelCheckpoint with save_last would replace last.ckpt of smir, which a resume needs. Leave save_last out."
+        )
 
 
 def start_run(
@@ -80,9 +100,12 @@ def start_run(
 
     def opens() -> Run:
         run = open_run(options.root, identify(), options.if_taken)
+        stamps = run.path / FILES
+        if run.done and stamps.is_file():
+            with contextlib.suppress(DataError):  # its files may be gone
+                _warn_of_other_files(stamps, data)
         if not run.done:
             record_skipped(data, settings, run.path)  # before the other ranks are told of the folder
-            stamps = run.path / FILES
             if run.has_checkpoint and stamps.is_file():  # version 0.1 wrote none
                 refuse_other_files(stamps, data.files())
             else:
@@ -99,6 +122,14 @@ def start_run(
     if run.path != plain and checkpoint is None:
         _say_what_differs(plain, run.path, identify())
     return run, identify(), checkpoint
+
+
+def _warn_of_other_files(stamps: Path, data: SmirDataModule) -> None:
+    """Says that the figures of a finished run are those of files that have changed since, such as corrected labels."""
+    try:
+        refuse_other_files(stamps, data.files())
+    except RunError as error:
+        rank_zero_warn(str(error))
 
 
 def _say_what_differs(first: Path, own: Path, identity: Identity) -> None:
@@ -172,6 +203,8 @@ def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
     run = run_of_checkpoint(path)
     if run is not None:
         check_weights(run, path)
+    if run is not None and Run(run).done and (visits := dict_or_empty(run / DONE).get("image_visits")) is not None:
+        fingerprint["image_visits"] = visits  # the record counts epochs that early stopping left out
     if run is not None and not Run(run).done:
         rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
         fingerprint["unfinished"] = True
@@ -219,7 +252,8 @@ def describe_run(
     parameters = sum(values.numel() for values in model.network.parameters())
     rank_zero_info(f"The network has {parameters / 1e6:.2f} million parameters.")
     if resumed is None:
-        length = data.length(settings["trainer"]["max_epochs"], settings["trainer"]["limit_train_batches"])
+        trainer = settings["trainer"]
+        length = data.length(trainer["max_epochs"], trainer["limit_train_batches"], trainer["accumulate_grad_batches"])
         rank_zero_info(f"This run is kept in {folder}.\nIt takes {length}.")
     else:
         epoch, last = resumed.epoch + 2, settings["trainer"]["max_epochs"]  # it holds the last finished one, from 0

@@ -34,6 +34,20 @@ def with_config_of_run(words: Sequence[str]) -> list[str]:
     return [words[0], f"--config={config}", *words[1:]] if all(map(_has_data_alone, others)) else list(words)
 
 
+def without_start_of_run(words: Sequence[str]) -> list[str]:
+    """Takes the checkpoint that a run began from out of its config, for commands that use trained weights.
+
+    Otherwise `test --config RUN/config.yaml` would test the run that this one continued.
+    """
+    if not words or words[0] not in ("predict", "test", "validate") or any(w.startswith("--ckpt") for w in words):
+        return list(words)
+    named = [*itertools.pairwise(words), *((w.partition("=")[0], w.partition("=")[2]) for w in words)]
+    configs = [Path(config_file(value)) for flag, value in named if names_config(flag) and value]
+    of_runs = [path for path in configs if is_file(path) and (path.parent / "run.json").is_file()]
+    begun = [content for path in of_runs if isinstance(content := read_yaml(path), dict) and content.get("ckpt_path")]
+    return [*words, "--ckpt_path=null"] if begun else list(words)
+
+
 def _has_data_alone(path: Path) -> bool:
     """Returns whether a file is a config without a model, such as `data.yaml` of `prepare folder`."""
     content = read_yaml(path) if is_file(path) else None

@@ -187,10 +187,17 @@ class SmirDataModule(Listing, pl.LightningDataModule):
         place = self._place()
         return TrainSampler(self.stages, self.seed, *place, self.batch_size, self._first_epoch, self.fill_batches)
 
-    def length(self, epochs: int, limit: float | None = None) -> str:
-        """Returns, in words, how long a training of this many epochs is, with `trainer.limit_train_batches`."""
+    def length(self, epochs: int, limit: float | None = None, accumulated: int = 1) -> str:
+        """Returns, in words, how long a training of this many epochs is.
+
+        Args:
+            epochs: Number of epochs.
+            limit: `trainer.limit_train_batches`.
+            accumulated: `trainer.accumulate_grad_batches`.
+        """
         sampler, images = self._train_sampler().limited(limit), len(self.stages.train(0))
-        steps, total = (counted(n, "step", "steps") for n in (sampler.num_batches, epochs * sampler.num_batches))
+        each = -(-sampler.num_batches // accumulated)
+        steps, total = (counted(n, "step", "steps") for n in (each, epochs * each))
         crops = sampler.visits(0)
         seen = f"{crops:,} crops of {images:,} images" if crops != images else f"each of {images:,} images once"
         number = self.stages.num_stages

@@ -152,6 +152,10 @@ class SmpNetwork(Network):
         super().__init__()
         _check_encoder(encoder)
         options = options or {}
+        if wrong := sorted(options.keys() & {"in_channels", "activation", "aux_params"}):
+            raise ConfigError(
+                f"SmpNetwork takes RGB and gives logits, so its options cannot hold {wrong[0]}. Leave it out."
+            )
         self.spec = {
             "class": "SmpNetwork",
             "arguments": {"architecture": architecture, "encoder": encoder, "options": options},

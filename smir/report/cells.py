@@ -219,6 +219,8 @@ def _in_short(differences: Sequence[str]) -> str:
 def protocols_of(cells: Sequence[Cell], expect_paper: bool = False) -> list[Protocol]:
     """The protocols: `paper` first, datasets without one last."""
     found = {cell.first.protocol for cell in cells}
+    if expect_paper and found <= {None}:
+        found = {"paper", *found}
     names = sorted(found, key=lambda name: (name is None, name != "paper", name or ""))
     return [Protocol(name, [cell for cell in cells if cell.first.protocol == name], expect_paper) for name in names]
 

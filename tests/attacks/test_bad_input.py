@@ -191,6 +191,7 @@ def test_a_mistyped_key_in_a_config_is_named(fails, photos, tmp_path):
         (["--trainer.max_time=00:01:00:00"], "trainer.max_time must be null: a run ends with its last epoch"),
         (["--trainer.callbacks+=Timer"], "Lightning's Timer would stop a resumed run again at once"),
         (["--trainer.callbacks+=BatchSizeFinder"], "Leave BatchSizeFinder out of trainer.callbacks: it changes the"),
+        (["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.save_last=true"], "Leave save_last out."),
         (["--trainer.limit_test_batches=1"], "trainer.limit_test_batches must be null: the test at the end"),
         (["--seed_everything=true"], "seed_everything must be a whole number, 0 or more, got true"),
         (["--trainer.limit_train_batches=0.001"], "Lightning refuses its settings (trainer.*): You requested to check"),

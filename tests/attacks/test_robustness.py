@@ -408,6 +408,11 @@ def test_early_stopping_in_the_first_epoch_ends_a_run(smir, field, tmp_path):
     assert json.loads((tmp_path / "runs/e/seed0/DONE").read_text())["epochs"] == 1
 
 
+def test_early_stopping_that_watches_for_the_worst_is_refused(fails, field):
+    words = segment_words(field, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/miou")
+    assert "Add --trainer.callbacks.mode max." in fails(*words)
+
+
 def test_early_stopping_and_stages_exclude_each_other(fails, field):
     words = selective_words(field, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss")
     assert "EarlyStopping would end the training in an early stage" in fails(*words)

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fakes import write_folder
 from interruptions import Killed, die_at_epoch
 from lightning.pytorch.callbacks import EarlyStopping
-from words import pretrain_words, segment_words, selective_words
+from PIL import Image
+from words import QUIET, TINY_NETWORK, pretrain_words, segment_words, selective_words
 
 from smir.runs.recipe import recipe_of
 from smir.training.run_record import stopped_after
@@ -155,3 +157,29 @@ def test_options_of_the_loss_are_restored_from_a_checkpoint(smir, field, tmp_pat
     )
     (weighed,) = tmp_path.glob("runs/nassar/segment*/seed0/checkpoints/best.ckpt")
     assert sorted(SegmentationModule.from_checkpoint(weighed).class_weights) == [1, 1, 10]
+
+
+def test_a_test_with_the_config_of_a_continued_run_does_not_test_the_other(smir, fails, field, tmp_path):
+    words = segment_words(field, "--run.test=false")
+    smir(*words, "--run.experiment=first")
+    first = tmp_path / "runs/first/seed0/checkpoints/last.ckpt"
+    smir(*words, "--trainer.max_epochs=3", "--run.experiment=second", f"--ckpt={first}")
+    config = f"--config={tmp_path}/runs/second/seed0/config.yaml"
+    assert "test needs trained weights" in fails("test", config)
+    assert "test needs trained weights" in fails("test", *config.split("="))
+    smir("test", config, "--ckpt=last")
+    assert (tmp_path / "runs/second/seed0/test").is_dir()
+    assert not (tmp_path / "runs/first/seed0/test").exists()
+
+
+def test_a_finished_run_says_that_labels_have_changed(smir, tmp_path):
+    write_folder(tmp_path / "own", size=(64, 72))
+    data = [f"--data.root={tmp_path / 'own'}", "--data.labels=labels", "--data.classes=[a,b,c]", "--data.crop_size=64"]
+    short = ["--trainer.max_epochs=1", "--model.warmup_epochs=0", "--data.num_workers=0", "--run.test=false"]
+    words = ["fit", "--config=folder/segment", *data, *short, *TINY_NETWORK, *QUIET]
+    smir(*words)
+    smir(*words)
+    label = min((tmp_path / "own/labels").rglob("*.png"))
+    Image.open(label).rotate(180).save(label)
+    with pytest.warns(UserWarning, match="files of the list .* have changed since this run began"):
+        smir(*words)

@@ -74,6 +74,17 @@ def list_images(folder: Path) -> list[str]:
     return sorted(names)
 
 
+def linked_folders(folder: Path) -> list[str]:
+    """Returns the links below a folder that lead to folders outside it, relative to it."""
+    links = [
+        (Path(base) / name).relative_to(folder).as_posix()
+        for base, folders, _ in os.walk(folder)
+        for name in folders
+        if (Path(base) / name).is_symlink()
+    ]
+    return sorted(link for link in links if not _leads_into(folder / link, folder))
+
+
 def _raise_unreadable(error: OSError) -> None:
     raise DataError(f"The folder {error.filename} cannot be listed: {error.strerror}.") from error
 

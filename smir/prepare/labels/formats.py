@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from smir.data.reading.image_files import IMAGE_SUFFIXES, list_images
+from smir.data.reading.image_files import IMAGE_SUFFIXES, OTHER_PICTURES, linked_folders, list_images
 from smir.data.reading.lists import stem
 from smir.data.reading.misplaced import look
 from smir.data.reading.parallel import in_parallel
@@ -51,6 +51,11 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
         names = list_images(path)
         masks = [name for name in names if _CVAT_MASKS in PurePosixPath(name).parts]
         return read_masks(path, _fitting(masks or names, pair, path), _joined(color_lists), given)
+    if outside := linked_folders(path):
+        warn(
+            f"Links to folders are not followed, so labels behind {len(outside)} of them in {path.absolute()} are not "
+            f"read: {first_few(outside)}. Give the folder itself, or link the files."
+        )
     files = [(file, _read_annotations(file, path)) for file in _annotation_files(path)]
     read = [found for _, found in files if found is not None]
     archives = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARCHIVES)
@@ -75,8 +80,13 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
     there = sorted(entry.name for entry in path.iterdir())
     raise DataError(
         f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {first_few(there) or 'nothing'}."
-        f"{' Unpack the archive.' * bool(archives)}{foreign.hints(sorted(path.rglob('*')))}"
+        f"{' Unpack the archive.' * bool(archives)}{_convert(there)}{foreign.hints(sorted(path.rglob('*')))}"
     )
+
+
+def _convert(names: Sequence[str]) -> str:
+    pictures = [name for name in names if name.lower().endswith(OTHER_PICTURES)]
+    return f" If {first_few(pictures, 1)} is a label image, convert such files to PNG." if pictures else ""
 
 
 def _refuse_masks_beside(found: Annotations, folder: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.opening import tiff_raster
-from smir.data.reading.tiff import Tiff, has_rasterio, lacks_blocks
+from smir.data.reading.tiff import Tiff, has_rasterio, lacks_blocks, pages
 from smir.data.reading.tiff_colors import unused_bands
 from smir.errors import ConfigError, DataError, counted, first_few
 from smir.files.pictures import is_tiff, write_png
@@ -91,6 +91,12 @@ def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[st
         return (f"Bands {bands} are red, green and blue; {low:g} is black, {high:g} white. predict uses the same.",)
     if not has_rasterio():
         return ()
+    if several := [path.name for path in files if is_tiff(path) and pages(path) > 1]:
+        number = counted(len(several), "TIFF has", "TIFFs have")
+        return (
+            f"{number} several pages, of which the first is used: {first_few(several)}. If the others are photographs, "
+            "too, save each as a file.",
+        )
     unused = {path.name: left for path in files if is_tiff(path) and (left := unused_bands(Tiff(path)))}
     if not unused:
         return ()
