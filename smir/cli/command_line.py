@@ -29,6 +29,7 @@ from smir.cli.training_run import (
     origin_of,
     refuse_other_run,
     say_if_val_is_trained_on,
+    say_what_it_began_from,
     split_into_stages,
     start_run,
     trainer_arguments,
@@ -38,6 +39,7 @@ from smir.errors import ConfigError, RunError, first_few
 from smir.predict.polygons.options import PolygonOptions
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.finished import check_weights, list_results_again, write_done
+from smir.runs.launch import AlreadyDone
 from smir.runs.lightning_doors import (
     ParsingCLI,
     SettingsCLI,
@@ -46,7 +48,7 @@ from smir.runs.lightning_doors import (
     share_gradient_memory,
 )
 from smir.runs.recipe import in_force
-from smir.runs.run_folder import Identity, Run, run_of_checkpoint
+from smir.runs.run_folder import Identity, Run, read_record, run_of_checkpoint
 from smir.runs.wandb_logging import Job, in_sweep, log_to_wandb
 from smir.terminal import columns
 from smir.training.from_checkpoint import check_fits
@@ -129,13 +131,18 @@ class SmirCLI(SettingsCLI):
         if given is not None:
             begun_from = Checkpoint.read(given)
             self._load(begun_from)
-            self._refuse_at_end(begun_from)
         what = (self._options, self.model, self.datamodule, self.settings)
+        if given is not None and not self._is_trial:
+            self._refuse_at_end(begun_from, identity_of(*what))
         if self._is_trial:
             self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")
             self._run, identity, checkpoint = Run(Path(self._trial.name)), identity_of(*what), None
         else:
-            self._run, identity, checkpoint = start_run(self.trainer, *what)
+            try:
+                self._run, identity, checkpoint = start_run(self.trainer, *what)
+            except AlreadyDone as done:
+                say_what_it_began_from(Path(str(done)), given)
+                raise
         write_to(self.trainer, self._run.path)
         self._identity, self._resumed = identity, checkpoint is not None
         self.model.origin = origin_of(identity, self._options.variant)
@@ -149,10 +156,11 @@ class SmirCLI(SettingsCLI):
             describe_run(self._run.path, self.model, self.datamodule, self.settings, checkpoint, processes)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
 
-    def _refuse_at_end(self, checkpoint: Checkpoint) -> None:
+    def _refuse_at_end(self, checkpoint: Checkpoint, identity: Identity) -> None:
         """Refuses to begin from another run's checkpoint that leaves no epoch to train."""
-        folder, run = self._options.folder(int(self._arguments.seed_everything)), run_of_checkpoint(checkpoint.path)
-        own = run is not None and run.absolute().parent == folder.absolute().parent
+        run = run_of_checkpoint(checkpoint.path)
+        record = None if run is None else read_record(run)
+        own = record is not None and record["hash"] == identity.hash
         if not own and checkpoint.epoch + 1 >= (self.trainer.max_epochs or 0):
             raise ConfigError(
                 f"{checkpoint.path} has finished epoch {checkpoint.epoch + 1}, and trainer.max_epochs is "

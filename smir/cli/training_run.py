@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Progress
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from smir.cli.settings import RunOptions, as_list
-from smir.cli.trust import yaml_text
+from smir.cli.trust import read_yaml, yaml_text
 from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
 from smir.data.reading.stamps import RECORD as FILES
@@ -19,12 +19,11 @@ from smir.data.reading.stamps import refuse_other_files, save_stamps
 from smir.errors import ConfigError, DataError, RunError, counted
 from smir.files.atomic import write_atomically
 from smir.files.digest import file_digest
-from smir.files.json_record import dict_or_empty
 from smir.models.library_weights import library_weights
 from smir.models.weight_files import read_checkpoint
 from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
 from smir.runs.environment import commit, save_environment
-from smir.runs.finished import DONE, check_weights
+from smir.runs.finished import check_weights
 from smir.runs.launch import agree_on_run, global_rank
 from smir.runs.recipe import digest, in_force, recipe_of
 from smir.runs.run_folder import Identity, Run, open_run, read_record, run_of_checkpoint
@@ -77,7 +76,7 @@ def _check(callback: Callback, model: SmirModule) -> None:
             f"EarlyStopping watches {model.monitor}, of which {model.monitor_mode}imum is best, with mode "
             f"{callback.mode}. Add --trainer.callbacks.mode {model.monitor_mode}."
         )
-    if isinstance(callback, ModelCheckpoint) and callback.save_last:
+    if isinstance(callback, ModelCheckpoint) and callback.save_last and callback.dirpath is None:
         raise ConfigError(
             "ModelCheckpoint with save_last would replace last.ckpt of smir, which a resume needs. Leave save_last out."
         )
@@ -129,7 +128,8 @@ def _warn_of_other_files(stamps: Path, data: SmirDataModule) -> None:
     try:
         refuse_other_files(stamps, data.files())
     except RunError as error:
-        rank_zero_warn(str(error))
+        if error.__cause__ is None:  # else the stamps are damaged, and nothing is to be continued
+            rank_zero_warn(str(error))
 
 
 def _say_what_differs(first: Path, own: Path, identity: Identity) -> None:
@@ -203,8 +203,6 @@ def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
     run = run_of_checkpoint(path)
     if run is not None:
         check_weights(run, path)
-    if run is not None and Run(run).done and (visits := dict_or_empty(run / DONE).get("image_visits")) is not None:
-        fingerprint["image_visits"] = visits  # the record counts epochs that early stopping left out
     if run is not None and not Run(run).done:
         rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
         fingerprint["unfinished"] = True
@@ -263,6 +261,19 @@ def describe_run(
         if not (path := folder / "config.yaml").exists():
             write_atomically(path, yaml_text(in_force(settings)))
         save_environment(folder, processes, resumed is not None)
+
+
+def say_what_it_began_from(run: Path, given: str | None) -> None:
+    """Says that a finished run began from another checkpoint than `--ckpt` names, which is no setting of a run."""
+    config = read_yaml(run / "config.yaml") if (run / "config.yaml").is_file() else None
+    began = config.get("ckpt_path") if isinstance(config, dict) else None
+    own = given is not None and Path(given).absolute().is_relative_to(run.absolute())
+    same = [None if path is None else Path(path).absolute() for path in (began, given)]
+    if not own and same[0] != same[1]:
+        rank_zero_warn(
+            f"{run} began from {began or 'no checkpoint'}, not from {given or 'none'}: --ckpt does not tell runs "
+            "apart. To train this one, give it a name: --run.variant NAME."
+        )
 
 
 def say_if_val_is_trained_on(data: SmirDataModule) -> None:

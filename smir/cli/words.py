@@ -41,11 +41,17 @@ def without_start_of_run(words: Sequence[str]) -> list[str]:
     """
     if not words or words[0] not in ("predict", "test", "validate") or any(w.startswith("--ckpt") for w in words):
         return list(words)
-    named = [*itertools.pairwise(words), *((w.partition("=")[0], w.partition("=")[2]) for w in words)]
-    configs = [Path(config_file(value)) for flag, value in named if names_config(flag) and value]
-    of_runs = [path for path in configs if is_file(path) and (path.parent / "run.json").is_file()]
-    begun = [content for path in of_runs if isinstance(content := read_yaml(path), dict) and content.get("ckpt_path")]
-    return [*words, "--ckpt_path=null"] if begun else list(words)
+    found: list[str] = []
+    for before, word in zip(["", *words[:-1]], words, strict=True):
+        found.append(word)
+        flag, equals, value = word.partition("=")
+        name = value if equals and names_config(flag) else word if names_config(before) else ""
+        path = Path(config_file(name)) if name else None
+        if path is not None and is_file(path) and (path.parent / "run.json").is_file():
+            content = read_yaml(path)
+            if isinstance(content, dict) and content.get("ckpt_path"):
+                found.append("--ckpt_path=null")  # a config after it may name another one
+    return found
 
 
 def _has_data_alone(path: Path) -> bool:

@@ -111,7 +111,7 @@ class Folder(SmirDataModule):
         if self.hold_out and (self.split_files is not None or self.has_labels):
             held_out = {*self._split("val"), *self._split("test")}
             if self.left_out is not None:
-                held_out.update(self._listed(names, self.root / self.left_out))
+                held_out.update(read_list(self.root / self.left_out))  # some may be gone
             names = [name for name in names if name not in held_out]
         return [f"{self.image_folder}/{name}" for name in names]
 

@@ -104,7 +104,8 @@ def _arriving(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         for left in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):  # of exports that were killed
-            if not is_alive(left.name.split(".")[-2]):
+            pid = left.name.split(".")[-2]
+            if pid.isdecimal() and not is_alive(pid):
                 shutil.rmtree(left, ignore_errors=True)
         folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
         folder.mkdir()

@@ -13,7 +13,7 @@ from torch import Tensor
 from smir.classes import UInt8
 from smir.data.base import SmirDataModule
 from smir.data.reading.decode import invisible, read_image, read_label
-from smir.data.reading.raster import ArrayRaster
+from smir.data.reading.raster import ArrayRaster, Bool
 from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError, DataError, RunError
 from smir.files.atomic import LONGEST_NAME, remove_unfinished, write_atomically
@@ -138,20 +138,20 @@ class PredictionWriter(Callback):
         assert isinstance(pl_module, SegmentationModule)
         if "image" not in batch or batch["weight"][0] <= 0:
             return
-        index = int(batch["index"][0])
-        self._likeness.add(pl_module.data.images("predict")[index], batch["image"][0].movedim(0, -1).cpu().numpy())
-        self._areas[index] = self._write_whole(pl_module, outputs[0], index)
+        index, files = int(batch["index"][0]), pl_module.data.images("predict")
+        view, gaps = batch["image"][0].movedim(0, -1).cpu().numpy(), invisible(files.path(index))
+        self._likeness.add(files[index], view if gaps is None else view[~_resized(gaps, *view.shape[:2])])
+        self._areas[index] = self._write_whole(pl_module, outputs[0], index, gaps)
         self._whole.append(index)
 
     def _target(self, name: str) -> Path:
         """Returns the path of an output without its ending; GDAL writes no names that are not UTF-8."""
         return (self.folder / name.encode(errors="backslashreplace").decode()).with_suffix("")
 
-    def _write_whole(self, module: SegmentationModule, logits: Tensor, index: int) -> Areas:
+    def _write_whole(self, module: SegmentationModule, logits: Tensor, index: int, gaps: Bool | None) -> Areas:
         files = module.data.images("predict")
         name, target, (height, width) = files[index], self._target(files[index]), logits.shape[1:]
         nothing: UInt8 = np.empty((height, width, 0), dtype=np.uint8)
-        gaps = invisible(files.path(index))
         valid = np.ones((height, width), dtype=bool) if gaps is None else ~gaps
         tile = Tile(0, 0, logits, nothing, valid)
         labels = labels_of(tile)
@@ -225,6 +225,12 @@ class PredictionWriter(Callback):
             target = self._target(files[index])
             label = read_label(target.with_name(f"{target.name}.png")).astype(np.uint8)
             yield files[index], small_overlay(read_image(files.path(index)), label, module.classes)
+
+
+def _resized(mask: Bool, height: int, width: int) -> Bool:
+    """Returns a mask (H, W) at another size."""
+    resized = Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
+    return np.asarray(resized, dtype=bool)
 
 
 def _times_larger(data: SmirDataModule, in_windows: Collection[str]) -> dict[str, float]:

@@ -78,8 +78,10 @@ class SegmentationModule(SmirModule):
         self.weigh_by_frequency = class_weights == "auto"
         given = None if class_weights == "auto" else class_weights
         self.class_weights = None if given is None else given_weights(given, classes.names)
-        self._weights: Tensor | None = None if self.class_weights is None else torch.tensor(self.class_weights)
-        """The class weights (C,) on the device of the training."""
+        self._weights: Tensor | None
+        """The class weights (C,)."""
+        weights = None if self.class_weights is None else torch.tensor(self.class_weights)
+        self.register_buffer("_weights", weights, persistent=False)
         self.val_confusion = ConfusionMatrix(len(classes))
         self.test_counts: dict[str, Tensor] = {}
         """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""

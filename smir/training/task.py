@@ -299,10 +299,11 @@ class SmirModule(pl.LightningModule):
         states = checkpoint.get("optimizer_states")
         groups = states[0].get("param_groups") if isinstance(states, list) and states else None
         if isinstance(groups, list) and len(groups) != own:
-            factors = ("1", f"{self.encoder_lr_factor:g}") if own == 2 else ("another", "1")
+            theirs = "1" if own == 2 else "below or above 1"
             raise CheckpointError(
-                f"{path} was trained with {factors[0]} model.encoder_lr_factor, and this run has {factors[1]}: such a "
-                "training cannot be continued. Keep the factor, or start from the weights alone: --model.weights FILE."
+                f"{path} was trained with a model.encoder_lr_factor of {theirs}, and this run has "
+                f"{self.encoder_lr_factor:g}: such a training cannot be continued. Keep the factor, or start from the "
+                "weights alone: --model.weights FILE."
             )
 
     @classmethod

@@ -432,7 +432,7 @@ def test_small_images_are_named(prepare, tmp_path, capsys):
         if "crop_size" in recipe.read_text()
     }
     assert set(crops.values()) == {256, 192}
-    assert [name for name, size in crops.items() if size == 192] == ["few-labels"]
+    assert {name for name, size in crops.items() if size == 192} == {"few-labels", "few-labels-pretrain"}
 
 
 def test_one_export_for_each_folder_of_images_is_read(smir, labels, tmp_path):
@@ -933,6 +933,36 @@ def test_versions_of_a_photograph_stay_in_one_split_and_pretraining_leaves_out_t
     assert {name.split("_")[1] for name in pool if "IMG" in name} == of_split["train"]
     assert ("images/copy.jpg" in pool, "images/other.jpg" in pool) == ("0" not in held_out, True)
     assert len(pool) == 3 * len(of_split["train"]) + 1 + ("0" not in held_out)
+
+
+def test_frames_of_two_videos_are_not_versions_of_one_another(smir, tmp_path, capsys):
+    for number in range(12):
+        own = f"{'AB'[number % 2]}/frame{number // 2}_jpg.rf.{number:032x}"
+        save(tmp_path / f"photos/{own}.jpg", photo(own))
+        save(tmp_path / f"labels/{own}.png", label_of(own))
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--classes=[background, crop, weed]")
+    assert "version" not in capsys.readouterr().out
+
+
+def test_names_on_the_lists_of_an_earlier_field_may_be_gone(prepare, smir, photos, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    first = lists(tmp_path / "field")["train"][0]
+    (photos / first).unlink()
+    (tmp_path / "labels" / first).with_suffix(".png").unlink()
+    smir("prepare", "folder", "--images=photos", "--labels=labels", "--splits=field", "--root=again")
+    assert lists(tmp_path / "again")["train"] == lists(tmp_path / "field")["train"][1:]
+
+
+def test_a_second_grey_camera_is_no_label(smir, tmp_path, capsys):
+    noise = np.random.default_rng(0)
+    for number in range(4):
+        for name, values in (("left", 256), ("right", 40)):
+            pixels = noise.integers(0, values, (64, 72), dtype=np.uint8)
+            save(tmp_path / f"photos/{name}_{number}.png", pixels)
+            save(tmp_path / f"photos/{name}/{number}.png", pixels)
+    smir("prepare", "folder", "--images=photos")
+    assert "photos: 16 images" in capsys.readouterr().out
 
 
 def test_lines_of_a_split_list_that_name_no_image_are_refused(prepare, fails, labels, tmp_path):

@@ -379,7 +379,7 @@ def test_the_lists_of_values_of_roboflow_name_the_classes(smir, fails, tmp_path,
         lists[-1].parent.mkdir()
         for name in names:
             Image.fromarray(IDS).save(tmp_path / f"labels/{split}/{name}.png")
-        lists[-1].write_text("Pixel Value, Class\n0, background\n1, crop\n2, weed, tall\n3, stone\n")
+        lists[-1].write_text('Pixel Value, Class\n0, background\n1, crop\n2, "weed, tall"\n3, stone\n')
     smir(*WORDS)
     assert "The names of the classes are from labels/train/_classes.csv." in capsys.readouterr().out
     assert all((field(name) == IDS).all() for name in "abc")
@@ -393,6 +393,12 @@ def test_the_lists_of_values_of_roboflow_name_the_classes(smir, fails, tmp_path,
     assert "gives the value 0 to 'crop' and 'weed'" in fails(*WORDS)
     lists[0].write_text("Pixel Value, Class\n")
     assert "names no value" in fails(*WORDS)
+    lists[0].write_text("0, a=b\n")
+    assert "names a class 'a=b'. Rename it without =" in fails(*WORDS)
+    for path in lists:  # of Roboflow's export for classification
+        path.write_text("filename, daisy, rose\na.jpg, 1, 0\n")
+    smir(*WORDS)
+    assert "The classes are named after their values" in capsys.readouterr().out
 
 
 def test_binary_masks_that_were_jpegs_are_refused_and_thin_classes_beside_255_are_not(smir, fails, tmp_path, field):
@@ -405,7 +411,7 @@ def test_binary_masks_that_were_jpegs_are_refused_and_thin_classes_beside_255_ar
     assert "their borders are smooth" in fails(*WORDS)
     for name in "abc":
         mask = noisy.copy()
-        mask[::60] = 1
+        mask[::60] = 200  # such as roots
         Image.fromarray(mask).save(tmp_path / f"labels/{name}.png")
     smir(*WORDS)
     assert np.unique(field("a")).tolist() == [0, 1, 255]
@@ -423,8 +429,14 @@ def test_numbers_of_objects_are_joined_to_one_class(smir, fails, tmp_path, field
     assert hint in fails(*WORDS, "--classes=[background, apple]")
     assert "names 5 more than once" in fails(*WORDS, "--classes=[background=0, apple=1-5, pear=5-11]")
     assert "names 20-30, but no mask" in fails(*WORDS, "--classes=[background=0, apple=1-11, pear=20-30]")
+    assert hint in fails(*WORDS, "--classes=[apple]")
+    assert "number objects" not in fails(*WORDS, "--classes=[background, apple, pear]")
+    bare = objects % 5
+    bare[:9] = 255
+    Image.fromarray(bare.astype(np.uint8)).save(tmp_path / "labels/a.png")
     smir(*WORDS, "--classes=[background=0, apple=1-255]")
-    assert all((field(name) == (objects % (most + 1) > 0)).all() for name, most in zip("abc", (4, 7, 11), strict=True))
+    assert np.array_equal(field("a"), np.where(bare == 255, 255, bare > 0))
+    assert all((field(name) == (objects % (most + 1) > 0)).all() for name, most in zip("bc", (7, 11), strict=True))
 
 
 def test_a_single_class_beside_a_value_marked_as_nodata_is_explained(smir, fails, tmp_path, field):

@@ -83,7 +83,7 @@ def test_an_encoder_factor_is_that_of_the_run_and_cannot_be_added(smir, fails, f
         row = list(csv.DictReader(file))[-1]
     assert float(row["lr/encoder"]) == pytest.approx(float(row["lr"]) / 2)
     said = fails(*words, "--model.encoder_lr_factor=0.5", "--run.experiment=other", plain)
-    assert "was trained with 1 model.encoder_lr_factor, and this run has 0.5" in said
+    assert "was trained with a model.encoder_lr_factor of 1, and this run has 0.5" in said
 
 
 def test_the_test_at_the_end_uses_averaged_weights_as_a_later_test_does(smir, field, tmp_path):
@@ -167,6 +167,8 @@ def test_a_test_with_the_config_of_a_continued_run_does_not_test_the_other(smir,
     config = f"--config={tmp_path}/runs/second/seed0/config.yaml"
     assert "test needs trained weights" in fails("test", config)
     assert "test needs trained weights" in fails("test", *config.split("="))
+    with pytest.warns(UserWarning, match=r"second/seed0 began from .*last.ckpt, not from none"):
+        smir(*words, "--trainer.max_epochs=3", "--run.experiment=second")
     smir("test", config, "--ckpt=last")
     assert (tmp_path / "runs/second/seed0/test").is_dir()
     assert not (tmp_path / "runs/first/seed0/test").exists()

@@ -65,7 +65,7 @@ def list_images(folder: Path) -> list[str]:
     if not names:
         raise DataError(
             f"The folder {folder.absolute()} holds no image (looked for {', '.join(IMAGE_SUFFIXES)}, also in folders "
-            f"below it). {unread}{' Unpack the archives in it.' * bool(archives)}".rstrip()
+            f"below it). {unread} {'Unpack the archives in it.' * bool(archives)}".replace("  ", " ").rstrip()
         )
     if unread:
         warn(unread)

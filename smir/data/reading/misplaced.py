@@ -26,11 +26,19 @@ _SEVERAL = 3
 
 
 class Look(NamedTuple):
-    """Whether an image file has one channel, areas of few colours as labels do, or one channel of 16 bits."""
+    """What an image file looks like.
+
+    Attributes:
+        grey: Whether it has one channel.
+        flat: Whether it has few colours, as labels do.
+        deep: Whether its one channel has 16 bits.
+        areas: Whether several of its few colours fill areas, unlike the noise of a dark photograph.
+    """
 
     grey: bool = False
     flat: bool = False
     deep: bool = False
+    areas: bool = False
 
 
 PHOTOGRAPH = Look()
@@ -56,7 +64,8 @@ def look(path: Path, image: UInt8 | None = None) -> Look:
     if len(np.unique(some, axis=0)) > MOST_VALUES:
         return Look(grey)
     colors = image.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    return Look(grey, len(np.unique(colors)) <= MOST_VALUES and (grey or len(thick(colors)) > 1))
+    few, areas = len(np.unique(colors)) <= MOST_VALUES, len(thick(colors)) > 1
+    return Look(grey, few and (grey or areas), areas=few and areas)
 
 
 def photographs_among(folder: Path, names: list[str]) -> list[str]:
@@ -100,14 +109,16 @@ def misplaced_labels(looks: Mapping[str, Look]) -> list[str]:
     photographs = {_stem(name) for name, seen in looks.items() if not seen.flat}
     alike = Counter(part for stem in photographs for part in _without_a_word(stem))
 
-    def is_named_after_one(stem: str) -> bool:
-        return not photographs.isdisjoint(_parts_of(stem)) or any(alike[part] == 1 for part in _without_a_word(stem))
+    def is_label(name: str, seen: Look) -> bool:
+        if not seen.flat or (seen.grey and in_colors):
+            return seen.flat
+        stem = _stem(name)
+        # Two cameras may give grey photographs one name, and one of them may see little.
+        parts = _parts_of(stem) - ({stem} if seen.grey else set())
+        named = not photographs.isdisjoint(parts) or any(alike[part] == 1 for part in _without_a_word(stem))
+        return named and (seen.areas or not seen.grey)
 
-    return [
-        name
-        for name, seen in looks.items()
-        if seen.flat and ((seen.grey and in_colors) or is_named_after_one(_stem(name)))
-    ]
+    return [name for name, seen in looks.items() if is_label(name, seen)]
 
 
 def common_ending(labels: Iterable[str], images: Iterable[str]) -> str:

@@ -47,13 +47,23 @@ def read_color_list(path: Path) -> dict[str, str]:
         key = _key(match) if match else None
         if match is None or key is None:
             raise DataError(f"Line {number} of {path} should be {words} but is {line[:80]!r}.")
-        name = match["name"].strip()
+        name = match["name"].strip().strip('"')
+        if "=" in name:
+            raise DataError(f"Line {number} of {path} names a class {name!r}. Rename it without =.")
         if names.setdefault(key, name) != name:
             kind = "colour" if key.startswith("#") else "value"
             raise DataError(f"{path} gives the {kind} {key} to {names[key]!r} and {name!r}.")
     if not names:
         raise DataError(f"{path} names no {'value' if path.name == _ID_LIST else 'colour'}.")
     return names
+
+
+def _names_values(path: Path) -> bool:
+    """Returns whether a `_classes.csv` lists values; Roboflow's exports for classification have one of images."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return re.match(r"\s*(pixel value\s*,|\d+\s*,)", file.readline(), re.IGNORECASE) is not None
 
 
 def _key(match: re.Match[str]) -> str | None:
@@ -77,7 +87,7 @@ def listed_classes(masks: MaskFiles) -> tuple[list[str], Path] | None:
         paths = list(filter(Path.is_file, places))[:1]
     else:
         folders = {masks.folder.parent, masks.folder, *((masks.folder / name).parent for name in masks.names)}
-        paths = [folder / _ID_LIST for folder in sorted(folders) if (folder / _ID_LIST).is_file()]
+        paths = [folder / _ID_LIST for folder in sorted(folders) if _names_values(folder / _ID_LIST)]
     if not paths:
         return None
     names, *others = (read_color_list(path) for path in paths)

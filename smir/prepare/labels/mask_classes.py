@@ -10,6 +10,8 @@ from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.classes import ClassTable, entries, of_categories, table_of
 from smir.prepare.labels.masks import TRANSPARENT, MaskFiles
 
+_NOISE = 16
+"""Distance from 0 and 255 of values that a JPEG of high quality makes of them."""
 _SMOOTH = 3
 """Number of values that only lie on borders from which masks are taken to be smooth."""
 
@@ -81,7 +83,8 @@ def _refuse_two_scales(masks: MaskFiles, named: set[str]) -> None:
 def _refuse_smooth(masks: MaskFiles) -> None:
     """Refuses masks with smooth borders: many values that only lie between others, or bright ones between 0 and 255."""
     two = masks.values.keys() - set(masks.thin) == {"0", str(VOID)}
-    noisy = two and any(int(key) > VOID // 2 for key in masks.thin)  # after a JPEG; thin classes have low ids
+    thin = [int(key) for key in masks.thin] if two else []
+    noisy = any(value <= _NOISE for value in thin) and any(value >= VOID - _NOISE for value in thin)  # as of a JPEG
     if not noisy and (len(masks.thin) < _SMOOTH or 2 * len(masks.thin) < len(masks.values)):
         return
     raise DataError(
@@ -119,7 +122,9 @@ def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tupl
     fitting = next((found for found in (keys, classes) if len(found) == len(names)), None)
     suggested = zip(names, fitting, strict=True) if fitting else (("NAME", key) for key in keys[:8])
     suggestion = ", ".join(f"{name}={key}" for name, key in suggested)
-    objects = f". If the values number objects: '[{names[0]}=0, {names[-1]}=1-{keys[-1]}]'" if masks.counted else ""
+    pair = (BACKGROUND, *names)[-2:]
+    objects = f". If the values number objects: '[{pair[0]}=0, {pair[1]}=1-{keys[-1]}]'"
+    objects = objects if masks.counted and len(names) <= 2 else ""
     raise ConfigError(
         f"--classes names {', '.join(names)}, but not the value of each in {masks.folder.absolute()}. The masks hold: "
         f"{shares}{' and more' if len(keys) > 8 else ''}. Give each a value: --classes '[{suggestion}]'{objects}"
@@ -132,7 +137,8 @@ def _sources(source: str, masks: MaskFiles) -> list[str]:
     if ends is None or masks.coding == "colors":
         return [source]
     low, high = int(ends[1]), int(ends[2])
-    found = [key for key in masks.values if key not in masks.no_data and low <= int(key) <= high]
+    void = {*masks.no_data, str(VOID)}  # 255 is only a class if it is named alone
+    found = [key for key in masks.values if key not in void and low <= int(key) <= high]
     if not found:
         raise ConfigError(f"--classes names {source}, but no mask in {masks.folder.absolute()} holds such a value.")
     return found

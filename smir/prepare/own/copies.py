@@ -1,11 +1,13 @@
 """Finds copies and versions of a photograph: with one in training and one in the test, figures are flattered."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from smir.files.digest import file_digest
 from smir.prepare.labels.matching import before_roboflow
 
+_OF_SPLITS = ("train", "valid", "test")
+"""Roboflow's folders, between which versions of a photograph may lie."""
 _PLACE, _SOME = 1 << 16, 1 << 10
 """Some bytes before this place are compared first: uncompressed images may all have one size, and are long to read."""
 
@@ -28,11 +30,12 @@ def originals(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 def versions(names: Iterable[str]) -> dict[str, str]:
     """Returns the first version of every further one: Roboflow mirrors, turns and brightens photographs."""
-    first: dict[str, str] = {}
+    first: dict[tuple[str, ...], str] = {}
     found = {}
     for name in names:
         own = before_roboflow(name)
-        if own is not None and (other := first.setdefault(own, name)) != name:
+        folders = [part for part in PurePosixPath(name).parts[:-1] if part.lower() not in _OF_SPLITS]
+        if own is not None and (other := first.setdefault((*folders, own), name)) != name:
             found[name] = other
     return found
 

@@ -11,6 +11,7 @@ from smir.prepare.labels.matching import ImageNames
 from smir.prepare.own.copies import kinds, originals
 from smir.prepare.own.copies import versions as find_versions
 from smir.prepare.own.field import LEFT_OUT, Field, Labels, Tile
+from smir.prepare.own.options import RECORD
 from smir.prepare.own.split_lists import folders_of_splits, listed
 from smir.prepare.own.stratification import TEST_ALONE, Members, draw_splits
 
@@ -155,7 +156,8 @@ def _listed(field: Field, labels: Labels, lists: Path) -> Members:
 
     unknown: list[str] = []
     members = {split: [name for entry in listed(lists, split) for name in meant(entry)] for split in SPLITS}
-    if unknown and (lists / f"{SPLITS[0]}.txt").is_file():  # folders may hold label images, too
+    # Folders may hold label images, too, and images of an earlier field may be gone.
+    if unknown and (lists / f"{SPLITS[0]}.txt").is_file() and not (lists / RECORD).is_file():
         raise DataError(
             f"{counted(len(unknown), 'entry', 'entries')} on the lists in {lists.absolute()} name no image in "
             f"{field.options.images.absolute()}: {first_few(map(repr, unknown))}. A line names one image, such as "
