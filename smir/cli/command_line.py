@@ -19,7 +19,7 @@ import smir.training.selective_masking  # registers the callback for its short n
 from smir.cli.evaluation import find_weights, keep_predictions, keep_test, normalise_as
 from smir.cli.hints import figures
 from smir.cli.precision import SmirTrainer, native_precision
-from smir.cli.settings import Parser, RunOptions, add_options, as_list, check_settings
+from smir.cli.settings import Parser, RunOptions, add_options, as_list, check_settings, refuse_moved_field
 from smir.cli.training_run import (
     all_callbacks,
     describe_run,
@@ -101,6 +101,8 @@ class SmirCLI(SettingsCLI):
         config = self.config[self.subcommand]
         if config.trainer.precision == "auto":
             config.trainer.precision = native_precision(config.trainer.accelerator)
+        if self.subcommand != "predict":  # which needs nothing of the dataset
+            refuse_moved_field(config)
         check_settings(config, trains=self.subcommand == "fit" and not config.trainer.fast_dev_run)
         task = f"{config.data.class_path.rpartition('.')[2].lower()}/{config.data.init_args.task}"
         experiment = config.run.experiment or task

@@ -14,6 +14,7 @@ from smir.data.reading.file_list import FileList
 from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.predicted import refuse_bad_headers
 from smir.data.reading.screening import RECORD as SKIPPED
+from smir.data.reading.stamps import content_digest
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.files.digest import file_digest
 from smir.files.json_record import dict_or_empty
@@ -101,6 +102,8 @@ def keep_test(trainer: Trainer, weights: Path, data: SmirDataModule, settings: d
         The folder, and a hash of everything that the results depend on.
     """
     source = _source(weights, data, data.images("pool" if data.task == "pretrain" else "test"), settings)
+    if data.task == "segment":
+        source["images"]["labels"] = content_digest(FileList(data.root, [pair.label for pair in data.pairs("test")]))
     folder = result_folder(run_of_checkpoint(weights) or weights.parent, "test", source)
     all_callbacks(trainer).append(TestRecord(folder, source))
     rank_zero_info(f"Test results go to {folder}.")
@@ -144,7 +147,7 @@ def keep_predictions(
     record_skipped(data, settings, folder)
     all_callbacks(trainer).append(PredictionWriter(folder, source, polygons, Likeness(checkpoint.record)))
     if (folder / AREAS).exists():
-        others += " It holds the same predictions already: they are made again, and files of other formats stay."
+        others += f" {folder} holds the same predictions already: they are made again, and files of other formats stay."
     rank_zero_info(f"Predictions go to {folder}.{others}")
 
 

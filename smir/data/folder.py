@@ -85,6 +85,11 @@ class Folder(SmirDataModule):
             known = ", ".join(classes or ()) or "none"
             raise ConfigError(f"data.colors names {first_few(unknown)}, but data.classes are {known}.")
         if self.task == "segment" and (labels is None or not classes):
+            if (root / "data.yaml").is_file():
+                raise ConfigError(
+                    f"To segment, Folder needs data.labels and data.classes, which {root / 'data.yaml'} holds: add "
+                    f"--config {root / 'data.yaml'}."
+                )
             raise ConfigError(
                 "To segment, Folder needs data.labels (the folder of label images, relative to data.root) and "
                 f"data.classes (class names by id). {self._siblings()} Images without labels are for pretraining: "

@@ -98,6 +98,8 @@ def inspect(
         page = show(predictions, walk, ckpt, out)
     if walk.skipped:
         print(f"{len(walk.skipped):,} of {len(source):,} images were left out, because of errors; the page says why.")
+    if data is not None and module.task == "segment" and split in (None, "val") and data.trained_val_images():
+        print("Some of these images were trained on (data.train_on_val); --split test shows others.")
     print(f"Look at {page.absolute()}")
     return Inspected(ckpt, module.task, split)
 

@@ -17,11 +17,12 @@ def brief(protocol: Protocol) -> list[str]:
     lines = [
         line for benchmark in protocol.benchmarks if protocol.plain(benchmark) for line in _lines(protocol, benchmark)
     ]
-    notes = [*(f"Warning: {text}" for text in comparison_warnings(protocol)), *_not_shown(protocol)]
+    notes = [*(f"Warning: {text}" for text in comparison_warnings(protocol)), *not_shown(protocol)]
     return [*lines, *(line for note in notes for line in (note, ""))]
 
 
-def _not_shown(protocol: Protocol) -> list[str]:
+def not_shown(protocol: Protocol) -> list[str]:
+    """Returns a line about runs of variants, which only the report's own tables show."""
     cells = [cell for dataset in protocol.datasets for cell in protocol.variants(dataset)]
     if not cells:
         return []

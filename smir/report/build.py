@@ -7,7 +7,7 @@ from pathlib import Path
 from smir.errors import counted, first_few
 from smir.files.atomic import write_atomically
 from smir.files.pages.folder import OwnFiles
-from smir.report.brief import brief
+from smir.report.brief import brief, not_shown
 from smir.report.cells import Protocol, cells_of, protocols_of, title_of
 from smir.report.class_section import class_section
 from smir.report.document import Section
@@ -29,6 +29,7 @@ class Report:
     summary: str
     sections: list[Section]
     brief: list[str]
+    variants: list[str]
 
     def write(self, out: Path) -> Path:
         """Writes `report.md`, `tables.tex`, `tables/*.csv`, `figures/*.svg`, and last the page, which is returned.
@@ -81,7 +82,8 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
     if tree.lost:
         summary += f" Lost since their runs ended: {first_few(tree.lost, 5)}."
     lines = [line for protocol in protocols for line in brief(protocol)]
-    return Report(tree, summary, [section for section in sections if not section.is_empty], lines)
+    variants = [line for protocol in protocols for line in not_shown(protocol)]
+    return Report(tree, summary, [section for section in sections if not section.is_empty], lines, variants)
 
 
 def _sections_of(protocol: Protocol) -> list[Section]:

@@ -174,6 +174,15 @@ class Protocol:
             if differ
         ]
 
+    def tested_on_other_labels(self, benchmark: Benchmark) -> list[str]:
+        """Returns the folder of a run for each state of the test labels, if there are several."""
+        by_labels: dict[str, str] = {}
+        for cell in self.plain(benchmark).values():
+            for run in cell.runs:
+                if run.labels_of_test is not None:
+                    by_labels.setdefault(run.labels_of_test, str(run.folder))
+        return list(by_labels.values()) if len(by_labels) > 1 else []
+
 
 def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
     """Groups tested runs; those of a name that differ in more than the seed make several cells, with notes."""

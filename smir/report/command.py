@@ -36,6 +36,8 @@ def report(
             for table in section.tables:
                 print("\n".join([table.title, "", *table_lines(table), "", table.caption, ""]))
             print("".join(f"Warning: {text}\n\n" for text in section.warnings), end="")
+    if made.variants and not short:
+        print("\n".join(made.variants), end="\n\n")
     print(f"{made.summary}\nThe same with all tables, figures, commands and commits: {index.absolute()}")
 
 

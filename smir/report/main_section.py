@@ -92,7 +92,13 @@ def comparison_warnings(protocol: Protocol) -> list[str]:
         for benchmark in protocol.benchmarks
         for text in protocol.unequal(benchmark)
     ]
-    return unequal + protocol.notes
+    relabelled = [
+        f"The test labels of {benchmark.title} were changed between the tests of {' and '.join(folders)}, so their "
+        "figures cannot be compared. Repeat the older tests (python -m smir test)."
+        for benchmark in protocol.benchmarks
+        if (folders := protocol.tested_on_other_labels(benchmark))
+    ]
+    return relabelled + unequal + protocol.notes
 
 
 def main_section(protocol: Protocol) -> Section:
@@ -124,7 +130,7 @@ def _gains(protocol: Protocol, number: int, benchmark: Benchmark) -> Figure | No
         return None
     seeds = seeds_behind(protocol, (len(gain.by_seed) for gain in gains.values() if gain))
     paired = "" if protocol.has_one_seed else ", paired by seed"
-    caption = f"{benchmark.title}{protocol.in_brackets}: selective masking minus each other row{paired}{seeds}."
+    caption = f"{benchmark.title}{protocol.in_brackets}: selective masking minus the plain rows{paired}{seeds}."
     if any(gain and gain.interval for gain in gains.values()):
         luck = left_out(gains.values())
         caption += f" Bars are 95 % paired t intervals{f', which leave out the {luck}' if luck else ''}."

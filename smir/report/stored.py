@@ -51,6 +51,7 @@ class StoredRun:
         summary: Content of DONE; None for an unfinished run.
         test: Metrics of the test of its best checkpoint, if it has one.
         tested_in: Folder of that test.
+        labels_of_test: Hash of the label files of that test; None in results of earlier versions.
         apart: Suffix of its row's name, if it is not averaged with the runs of that name.
     """
 
@@ -61,6 +62,7 @@ class StoredRun:
     summary: dict[str, Any] | None
     test: dict[str, Any] | None = None
     tested_in: Path | None = None
+    labels_of_test: str | None = None
     place: tuple[str, str] | None = None
     apart: str = ""
 

@@ -171,7 +171,9 @@ def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
         content = read_json(path)
         try:
             objection = _objection(run, content)
-            tested = dataclasses.replace(run, test=content["metrics"], tested_in=path.parent)
+            tested = dataclasses.replace(
+                run, test=content["metrics"], tested_in=path.parent, labels_of_test=_labels(content)
+            )
             tested.metrics("")  # every value is a number, or missing
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"{path} is damaged: a required entry is missing or wrong ({error!r}).") from error
@@ -202,3 +204,9 @@ def _nothing(roots: Sequence[Path], tree: Tree) -> str:
     return (
         f"{where} holds {found}. Run `python -m smir fit` with a SegmentationModule to its end. {' '.join(reasons)}"
     ).rstrip()
+
+
+def _labels(test: dict[str, Any]) -> str | None:
+    images = test.get("images")
+    found = images.get("labels") if isinstance(images, dict) else None
+    return found if isinstance(found, str) else None

@@ -760,6 +760,24 @@ def test_the_right_labels_are_accepted_after_a_refusal(prepare, fails, labels, t
     assert (tmp_path / "field/data.yaml").exists()
 
 
+def test_a_refused_command_leaves_no_folder(fails, photos, tmp_path):
+    assert "There is no file or folder" in fails("prepare", "folder", "--images=photos", "--labels=gone")
+    said = fails("prepare", "folder", "--images=photos", "--labels=photos")
+    assert "If these are photographs, --labels names the wrong folder." in said
+    assert not (tmp_path / "field").exists()
+
+
+def test_a_field_that_was_moved_or_whose_config_was_forgotten_is_explained(prepare, fails, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    prepare("--labels=labels")
+    said = fails("fit", "--config=folder/segment", "--trainer.accelerator=cpu")
+    assert "needs data.labels and data.classes, which field/data.yaml holds: add --config field/data.yaml." in said
+    (tmp_path / "field").rename(tmp_path / "moved")
+    said = fails("fit", "--config=folder/segment", "--config=moved/data.yaml", "--trainer.accelerator=cpu")
+    assert "which moved/data.yaml names as data.root, but images lie beside that file." in said
+    assert "or add --data.root moved" in said
+
+
 def test_a_folder_with_other_files_is_refused(fails, photos, tmp_path):
     save(tmp_path / "field/thesis.png", photo("thesis"))
     assert "holds files that this command did not write: Thumbs.db, readme.txt, thesis.png" in fails(
@@ -803,7 +821,7 @@ def test_new_photographs_keep_the_test_images_in_a_new_field(prepare, fails, pho
     prepare("--labels=labels")
     save(photos / "new.jpg", photo("new"))
     said = fails("prepare", "folder", "--images=photos", "--labels=labels")
-    assert "give a new --root, and --splits field to test on the same ones" in said
+    assert "Give a new --root, and --splits field to test on the same images" in said
     prepare("--labels=labels", "--root=new", "--splits=field")
     assert lists(tmp_path / "new") == lists(tmp_path / "field")
 

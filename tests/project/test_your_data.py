@@ -293,7 +293,7 @@ def test_label_errors_are_suggested_only_if_the_field_exists(smir, desk):
 def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys):
     save(tmp_path / "photos/0.jpg", photo("image", (200, 264)))
     smir("prepare", "folder", "--images=photos", "--root=my field")
-    said = "Next: python -m smir fit --config folder/pretrain --config 'my field/data.yaml'"
+    said = "Next: python -m smir fit --config folder/few-labels-pretrain --config 'my field/data.yaml'"
     assert capsys.readouterr().out.splitlines()[-1] == said
 
 

@@ -41,6 +41,21 @@ def test_rows_without_runs_are_missing_and_never_zero(smir, tmp_path, capsys):
     assert classes["crop"]["random seeds"] == "1"
 
 
+def test_figures_of_labels_that_were_changed_in_between_are_not_compared_silently(smir, tmp_path, capsys):
+    for init, labels in (("scratch", "old"), ("selective", "old")):
+        run = segmentation(tmp_path / "runs", "Nassar", init, 0)
+        run.test["images"]["labels"] = labels
+        run.write()
+    smir("report", "runs")
+    assert "were changed" not in capsys.readouterr().out
+    run.test["images"]["labels"] = "new"
+    run.write()
+    smir("report", "runs")
+    said = capsys.readouterr().out
+    assert "Warning: The test labels of Nassar 2020 were changed between the tests of" in said
+    assert "Repeat the older tests" in said
+
+
 def test_curves_of_an_older_version_are_read(smir, tmp_path):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     old = pretraining(tmp_path / "runs", "Nassar", "random")

@@ -190,7 +190,7 @@ def segmentation(root, dataset, init, seed=0, weights=None, variant=None, budget
         "weights": "fcb4e678f0a85d8f",
         "data": dataset,
         "protocol": protocol,
-        "images": {"number": 266, "names": data["test"]["names"], "bytes": "d0", "root": "data"},
+        "images": {"number": 266, "names": data["test"]["names"], "bytes": "d0", "root": "data", "labels": "5e"},
         "settings": settings,
         "hash": "ade086b38b60",
         "metrics": metrics,

@@ -1,5 +1,6 @@
 """Size, time and a sampled hash of every file of the data, so that a resumed run finds the files it began with."""
 
+import contextlib
 import hashlib
 import stat
 from collections.abc import Mapping
@@ -43,15 +44,28 @@ def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
             raise CheckpointError(f"{path} is damaged: it lists another number of files.")
     except CheckpointError as error:
         raise RunError(f"{error} Delete it to continue without comparing the files of the data.") from error
+    found = []
     for name, files in lists.items():
         old, now = before[name], _stamps(files, before[name])
         different = np.flatnonzero((old[:, ::2] != now[:, ::2]).any(axis=1)).tolist()
         if changed := [files[place] for place in different]:
-            raise RunError(
-                f"{len(changed)} of {len(files)} files of the list {name!r} below {files.root.absolute()} have changed "
-                f"since this run began: {first_few(changed)}. Put the old ones back, or move {path.parent.absolute()} "
-                "away to train on the new ones."
-            )
+            found.append(f"{len(changed)} of {len(files)} files of the list {name!r} ({first_few(changed)})")
+    if found:
+        root = next(iter(lists.values())).root.absolute()
+        raise RunError(
+            f"{', '.join(found)} below {root} have changed since this run began. Put the old ones back, or move "
+            f"{path.parent.absolute()} away to train on the new ones."
+        )
+
+
+def content_digest(files: FileList) -> str:
+    """Returns a hash of the sampled contents of files, in their order; files that are gone count as empty."""
+    hashes = []
+    for place in range(len(files)):
+        path = files.path(place)
+        with contextlib.suppress(FileNotFoundError):
+            hashes.append(_sampled_hash(path, path.stat().st_size))
+    return hashlib.blake2b(repr(hashes).encode(), digest_size=6).hexdigest()
 
 
 def _stamps(files: FileList, known: _Stamps | None = None) -> _Stamps:

@@ -149,8 +149,11 @@ def _read_masks(folder: Path, given: Sequence[str] | None, pair: Pair | None) ->
         return read_masks(folder, names, {}, given)
     except DataError as error:
         hints = ""
-        if len(photographs := [name for name in names if name.lower().endswith(_PHOTOGRAPHS)]) in range(1, len(names)):
+        photographs = [name for name in names if name.lower().endswith(_PHOTOGRAPHS)]
+        if len(photographs) in range(1, len(names)):
             hints += f" Label images need a separate folder, without photographs such as {photographs[0]}."
+        if names and len(photographs) == len(names):
+            hints += " If these are photographs, --labels names the wrong folder."
         if others := _annotation_files(folder):
             hints += (
                 f" {counted(len(others), 'file has', 'files have')} no known format, such as {others[0].name}: {KNOWN}."

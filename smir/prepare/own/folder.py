@@ -18,7 +18,13 @@ def prepare(options: Options) -> list[str]:
     Raises:
         SmirError: If the folder holds other files, or images and labels cannot be used.
     """
-    field = read(options)
+    new = not options.root.exists()
+    try:
+        field = read(options)
+    except BaseException:
+        if new:  # nothing is made yet but the settings of this command
+            shutil.rmtree(options.root, ignore_errors=True)
+        raise
     if field.record is not None and field.is_complete:
         return [*field.record["lines"], "Everything was there already; nothing has changed."]
     with alone(field.root):

@@ -195,5 +195,6 @@ def _open_record(root: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
         if not (root / f"{SPLITS[0]}.txt").is_file():
             raise
         raise DataError(
-            f"{error} Other images need another field: give a new --root, and --splits {root} to test on the same ones."
+            f"{root} was made of other images or settings. Give a new --root, and --splits {root} to test on the same "
+            f"images. In detail: {error}"
         ) from error
