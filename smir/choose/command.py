@@ -97,8 +97,10 @@ def choose(
     known = bool(pool.labelled) or (data is not None and images is None)
     of = f"{left:,} images{' without labels' if known else ''}"
     print(f"{len(names):,} of {of} are chosen{few}, the best first: {out / LIST}")
-    if ckpt and not known:
-        print("If some of these images have labels already, name the folder of the labels: --labelled FOLDER")
+    if not known:
+        print(
+            "If some of these images have labels already, leave them out: --labelled FOLDER or --config FIELD/data.yaml"
+        )
     print(f"Look at {out / SHEET}.")
     root = data.root if isinstance(data, Folder) and images is None else None
     predicts = ckpt if module.task == "segment" else None

@@ -96,10 +96,26 @@ def after_fit(run: Path) -> list[str]:
         return figures(run / "test")
     data = data_of(run)
     if data["init_args"]["task"] == "pretrain":
-        return _after_pretraining(run) or [_inspect(run, photographs(data))]
+        return [*_if_nothing_was_learnt(run), *(_after_pretraining(run) or [_inspect(run, photographs(data))])]
     predict = ["predict", "--config", run / "config.yaml", "--ckpt", run / _BEST]
     images = [word for name in source_of(data) for word in ("--data.predict_images", name)]
     return [*figures(run / "test"), next_line(*predict, *images)]
+
+
+def _if_nothing_was_learnt(run: Path) -> list[str]:
+    """Returns a line if a pretraining reconstructs no better than the mean colour does."""
+    from smir.runs.run_folder import read_metrics
+
+    with suppress(OSError, LookupError, ValueError, SmirError):
+        last = read_metrics(run)[-1]
+        loss, of_mean = float(last["val/loss"]), float(last["val/mean_fill"])
+        if loss >= of_mean:
+            return [
+                f"The reconstruction (val/loss {loss:.3f}) is no better than masked patches filled with the mean colour "
+                f"({of_mean:.3f}): the pretraining was too short for its weights to help. Give it more epochs "
+                "(trainer.max_epochs) or more images."
+            ]
+    return []
 
 
 def after_predict(run: Path, images: Path | None) -> list[str]:
@@ -123,13 +139,23 @@ def after_choose(made: "Chosen") -> list[str]:
         words = ["--config", run / "config.yaml", "--ckpt", made.checkpoint, "--data.predict_images", made.images]
         return [next_line("predict", *words, "--formats", "labelme", "--out", _unused(f"{made.folder}-predicted"))]
     said = f"Label the images in {made.images} in Labelme, CVAT or Label Studio; LABELS is what it exports:"
-    if made.root:
-        data = {"class_path": "Folder", "init_args": {"root": made.root, "images": made.source.relative_to(made.root)}}
-        if field_settings(made.root).get("labels"):
+    if root := made.root or _field_of(made.source):
+        images = made.source.relative_to(root) if made.root else Path("images")
+        data = {"class_path": "Folder", "init_args": {"root": root, "images": images}}
+        if field_settings(root).get("labels"):
             said = said.removesuffix("LABELS is what it exports:") + "LABELS is a folder with all exports, old and new:"
         return [said, how_to_label(data)[-1]]
     place = ("--images", made.source, "--labels", "LABELS", "--root", _unused("field"))
     return [said, next_line("prepare", "folder", *place)]
+
+
+def _field_of(photographs: Path) -> Path | None:
+    """Returns the folder in the working folder that `prepare` has made of these photographs, if there is one."""
+    for root in sorted(path.parent for path in Path().glob("*/prepared.json")):
+        data = {"class_path": "Folder", "init_args": {"root": root, "images": "images"}}
+        if [place.resolve() for place in source_of(data)] == [photographs.resolve()]:
+            return root
+    return None
 
 
 def after_inspect(found: "Inspected") -> list[str]:

@@ -81,11 +81,17 @@ def entries(classes: Classes) -> list[Entry]:
 
 
 def sheet(pictures: Iterable[tuple[str, UInt8]], per_row: int, lines: Sequence[Entry]) -> UInt8:
-    """Lays out named pictures of any size in rows below a legend, if it has lines; each is fitted into `BOX`."""
-    fitted = [(name, _fitted(picture)) for name, picture in pictures]  # one at a time: they may be large
+    """Lays out named pictures of any size in rows below a legend, if it has lines.
+
+    Each is fitted into `BOX`, which is turned if most pictures are upright.
+    """
+    square = max(BOX), max(BOX)
+    fitted = [(name, _fitted(picture, square)) for name, picture in pictures]  # one at a time: they may be large
+    upright = sum(picture.shape[0] > picture.shape[1] for _, picture in fitted)
+    box = BOX[::-1] if 2 * upright > len(fitted) else BOX
     per_row = min(per_row, len(fitted)) or 1
-    width = per_row * (BOX[0] + _GAP)
-    cells = [_cell(name, picture, _larger(width)) for name, picture in fitted]
+    width = per_row * (box[0] + _GAP)
+    cells = [_cell(name, picture, _larger(width), box) for name, picture in fitted]
     rows = [np.concatenate(cells[start : start + per_row], axis=1) for start in range(0, len(cells), per_row)]
     return stacked([*([legend(lines, width)] if lines else []), *rows])
 
@@ -95,16 +101,18 @@ def _larger(width: int) -> int:
     return max(1, width // _FAR)
 
 
-def _fitted(picture: UInt8) -> UInt8:
-    scale = min(side / length for side, length in zip(BOX, picture.shape[1::-1], strict=True))
+def _fitted(picture: UInt8, box: tuple[int, int]) -> UInt8:
+    scale = min(side / length for side, length in zip(box, picture.shape[1::-1], strict=True))
     size = [max(1, int(length * scale)) for length in picture.shape[1::-1]]
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST_EXACT
     return np.asarray(cv2.resize(picture, size, interpolation=way), dtype=np.uint8)
 
 
-def _cell(name: str, picture: UInt8, larger: int) -> UInt8:
-    head, most = larger * _CAPTION, 48 // larger
-    canvas = np.full((BOX[1] + head + _GAP, BOX[0] + _GAP, 3), _WHITE, dtype=np.uint8)
+def _cell(name: str, picture: UInt8, larger: int, box: tuple[int, int]) -> UInt8:
+    if picture.shape[0] > box[1] or picture.shape[1] > box[0]:
+        picture = _fitted(picture, box)
+    head, most = larger * _CAPTION, box[0] * 48 // (BOX[0] * larger)
+    canvas = np.full((box[1] + head + _GAP, box[0] + _GAP, 3), _WHITE, dtype=np.uint8)
     canvas[head : head + picture.shape[0], : picture.shape[1]] = picture
     write(canvas, end_of(name, most), 2, head - 6 * larger, 0.4 * larger, larger)
     return canvas
