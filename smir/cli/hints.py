@@ -111,8 +111,8 @@ def _if_nothing_was_learnt(run: Path) -> list[str]:
         loss, of_mean = float(last["val/loss"]), float(last["val/mean_fill"])
         if loss >= of_mean:
             return [
-                f"The reconstruction (val/loss {loss:.3f}) is no better than masked patches filled with the mean colour "
-                f"({of_mean:.3f}): the pretraining was too short for its weights to help. Give it more epochs "
+                f"The reconstruction (val/loss {loss:.3f}) is no better than masked patches filled with the mean "
+                f"colour ({of_mean:.3f}): the pretraining was too short for its weights to help. Give it more epochs "
                 "(trainer.max_epochs) or more images."
             ]
     return []
