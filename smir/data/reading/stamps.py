@@ -59,12 +59,13 @@ def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
 
 
 def content_digest(files: FileList) -> str:
-    """Returns a hash of the sampled contents of files, in their order; files that are gone count as empty."""
-    hashes = []
+    """Returns a hash of the sampled contents of files, in their order; whoever reads them reports those that are gone."""
+    hashes: list[int | None] = []
     for place in range(len(files)):
-        path = files.path(place)
-        with contextlib.suppress(FileNotFoundError):
-            hashes.append(_sampled_hash(path, path.stat().st_size))
+        path, content = files.path(place), None
+        with contextlib.suppress(OSError):
+            content = _sampled_hash(path, path.stat().st_size) if path.is_file() else None
+        hashes.append(content)
     return hashlib.blake2b(repr(hashes).encode(), digest_size=6).hexdigest()
 
 
