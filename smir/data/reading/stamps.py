@@ -59,7 +59,7 @@ def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
 
 
 def content_digest(files: FileList) -> str:
-    """Returns a hash of the sampled contents of files, in their order; whoever reads them reports those that are gone."""
+    """Returns a hash of the sampled contents of files, in their order; whoever reads them reports missing ones."""
     hashes: list[int | None] = []
     for place in range(len(files)):
         path, content = files.path(place), None

@@ -1,11 +1,12 @@
 """The pipeline of `python -m smir prepare folder`."""
 
+import contextlib
 import shutil
 
 from smir.prepare.alone import alone
-from smir.prepare.own.field import NEW_MASKS
+from smir.prepare.own.field import IMAGES, NEW_MASKS
 from smir.prepare.own.label import label
-from smir.prepare.own.options import Options
+from smir.prepare.own.options import RECORD, Options
 from smir.prepare.own.read import read
 from smir.prepare.own.split import split
 from smir.prepare.own.tile import tile
@@ -22,8 +23,10 @@ def prepare(options: Options) -> list[str]:
     try:
         field = read(options)
     except BaseException:
-        if new:  # nothing is made yet but the settings of this command
-            shutil.rmtree(options.root, ignore_errors=True)
+        if new and not (options.root / IMAGES).exists():  # nothing is made yet but the settings of this command
+            (options.root / RECORD).with_suffix(".partial.json").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                options.root.rmdir()
         raise
     if field.record is not None and field.is_complete:
         return [*field.record["lines"], "Everything was there already; nothing has changed."]
