@@ -159,3 +159,9 @@ def test_images_can_be_padded_to_another_multiple():
     network = Recorder()
     assert padded_forward(network, torch.randn(1, 3, 70, 96), multiple=32).shape == (1, 3, 70, 96)
     assert network.seen.shape == (1, 3, 96, 96)
+
+
+@pytest.mark.parametrize("option", ["in_channels", "activation", "aux_params"])
+def test_options_that_change_what_a_network_takes_or_gives_are_refused(option):
+    with pytest.raises(ConfigError, match=f"its options cannot hold {option}"):
+        SmpNetwork(3, "Unet", "tu-test_resnet", {option: 4})

@@ -359,3 +359,30 @@ def test_a_picture_can_be_read_twice(tmp_path):
     words = [sys.executable, "-c", READ_TWICE, str(tmp_path / "photo.jpg"), str(tmp_path)]
     found = subprocess.run(words, capture_output=True, text=True)
     assert (found.returncode, found.stdout.split()) == (0, ["300", "300"]), found.stderr
+
+
+def shifted(distance):
+    """A network whose logits depend on the pixel that is `distance` further right and below; negative: left and above."""
+
+    def forward(images):
+        values = torch.from_numpy(images[..., :1]).permute(0, 3, 1, 2).float() / 255
+        padding = (0, distance) * 2 if distance > 0 else (-distance, 0) * 2
+        height, width = values.shape[-2:]
+        corner = max(distance, 0)
+        return functional.pad(values, padding)[..., corner : corner + height, corner : corner + width]
+
+    return forward
+
+
+@pytest.mark.parametrize("distance", [150, -150])
+def test_the_halo_is_measured_towards_every_side(distance):
+    source = ArrayRaster(photo("field", (1100, 1100)))
+    assert measure_context(source, shifted(distance), 64, np.zeros(3, np.uint8)).halo == 3
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_the_halo_is_measured_where_the_image_holds_data(corner):
+    image = np.zeros((2048, 2048, 4), np.uint8)
+    place = tuple(slice(1024 * part, 1024 * part + 1024) for part in corner)
+    image[place] = np.dstack([photo("field", (1024, 1024)), np.full((1024, 1024), 255, np.uint8)])
+    assert measure_context(ArrayRaster(image), shifted(150), 64, np.zeros(3, np.uint8)).halo == 3

@@ -7,8 +7,10 @@ from fakes import photo
 from torch.nn import functional
 
 from smir.classes import VOID, Classes
+from smir.errors import ConfigError
 from smir.files.pages.overlays import CAPTION, GAP, blend, heat_map, overlay_panel
 from smir.method.preprocessing import Preprocessing
+from smir.method.segmentation_losses import CrossEntropyLoss, DiceLoss, SoftJaccardLoss, SumOfLosses
 from smir.models.networks import UNetStride4
 from smir.training.segmentation import SegmentationModule
 
@@ -126,3 +128,9 @@ def test_losses_of_a_network_that_has_diverged_are_drawn_bright():
     bright, dark, diverged = heat_map(np.array([[1.0, 0.0, np.nan]]), 0, 1)[0]
     assert (diverged == bright).all()
     assert (diverged != dark).any()
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(void=0), SumOfLosses([SoftJaccardLoss(), DiceLoss(void=0)])])
+def test_a_loss_that_leaves_out_another_id_than_the_labels_is_refused(loss):
+    with pytest.raises(ConfigError, match=r"model.loss.void must be 255: .* Got 0."):
+        SegmentationModule(Classes.named(["a", "b"]), loss=loss)
