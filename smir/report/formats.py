@@ -62,6 +62,8 @@ def markdown(sections: Sequence[Section]) -> str:
     lines = ["# smir: results", ""]
     for section in sections:
         lines += [f"## {prose(section.title)}", ""]
+        if section.pictures:
+            lines += ["The page (index.html) shows them.", ""]
         for text in section.text:
             lines += [prose(text), ""]
         lines += [f"> **Warning:** {prose(text)}\n" for text in section.warnings]
