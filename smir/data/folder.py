@@ -85,7 +85,7 @@ class Folder(SmirDataModule):
             known = ", ".join(classes or ()) or "none"
             raise ConfigError(f"data.colors names {first_few(unknown)}, but data.classes are {known}.")
         if self.task == "segment" and (labels is None or not classes):
-            if (root / "data.yaml").is_file():
+            if _holds_labels(root / "data.yaml"):
                 raise ConfigError(
                     f"To segment, Folder needs data.labels and data.classes, which {root / 'data.yaml'} holds: add "
                     f"--config {root / 'data.yaml'}."
@@ -191,6 +191,11 @@ class Folder(SmirDataModule):
                 "data.split_files, or set data.partial_labels: true to use the others only for pretraining."
             )
         return labelled
+
+
+def _holds_labels(config: Path) -> bool:
+    """Returns whether a `data.yaml` of `prepare folder` names labels."""
+    return config.is_file() and "\n    labels: " in config.read_text(encoding="utf-8", errors="replace")
 
 
 def _by_stem(names: list[str], folder: Path) -> dict[str, str]:

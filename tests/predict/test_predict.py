@@ -374,7 +374,7 @@ def test_further_formats_are_added_to_the_same_predictions(smir, words, tmp_path
     smir(*words(tmp_path / "photos", "--formats=coco"))
     smir(*words(tmp_path / "photos", "--formats=geojson,labelme"))
     assert {"coco.json", "a.geojson", "labelme"} < {path.name for path in (tmp_path / "predict").iterdir()}
-    assert f"{tmp_path / 'predict'}. It holds the same predictions already: they are made again" in caplog.text
+    assert f"{tmp_path / 'predict'} holds the same predictions already: they are made again" in caplog.text
     smir(*words(tmp_path / "photos", "--formats=coco", "--simplify=0"))
     assert f"{tmp_path / 'predict'} holds those of other images, weights or settings." in caplog.text
     (other,) = tmp_path.glob("predict-*")

@@ -144,7 +144,7 @@ def test_options_of_the_loss_are_restored_from_a_checkpoint(smir, field, tmp_pat
     losses = []
     for more in ((), ("--data.mean=[0.1,0.1,0.1]", "--data.std=[0.9,0.9,0.9]")):
         smir("validate", f"--config={best.parent.parent}/config.yaml", f"--ckpt={best}", *more)
-        losses.append(re.search(r"val/loss +(\S+)", capsys.readouterr().out)[1])
+        losses.append(re.search(r"val/loss +(\d\.\d{4})", capsys.readouterr().out)[1])
     assert losses[0] == losses[1]  # the checkpoint's own statistics are used
     smir(
         *segment_words(
