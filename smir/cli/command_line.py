@@ -187,7 +187,8 @@ class SmirCLI(SettingsCLI):
         best = self._best_checkpoint()
         if self._options.test and isinstance(self.model, SegmentationModule) and best is not None:
             # `best` holds the averaged weights; this callback would test those that they are an average of.
-            trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, _AVERAGING)]  # type: ignore[attr-defined]
+            every = all_callbacks(trainer)
+            every[:] = [each for each in every if not isinstance(each, _AVERAGING)]
             keep_test(trainer, best, self.datamodule, self.settings)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
             if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # `main` then prints neither figures nor a hint

@@ -472,3 +472,15 @@ def test_pictures_named_after_photographs_and_files_that_are_not_read_are_report
     assert "photos are not read: more.zip. Unpack them to use them." in told
     assert "3 images are named after others: a_overlay.png, b_overlay.png, c_overlay.png." in capsys.readouterr().out
     assert "cannot hold a slash" in fails("prepare", "folder", "--images=photos", "--labels=photos", "--pair=a/{}=b/{}")
+
+
+def test_pages_and_bands_of_tiffs_that_are_not_used_are_both_named(smir, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    pages = [Image.fromarray(photo(name, (48, 64))) for name in "ab"]
+    pages[0].save(tmp_path / "photos/pages.tif", save_all=True, append_images=pages[1:])
+    bands = np.concatenate([photo("c", (48, 64)), photo("d", (48, 64))], axis=2)[..., :5]
+    tif(tmp_path / "photos/bands.tif", np.moveaxis(bands, -1, 0), photometric="rgb")
+    smir("prepare", "folder", "--images=photos")
+    said = capsys.readouterr().out
+    assert "1 TIFF has several pages, of which the first is used: pages.tif." in said
+    assert "1 image has bands that are not used, such as 4, 5 of bands.tif" in said

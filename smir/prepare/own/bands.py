@@ -84,27 +84,28 @@ def write_image(source: Path, target: Path, choice: BandChoice) -> None:
 
 
 def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[str, ...]:
-    """Returns a note about the bands that are used, or about those that are not."""
+    """Returns notes about the bands that are used, or about bands and pages that are not."""
     if choice is not None:
         bands = ", ".join(map(str, choice.bands))
         low, high = choice.value_range or (0, 255)
         return (f"Bands {bands} are red, green and blue; {low:g} is black, {high:g} white. predict uses the same.",)
     if not has_rasterio():
         return ()
-    if several := [path.name for path in files if is_tiff(path) and pages(path) > 1]:
+    tiffs = [path for path in files if is_tiff(path)]
+    notes = []
+    if several := [path.name for path in tiffs if pages(path) > 1]:
         number = counted(len(several), "TIFF has", "TIFFs have")
-        return (
+        notes.append(
             f"{number} several pages, of which the first is used: {first_few(several)}. If the others are photographs, "
-            "too, save each as a file.",
+            "too, save each as a file."
         )
-    unused = {path.name: left for path in files if is_tiff(path) and (left := unused_bands(Tiff(path)))}
-    if not unused:
-        return ()
-    name, left = next(iter(unused.items()))
-    return (
-        f"{counted(len(unused), 'image has', 'images have')} bands that are not used, such as "
-        f"{', '.join(map(str, left))} of {name}; --bands chooses bands.",
-    )
+    if unused := {path.name: left for path in tiffs if (left := unused_bands(Tiff(path)))}:
+        name, left = next(iter(unused.items()))
+        notes.append(
+            f"{counted(len(unused), 'image has', 'images have')} bands that are not used, such as "
+            f"{', '.join(map(str, left))} of {name}; --bands chooses bands."
+        )
+    return tuple(notes)
 
 
 def notes_on_blocks(files: Iterable[Path]) -> tuple[str, ...]:
