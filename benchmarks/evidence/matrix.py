@@ -64,6 +64,7 @@ class Row:
         module: Class to train, for a module of the study; default: that of the config.
         words: Further options of the segmentation.
         hold_out: Whether the validation images are left out of the training, as without `data.train_on_val`.
+        cross_validated: Whether trainings that each leave out another fifth choose the number of epochs.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Row:
     module: str | None = None
     words: tuple[str, ...] = ()
     hold_out: bool = True
+    cross_validated: bool = False
 
     @property
     def from_imagenet(self) -> bool:
@@ -147,6 +149,7 @@ TRAINED = (
     Row("scratch, trained on all labels", "scratch", seeds=3, hold_out=False),
     Row("imagenet, trained on all labels", "imagenet", seeds=3, hold_out=False),
     Row("selective, trained on all labels", SCRATCH_SELECTIVE, seeds=3, hold_out=False),
+    Row("imagenet, epochs by cross-validation", "imagenet", seeds=3, hold_out=False, cross_validated=True),
     Row("imagenet, validated on four views", "imagenet", seeds=3, module="benchmarks.evidence.four_views.FourViews"),
 )
 _DICE_AND_ENTROPY = [{"class_path": f"smir.method.{name}"} for name in ("DiceLoss", "CrossEntropyLoss")]

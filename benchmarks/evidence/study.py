@@ -2,10 +2,12 @@
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import threading
@@ -23,6 +25,7 @@ from smir.files.json_record import dict_or_empty, write_json
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments/folder"
 KEPT = ("best", "last")
+FOLDS = round(1 / VAL_SHARE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +34,13 @@ class Job:
 
     Attributes:
         name: Name of the job, and of its log.
-        commands: Words after `python -m smir`, one after the other.
+        commands: Words after `python -m smir`, one after the other; a function is called when its turn comes.
         after: Name of the job that must have finished before.
         keep: Called when all commands have succeeded.
     """
 
     name: str
-    commands: list[list[str]]
+    commands: list[list[str] | Callable[[], list[str]]]
     after: str | None = None
     keep: Callable[[], None] = lambda: None
 
@@ -87,7 +90,7 @@ class Study:
             if isinstance(row.start, Pretraining):
                 before = f"{row.start.name}-seed{seed}"
                 jobs.setdefault(before, Job(before, [self._pretraining(row.start, seed)]))
-            commands = [self._segmentation(row, seed), *(self._test(row, seed, kept) for kept in KEPT)]
+            commands = [*self._trainings(row, seed), *(self._test(row, seed, kept) for kept in KEPT)]
             jobs[key] = Job(key, commands, before, lambda row=row, seed=seed: self._keep(row, seed))
         return list(jobs.values())
 
@@ -112,8 +115,25 @@ class Study:
         words = [*PRETRAIN, f"--trainer.max_epochs={made.epochs(len(self.pool))}", *made.words]
         return self._fit(made.config, made.name, seed, *words, *(self.imagenet if made.from_imagenet else []))
 
-    def _segmentation(self, row: Row, seed: int) -> list[str]:
-        words = [*SEGMENT, *row.words, f"--data.split_files={json.dumps(self.lists(row.labels, seed, row.hold_out))}"]
+    def _trainings(self, row: Row, seed: int) -> list[list[str] | Callable[[], list[str]]]:
+        """Returns the `fit` of a row; if it is cross-validated, after one for every fold."""
+        experiment = self._experiment(row)
+        if not row.cross_validated:
+            lists = self.lists(row.labels, seed, row.hold_out)
+            return [self._segmentation(row, seed, experiment, lists)]
+        folds = [f"{experiment}-fold{fold}" for fold in range(FOLDS)]
+        lists = [self.lists(row.labels, seed, fold=fold) for fold in range(FOLDS)]
+        last = functools.partial(self._cross_validated, row, seed, folds)
+        return [*map(functools.partial(self._segmentation, row, seed), folds, lists), last]
+
+    def _cross_validated(self, row: Row, seed: int, folds: Sequence[str]) -> list[str]:
+        """Returns the `fit` on all labels, with the number of epochs that was best over the folds."""
+        epochs = best_epochs([self._run(fold, seed) / "metrics.csv" for fold in folds])
+        lists = self.lists(row.labels, seed, hold_out=False)
+        return [*self._segmentation(row, seed, self._experiment(row), lists), f"--trainer.max_epochs={epochs}"]
+
+    def _segmentation(self, row: Row, seed: int, experiment: str, lists: dict[str, str]) -> list[str]:
+        words = [*SEGMENT, *row.words, f"--data.split_files={json.dumps(lists)}"]
         # The lists say what is trained on; data.yaml of a field with few labels may say otherwise.
         words.append("--data.train_on_val=false")
         if row.module:
@@ -122,7 +142,7 @@ class Study:
             words.append(f"--model.weights={self._run(row.start.name, seed)}/checkpoints/best.ckpt")
         elif row.from_imagenet:
             words += ["--model.weights=imagenet", *self.imagenet]
-        return self._fit("segment.yaml", self._experiment(row), seed, *words)
+        return self._fit("segment.yaml", experiment, seed, *words)
 
     def _test(self, row: Row, seed: int, kept: str) -> list[str]:
         run = self._run(self._experiment(row), seed)
@@ -130,13 +150,14 @@ class Study:
         allow = ["--allow=benchmarks"] if row.module else []
         return ["test", *files, *allow, f"--data.root={self.held}", f"--ckpt_path={run}/checkpoints/{kept}.ckpt"]
 
-    def lists(self, labels: int, seed: int, hold_out: bool = True) -> dict[str, str]:
+    def lists(self, labels: int, seed: int, hold_out: bool = True, fold: int = FOLDS - 1) -> dict[str, str]:
         """Writes the lists of a seed's draw; smaller draws are parts of larger ones, in training and validation.
 
         Args:
             labels: Number of labelled images.
             seed: Seed of the draw.
             hold_out: Whether the training leaves out the validation images.
+            fold: Which part of the labelled images validates; the parts share no image.
 
         Returns:
             The file of each split.
@@ -145,13 +166,14 @@ class Study:
             SystemExit: If the field has too few labelled images.
         """
         labelled = self.draw(labels, seed)
-        every = round(1 / VAL_SHARE)
+        val = labelled[:labels][fold::FOLDS]
         drawn = {
-            "train": [name for place, name in enumerate(labelled[:labels]) if (place + 1) % every or not hold_out],
-            "val": labelled[:labels][every - 1 :: every],
+            "train": [name for name in labelled[:labels] if name not in val or not hold_out],
+            "val": val,
             "test": labelled[labels:][:1] or labelled[:1],  # not used: the test images are elsewhere
         }
         name = f"labels-{labels}-seed{seed}" + ("" if hold_out else "-all-train")
+        name += f"-fold{fold}" if fold != FOLDS - 1 else ""
         folder = self.out.absolute() / "lists" / name
         for split, names in drawn.items():
             write_atomically(folder / f"{split}.txt", "\n".join(sorted(names)) + "\n")
@@ -172,6 +194,7 @@ class Study:
         parts += [PRETRAIN, dataclasses.astuple(made), len(self.pool)] if made else [row.start]
         parts += [row.words] if row.words else []
         parts += [] if row.hold_out else ["trained on all labels"]
+        parts += [f"epochs by {FOLDS} folds"] if row.cross_validated else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
     def _keep(self, row: Row, seed: int) -> None:
@@ -198,9 +221,24 @@ def _tested(run: Path, kept: str, held: Path) -> dict[str, Any]:
 
 def _validated(run: Path) -> dict[str, float]:
     """Returns validation mIoU of the best and the last epoch: what a user without test images chooses by."""
-    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        values = [float(line["val/miou"]) for line in csv.DictReader(file) if line.get("val/miou")]
+    values = _validation_curve(run / "metrics.csv")
     return {"best": max(values), "last": values[-1]}
+
+
+def _validation_curve(file: Path) -> list[float]:
+    """Returns validation mIoU after every epoch."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [float(line["val/miou"]) for line in csv.DictReader(lines) if line.get("val/miou")]
+
+
+def best_epochs(files: Sequence[Path]) -> int:
+    """Returns the number of epochs after which validation mIoU is highest, as a mean over trainings.
+
+    Args:
+        files: `metrics.csv` of trainings that validated after every epoch.
+    """
+    means = [statistics.fmean(epoch) for epoch in zip(*map(_validation_curve, files), strict=True)]
+    return means.index(max(means)) + 1
 
 
 def _settings_of(field: Path) -> dict[str, Any]:
@@ -251,7 +289,8 @@ def _log(job: Job, logs: Path) -> Path:
 def _succeeds(job: Job, logs: Path) -> bool:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with _log(job, logs).open("a", encoding="utf-8") as log:
-        for words in job.commands:
+        for command in job.commands:
+            words = command() if callable(command) else command
             done = subprocess.run(
                 [sys.executable, "-m", "smir", *words], stdout=log, stderr=log, env=environment, check=False
             )

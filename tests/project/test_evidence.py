@@ -63,6 +63,39 @@ def test_a_training_on_all_labels_leaves_out_none_and_validates_on_the_same_imag
     assert held_out == drawn(study, 20, 0)
 
 
+def test_cross_validation_trains_on_all_labels_for_the_epochs_that_were_best_over_the_folds(study):
+    row = next(row for row in ROWS if row.cross_validated)
+    parts = [
+        {split: Path(file).read_text().split() for split, file in study.lists(20, 0, fold=fold).items()}
+        for fold in range(5)
+    ]
+    validating = [name for part in parts for name in part["val"]]
+    assert len(validating) == len(set(validating)) == 20
+    assert all(sorted(part["train"] + part["val"]) == sorted(validating) for part in parts)
+
+    (job,) = [job for job in study.jobs([row]) if job.name.endswith("seed0")]
+    folds, (last, *tests) = job.commands[:5], job.commands[5:]
+    for fold, words in enumerate(folds):
+        run = study.out / "runs" / option(words, "--run.experiment") / "seed0"
+        run.mkdir(parents=True)
+        curve = [0.1, 0.5 - 0.1 * fold, 0.4, 0.3]  # the mean is highest after three epochs, in the first fold after two
+        lines = [f"{epoch},{miou}\n" for epoch, miou in enumerate(curve)]
+        (run / "metrics.csv").write_text("epoch,val/miou\n" + "".join(lines))
+        lists = json.loads(option(words, "--data.split_files"))
+        assert set(Path(lists["val"]).read_text().split()) == set(parts[fold]["val"])
+    words = last()
+    assert option(words, "--trainer.max_epochs") == "3"
+    lists = json.loads(option(words, "--data.split_files"))
+    assert set(Path(lists["train"]).read_text().split()) == set(validating)
+    assert [command[0] for command in tests] == ["test", "test"]
+    assert f"{study.out}/runs/{option(words, '--run.experiment')}/seed0/checkpoints/last.ckpt" in tests[1][-1]
+
+
+def option(words, name):
+    """Returns the last value of an option, which is the one that counts."""
+    return [word.partition("=")[2] for word in words if word.startswith(f"{name}=")][-1]
+
+
 def test_a_test_field_with_training_images_is_refused(study, monkeypatch, capsys):
     study.held.mkdir()
     settings = {"images": "images", "split_files": {"train": "train.txt", "test": "test.txt"}}
