@@ -101,11 +101,13 @@ def _follow(
 
 def what_is_kept(command: str = "This") -> str:
     """Says what an interrupted training has kept, and from where `command` continues."""
-    for run in held()[-1:]:
-        with contextlib.suppress(SmirError):
-            if checkpoint := resume_point(run.checkpoints):
-                kept = f"keeps the training up to epoch {checkpoint.epoch + 1} ({checkpoint.path.name})"
-                return f"{run.path} {kept}. {command} continues from there"
+    runs = held()
+    if not runs:  # an earlier process may have kept epochs of the run
+        return f"The training had not begun. {command} begins or continues it"
+    with contextlib.suppress(SmirError):
+        if checkpoint := resume_point(runs[-1].checkpoints):
+            kept = f"keeps the training up to epoch {checkpoint.epoch + 1} ({checkpoint.path.name})"
+            return f"{runs[-1].path} {kept}. {command} continues from there"
     return f"No epoch was kept. {command} starts again"
 
 

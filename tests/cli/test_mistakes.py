@@ -10,6 +10,7 @@ import pytest
 from words import EXPERIMENTS, pretrain_words, segment_words
 
 from smir.__main__ import MODULES, TRAINING
+from smir.cli import training_run
 from smir.cli.command_line import ParsedCLI, run_cli
 from smir.cli.options import check_options
 from smir.data.reading import parallel
@@ -134,6 +135,17 @@ def test_after_ctrl_c_the_message_says_what_is_kept_and_how_to_continue(fails, f
     answer = fails("--allow", "json", *words, code=130)
     assert "smir: fit was interrupted." in answer
     assert answer.endswith(f": python -m smir --allow json {shlex.join(words)}\n")
+
+
+def test_ctrl_c_before_the_run_is_opened_does_not_say_that_nothing_was_kept(fails, field, monkeypatch):
+    """The run may have epochs of an earlier process."""
+
+    def press(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training_run, "agree_on_run", press)
+    answer = fails(*pretrain_words(field), code=130)
+    assert "\nThe training had not begun. This begins or continues it: python -m smir fit" in answer
 
 
 def test_a_pipe_that_is_closed_early_is_not_an_error(tmp_path):
