@@ -13,3 +13,9 @@ def composed(name: str) -> str:
 def relative(path: Path, folder: Path) -> str:
     """Returns a path relative to a folder that may be reached through links, where `..` leads elsewhere."""
     return os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
+
+
+def folder_above(root: Path, name: str) -> Path | None:
+    """Returns the nearest folder above `root` that holds a folder of that name, unless `root` itself holds one."""
+    above = [folder for folder in (root.absolute(), *root.absolute().parents) if (folder / name).is_dir()]
+    return above[0] if above and above[0] != root.absolute() else None

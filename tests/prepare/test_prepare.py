@@ -604,6 +604,48 @@ def test_an_unfinished_download_is_not_unpacked(archives, root):
     assert not (root / VOC_TRAIN).exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("ijrr_sugarbeets_2016_annotations.part01.rar", b"Rar!\x1a\x07\x00", "RAR, which smir does not read"),
+        ("all.7z", b"7z\xbc\xaf\x27\x1c", "7z, which smir does not read"),
+        ("gtFine_trainvaltest.zip", b"\n<!DOCTYPE html>", "a web page, such as a login, in place of an archive"),
+        ("two.TAR", b"", "an empty file in place of an archive; fetch it again"),
+        ("two.tgz", b"1234", "another kind of file in place of an archive"),
+        ("Unconfirmed 1234.crdownload", b"PK\x03\x04", "an unfinished download"),
+    ],
+)
+def test_files_that_are_no_archives_but_are_called_so_are_named(
+    tmp_path, smir, fails, archives, root, capsys, name, content, reason
+):
+    (tmp_path / "alone").mkdir()
+    for folder in (archives, tmp_path / "alone"):
+        (folder / name).write_bytes(content)
+        (folder / "licence.txt").write_text("Terms")
+    said = fails("prepare", "pascal_voc", "--root", root, "--archives", tmp_path / "alone")
+    assert f"\n  {name}: {reason}" in said
+    assert "licence" not in said
+    smir("prepare", "pascal_voc", "--root", root, "--archives", archives)
+    assert f"{name}: left alone, {reason}" in capsys.readouterr().out
+
+
+def test_an_archive_of_archives_must_be_unpacked_first(tmp_path, fails, archives, root):
+    archive = pack(tmp_path / "all.zip", tmp_path, "archives")
+    said = fails("prepare", "pascal_voc", "--root", root, "--archives", archive)
+    assert "all.zip: not recognised as a part of Pascal VOC; it holds archives, unpack it first: archives/" in said
+
+
+def test_sugar_beets_says_that_its_archives_must_be_unpacked_by_hand(fails, root):
+    said = fails("prepare", "sugar_beets", "--root", root)
+    assert "RAR files, which smir does not read: unpack part01" in said
+
+
+@pytest.mark.parametrize("below", ["pascal", "pascal/VOCtrainvaltest/VOCdevkit"])
+def test_a_root_below_the_data_root_is_named(tmp_path, fails, below):
+    fakes.write_pascal_voc(tmp_path, size=SIZE)
+    assert f"is it the root? --root {tmp_path}" in fails("prepare", "pascal_voc", "--root", tmp_path / below)
+
+
 def test_a_root_that_is_a_file_is_an_error(archives, root):
     root.write_text("a file in the way")
     with pytest.raises(DataError, match="could not be unpacked into"):

@@ -8,7 +8,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -24,6 +24,8 @@ _COMPRESSED: dict[bytes, Callable[[Path], object]] = {
 }
 _PLAIN = partial(open, mode="rb")
 _UNFINISHED = (".part", ".crdownload", ".download")
+_NAMES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".zst")
+_UNREAD = {b"Rar!": "RAR", b"7z\xbc\xaf\x27\x1c": "7z", b"\x28\xb5\x2f\xfd": "zstd"}
 
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError)
 """Errors of the standard library for a damaged archive, besides OSError."""
@@ -53,6 +55,32 @@ def is_archive(path: Path) -> bool:
         return False
     start = _start(path)
     return start.startswith((_ZIP, *_COMPRESSED)) or start[257:262] == b"ustar"
+
+
+def has_name(name: str) -> bool:
+    """Returns whether a file is called like an archive, which smir may or may not read."""
+    return name.lower().endswith(_NAMES)
+
+
+def left_alone(files: Iterable[Path]) -> dict[Path, str]:
+    """Returns, and prints, why files cannot be read that are archives by name or content; other files do not count."""
+    reasons = {path: reason for path in files if path.is_file() and (reason := _why_unread(path))}
+    for path, reason in reasons.items():
+        print(f"{path.name}: left alone, {reason}")
+    return reasons
+
+
+def _why_unread(path: Path) -> str:
+    """Returns why a file is no archive that smir reads; "" if it is one, or has nothing of an archive."""
+    if path.name.endswith(_UNFINISHED):
+        return "an unfinished download"
+    start = _start(path)
+    if kind := next((kind for magic, kind in _UNREAD.items() if start.startswith(magic)), ""):
+        return f"{kind}, which smir does not read; unpack it with another program"
+    if is_archive(path) or not has_name(path.name):
+        return ""
+    kind = "a web page, such as a login," if start.lstrip().startswith(b"<") else "another kind of file"
+    return f"{kind if start else 'an empty file'} in place of an archive; fetch it again"
 
 
 def read_archive(path: Path) -> Generator[Member, None, None]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from smir.errors import DataError
 from smir.files.json_record import dict_or_empty
+from smir.files.names import folder_above
 from smir.prepare.published.download import Download
 
 
@@ -87,6 +88,8 @@ class ArchivedDataset:
             for name in begun
         ]
         command = f"python -m smir prepare {self.name} --root {root}"
+        if above := folder_above(root, self.folder):
+            lines.append(f"  {above} holds a folder {self.folder}: is it the root? --root {above}")
         lines += [f"Get it from {self.site}", f"Then unpack it, whatever the files' names: {command} --archives FOLDER"]
         if all(part.download for part in missing):
             lines.append(f"Or download it: {command} --download")

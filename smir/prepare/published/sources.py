@@ -124,7 +124,7 @@ SUGAR_BEETS = ArchivedDataset(
     (
         _part(
             "RGB frames",
-            "the annotated part, ijrr_sugarbeets_2016_annotations",
+            "the annotated part, ijrr_sugarbeets_2016_annotations.part01.rar and so on",
             _BEETS,
             "CKA_<date>/images/rgb/<frame>.png",
             rf"CKA_[^/]+/images/rgb/{_IMAGE}",
@@ -133,7 +133,7 @@ SUGAR_BEETS = ArchivedDataset(
         ),
         _part(
             "labels",
-            "the annotated part, ijrr_sugarbeets_2016_annotations",
+            "the annotated part, ijrr_sugarbeets_2016_annotations.part01.rar and so on",
             _BEETS,
             "CKA_<date>/annotations/dlp/iMapCleaned/<frame>.png",
             rf"CKA_[^/]+/annotations/dlp/iMapCleaned/{_IMAGE}",
@@ -141,5 +141,7 @@ SUGAR_BEETS = ArchivedDataset(
             f"{_BEETS}/CKA_*/annotations/dlp/iMapCleaned/*.*",
         ),
     ),
-    "https://www.ipb.uni-bonn.de/data/sugarbeets2016/ (for the licence see there).",
+    "https://www.ipb.uni-bonn.de/data/sugarbeets2016/ (for the licence see there). It comes as RAR files, which smir "
+    "does not read: unpack part01 with unrar or 7-Zip into the folder `sugarbeets` of the data root, which takes the "
+    "other parts, too; then give no --archives.",
 )

@@ -14,12 +14,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from smir.errors import DataError
+from smir.errors import DataError, first_few
 from smir.files.atomic import placing
 from smir.files.digest import DIGITS, file_digest
 from smir.files.json_record import dict_or_empty, write_json
 from smir.prepare.alone import alone
-from smir.prepare.published.archives import BROKEN, UnsafeArchive, is_archive, read_archive
+from smir.prepare.published.archives import BROKEN, UnsafeArchive, has_name, is_archive, left_alone, read_archive
 from smir.prepare.published.download import fetch
 from smir.prepare.published.parts import ArchivedDataset, Part
 from smir.terminal import progress
@@ -118,7 +118,8 @@ def unpack_all(dataset: ArchivedDataset, root: Path, archives: Path) -> bool:
     if not archives.exists():
         raise DataError(f"There is no folder {archives.absolute()}; --archives names the folder of the downloads.")
     try:
-        found = sorted(path for path in (archives.iterdir() if archives.is_dir() else [archives]) if is_archive(path))
+        files = sorted(archives.iterdir() if archives.is_dir() else [archives])
+        found, unread = [path for path in files if is_archive(path)], left_alone(files)
         with _staging(root / dataset.folder) as staging:
             before = dataset.read_record(root)
             left = {path: reason for path in found if (reason := _unpack_one(path, dataset, root, staging))}
@@ -126,7 +127,7 @@ def unpack_all(dataset: ArchivedDataset, root: Path, archives: Path) -> bool:
         raise DataError(f"{archives.absolute()} could not be unpacked into {root.absolute()}: {error}.") from error
     if len(left) == len(found):
         wanted = "\n".join(f"  {part.name}: holds .../{part.like}" for part in dataset.parts)
-        there = "\n".join(f"  {path.name}: {reason}" for path, reason in left.items())
+        there = "\n".join(f"  {path.name}: {reason}" for path, reason in (left | unread).items())
         raise DataError(
             f"No archive of {dataset.title} in {archives.absolute()} (subfolders are not searched). Looked for:\n"
             f"{wanted}\nFound {len(found)} archives (tar, tar.gz, tar.bz2, tar.xz, zip):\n{there or '  none'}\n"
@@ -233,6 +234,7 @@ def examine(path: Path, dataset: ArchivedDataset) -> Plan:
     """
     marked: set[Part] = set()
     wanted: list[tuple[str, int, dict[Part, str]]] = []  # name, bytes, and the path below the root for each part
+    nested: list[str] = []
     count, problem = 0, None
     try:
         with closing(read_archive(path)) as reading:
@@ -240,6 +242,8 @@ def examine(path: Path, dataset: ArchivedDataset) -> Plan:
                 count += 1
                 if member.name.startswith("__MACOSX/") or member.name.rsplit("/", 1)[-1].startswith("._"):
                     continue
+                if has_name(member.name):
+                    nested.append(member.name)
                 marked.update(part for part in dataset.parts if part.mark.match(member.name))
                 matches = ((part, part.takes.match(member.name)) for part in dataset.parts)
                 if places := {part: f"{part.target}/{match[1]}" for part, match in matches if match}:
@@ -250,7 +254,8 @@ def examine(path: Path, dataset: ArchivedDataset) -> Plan:
             raise
         problem = error
     if not marked:
-        reason = f"cannot be read: {problem}" if problem else f"not recognised as a part of {dataset.title}"
+        inner = f"; it holds archives, unpack it first: {first_few(nested)}" if nested else ""
+        reason = f"cannot be read: {problem}" if problem else f"not recognised as a part of {dataset.title}{inner}"
         return Plan((), {}, 0, 0, count, str(problem) if isinstance(problem, UnsafeArchive) else reason)
     if problem:
         raise problem if isinstance(problem, UnsafeArchive) else damaged(path, problem) from problem
