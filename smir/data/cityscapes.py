@@ -12,7 +12,7 @@ from smir.data.published import PublishedDataset
 from smir.data.reading.label_values import by_table
 from smir.data.reading.listing import Pair
 from smir.data.reading.lists import SPLITS, Split, cut, files_by_stem, look_up, shuffled, stem
-from smir.errors import ConfigError
+from smir.errors import ConfigError, DataError
 
 EXTRA = "cityscapes/leftImg8bit_trainextra/leftImg8bit/train_extra"
 FINE = "cityscapes/leftImg8bit_trainvaltest/leftImg8bit"
@@ -43,6 +43,8 @@ CLASSES = {
 TRAIN_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 # All other ids are void; more than 8 bits means that the file holds instances, not labels.
 LABEL_IDS = dict.fromkeys(range(256), VOID) | {stored: class_id for class_id, stored in enumerate(TRAIN_IDS)}
+BLACK_FRAME = "troisdorf/troisdorf_000000_000073"
+"""The one frame of train_extra without a picture: it is black all over."""
 
 
 class Cityscapes(PublishedDataset):
@@ -58,7 +60,8 @@ class Cityscapes(PublishedDataset):
 
     Classes: the 19 train ids; every other label id is void (255). Lists hold `<city>/<frame>`: `pool`; `labelled`
     (train.txt), whose first 80 % train and whose rest validates; `test` (val.txt), as the labels of the official test
-    set are not public. Without list files: the frames of the folders, sorted and shuffled by `split_seed`.
+    set are not public. Without list files: the frames of the folders, sorted and shuffled by `split_seed`; the pool
+    then lacks troisdorf_000000_000073, which is black all over.
 
     The paper's pool holds the frames of every city, including its own test frames. `protocol: clean` leaves these out,
     and the official test cities. The frames of train stay in the pool, including those that validate.
@@ -87,9 +90,9 @@ class Cityscapes(PublishedDataset):
         return Classes(tuple(CLASSES), tuple(CLASSES.values()))
 
     def own_list(self, name: str) -> list[str]:
-        """Returns the frames of the folder of a list; for the pool those of all folders, as the authors do."""
+        """Returns the frames of the folder of a list; for the pool those of all folders, without the black one."""
         if name == "pool":
-            return shuffled(self._pool_files(), self.split_seed)
+            return shuffled(self._pool_files().keys() - {BLACK_FRAME}, self.split_seed)
         folder = "train" if name == "labelled" else "val"
         return shuffled(files_by_stem(self.root, f"{FINE}/{folder}", IMAGE_ENDING), self.split_seed)
 
@@ -134,7 +137,16 @@ class Cityscapes(PublishedDataset):
         return _key(Path(image).name)
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
-        """Turns label ids into the 19 train ids; all others are void."""
+        """Turns label ids into the 19 train ids; all others are void.
+
+        Raises:
+            DataError: If the file seems to hold train ids, which are label ids of other classes, or holds instances.
+        """
+        if (stored == VOID).any() and 0 <= stored[stored != VOID].max(initial=-1) < len(CLASSES):  # no id is 255
+            raise DataError(
+                f"The label {path} seems to hold train ids: it has the value {VOID} and otherwise only values below "
+                f"{len(CLASSES)}. smir reads the files *{LABEL_ENDING}.png as they are in gtFine_trainvaltest.zip."
+            )
         return by_table(stored, path, LABEL_IDS, "Cityscapes")
 
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 from smir.data.base import SmirDataModule
 from smir.data.reading.listing import Pair
 from smir.data.reading.lists import Split, read_list, write_list
-from smir.errors import ConfigError
+from smir.errors import ConfigError, DataError
+from smir.files.names import folder_above
 
 Protocol = Literal["paper", "clean"]
 
@@ -54,12 +55,23 @@ class PublishedDataset(SmirDataModule):
 
     def pool(self) -> list[str]:
         """Returns the images of the pool by the protocol."""
+        self._refuse_lower_root()
         return [image for image in self.whole_pool() if self.identity(image) not in self._held_out]
 
     def pairs(self, split: Split) -> list[Pair]:
         """Returns the labelled images of a split by the protocol."""
+        self._refuse_lower_root()
         pairs = self.whole_split(split)
         return pairs if split == "test" else [pair for pair in pairs if self.identity(pair.image) not in self._held_out]
+
+    def _refuse_lower_root(self) -> None:
+        """Raises a `DataError` if the data root lies below the folder that should be it."""
+        name = Path(next(iter(self.list_files.values()))).parts[0]
+        if root := folder_above(self.root, name):
+            raise DataError(
+                f"data.root = {self.root.absolute()} does not hold the folder {name}, but {root} does: "
+                f"--data.root {root}"
+            )
 
     @cached_property
     def _held_out(self) -> set[str]:

@@ -216,6 +216,16 @@ def test_an_illegal_label_value_is_named(check, dataset, root):
     assert line(report, f"{wrong} ").endswith("ILLEGAL")
 
 
+def test_train_ids_in_place_of_the_label_ids_of_cityscapes_are_named(check, tmp_path):
+    fakes.write_cityscapes(tmp_path)
+    path = tmp_path / PAIRS["cityscapes"][1]
+    train_ids = [*range(19), 255]
+    Image.fromarray(fakes.blocks("train ids", train_ids)).save(path)
+    report = check(*words("cityscapes", tmp_path), code=1)
+    assert "\nillegal label values: 1\n" in report
+    assert f"The label {path} seems to hold train ids: it has the value 255" in report
+
+
 def test_images_that_are_too_small_are_named(check, tmp_path):
     fakes.write_nassar(tmp_path)
     report = check(f"--data={EXPERIMENTS / 'data/nassar.yaml'}", f"--data.root={tmp_path}", "--show=2", code=1)

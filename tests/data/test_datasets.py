@@ -130,6 +130,26 @@ def test_splits_are_made_without_list_files_and_can_be_written(dataset, tmp_path
     assert make(dataset, tmp_path).write_lists() == []
 
 
+@every
+def test_a_root_below_the_data_root_is_refused_with_the_right_one(dataset, root):
+    below = root / Path(dataset.list_files[TRAIN_LIST[dataset]]).parts[0]
+    for read in (make(dataset, below).pool, lambda: make(dataset, below).pairs("train")):
+        with pytest.raises(DataError, match=rf"does not hold the folder {below.name}, but .* --data\.root {root}$"):
+            read()
+
+
+def test_the_black_frame_of_cityscapes_is_in_no_list_that_smir_makes(tmp_path):
+    fakes.write_cityscapes(tmp_path, lists=False)
+    black = tmp_path / fakes.CITY_EXTRA / "troisdorf/troisdorf_000000_000073_leftImg8bit.png"
+    Image.new("L", fakes.SIZE[::-1]).save(black)  # as it is in the archive
+    assert len(make(Cityscapes, tmp_path).pool()) == 21
+    make(Cityscapes, tmp_path).write_lists()
+    assert not any(black.name in image for image in make(Cityscapes, tmp_path).pool())
+    pool = tmp_path / Cityscapes.list_files["pool"]
+    pool.write_text(f"{pool.read_text()}troisdorf/troisdorf_000000_000073\n")
+    assert len(make(Cityscapes, tmp_path).pool()) == 22  # the authors' list is taken as it is
+
+
 def test_nassar_is_split_by_field(tmp_path):
     fakes.write_nassar(tmp_path, lists=False)
     shutil.copy(tmp_path / fakes.LABELLED / "data/sub1_000.png", tmp_path / fakes.LABELLED / "data/sub10_000.png")

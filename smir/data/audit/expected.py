@@ -43,7 +43,7 @@ EXPECTED: dict[tuple[str, Protocol], Expected] = {
         _VOC_FILES, 17_125, 1_464, 1_449, 210, {("pool", "test"): 210, ("train", "test"): 106, ("val", "test"): 104}
     ),
     ("PascalVOC", "clean"): Expected(_VOC_FILES, 17_125 - 210, 1_464 - 106, 1_449 - 104, 210),
-    # The pool is that of the authors' list; without it, from the folders, it may be a frame or two larger.
+    # The pool is that of the authors' list; the folders hold as many frames besides the black one.
     ("Cityscapes", "paper"): Expected(_CITYSCAPES_FILES, 24_997, 2_380, 595, 500, {("pool", "test"): 500}),
     ("Cityscapes", "clean"): Expected(_CITYSCAPES_FILES, 24_997 - 500 - 1_525, 2_380, 595, 500),
     # The low-budget setting, the first fifth of the lists.
