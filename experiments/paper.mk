@@ -26,6 +26,7 @@ TABLE = --seeds=$(call quoted,$(SEEDS)) --pretrain=$(call quoted,$(PRETRAIN)) --
 	--ablate=$(call quoted,$(ABLATE))
 JOB = $(SMIR) job --run $(@D) --devices $(DEVICES) --
 quoted = '$(subst ','\'',$1)'
+path = $(call quoted,$(patsubst ~/%,$(HOME)/%,$1))
 define newline
 
 
@@ -51,7 +52,7 @@ pascal: pascal_voc
 sugarbeets: sugar_beets
 
 plan: | .venv/installed  ## runs, image visits and hours that `make paper` still needs, with the same variables
-	@$(SMIR) plan $(TABLE) --data $(DATA) --runs $(RUNS) --flags=$(call quoted,$(FLAGS)) \
+	@$(SMIR) plan $(TABLE) --data $(call path,$(DATA)) --runs $(RUNS) --flags=$(call quoted,$(FLAGS)) \
 		--pretrain_flags=$(call quoted,$(PRETRAIN_FLAGS)) --segment_flags=$(call quoted,$(SEGMENT_FLAGS))
 
 report: | .venv/installed  ## the report of the finished runs

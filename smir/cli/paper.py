@@ -202,10 +202,10 @@ def rules(runs: Iterable[Run]) -> Iterator[str]:
         start = f"$(RUNS)/{run.start}/DONE " if run.start else ""
         command = run.command(
             runs="$(RUNS)",
-            data="$(DATA)",
+            data="$(call path,$(DATA))",
             protocol="$(PROTOCOL)",
             flags=f"$(WANDB:%=--run.wandb %) $({'SEGMENT' if run.row.segments else 'PRETRAIN'}_FLAGS) $(FLAGS)",
-            imagenet="$(IMAGENET:%=--model.imagenet_file %)",
+            imagenet="$(if $(IMAGENET),--model.imagenet_file $(call path,$(IMAGENET)))",
         )
         yield f"PAPER_RUNS += {done}"
         yield f"RUNS_OF_{run.dataset} += {done}"

@@ -81,6 +81,19 @@ def test_make_has_the_commands_of_the_table():
     }
 
 
+def test_the_data_may_be_in_a_folder_with_spaces_or_below_the_home():
+    for given, meant in (("/my disk/it's", "/my disk/it's"), ("~/data", f"{os.environ['HOME']}/data")):
+        planned = make("-n", "plan", f"DATA={given}").stdout.replace("\\\n", "").splitlines()[-1]
+        command = next(
+            line
+            for line in make("-n", "nassar", f"DATA={given}", f"IMAGENET={given}").stdout.splitlines()
+            if "imagenet" in line
+        )
+        for line, option in ((planned, "--data"), (command, "--data.root"), (command, "--model.imagenet_file")):
+            words = shlex.split(line)
+            assert words[words.index(option) + 1] == meant
+
+
 def test_the_plan_has_the_variables_of_make():
     printed = make("-n", "plan", "SEEDS=4 5", "PROTOCOL=clean", "ABLATE=", "FLAGS=--a 'b c'").stdout.replace("\\\n", "")
     assert shlex.split(printed.splitlines()[-1])[3:] == [
