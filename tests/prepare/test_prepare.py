@@ -150,6 +150,20 @@ def test_lists_are_made_again_for_new_archives_unless_the_user_changed_them(tmp_
     assert len(weeds.read_text().splitlines()) == 7
 
 
+def test_lists_are_made_again_for_frames_that_were_unpacked_by_hand_unless_the_user_changed_them(tmp_path, smir, root):
+    made, days = tmp_path / "made", ("CKA_160523", "CKA_160506", "CKA_weeds")
+    fakes.write_sugar_beets(made, lists=False, size=SIZE)
+    pool, weeds = (root / SugarBeets.list_files[name] for name in ("pool", "labelled"))
+    found = []
+    for day in days:
+        shutil.copytree(made / fakes.BEETS / day, root / fakes.BEETS / day)
+        smir("prepare", "sugar_beets", "--root", root)
+        found.append(tuple(len(path.read_text().splitlines()) for path in (pool, weeds)))
+        if day == "CKA_160506":
+            pool.write_text("".join(pool.read_text().splitlines(keepends=True)[:7]))
+    assert found == [(6, 6), (10, 6), (7, 6)]
+
+
 def test_nassar_is_prepared_from_its_orthomosaic(tmp_path, smir, root, capsys):
     made = tmp_path / "made"
     fakes.write_nassar(made, lists=False, size=SIZE)

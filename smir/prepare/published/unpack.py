@@ -68,21 +68,35 @@ def unpack(dataset: ArchivedDataset, root: Path, archives: Path | None) -> None:
 
     List files that somebody has changed since stay. See `unpack_all` for the errors.
     """
-    if archives is None or not unpack_all(dataset, root, archives):
-        return
-    for name, digest in dict_or_empty(_lists(dataset, root)).items():
-        path = root / name
-        if path.is_file() and file_digest(path) == digest:
-            path.unlink()
+    if archives is not None and unpack_all(dataset, root, archives):
+        _forget(_own_lists(dataset, root))
 
 
 def prepare(dataset: ArchivedDataset, name: str, root: Path, archives: Path | None) -> None:
-    """Unpacks new archives, and writes the list files of the dataset's class of that name in `smir.data`."""
+    """Unpacks new archives, and writes the list files of the dataset's class of that name in `smir.data`.
+
+    Lists that `prepare` wrote itself are made again if images have come that were not unpacked by it.
+    """
     unpack(dataset, root, archives)
     dataset.require_all(root)
     from smir import data  # importing it takes more memory than the unpacking
 
-    finish(dataset, root, getattr(data, name)(root).write_lists)
+    made = getattr(data, name)(root)
+    own = _own_lists(dataset, root)
+    if root / made.list_files.get("pool", "") in own and set(made.own_list("pool")) - set(made.entries("pool")):
+        _forget(own)
+    finish(dataset, root, made.write_lists)
+
+
+def _own_lists(dataset: ArchivedDataset, root: Path) -> list[Path]:
+    """Returns the list files that `prepare` wrote and nobody has changed since."""
+    written = {root / name: digest for name, digest in dict_or_empty(_lists(dataset, root)).items()}
+    return [path for path, digest in written.items() if path.is_file() and file_digest(path) == digest]
+
+
+def _forget(lists: list[Path]) -> None:
+    for path in lists:
+        path.unlink()
 
 
 def finish(dataset: ArchivedDataset, root: Path, write_lists: WriteLists | None = None) -> None:
