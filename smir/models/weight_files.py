@@ -34,10 +34,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        beside = sorted(entry.name for entry in path.parent.glob("*")) if path.parent.is_dir() else []
-        raise CheckpointError(
-            f"There is no checkpoint {path.absolute()}. Its folder holds: {first_few(beside) or 'nothing'}."
-        )
+        beside = f"Its folder holds: {first_few(sorted(entry.name for entry in path.parent.glob('*'))) or 'nothing'}."
+        if not path.parent.is_dir():
+            beside = "Its folder is missing, too: train the run that it belongs to first, or name another file."
+        raise CheckpointError(f"There is no checkpoint {path.absolute()}. {beside}")
     try:
         if not (safe := path.suffix == ".safetensors"):
             _check_sums(path)

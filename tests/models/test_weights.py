@@ -268,7 +268,7 @@ def test_a_missing_file_is_named_with_the_content_of_its_folder(tmp_path):
     (tmp_path / "best.ckpt").touch()
     with pytest.raises(CheckpointError, match=rf"no checkpoint {tmp_path}/last\.ckpt\. Its folder holds: best\.ckpt"):
         read_checkpoint(tmp_path / "last.ckpt")
-    with pytest.raises(CheckpointError, match="holds: nothing"):
+    with pytest.raises(CheckpointError, match="folder is missing, too: train the run that it belongs to first"):
         read_checkpoint(tmp_path / "nowhere" / "last.ckpt")
 
 
