@@ -80,7 +80,7 @@ def works(configs: Iterable[Namespace]) -> Iterator[Work]:
     """Counts what trainings do; lists that several share are read once.
 
     Raises:
-        DataError: If images are neither on disk nor those of a published dataset.
+        DataError: If images are neither on disk nor those of a published dataset, or too few for the stages.
     """
     known: dict[str, tuple[dict[str, int], bool]] = {}
     for config in configs:
@@ -88,10 +88,14 @@ def works(configs: Iterable[Namespace]) -> Iterator[Work]:
         key = f"{config.data.class_path} {options}"
         if key not in known:
             known[key] = _counts(config.data.class_path, options)
-        yield _work(config, *known[key])
+        experiment = RunOptions(**vars(config.run)).name(config.data.class_path.rsplit(".", 1)[-1])
+        try:
+            yield _work(config, experiment, *known[key])
+        except DataError as error:
+            raise DataError(f"{experiment}, in {config.data.init_args.root}: {error}") from error
 
 
-def _work(config: Namespace, counts: dict[str, int], on_disk: bool) -> Work:
+def _work(config: Namespace, experiment: str, counts: dict[str, int], on_disk: bool) -> Work:
     data, trainer = config.data.init_args, config.trainer
     stages: Stages = SingleStage(counts["train"]) if data.task == "segment" else Stages(counts["pool"])
     scored = 0
@@ -106,7 +110,7 @@ def _work(config: Namespace, counts: dict[str, int], on_disk: bool) -> Work:
     visits = TrainSampler(stages, 0, 0, 1, data.batch_size, fill=fill).limited(trainer.limit_train_batches).visits
     validated = sum(len(stages.val(stage)) for stage in every) if data.task == "pretrain" else counts["val"]
     return Work(
-        experiment=RunOptions(**vars(config.run)).name(config.data.class_path.rsplit(".", 1)[-1]),
+        experiment=experiment,
         task=data.task,
         train_visits=epochs * sum(visits(stage) for stage in every),
         forward_visits=epochs * validated + scored + counts.get("test", 0),

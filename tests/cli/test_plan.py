@@ -108,6 +108,16 @@ def test_the_plan_counts_what_is_on_disk(tmp_path):
     assert (work.train_visits, work.on_disk) == (1000 * 18, True)
 
 
+def test_a_pool_that_is_too_small_for_the_stages_is_named(fails, tmp_path, monkeypatch):
+    import smir.cli.paper as paper
+
+    write_nassar(tmp_path, tiles=18)
+    monkeypatch.setattr(paper, "SISTERS", {"nassar": "sugar_beets"})
+    monkeypatch.setattr(paper, "MAIN", (Row("selective"),))
+    said = fails("plan", "--data", tmp_path, "--ablate=")
+    assert f"nassar/selective, in {tmp_path}: 18 images are too few for num_stages = 10" in said
+
+
 def test_plan_prints_the_runs_that_are_left(smir, fails, tmp_path, monkeypatch, capsys):
     import smir.cli.paper as paper
     import smir.cli.planning as planning
