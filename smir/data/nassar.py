@@ -97,7 +97,8 @@ class Nassar(PublishedDataset):
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
         """Translates by `label_map` and refuses values other than 0, 1, 2 and 255."""
-        return class_ids(stored, path, len(self.classes), self.label_map)
+        remedy = "`check` counts all values. Translate those that mean something else, also a 255 that is a class,"
+        return class_ids(stored, path, len(self.classes), self.label_map, remedy)
 
 
 def _tile(name: str) -> str:

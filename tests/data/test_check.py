@@ -108,6 +108,8 @@ def test_an_unknown_encoding_is_shown_and_translated(check, tmp_path):
     report = check(*words("nassar", tmp_path), code=1)
     assert line(report, "100 ").endswith("ILLEGAL")
     assert line(report, "200 ").endswith("ILLEGAL")
+    assert "also a 255 that is a class, with data.label_map, e.g. {100: 1}" in report
+    assert "data.classes" not in report  # Nassar has no such option
     report = check(*words("nassar", tmp_path, "--data.label_map={100: 1, 200: 2}"))
     assert line(report, "200 ").endswith("weed")
 

@@ -19,11 +19,15 @@ _AT_A_TIME = 1 << 22
 
 
 def class_ids(
-    stored: npt.NDArray[np.int32], path: Path, num_classes: int, label_map: dict[int, int] | None = None
+    stored: npt.NDArray[np.int32],
+    path: Path,
+    num_classes: int,
+    label_map: dict[int, int] | None = None,
+    remedy: str = "Name every class in data.classes, or translate values",
 ) -> UInt8:
     """Turns stored label values into class ids and void, refusing any other value.
 
-    Values that `label_map` does not name stay as they are.
+    Values that `label_map` does not name stay as they are. `remedy` begins the advice of a refusal.
 
     Raises:
         DataError: If a value is neither a class nor void, with the values found.
@@ -39,8 +43,7 @@ def class_ids(
     if unknown:
         raise DataError(
             f"The label {path} holds values outside the classes 0 to {num_classes - 1} and void {VOID}: "
-            f"{_counted(unknown)}. Name every class in data.classes, or translate values with data.label_map, e.g. "
-            f"{{{min(unknown)}: 1}}."
+            f"{_counted(unknown)}. {remedy} with data.label_map, e.g. {{{min(unknown)}: 1}}."
         )
     return ids
 
