@@ -18,6 +18,7 @@ import smir.data
 import smir.training.selective_masking  # registers the callback for its short name
 from smir.cli.evaluation import find_weights, keep_predictions, keep_test, normalise_as
 from smir.cli.hints import figures
+from smir.cli.library_errors import as_config_error
 from smir.cli.precision import SmirTrainer, native_precision
 from smir.cli.settings import Parser, RunOptions, add_options, as_list, check_settings, refuse_moved_field
 from smir.cli.training_run import (
@@ -312,7 +313,7 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
     """Parses and runs one of Lightning's subcommands.
 
     Raises:
-        ConfigError: If Lightning finds, once it knows the data, that its settings do not fit.
+        ConfigError: If Lightning or torch find, once they know the data, that the settings do not fit.
     """
     if cli is SmirCLI and isinstance(args, list) and args and args[0] in (commands := cli.subcommands()):
         # Lightning would build the parsers of all four commands, which takes four times as long.
@@ -338,5 +339,7 @@ def run_cli(args: ArgsType = None, cli: type[SmirCLI] = SmirCLI) -> SmirCLI:
             },
             args=args,
         )
-    except MisconfigurationException as error:
-        raise ConfigError(f"Lightning refuses its settings (trainer.*): {error}") from error
+    except (MisconfigurationException, ValueError, RuntimeError, AssertionError) as error:
+        if (refusal := as_config_error(error)) is None:
+            raise
+        raise refusal from error

@@ -7,9 +7,10 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from smir.cli.callback_checks import check_callback
 from smir.cli.settings import RunOptions, as_list
 from smir.cli.trust import read_yaml, yaml_text
 from smir.data.base import SmirDataModule
@@ -48,7 +49,7 @@ def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | N
     callbacks: list[Callback] = list(trainer.callbacks)
     if fit is not None:
         for callback in callbacks:
-            _check(callback, model)
+            check_callback(callback, model, callbacks)
         # The first three precede those of the config, so that bad numbers are found before a partition is scored.
         callbacks = [StopTogether(), FirstFailure(), FiniteNumbers(), *callbacks]
         record = RunRecord(Path(trainer.default_root_dir or "."))
@@ -63,23 +64,6 @@ def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | N
     best = RunCheckpoint(filename="best", monitor=model.monitor, mode=model.monitor_mode, **shared)
     last = LastCheckpoint(fit.keep_seconds, filename="last", **shared)
     return {"callbacks": [*callbacks, best, last], "plugins": [*as_list(trainer.plugins), CheckpointFiles()]}
-
-
-def _check(callback: Callback, model: SmirModule) -> None:
-    """Refuses a callback of the config that would stop at once, or replace a checkpoint of smir."""
-    if (
-        isinstance(callback, EarlyStopping)
-        and callback.monitor == model.monitor
-        and callback.mode != model.monitor_mode
-    ):
-        raise ConfigError(
-            f"EarlyStopping watches {model.monitor}, of which {model.monitor_mode}imum is best, with mode "
-            f"{callback.mode}. Add --trainer.callbacks.mode {model.monitor_mode}."
-        )
-    if isinstance(callback, ModelCheckpoint) and callback.save_last and callback.dirpath is None:
-        raise ConfigError(
-            "ModelCheckpoint with save_last would replace last.ckpt of smir, which a resume needs. Leave save_last out."
-        )
 
 
 def start_run(

@@ -61,6 +61,11 @@ class ReconstructionModule(SmirModule):
         return cls(network=network, preprocessing=record.preprocessing, ssim_unit_range=unit_range)
 
     @property
+    def logged(self) -> list[str]:
+        """Names of the values that a training logs, which callbacks can watch."""
+        return ["val/loss", "val/mean_fill", "val/inpaint", *super().logged]
+
+    @property
     def ssim_input(self) -> Callable[[Tensor], Tensor] | None:
         """Turns normalised values into those that SSIM is computed on; None if it takes them as they are."""
         return self.preprocessing.unit_range if self.ssim_unit_range else None

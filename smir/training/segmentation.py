@@ -101,6 +101,12 @@ class SegmentationModule(SmirModule):
         module.usual_side = record.usual_side
         return module
 
+    @property
+    def logged(self) -> list[str]:
+        """Names of the values that a training logs, which callbacks can watch."""
+        figures = ["miou", "iou_std", "iou_min", *(f"iou/{name}" for name in self.classes.names)]
+        return [*(f"val/{name}" for name in figures), *super().logged]
+
     def setup(self, stage: str) -> None:
         """Counts the classes if their weights depend on it, and records the weights and the images' channels."""
         super().setup(stage)

@@ -127,6 +127,11 @@ class SmirModule(pl.LightningModule):
         return data
 
     @property
+    def logged(self) -> list[str]:
+        """Names of the values that a training logs, which callbacks can watch."""
+        return ["train/loss", "lr", *(["lr/encoder"] if self.encoder_lr_factor != 1 else []), "stage"]
+
+    @property
     def stage_epochs(self) -> int:
         """Epochs of a stage."""
         if not self.trainer.max_epochs or self.trainer.max_epochs < 1:

@@ -192,6 +192,18 @@ def test_a_mistyped_key_in_a_config_is_named(fails, photos, tmp_path):
         (["--trainer.callbacks+=Timer"], "Lightning's Timer would stop a resumed run again at once"),
         (["--trainer.callbacks+=BatchSizeFinder"], "Leave BatchSizeFinder out of trainer.callbacks: it changes the"),
         (["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.save_last=true"], "Leave save_last out."),
+        (
+            ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.filename=best"],
+            "ModelCheckpoint with the filename best would replace best.ckpt of smir",
+        ),
+        (
+            ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=val/miou"],
+            "ModelCheckpoint watches val/miou, which this training does not log. It logs val/loss, val/mean_fill,",
+        ),
+        (
+            ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.mode=most"],
+            "Lightning refuses its settings (trainer.*): `mode` can be min, max",
+        ),
         (["--trainer.limit_test_batches=1"], "trainer.limit_test_batches must be null: the test at the end"),
         (["--seed_everything=true"], "seed_everything must be a whole number, 0 or more, got true"),
         (["--trainer.limit_train_batches=0.001"], "Lightning refuses its settings (trainer.*): You requested to check"),
@@ -213,6 +225,32 @@ def test_a_mistyped_key_in_a_config_is_named(fails, photos, tmp_path):
 )
 def test_invalid_settings_are_refused_with_a_reason(fails, photos, more, said):
     assert said in fails(*words("pretrain", photos, *more))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/iou"],
+            "EarlyStopping watches val/iou, which this training does not log. It logs val/miou, val/iou_std, "
+            "val/iou_min, val/iou/soil, val/iou/crop, val/iou/weed, train/loss, lr, stage.",
+        ),
+        (["--data.batch_size=1", "--model.network.architecture=DeepLabV3Plus"], "a single value for each channel"),
+        (["--model.network.architecture=PAN"], "The network does not take images of this size: Given input size"),
+    ],
+)
+def test_settings_that_a_segmentation_cannot_train_with_are_refused(fails, photos, more, said):
+    network = ["--model.network=smir.models.SmpNetwork", "--model.network.encoder=tu-mobilenetv3_small_100"]
+    config = [word for word in words("segment", photos) if word not in TINY_NETWORK]
+    assert said in fails(*config, *network, *more)
+
+
+def test_a_logger_whose_package_is_missing_is_named(fails, photos, monkeypatch):
+    from lightning.pytorch.loggers import mlflow
+
+    monkeypatch.setattr(mlflow, "_MLFLOW_AVAILABLE", False)
+    said = fails(*words("pretrain", photos, "--trainer.logger=MLFlowLogger"))
+    assert "The settings name a class whose package is not installed" in said
 
 
 def test_a_corrected_run_reuses_the_folder_name_of_a_failed_one(smir, fails, photos, tmp_path):
