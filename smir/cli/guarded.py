@@ -92,8 +92,22 @@ def _options_of(class_path: str) -> str:
     kind = getattr(sys.modules.get(module), name, None)
     if not inspect.isclass(kind):
         return ""
-    options = [each.name for each in inspect.signature(kind).parameters.values() if each.kind is not each.VAR_KEYWORD]
+    options = _arguments_of(kind)
+    if "preprocessing" in options:  # a model: the command fills these in
+        options = [name for name in options if name not in ("preprocessing", "classes", "out_channels")]
     return f" Its options are: {', '.join(options)}." if options else " It has none."
+
+
+def _arguments_of(kind: type) -> list[str]:
+    """Returns the names of a constructor's arguments, with those that it hands to its base as `**kwargs`."""
+    names: dict[str, None] = {}
+    for owner in kind.__mro__:
+        if (constructor := vars(owner).get("__init__")) is not None:
+            found = list(inspect.signature(constructor).parameters.values())[1:]
+            names |= {each.name: None for each in found if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+            if all(each.kind is not each.VAR_KEYWORD for each in found):
+                break
+    return list(names)
 
 
 def require_classes(node: Any, key: str = "") -> None:

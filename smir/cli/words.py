@@ -110,6 +110,12 @@ def _files(name: str, within: list[Path], read: set[Path], masking: Masking) -> 
     path = Path(name)
     chain = [*within, path]
     content = read_yaml(path) if is_file(path) else None
+    if is_file(path) and not isinstance(content, dict):
+        found = "nothing" if content is None else "a list" if isinstance(content, list) else repr(content)
+        raise ConfigError(
+            f"The config {path} holds {found} in place of settings, such as `trainer: {{max_epochs: 2}}`. Correct it, "
+            "or leave it out."
+        )
     for kind, place in _entries(content, path):
         if kind == "requires":
             masking.require(place, path)

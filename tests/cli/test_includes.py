@@ -76,6 +76,14 @@ def test_a_broken_file_is_named(fails, tmp_path, content):
     assert "row.yaml cannot be read as YAML" in fails("fit", "--config=row.yaml")
 
 
+@pytest.mark.parametrize(
+    ("content", "found"), [("", "nothing"), ("# later\n", "nothing"), ("- a", "a list"), ("a", "'a'")]
+)
+def test_a_file_without_settings_is_named(fails, tmp_path, content, found):
+    (tmp_path / "row.yaml").write_text(content)
+    assert f"row.yaml holds {found} in place of settings" in fails("fit", "--config=row.yaml")
+
+
 def test_the_saved_config_holds_what_was_included(write, smir, field, tmp_path):
     write("shared/model.yaml", model={"class_path": "SegmentationModule", "init_args": {"lr": 0.5, "warmup_epochs": 0}})
     data = {"task": "segment", "crop_size": 64, "num_workers": 0, "label_budget": 4}

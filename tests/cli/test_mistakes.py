@@ -85,6 +85,13 @@ def test_an_option_of_another_class_is_refused_with_the_options_of_the_class(fai
     assert "SoftJaccardLoss has no option gamma. Its options are: smooth, void." in answer
 
 
+def test_the_options_of_a_class_include_those_of_its_base(fails, field, tmp_path):
+    (tmp_path / "rate.yaml").write_text("model: {init_args: {learning_rate: 0.1}}")
+    answer = fails(*segment_words(field, f"--config={tmp_path}/rate.yaml"), code=2)
+    assert "SegmentationModule has no option learning_rate. Its options are: loss, class_weights, " in answer
+    assert "network, lr, warmup_epochs, weights," in answer
+
+
 def test_the_check_of_options_accepts_every_option_of_the_parsers():
     for command in TRAINING:
         parser = run_cli([command, f"--config={EXPERIMENTS / 'demo/segment.yaml'}"], ParsedCLI).parser
