@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from smir.errors import ConfigError, DataError
+from smir.errors import ConfigError, DataError, counted
 from smir.method.mask_table import MaskTable, PackedMask
 
 Indices = npt.NDArray[np.int64]
@@ -29,6 +29,11 @@ class Stages:
     def __init__(self, num_images: int, num_stages: int = 1) -> None:
         if num_stages < 1:
             raise ConfigError(f"num_stages must be 1 or more, got {num_stages}.")
+        if num_images < 2:
+            raise DataError(
+                f"The pool to pretrain on has {counted(num_images, 'image', 'images')}, and needs one to train on and "
+                "one to validate on. Add images; labelled ones of val and test are held out from it."
+            )
         if num_images // num_stages < 2:
             raise DataError(
                 f"{num_images} images are too few for num_stages = {num_stages}: each stage needs one to train on and "

@@ -262,6 +262,14 @@ def test_a_corrected_run_reuses_the_folder_name_of_a_failed_one(smir, fails, pho
     assert [path.name for path in (tmp_path / "runs/folder/selective").iterdir()] == ["seed0"]
 
 
+def test_a_pool_of_one_image_is_refused(fails, photos):
+    for number in range(1, 4):
+        (photos / f"images/photo {number}.jpg").unlink()
+    (photos / "train.txt").write_text("photo 0\n")
+    said = fails(*words("pretrain", photos, "--data.labels=masks", SPLITS))
+    assert "The pool to pretrain on has 1 image, and needs one to train on and one to validate on." in said
+
+
 def test_a_mask_ramp_longer_than_the_stages_causes_a_warning(smir, photos):
     ramp = ["--trainer.callbacks.policy=RampMask", "--trainer.callbacks.num_stages=2"]
     with pytest.warns(UserWarning, match=r"there only 11% of the masked patches are the hardest.*policy\.last 1"):
