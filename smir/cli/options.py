@@ -1,4 +1,4 @@
-"""Finds options and class names that do not exist, before the slow imports; the names come from the source files."""
+"""The options among words; finds those and class names that do not exist by the source files, before slow imports."""
 
 import ast
 import re
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
+from itertools import takewhile, zip_longest
 from pathlib import Path
 
 from smir.errors import ConfigError
@@ -26,6 +27,24 @@ _CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss"
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
 
+def before_dashes(words: Sequence[str]) -> list[str]:
+    """Returns the words before a `--`; the command of a `job` follows it."""
+    return list(takewhile(lambda word: word != "--", words))
+
+
+def options_in(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yields options with their values, for `--option value` and `--option=value`; what follows a switch counts."""
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        if word.startswith("-"):
+            flag, equals, value = word.partition("=")
+            yield flag, value if equals else following
+
+
+def names_config(flag: str) -> bool:
+    """Returns whether an option is `--config`, of which argparse takes beginnings."""
+    return flag == "-c" or (len(flag) > 3 and "--config".startswith(flag))
+
+
 def check_options(words: Sequence[str], module: str | None, any_class: bool) -> None:
     """Checks the options of a command before its parser is built.
 
@@ -37,17 +56,13 @@ def check_options(words: Sequence[str], module: str | None, any_class: bool) -> 
     """
     training = _OF_TRAINING | {"trainer", *_SECTIONS} | (_OF_PREDICT if words[0] == "predict" else set())
     tops = training if module is None else _arguments_of_command(module, words)
-    for place, word in enumerate(words[1:], 2):
-        if word == "--":
-            return
-        if not word.startswith("--"):
+    for flag, value in options_in(before_dashes(words)):
+        if not flag.startswith("--"):
             continue
-        flag, equals, value = word.partition("=")
         parts = [part for part in flag[2:].rstrip("+").split(".") if part != "init_args"]
         _check_name(flag, parts, 0, _OF_PARSERS | tops, words[0])
         if parts[0] in tops and len(parts) > 1 and "help" not in parts:
             _check_parts(flag, parts, words[0], any_class)
-        value = value if equals else "".join(words[place : place + 1])
         # The `--data` of `plan` is a folder, which need not exist.
         named = value.isidentifier() and value != "null" and not any_class and words[0] != "plan"
         if named and parts[-1] in _CLASSES and not Path(value).exists():

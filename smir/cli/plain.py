@@ -26,6 +26,7 @@ from jsonargparse import Namespace, auto_cli
 
 from smir.cli import hints
 from smir.cli.guarded import GuardedParser, scan_config
+from smir.cli.options import options_in
 from smir.cli.run_data import is_folder, run_of
 from smir.cli.trust import yaml_text
 from smir.errors import ConfigError
@@ -155,16 +156,15 @@ def _words_as(name: str, args: Sequence[str]) -> list[str]:
 
 def _with_own_config(option: str, words: list[str], beside_images: bool) -> list[str]:
     """Puts the config of the checkpoint's run first, unless the words name a config or data, or only images count."""
-    names = [word.partition("=")[0] for word in words]
+    given = dict(options_in(words))
     others = {"--config", "--data", "-h", "--help"} | (set() if beside_images else {"--images"})
-    if f"--{option}" not in names or others & set(names):
+    if f"--{option}" not in given or others & given.keys():
         return words
-    place = names.index(f"--{option}")
-    checkpoint = Path(words[place].partition("=")[2] or "".join(words[place + 1 : place + 2]))
+    checkpoint = Path(given[f"--{option}"])
     if run := run_of(checkpoint):
         scan_config(run / "config.yaml")
         return [f"--config={(run / 'config.yaml').absolute()}", *words]  # absolute: the parser expands a `~`
-    if changed := next((name for name in names if name.startswith("--data.")), None):
+    if changed := next((name for name in given if name.startswith("--data.")), None):
         raise ConfigError(  # the parser would say that it knows no dataset
             f"{changed} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "
             f"folder with a config.yaml. Correct --{option}, or give the config of the data: --config FILE"

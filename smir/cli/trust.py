@@ -10,13 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from smir.cli.options import check_class
+from smir.cli.options import before_dashes, check_class, names_config, options_in
 from smir.cli.recipes import is_file
 from smir.errors import ConfigError
 from smir.files.shared_values import expanded_size
@@ -82,29 +81,14 @@ def take_allowed(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return [*rest, *words[len(own) :]], packages
 
 
-def before_dashes(words: Sequence[str]) -> list[str]:
-    """Returns the words before a `--`; the command of a `job` follows it."""
-    return list(takewhile(lambda word: word != "--", words))
-
-
-def names_config(flag: str) -> bool:
-    """Returns whether an option is `--config`, of which argparse takes beginnings."""
-    return flag == "-c" or (len(flag) > 3 and "--config".startswith(flag))
-
-
 def scan_words(words: Sequence[str], packages: Sequence[str]) -> None:
     """Checks that the words of a command, and the config files among them, name only classes of the packages.
 
     Raises:
         ConfigError: At the first class of another package, and at a file that is built to exhaust its reader.
     """
-    for place, word in enumerate(words):
-        if not word.startswith("-"):
-            continue
-        flag, equals, value = word.partition("=")
-        value = value if equals else "".join(words[place + 1 : place + 2])
-        key = _last(flag.lstrip("-"))
-        key = "config" if names_config(flag) else key
+    for flag, value in options_in(words):
+        key = "config" if names_config(flag) else _last(flag.lstrip("-"))
         if (key == "config" or key in _CLASS_KEYS) and is_file(Path(value)):
             scan_file(Path(value), packages)
         else:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from smir.cli.ablations import Masking
+from smir.cli.options import before_dashes, names_config, options_in
 from smir.cli.recipes import config_file, is_file, recipe
-from smir.cli.trust import before_dashes, names_config, read_yaml
+from smir.cli.trust import read_yaml
 from smir.errors import ConfigError
 
 
@@ -22,8 +23,7 @@ def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
 
 def with_config_of_run(words: Sequence[str]) -> list[str]:
     """Adds the config of the run of `--ckpt FILE` to `predict`, `test` or `validate` if no other names a model."""
-    pairs = [*zip(words, [*words[1:], ""], strict=True)]
-    pairs += [(word.partition("=")[0], word.partition("=")[2]) for word in words if "=" in word]
+    pairs = [*options_in(words)]
     given = dict(pairs)
     folder = Path(given.get("--ckpt_path", "")).parent
     config = folder.parent / "config.yaml"
