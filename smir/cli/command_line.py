@@ -16,27 +16,14 @@ from lightning.pytorch.utilities import rank_zero_info
 
 import smir.data
 import smir.training.selective_masking  # registers the callback for its short name
+from smir.cli import training_run
 from smir.cli.evaluation import find_weights, keep_predictions, keep_test, normalise_as
 from smir.cli.hints import figures
+from smir.cli.identity import identity_of, origin_of, refuse_other_run
 from smir.cli.library_errors import as_config_error
 from smir.cli.precision import SmirTrainer, native_precision
 from smir.cli.settings import Parser, RunOptions, add_options, as_list, check_settings, refuse_moved_field
-from smir.cli.training_run import (
-    all_callbacks,
-    describe_run,
-    finished_epochs,
-    identity_of,
-    load_skipped,
-    origin_of,
-    refuse_other_run,
-    say_if_val_is_trained_on,
-    say_what_it_began_from,
-    split_into_stages,
-    start_run,
-    trainer_arguments,
-    write_to,
-)
-from smir.errors import ConfigError, RunError, first_few
+from smir.errors import ConfigError
 from smir.predict.polygons.options import PolygonOptions
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.finished import check_weights, list_results_again, write_done
@@ -49,11 +36,12 @@ from smir.runs.lightning_doors import (
     share_gradient_memory,
 )
 from smir.runs.recipe import in_force
-from smir.runs.run_folder import Identity, Run, read_record, run_of_checkpoint
+from smir.runs.run_folder import Identity, Run, run_of_checkpoint
 from smir.runs.wandb_logging import Job, in_sweep, log_to_wandb
 from smir.terminal import columns
 from smir.training.from_checkpoint import check_fits
 from smir.training.pictures import FinalPictures
+from smir.training.run_record import all_callbacks
 from smir.training.segmentation import SegmentationModule
 from smir.training.task import SmirModule
 
@@ -115,8 +103,8 @@ class SmirCLI(SettingsCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the callbacks that keep the record of a run."""
-        config = self._arguments.trainer
-        kwargs |= trainer_arguments(config, self.model, self._options if self.subcommand == "fit" else None)
+        config, fit = self._arguments.trainer, self._options if self.subcommand == "fit" else None
+        kwargs |= training_run.trainer_arguments(config, self.model, fit)
         if config.accelerator == "cpu":
             kwargs["sync_batchnorm"] = False  # torch has it only for GPUs
         try:
@@ -136,40 +124,28 @@ class SmirCLI(SettingsCLI):
             self._load(begun_from)
         what = (self._options, self.model, self.datamodule, self.settings)
         if given is not None and not self._is_trial:
-            self._refuse_at_end(begun_from, identity_of(*what))
+            training_run.refuse_at_end(begun_from, identity_of(*what), self.trainer.max_epochs or 0)
         if self._is_trial:
             self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")
             self._run, identity, checkpoint = Run(Path(self._trial.name)), identity_of(*what), None
         else:
             try:
-                self._run, identity, checkpoint = start_run(self.trainer, *what)
+                self._run, identity, checkpoint = training_run.start_run(self.trainer, *what)
             except AlreadyDone as done:
-                say_what_it_began_from(Path(str(done)), given)
+                training_run.say_what_it_began_from(Path(str(done)), given)
                 raise
-        write_to(self.trainer, self._run.path)
+        training_run.write_to(self.trainer, self._run.path)
         self._identity, self._resumed = identity, checkpoint is not None
         self.model.origin = origin_of(identity, self._options.variant)
-        if given is not None and Path(given).parent.absolute() == self._run.checkpoints.absolute():
+        if given is not None and training_run.is_of(self._run, given):
             checkpoint = None  # the user has chosen one of its own
         if checkpoint is not None:  # also if the run began from the given one, and was interrupted
             self._load(checkpoint)
         if not self._is_trial:
             processes = self.trainer.world_size
-            split_into_stages(self.trainer, self.datamodule)
-            describe_run(self._run.path, self.model, self.datamodule, self.settings, checkpoint, processes)
+            training_run.split_into_stages(self.trainer, self.datamodule)
+            training_run.describe_run(self._run.path, self.model, self.datamodule, self.settings, checkpoint, processes)
             self._log_to_wandb(self._run.path, identity.hash, self.model.task, self.settings)
-
-    def _refuse_at_end(self, checkpoint: Checkpoint, identity: Identity) -> None:
-        """Refuses to begin from another run's checkpoint that leaves no epoch to train."""
-        run = run_of_checkpoint(checkpoint.path)
-        record = None if run is None else read_record(run)
-        own = record is not None and record["hash"] == identity.hash
-        if not own and checkpoint.epoch + 1 >= (self.trainer.max_epochs or 0):
-            raise ConfigError(
-                f"{checkpoint.path} has finished epoch {checkpoint.epoch + 1}, and trainer.max_epochs is "
-                f"{self.trainer.max_epochs}, so nothing is left to train. Set more epochs in all, or start from its "
-                f"weights: --model.weights {checkpoint.path}"
-            )
 
     def after_fit(self) -> None:
         """Tests the best checkpoint of a segmentation, and marks the run as done."""
@@ -177,18 +153,20 @@ class SmirCLI(SettingsCLI):
         if self._is_trial:
             self._trial.cleanup()
             return
-        epochs = finished_epochs(trainer)  # before the test, which takes the state of `best`
+        epochs = training_run.finished_epochs(trainer)  # before the test, which takes the state of `best`
         if epochs is None:
             ended = f"stopped after epoch {trainer.current_epoch} of {trainer.max_epochs}"
             rank_zero_info(f"{run.path} {ended}; the same command resumes it.")
             return
-        pictures = next(callback for callback in all_callbacks(trainer) if isinstance(callback, FinalPictures))
+        every = all_callbacks(trainer)
+        pictures = next(each for each in every if isinstance(each, FinalPictures))
         if not pictures.written:  # the run was killed after its last epoch
             pictures.on_train_end(trainer, self.model)
-        best = self._best_checkpoint()
+        best = training_run.best_checkpoint(trainer, run, self._begun_from)
+        if best is not None and self._resumed:  # another run's file may have taken its place while this one was down
+            refuse_other_run(Checkpoint.read(best), self._identity)
         if self._options.test and isinstance(self.model, SegmentationModule) and best is not None:
             # `best` holds the averaged weights; this callback would test those that they are an average of.
-            every = all_callbacks(trainer)
             every[:] = [each for each in every if not isinstance(each, _AVERAGING)]
             keep_test(trainer, best, self.datamodule, self.settings)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
@@ -202,33 +180,10 @@ class SmirCLI(SettingsCLI):
             rank_zero_info(f"Done: {run.path}")
             self.finished = run.path
 
-    def _best_checkpoint(self) -> Path | None:
-        """Returns the best checkpoint of the run that ends, if any; refuses to end without the files it needs."""
-        run = self._run
-        best = run.checkpoints / "best.ckpt"
-        callbacks = self.trainer.checkpoint_callbacks
-        exists = any(getattr(each, "best_model_path", "").endswith(best.name) for each in callbacks)
-        begun_from = self._begun_from
-        if begun_from is not None and Path(begun_from).parent.absolute() != run.checkpoints.absolute():
-            exists = best.is_file()  # otherwise the best one may be in the run that this one continues
-        needed = [run.path / "metrics.csv", *([best] if exists else [])]
-        if gone := [path.absolute() for path in needed if not path.is_file()]:
-            raise RunError(
-                f"The run cannot end without {first_few(gone)}. Restore what is missing from a copy, or move "
-                f"{run.path} away to train again."
-            )
-        if exists and self._resumed:  # another run's file may have taken its place while this one was down
-            refuse_other_run(Checkpoint.read(best), self._identity)
-        return best if exists else None
-
     def before_validate(self) -> None:
         """Loads trained weights."""
         self._use_weights()
-        say_if_val_is_trained_on(self.datamodule)
-
-    def after_validate(self) -> None:
-        """Prints the metrics."""
-        self._say()
+        training_run.say_if_val_is_trained_on(self.datamodule)
 
     def before_test(self) -> None:
         """Loads trained weights; the results go to the run that they come from."""
@@ -249,6 +204,8 @@ class SmirCLI(SettingsCLI):
         if self.trainer.is_global_zero:
             rows = [[name, f"{float(value):.4f}"] for name, value in self.trainer.callback_metrics.items()]
             print(*((figures(self._tested) if self._tested else []) or columns(rows)), sep="\n", flush=True)
+
+    after_validate = _say
 
     def before_predict(self) -> None:
         """Loads trained weights; the results go to the run that they come from."""
@@ -296,7 +253,7 @@ class SmirCLI(SettingsCLI):
         settings = normalise_as(checkpoint.record.preprocessing, self.model, self.datamodule, self.settings)
         if (run := run_of_checkpoint(checkpoint.path)) is not None:
             check_weights(run, checkpoint.path)
-            load_skipped(self.datamodule, settings, run)
+            training_run.load_skipped(self.datamodule, settings, run)
         return checkpoint, settings
 
     def _log_to_wandb(self, folder: Path, hash_: str, phase: str, settings: dict[str, Any]) -> None:

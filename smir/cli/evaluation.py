@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
-from smir.cli.training_run import all_callbacks, record_skipped
+from smir.cli.training_run import record_skipped
 from smir.data.base import SmirDataModule
 from smir.data.reading.file_list import FileList
 from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
@@ -27,6 +27,7 @@ from smir.runs.launch import global_rank
 from smir.runs.recipe import digest, recipe_of
 from smir.runs.run_folder import RESULTS, read_record, result_folder, run_of_checkpoint
 from smir.terminal import warn
+from smir.training.run_record import all_callbacks
 from smir.training.task import SmirModule
 from smir.training.test_record import TestRecord
 

@@ -1,4 +1,4 @@
-"""A training and its run: its callbacks, identity and folder, and the records that it writes there."""
+"""A training and its run: its callbacks, its folder, and the records that it writes there."""
 
 import contextlib
 from functools import cache
@@ -11,20 +11,17 @@ from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgre
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from smir.cli.callback_checks import check_callback
+from smir.cli.identity import identity_of, refuse_other_run
 from smir.cli.settings import RunOptions, as_list
 from smir.cli.trust import read_yaml, yaml_text
 from smir.data.base import SmirDataModule
 from smir.data.reading.screening import RECORD
 from smir.data.reading.stamps import RECORD as FILES
 from smir.data.reading.stamps import refuse_other_files, save_stamps
-from smir.errors import ConfigError, DataError, RunError, counted
+from smir.errors import ConfigError, DataError, RunError, counted, first_few
 from smir.files.atomic import write_atomically
-from smir.files.digest import file_digest
-from smir.models.library_weights import library_weights
-from smir.models.weight_files import read_checkpoint
-from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
-from smir.runs.environment import commit, save_environment
-from smir.runs.finished import check_weights
+from smir.runs.checkpoint_record import Checkpoint
+from smir.runs.environment import save_environment
 from smir.runs.launch import agree_on_run, global_rank
 from smir.runs.recipe import digest, in_force, recipe_of
 from smir.runs.run_folder import Identity, Run, open_run, read_record, run_of_checkpoint
@@ -34,10 +31,10 @@ from smir.training.health import LearningHealth
 from smir.training.loading_time import LoadingTime
 from smir.training.pictures import FinalPictures
 from smir.training.progress_bar import RunProgress
-from smir.training.run_record import RunRecord, stopped_after
+from smir.training.run_record import RunRecord, all_callbacks, stopped_after
 from smir.training.selective_masking import SelectiveMasking
 from smir.training.stopping import FirstFailure, StopTogether
-from smir.training.task import LIBRARY, SmirModule
+from smir.training.task import SmirModule
 
 
 def trainer_arguments(trainer: Namespace, model: SmirModule, fit: RunOptions | None) -> dict[str, Any]:
@@ -137,75 +134,6 @@ def record_skipped(data: SmirDataModule, settings: dict[str, Any], folder: Path)
         data.screening.save(folder / RECORD, digest(recipe_of(settings)["data"]))
 
 
-def identity_of(options: RunOptions, model: SmirModule, data: SmirDataModule, settings: dict[str, Any]) -> Identity:
-    """Returns the identity of the run of these settings."""
-    inputs = {"data": data.fingerprint(), "weights": weights_fingerprint(model)}
-    return Identity(options.name(), int(settings["seed_everything"]), recipe_of(settings), inputs)
-
-
-def origin_of(identity: Identity, variant: str | None) -> dict[str, Any]:
-    """Returns the record of a run for its checkpoints, so that a run that starts from one knows its pretraining."""
-    return {
-        "experiment": identity.experiment,
-        "variant": variant,
-        "seed": identity.seed,
-        "recipe_hash": identity.recipe_hash,
-        "run_hash": identity.hash,
-        "commit": commit(),
-        "recipe": identity.recipe,
-        "inputs": identity.inputs,
-    }
-
-
-def refuse_other_run(checkpoint: Checkpoint, identity: Identity) -> None:
-    """Refuses a checkpoint that lies in the folder of a run but was written by another run.
-
-    Raises:
-        RunError: If its record names another recipe, other inputs or another seed.
-    """
-    origin, own = checkpoint.record.origin, {"run_hash": identity.hash, "seed": identity.seed}
-    if any(origin.get(name, value) != value for name, value in own.items()):
-        raise RunError(
-            f"{checkpoint.path.absolute()} was written by another run: {origin.get('experiment')}, seed "
-            f"{origin.get('seed')}, with the hash {origin.get('run_hash')}. This one is {identity.experiment}, seed "
-            f"{identity.seed}, with the hash {identity.hash}. Put its own checkpoint there, from a copy, or move the "
-            "run folder away to train again."
-        )
-
-
-def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
-    """Identifies by content the weights that a network starts from; warns if their run has not finished."""
-    weights, path = model.weights, model.weights_file
-    if weights is None:
-        return {"kind": "scratch"}
-    if str(weights) in LIBRARY:
-        return {"kind": str(weights), **_library_facts(model)}
-    assert path is not None
-    record = CheckpointRecord.find(read_checkpoint(path), path)
-    origin = {} if record is None else record.origin
-    fingerprint = {**origin, "kind": "file", "checkpoint": path.name, "sha256": file_digest(path)}
-    run = run_of_checkpoint(path)
-    if run is not None:
-        check_weights(run, path)
-    if run is not None and not Run(run).done:
-        rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
-        fingerprint["unfinished"] = True
-    return fingerprint
-
-
-def _library_facts(model: SmirModule) -> dict[str, Any]:
-    """Returns name and licence of library weights, and the digest of their file; ImageNet's are named by the recipe."""
-    facts: dict[str, Any] = {}
-    if str(model.weights) == "pretrained":
-        with contextlib.suppress(ConfigError):  # a file for an encoder that the library has no weights for
-            weights = library_weights(model.network.encoder_name)
-            facts = {"name": weights.name, "licence": weights.licence}
-    if (path := model.weights_file) is not None:
-        read_checkpoint(path)
-        facts["sha256"] = file_digest(path)
-    return facts
-
-
 def write_to(trainer: Trainer, folder: Path) -> None:
     """Gives the callbacks of a training its run folder."""
     for callback in all_callbacks(trainer):
@@ -269,14 +197,49 @@ def say_if_val_is_trained_on(data: SmirDataModule) -> None:
         )
 
 
+def refuse_at_end(checkpoint: Checkpoint, identity: Identity, epochs: int) -> None:
+    """Refuses to begin from another run's checkpoint that leaves none of the epochs to train.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    run = run_of_checkpoint(checkpoint.path)
+    record = None if run is None else read_record(run)
+    own = record is not None and record["hash"] == identity.hash
+    if not own and checkpoint.epoch + 1 >= epochs:
+        raise ConfigError(
+            f"{checkpoint.path} has finished epoch {checkpoint.epoch + 1}, and trainer.max_epochs is {epochs}, so "
+            "nothing is left to train. Set more epochs in all, or start from its weights: "
+            f"--model.weights {checkpoint.path}"
+        )
+
+
+def is_of(run: Run, checkpoint: str | Path) -> bool:
+    """Returns whether a checkpoint lies in the folder of a run."""
+    return Path(checkpoint).parent.absolute() == run.checkpoints.absolute()
+
+
+def best_checkpoint(trainer: Trainer, run: Run, begun_from: str | None) -> Path | None:
+    """Returns the best checkpoint of a run that ends, if any; `begun_from` is the checkpoint that it was given.
+
+    Raises:
+        RunError: If a file is missing that a finished run has.
+    """
+    best = run.checkpoints / "best.ckpt"
+    exists = any(getattr(each, "best_model_path", "").endswith(best.name) for each in trainer.checkpoint_callbacks)
+    if begun_from is not None and not is_of(run, begun_from):
+        exists = best.is_file()  # otherwise the best one may be in the run that this one continues
+    needed = [run.path / "metrics.csv", *([best] if exists else [])]
+    if gone := [path.absolute() for path in needed if not path.is_file()]:
+        raise RunError(
+            f"The run cannot end without {first_few(gone)}. Restore what is missing from a copy, or move "
+            f"{run.path} away to train again."
+        )
+    return best if exists else None
+
+
 def finished_epochs(trainer: Trainer) -> int | None:
     """Returns how many epochs a complete training took, or None if it only ran out of time."""
     if (epochs := stopped_after(trainer)) is not None:
         return epochs
     return trainer.current_epoch if trainer.current_epoch >= (trainer.max_epochs or 0) else None
-
-
-def all_callbacks(trainer: Trainer) -> list[Callback]:
-    """Returns the trainer's own list of callbacks, which can be appended to."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by the trainer's connector
-    return callbacks

@@ -16,7 +16,7 @@ from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import Scored, evaluating
 from smir.seeding import generator_for
 from smir.training.reconstruction import ReconstructionModule
-from smir.training.run_record import run_folder
+from smir.training.run_record import all_callbacks, run_folder
 from smir.training.segmentation import SegmentationModule
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class FinalPictures(Callback):
 def _staged(trainer: Trainer) -> "SelectiveMasking | None":
     from smir.training.selective_masking import SelectiveMasking
 
-    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # a list, which Lightning does not declare
-    return next((callback for callback in callbacks if isinstance(callback, SelectiveMasking)), None)
+    return next((callback for callback in all_callbacks(trainer) if isinstance(callback, SelectiveMasking)), None)
 
 
 def policy_masks(policy: MaskPolicy, scored: Scored, keys: Sequence[int], seed: int, stage: int) -> Tensor:

@@ -58,9 +58,7 @@ class RunRecord(Callback):
             return
         row = {"epoch": str(trainer.current_epoch), "step": str(trainer.global_step)}
         every = trainer.check_val_every_n_epoch or 1
-        validated = (
-            trainer.current_epoch + 1
-        ) % every == 0  # else Lightning still holds the figures of an earlier epoch
+        validated = (trainer.current_epoch + 1) % every == 0  # else Lightning still holds figures of an earlier epoch
         row |= {
             name: repr(float(value))
             for name, value in metrics
@@ -88,9 +86,13 @@ def stopped_after(trainer: Trainer) -> int | None:
     return decided if decided is None else max(decided, min(trainer.min_epochs or 0, trainer.max_epochs or decided))
 
 
+def all_callbacks(trainer: Trainer) -> list[Callback]:
+    """Returns the trainer's own list of callbacks, which can be appended to."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by the trainer's connector
+    return callbacks
+
+
 def run_folder(trainer: Trainer) -> Path:
     """Returns the folder of the `RunRecord`, else the trainer's default root."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by the trainer's connector
-        if isinstance(callback, RunRecord):
-            return callback.folder
-    return Path(trainer.default_root_dir)
+    folders = (callback.folder for callback in all_callbacks(trainer) if isinstance(callback, RunRecord))
+    return next(folders, Path(trainer.default_root_dir))

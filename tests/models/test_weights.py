@@ -7,7 +7,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from smir.cli.training_run import weights_fingerprint
+from smir.cli.identity import weights_fingerprint
 from smir.errors import CheckpointError
 from smir.method.preprocessing import Preprocessing
 from smir.models.networks import SmpNetwork, UNetStride4

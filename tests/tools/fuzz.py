@@ -40,7 +40,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 from smir.classes import Classes
-from smir.cli.training_run import weights_fingerprint
+from smir.cli.identity import weights_fingerprint
 from smir.cli.trust import PACKAGES, scan_file
 from smir.data import Folder
 from smir.data.predict_options import PredictOptions
