@@ -19,8 +19,7 @@ from smir.method.masking import MaskPolicy
 from smir.method.padding import padded_forward
 from smir.method.patches import PatchGrid
 from smir.method.scoring import Scored
-from smir.seeding import generator_for
-from smir.training.pictures import colors
+from smir.training.pictures import colors, policy_masks
 from smir.training.reconstruction import ReconstructionModule
 
 PATCHES_OF_AN_IMAGE = 3
@@ -105,7 +104,7 @@ class PatchLosses:
         scores = scored.scores.cpu()
         for view, score in zip(views, scores, strict=True):
             require_finite(score, f"The losses of {view.name} are")
-        chosen = torch.stack([self._mask(scored.grid, score, key) for score, key in zip(scores, keys, strict=True)])
+        chosen = policy_masks(self.policy, scored, keys, self.seed, stage=0)
         fills = _fills(scored).tolist()
         answers: list[UInt8] = []  # to the chosen masks, made when a picture needs one
         for place, view in enumerate(views):
@@ -121,9 +120,6 @@ class PatchLosses:
                     shown = _shown_patch(view, scored.grid, patch, float(score[patch]), answers[place])
                     self.patches.add(shown, shown.loss, view.place, patch)
             yield from _rows(view, scored.grid, score, chosen[place])
-
-    def _mask(self, grid: PatchGrid, scores: Tensor, key: int) -> Tensor:
-        return self.policy(grid=grid, scores=scores, generator=generator_for(self.seed, "policy", 0, key), stage=0)
 
     def _answers(self, scored: Scored, chosen: Tensor) -> list[UInt8]:
         hidden = scored.grid.to_pixels(chosen.to(scored.image.device))[:, None]

@@ -8,6 +8,7 @@ from torch import BoolTensor, Generator, Tensor
 
 from smir.errors import ConfigError
 from smir.method.patches import PatchGrid
+from smir.seeding import generator_for
 
 
 class MaskPolicy(abc.ABC):
@@ -188,6 +189,13 @@ class BlockMask(MaskPolicy):
             first = min(max(0, col - int(right * width)), grid.cols - width)
             mask[top : top + height, first : first + width] = True
         return mask.flatten()  # type: ignore[return-value]  # a bool Tensor is a BoolTensor
+
+
+def fixed_mask(
+    policy: MaskPolicy, grid: PatchGrid, scores: Tensor | None, seed: int, stage: int, key: int
+) -> BoolTensor:
+    """Returns the mask (P,) of an image in a stage; what is drawn depends on seed, stage and the image's key alone."""
+    return policy(grid=grid, scores=scores, generator=generator_for(seed, "policy", stage, key), stage=stage)
 
 
 def refuse_scores(policy: MaskPolicy, setting: str) -> None:

@@ -11,10 +11,9 @@ from torch import Tensor
 from smir.classes import UInt8
 from smir.files.pages.overlays import heat_map, overlay_panel, panel
 from smir.files.pictures import write_png
-from smir.method.masking import MaskPolicy
+from smir.method.masking import MaskPolicy, fixed_mask
 from smir.method.preprocessing import Preprocessing
 from smir.method.scoring import Scored, evaluating
-from smir.seeding import generator_for
 from smir.training.reconstruction import ReconstructionModule
 from smir.training.run_record import all_callbacks, run_folder
 from smir.training.segmentation import SegmentationModule
@@ -79,10 +78,8 @@ def _staged(trainer: Trainer) -> "SelectiveMasking | None":
 
 def policy_masks(policy: MaskPolicy, scored: Scored, keys: Sequence[int], seed: int, stage: int) -> Tensor:
     """Returns a policy's mask for every view with a key, BoolTensor (B, P)."""
-    masks: list[Tensor] = []
-    for score, key in zip(scored.scores, keys, strict=False):
-        generator = generator_for(seed, "policy", stage, key)
-        masks.append(policy(grid=scored.grid, scores=score.cpu(), generator=generator, stage=stage))
+    pairs = zip(scored.scores.cpu(), keys, strict=False)
+    masks: list[Tensor] = [fixed_mask(policy, scored.grid, score, seed, stage, key) for score, key in pairs]
     return torch.stack(masks)
 
 

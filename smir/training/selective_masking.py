@@ -20,15 +20,14 @@ from tqdm import tqdm
 from smir.errors import CheckpointError, ConfigError, RunError, first_few
 from smir.method.image_scores import ImageScore
 from smir.method.mask_table import MaskTable
-from smir.method.masking import HardestMask, MaskPolicy, RandomMask, refuse_scores
-from smir.method.patches import MIN_PATCH_SIDE, PatchGrid
+from smir.method.masking import HardestMask, MaskPolicy, RandomMask, fixed_mask, refuse_scores
+from smir.method.patches import MIN_PATCH_SIDE
 from smir.method.scoring import Scored, ScoredPatches, evaluating, refuse_lone_samples
 from smir.method.stages import Stages
 from smir.runs.lazy_defaults import lazy_instance
 from smir.runs.mask_files import save_image_list, save_masks, save_scores, unreadable
 from smir.runs.ranks import gather, sync_buffers
 from smir.runs.recipe import digest
-from smir.seeding import generator_for
 from smir.terminal import say
 from smir.training.health import mask_agreement, warn_if_like_random, warn_of_a_cut_ramp
 from smir.training.pictures import policy_masks, reconstruction_panel, save_picture
@@ -203,17 +202,15 @@ class SelectiveMasking(Callback):
             if trainer.is_global_zero:
                 save_scores(folder / f"stage-{stage:02d}-scores.npz", indices, [scores[index] for index in indices])
         grids = [data.preprocessing.grid(*shape) for shape in data.view_shapes(indices)]
-        masks = [self._mask(grid, scores.get(index), stage, index) for grid, index in zip(grids, indices, strict=True)]
+        masks = [
+            fixed_mask(self.policy, grid, scores.get(index), data.seed, stage, index)
+            for grid, index in zip(grids, indices, strict=True)
+        ]
         table = MaskTable.pack(indices, grids, masks, data.preprocessing.num_patches)
         if trainer.is_global_zero:
             save_image_list(folder, data.images("pool"))
             save_masks(folder / f"stage-{stage:02d}.npz", table)
         return table
-
-    def _mask(self, grid: PatchGrid, scores: Tensor | None, stage: int, index: int) -> Tensor:
-        assert self.policy is not None
-        generator = generator_for(self._data.seed, "policy", stage, index)
-        return self.policy(grid=grid, scores=scores, generator=generator, stage=stage)
 
     def _score(self, trainer: Trainer, module: LightningModule, stage: int, indices: list[int]) -> dict[int, Tensor]:
         """Scores a partition on all ranks; returns the scores (P,) of every image on every rank."""
