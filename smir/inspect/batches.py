@@ -11,6 +11,7 @@ from torch import Tensor
 
 from smir.classes import UInt8
 from smir.data.reading.decode import image_size
+from smir.data.reading.file_list import batches_of_one_shape
 from smir.data.reading.parallel import cores
 from smir.errors import DataError, RunError
 from smir.inspect.images import ImagesToInspect
@@ -51,7 +52,9 @@ class Walk:
         """Yields batches, grouped by the sizes in the headers; raises DataError if no image can be used."""
         found = 0
         with ThreadPoolExecutor(cores()) as pool:
-            batches = self._batches(list(pool.map(self._shape, range(len(self.source)))))
+            shapes = dict(enumerate(pool.map(self._shape, range(len(self.source)))))
+            usable = {index: shape for index, shape in shapes.items() if shape is not None}
+            batches = batches_of_one_shape([*usable], [*usable.values()], self.batch_size, _MOST_PIXELS)
             bar = progress(None, "Looking at images", len(self.source), unit="image")
             reading: deque[list[Future[View | None]]] = deque()
             for batch in [*batches, *[[]] * AHEAD]:
@@ -68,17 +71,6 @@ class Walk:
                 f"None of the {len(self.source)} images of {self.source.title} can be used. The first: "
                 f"{next(iter(self.skipped.values()), 'the list is empty')}"
             )
-
-    def _batches(self, shapes: Sequence[tuple[int, int] | None]) -> list[list[int]]:
-        by_shape: dict[tuple[int, int], list[int]] = {}
-        for index, shape in enumerate(shapes):
-            if shape is not None:
-                by_shape.setdefault(shape, []).append(index)
-        batches = []
-        for (height, width), group in sorted(by_shape.items()):
-            size = max(1, min(self.batch_size, _MOST_PIXELS // (height * width)))
-            batches += [group[start : start + size] for start in range(0, len(group), size)]
-        return batches
 
     def _shape(self, index: int) -> tuple[int, int] | None:
         try:

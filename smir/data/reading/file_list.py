@@ -82,13 +82,18 @@ def usual_side(files: FileList) -> int:
     return int(np.median([min(image_size(files.path(index))) for index in some]))
 
 
-def batches_of_one_shape(indices: Sequence[int], shapes: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
-    """Forms batches of images whose views have the same size, as only those fit into one tensor."""
+def batches_of_one_shape(
+    indices: Sequence[int], shapes: Sequence[tuple[int, int]], batch_size: int, most_pixels: int | None = None
+) -> list[list[int]]:
+    """Forms batches of images whose views have the same size, as only those fit into one tensor.
+
+    A batch has at most `most_pixels`, if they are given, but at least one image.
+    """
     by_shape: dict[tuple[int, int], list[int]] = {}
     for index, shape in zip(indices, shapes, strict=True):
         by_shape.setdefault(shape, []).append(index)
-    return [
-        group[start : start + batch_size]
-        for _, group in sorted(by_shape.items())
-        for start in range(0, len(group), batch_size)
-    ]
+    batches = []
+    for (height, width), group in sorted(by_shape.items()):
+        size = batch_size if most_pixels is None else max(1, min(batch_size, most_pixels // (height * width)))
+        batches += [group[start : start + size] for start in range(0, len(group), size)]
+    return batches
