@@ -51,6 +51,7 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
     module, origin = source.module, source.origin
     preprocessing, names = module.preprocessing, [file.path.name for file in files]
     segments = isinstance(module, SegmentationModule)
+    recipe = with_todays_names(in_force(_part(origin, "recipe")))  # records keep the names of version 0.1
     values = {
         "front_matter": yaml.safe_dump(_front_matter(source), sort_keys=False),
         "name": name(origin.get("experiment") or source.path.stem),
@@ -79,7 +80,7 @@ def card(source: TrainedNetwork, files: Sequence[ExportedFile]) -> str:
         "origin": {key: code(origin.get(key)) for key in _ORIGIN} if origin else {},
         "counts": _counts(origin),
         "start": _start(_part(origin, "inputs", "weights"), module.network.encoder_name),
-        "recipe": block(yaml.safe_dump(_recipe(origin), sort_keys=False).rstrip(), "yaml"),
+        "recipe": block(yaml.safe_dump(recipe, sort_keys=False).rstrip(), "yaml"),
         "library_weights": _library_weights(origin, module.network.encoder_name),
     }
     return render("smir.export", "card.md", **values)
@@ -90,11 +91,6 @@ def _front_matter(source: TrainedNetwork) -> dict[str, Any]:
     library = {"library_name": "segmentation-models-pytorch"} if isinstance(source.module.network, SmpNetwork) else {}
     task = {"pipeline_tag": "image-segmentation"} if source.module.task == "segment" else {}
     return {**library, **task, "tags": ["smir"]}
-
-
-def _recipe(origin: dict[str, Any]) -> Any:
-    """Returns the recipe with the names that classes have today; records keep those of version 0.1."""
-    return with_todays_names(in_force(_part(origin, "recipe")))
 
 
 def _classes(module: SegmentationModule) -> list[list[str]]:

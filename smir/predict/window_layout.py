@@ -58,7 +58,7 @@ class Side:
         if step < OVERLAP:
             raise ConfigError(
                 f"data.predict.window = {window * BLOCK} is too small: the network sees {halo * BLOCK} pixels to each "
-                f"side, so no pixel of a window would count. Use {smallest_window(halo) * BLOCK} or more, or let smir "
+                f"side, so no pixel of a window would count. Use {2 * (halo + OVERLAP) * BLOCK} or more, or let smir "
                 "choose the window."
             )
         starts = [*range(0, blocks - window, step), blocks - window]
@@ -81,11 +81,6 @@ class Side:
         """Returns first and last blocks (exclusive) of the tiles of a window, of `most` pixels or one block each."""
         span, step = self.span(place), max(1, most // self.unit)
         return [(begin, min(begin + step, span.finish)) for begin in range(span.begin, span.finish, step)]
-
-
-def smallest_window(halo: int) -> int:
-    """Returns the smallest window that contributes anything."""
-    return 2 * (halo + OVERLAP)
 
 
 def usual_window(halo: int) -> int:

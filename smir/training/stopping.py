@@ -36,24 +36,15 @@ class StopTogether(Callback):
         """Lets every rank stop by itself from now on."""
         handle(wait_for_step=False)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Stops here if any rank was asked to."""
-        self._ask(trainer, pl_module.device, batch_idx)
-
-    def on_validation_batch_start(
+    def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Stops here if any rank was asked to."""
-        self._ask(trainer, pl_module.device, batch_idx)
-
-    on_test_batch_start = on_validation_batch_start
-
-    def _ask(self, trainer: Trainer, device: torch.device, batch_idx: int) -> None:
         asked = asked_by() is not None
         if num_ranks() > 1:
-            if device.type != "cpu" and batch_idx % STEPS_ON_GPU:
+            if pl_module.device.type != "cpu" and batch_idx % STEPS_ON_GPU:
                 return
-            anyone = torch.tensor(int(asked), device=device)
+            anyone = torch.tensor(int(asked), device=pl_module.device)
             dist.all_reduce(anyone, op=dist.ReduceOp.MAX)
             asked = bool(anyone.item())
         if asked:
@@ -62,6 +53,8 @@ class StopTogether(Callback):
                 raise Stopped(REQUEUE)
             for callback in behind:
                 callback.wanted = True
+
+    on_validation_batch_start = on_test_batch_start = on_train_batch_start
 
 
 class FirstFailure(Callback):

@@ -54,21 +54,21 @@ class RegionProducts:
 
     def finish(self, images: "Mapping[int, ImageRegions]", classes: Classes) -> list[str]:
         """Writes the files of all images, given by index, and returns a line about all polygons."""
+        wanted, background = self.options.wanted, self.options.background_of(classes)
+        if not wanted:
+            self.clear()
+            return []
+        from smir.predict.polygons.coco import write_coco
+        from smir.predict.polygons.cvat import write_cvat
+
         ordered = [images[index] for index in sorted(images)]
-        background = self.options.background_of(classes)
-        if "coco" in self.options.wanted:
-            from smir.predict.polygons.coco import write_coco
-
+        if "coco" in wanted:
             write_coco(self.folder / "coco.json", ordered, classes, background)
-        if "cvat" in self.options.wanted:
-            from smir.predict.polygons.cvat import write_cvat
-
+        if "cvat" in wanted:
             write_cvat(self.folder / "cvat.xml", ordered, classes, background)
         self.clear()
-        if not self.options.wanted:
-            return []
-        summary = _summary(self.options.wanted, classes, background, True in self.places)
-        if False in self.places and {"gpkg", "geojson"} & set(self.options.wanted):
+        summary = _summary(wanted, classes, background, True in self.places)
+        if False in self.places and {"gpkg", "geojson"} & set(wanted):
             summary += " For images without coordinates, geojson and gpkg are in pixels: column, -row."
         return [summary]
 
@@ -111,20 +111,16 @@ class RegionProducts:
         self, index: int, path: Path, target: Path, source: Raster, classes: Classes, name: str, kept: Path
     ) -> None:
         from smir.predict.polygons.kept import ImageRegions
+        from smir.predict.polygons.labelme import write_labelme
+        from smir.predict.polygons.maps import write_geojson, write_gpkg
 
         wanted, regions = self.options.wanted, ImageRegions(name, source.height, source.width, kept)
         if "labelme" in wanted:
-            from smir.predict.polygons.labelme import write_labelme
-
             place = self.folder / "labelme" / target.relative_to(self.folder)
             write_labelme(place.with_name(f"{place.name}.json"), regions, classes, path)
         if "gpkg" in wanted:
-            from smir.predict.polygons.maps import write_gpkg
-
             write_gpkg(target.with_name(f"{target.name}.gpkg"), regions, classes, source.georeference)
         if "geojson" in wanted:
-            from smir.predict.polygons.maps import write_geojson
-
             place = target.with_name(f"{target.name}.geojson")
             write_geojson(place, regions, classes, source.georeference, source.ground is not None)
         self.places.add("transform" in source.georeference)
