@@ -22,7 +22,7 @@ _OF_TRAINING = {"seed_everything", "include", "ckpt", "ckpt_path", "weights_only
 _OF_PREDICT = {"out", "return_predictions", "formats", "simplify", "min_area", "background"}
 _SECTIONS = {"data": "data", "model": "training", "run": "cli/settings.py runs/wandb_logging.py"}
 """Folders and files below `smir` with the classes of each section."""
-_CLASSES = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss", "score"}
+CLASS_OPTIONS = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss", "score"}
 """Options that take a class of smir."""
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
@@ -65,7 +65,7 @@ def check_options(words: Sequence[str], module: str | None, any_class: bool) -> 
             _check_parts(flag, parts, words[0], any_class)
         # The `--data` of `plan` is a folder, which need not exist.
         named = value.isidentifier() and value != "null" and not any_class and words[0] != "plan"
-        if named and parts[-1] in _CLASSES and not Path(value).exists():
+        if named and parts[-1] in CLASS_OPTIONS and not Path(value).exists():
             check_class(value, flag)
 
 

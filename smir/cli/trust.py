@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from smir.cli.options import before_dashes, check_class, names_config, options_in
+from smir.cli.options import CLASS_OPTIONS, before_dashes, check_class, names_config, options_in
 from smir.cli.recipes import is_file
 from smir.errors import ConfigError
 from smir.files.shared_values import expanded_size
@@ -32,25 +32,8 @@ PACKAGES = (
 )
 """Packages whose classes a config may name; `--allow PACKAGE` adds one."""
 
-_CLASS_KEYS = {
-    "model",
-    "data",
-    "network",
-    "mask",
-    "policy",
-    "scoring_mask",
-    "loss",
-    "score",
-    "callbacks",
-    "logger",
-    "strategy",
-    "plugins",
-    "profiler",
-    "accelerator",
-    "help",
-    "class_path",
-    "trainer",
-}
+_OF_LIGHTNING = {"trainer", "callbacks", "logger", "strategy", "plugins", "profiler", "accelerator"}
+_CLASS_KEYS = CLASS_OPTIONS | _OF_LIGHTNING | {"help", "class_path"}
 """Settings whose value may be the bare name of a class, or a file of settings."""
 Seen = set[tuple[Path, Path]]
 """Files that are checked already, and the folders that names in them are relative to."""
