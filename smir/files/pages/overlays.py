@@ -13,8 +13,8 @@ from smir.files.names import composed
 BOX = (360, 270)
 """Width and height in pixels of a picture of a sheet."""
 GAP, CAPTION = 6, 22
-"""White pixels between the columns of a panel, and the height of their captions."""
-_GAP, _LINE, _SWATCH, _CAPTION = 6, 26, 18, 20
+"""White pixels between pictures, and the height of the captions of a panel."""
+_LINE, _SWATCH, _NAME = 26, 18, 20
 _WHITE = 255
 _LINES = 250
 _WIDTHS = 200, 800
@@ -90,7 +90,7 @@ def sheet(pictures: Iterable[tuple[str, UInt8]], per_row: int, lines: Sequence[E
     upright = sum(picture.shape[0] > picture.shape[1] for _, picture in fitted)
     box = BOX[::-1] if 2 * upright > len(fitted) else BOX
     per_row = min(per_row, len(fitted)) or 1
-    width = per_row * (box[0] + _GAP)
+    width = per_row * (box[0] + GAP)
     cells = [_cell(name, picture, _larger(width), box) for name, picture in fitted]
     rows = [np.concatenate(cells[start : start + per_row], axis=1) for start in range(0, len(cells), per_row)]
     return stacked([*([legend(lines, width)] if lines else []), *rows])
@@ -111,8 +111,8 @@ def _fitted(picture: UInt8, box: tuple[int, int]) -> UInt8:
 def _cell(name: str, picture: UInt8, larger: int, box: tuple[int, int]) -> UInt8:
     if picture.shape[0] > box[1] or picture.shape[1] > box[0]:
         picture = _fitted(picture, box)
-    head, most = larger * _CAPTION, box[0] * 48 // (BOX[0] * larger)
-    canvas = np.full((box[1] + head + _GAP, box[0] + _GAP, 3), _WHITE, dtype=np.uint8)
+    head, most = larger * _NAME, box[0] * 48 // (BOX[0] * larger)
+    canvas = np.full((box[1] + head + GAP, box[0] + GAP, 3), _WHITE, dtype=np.uint8)
     canvas[head : head + picture.shape[0], : picture.shape[1]] = picture
     write(canvas, end_of(name, most), 2, head - 6 * larger, 0.4 * larger, larger)
     return canvas
@@ -172,7 +172,7 @@ def panel(columns: Mapping[str, Sequence[UInt8]]) -> UInt8:
     rows, total = len(next(iter(columns.values()))), len(columns) * (width + GAP) - GAP
     larger = max(1, min(_larger(total), width // (_LETTER * _LETTERS)))  # a page shows wide panels smaller
     head = larger * CAPTION
-    canvas = np.full((head + rows * (height + GAP), total, 3), 255, dtype=np.uint8)
+    canvas = np.full((head + rows * (height + GAP), total, 3), _WHITE, dtype=np.uint8)
     for place, (caption, pictures) in enumerate(columns.items()):
         left = place * (width + GAP)
         most = width // (_LETTER * larger)
