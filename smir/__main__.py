@@ -72,16 +72,10 @@ NOISE = (
 """Warnings of libraries that a user of smir cannot act on."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.EPIPE, errno.ESTALE)
-_FORBIDDEN = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.EEXIST,
-)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EEXIST)
+_OF_THE_SYSTEM = {*_FULL, *_FORBIDDEN, *_IN_THE_WAY}
+"""Errors that no program can prevent."""
 
 
 def _overview() -> str:
@@ -105,7 +99,7 @@ def user_message(error: BaseException | None) -> str | None:
     while not isinstance(error, SmirError):
         if error is None:
             return None
-        if isinstance(error, OSError) and error.errno in (*_FULL, *_FORBIDDEN):  # no program can prevent these
+        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
             place = "" if error.filename is None else f"{Path(os.fsdecode(error.filename)).absolute()}: "
             if error.errno == errno.ELOOP:
                 return f"{place}it is a link that leads back to itself. Remove it."

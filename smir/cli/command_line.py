@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer, callbacks
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -48,7 +49,6 @@ from smir.training.task import SmirModule
 # Lightning advertises its packages at every start, looks for TPUs, and names a checkpoint before and after it reads it.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 _NOISE = re.compile(r"installing \[lit|^TPU available: False|^Restoring states")
-_AVERAGING = getattr(callbacks, "WeightAveraging", ())  # Lightning has it from 2.6 on
 _LOG.addFilter(lambda record: not _NOISE.search(str(record.msg)))
 
 
@@ -167,7 +167,7 @@ class SmirCLI(SettingsCLI):
             refuse_other_run(Checkpoint.read(best), self._identity)
         if self._options.test and isinstance(self.model, SegmentationModule) and best is not None:
             # `best` holds the averaged weights; this callback would test those that they are an average of.
-            every[:] = [each for each in every if not isinstance(each, _AVERAGING)]
+            every[:] = [each for each in every if not isinstance(each, WeightAveraging)]
             keep_test(trainer, best, self.datamodule, self.settings)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
             if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # `main` then prints neither figures nor a hint
