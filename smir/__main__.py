@@ -203,10 +203,12 @@ def _run_training(words: list[str]) -> None:
     from smir.cli import hints
     from smir.files.locks import release_all
     from smir.runs.launch import AlreadyDone, global_rank
-    from smir.runs.run_folder import forget_failed_starts
+    from smir.runs.run_folder import forget_failed_starts, held
     from smir.runs.wandb_logging import ending_the_wandb_run
 
     images = None
+    for earlier in held():  # of another command of this process; a message would name it
+        earlier.unlock()
     try:
         with ending_the_wandb_run():
             cli = run_cli(words)
