@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 from smir.data.reading.decode import image_size, read_image, read_label
 from smir.data.reading.opening import check_readable, open_raster
@@ -179,6 +180,33 @@ def test_values_that_are_not_ids_are_refused_unless_they_are_named_void(smir, fa
     mask = cv2.imread(str(tmp_path / "field/masks/0.png"), cv2.IMREAD_UNCHANGED)
     assert (mask[:2] == 255).all()
     assert (mask[2:] == pixels(1)[0, 2:] % 3).all()
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        ((1 << 32) + 1, "int64"),
+        ((1 << 32) - 1, "uint32"),
+        (1 << 40, "uint64"),
+        (NO_DATA, "int32"),
+        (NO_DATA, "int64"),
+    ],
+)
+def test_whole_numbers_that_would_wrap_to_ids_or_missing_pixels_are_refused(tmp_path, value, dtype):
+    ids = np.array([[[0, 1, value, value]]], dtype)
+    with pytest.raises(DataError, match=rf"label\.tif holds {value} \(2 px\), which is not an id"):
+        read_label(write(tmp_path / "label.tif", ids))
+    read = read_label(write(tmp_path / "label.tif", ids, nodata=value))
+    assert read.tolist() == [[0, 1, NO_DATA, NO_DATA]]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_inks_of_8_and_16_bits_become_colours(tmp_path, dtype):
+    inks = 255 - pixels(4)
+    stored = inks if dtype == "uint8" else inks.astype(dtype) << 8 | 7
+    path = write(tmp_path / "image.tif", stored, photometric="cmyk", alpha="no")
+    expected = Image.fromarray(np.moveaxis(inks, 0, -1), "CMYK").convert("RGB")
+    assert np.abs(read_image(path).astype(int) - np.asarray(expected)).max() <= 1  # libtiff rounds those of 8 bits
 
 
 def test_without_rasterio_only_tiffs_whose_damage_can_be_found_are_read(tmp_path, monkeypatch):

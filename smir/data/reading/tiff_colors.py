@@ -33,7 +33,7 @@ def color_bands(tiff: Tiff) -> list[int]:
         raise DataError(refusal(tiff))
     if set(_COLORS) <= set(meanings):
         return [meanings.index(color) + 1 for color in _COLORS]
-    if tuple(meanings[:4]) == _INK:
+    if tuple(meanings[:4]) == _INK and tiff.file.dtypes[0] != "int16":
         return [1, 2, 3, 4]
     if meanings == ["palette"] or (meanings[0] == "gray" and set(meanings[1:]) <= {"alpha"}) or tiff.is_inverted:
         return [1]
@@ -80,6 +80,8 @@ def read_colors(tiff: Tiff, bands: Sequence[int], place: Place) -> npt.NDArray[A
     """
     pixels = tiff.read(bands, *place)
     if len(bands) == 4:
+        if pixels.dtype != np.uint8:
+            pixels = (pixels >> 8).astype(np.uint8)
         return np.asarray(Image.fromarray(pixels, "CMYK").convert("RGB"))
     if len(bands) == 1:
         pixels = pixels[..., 0]
@@ -143,6 +145,7 @@ def read_ids(tiff: Tiff, place: Place | None = None) -> npt.NDArray[np.int32]:
     values = tiff.read([1], *place)[..., 0]
     missing = ~tiff.valid(*place) & (values != id_of_no_data(tiff))
     refuse_fractions(values[~missing], tiff.name)
+    _refuse_too_long(values[~missing], tiff.name)
     ids = np.where(missing, 0, values).astype(np.int32)
     ids[missing] = NO_DATA
     return ids
@@ -152,6 +155,18 @@ def id_of_no_data(tiff: Tiff) -> int | None:
     """Returns the nodata value of a label, if it could be a class id."""
     value = tiff.file.nodata
     return int(value) if value is not None and value in range(MOST_IDS) else None
+
+
+def _refuse_too_long(values: npt.NDArray[Any], name: str) -> None:
+    """Refuses whole numbers that 32 bits with a sign do not hold, or that stand for `NO_DATA` in them."""
+    if values.dtype.itemsize <= 2:
+        return
+    odd = values[(values == NO_DATA) | (values < -1 << 31) | (values >= 1 << 31)]
+    if odd.size:
+        raise DataError(
+            f"{name} holds {int(odd[0])} ({odd.size:,} px), which is not an id (0 to {MOST_IDS - 1}). If such pixels "
+            "are not labelled, write 255 there, or mark the value as nodata."
+        )
 
 
 def refuse_fractions(values: npt.NDArray[Any], name: str) -> None:
