@@ -151,6 +151,20 @@ def test_points_and_lines_are_left_out(smir, tmp_path, capsys, labels):
     assert "Left out, because their pixels are not known: empty shapes (1), points (1)." in capsys.readouterr().out
 
 
+def test_the_polygons_of_collections_are_drawn(smir, tmp_path, labels):
+    """Tools that repair or cut polygons leave such collections."""
+    write_map(tmp_path / "map.tif")
+    line = shapely.LineString([(500_000, 5_799_999), (500_001, 5_799_998)])
+    collected = [
+        (name, shapely.GeometryCollection([shapely.MultiPolygon([outline]), line])) for name, outline in traced(labels)
+    ]
+    write_vectors(tmp_path / "labels.gpkg", collected)
+    smir(*words("--labels=labels.gpkg", "--empty=background", "--classes=[background, crop, weed]"))
+    found = masks(tmp_path / "field")
+    assert len(found) == len(tiles(labels))
+    assert all((own == part).all() for own, part in zip(found.values(), tiles(labels), strict=True))
+
+
 def test_empty_polygons_are_no_polygons(fails, tmp_path):
     write_map(tmp_path / "map.tif")
     write_vectors(tmp_path / "labels.gpkg", [("crop", shapely.Polygon())])

@@ -112,6 +112,7 @@ def polygons_of(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], 
         outlines = shapely.from_wkb(shapes)
     except (RuntimeError, ValueError, shapely.errors.GEOSException) as error:  # pyogrio and GDAL raise RuntimeError
         raise DataError(f"{path.absolute()} cannot be read: {error}. Export it again.") from error
+    outlines = np.array([_without_collection(shape) for shape in outlines], dtype=object)
     empty = shapely.is_missing(outlines) | shapely.is_empty(outlines)
     kinds = np.where(empty, "empty shape", [getattr(shape, "geom_type", "") for shape in outlines])
     areas = np.isin(kinds, ("Polygon", "MultiPolygon"))
@@ -126,6 +127,17 @@ def polygons_of(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], 
     if (bare := names.count("")) > 0:
         raise DataError(f"{path.absolute()} holds {bare:,} polygons without a class. Give each one a class name.")
     return names, outlines[areas], left_out, about["crs"]
+
+
+def _without_collection(shape: Any) -> Any:
+    """Returns the polygons of a collection, as repairs in a GIS leave them beside lines; other shapes as they are."""
+    import shapely
+
+    if getattr(shape, "geom_type", "") != "GeometryCollection":
+        return shape
+    parts = shapely.get_parts([_without_collection(part) for part in shape.geoms])
+    areas = [part for part in parts if part.geom_type == "Polygon"]
+    return shapely.MultiPolygon(areas) if areas else shape
 
 
 def _class_column(path: Path, columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
