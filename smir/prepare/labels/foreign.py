@@ -14,7 +14,7 @@ _VECTOR = (
     "a vector file of a GIS; --labels takes it for one orthomosaic alone (--images map.tif), as a GeoPackage (.gpkg), "
     ".geojson or .fgb"
 )
-_SAM = "JSON of Segment Anything, whose masks have no classes; give them some in an annotation tool"
+_SAM = "JSON of Segment Anything or CreateML, without outlines that have classes; draw them in an annotation tool"
 _MASKS = "save a PNG of class ids for each image instead"
 _BY_SUFFIX = {
     **dict.fromkeys((".gpkg", ".shp", ".kml", ".fgb", ".geojson"), _VECTOR),
@@ -31,7 +31,8 @@ _BY_START = {
     ],
     ".txt": [(re.compile(rb"\A\d+(?: [-+.\de]+){4,}\s"), f"text of YOLO; {_COCO}")],
     ".csv": [
-        (re.compile(rb"region_shape_attributes"), f"CSV of VIA; {_COCO}"),
+        (re.compile(rb"region_shape_attributes|CSV_HEADER = metadata_id"), f"CSV of VIA; {_COCO}"),
+        (re.compile(rb"\A[^\n]*annotation_id"), f"CSV of Label Studio; {_COCO}, or 'Brush labels to COCO'"),
         (re.compile(rb"(?i)\A[^\n]*(encodedpixels|\brle\b)"), f"CSV of run lengths, as on Kaggle; {_MASKS}"),
     ],
     ".yaml": [(re.compile(rb"(?m)^names\s*:"), f"the list of classes of YOLO; {_COCO}")],
@@ -40,17 +41,22 @@ _BY_START = {
 _BY_KEYS = (
     ({"_via_img_metadata"}, f"JSON of VIA; {_COCO}"),
     ({"filename", "regions"}, f"JSON of VIA; {_COCO}"),
+    ({"file", "metadata", "project"}, f"JSON of VIA; {_COCO}"),
     ({"annotations", "data"}, f"JSON of Label Studio; {_COCO}, or 'Brush labels to COCO'"),
     ({"annotation_id", "annotator"}, f"JSON of Label Studio; {_COCO}, or 'Brush labels to COCO'"),
     ({"objects", "size"}, f"JSON of Supervisely; {_COCO}"),
     ({"categories", "items"}, f"JSON of Datumaro; {_COCO}"),
     ({"annotations", "item"}, f"JSON of V7 (Darwin); {_COCO}"),
+    ({"annotations", "image", "dataset"}, f"JSON of V7 (Darwin); {_COCO}"),
     ({"created_at", "dataset"}, f"JSON of Segments.ai; {_COCO}"),
     ({"data_row", "projects"}, f"JSON of Labelbox; {_COCO}"),
+    ({"Label", "Labeled Data"}, f"JSON of Labelbox; {_COCO}"),
     ({"metadata", "instances"}, f"JSON of SuperAnnotate; {_COCO}"),
     ({"info", "objects"}, f"JSON of ISAT; {_COCO}"),
     ({"externalId", "labels"}, f"JSON of Kili; {_COCO}"),
     ({"imgHeight", "objects"}, "JSON of Cityscapes; give its label images (_labelIds.png) instead, with --pair"),
+    ({"annotations", "images"}, "COCO JSON without categories; export it with them"),
+    ({"category_id", "image_id"}, "a list of COCO annotations alone; export the whole dataset as COCO"),
     ({"annotations", "image"}, _SAM),
     ({"predicted_iou", "segmentation"}, _SAM),
     ({"geometry", "properties"}, f"GeoJSON without a collection, as QuPath writes; {_MASKS}"),
