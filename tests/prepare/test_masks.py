@@ -39,6 +39,21 @@ def test_masks_with_different_palettes_are_read_by_colour(smir, fails, tmp_path,
     assert all((field(name) == IDS).all() for name in "abc")
 
 
+def test_the_background_is_the_value_that_a_palette_shows_in_black(smir, fails, tmp_path, field):
+    """Programs that reduce colours to a palette order it as they like, and equally in all files."""
+    for name in "abc":
+        picture = Image.fromarray(np.array([2, 0, 1], np.uint8)[IDS])
+        picture.putpalette([0, 200, 0, 220, 0, 0, 0, 0, 0])
+        picture.save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    assert 'classes: ["background", "class_0", "class_1"]' in (tmp_path / "field/data.yaml").read_text()
+    assert all((field(name) == IDS).all() for name in "abc")
+    said = fails(*WORDS, "--classes=[background, crop, weed]", "--root=other")
+    assert "The masks hold: 2 (#000000, " in said
+    assert "Give each a value: --classes '[background=2, crop=0, weed=1]'" in said
+    smir(*WORDS, "--classes=[background=0, crop=1, weed=2]", "--root=other")
+
+
 @pytest.mark.parametrize(("suffix", "given"), [("png", "[background=0, plant=255]"), ("tif", "[background, plant]")])
 def test_masks_that_were_reduced_to_one_bit_are_read_like_the_others(smir, tmp_path, field, suffix, given):
     for name in "ab":
@@ -370,6 +385,18 @@ def test_lists_of_colours_of_public_datasets_name_the_classes(smir, fails, tmp_p
     assert "black in pictures" not in said  # black pixels are not labelled
     assert all((field(name) == IDS - np.uint8(1)).all() for name in "abc")
     assert 'classes: ["1 Crop", "Weed"]' in (tmp_path / "field/data.yaml").read_text()
+
+
+def test_a_list_with_quotes_is_read_and_read_again_after_a_correction(smir, tmp_path, field):
+    colors = np.array([(0, 0, 0), (0, 200, 0), (220, 0, 0)], np.uint8)
+    for name in "abc":
+        Image.fromarray(colors[IDS]).save(tmp_path / f"labels/{name}.png")
+    lines = '"name","r","g","b"\n"soil","0","0","0"\n"crop",0,200,0\nweed,220,0,0\n'
+    for crop in ("crop", "maize"):
+        (tmp_path / "class_dict.csv").write_text(lines.replace("crop", crop))
+        smir(*WORDS)
+        assert f'classes: ["soil", "{crop}", "weed"]' in (tmp_path / "field/data.yaml").read_text()
+        assert all((field(name) == IDS).all() for name in "abc")
 
 
 def test_the_lists_of_values_of_roboflow_name_the_classes(smir, fails, tmp_path, field, capsys):

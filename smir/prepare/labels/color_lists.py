@@ -14,11 +14,13 @@ _ID_LIST = "_classes.csv"
 _RED, _GREEN, _BLUE = (rf"(?P<{channel}>\d{{1,3}})" for channel in "rgb")
 _LINES = {
     COLOR_LIST: (rf"(?P<name>.+?):\s*{_RED}\s*,\s*{_GREEN}\s*,\s*{_BLUE}\s*(:.*)?", "name:red,green,blue::"),
-    "class_dict.csv": (rf'"?(?P<name>.+?)"?\s*,\s*{_RED}\s*,\s*{_GREEN}\s*,\s*{_BLUE}(\s*,.*)?', "name,red,green,blue"),
+    "class_dict.csv": (rf"(?P<name>.+?)\s*,\s*{_RED}\s*,\s*{_GREEN}\s*,\s*{_BLUE}(\s*,.*)?", "name,red,green,blue"),
     "label_colors.txt": (rf"{_RED}\s+{_GREEN}\s+{_BLUE}\s+(?P<name>.+)", "red green blue name"),
     _ID_LIST: (r"(?P<value>\d{1,5})\s*,\s*(?P<name>.+)", "value, name"),
 }
 """The pattern of a line in each list, and its words."""
+LISTS = tuple(_LINES)
+"""Names of all lists, which may also lie beside the folder of the masks."""
 _OF_DATASETS = ("class_dict.csv", "label_colors.txt")
 _NO_ENTRY = re.compile(r"\s*(#.*|name\s*,\s*r\s*,\s*g\s*,\s*b\s*(,.*)?|pixel value\s*,\s*class\s*)?", re.IGNORECASE)
 
@@ -41,13 +43,14 @@ def read_color_list(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as text: {error}.") from error
     for number, line in enumerate(lines, 1):
-        if _NO_ENTRY.fullmatch(line):
+        plain = line.replace('"', "") if path.suffix == ".csv" else line
+        if _NO_ENTRY.fullmatch(plain):
             continue
-        match = re.fullmatch(pattern, line.strip())
+        match = re.fullmatch(pattern, plain.strip())
         key = _key(match) if match else None
         if match is None or key is None:
             raise DataError(f"Line {number} of {path} should be {words} but is {line[:80]!r}.")
-        name = match["name"].strip().strip('"')
+        name = match["name"].strip()
         if "=" in name:
             raise DataError(f"Line {number} of {path} names a class {name!r}. Rename it without =.")
         if names.setdefault(key, name) != name:
@@ -63,7 +66,7 @@ def _names_values(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return re.match(r"\s*(pixel value\s*,|\d+\s*,)", file.readline(), re.IGNORECASE) is not None
+        return re.match(r"\s*(pixel value\s*,|\d+\s*,)", file.readline().replace('"', ""), re.IGNORECASE) is not None
 
 
 def _key(match: re.Match[str]) -> str | None:

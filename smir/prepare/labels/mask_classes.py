@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from smir.classes import BACKGROUND, VOID
+from smir.classes import BACKGROUND, BLACK, VOID, is_background
 from smir.data.reading.tiff_colors import MOST_IDS
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.classes import ClassTable, entries, of_categories, table_of
@@ -39,7 +39,7 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
             )
         _refuse_smooth(masks)
     _refuse_two_scales(masks, {key for _, source in entries(given or ()) for key in _sources(source, masks)})
-    chosen = _named(keys) if given is None else _given(given, keys, masks)
+    chosen = _named(keys, _background(keys, masks)) if given is None else _given(given, keys, masks)
     if given is None and len(chosen) < 2 and (held := [key for key in sorted(masks.no_data) if masks.values.get(key)]):
         raise ConfigError(
             f"The masks in {masks.folder.absolute()} hold only {first_few(keys) or 'no value'} beside "
@@ -94,11 +94,16 @@ def _refuse_smooth(masks: MaskFiles) -> None:
     )
 
 
-def _named(keys: list[str]) -> list[tuple[str, str]]:
+def _background(keys: list[str], masks: MaskFiles) -> str:
+    """Returns the value that is called background: that which a palette shows in black, or else 0."""
+    return next((key for key in keys if masks.palette.get(key) == BLACK and key != str(VOID)), "0")
+
+
+def _named(keys: list[str], background: str) -> list[tuple[str, str]]:
     classes = [key for key in keys if key != str(VOID)]
     if classes == ["0"]:
         classes = keys
-    names = {"0": BACKGROUND, "#000000": BACKGROUND, TRANSPARENT: BACKGROUND}
+    names = {background: BACKGROUND, "#000000": BACKGROUND, TRANSPARENT: BACKGROUND}
     classes.sort(key=lambda key: key not in names)  # the background comes first
     return [(names.get(key, f"class_{key.removeprefix('#')}"), key) for key in classes]
 
@@ -115,10 +120,16 @@ def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tupl
     if masks.coding != "colors" and not any("=" in entry for entry in given):
         if keys == ["0", str(VOID)] and len(names) == 2:
             return list(zip(names, keys, strict=True))
-        if all(int(key) < len(names) for key in classes):
+        black = _background(keys, masks) if is_background(names[0]) else "0"
+        if all(int(key) < len(names) for key in classes) and black == "0":
             return [(name, str(place)) for place, name in enumerate(names)]
+        keys = sorted(keys, key=lambda key: (key != black, int(key)))
+        classes = [key for key in keys if key != str(VOID)]
     total = sum(masks.values.values())
-    shares = ", ".join(f"{key} ({100 * masks.values[key] / total:.1f} % of the pixels)" for key in keys[:8])
+    shown = {key: f"#{bytes(color).hex()}, " for key, color in masks.palette.items()}
+    shares = ", ".join(
+        f"{key} ({shown.get(key, '')}{100 * masks.values[key] / total:.1f} % of the pixels)" for key in keys[:8]
+    )
     fitting = next((found for found in (keys, classes) if len(found) == len(names)), None)
     suggested = zip(names, fitting, strict=True) if fitting else (("NAME", key) for key in keys[:8])
     suggestion = ", ".join(f"{name}={key}" for name, key in suggested)

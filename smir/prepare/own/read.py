@@ -21,6 +21,7 @@ from smir.data.reading.misplaced import (
 )
 from smir.data.reading.parallel import in_parallel
 from smir.errors import ConfigError, DataError, counted, first_few
+from smir.prepare.labels.color_lists import LISTS
 from smir.prepare.labels.formats import read_labels
 from smir.prepare.labels.vectors import polygons_of
 from smir.prepare.own.bands import choose_bands, notes_on_bands, notes_on_blocks
@@ -157,8 +158,10 @@ def _label_settings(options: Options) -> dict[str, Any] | None:
         return None
     where = options.labels
     files = sorted(f.relative_to(where).as_posix() for f in where.rglob("*") if f.is_file()) if where.is_dir() else []
-    pair = {} if options.pair is None else {"pair": options.pair}
-    return pair | {
+    settings: dict[str, Any] = {} if options.pair is None else {"pair": options.pair}
+    if lists := [name for name in LISTS if where.is_dir() and (where.parent / name).is_file()]:
+        settings["lists"] = _digest(where.parent, lists)
+    return settings | {
         "files": _digest(where, files) if files else _digest(where.parent, [where.name]),
         "classes": options.classes,
         "shares": list(options.shares),
