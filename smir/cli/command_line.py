@@ -168,7 +168,7 @@ class SmirCLI(SettingsCLI):
         if self._options.test and isinstance(self.model, SegmentationModule) and best is not None:
             # `best` holds the averaged weights; this callback would test those that they are an average of.
             every[:] = [each for each in every if not isinstance(each, WeightAveraging)]
-            keep_test(trainer, best, self.datamodule, self.settings)
+            keep_test(trainer, best, self.datamodule, self.settings, ends_run=True)
             trainer.test(self.model, datamodule=self.datamodule, ckpt_path=best, weights_only=True, verbose=False)
             if trainer.is_global_zero and "MAKELEVEL" in os.environ:  # `main` then prints neither figures nor a hint
                 print(*figures(run.path / "test"), sep="\n", flush=True)

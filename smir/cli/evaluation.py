@@ -96,8 +96,12 @@ def _channels(of: Preprocessing) -> str:
     return f"mean {mean}, std {std}"
 
 
-def keep_test(trainer: Trainer, weights: Path, data: SmirDataModule, settings: dict[str, Any]) -> tuple[Path, str]:
+def keep_test(
+    trainer: Trainer, weights: Path, data: SmirDataModule, settings: dict[str, Any], *, ends_run: bool = False
+) -> tuple[Path, str]:
     """Makes the trainer write the figures and pictures of a test into the run of its weights.
+
+    The test that ends a run goes to its folder `test`. One of earlier weights that is there makes room.
 
     Returns:
         The folder, and a hash of everything that the results depend on.
@@ -105,10 +109,22 @@ def keep_test(trainer: Trainer, weights: Path, data: SmirDataModule, settings: d
     source = _source(weights, data, data.images("pool" if data.task == "pretrain" else "test"), settings)
     if data.task == "segment":
         source["images"]["labels"] = content_digest(FileList(data.root, [pair.label for pair in data.pairs("test")]))
-    folder = result_folder(run_of_checkpoint(weights) or weights.parent, "test", source)
+    run = run_of_checkpoint(weights) or weights.parent
+    if ends_run and global_rank() == 0:
+        _make_room(run / "test", source["hash"])
+    folder = run / "test" if ends_run else result_folder(run, "test", source)
     all_callbacks(trainer).append(TestRecord(folder, source))
     rank_zero_info(f"Test results go to {folder}.")
     return folder, source["hash"]
+
+
+def _make_room(folder: Path, hash_: str) -> None:
+    """Moves the test of other weights, data or settings in a folder to where `result_folder` would have put it."""
+    earlier = dict_or_empty(folder / RESULTS["test"]).get("hash", hash_)
+    beside = folder.with_name(f"{folder.name}-{earlier}")
+    if earlier != hash_ and not beside.exists():
+        folder.rename(beside)
+        rank_zero_info(f"A test that was made before the end of the run is now in {beside}.")
 
 
 def keep_predictions(

@@ -188,6 +188,9 @@ def _objection(run: StoredRun, test: dict[str, Any]) -> str | None:
     checkpoint, settings = Path(test["checkpoint"]).name, test["settings"]
     if checkpoint != BEST:
         return f"tests {checkpoint}, not {BEST}"
+    ended_with = (run.summary or {}).get("files", {}).get(f"checkpoints/{BEST}")
+    if ended_with and not ended_with[-1].startswith(test["weights"]):
+        return f"tests other weights than those of the {BEST} that the run ended with"
     if test["images"]["names"] != run.record["inputs"]["data"]["test"]["names"]:
         return "tests other images than the run's test split"
     other = differences(settings["data"], run.recipe["data"], "data")

@@ -119,6 +119,19 @@ def test_unfinished_runs_and_unusable_tests_are_listed(smir, tmp_path):
     assert list(rows) == ["scratch"]
 
 
+def test_a_test_of_other_weights_than_those_of_the_end_does_not_count(smir, fails, tmp_path):
+    """As `smir test` leaves it beside the test of the end, if it was called before the end."""
+    run = segmentation(tmp_path / "runs", "Nassar", "scratch", miou=0.7).write()
+    run.json("test-2/metrics.json", {**run.test, "weights": "0" * 16, "metrics": {"test/view/miou": 0.4}})
+    done = {"epochs": 500, "image_visits": 12000}
+    run.json("DONE", {**done, "files": {"checkpoints/best.ckpt": [0, 0, f"{'0' * 64}"]}})
+    smir("report", "runs")
+    (row,) = rows_of(tmp_path / "report/tables/main-paper.csv")
+    assert row["Nassar 2020: 256-pixel view"] == "40.0"
+    run.json("DONE", {**done, "files": {"checkpoints/best.ckpt": [0, 0, "1" * 64]}})
+    assert "test-2/ tests other weights than those of the best.ckpt that the run ended with" in fails("report", "runs")
+
+
 def drawn(root, init, seed, labels, variant=None, **arguments):
     """Writes a run on labels of this name, with more data arguments, into a folder named after all of them."""
     run = segmentation(root, "Nassar", init, seed, variant=variant, budget=arguments["label_budget"])

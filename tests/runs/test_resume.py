@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from interruptions import Killed, die_at_epoch, die_while_scoring
 from words import REPOSITORY, segment_words, selective_words
 
 from smir.data.reading import stamps
+from smir.files.digest import file_digest
 from smir.training.segmentation import SegmentationModule
 
 
@@ -128,6 +130,21 @@ def test_a_checkpoint_of_another_run_is_refused(smir, fails, field, tmp_path, mo
         assert not (own.parent / "DONE").exists()
         (tmp_path / name).replace(own / name)
     smir(*words)
+
+
+def test_a_test_before_the_end_makes_room_for_that_of_the_end(smir, field, tmp_path, monkeypatch):
+    monkeypatch.setattr(SegmentationModule, "monitor", "epoch")  # a metric that always gets better
+    words, run = segment_words(field, "--run.experiment=s"), tmp_path / "runs/s/seed0"
+    with monkeypatch.context() as patch:
+        die_at_epoch(patch, 1)
+        with pytest.raises(Killed):
+            smir(*words)
+    smir("test", "--config", run / "config.yaml", "--ckpt", "best")
+    early = (run / "test/metrics.json").read_text()
+    smir(*words)
+    best = file_digest(run / "checkpoints/best.ckpt")
+    assert json.loads((run / "test/metrics.json").read_text())["weights"] == best
+    assert [path.read_text() for path in run.glob("test-*/metrics.json")] == [early]
 
 
 def test_two_processes_resume_after_sigkill(python, field, tmp_path):
