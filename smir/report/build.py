@@ -12,7 +12,7 @@ from smir.report.cells import Protocol, cells_of, protocols_of, title_of
 from smir.report.class_section import class_section
 from smir.report.document import Section
 from smir.report.formats import csv_of, latex, markdown, page, runs_csv
-from smir.report.main_section import cross_section, main_section, one_seed_warning
+from smir.report.main_section import comparison_warnings, cross_section, main_section, one_seed_warning
 from smir.report.run_sections import picture_section, pretraining_section, provenance_section, unused_section
 from smir.report.tree import Tree, read_tree
 from smir.report.variant_sections import ablation_section, budget_section
@@ -87,11 +87,11 @@ def build(roots: Sequence[Path], expect_paper: bool = False) -> Report:
 
 
 def _sections_of(protocol: Protocol) -> list[Section]:
-    """Returns the sections of a protocol that are not empty; the first has the warning about single seeds."""
+    """Returns the sections of a protocol that are not empty; the first has the warnings about all of them."""
     makers = (main_section, class_section, cross_section, budget_section, ablation_section)
     sections = [section for make in makers if not (section := make(protocol)).is_empty]
     for section in sections[:1]:
-        section.warnings[:0] = one_seed_warning(protocol)
+        section.warnings[:0] = one_seed_warning(protocol) + comparison_warnings(protocol)
     for section in sections:
         section.tables[:] = [dataclasses.replace(each, seeds_said=protocol.has_one_seed) for each in section.tables]
     return sections

@@ -34,18 +34,27 @@ def order_of(dataset: str) -> tuple[int, str]:
 
 
 class Benchmark(NamedTuple):
-    """A column of the main table: dataset class, protocol if it has one, label budget if one was set, and its draw."""
+    """A column of the main table: dataset class, protocol if it has one, label budget if one was set, and its draw.
+
+    `is_share` tells a budget of 1.0, all labels, from one of 1, a single label.
+    """
 
     dataset: str
     protocol: str | None
     budget: int | float | None = None
     draw: Draw = Draw()
+    is_share: bool = False
+
+    @classmethod
+    def of(cls, run: StoredRun) -> "Benchmark":
+        """Returns the column that a run belongs to."""
+        return cls(run.dataset, run.protocol, run.budget, run.draw, isinstance(run.budget, float))
 
     @property
     def title(self) -> str:
         """The dataset's name, the label budget where one was set, and the draw where it is not the usual one."""
-        share = f"{100 * self.budget:g} % of the labels" if isinstance(self.budget, float) else ""
-        labels = share or (f"{self.budget} labels" if self.budget else "")
+        share = f"{100 * (self.budget or 0):g} % of the labels" if self.is_share else ""
+        labels = share or (counted(int(self.budget), "label", "labels") if self.budget else "")
         return ", ".join(filter(None, (title_of(self.dataset), labels, self.draw.words)))
 
 
@@ -67,7 +76,7 @@ class Cell:
     @property
     def benchmark(self) -> Benchmark:
         """The column of the main table that the runs belong to."""
-        return Benchmark(self.first.dataset, self.first.protocol, self.first.budget, self.first.draw)
+        return Benchmark.of(self.first)
 
     @property
     def draw(self) -> str:
@@ -145,7 +154,14 @@ class Protocol:
 
     def plain(self, benchmark: Benchmark) -> dict[str, Cell]:
         """The cells without a variant, by what they started from."""
-        return {cell.first.init: cell for cell in self._plain if cell.benchmark == benchmark}
+        return self._by_benchmark.get(benchmark, {})
+
+    @functools.cached_property
+    def _by_benchmark(self) -> dict[Benchmark, dict[str, Cell]]:
+        found: dict[Benchmark, dict[str, Cell]] = {}
+        for cell in self._plain:
+            found.setdefault(cell.benchmark, {})[cell.first.init] = cell
+        return found
 
     def variants(self, dataset: str) -> list[Cell]:
         """The cells with a variant."""
@@ -162,26 +178,28 @@ class Protocol:
 
     def unequal(self, benchmark: Benchmark) -> list[str]:
         """Returns a warning for every row that differs from most others in more than the weights it starts from."""
-        runs = [cell.first for cell in self.plain(benchmark).values() if not cell.note]
-        if not runs:
+        cells = [cell for cell in self.plain(benchmark).values() if not cell.note]
+        if not cells:
             return []
-        hashes = [digest(_downstream(run)) for run in runs]
-        usual = runs[hashes.index(max(hashes, key=hashes.count))]
-        found = [(run, differences(_downstream(run), _downstream(usual))) for run in runs]
+        hashes = [digest(_downstream(cell.first)) for cell in cells]
+        usual = cells[hashes.index(max(hashes, key=hashes.count))]
+        pairs = [_of_one_seed(cell, usual) for cell in cells]
+        found = [(run, other, differences(_downstream(run, other), _downstream(other, run))) for run, other in pairs]
         return [
-            f"{benchmark.title}: {run.folder} differs from {usual.folder} in {first_few(differ)}"
-            for run, differ in found
+            f"{benchmark.title}: {run.folder} differs from {other.folder} in {first_few(differ)}"
+            for run, other, differ in found
             if differ
         ]
 
-    def tested_on_other_labels(self, benchmark: Benchmark) -> list[str]:
-        """Returns the folder of a run for each state of the test labels, if there are several."""
-        by_labels: dict[str, str] = {}
-        for cell in self.plain(benchmark).values():
-            for run in cell.runs:
-                if run.labels_of_test is not None:
-                    by_labels.setdefault(run.labels_of_test, str(run.folder))
-        return list(by_labels.values()) if len(by_labels) > 1 else []
+    @property
+    def tested_on_other_labels(self) -> dict[str, list[str]]:
+        """The folder of a run for each state of the test labels, by the dataset, where there are several states."""
+        states: dict[tuple[str, str], dict[str, str]] = {}
+        for run in (run for cell in self._plain + self._variants for run in cell.runs):
+            if run.labels_of_test is not None:
+                split = title_of(run.dataset), run.record["inputs"]["data"]["test"]["names"]
+                states.setdefault(split, {}).setdefault(run.labels_of_test, str(run.folder))
+        return {title: list(folders.values()) for (title, _), folders in states.items() if len(folders) > 1}
 
 
 def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
@@ -189,7 +207,7 @@ def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:
     groups: dict[tuple[Any, ...], list[StoredRun]] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.folder)):
         # A variant's name includes its budget; plain runs of several budgets are several benchmarks.
-        budget = run.budget if run.variant is None else None
+        budget = Benchmark.of(run) if run.variant is None else None
         groups.setdefault((run.dataset, run.protocol, budget, run.draw, run.init, run.variant), []).append(run)
     return [cell for group in groups.values() for cell in _told_apart(group)]
 
@@ -198,14 +216,14 @@ def _told_apart(group: list[StoredRun]) -> Iterator[Cell]:
     """Yields the cells of a group, the one with most seeds first; the others have notes and longer names."""
     parts: list[list[StoredRun]] = []
     for run in group:
-        fits = (part for part in parts if not _difference(part[0], run) and run.seed not in {r.seed for r in part})
+        fits = (part for part in parts if run.seed not in {r.seed for r in part} and not difference(part[0], run))
         if part := next(fits, None):
             part.append(run)
         else:
             parts.append([run])
     first, *others = sorted(parts, key=len, reverse=True)
     yield Cell(first)
-    found = [_difference(first[0], part[0]) for part in others]
+    found = [difference(first[0], part[0]) for part in others]
     words = [_in_short(differ) for differ in found]
     for number, (part, differing, short) in enumerate(zip(others, found, words, strict=True), 2):
         differ = first_few(differing, 5) or "nothing but their folders"
@@ -234,13 +252,23 @@ def protocols_of(cells: Sequence[Cell], expect_paper: bool = False) -> list[Prot
     return [Protocol(name, [cell for cell in cells if cell.first.protocol == name], expect_paper) for name in names]
 
 
-def _downstream(run: StoredRun) -> dict[str, Any]:
-    """Recipe and images of a run, without the names of labelled images that its seed has drawn."""
+def _of_one_seed(cell: Cell, other: Cell) -> tuple[StoredRun, StoredRun]:
+    """Returns a run of each cell: those of the lowest common seed, if there is one."""
+    theirs = {run.seed: run for run in other.runs}
+    return next(((run, theirs[run.seed]) for run in cell.runs if run.seed in theirs), (cell.first, other.first))
+
+
+def _downstream(run: StoredRun, other: StoredRun | None = None) -> dict[str, Any]:
+    """Recipe and images of a run, to compare with another one.
+
+    The names of labelled images that its seed has drawn are compared only if both have the same seed.
+    """
     data = run.record["inputs"]["data"]
-    return {"recipe": run.recipe, "data": {**data, "train": run.labels} if run.draw.by_run else data}
+    drawn = run.draw.by_run and (other is None or other.seed != run.seed)
+    return {"recipe": run.recipe, "data": {**data, "train": run.labels} if drawn else data}
 
 
-def _difference(first: StoredRun, run: StoredRun) -> list[str]:
+def difference(first: StoredRun, run: StoredRun) -> list[str]:
     """Returns in what two runs differ besides the seed."""
     theirs, own = ({**_downstream(each), "weights": lineage(each.weights)} for each in (first, run))
     return differences(theirs, own)

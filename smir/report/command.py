@@ -35,6 +35,7 @@ def report(
         if section.title.startswith("Main table") and not short:
             for table in section.tables:
                 print("\n".join([table.title, "", *table_lines(table), "", table.caption, ""]))
+        if not short:
             print("".join(f"Warning: {text}\n\n" for text in section.warnings), end="")
     if made.variants and not short:
         print("\n".join(made.variants), end="\n\n")

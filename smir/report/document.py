@@ -96,7 +96,7 @@ class Table:
             words.append("Missing figures have no finished run, or nothing to count.")
         if len(self._seeds) > 1:
             words.append("The number of seeds is beside each figure.")
-        if len(self._seeds) == 1 and not self.seeds_said:
+        if len(self._seeds) == 1 and not (self.seeds_said and self._seeds == {"1"}):
             (seeds,) = self._seeds
             each = {"1": "Every figure rests on a single seed.", "no common": "The compared rows have no common seeds."}
             words.append(each.get(seeds, f"Every figure rests on {seeds} seeds."))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from smir.errors import counted
-from smir.report.cells import TITLES, Benchmark, Protocol, title_of
+from smir.report.cells import TITLES, Benchmark, Cell, Protocol, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table, difference_table
 from smir.report.estimates import Estimate, averaged, care, left_out, one_seed
 from smir.report.plots import dots, forest
@@ -72,7 +72,7 @@ def seed_words(counts: Iterable[int]) -> str:
 def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:
     """Returns the number of test images for a note, with a warning where there are few."""
     found = {
-        benchmark: min(cell.first.test_images for cell in cells.values())
+        benchmark: sorted({cell.first.test_images for cell in cells.values()})
         for benchmark in benchmarks
         if (cells := protocol.plain(benchmark))
     }
@@ -80,9 +80,12 @@ def test_words(protocol: Protocol, benchmarks: Sequence[Benchmark]) -> str:
         return ""
     several = len(found) > 1
     parts = [
-        counted(count, "image", "images") + (f" of {key.title}" if several else "") for key, count in found.items()
+        (f"{counts[0]:,} to " if len(counts) > 1 else "")
+        + counted(counts[-1], "image", "images")
+        + (f" of {key.title}" if several else "")
+        for key, counts in found.items()
     ]
-    return f" Tested on {', '.join(parts)}.{care(min(found.values()))}"
+    return f" Tested on {', '.join(parts)}.{care(min(map(min, found.values())))}"
 
 
 def comparison_warnings(protocol: Protocol) -> list[str]:
@@ -93,10 +96,9 @@ def comparison_warnings(protocol: Protocol) -> list[str]:
         for text in protocol.unequal(benchmark)
     ]
     relabelled = [
-        f"The test labels of {benchmark.title} were changed between the tests of {' and '.join(folders)}, so their "
+        f"The test labels of {title} were changed between the tests of {' and '.join(folders)}, so their "
         "figures cannot be compared. Repeat the older tests (python -m smir test)."
-        for benchmark in protocol.benchmarks
-        if (folders := protocol.tested_on_other_labels(benchmark))
+        for title, folders in protocol.tested_on_other_labels.items()
     ]
     return relabelled + unequal + protocol.notes
 
@@ -109,7 +111,6 @@ def main_section(protocol: Protocol) -> Section:
     tables = [make(protocol, inits) for make in makers]
     return Section(
         f"Main table{protocol.words}",
-        warnings=comparison_warnings(protocol),
         tables=[table for table in tables if table is not None],
         figures=[figure for figure in figures if figure is not None],
     )
@@ -206,12 +207,12 @@ def _visits(protocol: Protocol, inits: Sequence[str]) -> Table | None:
     columns, rows = [Column("init")], {init: [init] for init in inits}
     for benchmark in protocol.benchmarks:
         cells = protocol.plain(benchmark)
-        visits = {init: cell.first.weights.get("image_visits") for init, cell in cells.items()}
-        usual = visits.get("random")
+        visits = {init: _seen(cell) for init, cell in cells.items()}
+        usual, _ = visits.get("random", (0, ""))
         columns += [Column(head, benchmark.title, "number") for head in ("image visits", "against random")]
         for init, row in rows.items():
-            seen = visits.get(init)
-            row.append(f"{seen:,}" if seen else NOT_MEANT)
+            seen, words = visits.get(init, (0, NOT_MEANT))
+            row.append(words)
             row.append(f"{100 * (seen / usual - 1):+.1f} %" if seen and usual and init != "random" else NOT_MEANT)
     pretrained = [row for row in rows.values() if set(row[1:]) != {NOT_MEANT}]
     note = (
@@ -220,6 +221,15 @@ def _visits(protocol: Protocol, inits: Sequence[str]) -> Table | None:
     )
     title = "Image visits of the pretraining"
     return Table(f"visits-{protocol.file_word}", title, note, columns, pretrained) if len(pretrained) > 1 else None
+
+
+def _seen(cell: Cell) -> tuple[int, str]:
+    """Returns the image visits of the pretraining behind a row as a number, 0 if it is not certain, and in words."""
+    counts = sorted({run.weights.get("image_visits") or 0 for run in cell.runs})
+    words = " to ".join(f"{count:,}" for count in dict.fromkeys((counts[0], counts[-1])))
+    if any(run.weights.get("visits_at_most") for run in cell.runs):
+        return 0, f"at most {words}"
+    return (counts[0] if len(counts) == 1 else 0), (words if counts[-1] else NOT_MEANT)
 
 
 def cross_section(protocol: Protocol) -> Section:

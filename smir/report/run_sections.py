@@ -139,9 +139,10 @@ def _tested(run: StoredRun) -> Line:
     figure = "no mIoU" if miou is None else f"mIoU {miou:.2f}"
     behind = ""
     if "experiment" in weights:
+        visits = f"{'at most ' * bool(weights.get('visits_at_most'))}{weights.get('image_visits') or 0:,}"
         behind = (
-            f"; weights of {weights['experiment']}, seed {weights['seed']}, {weights.get('image_visits', 0):,} image "
-            f"visits, commit {weights.get('commit', 'unknown')}"
+            f"; weights of {weights['experiment']}, seed {weights['seed']}, {visits} image visits, "
+            f"commit {weights.get('commit', 'unknown')}"
         )
     return f"{figure}: {_words(run)}{behind}", _commands(run)
 

@@ -147,7 +147,7 @@ class StoredRun:
 
     def metric(self, name: str) -> float | None:
         """Returns a test metric in percent by its name without `test/`; None where the class occurs nowhere."""
-        return self.metrics(name).get(name)
+        return self._percents.get(name)
 
     def metrics(self, start: str) -> dict[str, float | None]:
         """Returns the test metrics whose name without `test/` begins so, in percent.
@@ -155,11 +155,15 @@ class StoredRun:
         Raises:
             ValueError: If one is not a share.
         """
+        return {name: value for name, value in self._percents.items() if name.startswith(start)}
+
+    @functools.cached_property
+    def _percents(self) -> dict[str, float | None]:
         found = {name.removeprefix("test/"): value for name, value in (self.test or {}).items()}
         for name, value in found.items():
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} = {str(value)[:20]} is not between 0 and 1")
-        return {name: None if v is None else 100 * v for name, v in found.items() if name.startswith(start)}
+        return {name: None if value is None else 100 * value for name, value in found.items()}
 
     def curve(self, metric: str) -> list[Point]:
         """Returns a metric of `metrics.csv` by epoch and stage.

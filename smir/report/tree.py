@@ -47,8 +47,9 @@ def read_tree(roots: Sequence[Path]) -> Tree:
     folders = {folder.resolve(): folder for root in roots for folder in _run_folders(root)}
     runs = _told_apart(_read_all(sorted(folders.values())))
     pretrainings = {run.record["hash"]: run for run in runs if run.task == "pretrain"}
+    finished = {(run.record["hash"], run.seed): run for run in runs if run.summary is not None}
     tree = Tree()
-    for run in (_with_origin(run, pretrainings) for run in runs):
+    for run in (_with_visits(_with_origin(run, pretrainings), finished) for run in runs):
         if run.summary is None:
             tree.unfinished.append(run)
             continue
@@ -160,8 +161,27 @@ def _with_origin(run: StoredRun, pretrainings: dict[str, StoredRun]) -> StoredRu
     if "recipe" in weights or origin is None:
         return run
     known = {"recipe": origin.recipe, "inputs": origin.record["inputs"], "variant": origin.own_variant}
-    inputs = {**run.record["inputs"], "weights": {**weights, **known}}
-    return dataclasses.replace(run, record={**run.record, "inputs": inputs})
+    return _with_weights(run, {**weights, **known})
+
+
+def _with_visits(run: StoredRun, finished: dict[tuple[str, int], StoredRun]) -> StoredRun:
+    """Takes the image visits of the pretraining from its DONE, if found.
+
+    A checkpoint records the visits of all epochs that were planned. The training may have stopped before.
+    """
+    weights = run.weights
+    origin = finished.get((weights.get("run_hash") or "", weights.get("seed") or 0))
+    if weights.get("image_visits") is None:
+        return run
+    if origin is not None and origin.summary is not None and not weights.get("unfinished"):
+        visits = origin.summary.get("image_visits", weights["image_visits"])
+        return _with_weights(run, {**weights, "image_visits": visits})
+    stops = [entry["class_path"].endswith("EarlyStopping") for entry in weights.get("recipe", {}).get("callbacks", [])]
+    return _with_weights(run, {**weights, "visits_at_most": True}) if any(stops) or weights.get("unfinished") else run
+
+
+def _with_weights(run: StoredRun, weights: dict[str, Any]) -> StoredRun:
+    return dataclasses.replace(run, record={**run.record, "inputs": {**run.record["inputs"], "weights": weights}})
 
 
 def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:

@@ -3,14 +3,14 @@
 import re
 
 from smir.errors import first_few
-from smir.report.cells import Benchmark, Cell, Protocol, title_of
+from smir.report.cells import Benchmark, Cell, Protocol, difference, title_of
 from smir.report.document import Column, Entry, Figure, Section, Table, difference_table, estimates_in
 from smir.report.estimates import paired
 from smir.report.main_section import chance_words, gain_baselines, gain_columns, miou_note, seeds_behind
 from smir.report.plots import lines
 from smir.report.starts import INITS, lineage
 from smir.report.stored import Draw
-from smir.runs.recipe import differences
+from smir.runs.recipe import differences, digest
 
 Curves = dict[str, dict[int, Cell]]
 """The cells of a dataset by what they started from, then by number of labelled images."""
@@ -24,11 +24,18 @@ def budget_section(protocol: Protocol) -> Section:
         if all(len(by_labels) < 2 for by_labels in curves.values()):
             continue
         title = ", ".join(filter(None, (title_of(dataset), draw.words)))
-        name = "-".join([f"budgets-{protocol.file_word}-{dataset}", *re.findall(r"\w+", draw.words)])
+        name = f"budgets-{protocol.file_word}-{file_word(' '.join([dataset, draw.words]))}"
         section.warnings.extend(_unequal(curves))
         section.tables.append(_budget_table(protocol, curves, title, name))
         section.figures.append(_budget_figure(protocol, curves, title, name))
     return section
+
+
+def file_word(name: str) -> str:
+    """Returns a name, such as `north (maps/north)`, as a part of a file's name; other names get other ones."""
+    word = "-".join(re.findall(r"\w+", name))
+    is_plain = word == name.strip().replace(" ", "-") and "-" not in name and len(word) <= 60
+    return word if is_plain else f"{word[:40]}-{digest(name)}"
 
 
 def _plain_cells(protocol: Protocol, dataset: str) -> list[Cell]:
@@ -42,7 +49,8 @@ def _budget_cells(protocol: Protocol, dataset: str) -> list[Cell]:
     for cell in protocol.variants(dataset):
         plain = [other for other in _plain_cells(protocol, dataset) if other.first.init == cell.first.init]
         alike = [other for other in plain if not differences(_but_for_budget(cell), _but_for_budget(other))]
-        if cell.first.budget is not None and not cell.first.weights.get("variant") and (alike or not plain):
+        changes_more = cell.first.weights.get("variant") or cell.note or (plain and not alike)
+        if cell.first.budget is not None and not changes_more:
             found.append(cell)
     return found
 
@@ -66,9 +74,10 @@ def _but_for_budget(cell: Cell) -> dict[str, object]:
 
 
 def _curves(protocol: Protocol, dataset: str, draw: Draw) -> Curves:
-    """The cells of a dataset and draw, with plain runs where no variant has as many labels."""
+    """The cells of a dataset and draw; of several with as many labels, those with a budget, then with most seeds."""
     curves: Curves = {}
-    for cell in [*_plain_cells(protocol, dataset), *_budget_cells(protocol, dataset)]:
+    cells = [*_plain_cells(protocol, dataset), *_budget_cells(protocol, dataset)]
+    for cell in sorted(cells, key=lambda cell: (cell.first.budget is not None, len(cell.runs))):
         if cell.first.draw == (draw if cell.first.budget is not None else Draw(draw.split_seed)):
             curves.setdefault(cell.first.init, {})[cell.first.labels] = cell
     order = {init: place for place, init in enumerate(INITS)}
@@ -76,14 +85,19 @@ def _curves(protocol: Protocol, dataset: str, draw: Draw) -> Curves:
 
 
 def _unequal(curves: Curves) -> list[str]:
-    """Returns a warning for every pair of budgets that differ in more than the labels."""
+    """Returns a warning for every pair of budgets that differ in more than the labels, or in their test images."""
     warnings = []
-    for by_labels in curves.values():
-        first, *others = (cell for _, cell in sorted(by_labels.items()))
-        for cell in others:
-            if differ := differences(_but_for_budget(first), _but_for_budget(cell)):
+    rows = [[cell for _, cell in sorted(by_labels.items())] for by_labels in curves.values()]
+    for row in rows:
+        for first, cell, settings in [(rows[0][0], row[0], False), *((row[0], cell, True) for cell in row[1:])]:
+            differ = differences(_but_for_budget(first), _but_for_budget(cell)) if settings else []
+            if differ := differ + differences(_tested_on(first), _tested_on(cell)):
                 warnings.append(f"{first.first.folder} and {cell.first.folder} differ in {first_few(differ)}.")
     return warnings
+
+
+def _tested_on(cell: Cell) -> dict[str, object]:
+    return {"data": {"test": cell.first.record["inputs"]["data"]["test"]}}
 
 
 def _budget_table(protocol: Protocol, curves: Curves, title: str, name: str) -> Table:
@@ -125,12 +139,12 @@ def ablation_section(protocol: Protocol) -> Section:
         title, cells = title_of(dataset), [cell for cell in protocol.variants(dataset) if id(cell) not in budgets]
         for cell in sorted(cells, key=lambda cell: (cell.first.init, _natural(cell.first.variant or ""), cell.draw)):
             run = cell.first
-            without = protocol.plain(Benchmark(dataset, protocol.name, run.budget, run.draw)).get(run.init)
+            without = protocol.plain(Benchmark.of(run)).get(run.init)
             variant = ", ".join(filter(None, (run.variant, cell.draw)))
             before, own = without.estimate() if without is not None else None, cell.estimate()
             rows.append([title, run.init, variant, before, own, paired(own, before)])
             if without is not None:
-                texts = "; ".join(differences(_settings(cell), _settings(without))) or "nothing in its recipe"
+                texts = "; ".join(difference(run, without.first)) or "nothing in its recipe"
                 changes.append((f"{title}, {run.init}, {variant}: {texts}", []))
     columns = [
         *map(Column, ("dataset", "init", "variant")),

@@ -72,7 +72,7 @@ def test_curves_of_an_older_version_are_read(smir, tmp_path):
 
 def test_rows_say_how_many_images_their_pretraining_has_seen(smir, tmp_path):
     for masking, visits in {"random": 12_000, "selective": 11_700}.items():
-        weights = pretraining(tmp_path / "runs", "Nassar", masking).write().weights() | {"image_visits": visits}
+        weights = pretraining(tmp_path / "runs", "Nassar", masking).weights() | {"image_visits": visits}
         segmentation(tmp_path / "runs", "Nassar", masking, 0, weights).write()
     smir("report", "runs")
     rows = [list(row.values()) for row in rows_of(tmp_path / "report/tables/visits-paper.csv")]
@@ -580,3 +580,118 @@ def test_budgets_of_rows_that_cannot_be_compared_have_no_section(smir, tmp_path)
     text = (tmp_path / "report/index.html").read_text()
     assert "Label budgets" not in text
     assert "12.5 % of the labels" in text
+
+
+def stopping_early(root, masking, seed, finished_after=None):
+    """Writes a pretraining with early stopping, if it has finished, and returns the record of its weights."""
+    run = pretraining(root, "Nassar", masking, seed)
+    callback = "lightning.pytorch.callbacks.EarlyStopping"
+    run.recipe["callbacks"].append({"class_path": callback, "init_args": {"monitor": "val/loss"}})
+    if finished_after is not None:
+        run.write().json("DONE", {"epochs": 3, "image_visits": finished_after, "files": {}})
+    return run.weights()
+
+
+def test_visits_of_a_pretraining_that_stopped_early_are_not_those_that_were_planned(smir, tmp_path):
+    """Its DONE has them. Without the run, the report says what they are at most."""
+    root = tmp_path / "runs"
+    for seed, visits in enumerate((3000, 4000)):
+        segmentation(root, "Nassar", "random", seed, stopping_early(root, "random", seed, visits)).write()
+        segmentation(
+            root, "Nassar", "random-staged", seed, pretraining(root, "Nassar", "random-staged").weights()
+        ).write()
+    smir("report", "runs")
+    rows = [list(row.values()) for row in rows_of(tmp_path / "report/tables/visits-paper.csv")]
+    assert rows == [["random", "3,000 to 4,000", "NA"], ["random-staged", "12,000", "NA"]]
+    assert "seed 1, 4,000 image visits" in (tmp_path / "report/report.md").read_text()
+    shutil.rmtree(root / "nassar/random")
+    smir("report", "runs")
+    rows = [list(row.values()) for row in rows_of(tmp_path / "report/tables/visits-paper.csv")]
+    assert rows == [["random", "at most 12,000", "NA"], ["random-staged", "12,000", "NA"]]
+    assert "at most 12,000 image visits" in (tmp_path / "report/report.md").read_text()
+
+
+def test_variants_that_were_tested_on_other_images_or_labels_say_so(smir, tmp_path, capsys):
+    for variant, budget in ((None, None), ("dice", None), ("labels-10", 0.1)):
+        run = segmentation(tmp_path / "runs", "Nassar", "scratch", 0, None, variant, budget)
+        run.test["images"]["labels"] = str(variant)
+        if variant is not None:
+            run.inputs["data"]["test"] = {"images": 30, "names": "others"}
+            run.test["images"]["names"] = "others"
+        run.write()
+    smir("report", "runs")
+    assert "The test labels of Nassar 2020 were changed" in capsys.readouterr().out
+    text = (tmp_path / "report/report.md").read_text()
+    assert "scratch, dice: images of test: 266, not 30" in text or "scratch, dice: images of test: 30, not 266" in text
+    assert re.search(r"labels-10/seed0 and \S+ differ in images of test", text)
+
+
+def test_labels_that_seeds_drew_from_other_lists_get_a_warning(smir, tmp_path, capsys):
+    for init in ("scratch", "imagenet"):
+        for seed in range(3):
+            drawn(tmp_path / "runs", init, seed, f"draw {seed}", label_budget=0.2, budget_seed="run")
+    smir("report", "runs")
+    assert "differ in more" not in capsys.readouterr().out
+    for seed in range(3):
+        drawn(tmp_path / "runs", "imagenet", seed, f"draw {seed} of more", label_budget=0.2, budget_seed="run")
+    smir("report", "runs")
+    assert re.search(r"segment-\w+/seed0 differs from \S+ in names of train", capsys.readouterr().out)
+
+
+def test_a_copy_of_a_run_does_not_take_the_place_of_its_row_in_a_table_of_budgets(smir, tmp_path, capsys):
+    for seed in range(3):
+        segmentation(tmp_path / "runs", "Nassar", "scratch", seed).write()
+        run = segmentation(tmp_path / "runs", "Nassar", "scratch", seed, None, "labels-10", 0.1).write()
+    run.folder = tmp_path / "runs/z-copy/seed2"
+    run.write()
+    smir("report", "runs")
+    rows = rows_of(tmp_path / "report/tables/budgets-paper-Nassar.csv")
+    assert [(row["labelled images"], row["scratch seeds"]) for row in rows] == [("36", "3"), ("356", "3")]
+    (row,) = rows_of(tmp_path / "report/tables/ablations-paper.csv")
+    assert row["variant"] == "labels-10 #2"
+    shutil.rmtree(tmp_path / "runs/nassar/segment-scratch")
+    smir("report", "runs")  # no main table
+    assert "labels-10 #2 has a separate row" in capsys.readouterr().out
+
+
+def test_one_label_is_not_all_labels(smir, tmp_path):
+    for budget, images in ((1, 1), (1.0, 356)):
+        run = segmentation(tmp_path / "runs", "Nassar", "scratch", 0, budget=1.0)
+        run.recipe["data"]["init_args"]["label_budget"] = budget
+        run.inputs["data"]["train"]["images"] = images
+        run.folder = tmp_path / "runs" / str(images)
+        run.write()
+    smir("report", "runs")
+    (row,) = rows_of(tmp_path / "report/tables/main-paper.csv")
+    assert {f"Nassar 2020, {title}: 256-pixel view" for title in ("1 label", "100 % of the labels")} <= set(row)
+
+
+def test_rows_without_a_common_seed_have_no_difference_and_say_so(smir, tmp_path, capsys):
+    segmentation(tmp_path / "runs", "Nassar", "scratch", 0).write()
+    segmentation(tmp_path / "runs", "Nassar", "imagenet", 1).write()
+    smir("report", "runs")
+    assert "The compared rows have no common seeds." in capsys.readouterr().out
+
+
+def test_rows_that_were_tested_on_different_numbers_of_images_state_both(smir, tmp_path, capsys):
+    segmentation(tmp_path / "runs", "Nassar", "scratch").write()
+    run = segmentation(tmp_path / "runs", "Nassar", "imagenet")
+    run.inputs["data"]["test"]["images"] = 12
+    run.write()
+    smir("report", "runs")
+    assert "Tested on 12 to 266 images. So few test images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["north field", "a/../../../out", "north-field | <b>"])
+def test_names_of_fields_are_no_paths(smir, tmp_path, name):
+    for budget in (0.1, 0.2):
+        run = segmentation(tmp_path / "runs", "Nassar", "scratch", 0, budget=budget)
+        run.folder = tmp_path / "runs" / str(budget)
+        run.write()
+        config = {"run": {"field": name}, "data": {"init_args": {"root": "fields"}}}
+        (run.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    smir("report", "runs")
+    smir("report", "runs")  # replaces the files of the first
+    files = [path.relative_to(tmp_path / "report") for path in (tmp_path / "report").rglob("*budgets*")]
+    assert sorted((path.parent.as_posix(), path.suffix) for path in files) == [("figures", ".svg"), ("tables", ".csv")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report", "runs"]
