@@ -1,7 +1,8 @@
 """The base of the four datasets of the paper: list files, and the overlaps between pool, training and test."""
 
 import abc
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -55,23 +56,30 @@ class PublishedDataset(SmirDataModule):
 
     def pool(self) -> list[str]:
         """Returns the images of the pool by the protocol."""
-        self._refuse_lower_root()
-        return [image for image in self.whole_pool() if self.identity(image) not in self._held_out]
+        with self._naming_root():
+            return [image for image in self.whole_pool() if self.identity(image) not in self._held_out]
 
     def pairs(self, split: Split) -> list[Pair]:
         """Returns the labelled images of a split by the protocol."""
-        self._refuse_lower_root()
-        pairs = self.whole_split(split)
-        return pairs if split == "test" else [pair for pair in pairs if self.identity(pair.image) not in self._held_out]
+        with self._naming_root():
+            pairs = self.whole_split(split)
+            if split == "test":
+                return pairs
+            return [pair for pair in pairs if self.identity(pair.image) not in self._held_out]
 
-    def _refuse_lower_root(self) -> None:
-        """Raises a `DataError` if the data root lies below the folder that should be it."""
-        name = Path(next(iter(self.list_files.values()))).parts[0]
-        if root := folder_above(self.root, name):
+    @contextlib.contextmanager
+    def _naming_root(self) -> Iterator[None]:
+        """Names the right data root if files are missing because the root lies below it."""
+        try:
+            yield
+        except DataError as error:
+            name = Path(next(iter(self.list_files.values()))).parts[0]
+            if (root := folder_above(self.root, name)) is None:
+                raise
             raise DataError(
                 f"data.root = {self.root.absolute()} does not hold the folder {name}, but {root} does: "
                 f"--data.root {root}"
-            )
+            ) from error
 
     @cached_property
     def _held_out(self) -> set[str]:

@@ -4,6 +4,7 @@ import random
 import re
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import fakes
 import numpy as np
@@ -136,6 +137,17 @@ def test_a_root_below_the_data_root_is_refused_with_the_right_one(dataset, root)
     for read in (make(dataset, below).pool, lambda: make(dataset, below).pairs("train")):
         with pytest.raises(DataError, match=rf"does not hold the folder {below.name}, but .* --data\.root {root}$"):
             read()
+
+
+def test_a_complete_dataset_is_read_whatever_the_folders_above_it_are_called(tmp_path):
+    """A list that is missing is made by the class, also if its whole folder is missing."""
+
+    class Own(Nassar):
+        list_files: ClassVar = {"pool": "lists/pool.txt"}
+
+    fakes.write_nassar(tmp_path / "north", lists=False)
+    (tmp_path / "lists").mkdir()
+    assert len(make(Own, tmp_path / "north").pool()) > 0
 
 
 def test_the_black_frame_of_cityscapes_is_in_no_list_that_smir_makes(tmp_path):
