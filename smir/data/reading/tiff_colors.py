@@ -145,7 +145,8 @@ def read_ids(tiff: Tiff, place: Place | None = None) -> npt.NDArray[np.int32]:
     values = tiff.read([1], *place)[..., 0]
     missing = ~tiff.valid(*place) & (values != id_of_no_data(tiff))
     refuse_fractions(values[~missing], tiff.name)
-    _refuse_too_long(values[~missing], tiff.name)
+    if values.dtype.itemsize > 2:  # others fit; a label may have gigabytes
+        _refuse_too_long(values[~missing], tiff.name)
     ids = np.where(missing, 0, values).astype(np.int32)
     ids[missing] = NO_DATA
     return ids
@@ -159,8 +160,6 @@ def id_of_no_data(tiff: Tiff) -> int | None:
 
 def _refuse_too_long(values: npt.NDArray[Any], name: str) -> None:
     """Refuses whole numbers that 32 bits with a sign do not hold, or that stand for `NO_DATA` in them."""
-    if values.dtype.itemsize <= 2:
-        return
     odd = values[(values == NO_DATA) | (values < -1 << 31) | (values >= 1 << 31)]
     if odd.size:
         raise DataError(
