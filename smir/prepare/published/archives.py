@@ -63,7 +63,10 @@ def has_name(name: str) -> bool:
 
 
 def left_alone(files: Iterable[Path]) -> dict[Path, str]:
-    """Returns, and prints, why files cannot be read that are archives by name or content; other files do not count."""
+    """Returns, and prints, why files cannot be read that are archives by name or content; other files do not count.
+
+    The files are those that `is_archive` does not take.
+    """
     reasons = {path: reason for path in files if path.is_file() and (reason := _why_unread(path))}
     for path, reason in reasons.items():
         print(f"{path.name}: left alone, {reason}")
@@ -71,13 +74,13 @@ def left_alone(files: Iterable[Path]) -> dict[Path, str]:
 
 
 def _why_unread(path: Path) -> str:
-    """Returns why a file is no archive that smir reads; "" if it is one, or has nothing of an archive."""
+    """Returns why a file is no archive that smir reads; "" if it has nothing of an archive."""
     if path.name.endswith(_UNFINISHED):
         return "an unfinished download"
     start = _start(path)
     if kind := next((kind for magic, kind in _UNREAD.items() if start.startswith(magic)), ""):
         return f"{kind}, which smir does not read; unpack it with another program"
-    if is_archive(path) or not has_name(path.name):
+    if not has_name(path.name):
         return ""
     kind = "a web page, such as a login," if start.lstrip().startswith(b"<") else "another kind of file"
     return f"{kind if start else 'an empty file'} in place of an archive; fetch it again"

@@ -133,7 +133,8 @@ def unpack_all(dataset: ArchivedDataset, root: Path, archives: Path) -> bool:
         raise DataError(f"There is no folder {archives.absolute()}; --archives names the folder of the downloads.")
     try:
         files = sorted(archives.iterdir() if archives.is_dir() else [archives])
-        found, unread = [path for path in files if is_archive(path)], left_alone(files)
+        found = [path for path in files if is_archive(path)]
+        unread = left_alone(sorted({*files} - {*found}))
         with _staging(root / dataset.folder) as staging:
             before = dataset.read_record(root)
             left = {path: reason for path in found if (reason := _unpack_one(path, dataset, root, staging))}
