@@ -192,14 +192,14 @@ class Protocol:
         ]
 
     @property
-    def tested_on_other_labels(self) -> dict[str, list[str]]:
-        """The folder of a run for each state of the test labels, by the dataset, where there are several states."""
+    def tested_on_other_labels(self) -> list[tuple[str, list[str]]]:
+        """Datasets whose test labels have several states, each with the folder of a run for every state."""
         states: dict[tuple[str, str], dict[str, str]] = {}
         for run in (run for cell in self._plain + self._variants for run in cell.runs):
             if run.labels_of_test is not None:
                 split = title_of(run.dataset), run.record["inputs"]["data"]["test"]["names"]
                 states.setdefault(split, {}).setdefault(run.labels_of_test, str(run.folder))
-        return {title: list(folders.values()) for (title, _), folders in states.items() if len(folders) > 1}
+        return [(title, list(folders.values())) for (title, _), folders in states.items() if len(folders) > 1]
 
 
 def cells_of(runs: Sequence[StoredRun]) -> list[Cell]:

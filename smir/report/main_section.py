@@ -98,7 +98,7 @@ def comparison_warnings(protocol: Protocol) -> list[str]:
     relabelled = [
         f"The test labels of {title} were changed between the tests of {' and '.join(folders)}, so their "
         "figures cannot be compared. Repeat the older tests (python -m smir test)."
-        for title, folders in protocol.tested_on_other_labels.items()
+        for title, folders in protocol.tested_on_other_labels
     ]
     return relabelled + unequal + protocol.notes
 

@@ -626,6 +626,17 @@ def test_variants_that_were_tested_on_other_images_or_labels_say_so(smir, tmp_pa
     assert re.search(r"labels-10/seed0 and \S+ differ in images of test", text)
 
 
+def test_labels_that_were_changed_are_named_for_every_list_of_test_images(smir, tmp_path, capsys):
+    for names in ("first", "second"):
+        for number, init in enumerate(("scratch", "imagenet")):
+            run = segmentation(tmp_path / "runs", "Nassar", init, 0, variant=names if names == "second" else None)
+            run.inputs["data"]["test"] = {"images": 30, "names": names}
+            run.test["images"] |= {"names": names, "labels": str(number)}
+            run.write()
+    smir("report", "runs")
+    assert capsys.readouterr().out.count("The test labels of Nassar 2020 were changed") == 2
+
+
 def test_labels_that_seeds_drew_from_other_lists_get_a_warning(smir, tmp_path, capsys):
     for init in ("scratch", "imagenet"):
         for seed in range(3):
