@@ -26,7 +26,7 @@ TABLE = --seeds=$(call quoted,$(SEEDS)) --pretrain=$(call quoted,$(PRETRAIN)) --
 	--ablate=$(call quoted,$(ABLATE))
 JOB = $(SMIR) job --run $(@D) --devices $(DEVICES) --
 quoted = '$(subst ','\'',$1)'
-path = $(call quoted,$(patsubst ~/%,$(HOME)/%,$1))
+path = $(call quoted,$(subst $(newline),,$(subst $(newline)~/,$(HOME)/,$(newline)$1)))
 define newline
 
 

@@ -82,7 +82,7 @@ def test_make_has_the_commands_of_the_table():
 
 
 def test_the_data_may_be_in_a_folder_with_spaces_or_below_the_home():
-    for given, meant in (("/my disk/it's", "/my disk/it's"), ("~/data", f"{os.environ['HOME']}/data")):
+    for given, meant in (("/my  disk/it's ~/x", "/my  disk/it's ~/x"), ("~/data", f"{os.environ['HOME']}/data")):
         planned = make("-n", "plan", f"DATA={given}").stdout.replace("\\\n", "").splitlines()[-1]
         command = next(
             line
