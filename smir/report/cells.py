@@ -129,7 +129,7 @@ class Protocol:
         plain = {cell.benchmark for cell in self._plain}
         if self.expect_paper:
             plain |= {Benchmark(name, self.name) for name in TITLES.keys() - {each.dataset for each in plain}}
-        return sorted(plain, key=lambda each: (*order_of(each.dataset), each.budget or 0, each.draw.words))
+        return sorted(plain, key=lambda each: (*order_of(each.dataset), each.budget or 0, each.is_share, each.draw.words))
 
     @property
     def has_one_seed(self) -> bool:

@@ -54,6 +54,19 @@ def test_the_background_is_the_value_that_a_palette_shows_in_black(smir, fails, 
     smir(*WORDS, "--classes=[background=0, crop=1, weed=2]", "--root=other")
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_entries_of_a_palette_that_are_black_because_nobody_set_them_are_no_background(smir, tmp_path, field, suffix):
+    """Value 2 has no colour of its own."""
+    for name in "abc":
+        picture = Image.fromarray(IDS.astype(np.uint8))
+        picture.putpalette([255, 255, 255, 0, 200, 0, *[0] * 762])
+        picture.save(tmp_path / f"labels/{name}.{suffix}")
+    smir(*WORDS)
+    assert 'classes: ["background", "class_1", "class_2"]' in (tmp_path / "field/data.yaml").read_text()
+    smir(*WORDS, "--classes=[background, crop, weed]", "--root=other")
+    assert all((field(name) == IDS).all() for name in "abc")
+
+
 @pytest.mark.parametrize(("suffix", "given"), [("png", "[background=0, plant=255]"), ("tif", "[background, plant]")])
 def test_masks_that_were_reduced_to_one_bit_are_read_like_the_others(smir, tmp_path, field, suffix, given):
     for name in "ab":

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from smir.classes import BACKGROUND, BLACK, VOID, is_background
+from smir.classes import BACKGROUND, VOID, is_background
 from smir.data.reading.tiff_colors import MOST_IDS
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.classes import ClassTable, entries, of_categories, table_of
@@ -96,7 +96,7 @@ def _refuse_smooth(masks: MaskFiles) -> None:
 
 def _background(keys: list[str], masks: MaskFiles) -> str:
     """Returns the value that is called background: that which a palette shows in black, or else 0."""
-    return next((key for key in keys if masks.palette.get(key) == BLACK and key != str(VOID)), "0")
+    return masks.black if masks.black in keys and masks.black != str(VOID) else "0"
 
 
 def _named(keys: list[str], background: str) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smir.classes import VOID, Color, UInt8
+from smir.classes import BLACK, VOID, Color, UInt8
 from smir.data.reading.decode import LabelFacts, invisible, label_facts, masked_out, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
@@ -43,6 +43,8 @@ class MaskFiles:
         unmarked: Files that hold such a value without marking it, by value.
         thin: Values that only lie between others, and never fill a square of 3 x 3 pixels.
         palette: Colours of the values, if the files have a palette with more than greys.
+        black: The value that these palettes show in black, if each has a single black entry: entries that a program has
+            left unset, as all TIFFs have them, are black, too.
         counted: Lowest and highest number of values of a file, if they run from 1 to it and differ between files, as
             numbers of objects do.
         scales: Two files, and the values of the first with those of the second, if the second seems to have the same
@@ -61,6 +63,7 @@ class MaskFiles:
     palette: Mapping[str, Color] = dataclasses.field(default_factory=dict)
     scales: tuple[str, str, Mapping[str, str]] | None = None
     counted: tuple[int, int] | None = None
+    black: str | None = None
 
     @property
     def shades(self) -> dict[str, Color]:
@@ -136,7 +139,12 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     shown = shown if any(len(set(color)) > 1 for color in shown.values()) else {}  # programs give greys to plain ids
     scales = None if coding == "colors" else _two_scales({name: {*map(int, found[name].values)} for name in found})
     counted = None if coding == "colors" else _counted([{*map(int, part.values)} for part in found.values()])
-    return MaskFiles(folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted)
+    palettes = [fact.palette for fact in facts.values() if fact.palette is not None]
+    is_padded = any((palette == 0).all(axis=1).sum() > 1 for palette in palettes)
+    black = None if is_padded else next((key for key, color in shown.items() if color == BLACK), None)
+    return MaskFiles(
+        folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted, black
+    )
 
 
 def _counted(values: Sequence[set[int]]) -> tuple[int, int] | None:
