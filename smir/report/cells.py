@@ -129,7 +129,11 @@ class Protocol:
         plain = {cell.benchmark for cell in self._plain}
         if self.expect_paper:
             plain |= {Benchmark(name, self.name) for name in TITLES.keys() - {each.dataset for each in plain}}
-        return sorted(plain, key=lambda each: (*order_of(each.dataset), each.budget or 0, each.is_share, each.draw.words))
+
+        def place(each: Benchmark) -> tuple[object, ...]:
+            return (*order_of(each.dataset), each.budget or 0, each.is_share, each.draw.words)
+
+        return sorted(plain, key=place)
 
     @property
     def has_one_seed(self) -> bool:
