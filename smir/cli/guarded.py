@@ -81,8 +81,16 @@ class GuardedParser(ArgumentParser):
         elif read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):
             message += f"\nYAML reads words such as no, yes and 12 as other values, here {read[1]}. Quote them: 'no'."
         elif "Expected a <class 'list'>" in message and (read := re.search(r"Given value: (.+)$", message)):
-            message += f"\nA list is written in brackets: '[{read[1]}, ...]'."
-        print(f"smir: error: {message}\n{self.prog} --help lists the options.", file=sys.stderr)
+            key, entries = re.search(r'Parser key "(.+?)"', message), re.split(r"\s*,\s*", read[1])
+            example = ", ".join(entries if len(entries) > 1 else [*entries, "..."])
+            option = f"--{key[1]}" if key else "An option"
+            message = f"{option} takes a list, not {read[1]}. A list is written in brackets: '[{example}]'."
+        elif found := re.match(r"argument subcommand: invalid choice: '(.+?)'", message):
+            message += f"\nIf {found[1]} holds images of your own: python -m smir prepare folder --images {found[1]}"
+        elif (found := re.match(r"unrecognized arguments: (\S+\.ya?ml)$", message)) and Path(found[1]).is_file():
+            message += f"\nA config is given with its option: --config {found[1]}"
+        command = self.prog.replace(" [options]", "")
+        print(f"smir: error: {message}\n{command} --help lists the options.", file=sys.stderr)
         raise SystemExit(2) from ex
 
 

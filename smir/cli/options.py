@@ -81,11 +81,8 @@ def check_class(name: str, where: str) -> None:
 
 
 def _check_parts(flag: str, parts: list[str], command: str, any_class: bool) -> None:
-    if parts[0] == "trainer" and (spec := find_spec("lightning")) and spec.submodule_search_locations:
-        file = Path(spec.submodule_search_locations[0], "pytorch/trainer/trainer.py")
-        _check_argument(flag, parts, 1, [file], command)
-    elif parts[0] == "run" or (parts[0] in _SECTIONS and not any_class):
-        _check_argument(flag, parts, 1, _files(_SECTIONS[parts[0]]), command)
+    if parts[0] == "trainer" or parts[0] == "run" or (parts[0] in _SECTIONS and not any_class):
+        _check_argument(flag, parts, 1, _files_of(parts[0]), command)
         if len(parts) > 2 and "options" not in parts and "dict_kwargs" not in parts:
             _check_argument(flag, parts, len(parts) - 1, _files("."), command)
 
@@ -104,12 +101,24 @@ def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: 
         return
     own = known - _OF_PARSERS - {"ckpt_path"} | ({"config"} if at == 0 else set())
     guess = closest(flag, [f"--{'.'.join([*parts[:at], name, *parts[at + 1 :]])}" for name in own])
+    if at == 0 and "trainer" in known:  # a training: the section may have been left out
+        sections = [each for each in ("trainer", *_SECTIONS) if parts[0] in _arguments(*_files_of(each))]
+        guess = f" Did you mean --{sections[0]}.{flag[2:]}?" if sections else guess
     raise NoSuchOption(f"There is no option {flag}.{guess}\npython -m smir {command} --help lists the options.")
 
 
 @cache
 def _classes() -> set[str]:
     return {name for file in _files(".") for name in _CLASS.findall(_text(file))}
+
+
+def _files_of(section: str) -> list[Path]:
+    """Returns the files with the classes of a section of the settings."""
+    if section != "trainer":
+        return list(_files(_SECTIONS[section]))
+    spec = find_spec("lightning")
+    places = (spec and spec.submodule_search_locations) or []
+    return [Path(place, "pytorch/trainer/trainer.py") for place in places]
 
 
 def _files(places: str) -> Iterator[Path]:

@@ -155,7 +155,7 @@ class Parser(GuardedParser, LightningArgumentParser):
                 "The settings do not say which model and which data. Add configs that do, such as --config "
                 "folder/pretrain --config field/data.yaml; or, before their options, --model "
                 "ReconstructionModule (to pretrain) or --model SegmentationModule, and --data Folder, PascalVOC, "
-                "Cityscapes, Nassar or SugarBeets. For a trained network give its file, --ckpt "
+                "Cityscapes, Nassar or SugarBeets.\nTo use a trained network, give its file, --ckpt "
                 "RUN/checkpoints/best.ckpt, or the config of its run, --config RUN/config.yaml."
             ) from ex
         super().error(message, ex)

@@ -46,7 +46,8 @@ def inspect(
         images: Images and folders of images, without labels; words without an option are images too.
         data: The dataset, if no images are given; `--config` takes it from an experiment. Default: that of the
             checkpoint's own run.
-        split: The split to inspect. Default: the pool for a pretraining run, `val` for a segmentation.
+        split: The split to inspect. Default: the pool for a pretraining run; for a segmentation `val`, or `test` if val
+            was trained on.
         out: Folder for the page: new, empty, or of an earlier inspection, which is replaced.
         limit: Images and regions to show, and twice as many patches. Figures count all images.
         num_samples: For a pretraining run: random masks that the loss of a patch is averaged over. Default: 5.
@@ -87,6 +88,7 @@ def inspect(
     elif isinstance(module, ReconstructionModule):
         source = pool_or_split(data, split)
     else:
+        split = split or ("test" if data.trained_val_images() and len(data.images("test")) else "val")
         source = labelled_split(data, split, module.classes)
     walk = Walk(source, module.preprocessing, batch_size, on_bad_image)
     if isinstance(module, ReconstructionModule):
@@ -98,8 +100,8 @@ def inspect(
         page = show(predictions, walk, ckpt, out)
     if walk.skipped:
         print(f"{len(walk.skipped):,} of {len(source):,} images were left out, because of errors; the page says why.")
-    if data is not None and module.task == "segment" and split in (None, "val") and data.trained_val_images():
-        print("Some of these images were trained on (data.train_on_val); --split test shows others.")
+    if data is not None and module.task == "segment" and split == "val" and (trained := data.trained_val_images()):
+        print(f"Also trained on (data.train_on_val): {len(trained)} of {len(source)} images.")
     print(f"Look at {page.absolute()}")
     return Inspected(ckpt, module.task, split)
 

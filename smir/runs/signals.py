@@ -52,6 +52,12 @@ def _note(number: int, frame: FrameType | None) -> None:
         raise Stopped(REQUEUE)
 
 
+def _hide_ended_loaders(error: "sys.UnraisableHookArgs") -> None:
+    """Reports an error that Python cannot raise, unless a loader got the signal, too, and ended first."""
+    if "DataLoader worker" not in str(error.exc_value) or "Terminated" not in str(error.exc_value):
+        sys.__unraisablehook__(error)
+
+
 @contextlib.contextmanager
 def requeue_on_signal() -> Iterator[None]:
     """Ends the process with the code `REQUEUE` if a signal has stopped the block.
@@ -68,6 +74,7 @@ def requeue_on_signal() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
     handle(wait_for_step=False)
+    hook, sys.unraisablehook = sys.unraisablehook, _hide_ended_loaders
     try:
         yield
     except (Exception, Stopped) as error:
@@ -82,6 +89,6 @@ def requeue_on_signal() -> Iterator[None]:
             print(f"smir: stopped by {by}. {kept}.", file=sys.stderr, flush=True)
         raise SystemExit(0 if started_by_rank_zero() else REQUEUE) from None
     finally:
-        _Asked.by = None
+        _Asked.by, sys.unraisablehook = None, hook
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -16,7 +16,7 @@ from words import REPOSITORY, SUPPORT, pretrain_words, segment_words, selective_
 
 from smir.errors import CheckpointError
 from smir.runs.launch import resume_point
-from smir.runs.signals import REQUEUE
+from smir.runs.signals import REQUEUE, requeue_on_signal
 from smir.training.bad_numbers import FiniteNumbers, replay
 from smir.training.reconstruction import ReconstructionModule
 from smir.training.segmentation import SegmentationModule
@@ -416,3 +416,21 @@ def test_early_stopping_that_watches_for_the_worst_is_refused(fails, field):
 def test_early_stopping_and_stages_exclude_each_other(fails, field):
     words = selective_words(field, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss")
     assert "EarlyStopping would end the training in an early stage" in fails(*words)
+
+
+def test_loaders_that_got_the_same_signal_cause_no_traceback(capsys):
+    """`timeout` and cluster managers signal all processes; Python then destroys the loaders of those that ended."""
+
+    class Loader:
+        def __init__(self, message):
+            self.message = message
+
+        def __del__(self):
+            raise RuntimeError(self.message)
+
+    with requeue_on_signal():
+        Loader("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+        Loader("DataLoader worker (pid 7) is killed by signal: Killed. ")
+    said = capsys.readouterr().err
+    assert "Terminated" not in said
+    assert "is killed by signal: Killed" in said

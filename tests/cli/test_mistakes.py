@@ -25,6 +25,8 @@ PRETRAIN = f"--config={EXPERIMENTS / 'folder/pretrain.yaml'}"
         ("fit --data.batchsize 4", "There is no option --data.batchsize. Did you mean --data.batch_size?"),
         ("fit --modle.lr=3", "There is no option --modle.lr. Did you mean --model.lr?"),
         ("fit --trainer.max_epoch 3", "Did you mean --trainer.max_epochs?"),
+        ("fit --max_epochs 3", "There is no option --max_epochs. Did you mean --trainer.max_epochs?"),
+        ("fit --batch_size=3", "Did you mean --data.batch_size?"),
         ("fit --run.varriant x", "Did you mean --run.variant?"),
         ("fit --model.network.encodr x", "Did you mean --model.network.encoder?"),
         ("fit --data Foldr", "--data names Foldr, but smir has no such class. Did you mean Folder?"),
@@ -163,6 +165,16 @@ def test_a_pipe_that_is_closed_early_is_not_an_error(tmp_path):
     assert done.stderr == ""
 
 
+def test_a_forgotten_word_is_suggested(fails, tmp_path):
+    (tmp_path / "data.yaml").touch()
+    said = fails("prepare", "--images", "photos", code=2)
+    assert "If photos holds images of your own: python -m smir prepare folder --images photos" in said
+    said = fails("fit", PRETRAIN, "data.yaml", code=2)
+    assert "A config is given with its option: --config data.yaml\npython -m smir fit --help lists" in said
+
+
 def test_a_file_name_in_place_of_a_list_is_refused_with_an_example_of_a_list(fails):
     said = fails("prepare", "folder", "--images=photos", "--classes=class_dict.csv", code=2)
-    assert "A list is written in brackets: '[class_dict.csv, ...]'." in said
+    assert "--classes takes a list, not class_dict.csv. A list is written in brackets: '[class_dict.csv, ...]'." in said
+    said = fails("prepare", "folder", "--images=photos", "--classes=background,crop", code=2)
+    assert "A list is written in brackets: '[background, crop]'.\npython -m smir prepare folder --help lists" in said

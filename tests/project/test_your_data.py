@@ -343,6 +343,15 @@ def test_the_command_after_an_export_runs_on_an_existing_photograph(smir, traine
     assert Image.open(desk / "labels.png").size == Image.open(desk / photograph).size
 
 
+def test_inspect_takes_the_test_images_if_val_was_trained_on(smir, trained, desk, capsys):
+    words = ["inspect", f"--ckpt={trained}/checkpoints/best.ckpt", "--device=cpu"]
+    smir(*words)
+    assert ": test of Folder in field" in (desk / "inspect/index.html").read_text()
+    assert "trained on" not in capsys.readouterr().out
+    smir(*words, "--split=val", "--out=val")
+    assert "Also trained on (data.train_on_val): 1 of 1 images." in capsys.readouterr().out
+
+
 def test_a_run_is_tested_on_other_photographs(smir, trained, desk, capsys, fails):
     """Two commands, on photographs without weeds: every image is tested, and the run does not change."""
     for number in range(3):

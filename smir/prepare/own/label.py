@@ -280,7 +280,8 @@ def _notes_of_masks(masks: MaskFiles, table: ClassTable, given: Sequence[str] | 
             f"The files mark {', '.join(held)} as nodata, so not labelled. If it is a class, name it in --classes."
         )
     if given is None and not masks.colors:
-        named = ", ".join(f"{table.names[place]}={key}" for key, place in table.ids.items() if place != VOID)
+        names = [name.replace("class_", "NAME_") for name in table.names]
+        named = ", ".join(f"{names[place]}={key}" for key, place in table.ids.items() if place != VOID)
         notes.append(f"The classes are named after their values. Give them names with --classes '[{named}]'.")
     if given is None and masks.counted is not None:
         low, high = masks.counted
