@@ -83,7 +83,7 @@ def check_class(name: str, where: str) -> None:
 def _check_parts(flag: str, parts: list[str], command: str, any_class: bool) -> None:
     if parts[0] == "trainer" or parts[0] == "run" or (parts[0] in _SECTIONS and not any_class):
         _check_argument(flag, parts, 1, _files_of(parts[0]), command)
-        if len(parts) > 2 and "options" not in parts and "dict_kwargs" not in parts:
+        if parts[0] != "trainer" and len(parts) > 2 and "options" not in parts and "dict_kwargs" not in parts:
             _check_argument(flag, parts, len(parts) - 1, _files("."), command)
 
 

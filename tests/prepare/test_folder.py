@@ -498,9 +498,9 @@ def test_the_suggested_class_colours_can_be_copied_as_an_option(prepare, labels,
     exports.colors(tmp_path / "labels", labels)
     prepare("--labels=labels")
     words = capsys.readouterr().out.partition("--classes '")[2].partition("'")[0]
-    assert words == "[background=#000000, class_33ddff=#33ddff, class_fa3253=#fa3253]"
+    assert words == "[background=#000000, NAME_33ddff=#33ddff, NAME_fa3253=#fa3253]"
     prepare("--labels=labels", f"--classes={words}", "--root=named")
-    assert data(tmp_path / "named").class_names == ["background", "class_33ddff", "class_fa3253"]
+    assert data(tmp_path / "named").class_names == ["background", "NAME_33ddff", "NAME_fa3253"]
 
 
 def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir, fails, tmp_path):
