@@ -83,8 +83,11 @@ class GuardedParser(ArgumentParser):
         elif "Expected a <class 'list'>" in message and (read := re.search(r"Given value: (.+)$", message)):
             key, entries = re.search(r'Parser key "(.+?)"', message), re.split(r"\s*,\s*", read[1])
             example = ", ".join(entries if len(entries) > 1 else [*entries, "..."])
-            option = f"--{key[1]}" if key else "An option"
-            message = f"{option} takes a list, not {read[1]}. A list is written in brackets: '[{example}]'."
+            if key and re.search(
+                r"Subtypes: \[list\[\w+\], <class 'NoneType'>\]", message
+            ):  # nothing else was possible
+                message = f"--{key[1]} takes a list, not {read[1]}."
+            message += f"\nA list is written in brackets: '[{example}]'."
         elif found := re.match(r"argument subcommand: invalid choice: '(.+?)'", message):
             message += f"\nIf {found[1]} holds images of your own: python -m smir prepare folder --images {found[1]}"
         elif (found := re.match(r"unrecognized arguments: (\S+\.ya?ml)$", message)) and Path(found[1]).is_file():

@@ -175,6 +175,10 @@ def test_a_forgotten_word_is_suggested(fails, tmp_path):
 
 def test_a_file_name_in_place_of_a_list_is_refused_with_an_example_of_a_list(fails):
     said = fails("prepare", "folder", "--images=photos", "--classes=class_dict.csv", code=2)
-    assert "--classes takes a list, not class_dict.csv. A list is written in brackets: '[class_dict.csv, ...]'." in said
+    assert (
+        "--classes takes a list, not class_dict.csv.\nA list is written in brackets: '[class_dict.csv, ...]'." in said
+    )
     said = fails("prepare", "folder", "--images=photos", "--classes=background,crop", code=2)
     assert "A list is written in brackets: '[background, crop]'.\npython -m smir prepare folder --help lists" in said
+    said = fails("fit", PRETRAIN, "--data.root=.", "--trainer.callbacks=Nope", code=2)
+    assert "Expected a dot import path string: Nope" in said  # a class would have been right, too
