@@ -697,7 +697,7 @@ class Site(BaseHTTPRequestHandler):
 @pytest.fixture
 def site():
     """A site with half a megabyte of noise."""
-    handler = type("Handler", (Site,), {"content": os.urandom(500_000)})
+    handler = type("Handler", (Site,), {"content": random.Random(0).randbytes(500_000)})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
