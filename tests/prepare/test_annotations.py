@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import time
 import unicodedata
 import zipfile
@@ -75,6 +76,19 @@ def annotation(image, category, segmentation):
 
 def write_coco(folder, content, encoding="utf-8"):
     (folder / "labels/a.json").write_bytes(json.dumps(content).encode(encoding))
+
+
+def test_hidden_folders_are_passed_over_and_those_of_two_labels_are_named(smir, fails, tmp_path, made):
+    write_coco(tmp_path, coco())
+    for folder in (".ipynb_checkpoints", "crop", "weed"):
+        (tmp_path / "labels" / folder).mkdir()
+        shutil.copy(tmp_path / "labels/a.json", tmp_path / "labels" / folder)
+        if folder == ".ipynb_checkpoints":
+            smir(*WORDS)
+            assert (made("a") == PLAIN).all()
+    (tmp_path / "labels/a.json").unlink()
+    assert "crop/a.jpg and weed/a.jpg." in (message := refused(fails))
+    assert "Or use one class: --labels labels/weed." in message
 
 
 def test_a_category_for_unlabelled_pixels_need_not_be_drawn(smir, tmp_path, made, capsys):

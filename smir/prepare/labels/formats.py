@@ -56,10 +56,11 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
             f"Links to folders are not followed, so labels behind {len(outside)} of them in {path.absolute()} are not "
             f"read: {first_few(outside)}. Give the folder itself, or link the files."
         )
-    files = [(file, _read_annotations(file, path)) for file in _annotation_files(path)]
-    read = [found for _, found in files if found is not None]
-    archives = sorted(file for file in path.rglob("*") if file.suffix.lower() in _ARCHIVES)
-    if read and (others := [*(file.name for file, found in files if found is None), *(file.name for file in archives)]):
+    files = _visible_files(path)
+    annotations = {file: _read_annotations(file, path) for file in files if _is_annotation(file)}
+    read = [found for found in annotations.values() if found is not None]
+    archives = [file.name for file in files if file.suffix.lower() in _ARCHIVES]
+    if read and (others := [*(file.name for file, found in annotations.items() if found is None), *archives]):
         warn(
             f"Some files in {path.absolute()} are not read: {first_few(others)}. Archives that hold labels must be "
             "unpacked."
@@ -73,14 +74,14 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
         whole = Annotations(titles[0])
         for found in read:
             whole.add(found)
-        _refuse_masks_beside(whole, path)
+        _refuse_masks_beside(whole, path, files)
         return whole
-    if any(name.suffix.lower() in IMAGE_SUFFIXES for name in path.rglob("*")):
-        return _read_masks(path, given, pair)
+    if any(file.suffix.lower() in IMAGE_SUFFIXES for file in files):
+        return _read_masks(path, files, given, pair)
     there = sorted(entry.name for entry in path.iterdir())
     raise DataError(
         f"{path.absolute()} holds no labels of a known format: {KNOWN}. It holds {first_few(there) or 'nothing'}."
-        f"{' Unpack the archive.' * bool(archives)}{_convert(there)}{foreign.hints(sorted(path.rglob('*')))}"
+        f"{' Unpack the archive.' * bool(archives)}{_convert(there)}{foreign.hints(files)}"
     )
 
 
@@ -89,18 +90,25 @@ def _convert(names: Sequence[str]) -> str:
     return f" If {first_few(pictures, 1)} is a label image, convert such files to PNG." if pictures else ""
 
 
-def _refuse_masks_beside(found: Annotations, folder: Path) -> None:
+def _visible_files(folder: Path) -> list[Path]:
+    """Returns the files below a folder, sorted; hidden folders hold copies, such as the checkpoints of Jupyter."""
+    files = (file for file in folder.rglob("*") if file.is_file() or file.is_symlink())
+    return sorted(file for file in files if not any(part[0] == "." for part in file.relative_to(folder).parts))
+
+
+def _is_annotation(file: Path) -> bool:
+    return file.suffix.lower() in _ANNOTATIONS and file.is_file()
+
+
+def _refuse_masks_beside(found: Annotations, folder: Path, files: Sequence[Path]) -> None:
     """Refuses label images of further photographs, and names those in colours, which may be photographs."""
     if any(isinstance(drawn.shape, Segments) for image in found.images for drawn in image.shapes):
         return  # a panoptic JSON names its PNGs
     named = {_own_name(image.image) for image in found.images}
-    files = [file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
-    others = sorted(file for file in files if _own_name(file.name) not in named and file.name[0] != ".")
-    flat = [
-        (file.name, seen.grey)
-        for file, seen in zip(others, in_parallel(look, others, "Images"), strict=True)
-        if seen.flat
-    ]
+    images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    others = [file for file in images if _own_name(file.name) not in named]
+    looks = zip(others, in_parallel(look, others, "Images"), strict=True)
+    flat = [(file.name, seen.grey) for file, seen in looks if seen.flat]
     if masks := [name for name, grey in flat if grey]:
         raise DataError(
             f"{folder.absolute()} holds labels in 2 formats: {found.title}, and "
@@ -138,7 +146,7 @@ def _fitting(names: Sequence[str], pair: Pair | None, folder: Path) -> list[str]
     raise DataError(f"No label in {folder.absolute()} has a name as --pair {pair.text!r} says: {first_few(names)}.")
 
 
-def _read_masks(folder: Path, given: Sequence[str] | None, pair: Pair | None) -> MaskFiles:
+def _read_masks(folder: Path, files: Sequence[Path], given: Sequence[str] | None, pair: Pair | None) -> MaskFiles:
     names = _fitting(list_images(folder), pair, folder)
     if brushes := [name for name in names if _BRUSH.fullmatch(PurePosixPath(name).name)]:
         raise DataError(
@@ -154,11 +162,11 @@ def _read_masks(folder: Path, given: Sequence[str] | None, pair: Pair | None) ->
             hints += f" Label images need a separate folder, without photographs such as {photographs[0]}."
         if names and len(photographs) == len(names):
             hints += " If these are photographs, --labels names the wrong folder."
-        if others := _annotation_files(folder):
+        if others := list(filter(_is_annotation, files)):
             hints += (
                 f" {counted(len(others), 'file has', 'files have')} no known format, such as {others[0].name}: {KNOWN}."
             )
-        hints += foreign.hints(sorted(folder.rglob("*")))
+        hints += foreign.hints(files)
         if not hints:
             raise
         raise DataError(f"{error}{hints}") from error
@@ -182,14 +190,6 @@ def _joined(color_lists: Sequence[Path]) -> dict[str, str]:
                     "Export both tasks with the same labels and colours."
                 )
     return colors
-
-
-def _annotation_files(folder: Path) -> list[Path]:
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in _ANNOTATIONS and file.is_file() and not file.name.startswith(".")
-    )
 
 
 def _read_annotations(path: Path, folder: Path) -> Annotations | None:

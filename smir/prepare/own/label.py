@@ -148,7 +148,7 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
 
 def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
     options = field.options
-    annotated = _by_image_path(_by_image(found, options), field)
+    annotated = _by_image_path(_by_image(found, where, options), field)
     if not annotated:
         left_out = f"It holds {found.kinds_left_out()}. " if found.left_out else ""
         raise DataError(
@@ -232,8 +232,8 @@ def _notes_on_turned(field: Field, images: Iterable[str]) -> list[str]:
     ]
 
 
-def _by_image(found: Annotations, options: Options) -> dict[str, Annotated]:
-    """Returns the annotations of every labelled image; files in two folders may each have an image `1.jpg`."""
+def _by_image(found: Annotations, where: Path, options: Options) -> dict[str, Annotated]:
+    """Returns the annotations of every labelled image; files in two folders of `where` may each have a `1.jpg`."""
     labelled = [annotated for annotated in found.images if annotated.shapes or options.empty == "background"]
     folders: dict[str, set[Path]] = {}
     for annotated in labelled:
@@ -242,7 +242,7 @@ def _by_image(found: Annotations, options: Options) -> dict[str, Annotated]:
     for annotated in labelled:
         name = annotated.image
         if len(folders[name]) > 1:
-            name = (annotated.source.parent / name).as_posix()
+            name = (annotated.source.parent.relative_to(where) / name).as_posix()
         other = kept.get(name)
         if other is not None and other.shapes and annotated.shapes:
             same = other.source == annotated.source
