@@ -13,7 +13,7 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 
 from smir.data import SmirDataModule
 from smir.errors import ConfigError, RunError, first_few
-from smir.files.atomic import is_alive
+from smir.files.atomic import is_alive, refuse_unwritable
 from smir.predict.polygons.options import named_formats
 from smir.terminal import columns
 
@@ -65,6 +65,7 @@ def export(
             f"The folder {out.absolute()} is not empty: it holds {first_few(sorted(p.name for p in out.iterdir()))}. "
             "Remove it, or give another: --out FOLDER."
         )
+    refuse_unwritable(out)
     if images is not None and data is not None:
         raise ConfigError("Give images or a dataset, not both: --images excludes --config and --data.")
     chosen = cast(list[Format], named_formats(formats, get_args(Format))) if isinstance(formats, str) else formats

@@ -72,8 +72,8 @@ def inspect(
     from smir.inspect.run import claim, inspect_labels, inspect_losses, inspect_predictions, load
     from smir.training.reconstruction import ReconstructionModule
 
-    claim(out)
     refuse_unwritable(out)
+    claim(out)
     module, seed = load(ckpt, device)
     _refuse_options_of_the_other_task(
         ckpt, module.task, {"num_samples": num_samples, "policy": policy}, {"confidence": confidence, "worst": worst}

@@ -33,8 +33,6 @@ RECORD = "inspect.json"
 
 def claim(out: Path) -> None:
     """Raises RunError unless the folder is new, empty, or holds only an earlier inspection."""
-    if out.exists() and not out.is_dir():
-        raise RunError(f"{out.absolute()} is a file; --out takes a folder, which need not exist.")
     own = {*OwnFiles(out, RECORD).earlier(), RECORD}
     there = sorted(entry.name for entry in out.glob("*") if not entry.match(TEMPORARY)) if out.is_dir() else []
     if foreign := [name for name in there if name not in own]:

@@ -47,7 +47,7 @@ def read_list(path: Path) -> list[str]:
     except FileNotFoundError:
         raise DataError(f"There is no list file {path.absolute()}.") from None
     except (UnicodeDecodeError, OSError) as error:
-        raise DataError(f"The list file {path.absolute()} is not UTF-8 text: {error}") from error
+        raise DataError(f"The list file {path.absolute()} cannot be read as UTF-8 text: {error}") from error
     if not counts:
         raise DataError(f"The list file {path.absolute()} has no entry; it should hold one name a line.")
     repeated = [entry for entry, count in counts.items() if count > 1]
