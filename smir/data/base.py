@@ -56,20 +56,19 @@ class SmirDataModule(Listing, pl.LightningDataModule):
             seed of the run.
         budget_seed: Seed that draws the label budget. `split`: all runs see the same images. `run`: every seed draws
             other images, so that the spread over seeds includes the luck of the draw.
-        fill_batches: Whether a segmentation fills an incomplete training batch with further crops of its images. By
-            default it drops such a batch, as the paper does; with 12 images in batches of 8, that loses a third of
-            them.
+        fill_batches: Fill an incomplete training batch of a segmentation with further crops of its images. By default
+            such a batch is dropped, as in the paper; with 12 images in batches of 8, that loses a third of them.
         rare_class_crops: Probability that a training crop of a segmentation is placed over a pixel of a drawn class.
             The class is drawn from those of the image, with a weight of one over its frequency.
         min_side: Shortest side in pixels below which an image is refused; default: the crop size.
         predict_images: Folder of images for `predict`, or one image of any size; default: the test split.
-        predict: How `predict` reads images, and what it writes.
-        on_bad_image: What to do if an image cannot be read, is too small, or has a label that does not fit. `error`
+        predict: Options for the way `predict` reads images, and for its output.
+        on_bad_image: Action if an image cannot be read, is too small, or has a label that does not fit. `error`
             stops. `skip` checks every file of the pool, train, val or `predict_images` first and leaves out the bad
             ones; test images are never skipped.
         max_bad_share: Share of a list above which skipping is an error.
-        cache: Whether training, validation and scoring read images through a cache on disk, which keeps decoded images
-            at twice the crop size or less. This resamples large images once more; testing always reads the files.
+        cache: Read images for training, validation and scoring through a cache on disk, which keeps decoded images at
+            twice the crop size or less. This resamples large images once more; testing always reads the files.
         cache_folder: Folder of all caches; default: `smir` in the user's cache folder.
         cache_gb: Gigabytes that all caches in that folder may take. Images that do not fit are decoded at every visit.
         num_workers: Loader processes; default: depends on the cores of this machine.

@@ -38,7 +38,7 @@ class Folder(SmirDataModule):
             An entry is an image's path relative to `images`, with or without its suffix. Images that are only tested on
             just need `test`.
         fractions: Shares of train, val and test if there are no list files.
-        train_on_val: Whether a segmentation trains on the validation images, too. With few labels, each is worth more
+        train_on_val: Train a segmentation on the validation images, too. With few labels, each is worth more
             in training than in choosing a checkpoint. Validation figures then tell nothing about other images, and the
             best checkpoint is that which fits the validation images best. Test images stay apart. A label budget draws
             from both lists.
@@ -103,7 +103,7 @@ class Folder(SmirDataModule):
 
     @property
     def has_labels(self) -> bool:
-        """Whether `data.labels` is set."""
+        """True if `data.labels` is set."""
         return self.label_folder is not None
 
     def splits(self) -> tuple[Split, ...]:

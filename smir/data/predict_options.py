@@ -19,7 +19,7 @@ class PredictOptions:
     """Options for the way `predict` reads images, and for its output.
 
     Args:
-        view: How to read an image: `whole` resizes it so that its shortest side is the view size, as the test does;
+        view: Way to read an image: `whole` resizes it so that its shortest side is the view size, as the test does;
             `windows` reads it piece by piece at the scale of the training images; `auto` uses windows for images that
             are georeferenced, whose shortest side is four times that of the training images or more, or that are too
             large or too long to be read whole.
@@ -31,7 +31,7 @@ class PredictOptions:
         bands: Bands of a TIFF to use as red, green and blue, such as `[3, 2, 1]`; it is then read in windows. Default:
             those that the file marks as such.
         value_range: Values of these bands that become black and white, for more than 8 bits: `[0, 4000]`.
-        probabilities: Whether to also write the probability of every class, as `<name>.probabilities.tif`.
+        probabilities: Also write the probability of every class, as `<name>.probabilities.tif`.
     """
 
     view: VIEW = "auto"

@@ -124,7 +124,7 @@ class SugarBeets(PublishedDataset):
 
     @cached_property
     def _weed_frames(self) -> list[str]:
-        """Frames that hold weeds by the authors' mapping, whatever `labels` is, so that splits are the same."""
+        """Frames that hold weeds by the authors' mapping, for either value of `labels`, so that splits are the same."""
 
         def has_weed(pair: Pair) -> bool:
             path = self.root / pair.label

@@ -1,4 +1,4 @@
-"""Writes weights as safetensors: `model.safetensors` for smp, and `encoder.safetensors` for timm where it can."""
+"""Writes weights as safetensors: `model.safetensors` for smp, and `encoder.safetensors` for timm if possible."""
 
 import contextlib
 import dataclasses
@@ -77,7 +77,7 @@ class EncoderFile:
         timm_name: timm's name of the network that gives the same features with this file. None: the tensors have the
             names of segmentation_models_pytorch.
         depth: Number of strides with features, which smp needs to build the encoder.
-        whole: Whether timm's whole classifier has these names as well as its feature extractor.
+        whole: True if timm's whole classifier has these names as well as its feature extractor.
     """
 
     path: Path

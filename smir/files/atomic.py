@@ -26,8 +26,8 @@ def unfinished(path: Path, keep: Path | None = None, sync: bool = True) -> Itera
     Args:
         path: The file; its folder is made.
         keep: New place of the old content. A kill between the two renames leaves it only there.
-        sync: Whether to wait for the disk. Without it a power cut (but no kill) may leave a part of the file. Off for
-            thousands of small files that can be made again.
+        sync: Wait for the disk. Without it a power cut (but no kill) may leave a part of the file. Turn it
+            off for thousands of small files that can be made again.
 
     Yields:
         The name, beside `path`. The file must exist and be closed when the block ends.
@@ -97,8 +97,8 @@ def remove_unfinished(
         folder: The folder.
         pattern: Pattern of the files' names.
         but: Prefix of folders in it that stay as they are, because others write to them.
-        locked: Whether a lock keeps others out, so that no living process can have written them.
-        deep: Whether to look through all folders in it, too.
+        locked: True if a lock keeps others out, so that no living process can have written them.
+        deep: Look through all folders in it, too.
     """
     for temporary in folder.rglob(pattern) if deep else folder.glob(pattern):
         excepted = but and temporary.relative_to(folder).parts[0].startswith(but)

@@ -88,8 +88,8 @@ class FileLock:
         """Takes the lock, unless this object holds it already.
 
         Args:
-            shared: Whether others may share it at the same time.
-            wait: Whether to wait until it is free.
+            shared: Let others share it at the same time.
+            wait: Wait until it is free.
 
         Returns:
             True if it is held; False if another object or process holds it.

@@ -11,7 +11,7 @@ def composed(name: str) -> str:
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Returns a path relative to a folder that may be reached through links, where `..` leads elsewhere."""
+    """Returns a path relative to a folder. It resolves links first, because `..` behind a link leads elsewhere."""
     return os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
 
 

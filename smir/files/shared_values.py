@@ -1,4 +1,4 @@
-"""Nested values in which one may stand at many places: an alias in YAML, a shared reference in a checkpoint."""
+"""Nested values in which one value may occur many times: by an alias in YAML, or a reference in a checkpoint."""
 
 import math
 from typing import Any

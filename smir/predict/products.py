@@ -139,7 +139,7 @@ def _check_complete(path: Path) -> None:
 
 
 def cache_of_blocks(source: Raster, bands: int) -> contextlib.AbstractContextManager[Any]:
-    """Limits GDAL's cache to the blocks it needs to write each only once, and to read few of them again.
+    """Limits GDAL's cache to the blocks that it needs, so that it writes each once and reads few of them again.
 
     Rows of tiles rarely match the blocks of the file, so GDAL must keep half-full blocks. Otherwise it would write them
     twice, and leave a hole. `source` is the image that is read, `bands` the number of bands written.

@@ -84,5 +84,5 @@ class Side:
 
 
 def usual_window(halo: int) -> int:
-    """Returns a window half of whose side contributes, from 1024 to 2048 pixels."""
+    """Returns the side of a window in blocks: about twice what counts of it, from 1024 to 2048 pixels."""
     return min(max(WINDOW, 2 * (2 * halo + OVERLAP)), 2 * WINDOW)

@@ -1,1 +1,1 @@
-"""`python -m smir prepare`: files of others become a dataset. Uses `predict`, `data` and below."""
+"""`python -m smir prepare`: turns images, labels and archives into a dataset. Uses `predict`, `data` and below."""

@@ -173,12 +173,12 @@ def folder(
         shares: Shares of the labelled images for train, val and test; `[0, 0, 1]` to test a trained network on all.
         splits: Folder with train.txt, val.txt and test.txt, or with folders train, val and test of images, to use
             instead of drawing splits.
-        empty: How to treat images without any shape in the annotations.
+        empty: Treatment of images without any shape in the annotations.
         seed: Seed of the splits.
         bands: Bands of TIFFs to use as red, green and blue, such as `3,2,1`; `predict` then uses the same.
         value_range: Values of these bands that become black and white, for more than 8 bits: `0,4000`, or percentiles
             `2%,98%` of all images.
-        pair: How names of images and labels differ, with `{}` for what is equal, such as
+        pair: Difference between names of images and labels, with `{}` for what is equal, such as
             `{}_image.png={}_annotation.png`. Other label images are left out. Default: found from the names.
 
     Returns:

@@ -19,7 +19,7 @@ def open_record(path: Path, settings: Mapping[str, Any], deep: bool = True) -> d
     Args:
         path: Path of the finished record, in an existing folder.
         settings: All settings that the output depends on, of JSON types.
-        deep: Whether the folders in it are part of the output.
+        deep: True if the folders in it are part of the output.
 
     Returns:
         The finished record, or None if the job is new or was interrupted.

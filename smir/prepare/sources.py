@@ -37,7 +37,7 @@ class Source(NamedTuple):
         width: Width in pixels, as displayed.
         strips: Yields the strips of one height that begin at the given rows.
         palette: Red, green and blue of the values, if the pixels are indices of a palette.
-        has_alpha: Whether a band tells which pixels are visible.
+        has_alpha: True if a band tells which pixels are visible.
     """
 
     height: int
@@ -64,7 +64,7 @@ def open_source(source: Path, rows: int, grey: bool, bands: BandChoice | None = 
     Args:
         source: The file.
         rows: Height of a strip.
-        grey: Whether one band of class ids is allowed.
+        grey: Allow one band of class ids.
         bands: Bands of a TIFF to read; default: those of its colours.
 
     Raises:

@@ -51,7 +51,7 @@ def names_of_tiles(
 def _valid_share(pixels: NDArray[Any], valid: NDArray[np.bool_] | None) -> float:
     """Returns the share of valid pixels.
 
-    Where the file does not tell them, pure black and pure white are nodata: mosaicking programs fill gaps with them.
+    If the file does not mark them, pure black and pure white are nodata: mosaicking programs fill gaps with them.
     """
     if valid is not None:
         return float(valid.mean())
@@ -83,8 +83,8 @@ def tile_image(
         min_valid: Smallest share of valid pixels of a tile, 0 to 1. Pixels are valid unless fully transparent or, in
             an image without alpha, pure black or pure white.
         prefix: Start of the tiles' names.
-        grey: Whether the source is a label image; its tiles keep class ids as they are, with any palette.
-        bar: Whether to show a progress bar.
+        grey: True if the source is a label image; its tiles keep class ids as they are, with any palette.
+        bar: Show a progress bar.
         bands: Bands of a TIFF to use; default: those of its colours.
 
     Raises:

@@ -351,8 +351,9 @@ def test_a_path_that_is_not_a_readable_list_is_refused(tmp_path, kind):
         path.write_text("rübe", encoding="utf-16")
     else:
         path.symlink_to("/dev/zero" if kind == "device" else "list.txt")
-    with pytest.raises(DataError, match=r"list\.txt"):
+    with pytest.raises(DataError, match=r"list\.txt") as refused:
         read_list(path)
+    assert ("cannot be read as UTF-8 text" in str(refused.value)) == (kind in ("utf-16", "loop"))
 
 
 # Files that two readers could interpret differently

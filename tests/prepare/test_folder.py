@@ -859,7 +859,7 @@ def test_shares_must_add_up(fails, photos, labels, tmp_path):
     exports.grey(tmp_path / "labels", labels)
     for shares in ("[0.6, 0.4, 0.0]", "[.nan, 0.5, 0.5]"):
         said = fails("prepare", "folder", "--images=photos", "--labels=labels", f"--shares={shares}")
-        assert "above 0 and 1 in sum" in said
+        assert "above 0, that add up to 1" in said
 
 
 @pytest.mark.parametrize(

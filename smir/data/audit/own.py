@@ -28,7 +28,7 @@ class Seen:
     """Facts about one image and its label.
 
     Attributes:
-        look: Whether the image looks like a label.
+        look: The look of the image, which may be that of a label.
         colors: Colour of every stored value of the label, if it has a palette.
         shown: Classes of the label.
         thick: Those that fill a square of 3 x 3 pixels.

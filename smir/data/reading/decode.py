@@ -144,7 +144,7 @@ class LabelFacts(NamedTuple):
     """The meaning of the values of a label file.
 
     Attributes:
-        kind: How it holds its classes.
+        kind: Form of the classes: ids, indices of a palette, or colours.
         bits: Bits of a grey value in a PNG or TIFF of fewer than 8; 16 if a channel has more than 8; else 8.
         palette: Red, green and blue of the values (N, 3), if it has a palette.
         no_data: The id that the file marks as missing.

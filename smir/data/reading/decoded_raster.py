@@ -1,6 +1,6 @@
 """Decodes a picture once into a raw file on disk, so that rectangles of it can be read in any order.
 
-The file has no name, so nothing of it remains when the process ends, in whatever way.
+The file has no name, so nothing of it remains when the process ends, even if it is killed.
 """
 
 import os
@@ -23,8 +23,8 @@ class DecodedRaster(Raster):
 
     Args:
         path: The file.
-        folder: Where the decoded pixels are kept while they are needed.
-        progress: Whether to show a progress bar.
+        folder: Folder for the decoded pixels while they are needed.
+        progress: Show a progress bar.
 
     Raises:
         DataError: If it is damaged, or not a grey, RGB or CMYK image of 8 or 16 bits.

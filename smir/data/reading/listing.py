@@ -39,7 +39,7 @@ class Listing(abc.ABC):
     min_side: int
     label_budget: LabelBudget | None
     train_on_val = False
-    """Whether a segmentation trains on its validation images, too."""
+    """True if a segmentation trains on its validation images, too."""
     split_seed: int
     budget_seed: Literal["split", "run"]
     seed: int
@@ -62,7 +62,7 @@ class Listing(abc.ABC):
 
     @property
     def has_labels(self) -> bool:
-        """Whether the dataset has labels; your own images may have none."""
+        """True if the dataset has labels; your own images may have none."""
         return True
 
     @abc.abstractmethod

@@ -26,13 +26,13 @@ _SEVERAL = 3
 
 
 class Look(NamedTuple):
-    """What an image file looks like.
+    """The look of an image file.
 
     Attributes:
-        grey: Whether it has one channel.
-        flat: Whether it has few colours, as labels do.
-        deep: Whether its one channel has 16 bits.
-        areas: Whether several of its few colours fill areas, unlike the noise of a dark photograph.
+        grey: True if it has one channel.
+        flat: True if it has few colours, as labels do.
+        deep: True if its one channel has 16 bits.
+        areas: True if several of its few colours fill areas, unlike the noise of a dark photograph.
     """
 
     grey: bool = False

@@ -86,8 +86,8 @@ def open_raster(path: Path, folder: Path, progress: bool = True, bands: BandChoi
 
     Args:
         path: The file.
-        folder: Where images other than TIFFs are decoded to, while they are needed.
-        progress: Whether to show a progress bar.
+        folder: Folder to which images other than TIFFs are decoded while they are needed.
+        progress: Show a progress bar.
         bands: Bands of a TIFF to read; default: those of its colours.
 
     Raises:

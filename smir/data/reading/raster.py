@@ -26,8 +26,8 @@ class Raster(abc.ABC):
         georeference: Tags that place an output at the same location; empty if the image has none.
         ground: Areas in square metres; None if the image is not georeferenced.
         left_out: A sentence about bands that are not used.
-        knows_gaps: Whether the image can mark pixels as missing.
-        has_alpha: Whether it does so by a band.
+        knows_gaps: True if the image can mark pixels as missing.
+        has_alpha: True if it does so by a band.
     """
 
     height: int

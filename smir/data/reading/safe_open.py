@@ -1,6 +1,6 @@
 """Opens image files, and refuses those that are damaged, claim an impossible size, or are not images.
 
-Only the bytes of a file count. Its content decides the format, whatever the suffix. Its bytes must be able to hold the
+Only the bytes of a file count. Its content decides the format, not its suffix. Its bytes must be able to hold the
 size that its header claims. Any error of a library about damage becomes one error that names the file.
 """
 
@@ -161,7 +161,7 @@ def can_hold(size: int, pixels: int) -> bool:
 
 
 def guarded(work: Callable[[], Result], path: Path, kind: str) -> Result:
-    """Turns whatever a library raises on a damaged file into one error that names the file."""
+    """Turns any error that a library raises on a damaged file into one that names the file."""
     try:
         return work()
     except DataError:

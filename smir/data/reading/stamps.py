@@ -59,7 +59,7 @@ def refuse_other_files(path: Path, lists: Mapping[str, FileList]) -> None:
 
 
 def content_digest(files: FileList) -> str:
-    """Returns a hash of the sampled contents of files, in their order; whoever reads them reports missing ones."""
+    """Returns a hash of the sampled contents of files, in their order; reading reports missing files."""
     hashes: list[int | None] = []
     for place in range(len(files)):
         path, content = files.path(place), None
@@ -76,13 +76,13 @@ def _stamps(files: FileList, known: _Stamps | None = None) -> _Stamps:
         path = files.path(place)
         try:
             status = path.stat()
-            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever; whoever reads it reports that
+            if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever; reading reports it
                 return 0, 0, 0
             size, time = status.st_size, status.st_mtime_ns % 2**64  # some archives hold files from before 1970
             if known is not None and (known[place, :2] == (size, time)).all():
                 return size, time, int(known[place, 2])
             return size, time, _sampled_hash(path, size)
-        except FileNotFoundError:  # whoever reads it reports that
+        except FileNotFoundError:  # reading reports it
             return 0, 0, 0
         except OSError as error:
             raise DataError(f"{path.absolute()} cannot be read: {error.strerror}.") from error

@@ -134,7 +134,7 @@ def refuse_thumbnail(path: Path, name: str) -> None:
     """Refuses a TIFF whose first image is a small copy of another, as in raw photographs; programs show either.
 
     Raises:
-        DataError: If it is.
+        DataError: If it begins with such a copy.
     """
     tags = tags_of(path, _SUBFILE, _SUB_IMAGES)
     if tags.get(_SUBFILE) == 1 and (_SUB_IMAGES in tags or len(_kinds(path)) > 1):
@@ -168,16 +168,16 @@ class Tiff:
         height: Height in pixels, as shown.
         width: Width in pixels, as shown.
         meanings: Meaning of each band: `red`, `palette`, `undefined`, ...
-        structure: How the file is stored: `COMPRESSION`, ...
+        structure: Form in which the file is stored: `COMPRESSION`, ...
         bits: Bits of a value if they are fewer than its type has, else 0.
         highest: Highest value of the first band, if that has 8 bits or fewer.
-        is_inverted: Whether the value 0 is white.
-        has_mask: Whether pixels can be missing.
-        has_inner_mask: Whether the file holds a mask of them, other than alpha.
+        is_inverted: True if the value 0 is white.
+        has_mask: True if pixels can be missing.
+        has_inner_mask: True if the file holds a mask of them, other than alpha.
 
     Args:
         path: The file.
-        kind: What it is, for messages: `image` or `label`.
+        kind: Word for it in messages: `image` or `label`.
 
     Raises:
         DataError: If it cannot be opened, or is compressed in a way that GDAL does not know.

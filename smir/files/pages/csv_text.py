@@ -24,5 +24,5 @@ def _plain(cell: object) -> object:
 
 
 def figure(value: float | None) -> str:
-    """Returns a figure unrounded, `NA` for none and for NaN."""
+    """Returns a figure with up to nine decimals; `NA` for None and NaN."""
     return MISSING if value is None or value != value else repr(round(value, 9))

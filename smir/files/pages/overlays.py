@@ -143,7 +143,7 @@ def stacked(parts: Sequence[UInt8]) -> UInt8:
 
 
 def end_of(text: str, most: int) -> str:
-    """Returns the end of a text that is too long; that of a file's path says the most."""
+    """Shortens a text that is too long to its end, which says the most in the path of a file."""
     return text if len(text) <= most else f"...{text[3 - most :]}"
 
 

@@ -45,7 +45,7 @@ class Drawing:
     def text(
         self, x: float, y: float, text: str, fill: str = INK, anchor: str = "start", size: float = 12, weight: int = 400
     ) -> None:
-        """Writes a text; `y` is its base line."""
+        """Writes a text; `y` is its baseline."""
         shape = '<text x="{:.1f}" y="{:.1f}" fill="{}" text-anchor="{}" font-size="{}" font-weight="{}">{}</text>'
         self._add(shape, x, y, fill, anchor, size, weight, text)
 

@@ -1,5 +1,5 @@
 """Predicted regions as polygons for annotation tools and GIS programs.
 
-`outlines` draws and simplifies them, `kept` keeps them on the disk until they are written, `product` is the door for
-`predict`, and `prelabel` that for other rooms. Each format has a file.
+`outlines` draws and simplifies them, and `kept` keeps them on the disk until they are written. `predict` uses
+`product`; `prelabel` is for other callers. Each format has a file.
 """

@@ -142,7 +142,7 @@ def of_categories(
         declared: Categories in the order of their file.
         used: Categories that have a shape.
         where: The files, for messages.
-        may_lack: Whether `--classes` may name missing categories, because a trained network has them.
+        may_lack: Let `--classes` name missing categories, because a trained network has them.
 
     Raises:
         ConfigError: If `--classes` names a missing category.

@@ -36,7 +36,7 @@ class MaskFiles:
         folder: Their folder.
         names: Their paths below it.
         colors: Name of every colour `#rrggbb` in CVAT's list, if there is one.
-        coding: What distinguishes classes: stored values, colours, or colours that are all grey.
+        coding: Feature that distinguishes classes: stored values, colours, or colours that are all grey.
         values: Number of pixels of each value (`7`), colour (`#00ff00`) or, with `colors`, name.
         factors: Factor of the grey values of each file: 1, or that which spreads few bits over 0 to 255.
         no_data: Values that files mark as missing.

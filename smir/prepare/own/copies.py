@@ -41,7 +41,7 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def kinds(*alike: Mapping[str, str]) -> dict[str, str]:
-    """Joins what is a copy or version of what; returns the first of its kind for every photograph that has another."""
+    """Groups photographs that are copies or versions of each other; returns the first of its group for each of them."""
     first: dict[str, str] = {}
 
     def root(name: str) -> str:

@@ -80,7 +80,7 @@ _Alike = tuple[Mapping[str, str], Mapping[str, str]]
 
 
 def _alike(field: Field) -> _Alike:
-    """Returns the first photograph of every one that is a copy, and of every one that is a version."""
+    """Returns the original of every copy, and the first version of every further one."""
     if field.options.is_map:
         return {}, {}
     photographs = sorted({_photograph(field, name) for name in field.sizes})

@@ -49,8 +49,8 @@ def draw_splits(
         return {"test": sorted(classes)}
     if not (len(shares) == len(SPLITS) and all(share > 0 for share in shares) and abs(sum(shares) - 1) <= 1e-6):
         raise ConfigError(
-            "--shares are the shares of train, val and test, above 0 and 1 in sum, or [0, 0, 1] to test on all; got "
-            f"{list(shares)}."
+            "--shares are the shares of train, val and test, above 0, that add up to 1, or [0, 0, 1] to test on "
+            f"all; got {list(shares)}."
         )
     units: dict[str, list[str]] = {}
     for name in sorted(classes):

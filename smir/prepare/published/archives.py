@@ -74,7 +74,7 @@ def left_alone(files: Iterable[Path]) -> dict[Path, str]:
 
 
 def _why_unread(path: Path) -> str:
-    """Returns why a file is no archive that smir reads; "" if it has nothing of an archive."""
+    """Returns why a file is no archive that smir reads; "" if it does not look like an archive."""
     if path.name.endswith(_UNFINISHED):
         return "an unfinished download"
     start = _start(path)

@@ -49,7 +49,7 @@ class ArchivedDataset:
         title: For messages.
         folder: Below the data root.
         parts: Its parts.
-        site: Where to get it and under which licence.
+        site: Address to get it from, and its licence.
     """
 
     name: str

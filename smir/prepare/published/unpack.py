@@ -39,6 +39,7 @@ class Plan(NamedTuple):
         size: Total size of these members in bytes.
         disk: Disk space that they take in bytes.
         others: Number of other members.
+        reason: Why the archive is left alone.
     """
 
     parts: tuple[Part, ...]
@@ -123,7 +124,7 @@ def unpack_all(dataset: ArchivedDataset, root: Path, archives: Path) -> bool:
     """Unpacks the archives of a dataset, given as one file or a folder; skips those that were unpacked before.
 
     Returns:
-        Whether any archive was new.
+        True if any archive was new.
 
     Raises:
         DataError: If no archive was found, or one is damaged, unsafe, too large for the disk, or conflicts with an
