@@ -163,7 +163,6 @@ class SmirDataModule(Listing, pl.LightningDataModule):
                 f"data.batch_size = {self.batch_size} is the global batch size and cannot be divided over {world_size} "
                 "devices. Use a multiple of that number, or change trainer.devices."
             )
-
         if world_size > 1:
             same_on_all_ranks(self.fingerprint() if stage == "fit" else self._fingerprint_of(stage))
 

@@ -177,8 +177,7 @@ class Folder(SmirDataModule):
                 f"{path.absolute()} lists {len(unknown)} names that are not among the {len(names)} images of "
                 f"{self._folder(self.image_folder)}: {first_few(unknown)}. Names there look like: {first_few(names)}."
             )
-        names = [known[entry] for entry in entries]  # an image may be listed with and without its suffix
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(known[entry] for entry in entries))  # one may be listed with and without suffix
 
     def _labelled_names(self, names: list[str]) -> list[str]:
         labels = self._labels()

@@ -72,13 +72,7 @@ def compare_tiles(
     side = min(views[0].shape[-2:])
     tiles = [view[..., :side, :side].contiguous() for view in views]
     return _compared(
-        name,
-        exported,
-        lambda tile: _logits(module, tile).softmax(dim=1),
-        tiles,
-        len(images),
-        tolerance,
-        "probability",
+        name, exported, lambda tile: _logits(module, tile).softmax(dim=1), tiles, len(images), tolerance, "probability"
     )
 
 

@@ -63,18 +63,17 @@ def pool_or_split(data: SmirDataModule, split: Split | None) -> ImagesToInspect:
     return ImagesToInspect(_title(data, name), Images(data.images(name), data.min_side))
 
 
-def labelled_split(data: SmirDataModule, split: Split | None, classes: Classes) -> ImagesToInspect:
-    """Takes the labelled images of a split, by default those of `val`.
+def labelled_split(data: SmirDataModule, split: Split, classes: Classes) -> ImagesToInspect:
+    """Takes the labelled images of a split.
 
     Raises:
         ConfigError: If the pool is asked for, which has no labels, or the dataset has other classes than the network.
     """
     if split == "pool":
         raise ConfigError("--split pool has no labels: take train, val or test, or name the images.")
-    where = f"{type(data).__name__} in {data.root.absolute()}"
-    same_classes(classes.names, data.classes.names, where)
-    labels = data.labelled(split or "val")
-    return ImagesToInspect(_title(data, split or "val"), labels.images, labels)
+    same_classes(classes.names, data.classes.names, f"{type(data).__name__} in {data.root.absolute()}")
+    labels = data.labelled(split)
+    return ImagesToInspect(_title(data, split), labels.images, labels)
 
 
 def _title(data: SmirDataModule, name: str) -> str:

@@ -140,7 +140,9 @@ class PredictionWriter(Callback):
             return
         index, files = int(batch["index"][0]), pl_module.data.images("predict")
         view, gaps = batch["image"][0].movedim(0, -1).cpu().numpy(), invisible(files.path(index))
-        self._likeness.add(files[index], view if gaps is None else view[~_resized(gaps, *view.shape[:2])])
+        if gaps is not None:
+            view = view[pl_module.data.preprocessing.view_label(gaps.astype(np.uint8)) == 0]
+        self._likeness.add(files[index], view)
         self._areas[index] = self._write_whole(pl_module, outputs[0], index, gaps)
         self._whole.append(index)
 
@@ -225,12 +227,6 @@ class PredictionWriter(Callback):
             target = self._target(files[index])
             label = read_label(target.with_name(f"{target.name}.png")).astype(np.uint8)
             yield files[index], small_overlay(read_image(files.path(index)), label, module.classes)
-
-
-def _resized(mask: Bool, height: int, width: int) -> Bool:
-    """Returns a mask (H, W) at another size."""
-    resized = Image.fromarray(mask.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(resized, dtype=bool)
 
 
 def _times_larger(data: SmirDataModule, in_windows: Collection[str]) -> dict[str, float]:

@@ -94,11 +94,7 @@ def sugar_beets(root: Path = Path("data"), archives: Path | None = None) -> None
 
 
 def nassar(
-    root: Path = Path("data"),
-    archives: Path | None = None,
-    tile: int = 256,
-    overlap: int = 0,
-    min_valid: float = 0.0,
+    root: Path = Path("data"), archives: Path | None = None, tile: int = 256, overlap: int = 0, min_valid: float = 0.0
 ) -> None:
     """Prepares Nassar 2020: unpacks its archives, cuts the orthomosaic into tiles to pretrain on.
 

@@ -130,7 +130,10 @@ PROBLEMS = {
     "smooth borders": (smooth, "p1.png holds values outside the classes"),
     "colours": (lambda images, masks: Image.fromarray(np.dstack([IDS] * 3)).save(masks / "p1.png"), "has mode RGB"),
     "losses": (lambda images, masks: Image.fromarray(IDS).save(masks / "p1.png", "JPEG"), "p1.png is a JPEG"),
-    "tiff with losses": (lambda images, masks: tif(masks / "p1.png", IDS[None], compress="jpeg"), "with losses (JPEG)"),
+    "tiff with losses": (
+        lambda images, masks: tif(masks / "p1.png", IDS[None], compress="jpeg"),
+        "lossy compression (JPEG)",
+    ),
     "another size": (lambda images, masks: Image.fromarray(IDS[:-1]).save(masks / "p1.png"), "is 64 x 47 pixels"),
 }
 

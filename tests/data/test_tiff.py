@@ -137,7 +137,7 @@ def test_labels_of_every_codec_keep_their_ids(tmp_path, codec):
 )
 def test_labels_that_lose_ids_are_refused(tmp_path, how):
     path = write(tmp_path / "ids.tif", pixels(1) % 5, **how)
-    with pytest.raises(DataError, match=r"The label .*ids\.tif is compressed with losses"):
+    with pytest.raises(DataError, match=r"The label .*ids\.tif has lossy compression"):
         read_label(path)
 
 

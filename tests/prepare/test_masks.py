@@ -350,7 +350,7 @@ def test_an_id_that_only_some_files_mark_as_missing_must_be_named(smir, fails, t
 def test_masks_with_lossy_compression_are_refused(fails, tmp_path, field):
     for name in "abc":
         tif(tmp_path / f"labels/{name}.tif", IDS[None], compress="jpeg")
-    assert "a.tif is compressed with losses (JPEG)" in fails(*WORDS)
+    assert "a.tif has lossy compression (JPEG)" in fails(*WORDS)
 
 
 def test_smooth_borders_are_refused_and_a_class_of_few_pixels_is_reported(smir, fails, tmp_path, capsys, field):

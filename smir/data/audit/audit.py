@@ -201,9 +201,8 @@ def audit(data: SmirDataModule, threads: int | None = None) -> Audit:
         notes += [Problem(*found) for found in own_notes(data.root, data.classes.names, seen)]
     overlaps = find_overlaps(data, lists, {image: found.digest for image, found in facts.items()})
     for overlap in overlaps:
-        if overlap.wrong:
-            between = f"images shared between {overlap.left} and {overlap.right}"
-            problems += [Problem(between, f"{data.root / a}  =  {data.root / b}") for a, b in overlap.wrong]
+        between = f"images shared between {overlap.left} and {overlap.right}"
+        problems += [Problem(between, f"{data.root / a}  =  {data.root / b}") for a, b in overlap.wrong]
     expected = None
     if isinstance(data, PublishedDataset) and getattr(data, "split_by", "frame") == "frame":  # blocks: counts not known
         expected = expected_counts(type(data).__name__, data.protocol, data.label_budget is not None)
@@ -254,6 +253,6 @@ def _read_lists(data: SmirDataModule, problems: list[Problem], notes: list[Probl
     problems += [Problem("lists that cannot be made", f"{', '.join(names)}: {why}") for why, names in failed.items()]
     if "train" not in data.splits() and not lists.get("pool"):  # nothing is to train on these images
         lists.pop("pool", None)
-    for name in [name for name, pairs in lists.items() if not pairs]:
-        problems.append(Problem("lists without an image", f"{name}, in {data.root.absolute()}"))
+    without = [name for name, pairs in lists.items() if not pairs]
+    problems += [Problem("lists without an image", f"{name}, in {data.root.absolute()}") for name in without]
     return lists

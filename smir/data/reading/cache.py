@@ -102,19 +102,15 @@ def _narrow(values: Pixels) -> Pixels:
     return values.astype(np.uint8 if values.max() <= np.iinfo(np.uint8).max else np.uint16)
 
 
-def _header(cached: Cached, source: os.stat_result) -> list[int]:
-    height, width, *channels = cached.pixels.shape
-    shape = [height, width, *(channels or [0]), cached.pixels.itemsize]
-    return [_MAGIC, source.st_size, _time(source), *cached.size, *shape]
-
-
 def _time(source: os.stat_result) -> int:
     return source.st_mtime_ns % 2**64  # some archives hold files from before 1970
 
 
 def _words(cached: Cached, source: os.stat_result) -> npt.NDArray[np.uint64]:
     """Returns the content of a file in words of 8 bytes: checksum, header, pixels."""
-    header = _header(cached, source)
+    height, width, *channels = cached.pixels.shape
+    shape = [height, width, *(channels or [0]), cached.pixels.itemsize]
+    header = [_MAGIC, source.st_size, _time(source), *cached.size, *shape]
     words = np.zeros(1 + len(header) + -(-cached.pixels.nbytes // 8), dtype=np.uint64)
     words[1 : 1 + len(header)] = header
     words[1 + len(header) :].view(np.uint8)[: cached.pixels.nbytes] = cached.pixels.reshape(-1).view(np.uint8)

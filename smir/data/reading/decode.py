@@ -136,7 +136,7 @@ def refuse_losses(path: Path, form: str | None) -> None:
         )
     if form == "WEBP" and b"VP8L" not in path.read_bytes():
         raise DataError(
-            f"The label {path} is a WebP with losses, which change classes along every border. Export it as PNG."
+            f"The label {path} is a lossy WebP, whose compression changes classes along every border. Export it as PNG."
         )
 
 
@@ -160,7 +160,7 @@ def label_facts(path: Path) -> LabelFacts:
     """Reads from the header of a label image what its values mean.
 
     Raises:
-        DataError: If the file cannot be read as an image, or is compressed with losses.
+        DataError: If the file cannot be read as an image, or has lossy compression.
     """
     if tiff := open_tiff(path, "label"):
         kind = kind_of_label(tiff)

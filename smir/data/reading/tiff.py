@@ -205,8 +205,8 @@ class Tiff:
             raise DataError(
                 f"{self.name} cannot be read as a TIFF: {reason}. Copy it again from its source, or remove it."
             ) from error
-        values = max(np.dtype(kind).itemsize for kind in self.file.dtypes) * self.file.count
-        if (block := math.prod(self.file.block_shapes[0]) * values) > _MOST_BLOCK:
+        self._pixel_bytes = max(np.dtype(name).itemsize for name in self.file.dtypes) * self.file.count
+        if (block := math.prod(self.file.block_shapes[0]) * self._pixel_bytes) > _MOST_BLOCK:
             raise DataError(
                 f"{self.name} is stored in blocks of {block >> 20:,} MiB, and any part of it would need twice that "
                 f"memory. Store it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE {path.name} tiled.tif"
@@ -247,8 +247,7 @@ class Tiff:
         """Returns the bytes of the blocks that a rectangle of this size touches; strips count in their whole width."""
         block_height, block_width = self.file.block_shapes[0]
         across = self.file.width if block_width >= self.file.width else columns + 2 * block_width
-        value = max(np.dtype(kind).itemsize for kind in self.file.dtypes)
-        return int((rows + 2 * block_height) * across * self.file.count * value)
+        return int((rows + 2 * block_height) * across * self._pixel_bytes)
 
     def _turned(self, rows: int, columns: int) -> tuple[int, int]:
         return (columns, rows) if self.orientation in SIDEWAYS else (rows, columns)

@@ -104,13 +104,13 @@ def kind_of_label(tiff: Tiff) -> Literal["ids", "palette", "colors"]:
     """Tells how a label holds its classes.
 
     Raises:
-        DataError: If it is compressed with losses, its bands are neither ids nor colours, or it has several pages.
+        DataError: If it has lossy compression, its bands are neither ids nor colours, or it has several pages.
     """
     tags = tiff.structure
     codec = tags.get("COMPRESSION", "")
     if "JPEG" in codec or "MAX_Z_ERROR" in tags or tags.get("COMPRESSION_REVERSIBILITY") == "LOSSY":
         raise DataError(
-            f"{tiff.name} is compressed with losses ({codec}), which change class ids along every border. Export the "
+            f"{tiff.name} has lossy compression ({codec}), which changes class ids along every border. Export the "
             "labels again with another compression, such as Deflate, from the program that they were drawn in."
         )
     if (count := pages(tiff.path)) > 1:
@@ -134,7 +134,7 @@ def read_ids(tiff: Tiff, place: Place | None = None) -> npt.NDArray[np.int32]:
     Pixels that the file marks as missing are `NO_DATA`, unless the mark is an id, see `id_of_no_data`.
 
     Raises:
-        DataError: If it cannot be read, holds no ids, or is compressed with losses.
+        DataError: If it cannot be read, holds no ids, or has lossy compression.
     """
     if kind_of_label(tiff) == "colors":
         raise DataError(

@@ -137,19 +137,19 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     }
     shown = {key: next(iter(these)) for key, these in palette.items()} if coding == "ids" and not factors else {}
     shown = shown if any(len(set(color)) > 1 for color in shown.values()) else {}  # programs give greys to plain ids
-    scales = None if coding == "colors" else _two_scales({name: {*map(int, found[name].values)} for name in found})
-    counted = None if coding == "colors" else _counted([{*map(int, part.values)} for part in found.values()])
+    numbers = {} if coding == "colors" else {name: {*map(int, part.values)} for name, part in found.items()}
     palettes = [fact.palette for fact in facts.values() if fact.palette is not None]
     is_padded = any((palette == 0).all(axis=1).sum() > 1 for palette in palettes)
     black = None if is_padded else next((key for key, color in shown.items() if color == BLACK), None)
+    scales, counted = _two_scales(numbers), _counted(numbers)
     return MaskFiles(
         folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted, black
     )
 
 
-def _counted(values: Sequence[set[int]]) -> tuple[int, int] | None:
+def _counted(values: Mapping[str, set[int]]) -> tuple[int, int] | None:
     """Finds files whose values run from 1 to different numbers; see `MaskFiles.counted`."""
-    used = [of_file - {0} for of_file in values]
+    used = [of_file - {0} for of_file in values.values()]
     highest = {max(of_file, default=0) for of_file in used}
     if any(len(of_file) != max(of_file, default=0) for of_file in used) or len(highest) < 3 or max(highest) < 4:
         return None

@@ -337,9 +337,7 @@ def _without(words: Sequence[str], dropped: Sequence[str]) -> tuple[str, ...]:
     for word in dropped:
         if word not in left:
             return ()
-        left.reverse()
-        left.remove(word)
-        left.reverse()
+        del left[len(left) - 1 - left[::-1].index(word)]  # the last one
     return tuple(left)
 
 

@@ -21,10 +21,7 @@ TEST_ALONE = (0.0, 0.0, 1.0)
 
 
 def draw_splits(
-    classes: Mapping[str, frozenset[int]],
-    shares: Sequence[float],
-    seed: int,
-    groups: Mapping[str, str] | None = None,
+    classes: Mapping[str, frozenset[int]], shares: Sequence[float], seed: int, groups: Mapping[str, str] | None = None
 ) -> Members:
     """Deals labelled images to train, val and test.
 

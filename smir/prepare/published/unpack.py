@@ -204,10 +204,7 @@ def _stage(path: Path, plan: Plan, staging: Path) -> None:
             f"{path.absolute()} needs {plan.disk:,} bytes unpacked; {staging.parent.absolute()} has {free:,} left. "
             "Nothing was unpacked from it."
         )
-    with (
-        closing(read_archive(path)) as members,
-        progress(None, path.name, plan.size, unit="B", unit_scale=True) as bar,
-    ):
+    with closing(read_archive(path)) as members, progress(None, path.name, plan.size, unit="B", unit_scale=True) as bar:
         for member in members:
             if member.name not in plan.targets:
                 continue
