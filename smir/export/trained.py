@@ -55,13 +55,13 @@ class TrainedNetwork:
 
     @property
     def root(self) -> Path | None:
-        """Folder of your own images that the network was trained on, if the run's config says it."""
+        """Folder of your own images that the network was trained on, if the run's config names it."""
         data = self._config.get("data", {})
         return Path(data["init_args"]["root"]) if str(data.get("class_path")).endswith(".Folder") else None
 
     @property
     def field(self) -> str | None:
-        """Name of your own images that the network was trained on, if the run's config says it."""
+        """Name of your own images that the network was trained on, if the run's config names them."""
         if self.root is None:
             return None
         return self._config.get("run", {}).get("field") or self.root.resolve().name

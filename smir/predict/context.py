@@ -39,8 +39,9 @@ class Context(NamedTuple):
     def halo(self) -> int:
         """Blocks at a border inside the image that lack context.
 
-        The fewest that bring the difference below the tolerance, with some safety; if none do, since the network sees
-        everything or computes in half precision, the fewest that are about as good as the most.
+        This is the smallest number that brings the difference below the tolerance, with some safety. If no number does,
+        because the network sees everything or computes in half precision, the smallest that is about as good as the
+        largest.
         """
         enough = max(TOLERANCE / _SAFETY, 1.5 * self.differences[-1])
         return next(halo for halo, worst in enumerate(self.differences, 1) if worst <= enough)

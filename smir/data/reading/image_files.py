@@ -47,9 +47,10 @@ def list_images(folder: Path) -> list[str]:
         made += [name for name in folders if name in _OF_SYSTEMS]
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _OF_SYSTEMS]
         relative = Path(base).relative_to(folder)
-        names += [(relative / f).as_posix() for f in files if f.lower().endswith(IMAGE_SUFFIXES) and f[0] != "."]
-        others.update(Path(f).suffix.lower() for f in files if f.lower().endswith(OTHER_PICTURES) and f[0] != ".")
-        archives += [f for f in files if f.lower().endswith(_ARCHIVES) and f[0] != "."]
+        visible = [name for name in files if name[0] != "."]
+        names += [(relative / name).as_posix() for name in visible if name.lower().endswith(IMAGE_SUFFIXES)]
+        others.update(Path(name).suffix.lower() for name in visible if name.lower().endswith(OTHER_PICTURES))
+        archives += [name for name in visible if name.lower().endswith(_ARCHIVES)]
         links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
     if made:
         warn(f"Folders that systems make are not searched: {len(made)} in {folder.absolute()}: {first_few(made)}.")

@@ -102,7 +102,7 @@ def read_blocks(
 
 
 def _mirrored(begin: int, size: int, length: int) -> npt.NDArray[np.int64]:
-    """Returns the rows, or columns, of an image that stand for a range which may reach beyond it."""
+    """Returns the rows, or columns, of an image for a range that may reach beyond it; there, they are mirrored."""
     period = max(1, 2 * (length - 1))
     places = np.arange(begin, begin + size) % period
     return np.minimum(places, period - places)

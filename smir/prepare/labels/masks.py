@@ -47,7 +47,7 @@ class MaskFiles:
             left unset, as all TIFFs have them, are black, too.
         counted: Lowest and highest number of values of a file, if they run from 1 to it and differ between files, as
             numbers of objects do.
-        scales: Two files, and the values of the first with those of the second, if the second seems to have the same
+        scales: Two files, and the value in the second of each value in the first, if the second seems to hold the same
             classes times a factor.
     """
 

@@ -63,7 +63,7 @@ def has_name(name: str) -> bool:
 
 
 def left_alone(files: Iterable[Path]) -> dict[Path, str]:
-    """Returns, and prints, why files cannot be read that are archives by name or content; other files do not count.
+    """Prints and returns why archives, by name or content, cannot be read; ignores other files.
 
     The files are those that `is_archive` does not take.
     """
