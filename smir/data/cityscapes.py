@@ -126,7 +126,7 @@ class Cityscapes(PublishedDataset):
             keys = [_key(entry) for entry in cut(self.entries("labelled"), shares, ("train", "val").index(split))]
         images = look_up(keys, self._labelled(FINE, IMAGE_ENDING), f"images of the {split} split", self.root / FINE)
         labels = look_up(keys, self._labelled(LABELS, LABEL_ENDING), f"labels of the {split} split", self.root / LABELS)
-        return [Pair(*pair) for pair in zip(images, labels, strict=True)]
+        return list(map(Pair, images, labels))
 
     def _labelled(self, folder: str, ending: str) -> dict[str, str]:
         train, val = (files_by_stem(self.root, f"{folder}/{part}", ending) for part in ("train", "val"))

@@ -93,7 +93,7 @@ class Nassar(PublishedDataset):
             look_up(keys, files_by_stem(self.root, f"{LABELLED}/{kind}"), what, self.root / LABELLED / kind)
             for kind, what in (("data", f"images of the {split} list"), ("mask", f"labels of the {split} list"))
         )
-        return [Pair(*pair) for pair in zip(images, labels, strict=True)]
+        return list(map(Pair, images, labels))
 
     def decode_label(self, stored: npt.NDArray[np.int32], path: Path) -> UInt8:
         """Translates by `label_map` and refuses values other than 0, 1, 2 and 255."""

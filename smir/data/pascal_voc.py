@@ -94,7 +94,7 @@ class PascalVOC(PublishedDataset):
         keys = [stem(entry) for entry in self.entries(split)]
         images = look_up(keys, self._files("JPEGImages"), f"images of the {split} list", self.root / DEVKIT)
         labels = look_up(keys, self._files("SegmentationClass"), f"labels of the {split} list", self.root / DEVKIT)
-        return [Pair(*pair) for pair in zip(images, labels, strict=True)]
+        return list(map(Pair, images, labels))
 
     def _files(self, kind: str) -> dict[str, str]:
         """Returns the files of both years; 2007 names them `000001`, 2012 `2007_000001`."""

@@ -29,25 +29,23 @@ def open_record(path: Path, settings: Mapping[str, Any], deep: bool = True) -> d
     """
     partial = path.with_suffix(".partial.json")
     remedy = f"Delete {path.parent.resolve()} to start over, or choose another folder."
-    for file in (path, partial):
-        record = read_dict(file.resolve(), remedy, DataError)
-        if record is None:
-            continue
-        before = record.get("settings")
-        if not isinstance(before, dict):
-            raise DataError(f"{file.resolve()} is damaged: it holds no settings. {remedy}")
-        differing = [
-            f"{key} {before.get(key)!r}, now {settings.get(key)!r}"
-            for key in sorted({*before, *settings})
-            if before.get(key) != settings.get(key)
-        ]
-        if differing:
-            raise DataError(f"{file.resolve()} records other settings: {first_few(differing)}. {remedy}")
-        if file == path:
-            return record
-        remove_unfinished(path.parent, deep=deep)
+    file = path if path.is_file() else partial
+    if (record := read_dict(file.resolve(), remedy, DataError)) is None:
+        write_json(partial, {"settings": dict(settings)})
         return None
-    write_json(partial, {"settings": dict(settings)})
+    before = record.get("settings")
+    if not isinstance(before, dict):
+        raise DataError(f"{file.resolve()} is damaged: it holds no settings. {remedy}")
+    differing = [
+        f"{key} {before.get(key)!r}, now {settings.get(key)!r}"
+        for key in sorted({*before, *settings})
+        if before.get(key) != settings.get(key)
+    ]
+    if differing:
+        raise DataError(f"{file.resolve()} records other settings: {first_few(differing)}. {remedy}")
+    if file == path:
+        return record
+    remove_unfinished(path.parent, deep=deep)
     return None
 
 

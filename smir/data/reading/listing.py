@@ -1,7 +1,6 @@
 """The description of a dataset, and the lists of files that follow from it."""
 
 import abc
-import itertools
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -98,7 +97,7 @@ class Listing(abc.ABC):
         pairs = self._usable_pairs(split, self.pairs(split))
         if split == "train" and self.train_on_val:
             files = self.images("val"), self._lists["val labels"]
-            pairs = list(dict.fromkeys([*pairs, *itertools.starmap(Pair, zip(*files, strict=True))]))
+            pairs = list(dict.fromkeys([*pairs, *map(Pair, *files)]))
         if split == "train" and self.label_budget is not None:
             pairs = self.label_budget.take(pairs, self.seed if self.budget_seed == "run" else self.split_seed)
         if not pairs:
