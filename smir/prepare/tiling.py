@@ -119,15 +119,15 @@ def tile_image(
         return TileReport(record["written"], record["skipped"])
 
     tops, lefts = starts(image.height, tile, tile - overlap), starts(image.width, tile, tile - overlap)
-    names = list(names_of_tiles(image.height, image.width, tile, prefix, overlap))
+    names = iter(names_of_tiles(image.height, image.width, tile, prefix, overlap))
     written = skipped = 0
     with (
-        progress(None, f"Tiling {source.name}", len(names), unit="tile", disable=not bar) as progress_bar,
+        progress(None, f"Tiling {source.name}", len(tops) * len(lefts), unit="tile", disable=not bar) as progress_bar,
         closing(image.strips(tops)) as strips,
     ):
         for strip, valid in strips:
-            for left in lefts:
-                part, name = np.s_[:, left : left + tile], names[written + skipped]
+            for left, name in zip(lefts, names, strict=False):
+                part = np.s_[:, left : left + tile]
                 if min_valid > 0 and _valid_share(strip[part], None if valid is None else valid[part]) < min_valid:
                     skipped += 1
                     continue
