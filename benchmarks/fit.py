@@ -91,13 +91,17 @@ def rows(device: str) -> Iterator[Row]:
                 --data=Folder --data.task=pretrain --data.root={folder}/data --data.batch_size={batch}
                 --data.num_workers={workers} --trainer.accelerator={device} --trainer.devices=1
                 --trainer.precision={trainer_precision} --trainer.max_epochs=1
-                --trainer.limit_train_batches={(turns + 1) * steps} --trainer.limit_val_batches=0
+                --trainer.limit_train_batches={(turns + 1) * steps} --trainer.limit_val_batches=1
                 --trainer.enable_checkpointing=false --trainer.enable_progress_bar=false
                 --trainer.callbacks+=benchmarks.fit.TakeTurns --trainer.callbacks.device={device}
                 --trainer.callbacks.precision={precision} --trainer.callbacks.steps={steps}
             """
-            with contextlib.redirect_stderr(io.StringIO()):
-                main(words.split())
+            errors = io.StringIO()
+            try:
+                with contextlib.redirect_stderr(errors):
+                    main(words.split())
+            except SystemExit as stop:
+                raise RuntimeError(f"fit failed:\n{errors.getvalue()[-2000:]}") from stop
         times = Times(TakeTurns.times)
         value, spread = times.ratio("bare", "fit")
         note = f"{seconds(times.median('bare') / steps)} a bare step of batch {batch}"

@@ -70,7 +70,7 @@ def _step(folder: str, processes: int, batch: int = BATCH) -> float:
         --model=ReconstructionModule --model.warmup_epochs=0
         --data=Folder --data.task=pretrain --data.root={folder}/data --data.batch_size={batch} --data.num_workers=0
         --trainer.accelerator=cpu --trainer.devices={processes} --trainer.max_epochs=1
-        --trainer.limit_train_batches={STEPS} --trainer.limit_val_batches=0
+        --trainer.limit_train_batches={STEPS} --trainer.limit_val_batches=1
         --trainer.enable_checkpointing=false --trainer.enable_progress_bar=false
         --trainer.callbacks+=benchmarks.processes.StepTimes --trainer.callbacks.path={times}
     """.split()
