@@ -119,12 +119,12 @@ class SmirCLI(SettingsCLI):
     def before_fit(self) -> None:
         """Opens the run: begins it, resumes it, or finds it done."""
         self._begun_from = given = self._arguments.ckpt_path
+        what = (self._options, self.model, self.datamodule, self.settings)
         if given is not None:
             begun_from = Checkpoint.read(given)
             self._load(begun_from)
-        what = (self._options, self.model, self.datamodule, self.settings)
-        if given is not None and not self._is_trial:
-            training_run.refuse_at_end(begun_from, identity_of(*what), self.trainer.max_epochs or 0)
+            if not self._is_trial and begun_from.epoch + 1 >= (self.trainer.max_epochs or 0):
+                training_run.refuse_at_end(begun_from, identity_of(*what), self.trainer.max_epochs or 0)
         if self._is_trial:
             self._trial = tempfile.TemporaryDirectory(prefix="smir-fast-dev-run-")
             self._run, identity, checkpoint = Run(Path(self._trial.name)), identity_of(*what), None

@@ -85,7 +85,7 @@ def start_run(
             with contextlib.suppress(DataError):  # its files may be gone
                 _warn_of_other_files(stamps, data)
         if not run.done:
-            record_skipped(data, settings, run.path)  # before the other ranks are told of the folder
+            record_skipped(data, settings, run.path)  # before the other ranks look for it
             if run.has_checkpoint and stamps.is_file():  # version 0.1 wrote none
                 refuse_other_files(stamps, data.files())
             else:
@@ -109,7 +109,7 @@ def _warn_of_other_files(stamps: Path, data: SmirDataModule) -> None:
     try:
         refuse_other_files(stamps, data.files())
     except RunError as error:
-        if error.__cause__ is None:  # else the stamps are damaged, and nothing is to be continued
+        if error.__cause__ is None:  # else their record is damaged, which does not matter to a finished run
             rank_zero_warn(str(error))
 
 
@@ -198,15 +198,14 @@ def say_if_val_is_trained_on(data: SmirDataModule) -> None:
 
 
 def refuse_at_end(checkpoint: Checkpoint, identity: Identity, epochs: int) -> None:
-    """Refuses to begin from another run's checkpoint that leaves none of the epochs to train.
+    """Refuses to begin from a checkpoint that leaves no epoch to train, unless it is this run's own.
 
     Raises:
-        ConfigError: If it does.
+        ConfigError: If another run has written it.
     """
     run = run_of_checkpoint(checkpoint.path)
     record = None if run is None else read_record(run)
-    own = record is not None and record["hash"] == identity.hash
-    if not own and checkpoint.epoch + 1 >= epochs:
+    if record is None or record["hash"] != identity.hash:
         raise ConfigError(
             f"{checkpoint.path} has finished epoch {checkpoint.epoch + 1}, and trainer.max_epochs is {epochs}, so "
             "nothing is left to train. Set more epochs in all, or start from its weights: "
