@@ -83,9 +83,8 @@ class GuardedParser(ArgumentParser):
         elif "Expected a <class 'list'>" in message and (read := re.search(r"Given value: (.+)$", message)):
             key, entries = re.search(r'Parser key "(.+?)"', message), re.split(r"\s*,\s*", read[1])
             example = ", ".join(entries if len(entries) > 1 else [*entries, "..."])
-            if key and re.search(
-                r"Subtypes: \[list\[\w+\], <class 'NoneType'>\]", message
-            ):  # nothing else was possible
+            nothing_else = re.search(r"Subtypes: \[list\[\w+\], <class 'NoneType'>\]", message)
+            if key and nothing_else:
                 message = f"--{key[1]} takes a list, not {read[1]}."
             message += f"\nA list is written in brackets: '[{example}]'."
         elif found := re.match(r"argument subcommand: invalid choice: '(.+?)'", message):

@@ -39,7 +39,6 @@ def next_line(*words: object) -> str:
 
 
 def _quoted(*words: object) -> str:
-    """Quotes words for a shell."""
     return shlex.join(map(as_word, words))
 
 
@@ -138,15 +137,15 @@ def after_choose(made: "Chosen") -> list[str]:
     if made.checkpoint and (run := run_of(made.checkpoint)):
         words = ["--config", run / "config.yaml", "--ckpt", made.checkpoint, "--data.predict_images", made.images]
         return [next_line("predict", *words, "--formats", "labelme", "--out", _unused(f"{made.folder}-predicted"))]
-    said = f"Label the images in {made.images} in Labelme, CVAT or Label Studio; LABELS is what it exports:"
-    if root := made.root or _field_of(made.source):
-        images = made.source.relative_to(root) if made.root else Path("images")
-        data = {"class_path": "Folder", "init_args": {"root": root, "images": images}}
-        if field_settings(root).get("labels"):
-            said = said.removesuffix("LABELS is what it exports:") + "LABELS is a folder with all exports, old and new:"
-        return [said, how_to_label(data)[-1]]
-    place = ("--images", made.source, "--labels", "LABELS", "--root", _unused("field"))
-    return [said, next_line("prepare", "folder", *place)]
+    root = made.root or _field_of(made.source)
+    old = root is not None and field_settings(root).get("labels")
+    labels = "a folder with all exports, old and new" if old else "what it exports"
+    said = f"Label the images in {made.images} in Labelme, CVAT or Label Studio; LABELS is {labels}:"
+    if root is None:
+        place = ("--images", made.source, "--labels", "LABELS", "--root", _unused("field"))
+        return [said, next_line("prepare", "folder", *place)]
+    images = made.source.relative_to(root) if made.root else Path("images")
+    return [said, how_to_label({"class_path": "Folder", "init_args": {"root": root, "images": images}})[-1]]
 
 
 def _field_of(photographs: Path) -> Path | None:
@@ -198,15 +197,13 @@ def _after_pretraining(run: Path) -> list[str]:
 def label_errors(checkpoint: Path) -> list[str]:
     """Returns the line that finds likely label errors in the training images of a segmentation.
 
-    There is none if the images are elsewhere, or the checkpoint is in no run folder.
+    Returns no line if the images are elsewhere, or if the checkpoint lies outside a run folder.
     """
     with suppress(OSError, KeyError, TypeError, SmirError):
         run = run_of(checkpoint)
         if run and Path(data_of(run)["init_args"]["root"]).exists():
-            command = next_line(
-                "inspect", "--ckpt", checkpoint, "--split", "train", "--out", _replaceable("inspect-train")
-            )
-            return [f"Likely label errors of the training images: {command.removeprefix('Next: ')}"]
+            words = ("--ckpt", checkpoint, "--split", "train", "--out", _replaceable("inspect-train"))
+            return [f"Likely label errors of the training images: python -m smir inspect {_quoted(*words)}"]
     return []
 
 

@@ -1,15 +1,13 @@
 """The identity of a training: its recipe, and the content of its data and weights."""
 
-import contextlib
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.cli.settings import RunOptions
 from smir.data.base import SmirDataModule
-from smir.errors import ConfigError, RunError
+from smir.errors import RunError
 from smir.files.digest import file_digest
-from smir.models.library_weights import library_weights
 from smir.models.weight_files import read_checkpoint
 from smir.runs.checkpoint_record import Checkpoint, CheckpointRecord
 from smir.runs.environment import commit
@@ -66,22 +64,19 @@ def weights_fingerprint(model: SmirModule) -> dict[str, Any]:
     record = CheckpointRecord.find(read_checkpoint(path), path)
     origin = {} if record is None else record.origin
     fingerprint = {**origin, "kind": "file", "checkpoint": path.name, "sha256": file_digest(path)}
-    run = run_of_checkpoint(path)
-    if run is not None:
+    if (run := run_of_checkpoint(path)) is not None:
         check_weights(run, path)
-    if run is not None and not Run(run).done:
-        rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
-        fingerprint["unfinished"] = True
+        if not Run(run).done:
+            rank_zero_warn(f"{weights} is of a run that has not finished; the table will say so.")
+            fingerprint["unfinished"] = True
     return fingerprint
 
 
 def _library_facts(model: SmirModule) -> dict[str, Any]:
     """Returns name and licence of library weights, and the digest of their file; ImageNet's are named by the recipe."""
     facts: dict[str, Any] = {}
-    if str(model.weights) == "pretrained":
-        with contextlib.suppress(ConfigError):  # a file for an encoder that the library has no weights for
-            weights = library_weights(model.network.encoder_name)
-            facts = {"name": weights.name, "licence": weights.licence}
+    if str(model.weights) == "pretrained" and (weights := model.library_weights) is not None:
+        facts = {"name": weights.name, "licence": weights.licence}
     if (path := model.weights_file) is not None:
         read_checkpoint(path)
         facts["sha256"] = file_digest(path)

@@ -63,10 +63,7 @@ _OF_TRAINING: dict[str, _Rule] = {
     "accumulate_grad_batches": (lambda value: value >= 1, "1 or more"),
     "gradient_clip_val": (lambda value: value is None or 0 <= value < math.inf, "0 (no clipping) or more"),
     "limit_train_batches": (lambda value: value is None or value > 0, "more than 0"),
-    "limit_val_batches": (
-        lambda value: value is None or value > 0,
-        "more than 0: it finds the best checkpoint",
-    ),
+    "limit_val_batches": (lambda value: value is None or value > 0, "more than 0: it finds the best checkpoint"),
     "limit_test_batches": (
         lambda value: value is None or (isinstance(value, float) and value == 1),
         "null: the test at the end of a run is on all test images. To leave it out: --run.test false",
@@ -90,8 +87,8 @@ class RunOptions(WandbOptions):
         variant: Word for the difference between this run and its experiment, such as `labels-5`; it is appended to the
             name.
         root: Folder of all runs; this one goes to `<root>/<experiment>/seed<k>`.
-        if_taken: What to do if a run with other settings has that folder: `rename` appends a hash, `refuse` is an
-            error.
+        if_taken: If a run with other settings has that folder, `rename` appends a hash to its name, and `refuse` is
+            an error.
         test: Whether to test the best checkpoint at the end of a segmentation.
         keep_seconds: Minimum seconds between two writes of `last.ckpt`; a kill may lose the epochs in between. `0`
             keeps every epoch. The end of a stage is always kept.
