@@ -43,11 +43,10 @@ class FinalPictures(Callback):
 
     def _reconstructions(self, trainer: Trainer, module: ReconstructionModule) -> None:
         data, stages = module.data, module.data.stages
-        indices = stages.val(stages.current).tolist()
-        shape = data.view_shapes(indices[:1])[0]
-        alike = [i for i, s in zip(indices[:64], data.view_shapes(indices[:64]), strict=True) if s == shape]
-        views = torch.stack([data.view(index) for index in alike[:NUM_PICTURES]]).to(module.device)
-        keys = alike[:NUM_PICTURES]
+        first = stages.val(stages.current).tolist()[:64]
+        shapes = data.view_shapes(first)
+        keys = [index for index, shape in zip(first, shapes, strict=True) if shape == shapes[0]][:NUM_PICTURES]
+        views = torch.stack([data.view(index) for index in keys]).to(module.device)
         staged = _staged(trainer)
         if staged is None:
             scored = module.score_views(views, keys, seed=data.seed, stage=stages.current)

@@ -1,7 +1,5 @@
 """The metrics file of a run, one row per epoch."""
 
-import csv
-import io
 import time
 from pathlib import Path
 
@@ -10,6 +8,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities import rank_zero_warn
 
 from smir.files.atomic import write_atomically
+from smir.files.pages.csv_text import csv_text
 from smir.runs.run_folder import METRICS, read_metrics
 
 
@@ -66,12 +65,9 @@ class RunRecord(Callback):
         }
         row["seconds"] = f"{time.perf_counter() - self._started:.2f}"
         self._rows.append(row)
-        columns = list(dict.fromkeys(name for row in self._rows for name in row if name != "seconds"))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [*columns, "seconds"], restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows)
-        write_atomically(self.path, text.getvalue())
+        columns = [*dict.fromkeys(name for row in self._rows for name in row if name != "seconds"), "seconds"]
+        table = ([row.get(name, "") for name in columns] for row in self._rows)
+        write_atomically(self.path, csv_text([columns, *table]))
 
 
 def stopped_after(trainer: Trainer) -> int | None:

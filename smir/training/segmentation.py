@@ -179,7 +179,7 @@ class SegmentationModule(SmirModule):
             Predicted class ids at the label's own size (B, H, W).
         """
         logits = _finite(self(self.preprocessing.normalize(batch["image"])))
-        native = _resized(logits, (int(batch["label"].shape[-2]), int(batch["label"].shape[-1]))).argmax(dim=1)
+        native = _resized(logits, batch["label"].shape[-2:]).argmax(dim=1)
         confusion = cast(dict[str, ConfusionMatrix], self.test_confusion)
         confusion["view"].update(logits.argmax(dim=1), batch["view_label"], batch["weight"])
         confusion["native"].update(native, batch["label"], batch["weight"])
@@ -230,10 +230,9 @@ class SegmentationModule(SmirModule):
         per_class = zip(self.classes.names, result.per_class, strict=True)
         values |= {f"iou/{name}": value for name, value in per_class}
         for name, value in values.items():
+            shown = prog_bar and name == "miou"
             # Equal on all ranks already; sync_dist only tells Lightning so.
-            self.log(
-                f"{prefix}/{name}", value.float().to(self.device), prog_bar=prog_bar and name == "miou", sync_dist=True
-            )
+            self.log(f"{prefix}/{name}", value.float().to(self.device), prog_bar=shown, sync_dist=True)
 
 
 def _finite(logits: Tensor) -> Tensor:

@@ -274,10 +274,7 @@ def _refuse_thin_patches(data: StagedData, num_images: int) -> None:
 def _complete(
     scores: dict[int, np.ndarray[Any, Any]], indices: list[int], stage: int, data: StagedData
 ) -> dict[int, Tensor]:
-    """Checks that every image of a partition has finite scores, and returns them."""
-    missing = set(indices) - set(scores)
-    if missing:
-        raise RuntimeError(f"{len(missing)} images of stage {stage} have no score.")  # a bug
+    """Returns the scores of a partition; raises a RunError if some are not finite."""
     diverged = [index for index in indices if not np.isfinite(scores[index]).all()]
     if diverged:
         raise RunError(

@@ -192,9 +192,7 @@ class SmirModule(pl.LightningModule):
         return None if self.weights is None else Path(self.weights)
 
     def _load_weights(self) -> LoadReport:
-        from_library = str(self.weights) in LIBRARY
-        if from_library:
-            self._tell_normalisation()
+        self._tell_normalisation()
         if (path := self.weights_file) is None:
             return load_from_library(self.network)
         return load_pretrained(self.network, path, head=self.task == "pretrain", part=self.weights_part)
@@ -244,11 +242,10 @@ class SmirModule(pl.LightningModule):
         lr = self.lr * self._lr_factor(self.current_epoch)
         values = {"lr": lr, "stage": float(self.data.stages.current)}
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
+            group["lr"] = lr
             if "factor" in group:
                 group["factor"] = self.encoder_lr_factor  # a checkpoint may hold that of another run
-            group["lr"] = lr * group.get("factor", 1)
-            if "factor" in group:
-                values["lr/encoder"] = group["lr"]
+                group["lr"] = values["lr/encoder"] = lr * self.encoder_lr_factor
         self.log_dict(values, sync_dist=True)
         if self.freeze_encoder_epochs:
             self.encoder.train(not self.encoder_is_frozen())

@@ -21,7 +21,7 @@ class TestRecord(Callback):
     """Writes a test's metrics, confusion matrices and first overlays to `test/` in the run folder.
 
     Args:
-        folder: Where to write.
+        folder: Folder to write to.
         source: Recorded beside the metrics: checkpoint, data, experiment.
     """
 
