@@ -57,20 +57,18 @@ def _version(package: str) -> str:
 @cache
 def commit() -> str:
     """Returns the commit of this code, with `+` if the code has changed since; a process asks git once."""
-    folder = Path(__file__).parent
     try:
-        output = [
-            subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True, timeout=10).stdout
-            # The first fails if smir is installed inside the repository of another project.
-            for command in (
-                ["ls-files", "--error-unmatch", Path(__file__).name],
-                ["rev-parse", "--short", "HEAD"],
-                ["status", "--porcelain", "--", "."],
-            )
-        ]
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # fails inside the repository of another project
+        changed = "+" if _git("status", "--porcelain", "--", ".") else ""
+        return _git("rev-parse", "--short", "HEAD") + changed
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return output[1].strip() + ("+" if output[2].strip() else "")
+
+
+def _git(*words: str) -> str:
+    folder = Path(__file__).parent
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
 
 
 def save_environment(folder: Path, processes: int, resumes: bool) -> None:

@@ -254,12 +254,11 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
         if (size := path.stat().st_size) > _LARGEST_METRICS:
             raise ValueError(f"it has {size:,} bytes, at most {_LARGEST_METRICS:,} are read")
         with path.open(newline="", encoding="utf-8") as file:
-            rows = []
             reader = csv.DictReader(file, strict=True)
             if len(set(reader.fieldnames or ())) < len(reader.fieldnames or ()):
                 raise ValueError("it has two columns of one name")
-            for row in reader:
-                number += 1
+            rows = []
+            for number, row in enumerate(reader, 1):
                 if number > _MOST_EPOCHS:
                     raise ValueError(f"it has more than {_MOST_EPOCHS:,} rows")
                 if None in row or None in row.values():
