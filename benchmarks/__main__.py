@@ -1,6 +1,6 @@
 """`python -m benchmarks [PART ...]`: measures all figures, or some parts of them, and writes the table.
 
-With parts named, nothing is written but to the screen.
+If you name parts, their figures are only printed.
 """
 
 import sys

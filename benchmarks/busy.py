@@ -1,4 +1,4 @@
-"""Measures if the loader keeps a GPU busy, and the share of the card's peak that a step reaches."""
+"""Measures whether the loader keeps a GPU busy, and which share of the card's peak a step reaches."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 1
 
 
 def rows() -> Iterator[Row]:
-    """The figures of a busy GPU; Cityscapes-sized images through the cache."""
+    """Yields the figures of a GPU that trains on Cityscapes-sized images from the cache."""
     if not torch.cuda.is_available():
         yield Row(SUPPLY, "cuda", None, 1.0, "at least", note="not measured here: no GPU")
         yield Row(SHARE, "cuda", None, None, "at least", "%", note="not measured here: no GPU")
@@ -42,7 +42,7 @@ def rows() -> Iterator[Row]:
 
 
 def _steps() -> float:
-    """Images per second of training on one batch that is already there."""
+    """Returns images per second of training on one batch that is on the GPU already."""
     network = UNetStride4(3).cuda().to(memory_format=torch.channels_last)
     optimizer, loss = torch.optim.Adam(network.parameters()), ReconstructionLoss()
     image = torch.randn(BATCH, 3, 256, 256, device="cuda").contiguous(memory_format=torch.channels_last)

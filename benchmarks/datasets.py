@@ -23,7 +23,7 @@ def photograph(size: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:
 
 
 def write_images(root: Path, size: tuple[int, int], suffix: str, different: int, copies: int) -> None:
-    """Writes `different` images and `copies` links to each: every path has its own place in a cache."""
+    """Writes `different` images, each under `copies` names, because a cache counts every name."""
     folder = root / "images"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(different):

@@ -33,7 +33,7 @@ class TakeTurns(pl.Callback):
     """
 
     times: ClassVar[dict[str, list[float]]]
-    """Seconds of the turns of the last training; the command line gives no way to get at the object."""
+    """Seconds of the turns of the last training, kept here because the command line does not return the object."""
 
     def __init__(self, device: str, precision: str, steps: int) -> None:
         self.device, self.steps = device, steps

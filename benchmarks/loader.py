@@ -16,7 +16,7 @@ from smir.data.reading.pairs import Images
 
 ROUNDS, WARM_UP, BATCH = 9, 3, 32
 IN_MEMORY = 128
-"""Images that the baseline without reading turns to: more than a processor's cache holds, as in any dataset."""
+"""Images of the baseline that reads nothing: more than fit into a processor's cache, as in any dataset."""
 KINDS = {
     # size, suffix, images, links to each, batches timed with decoding and without, goal
     "Cityscapes-sized PNG (2048 x 1024)": (CITYSCAPES, ".png", 8, 96, 1, 12, 10),
@@ -34,7 +34,7 @@ class Plain(Images):
 
 
 class InMemory(Images):
-    """Has its images in memory; what is left is the augmentation."""
+    """Has its images in memory, so that only the augmentation is timed."""
 
     images: list[Cached]
 
@@ -61,7 +61,7 @@ def rows() -> Iterator[Row]:
             rates: dict[str, list[float]] = {source: [] for source in sources}
             for _ in range(ROUNDS):
                 for source, images in sources.items():
-                    data._pool = lambda images=images: images  # type: ignore[method-assign]  # what is read, nothing else
+                    data._pool = lambda images=images: images  # type: ignore[method-assign]  # changes only the source
                     rates[source].append(_rate(data.train_dataloader, slow if source == "plain" else fast))
         times = Times(rates)
         note = ", ".join(f"{source} {times.median(source):.0f}" for source in sources) + " images/s with 1 worker"

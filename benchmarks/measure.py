@@ -16,14 +16,14 @@ class Row:
     """One figure.
 
     Attributes:
-        figure: What is measured, in words.
-        device: Where: `cpu`, `cuda`, or `any` where it makes no difference.
-        value: The figure; nothing where it was not measured.
-        goal: What it should reach, such as 9 for "at least 9".
-        sense: Whether the goal is the least or the most that is good.
+        figure: Name of the figure, in words.
+        device: `cpu`, `cuda`, or `any` if the device makes no difference.
+        value: The measured value; None if it was not measured.
+        goal: The value that it should reach, such as 9 for "at least 9".
+        sense: `at least` or `at most`: on which side of the goal a value is good.
         unit: Unit of value and goal: `x` is times.
-        spread: Lower and upper quartile of what the value is the median of.
-        note: What else there is to say: the times behind a ratio, or why it was not measured.
+        spread: Lower and upper quartile of the rounds; the value is their median.
+        note: The times behind a ratio, or the reason why it was not measured.
     """
 
     figure: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def holds(self) -> bool | None:
-        """`yes` or `no` for the goal; empty without a value or a goal."""
+        """True if the value reaches the goal; None without a value or a goal."""
         if self.value is None or self.goal is None:
             return None
         return self.value >= self.goal if self.sense == "at least" else self.value <= self.goal
@@ -62,7 +62,7 @@ class Times:
 def why_not(device: str, precision: str = "float32") -> str | None:
     """Returns why something is not measured on this machine; None if it is.
 
-    On a processor without instructions for bfloat16 a step takes many times as long, which says nothing of others.
+    On a processor without instructions for bfloat16, a step takes many times as long; that says nothing about others.
     """
     if device == "cuda" and not torch.cuda.is_available():
         return "not measured here: no GPU"
@@ -80,7 +80,7 @@ def summary(values: Sequence[float]) -> tuple[float, tuple[float, float]]:
 
 
 def take_turns(rounds: int, device: str = "cpu", **things: Callable[[], object]) -> Times:
-    """Times several things in turns, after one round that does not count: what disturbs one disturbs all alike."""
+    """Times several things in turns, after one round that does not count: other work disturbs all of them alike."""
     times: dict[str, list[float]] = {name: [] for name in things}
     for number in range(rounds + 1):
         for name, thing in things.items():
@@ -92,7 +92,7 @@ def take_turns(rounds: int, device: str = "cpu", **things: Callable[[], object])
 
 
 def now(device: str) -> float:
-    """Seconds on a clock, once the device has done what it was given."""
+    """Waits until the device has finished its work, and returns the time in seconds."""
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()

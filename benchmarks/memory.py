@@ -1,4 +1,4 @@
-"""Memory of long lists: `python -m benchmarks.memory N` lists N images and says what main process and worker hold."""
+"""Memory of long lists: `python -m benchmarks.memory N` lists N images and prints the memory that they take."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def rows() -> Iterator[Row]:
 
 
 def _probe(images: int) -> list[int]:
-    """Bytes: of the main process, copied of the list by a worker, of the list, that a worker shares with nobody."""
+    """Returns four numbers of bytes: the main process; the worker's copy of the list; the list; the worker's own."""
     words = [sys.executable, "-m", "benchmarks.memory", str(images)]
     output = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     return [int(word) for word in output.split()[-4:]]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.models ENCODER ...`: what encoders cost, against what they reach on the synthetic field.
+"""`python -m benchmarks.models ENCODER ...`: the cost of encoders, and their mIoU on the synthetic field.
 
 `make bench-models` trains the runs that it reads, and names the encoders.
 """
@@ -45,8 +45,8 @@ class Model:
         one_thread_ms: Milliseconds an image takes in ONNX Runtime on one thread.
         all_threads_ms: The same on all cores.
         memory_mb: Megabytes by which a process grows that opens the file and runs it on one thread.
-        gpu_ms: Milliseconds an image takes in PyTorch on a GPU; nothing without one.
-        miou: Test mIoU in percent by what training started from.
+        gpu_ms: Milliseconds an image takes in PyTorch on a GPU; None without one.
+        miou: Test mIoU in percent, by the weights that training started from.
     """
 
     encoder: str

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.onnx_speed FILE THREADS SIDE`: how fast an ONNX file runs, in a process that has nothing else.
+"""`python -m benchmarks.onnx_speed FILE THREADS SIDE`: how fast an ONNX file runs, in a process of its own.
 
-Prints the median time of an image in milliseconds, and by how many megabytes the process grew at most.
+Prints the median time of an image in milliseconds, and the largest growth of the process in megabytes.
 """
 
 import statistics

@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d
 from smir.method.patches import PatchGrid
 
 library_ssim = pytorch_msssim.SSIM(data_range=1, channel=3, win_size=3)
-"""SSIM of two patches (1, 3, h, w), a scalar: what the authors' program takes, made once as there."""
+"""SSIM of two patches (1, 3, h, w), a scalar, as in the authors' program, which also makes it once."""
 
 
 def lean_ssim(prediction: Tensor, target: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def score_image(
 
     As in the authors' program (`selective_loop.py` and `models/reconstruction_selective.py` of
     yuw422/Selective_Masking_Image_Reconstruction, commit 0e9f7e9), every patch is a call of pytorch-msssim and of
-    `item`, and gradients are recorded, which nobody asks for. Call it under `torch.no_grad()` to do without.
+    `item`, and gradients are recorded although nothing uses them. Under `torch.no_grad()` they are not.
 
     Args:
         network: Maps (1, 3, H, W) to (1, 3, H, W); in eval mode.

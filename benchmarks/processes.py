@@ -57,7 +57,7 @@ def rows() -> Iterator[Row]:
 
 
 def _apart(folder: str) -> float:
-    """Seconds a step of the slower of two runs of half the batch, at the same time: what the machine allows."""
+    """Returns seconds per step of the slower of two simultaneous runs of half the batch: the limit of this machine."""
     with ThreadPoolExecutor(2) as pool:
         return max(pool.map(lambda _: _step(folder, 1, BATCH // 2), range(2)))
 

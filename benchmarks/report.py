@@ -1,6 +1,7 @@
 """Writes the table: as JSON, and as Markdown into its place in the documentation."""
 
 import ctypes
+import dataclasses
 import json
 import os
 import platform
@@ -63,22 +64,8 @@ def _git(*words: str) -> str:
 
 def write_json(path: Path, rows: Sequence[Row], about: dict[str, Any], seconds: float) -> None:
     """Writes the rows as a list, each with the environment that it was measured in."""
-    content = [
-        {
-            "figure": row.figure,
-            "device": row.device,
-            "value": row.value,
-            "unit": row.unit,
-            "goal": row.goal,
-            "sense": row.sense,
-            "holds": row.holds,
-            "spread": row.spread,
-            "note": row.note,
-        }
-        for row in rows
-    ]
-    for entry in content:
-        entry["environment"] = {**about, "bench_seconds": round(seconds)}
+    where = {**about, "bench_seconds": round(seconds)}
+    content = [{**dataclasses.asdict(row), "holds": row.holds, "environment": where} for row in rows]
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,5 @@
 """Scoring an image: against the plain loop, and against the forward passes that it needs."""
 
-import contextlib
 import copy
 from collections.abc import Callable, Iterator
 
@@ -65,10 +64,11 @@ def _measure(device: str, batch: int, with_bfloat16: bool) -> tuple[Times, int]:
         for _ in range(SAMPLES):
             module.network(image)
 
+    low = torch.autocast(device, torch.bfloat16)
     in_bfloat16: dict[str, Callable[[], object]] = {
-        "bfloat16": _autocast(device, score),
-        "bfloat16_forward": _autocast(device, forward),
-        "bfloat16_paired": _autocast(device, score_paired),
+        "bfloat16": low(score),
+        "bfloat16_forward": low(forward),
+        "bfloat16_paired": low(score_paired),
         "bfloat16_product": lambda: half @ half,
     }
     times = take_turns(
@@ -119,12 +119,3 @@ def _faster(precision: str) -> str:
 
 def _overhead(precision: str) -> str:
     return f"scoring in {precision}, time over that of the bare forward passes"
-
-
-def _autocast(device: str, thing: Callable[[], None]) -> Callable[[], None]:
-    def run() -> None:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(torch.autocast(device, torch.bfloat16))
-            thing()
-
-    return run

@@ -31,7 +31,7 @@ class Pretraining:
     Attributes:
         name: Name of the experiment.
         config: File in `experiments/folder`.
-        staged: Whether it trains in stages, each on a part of the pool.
+        staged: True if it trains in stages, each on a part of the pool.
         visits: Image visits, over all stages.
         words: Further options.
     """
@@ -63,8 +63,8 @@ class Row:
         seeds: Number of seeds, from 0.
         module: Class to train, for a module of the study; default: that of the config.
         words: Further options of the segmentation.
-        hold_out: Whether the validation images are left out of the training, as without `data.train_on_val`.
-        cross_validated: Whether trainings that each leave out another fifth choose the number of epochs.
+        hold_out: True if the validation images are left out of the training, as without `data.train_on_val`.
+        cross_validated: True if trainings that each leave out another fifth choose the number of epochs.
     """
 
     name: str

@@ -1,6 +1,5 @@
 """Writes the tables of docs/evidence.md from the figures of the study's runs."""
 
-import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,12 +46,11 @@ def table(runs: dict[str, Any], rows: Sequence[Row], kept: str, title: str) -> s
         if own is None:
             continue
         classes = [_mean(figures(runs, row, kept, f"test/native/iou/{name}")) for name in _classes(runs)]
-        lines.append([row.name, str(own.seeds), _spread(own), *classes, *_against(runs, row, kept)])
+        lines.append([row.name, str(own.seeds), _spread(own), *classes, *_against(runs, row, own, kept)])
     return _titled(title, head, lines, runs, rows)
 
 
-def _against(runs: dict[str, Any], row: Row, kept: str) -> list[str]:
-    own = figures(runs, row, kept)
+def _against(runs: dict[str, Any], row: Row, own: Estimate, kept: str) -> list[str]:
     cells = []
     for name in AGAINST:
         other = next(there for there in ROWS if (there.name, there.labels) == (name, row.labels))
@@ -149,7 +147,7 @@ def _spread(own: Estimate | None) -> str:
 
 
 def _mean(own: Estimate | None) -> str:
-    return "" if own is None else f"{statistics.fmean(own.by_seed.values()):.1f}"
+    return "" if own is None else f"{own.mean:.1f}"
 
 
 def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

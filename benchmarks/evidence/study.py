@@ -156,8 +156,8 @@ class Study:
         Args:
             labels: Number of labelled images.
             seed: Seed of the draw.
-            hold_out: Whether the training leaves out the validation images.
-            fold: Which part of the labelled images validates; the parts share no image.
+            hold_out: True if the training leaves out the validation images.
+            fold: Number of the part of the labelled images that validates; the parts share no image.
 
         Returns:
             The file of each split.
@@ -188,7 +188,7 @@ class Study:
         return labelled
 
     def _settings(self, row: Row) -> str:
-        """Hash of all that a row's figures rest on, but for the seed."""
+        """Returns a hash of all settings that the figures of a row depend on, except the seed."""
         made = row.start if isinstance(row.start, Pretraining) else None
         parts = [SETTINGS, SEGMENT, VAL_SHARE, row.labels, row.module, self.words, made and made.name]
         parts += [PRETRAIN, dataclasses.astuple(made), len(self.pool)] if made else [row.start]
@@ -258,7 +258,7 @@ def _labelled(field: Path) -> list[str]:
 def make(jobs: list[Job], logs: Path, processes: int) -> list[str]:
     """Makes all jobs, each as soon as what it waits for is done; shows a progress bar.
 
-    After a failure no further job begins: what is wrong with one is wrong with most.
+    After a failure no further job begins, because most jobs would fail for the same reason.
 
     Returns:
         Names of the jobs that failed.
