@@ -12,7 +12,7 @@ def brief(protocol: Protocol) -> list[str]:
     """Returns, for every dataset, its name, a line per row, and how far the figures can be trusted.
 
     Figures are IoU in percent at the network's view; those of several seeds are their mean and standard deviation. The
-    last lines are warnings, and what is not shown.
+    last lines are warnings, and a line about runs that are not shown.
     """
     lines = [
         line for benchmark in protocol.benchmarks if protocol.plain(benchmark) for line in _lines(protocol, benchmark)

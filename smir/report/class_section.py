@@ -9,8 +9,8 @@ from smir.report.main_section import chance_words, gain_baselines, gain_columns,
 from smir.report.plots import dumbbells
 
 ORDER = ("scratch", "random", "imagenet")
-"""The first of these with runs sorts the classes. A compared row would not do: its class that is lowest by chance
-would seem to gain."""
+"""The first of these rows that has runs sorts the classes. A compared row must not: a class that is lowest there by
+chance would seem to gain."""
 PARTS = {"boundary": "boundaries", "small": "small objects", "medium": "medium objects", "large": "large objects"}
 """Parts of the test that `smir.models.object_iou` counts; results of 0.1.0 lack them."""
 

@@ -166,6 +166,8 @@ def _view(protocol: Protocol, benchmark: Benchmark) -> str:
 
 def _differences(protocol: Protocol, inits: Sequence[str]) -> Table | None:
     compared = baselines(protocol, inits)
+    if not compared:
+        return None
     columns = [Column("init")]
     rows: list[list[Entry]] = [[init] for init in inits]
     for benchmark in protocol.benchmarks:
@@ -174,11 +176,7 @@ def _differences(protocol: Protocol, inits: Sequence[str]) -> Table | None:
             for row, init in zip(rows, inits, strict=True):
                 row.append(NOT_MEANT if init == baseline else protocol.difference(benchmark, init, baseline))
     title = f"Difference to {' and to '.join(BASELINE_WORDS[baseline] for baseline in compared)}"
-    return (
-        difference_table(f"differences-{protocol.file_word}", title, miou_note(protocol), columns, rows)
-        if compared
-        else None
-    )
+    return difference_table(f"differences-{protocol.file_word}", title, miou_note(protocol), columns, rows)
 
 
 def _averages(protocol: Protocol, inits: Sequence[str]) -> Table | None:

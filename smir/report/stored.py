@@ -45,8 +45,7 @@ class StoredRun:
         folder: The run folder.
         record: Its `run.json`.
         own_variant: `run.variant` of its config.
-        place: Name and root of your own images (`Folder`), or of those that `run.field` names, where its config says
-            them.
+        place: Name and root of your own images (`Folder`, or any with `run.field`), if the run's config has them.
         starts: `environment.json`: versions, commit and command of every start.
         summary: Content of DONE; None for an unfinished run.
         test: Metrics of the test of its best checkpoint, if it has one.
@@ -67,11 +66,12 @@ class StoredRun:
     apart: str = ""
 
     def check(self) -> None:
-        """Raises KeyError, TypeError or the like if its record lacks what every run records."""
-        parts = [self.record["hash"], self.record["experiment"] + "", self.recipe["trainer"]["max_epochs"], self.seed]
-        parts += [self.dataset, self.init, self.variant, self.weights["kind"], (self.summary or {}).get("epochs")]
-        parts += [self.own_variant and self.own_variant + "", self.recipe["trainer"]["precision"]]
-        parts += [self.labels, self.test_images, lineage(self.weights)] if self.task == "segment" else []
+        """Reads what a report needs; raises KeyError, TypeError or the like if the record lacks some of it."""
+        needed = [self.record["hash"], self.record["experiment"], self.seed, self.dataset, self.init, self.variant]
+        needed += [self.recipe["trainer"]["max_epochs"], self.recipe["trainer"]["precision"], self.weights["kind"]]
+        needed += [self.labels, self.test_images, lineage(self.weights)] if self.task == "segment" else []
+        if not isinstance(self.own_variant, str | None):
+            raise TypeError(f"run.variant is {self.own_variant!r}")
 
     @property
     def seed(self) -> int:

@@ -204,7 +204,7 @@ def _with_test(run: StoredRun) -> tuple[StoredRun, str | None]:
 
 
 def _objection(run: StoredRun, test: dict[str, Any]) -> str | None:
-    """Returns why a test does not count for the run, if so."""
+    """Returns the reason why a test does not count for the run; None if it counts."""
     checkpoint, settings = Path(test["checkpoint"]).name, test["settings"]
     if checkpoint != BEST:
         return f"tests {checkpoint}, not {BEST}"
