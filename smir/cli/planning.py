@@ -38,7 +38,7 @@ class Work:
         task: `pretrain` or `segment`.
         train_visits: Images that it trains on, over all epochs.
         forward_visits: Images that it validates, tests and scores; every random mask of a score counts.
-        on_disk: Whether the images were counted on disk; else the counts are the published ones.
+        on_disk: True if the images were counted on disk, False if the counts are the published ones.
     """
 
     experiment: str
@@ -109,17 +109,19 @@ def _work(config: Namespace, experiment: str, counts: dict[str, int], on_disk: b
     fill = data.fill_batches and data.task == "segment"
     visits = TrainSampler(stages, 0, 0, 1, data.batch_size, fill=fill).limited(trainer.limit_train_batches).visits
     validated = sum(len(stages.val(stage)) for stage in every) if data.task == "pretrain" else counts["val"]
+    validations = epochs // (trainer.check_val_every_n_epoch or 1)
+    tested = counts["test"] if data.task == "segment" and config.run.test else 0
     return Work(
         experiment=experiment,
         task=data.task,
         train_visits=epochs * sum(visits(stage) for stage in every),
-        forward_visits=epochs * validated + scored + counts.get("test", 0),
+        forward_visits=validations * validated + scored + tested,
         on_disk=on_disk,
     )
 
 
 def _counts(class_path: str, options: dict[str, Any]) -> tuple[dict[str, int], bool]:
-    """Images of the lists of a task, and whether they were found on disk."""
+    """Returns the number of images in the lists of a task, and whether they were found on disk."""
     data: SmirDataModule = resolve_name(class_path)(**options)
     try:
         return {name: len(data.images(name)) for name in _LISTS[data.task]}, True  # type: ignore[arg-type]  # of this task
@@ -160,7 +162,7 @@ def measure(config: Namespace) -> Speed:
 
 
 def _rate(step: Callable[[], Any]) -> float:
-    """Images per second of a step that takes `MEASURED_BATCH` of them, after one to warm up."""
+    """Returns images per second of a step on `MEASURED_BATCH` images, after one step to warm up."""
     step()
     steps, began = 0, time.perf_counter()
     while steps < 2 or time.perf_counter() - began < MEASURED_SECONDS / 2:

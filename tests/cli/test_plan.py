@@ -146,10 +146,14 @@ def test_filled_batches_limits_and_controls_count_as_they_run(tmp_path):
     base = ["--data.labels=labels", "--data.classes=[a,b,c]", f"--data.root={tmp_path / 'own'}"]
     row = ["fit", f"--config={EXPERIMENTS}/folder/segment.yaml", *base, "--data.batch_size=8", "--trainer.max_epochs=1"]
 
-    def visits(*more):
-        return next(works(parsed([[*row, *more]]))).train_visits
+    def work(*more):
+        return next(works(parsed([[*row, *more]])))
 
-    assert (visits(), visits("--data.fill_batches=true"), visits("--trainer.limit_train_batches=1")) == (8, 16, 8)
+    more = [[], ["--data.fill_batches=true"], ["--trainer.limit_train_batches=1"]]
+    assert [work(*options).train_visits for options in more] == [8, 16, 8]
+    rare = ["--trainer.max_epochs=20", "--trainer.check_val_every_n_epoch=10"]
+    once, untested, twice = (work(*options).forward_visits for options in ([], ["--run.test=false"], rare))
+    assert (once - untested, twice - once) == (4, once - 4)  # four test images
     staged = ["fit", f"--config={EXPERIMENTS}/folder/pretrain.yaml", f"--data.root={tmp_path / 'own'}"]
     scored, control = (
         next(works(parsed([[*staged, *more]]))).forward_visits
