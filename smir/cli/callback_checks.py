@@ -44,9 +44,9 @@ def _check_monitor(callback: Callback, model: SmirModule, callbacks: list[Callba
     monitor = getattr(callback, "monitor", None)
     own = all(type(each).__module__.partition(".")[0] in ("lightning", "smir") for each in (model, *callbacks))
     strict = not isinstance(callback, EarlyStopping) or callback.strict
-    if monitor is None or monitor.startswith("lr-"):  # LearningRateMonitor logs `lr-Adam`
+    if not (own and strict) or monitor is None or monitor.startswith("lr-"):  # LearningRateMonitor logs `lr-Adam`
         return
-    if own and strict and monitor not in (logged := model.logged) + _BY_LIGHTNING:
+    if monitor not in (logged := model.logged) + _BY_LIGHTNING:
         raise ConfigError(
             f"{type(callback).__name__} watches {monitor}, which this training does not log. It logs "
             f"{', '.join(logged)}. Choose one of them: --trainer.callbacks.monitor {model.monitor}."

@@ -16,9 +16,8 @@ from smir.errors import ConfigError
 
 def as_meant(words: Sequence[str], ckpt: str) -> list[str]:
     """Expands the `~` that the shell leaves, as in `--root=~/field`, and gives `--ckpt` the option's name `ckpt`."""
-    home = str(Path.home())
     words = [re.sub(r"^--ckpt(_path)?(?==|$)", f"--{ckpt}", word) for word in words]
-    return [re.sub(r"^(--[\w.+-]+=)?~(?=/)", lambda found: (found[1] or "") + home, word) for word in words]
+    return [re.sub(r"^(--[\w.+-]+=)?~(?=/)", lambda found: f"{found[1] or ''}{Path.home()}", word) for word in words]
 
 
 def with_config_of_run(words: Sequence[str]) -> list[str]:

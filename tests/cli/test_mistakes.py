@@ -4,15 +4,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch import Callback
 from words import EXPERIMENTS, pretrain_words, segment_words
 
 from smir.__main__ import MODULES, TRAINING
 from smir.cli import training_run
+from smir.cli.callback_checks import check_callback
 from smir.cli.command_line import ParsedCLI, run_cli
 from smir.cli.options import check_options
+from smir.cli.words import as_meant
 from smir.data.reading import parallel
 from smir.training.health import LearningHealth
 
@@ -182,3 +186,17 @@ def test_a_file_name_in_place_of_a_list_is_refused_with_an_example_of_a_list(fai
     assert "A list is written in brackets: '[background, crop]'.\npython -m smir prepare folder --help lists" in said
     said = fails("fit", PRETRAIN, "--data.root=.", "--trainer.callbacks=Nope", code=2)
     assert "Expected a dot import path string: Nope" in said  # a class would have been right, too
+
+
+def test_a_callback_of_another_package_may_watch_several_values():
+    callback = Callback()
+    callback.monitor = ["val/loss", "val/miou"]
+    check_callback(callback, SimpleNamespace(), [callback])
+
+
+def test_a_user_without_a_home_folder_can_run_commands(monkeypatch):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    assert as_meant(["fit", "--ckpt=a"], "ckpt_path") == ["fit", "--ckpt_path=a"]
