@@ -101,7 +101,7 @@ def keep_test(
 ) -> tuple[Path, str]:
     """Makes the trainer write the figures and pictures of a test into the run of its weights.
 
-    The test that ends a run goes to its folder `test`. One of earlier weights that is there makes room.
+    The test that ends a run goes to its folder `test`. A test of earlier weights there is moved beside it.
 
     Returns:
         The folder, and a hash of everything that the results depend on.
@@ -143,14 +143,7 @@ def keep_predictions(
         refuse_bad_headers(images, data.min_side, data.choice())
     if global_rank() == 0 and (found := damaged_jpegs([images.path(place) for place in range(len(images))])):
         warn(note_on_damage(found))
-    source = _source(checkpoint.path, data, images, settings)
-    source["predict"] = dataclasses.asdict(data.predict)
-    parts = [source["hash"], source["predict"]]
-    if polygons != PolygonOptions():
-        source["polygons"] = dataclasses.asdict(polygons)
-    if (shape := dataclasses.replace(polygons, formats="")) != PolygonOptions():  # a format only adds files
-        parts.append(dataclasses.asdict(shape))
-    source["hash"] = digest(parts)
+    source = _with_options(_source(checkpoint.path, data, images, settings), data, polygons)
     others = ""
     if out is None:
         run = run_of_checkpoint(checkpoint.path) or checkpoint.path.parent
@@ -166,6 +159,17 @@ def keep_predictions(
     if (folder / AREAS).exists():
         others += f" {folder} holds the same predictions already: they are made again, and files of other formats stay."
     rank_zero_info(f"Predictions go to {folder}.{others}")
+
+
+def _with_options(source: dict[str, Any], data: SmirDataModule, polygons: PolygonOptions) -> dict[str, Any]:
+    """Adds the options of a prediction to the record of its inputs and, if they change the result, to its hash."""
+    options = {"predict": dataclasses.asdict(data.predict)}
+    parts = [source["hash"], options["predict"]]
+    if polygons != PolygonOptions():
+        options["polygons"] = dataclasses.asdict(polygons)
+    if (shape := dataclasses.replace(polygons, formats="")) != PolygonOptions():  # a format only adds files
+        parts.append(dataclasses.asdict(shape))
+    return {**source, **options, "hash": digest(parts)}
 
 
 def _refuse_others(out: Path, images: Path | None, source: dict[str, Any]) -> None:
