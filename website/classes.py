@@ -25,7 +25,7 @@ _LINKED = {"preprocessing", "classes", "out_channels"}
 """Arguments of modules and networks that no config gives: they come from the data."""
 
 _MANY = 4
-"""Options that all classes of a kind have, from which on they are told once."""
+"""If all classes of a kind share this many options or more, the page lists them once."""
 
 KINDS: dict[str, tuple[type[Any], str]] = {
     "Datasets": (smir.data.SmirDataModule, "`--data CLASS`, or `data: {class_path: CLASS, init_args: {...}}`"),
@@ -66,14 +66,14 @@ def _lines() -> Iterator[str]:
 
 
 def concrete(base: type[Any]) -> list[type[Any]]:
-    """The classes below a base that can be named, and the base where it is no mere frame, in order of definition."""
+    """Returns the classes that a config can name, a base and those below it, in order of definition."""
     below: list[type[Any]] = [base]
     for kind in type.__subclasses__(base):
         below += concrete(kind)
-    mere = base in (SmirModule, Network, MaskPolicy)
+    unusable = (SmirModule, Network)  # bases that inspect does not take for abstract
     # `lazy_instance`, which makes defaults, registers its own classes.
     kinds = [kind for kind in dict.fromkeys(below) if not kind.__name__.startswith("LazyInstance_")]
-    return [kind for kind in kinds if not inspect.isabstract(kind) and not (mere and kind is base)]
+    return [kind for kind in kinds if not inspect.isabstract(kind) and kind not in unusable]
 
 
 def _options(kind: type[Any], base: type) -> list[Option]:

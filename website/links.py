@@ -44,7 +44,7 @@ def linked(content: str, page: str, problem: Callable[[str], None]) -> str:
     Args:
         content: HTML of the page.
         page: The page, such as `api/method.md`.
-        problem: Told of every name that does not exist.
+        problem: Called with a message for every name that does not exist.
     """
 
     def link(match: re.Match[str]) -> str:

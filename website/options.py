@@ -16,9 +16,9 @@ class Option:
     Attributes:
         name: As it is written on the command line, such as `--out`.
         kind: Its type; empty where the parser has none.
-        default: Its default; nothing where it is required or has none.
-        required: Whether it must be given.
-        text: What it does, Markdown.
+        default: Its default; None if it is required or has no default.
+        required: True if it must be given.
+        text: Its description, as Markdown.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Option:
 
 def options(parser: argparse.ArgumentParser, actions: Iterable[argparse.Action]) -> Iterator[Option]:
     """Yields the options among the actions of a parser, but for those that only print help."""
-    formatter = parser._get_formatter()  # what `--help` itself asks for its texts
+    formatter = parser._get_formatter()  # makes the texts of `--help`
     for action in actions:
         shown = action.help not in (None, argparse.SUPPRESS) and action.option_strings
         if not shown or action.dest in _NOT_SHOWN or action.dest.endswith(".help"):
@@ -87,7 +87,7 @@ def plain(text: str) -> str:
     text = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"`\1`", text.split("\n\n")[0])
     text = re.sub(r"``(.*?)``", r"`\1`", text)
     text = re.sub(r"`([^`<]+) <(https?://[^>]+)>`_", r"[\1](\2)", text)
-    text = re.sub(r"\s*Default: `?[\w.'\"=-]*`?\.$", "", text.strip())  # Lightning's; what holds here is the parser's
+    text = re.sub(r"\s*Default: `?[\w.'\"=-]*`?\.$", "", text.strip())  # Lightning's; smir has other defaults
     return re.sub(r"\s+", " ", text)
 
 

@@ -20,7 +20,7 @@ def with_code(markdown: str, page: str, problem: Callable[[str], None]) -> str:
     Args:
         markdown: Text of the page.
         page: The page, for the message.
-        problem: Told of every symbol that does not exist.
+        problem: Called with a message for every symbol that does not exist.
     """
 
     def shown(match: re.Match[str]) -> str:
@@ -46,6 +46,6 @@ def with_formulas(content: str) -> str:
     def formula(match: re.Match[str]) -> str:
         display = "block" if match[1] == "div" else "inline"
         drawn = convert(html.unescape(match[2]).strip(), display=display)
-        return f'<{match[1]} class="formula">{drawn}{match[3]}</{match[1]}>'  # no line begins with what ends a sentence
+        return f'<{match[1]} class="formula">{drawn}{match[3]}</{match[1]}>'  # keeps its full stop beside it
 
     return _FORMULA.sub(formula, content)

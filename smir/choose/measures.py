@@ -32,7 +32,7 @@ class Measured:
         places: Their places in the list, ascending (N,).
         features: Features of length 1 (N, D).
         name: `PATCH_LOSS` or `UNCERTAINTY`; None if only the encoder was trained.
-        values: What `name` says (N,); 1 if only the encoder was trained.
+        values: The measured values (N,); 1 if only the encoder was trained.
     """
 
     places: list[int]

@@ -17,7 +17,7 @@ class Masking:
 
     Attributes:
         configs: The files, included ones too.
-        stages: Whether they have SelectiveMasking, which every staged row has.
+        stages: True if they have SelectiveMasking, which every staged row has.
         policy: Class of the policy that fixes its masks, without package; None if every visit draws a random mask.
     """
 

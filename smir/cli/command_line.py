@@ -77,7 +77,7 @@ class SmirCLI(SettingsCLI):
             parser.add_class_arguments(PolygonOptions)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Refuses a seed that the generators do not take."""
+        """Parses the words, and refuses seeds that random generators do not accept."""
         super().parse_arguments(parser, args)
         seed = self.config[self.config.subcommand].seed_everything
         if isinstance(seed, bool):

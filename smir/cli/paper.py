@@ -31,9 +31,9 @@ class Row(NamedTuple):
     Attributes:
         config: Name of its file in `experiments/<dataset>/`.
         start: The pretraining that it starts from, or `IMAGENET`. Empty: random weights.
-        of_sister: Whether that is the pretraining on the sister dataset.
+        of_sister: True if that pretraining is on the sister dataset.
         variant: Name of the ablation that it belongs to.
-        options: What the ablation adds to its command.
+        options: Words that the ablation adds to its command.
     """
 
     config: str

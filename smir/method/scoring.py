@@ -27,7 +27,7 @@ class Scored:
         grid: The patch grid of the views, P patches.
         samples: Score of every patch under every random mask (S, B, P), float32.
         masked: The random masks (S, B, P), True = masked.
-        over: Which samples of a patch count.
+        over: The samples of a patch that count; see `score_views`.
         image: Normalised views (B, 3, h, w).
         mask: The last random mask of every view (B, 1, h, w), True = masked.
         reconstruction: The reconstruction under that mask (B, 3, h, w).

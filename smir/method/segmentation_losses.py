@@ -118,7 +118,7 @@ class FocalLoss(CrossEntropyLoss):
     p comes from the softmax over all classes; segmentation_models_pytorch uses one sigmoid per class instead.
 
     Args:
-        gamma: Exponent: the larger it is, the less pixels count that are already right. 0 gives the cross-entropy.
+        gamma: Exponent. A larger one lowers the weight of pixels that are already right; 0 gives the cross-entropy.
         void: Label of pixels to ignore.
 
     Raises:

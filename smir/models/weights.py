@@ -37,7 +37,7 @@ class LoadReport:
         missing: Names of the network's tensors that the file does not have, or whose head was left new on purpose.
         mismatched: Names found in the file with another shape; they keep their fresh values.
         unexpected: Names in the file that the network does not have.
-        source: Where the weights came from.
+        source: The file or library that the weights are from.
     """
 
     loaded: list[str]

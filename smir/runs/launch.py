@@ -100,7 +100,7 @@ def _follow(
 
 
 def what_is_kept(command: str = "This") -> str:
-    """Says what an interrupted training has kept, and from where `command` continues."""
+    """Returns a sentence about what an interrupted training has kept, and where `command` continues it."""
     runs = held()
     if not runs:  # an earlier process may have kept epochs of the run
         return f"The training had not begun. {command} begins or continues it"

@@ -194,7 +194,7 @@ def _differ(path: str, theirs: Any, own: Any) -> str:
 
 
 def _typed(path: str) -> str:
-    """Returns what users call the place of a value in a record: `--model.lr` for `recipe.model.init_args.lr`."""
+    """Returns the name that users know for a place in a record: `--model.lr` for `recipe.model.init_args.lr`."""
     behind = re.match(r"(?:(?:inputs\.)?weights\.)+(?=recipe|inputs)", path)
     if behind is not None:
         return f"the pretraining's {_typed(path[behind.end() :])}"

@@ -28,7 +28,7 @@ class ReconstructionModule(SmirModule):
     The mask is an input: the batch brings it, whether it was drawn at random or chosen by `SelectiveMasking`.
 
     Args:
-        loss: The loss that is trained with and that chooses the best checkpoint.
+        loss: Loss of the training; on validation images it chooses the best checkpoint.
         ssim_unit_range: Compute SSIM, in training and scores, on values in [0, 1], which its data range of 1 is meant
             for. The paper computes it on normalised values.
         kwargs: Arguments of every task.

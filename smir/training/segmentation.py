@@ -34,8 +34,8 @@ class SegmentationModule(SmirModule):
 
     Args:
         classes: Names and colours of the classes; the CLI takes them from the data.
-        loss: The loss that is trained with: `SoftJaccardLoss` (the paper's), `DiceLoss`, `CrossEntropyLoss`,
-            `FocalLoss`, or `SumOfLosses`.
+        loss: Loss of the training: `SoftJaccardLoss` (the paper's), `DiceLoss`, `CrossEntropyLoss`, `FocalLoss`, or
+            `SumOfLosses`.
         class_weights: Weights of the classes in the loss, 0 or more: one for each class in the order of the data, or
             `{name: weight}`, where the others have 1; `auto`: by the median frequency in the training labels. Default:
             all 1.
@@ -126,7 +126,7 @@ class SegmentationModule(SmirModule):
             self.image_channels = {"mean": list(given.mean), "std": list(given.std)}
 
     def on_fit_start(self) -> None:
-        """Says what gradient accumulation means for a loss that is a ratio of sums."""
+        """Warns about gradient accumulation, which changes a loss that is a ratio of sums."""
         if (parts := self.trainer.accumulate_grad_batches) > 1:
             rank_zero_warn(
                 f"trainer.accumulate_grad_batches = {parts}: the loss is computed for each batch of data.batch_size "

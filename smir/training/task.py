@@ -238,7 +238,7 @@ class SmirModule(pl.LightningModule):
         return self.freeze_encoder_epochs == -1 or self.current_epoch < self.freeze_encoder_epochs
 
     def on_train_epoch_start(self) -> None:
-        """Sets the learning rates, functions of the epoch alone, and freezes the encoder or lets it go."""
+        """Sets the learning rates, which depend only on the epoch, and freezes or unfreezes the encoder."""
         lr = self.lr * self._lr_factor(self.current_epoch)
         values = {"lr": lr, "stage": float(self.data.stages.current)}
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
@@ -251,7 +251,7 @@ class SmirModule(pl.LightningModule):
             self.encoder.train(not self.encoder_is_frozen())
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Takes the gradients of a frozen encoder away, after the ranks have exchanged them: Adam passes over it.
+        """Clears the gradients of a frozen encoder after the ranks have exchanged them, so that Adam skips it.
 
         DistributedDataParallel decides once, at the start, which parameters it exchanges; `requires_grad` must not
         change later.

@@ -17,7 +17,7 @@ USER = {"id": "u", "entity": "me", "username": "me", "email": "me@example.org", 
 
 
 class Run:
-    """What the server knows of a run.
+    """The server's record of a run.
 
     Attributes:
         settings: The last values from the client: displayName, groupName, jobType, tags, config.

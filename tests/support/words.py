@@ -13,7 +13,7 @@ TINY_NETWORK = [  # the encoder that timm made for tests: 80,000 parameters and 
 ]
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--trainer.accelerator=cpu"]
 EVERY_EPOCH = "--run.keep_seconds=0"
-"""Kills of tests count on a checkpoint of every epoch, whose time is theirs to choose."""
+"""Tests that kill a run need a checkpoint of every epoch."""
 
 
 def pretrain_words(root, *more):
