@@ -32,6 +32,12 @@ def counted(number: int, one: str, several: str) -> str:
     return f"{number:,} {one if number == 1 else several}"
 
 
+def listed(parts: Iterable[str]) -> str:
+    """Returns parts of a sentence as `a`, `a and b`, or `a, b and c`."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def first_few(values: Iterable[object], limit: int = 3) -> str:
     """Returns the first `limit` values as text, then how many were left out: `a, b, c and 4 more`."""
     items = [str(value) for value in values]

@@ -6,6 +6,8 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
+from smir.errors import listed
+
 FEWEST = 3
 """Seeds below which a difference gets no interval."""
 FEW = 20
@@ -124,10 +126,10 @@ def one_seed(rows: Mapping[str, Sequence[Estimate | None]]) -> str:
         if len(estimates) > 1 and any(estimate and len(estimate.by_seed) == 1 for estimate in estimates)
     }
     known = [f"{bound:.1f} points on {title}" for title, bound in bounds.items() if bound is not None]
-    words = f" One seed: differences below about {' and '.join(known)} may be chance." if known else ""
+    words = f" One seed: differences below about {listed(known)} may be chance." if known else ""
     if unknown := [title for title, bound in bounds.items() if bound is None]:
         words += (
-            f" One seed: differences may be chance. No row of {' and '.join(unknown)} has several seeds, so the report "
+            f" One seed: differences may be chance. No row of {listed(unknown)} has several seeds, so the report "
             "cannot tell how large chance differences are."
         )
     return words
@@ -136,7 +138,7 @@ def one_seed(rows: Mapping[str, Sequence[Estimate | None]]) -> str:
 def left_out(differences: Iterable[Difference | None]) -> str:
     """Names what the intervals of a row leave out: the luck of a pretraining that seeds share."""
     names = {name for gain in differences if gain and gain.interval for name in gain.one_pretraining}
-    return f"luck of the one pretraining of {' and of '.join(sorted(names))}" if names else ""
+    return f"luck of the one pretraining {listed(f'of {name}' for name in sorted(names))}" if names else ""
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float] | None:

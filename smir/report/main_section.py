@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from smir.errors import counted
+from smir.errors import counted, listed
 from smir.report.cells import TITLES, Benchmark, Cell, Protocol, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Section, Table, difference_table
 from smir.report.estimates import Estimate, averaged, care, left_out, one_seed
@@ -96,7 +96,7 @@ def comparison_warnings(protocol: Protocol) -> list[str]:
         for text in protocol.unequal(benchmark)
     ]
     relabelled = [
-        f"The test labels of {title} were changed between the tests of {' and '.join(folders)}, so their "
+        f"The test labels of {title} were changed between the tests of {listed(folders)}, so their "
         "figures cannot be compared. Repeat the older tests (python -m smir test)."
         for title, folders in protocol.tested_on_other_labels
     ]
@@ -175,7 +175,7 @@ def _differences(protocol: Protocol, inits: Sequence[str]) -> Table | None:
             columns.append(Column(f"- {baseline}", benchmark.title, "difference"))
             for row, init in zip(rows, inits, strict=True):
                 row.append(NOT_MEANT if init == baseline else protocol.difference(benchmark, init, baseline))
-    title = f"Difference to {' and to '.join(BASELINE_WORDS[baseline] for baseline in compared)}"
+    title = f"Difference {listed(f'to {BASELINE_WORDS[baseline]}' for baseline in compared)}"
     return difference_table(f"differences-{protocol.file_word}", title, miou_note(protocol), columns, rows)
 
 

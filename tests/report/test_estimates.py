@@ -6,6 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
+from smir.errors import listed
 from smir.files.pages.svg import Axis, spread
 from smir.report.estimates import (
     Estimate,
@@ -55,6 +56,7 @@ def test_differences_name_the_rows_that_share_one_pretraining():
     gain, other = paired(shared["selective"], shared["random"]), paired(shared["random"], scratch)
     assert left_out([gain]) == "luck of the one pretraining of random and of selective"
     assert left_out([other, None]) == "luck of the one pretraining of random"
+    assert listed(["of a", "of b", "of c"]) == "of a, of b and of c"
     assert left_out([averaged([gain, other])]) == left_out([gain])
     assert left_out([paired(scratch, scratch)]) == ""
     alone = paired(shared["random"], Estimate({0: 1.0}, 1))
