@@ -22,11 +22,13 @@ def report(
         short: Print one line for each row instead of the main tables; the files are the same.
 
     Raises:
-        SmirError: If there is no finished and tested run, or a record is damaged.
+        SmirError: If there is no finished and tested run, a record is damaged, or nothing can be written to `out`.
     """
+    from smir.files.atomic import refuse_unwritable
     from smir.report.build import build
     from smir.report.formats import table_lines
 
+    refuse_unwritable(out)
     made = build(runs if isinstance(runs, list) else [runs], expect_paper=expect == "paper")
     index = made.write(out)
     if short:

@@ -487,7 +487,7 @@ def test_files_that_no_report_wrote_are_not_replaced(fails, smir, tmp_path, list
 def test_a_report_that_cannot_be_written_names_the_path(fails, tmp_path):
     segmentation(tmp_path / "runs", "Nassar", "scratch").write()
     (tmp_path / "taken").write_text("a file")
-    assert "taken" in fails("report", "runs", "--out=taken")
+    assert "taken: File exists. Give another folder: --out FOLDER" in fails("report", "runs", "--out=taken")
     assert (tmp_path / "taken").read_text() == "a file"
 
 
