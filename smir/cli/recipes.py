@@ -33,9 +33,11 @@ def config_file(name: str) -> str:
     Settings as YAML text are returned as they are.
 
     Raises:
-        ConfigError: If there is neither a file nor a recipe, or a folder.
+        ConfigError: If the name is empty, or there is neither a file nor a recipe, or a folder.
     """
-    if is_file(Path(name)) or re.search(r"[{\n]|: ", name) or not name:
+    if not name:  # such as `--config=$FILE` without the variable
+        raise ConfigError("--config is empty. Give a file, or a recipe: `python -m smir recipes` lists the recipes.")
+    if is_file(Path(name)) or re.search(r"[{\n]|: ", name):
         return name
     if found := recipe(name):
         return str(found)

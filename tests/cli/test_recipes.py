@@ -59,6 +59,7 @@ def test_an_unknown_name_is_refused_with_a_similar_one(fails, tmp_path):
 def test_a_folder_in_place_of_a_config_is_refused_and_its_config_is_named(fails, tmp_path):
     (tmp_path / "field").mkdir()
     assert "--config field is a folder; a config is a file.\n" in fails("fit", "--config", "field")
+    assert "--config is empty. Give a file, or a recipe" in fails("fit", "--config=")
     (tmp_path / "field/data.yaml").touch()
     assert "a config is a file. Give field/data.yaml." in fails("fit", "--config", "field")
 
