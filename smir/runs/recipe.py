@@ -63,8 +63,8 @@ _TRAINER_RECIPE = (
     "gradient_clip_val",
     "gradient_clip_algorithm",
 )
-_LIBRARIES = ("lightning.", "pytorch_lightning.", "smir.")  # a user's own callback may be called Monitor and do more
-_NOT_RECIPE_CALLBACKS = ("ProgressBar", "Summary", "Monitor", "Timer")
+# A user's own callback may be called Monitor and do more.
+_NOT_RECIPE_CALLBACKS = re.compile(r"(lightning|pytorch_lightning|smir)\..*(ProgressBar|Summary|Monitor|Timer)")
 # Arguments of models, data, callbacks and policies that 0.1.0 did not have, with their defaults. A recipe holds them
 # only where they differ, so that the runs of 0.1.0 keep their recipe hash.
 _ADDED: dict[str, Any] = {
@@ -112,9 +112,7 @@ def recipe_of(config: dict[str, Any]) -> dict[str, Any]:
     callbacks = [
         without(callback, _CALLBACKS_NOT_RECIPE)
         for callback in trainer.get("callbacks") or []
-        if not (
-            callback["class_path"].startswith(_LIBRARIES) and callback["class_path"].endswith(_NOT_RECIPE_CALLBACKS)
-        )
+        if not _NOT_RECIPE_CALLBACKS.fullmatch(callback["class_path"])
     ]
     recipe = {
         "model": without(config["model"], _MODEL_NOT_RECIPE),

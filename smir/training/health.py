@@ -18,6 +18,15 @@ LEAST_STEPS = {"val/mean_fill": 400, "val/inpaint": 30}
 
 Healthy runs of an encoder from ImageNet beat the mean colour after 180 to 306.
 """
+_ADVICE = {
+    "val/mean_fill": "filling masked patches with the mean colour, and never was in this stage, although the "
+    "warm-up is over. The network does not learn: lower model.lr, look at the pictures of the run, and check data.mean "
+    "and data.std.",
+    "val/inpaint": "filling masked patches by interpolation between their visible neighbours, and never was in "
+    "this stage, although half of it is over. The network has learnt no more than interpolation: train longer per "
+    "stage (trainer.max_epochs), or on more images.",
+}
+"""For each baseline: its name in words, and what to do."""
 
 
 def mask_agreement(samples: Tensor, count: int) -> Tensor:
@@ -111,14 +120,3 @@ class LearningHealth(Callback):
                     f"of {stages.num_stages}): the validation loss {loss:.3f} is no better than the {baseline:.3f} of "
                     f"{_ADVICE[name]}"
                 )
-
-
-_ADVICE = {
-    "val/mean_fill": "filling masked patches with the mean colour, and never was in this stage, although the "
-    "warm-up is over. The network does not learn: lower model.lr, look at the pictures of the run, and check data.mean "
-    "and data.std.",
-    "val/inpaint": "filling masked patches by interpolation between their visible neighbours, and never was in "
-    "this stage, although half of it is over. The network has learnt no more than interpolation: train longer per "
-    "stage (trainer.max_epochs), or on more images.",
-}
-"""For each baseline: its name in words, and what to do."""
