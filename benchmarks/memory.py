@@ -27,7 +27,7 @@ def rows() -> Iterator[Row]:
     yield Row("memory of the main process, an image listed", "any", value, 300, "at most", "bytes", spread, note)
     value, spread = growth(1)
     size, own = growth(2)[0], growth(3)[0]
-    note = f"of {size:.0f}; all that it shares with nobody grows by {own:.0f}"
+    note = f"of {size:.0f}; its unshared memory grows by {own:.0f}"
     yield Row("copy of the list in a loader worker, an image", "any", value, 1, "at most", "bytes", spread, note)
 
 
