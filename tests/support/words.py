@@ -16,10 +16,10 @@ EVERY_EPOCH = "--run.keep_seconds=0"
 """Tests that kill a run need a checkpoint of every epoch."""
 
 
-def pretrain_words(root, *more):
+def _fit_words(config, root, *more):
     return [
         "fit",
-        f"--config={EXPERIMENTS / 'demo' / 'pretrain.yaml'}",
+        f"--config={EXPERIMENTS / 'demo' / config}",
         f"--data.root={root}",
         "--data.batch_size=4",
         "--data.num_workers=0",
@@ -29,24 +29,16 @@ def pretrain_words(root, *more):
         EVERY_EPOCH,
         *more,
     ]
+
+
+def pretrain_words(root, *more):
+    return _fit_words("pretrain.yaml", root, *more)
 
 
 def segment_words(root, *more):
-    return [
-        "fit",
-        f"--config={EXPERIMENTS / 'demo' / 'segment.yaml'}",
-        f"--data.root={root}",
-        "--data.batch_size=4",
-        "--data.num_workers=0",
-        "--data.crop_size=64",
-        "--data.label_budget=8",
-        "--model.warmup_epochs=1",
-        "--trainer.max_epochs=2",
-        *TINY_NETWORK,
-        *QUIET,
-        EVERY_EPOCH,
-        *more,
-    ]
+    return _fit_words(
+        "segment.yaml", root, "--data.crop_size=64", "--data.label_budget=8", "--trainer.max_epochs=2", *more
+    )
 
 
 def selective_words(root, *more):
