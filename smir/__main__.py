@@ -87,7 +87,7 @@ Selective Masking Image Reconstruction: pretrain a whole U-Net without labels, t
 
 {commands}
 
-python -m smir COMMAND --help explains a command, python -m smir fit --data.help Folder a class.
+python -m smir COMMAND --help explains a command; python -m smir fit --data.help Folder explains a class.
 --allow PACKAGE, with any command, lets a config name classes of a package that smir does not know."""
 
 

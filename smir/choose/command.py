@@ -95,8 +95,9 @@ def choose(
     left = len({*made.measured.places} - pool.labelled)
     few = f" (all that are left; --count asks for {count:,})" if len(names) < count else ""
     known = bool(pool.labelled) or (data is not None and images is None)
-    of = f"{left:,} images{' without labels' if known else ''}"
-    print(f"{len(names):,} of {of} are chosen{few}, the best first: {out / LIST}")
+    of = f"{counted(left, 'image', 'images')}{' without labels' if known else ''}"
+    verb = "is" if len(names) == 1 else "are"
+    print(f"{len(names):,} of {of} {verb} chosen{few}, the best first: {out / LIST}")
     if not known:
         print(
             "If some of these images have labels already, leave them out: --labelled FOLDER or --config FIELD/data.yaml"

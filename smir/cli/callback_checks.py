@@ -24,8 +24,8 @@ def check_callback(callback: Callback, model: SmirModule, callbacks: list[Callba
         and callback.mode != model.monitor_mode
     ):
         raise ConfigError(
-            f"EarlyStopping watches {model.monitor}, of which {model.monitor_mode}imum is best, with mode "
-            f"{callback.mode}. Add --trainer.callbacks.mode {model.monitor_mode}."
+            f"EarlyStopping watches {model.monitor} with mode {callback.mode}, but its {model.monitor_mode}imum is "
+            f"best. Add --trainer.callbacks.mode {model.monitor_mode}."
         )
     if isinstance(callback, ModelCheckpoint) and callback.save_last and callback.dirpath is None:
         raise ConfigError(

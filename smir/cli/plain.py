@@ -166,7 +166,7 @@ def _with_own_config(option: str, words: list[str], beside_images: bool) -> list
         return [f"--config={(run / 'config.yaml').absolute()}", *words]  # absolute: the parser expands a `~`
     if changed := next((name for name in given if name.startswith("--data.")), None):
         raise ConfigError(  # the parser would say that it knows no dataset
-            f"{changed} changes the data of the checkpoint's own run, but {checkpoint.absolute()} lies in no run "
-            f"folder with a config.yaml. Correct --{option}, or give the config of the data: --config FILE"
+            f"{changed} changes the data of the checkpoint's own run, but {checkpoint.absolute()} is not in "
+            f"a run folder with a config.yaml. Correct --{option}, or give the config of the data: --config FILE"
         )
     return words

@@ -82,7 +82,7 @@ def inspect(
         source = from_paths(images if isinstance(images, list) else [images])
     elif data is None:
         raise ConfigError(
-            f"There is nothing to inspect: {ckpt} lies in no run folder with a config.yaml. Name images or "
+            f"There is nothing to inspect: {ckpt} is not in a run folder with a config.yaml. Name images or "
             "folders, or give the config of its run: --config FILE"
         )
     elif isinstance(module, ReconstructionModule):

@@ -283,7 +283,7 @@ def result_folder(run: Path, kind: Literal["test", "predict"], source: dict[str,
 
 
 def run_of_checkpoint(path: Path) -> Path | None:
-    """Returns the run folder of a checkpoint; None if it is in no run folder."""
+    """Returns the run folder of a checkpoint; None if it is not in one."""
     try:
         if path.parent.name == "checkpoints" and read_record(path.parent.parent) is not None:
             return path.parent.parent

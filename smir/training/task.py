@@ -92,7 +92,7 @@ class SmirModule(pl.LightningModule):
             )
         if weights_part == "encoder" and weights is None:
             raise ConfigError(
-                "model.weights_part = encoder has no use without model.weights. Set it, or leave this out."
+                "model.weights_part = encoder has no use without model.weights. Set them, or leave the part out."
             )
         if not 0 < encoder_lr_factor < math.inf:
             raise ConfigError(

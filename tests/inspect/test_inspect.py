@@ -382,7 +382,7 @@ def test_invalid_arguments_are_refused_with_a_reason(smir, fails, pool, labelled
     lone.write_bytes(pool.read_bytes())
     config = labelled.parent.parent / "config.yaml"
     assert "nothing to inspect" in fails("inspect", "--ckpt", lone)
-    assert "lies in no run folder" in fails("inspect", "--ckpt", "runs/typo/checkpoints/best.ckpt", "--data.root=field")
+    assert "not in a run folder" in fails("inspect", "--ckpt", "runs/typo/checkpoints/best.ckpt", "--data.root=field")
     assert "not both" in fails("inspect", "--ckpt", lone, "field/images", f"--config={config}")
     assert "no image or folder" in fails("inspect", "--ckpt", lone, "fieldd")
     assert "no checkpoint" in fails("inspect", "--ckpt", "none.ckpt", "field/images")
