@@ -110,10 +110,8 @@ def refuse_unwritable(folder: Path) -> None:
     """Checks, before long work, that the folder of `--out` can be written to. It need not exist; no trace is left.
 
     Raises:
-        RunError: If it cannot, or is a file.
+        RunError: If it cannot.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder.absolute()} is a file; --out takes a folder, which need not exist.")
     new = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

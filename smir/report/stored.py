@@ -70,8 +70,9 @@ class StoredRun:
         needed = [self.record["hash"], self.record["experiment"], self.seed, self.dataset, self.init, self.variant]
         needed += [self.recipe["trainer"]["max_epochs"], self.recipe["trainer"]["precision"], self.weights["kind"]]
         needed += [self.labels, self.test_images, lineage(self.weights)] if self.task == "segment" else []
-        if not isinstance(self.own_variant, str | None):
-            raise TypeError(f"run.variant is {self.own_variant!r}")
+        for text, of in ((self.record["experiment"], str), (self.own_variant, str | None)):
+            if not isinstance(text, of):
+                raise TypeError(f"{text!r} is not text")
 
     @property
     def seed(self) -> int:

@@ -651,7 +651,8 @@ def test_an_output_folder_that_is_not_empty_is_refused(fails, tmp_path):
     (tmp_path / "exported").mkdir()
     (tmp_path / "exported/notes.txt").write_text("mine")
     assert "is not empty: it holds notes.txt" in fails("export", "--ckpt=a.ckpt")
-    assert "notes.txt is a file; --out takes a folder" in fails("export", "--ckpt=a.ckpt", "--out=exported/notes.txt")
+    message = fails("export", "--ckpt=a.ckpt", "--out=exported/notes.txt")
+    assert "notes.txt: File exists. Give another folder: --out FOLDER" in message
 
 
 def test_missing_packages_are_named_with_the_extra(fails, tmp_path, monkeypatch):
