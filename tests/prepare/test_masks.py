@@ -185,6 +185,30 @@ def test_transparent_colours_are_not_classes(smir, fails, tmp_path, field):
     assert (field("a") == IDS).all()
 
 
+@pytest.mark.parametrize("meaning", ["background", "void"])
+def test_transparent_black_is_transparent_if_classes_names_it(smir, fails, tmp_path, field, meaning):
+    """Most programs store black below transparent pixels, and black may be a class, too."""
+    for name in "abc":
+        alpha = np.where(IDS > 0, 255, 0).astype(np.uint8)
+        Image.fromarray(np.dstack([(IDS == 2) * np.uint8(200), IDS * 0, IDS * 0, alpha])).save(
+            tmp_path / f"labels/{name}.png"
+        )
+    given = "soil=#000000, weed=#c80000"
+    assert "also hold transparent (3,072 px)" in fails(*WORDS, f"--classes=[{given}]")
+    smir(*WORDS, f"--classes=[{meaning}=transparent, {given}]")
+    first = meaning == "background"
+    assert (field("a") == (IDS if first else np.where(IDS == 0, 255, IDS - 1))).all()
+
+
+def test_masks_that_hold_shapes_in_their_transparency_alone_are_explained(smir, fails, tmp_path, field):
+    for name in "abc":
+        alpha = np.where(IDS > 0, 255, 0).astype(np.uint8)
+        Image.fromarray(np.dstack([IDS * 0, IDS * 0, IDS * 0, alpha])).save(tmp_path / f"labels/{name}.png")
+    assert "hold only black. If they are transparent where they show no class: --classes" in fails(*WORDS)
+    smir(*WORDS, "--classes=[background=transparent, plant=#000000]")
+    assert (field("a") == (IDS > 0)).all()
+
+
 @pytest.mark.parametrize(("suffix", "channels"), [("png", 3), ("png", 4), ("tif", 3)])
 def test_colours_of_16_bits_are_refused(fails, tmp_path, field, suffix, channels):
     deep = np.dstack([IDS.astype(np.uint16) * 40] * channels)
@@ -477,6 +501,15 @@ def test_numbers_of_objects_are_joined_to_one_class(smir, fails, tmp_path, field
     smir(*WORDS, "--classes=[background=0, apple=1-255]")
     assert np.array_equal(field("a"), np.where(bare == 255, 255, bare > 0))
     assert all((field(name) == (objects % (most + 1) > 0)).all() for name, most in zip("bc", (7, 11), strict=True))
+
+
+@pytest.mark.parametrize("mark", [3, 128, 65535])
+def test_a_nodata_value_behind_the_classes_is_void_without_being_named(smir, tmp_path, field, mark):
+    ids = np.where(np.arange(48)[:, None] < 16, mark, IDS).astype(np.uint16 if mark > 255 else np.uint8)
+    for name in "abc":
+        tif(tmp_path / f"labels/{name}.tif", ids[None], nodata=mark)
+    smir(*WORDS, "--classes=[background, crop, weed]")
+    assert (field("a") == np.where(ids == mark, 255, ids)).all()
 
 
 def test_a_single_class_beside_a_value_marked_as_nodata_is_explained(smir, fails, tmp_path, field):

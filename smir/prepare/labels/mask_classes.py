@@ -52,6 +52,11 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
                 f"{len(files)} of {len(masks.names)} masks in {masks.folder.absolute()} hold {key}, which others mark "
                 f"as nodata: {first_few(files)}. Name it in --classes: NAME={key} if it is a class, else void={key}."
             )
+    if given is None and masks.coding == "grey colors" and keys == ["0"]:
+        raise ConfigError(
+            f"The masks in {masks.folder.absolute()} hold only black. If they are transparent where they show no class: "
+            f"--classes '[{BACKGROUND}={TRANSPARENT}, NAME=#000000]'."
+        )
     table = table_of(chosen, str(masks.folder.absolute()))
     for key in (str(VOID), *masks.no_data):
         table.ids.setdefault(key, VOID)
@@ -116,7 +121,8 @@ def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tupl
             raise ConfigError(f"--classes names {first_few(twice)} more than once.")
         return sources
     names = [name for name, _ in pairs]
-    classes = [key for key in keys if key != str(VOID)]
+    void = {str(VOID), *(key for key in masks.no_data if not key.isdigit() or int(key) >= len(names))}
+    classes = [key for key in keys if key not in void]
     if masks.coding != "colors" and not any("=" in entry for entry in given):
         if keys == ["0", str(VOID)] and len(names) == 2:
             return list(zip(names, keys, strict=True))
@@ -124,7 +130,7 @@ def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tupl
         if all(int(key) < len(names) for key in classes) and black == "0":
             return [(name, str(place)) for place, name in enumerate(names)]
         keys = sorted(keys, key=lambda key: (key != black, int(key)))
-        classes = [key for key in keys if key != str(VOID)]
+        classes = [key for key in keys if key not in void]
     total = sum(masks.values.values())
     shown = {key: f"#{bytes(color).hex()}, " for key, color in masks.palette.items()}
     shares = ", ".join(

@@ -10,13 +10,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from smir.classes import BLACK, VOID, Color, UInt8
+from smir.classes import BLACK, VOID, Color, UInt8, is_background
 from smir.data.reading.decode import LabelFacts, invisible, label_facts, masked_out, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff_colors import NO_DATA
 from smir.errors import DataError, first_few
-from smir.prepare.labels.classes import ClassTable, color_of
+from smir.prepare.labels.classes import ClassTable, color_of, entries, is_void
 
 COLOR_LIST = "labelmap.txt"
 
@@ -24,7 +24,7 @@ TRANSPARENT = "transparent"
 """The source of pixels that are invisible in a mask of colours, and not black."""
 _FACTORS = (*(VOID // classes for classes in range(1, 11)), 256, 257, 65535)
 """Factors by which programs enlarge values: so that the last class is white, and to 16 bits."""
-_MISSING, _TRANSPARENT = "missing", 1 << 24
+_MISSING, _TRANSPARENT, _BLACK = "missing", 1 << 24, "#000000"
 Coding = Literal["ids", "colors", "grey colors"]
 
 
@@ -43,6 +43,7 @@ class MaskFiles:
         unmarked: Files that hold such a value without marking it, by value.
         thin: Values that only lie between others, and never fill a square of 3 x 3 pixels.
         palette: Colours of the values, if the files have a palette with more than greys.
+        apart: True if transparent black, too, is the source `transparent`; otherwise it is black.
         black: The value that these palettes show in black, if each has a single black entry: entries that a program has
             left unset, as all TIFFs have them, are black, too.
         counted: Lowest and highest number of values of a file, if they run from 1 to it and differ between files, as
@@ -64,6 +65,7 @@ class MaskFiles:
     scales: tuple[str, str, Mapping[str, str]] | None = None
     counted: tuple[int, int] | None = None
     black: str | None = None
+    apart: bool = False
 
     @property
     def shades(self) -> dict[str, Color]:
@@ -80,7 +82,7 @@ class MaskFiles:
 
     def label(self, name: str, table: ClassTable) -> UInt8:
         """Returns class ids and void (H, W) of a file."""
-        pixels = _stored(self.folder / name, self.coding, self.factors.get(name, 1))
+        pixels = _stored(self.folder / name, self.coding, self.factors.get(name, 1), self.apart)
         values, places = np.unique(pixels, return_inverse=True)
         keys = [_key_of(value, self.coding, self.colors) for value in values.tolist()]
         ids = np.array([VOID if key == _MISSING else table.ids[key] for key in keys], np.uint8)
@@ -94,6 +96,7 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         DataError: If a file is not a label image, or the files are of two kinds.
     """
     by_color = bool(colors) or any("=#" in entry.replace(" ", "") for entry in given or ())
+    sources = {source.lower(): name for name, source in entries(given or ())}
     all_facts = list(in_parallel(lambda name: label_facts(folder / name), names, "Labels"))
     facts = dict(zip(names, all_facts, strict=True))
     of_kind = {kind: [n for n in names if facts[n].kind == kind] for kind in ("colors", "ids", "palette")}
@@ -106,8 +109,8 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
             "export all of them in the same format."
         )
 
-    def count(coding: Coding) -> dict[str, _Found]:
-        found = in_parallel(lambda name: _count(folder / name, coding, colors), names, "Label values")
+    def count(coding: Coding, apart: bool = False) -> dict[str, _Found]:
+        found = in_parallel(lambda name: _count(folder / name, coding, colors, apart), names, "Label values")
         return dict(zip(names, found, strict=True))
 
     coding: Coding = "colors" if colors or of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
@@ -116,11 +119,16 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
             f"{len(deep)} masks in {folder.absolute()} have more than 8 bits a channel ({first_few(deep)}); colours of "
             "masks have 8. Save them again as PNG of 8 bits, or class ids in one channel of 8 or 16 bits."
         )
-    found = count(coding)
+    apart = TRANSPARENT in sources
+    found = count(coding, apart)
+    if coding == "colors" and not apart and _is_class(sources.get(_BLACK)):
+        told_apart = count(coding, True)
+        if apart := {_BLACK, TRANSPARENT} <= {key for part in told_apart.values() for key in part.values}:
+            found = told_apart  # black is visible and hidden, and need not mean the same
     palette = _palette_colors(facts, found)
     if coding == "ids" and _palettes_differ(palette, bool(of_kind["ids"])):
         coding = "colors"
-        found = count(coding)
+        found = count(coding, apart)
     factors = _factors(folder, facts, found) if coding == "ids" else {}
     if factors:
         found = {name: part.spread(factors[name]) for name, part in found.items()}
@@ -143,8 +151,12 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     black = None if is_padded else next((key for key, color in shown.items() if color == BLACK), None)
     scales, counted = _two_scales(numbers), _counted(numbers)
     return MaskFiles(
-        folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted, black
+        folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted, black, apart
     )
+
+
+def _is_class(name: str | None) -> bool:
+    return not (name is None or is_background(name) or is_void(name))
 
 
 def _counted(values: Mapping[str, set[int]]) -> tuple[int, int] | None:
@@ -236,8 +248,8 @@ def _factors(folder: Path, facts: Mapping[str, LabelFacts], found: Mapping[str, 
     return spread if fits[1] else {}
 
 
-def _stored(path: Path, coding: Coding, factor: int = 1) -> npt.NDArray[np.int32]:
-    """Returns the stored values of a file (H, W), or its colours as 0xRRGGBB."""
+def _stored(path: Path, coding: Coding, factor: int = 1, apart: bool = False) -> npt.NDArray[np.int32]:
+    """Returns the stored values of a file (H, W), or its colours as 0xRRGGBB; for `apart` see `MaskFiles`."""
     if coding == "ids":
         ids = read_label(path)
         return np.where(ids == NO_DATA, ids, ids * factor)
@@ -246,7 +258,7 @@ def _stored(path: Path, coding: Coding, factor: int = 1) -> npt.NDArray[np.int32
     if (missing := masked_out(path)) is not None:
         colors[missing] = NO_DATA
     elif coding == "colors" and (hidden := invisible(path, by_alpha=True)) is not None:
-        colors[hidden & (colors != 0)] = _TRANSPARENT
+        colors[hidden if apart else hidden & (colors != 0)] = _TRANSPARENT
     return colors
 
 
@@ -270,8 +282,8 @@ def _key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
     return colors.get(color, color)
 
 
-def _count(path: Path, coding: Coding, colors: Mapping[str, str]) -> _Found:
-    pixels = _stored(path, coding)
+def _count(path: Path, coding: Coding, colors: Mapping[str, str], apart: bool) -> _Found:
+    pixels = _stored(path, coding, apart=apart)
     values, counts = np.unique(pixels, return_counts=True)
     if len(values) > MOST_VALUES:
         raise DataError(
