@@ -84,6 +84,19 @@ def test_polygons_give_the_masks_that_they_were_traced_from(smir, tmp_path, caps
     assert not list(masks(tmp_path / "field").values())[-1].any()
 
 
+def test_a_flatgeobuf_does_not_say_which_of_two_polygons_is_on_top(smir, fails, tmp_path):
+    """Programs sort its polygons by place when they write it."""
+    write_map(tmp_path / "map.tif")
+    left, top, side = 500_000, 5_800_000, SIDE * 0.02
+    field = shapely.geometry.box(left, top - side, left + side, top)
+    inside = shapely.geometry.box(left, top - side / 2, left + side / 2, top)
+    write_vectors(tmp_path / "plants.fgb", [("crop", field), ("weed", inside)])
+    said = fails(*words("--labels=plants.fgb"))
+    assert "plants.fgb holds 1 pair of polygons that overlap and have different classes" in said
+    write_vectors(tmp_path / "plants.gpkg", [("crop", field), ("weed", inside)])
+    smir(*words("--labels=plants.gpkg", "--empty=background"))
+
+
 def test_polygons_are_placed_on_a_map_that_is_rotated_or_has_no_coordinate_system(smir, tmp_path, labels):
     for name, transform, crs in (("turned", UTM @ TURNED, "EPSG:32633"), ("flat", rasterio.Affine.identity(), None)):
         folder = tmp_path / name
@@ -102,7 +115,7 @@ def test_the_class_column_is_found_or_asked_for(smir, fails, tmp_path, labels):
     found = traced(labels)
     numbers = np.arange(len(found))
     write_vectors(tmp_path / "plants.gpkg", found, column="Kultur", area=numbers * 1.5)
-    smir(*words("--labels=plants.gpkg"))
+    smir(*words("--labels=plants.gpkg", "--empty=background"))
     text = (tmp_path / "field/data.yaml").read_text()
     assert "crop" in text
     assert "weed" in text
@@ -133,6 +146,11 @@ def test_unusable_vector_files_are_reported_before_the_map_is_cut(smir, fails, t
     assert "layers.gpkg holds 2 layers of polygons: layers, b." in said("layers.gpkg")
     write_vectors(tmp_path / "local.gpkg", found, 'LOCAL_CS["field",UNIT["metre",1]]')
     assert "local.gpkg cannot be placed on the map: its coordinate system, " in said("local.gpkg", "fourth")
+    far = shapely.to_geojson(shapely.geometry.box(500_000, 5_799_999, 500_001, 5_800_000))
+    (tmp_path / "metres.geojson").write_text(
+        f'{{"type": "Feature", "properties": {{"class": "crop"}}, "geometry": {far}}}'
+    )
+    assert "A GeoJSON that names none counts as longitude and latitude" in said("metres.geojson", "fifth")
     (tmp_path / "cut.gpkg").write_bytes((tmp_path / "bare.gpkg").read_bytes()[:20_000])
     assert "cut.gpkg" in said("cut.gpkg")
     assert not list((tmp_path / "other").glob("images/*"))
@@ -147,7 +165,7 @@ def test_points_and_lines_are_left_out(smir, tmp_path, capsys, labels):
     write_map(tmp_path / "map.tif")
     points = [("crop", shapely.Point(500_000.5, 5_799_999.5)), ("crop", None)]
     write_vectors(tmp_path / "plants.gpkg", [*traced(labels), *points])
-    smir(*words("--labels=plants.gpkg"))
+    smir(*words("--labels=plants.gpkg", "--empty=background"))
     assert "Left out, because their pixels are not known: empty shapes (1), points (1)." in capsys.readouterr().out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.data.reading.tiff import IMAGE_UNITS, Tiff
-from smir.errors import ConfigError, DataError, first_few
+from smir.errors import ConfigError, DataError, counted, first_few
 from smir.files.pictures import is_tiff
 from smir.prepare.labels.shapes import Annotated, Annotations, Bools, Drawn, Window
 from smir.terminal import quiet
@@ -66,6 +66,8 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
     crs = None if _is_of_the_image(path) else crs
     tiff = Tiff(image) if is_tiff(image) else None
     outlines = _in_pixels(path, outlines, crs, tiff)
+    if path.suffix.lower() == ".fgb":
+        _refuse_unordered(path, names, outlines)
     found = Annotations(TITLE, declared=list(dict.fromkeys(names)), left_out=left_out)
     found.images = [
         Annotated(tile, (rows.stop - rows.start, columns.stop - columns.start), shapes, path)
@@ -78,6 +80,22 @@ def read_vectors(path: Path, image: Path, windows: Mapping[str, tuple[slice, sli
             f"{(tiff and tiff.file.crs) or 'not known'}. Export the polygons of this map, with their coordinate system."
         )
     return found
+
+
+def _refuse_unordered(path: Path, names: Sequence[str], outlines: npt.NDArray[Any]) -> None:
+    """Refuses overlaps of classes in a FlatGeobuf: programs sort it by place, so nothing says which one is on top."""
+    import shapely
+
+    sound, classes = shapely.make_valid(outlines), np.array(names)
+    one, other = shapely.STRtree(sound).query(sound, predicate="intersects")
+    pairs = (one < other) & (classes[one] != classes[other])
+    shared = shapely.area(shapely.intersection(sound[one[pairs]], sound[other[pairs]]))
+    if count := int((shared > 1).sum()):  # in pixels: neighbours may overlap a bit
+        raise DataError(
+            f"{path.absolute()} holds {counted(count, 'pair', 'pairs')} of polygons that overlap and have different "
+            "classes. Which one is on top is not known, because programs sort the polygons of a FlatGeobuf by place. "
+            "Export a GeoPackage (.gpkg), which keeps their order."
+        )
 
 
 def _is_of_the_image(path: Path) -> bool:
@@ -187,9 +205,11 @@ def _in_pixels(path: Path, outlines: npt.NDArray[Any], crs: str | None, tiff: Ti
         except Exception:  # rasterio does not export the classes of GDAL's errors
             known = False
         if not known:
+            is_json = path.suffix.lower() == ".geojson"
+            hint = " A GeoJSON that names none counts as longitude and latitude: export a GeoPackage (.gpkg)." * is_json
             raise DataError(
-                f"{path.absolute()} cannot be placed on the map: its coordinate system, {crs or 'not known'}, "
-                f"cannot be converted to that of the image, {own or 'not known'}, or its coordinates are not numbers."
+                f"{path.absolute()} cannot be placed on the map: its coordinate system, {crs or 'not known'}, cannot "
+                f"be converted to that of the image, {own or 'not known'}, or its coordinates are not numbers.{hint}"
             )
         placed: Points = points @ np.array([[a, d], [b, e]]) + (c, f)
         return placed
