@@ -15,6 +15,7 @@ from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
 from smir.data.reading.predicted import refuse_bad_headers
 from smir.data.reading.screening import RECORD as SKIPPED
 from smir.data.reading.stamps import content_digest
+from smir.data.reading.tiff import notes_on_pages
 from smir.errors import CheckpointError, ConfigError, DataError
 from smir.files.digest import file_digest
 from smir.files.json_record import dict_or_empty
@@ -141,8 +142,11 @@ def keep_predictions(
     images = data.images("predict")
     if data.on_bad_image == "error":
         refuse_bad_headers(images, data.min_side, data.choice())
-    if global_rank() == 0 and (found := damaged_jpegs([images.path(place) for place in range(len(images))])):
-        warn(note_on_damage(found))
+    if global_rank() == 0:
+        paths = [images.path(place) for place in range(len(images))]
+        damaged = damaged_jpegs(paths)
+        for note in [*notes_on_pages(paths), *([note_on_damage(damaged)] if damaged else [])]:
+            warn(note)
     source = _with_options(_source(checkpoint.path, data, images, settings), data, polygons)
     others = ""
     if out is None:

@@ -361,12 +361,16 @@ def test_photographs_that_are_read_in_windows_because_of_their_size_cause_a_warn
     assert "as large as those of the training" not in caplog.text
 
 
-def test_damaged_jpegs_that_can_be_decoded_cause_a_warning(smir, words, tmp_path):
+def test_damaged_jpegs_that_can_be_decoded_and_further_pages_cause_warnings(smir, words, tmp_path):
     save(tmp_path / "photos/a.jpg", photo("a", (96, 128)))
+    pages = [Image.fromarray(photo(name, (96, 128))) for name in "bc"]
+    pages[0].save(tmp_path / "photos/b.tif", save_all=True, append_images=pages[1:])
     content = (tmp_path / "photos/a.jpg").read_bytes()
     (tmp_path / "photos/a.jpg").write_bytes(content[:-900] + bytes(400) + content[-500:])
-    with pytest.warns(UserWarning, match=r"1 JPEG is damaged, but can be decoded: a.jpg \("):
+    with pytest.warns(UserWarning, match=r"1 JPEG is damaged, but can be decoded: a.jpg \(") as said:
         smir(*words(tmp_path / "photos"))
+    told = [str(warning.message) for warning in said]
+    assert any("1 TIFF has several pages, of which the first is used: b.tif." in text for text in told)
 
 
 def test_further_formats_are_added_to_the_same_predictions(smir, words, tmp_path, caplog):

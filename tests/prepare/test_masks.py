@@ -204,7 +204,7 @@ def test_masks_that_hold_shapes_in_their_transparency_alone_are_explained(smir, 
     for name in "abc":
         alpha = np.where(IDS > 0, 255, 0).astype(np.uint8)
         Image.fromarray(np.dstack([IDS * 0, IDS * 0, IDS * 0, alpha])).save(tmp_path / f"labels/{name}.png")
-    assert "hold only black. If they are transparent where they show no class: --classes" in fails(*WORDS)
+    assert "hold only black. If transparency tells their classes: --classes" in fails(*WORDS)
     smir(*WORDS, "--classes=[background=transparent, plant=#000000]")
     assert (field("a") == (IDS > 0)).all()
 
@@ -555,5 +555,17 @@ def test_pages_and_bands_of_tiffs_that_are_not_used_are_both_named(smir, tmp_pat
     tif(tmp_path / "photos/bands.tif", np.moveaxis(bands, -1, 0), photometric="rgb")
     smir("prepare", "folder", "--images=photos")
     said = capsys.readouterr().out
-    assert "1 TIFF has several pages, of which the first is used: pages.tif." in said
+    several = "1 TIFF has several pages, of which the first is used: pages.tif."
+    assert several in said
     assert "1 image has bands that are not used, such as 4, 5 of bands.tif" in said
+    smir("prepare", "folder", "--images=photos", "--bands=3,2,1", "--root=chosen")
+    assert several in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value_range", ["0,255", "2%,98%"])
+def test_bands_in_pages_are_not_found(fails, tmp_path, value_range):
+    (tmp_path / "photos").mkdir()
+    bands = [Image.fromarray(band) for band in np.moveaxis(photo("a", (48, 64)), -1, 0)]
+    bands[0].save(tmp_path / "photos/a.tif", save_all=True, append_images=bands[1:])
+    said = fails("prepare", "folder", "--images=photos", "--bands=3,2,1", f"--value_range={value_range}")
+    assert "a.tif has no band 3, but only 1 band and 3 pages. Save its pages as bands of one image." in said

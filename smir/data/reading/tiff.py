@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from PIL import TiffImagePlugin
 
 from smir.data.reading.deflate_sums import check_sums
 from smir.data.reading.raster import Bool
-from smir.errors import DataError
+from smir.errors import DataError, counted, first_few
 from smir.files.orientation import orientation_in_xmp
 from smir.terminal import quiet
 
@@ -100,6 +100,18 @@ def mask_blocks(path: Path) -> list[tuple[int, int]]:
 def pages(path: Path) -> int:
     """Returns how many images of full size a TIFF holds, not counting thumbnails, pyramids and masks."""
     return sum(kind in (0, _PAGE) for kind in _kinds(path))
+
+
+def notes_on_pages(files: Iterable[Path]) -> list[str]:
+    """Returns a note about TIFFs of several pages, of which only the first is read; none if there are none."""
+    several = [path.name for path in files if path.is_file() and pages(path) > 1]
+    if not several:
+        return []
+    return [
+        f"{counted(len(several), 'TIFF has', 'TIFFs have')} several pages, of which the first is used: "
+        f"{first_few(several)}. If the others are photographs, too, save each as a file; if they are bands of one "
+        "photograph, save them as bands of one image."
+    ]
 
 
 def _kinds(path: Path) -> list[int]:

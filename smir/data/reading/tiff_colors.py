@@ -46,11 +46,21 @@ def chosen_bands(tiff: Tiff, choice: BandChoice) -> list[int]:
     Raises:
         DataError: If the file lacks one, or they do not have 8 bits and no range is given.
     """
-    if (last := max(choice.bands)) > tiff.file.count:
-        raise DataError(f"{tiff.name} has no band {last}, but only {counted(tiff.file.count, 'band', 'bands')}.")
+    refuse_missing_bands(tiff, choice)
     if choice.value_range or all(tiff.file.dtypes[band - 1] == "uint8" for band in choice.bands):
         return list(choice.bands)
     raise DataError(refusal(tiff))
+
+
+def refuse_missing_bands(tiff: Tiff, choice: BandChoice) -> None:
+    """Raises a `DataError` if a file lacks a chosen band; programs for microscopes write bands as pages."""
+    if (last := max(choice.bands)) > tiff.file.count:
+        of_pages = (
+            f" and {count} pages. Save its pages as bands of one image" if (count := pages(tiff.path)) > 1 else ""
+        )
+        raise DataError(
+            f"{tiff.name} has no band {last}, but only {counted(tiff.file.count, 'band', 'bands')}{of_pages}."
+        )
 
 
 def unused_bands(tiff: Tiff) -> list[int]:

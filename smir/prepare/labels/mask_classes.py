@@ -54,7 +54,7 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
             )
     if given is None and masks.coding == "grey colors" and keys == ["0"]:
         raise ConfigError(
-            f"The masks in {masks.folder.absolute()} hold only black. If they are transparent where they show no class: "
+            f"The masks in {masks.folder.absolute()} hold only black. If transparency tells their classes: "
             f"--classes '[{BACKGROUND}={TRANSPARENT}, NAME=#000000]'."
         )
     table = table_of(chosen, str(masks.folder.absolute()))

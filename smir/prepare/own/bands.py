@@ -9,8 +9,8 @@ from PIL import Image
 
 from smir.data.reading.band_choice import BandChoice
 from smir.data.reading.opening import tiff_raster
-from smir.data.reading.tiff import Tiff, has_rasterio, lacks_blocks, pages
-from smir.data.reading.tiff_colors import unused_bands
+from smir.data.reading.tiff import Tiff, has_rasterio, lacks_blocks, notes_on_pages
+from smir.data.reading.tiff_colors import refuse_missing_bands, unused_bands
 from smir.errors import ConfigError, DataError, counted, first_few
 from smir.files.pictures import is_tiff, write_png
 from smir.seeding import seed_for
@@ -61,8 +61,7 @@ def _measured(files: Sequence[Path], choice: BandChoice, low: float, high: float
     values = []
     for path in (files[place] for place in chance.permutation(len(files))[:_PLACES]):
         tiff = Tiff(path)
-        if max(choice.bands) > tiff.file.count:
-            raise DataError(f"The image {path} has {tiff.file.count} bands; --bands names band {max(choice.bands)}.")
+        refuse_missing_bands(tiff, choice)
         height, width = min(tiff.height, _SIDE), min(tiff.width, _SIDE)
         for _ in range(max(1, _PLACES // len(files))):
             top, left = chance.integers(tiff.height - height + 1), chance.integers(tiff.width - width + 1)
@@ -85,21 +84,17 @@ def write_image(source: Path, target: Path, choice: BandChoice) -> None:
 
 def notes_on_bands(files: Sequence[Path], choice: BandChoice | None) -> tuple[str, ...]:
     """Returns notes about the bands that are used, or about bands and pages that are not."""
+    notes = notes_on_pages(files)
     if choice is not None:
         bands = ", ".join(map(str, choice.bands))
         low, high = choice.value_range or (0, 255)
-        return (f"Bands {bands} are red, green and blue; {low:g} is black, {high:g} white. predict uses the same.",)
-    if not has_rasterio():
-        return ()
-    tiffs = [path for path in files if is_tiff(path)]
-    notes = []
-    if several := [path.name for path in tiffs if pages(path) > 1]:
-        number = counted(len(several), "TIFF has", "TIFFs have")
-        notes.append(
-            f"{number} several pages, of which the first is used: {first_few(several)}. If the others are photographs, "
-            "too, save each as a file."
+        return (
+            f"Bands {bands} are red, green and blue; {low:g} is black, {high:g} white. predict uses the same.",
+            *notes,
         )
-    if unused := {path.name: left for path in tiffs if (left := unused_bands(Tiff(path)))}:
+    if not has_rasterio():
+        return tuple(notes)
+    if unused := {path.name: left for path in files if is_tiff(path) and (left := unused_bands(Tiff(path)))}:
         name, left = next(iter(unused.items()))
         notes.append(
             f"{counted(len(unused), 'image has', 'images have')} bands that are not used, such as "
