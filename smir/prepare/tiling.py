@@ -68,6 +68,7 @@ def tile_image(
     grey: bool = False,
     bar: bool = True,
     bands: BandChoice | None = None,
+    gaps: bool = False,
 ) -> TileReport:
     """Cuts an image of any size, as displayed, into square PNG tiles, reading it once from top to bottom.
 
@@ -86,6 +87,7 @@ def tile_image(
         grey: True if the source is a label image; its tiles keep class ids as they are, with any palette.
         bar: Show a progress bar.
         bands: Bands of a TIFF to use; default: those of its colours.
+        gaps: Whether tiles with fully transparent pixels keep them so; otherwise, the colours below are visible.
 
     Raises:
         ConfigError: If tile, overlap or min_valid is out of range.
@@ -132,7 +134,8 @@ def tile_image(
                     skipped += 1
                     continue
                 if name not in present:
-                    alpha = valid[part] if grey and image.has_alpha and valid is not None else None
+                    alpha = valid[part] if image.has_alpha and valid is not None and (grey or gaps) else None
+                    alpha = alpha if grey or alpha is None or not alpha.all() else None
                     write_png(target / name, _picture(strip[part], alpha, image.palette), sync=False)
                 written += 1
             progress_bar.update(len(lefts))
@@ -141,7 +144,7 @@ def tile_image(
 
 
 def _picture(pixels: NDArray[Any], alpha: Bool | None, palette: UInt8 | None) -> NDArray[Any] | Image.Image:
-    if alpha is not None:  # of a label, where invisible pixels have no class
+    if alpha is not None:  # invisible pixels have no class
         return Image.fromarray(np.dstack([pixels, 255 * alpha.astype(np.uint8)]))
     if palette is None:
         return pixels

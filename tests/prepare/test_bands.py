@@ -125,7 +125,7 @@ def test_16_bit_images_that_use_few_values_are_reported(smir, tmp_path, capsys):
         (("--bands=1,2,3", "--value_range=1.2.3,9"), "--value_range is LOW,HIGH"),
         (("--bands=1,2,3", "--value_range=2%,200%"), "--value_range is LOW,HIGH"),
         (("--bands=1,2,6", "--value_range=0,9"), "has no band 6, but only 5 bands"),
-        (("--bands=1,2,6", "--value_range=0%,9%"), "has 5 bands"),
+        (("--bands=1,2,6", "--value_range=0%,9%"), "has no band 6, but only 5 bands"),
         (("--bands=1,2,3",), "has 5 bands: gray (uint16)"),
     ],
 )

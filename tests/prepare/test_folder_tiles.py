@@ -120,6 +120,33 @@ def test_transparent_pixels_of_a_coloured_label_are_void_in_tiles(smir, fails, t
     assert (mask[20:] < 3).all()
 
 
+@pytest.mark.parametrize("how", ["whole", "cut", "map"])
+def test_transparent_pixels_of_a_photograph_are_not_labelled(smir, tmp_path, capsys, how):
+    """As those of a TIFF; `predict` gives them no label, either."""
+    label = blocks("label", (0, 1, 2), SIZE)
+    alpha = np.full((*SIZE, 1), 255, np.uint8)
+    alpha[:20] = 0
+    folder = tmp_path / ("." if how == "map" else "photos")
+    folder.mkdir(exist_ok=True)
+    for name in "abcd":
+        visible = 0 if name == "d" else 1
+        Image.fromarray(np.dstack([photo(name, SIZE), alpha * visible])).save(folder / f"{name}.png")
+        save(tmp_path / f"labels/{name}.png", label)
+    tile = () if how == "whole" else (f"--tile={TILE}", "--min_valid=0")
+    where = ("--images=a.png", "--labels=labels/a.png") if how == "map" else ("--images=photos", "--labels=labels")
+    smir("prepare", "folder", *where, *tile)
+    expected = np.where(alpha[..., 0] > 0, label, 255)
+    root = tmp_path / "field/masks" / ("a" if how == "cut" else "")
+    if how == "whole":
+        assert (np.asarray(Image.open(root / "a.png")) == expected).all()
+        assert (np.asarray(Image.open(root / "d.png")) == 255).all()
+        assert "1 image has no data where labels are (transparent, or marked as missing)" in capsys.readouterr().out
+        return
+    for place, (top, left) in enumerate(PLACES):
+        mask = np.asarray(Image.open(root / f"tile_{place:05d}.png"))
+        assert (mask == expected[top : top + TILE, left : left + TILE]).all()
+
+
 def test_a_label_with_lossy_compression_is_refused(fails, tmp_path):
     save(tmp_path / "map.png", photo("map", SIZE))
     Image.fromarray(blocks("label", (0, 1, 2), SIZE)).save(tmp_path / "label.jpg")

@@ -4,13 +4,14 @@ import contextlib
 import dataclasses
 import itertools
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 
 from smir.classes import VOID, UInt8
-from smir.data.reading.decode import LabelFacts, read_label
+from smir.data.reading.decode import LabelFacts, invisible, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff import SIDEWAYS, Tiff, has_rasterio
@@ -26,7 +27,7 @@ from smir.prepare.labels.matching import renaming_notes
 from smir.prepare.labels.shapes import Annotated, Annotations, draw
 from smir.prepare.labels.vectors import read_vectors
 from smir.prepare.own.bands import notes_on_blocks
-from smir.prepare.own.field import LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
+from smir.prepare.own.field import IMAGES, LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
 from smir.prepare.own.geotiff import check_same_place, tiles_with_gaps
 from smir.prepare.own.options import Options
 from smir.prepare.sources import no_data_of
@@ -45,9 +46,7 @@ def label(field: Field) -> Field:
     (field.root / NEW_MASKS).mkdir()
     labels = _draw(field, field.labels or find_labels(field))
     shutil.rmtree(field.root / LABEL_TILES, ignore_errors=True)
-    if has_rasterio():
-        labels = _without_no_data(field, labels)
-    return dataclasses.replace(field, labels=labels)
+    return dataclasses.replace(field, labels=_without_no_data(field, labels))
 
 
 def _draw(field: Field, labels: Labels) -> Labels:
@@ -81,23 +80,43 @@ def _draw(field: Field, labels: Labels) -> Labels:
 
 
 def _without_no_data(field: Field, labels: Labels) -> Labels:
-    """Pixels flagged by alpha, mask or nodata of a TIFF count as not labelled, as in `predict`.
+    """Pixels that an image marks as missing, by alpha, mask or nodata, count as not labelled, as in `predict`.
 
     So do those that a mask inside the label image of an orthomosaic flags, which its tiles in colours do not keep.
     """
-    pixels = dict(labels.pixels)
+    pixels, empty = dict(labels.pixels), []
     label_map = field.options.labels if field.options.has_label_map else None
-    masked = label_map is not None and is_tiff(label_map) and Tiff(label_map, "label").has_inner_mask
+    masked = label_map is not None and _is_read_in_place(label_map) and Tiff(label_map, "label").has_inner_mask
     for image, names in field.by_image(labels.pixels).items():
         windows = {name: field.tiles[name].window if name in field.tiles else np.s_[:, :] for name in names}
         path = field.options.images if field.options.is_map else field.options.images / image
-        gaps = tiles_with_gaps(path, windows, field.bands)
+        files = {name: path if name == image else field.root / IMAGES / name for name in names}
+        gaps = tiles_with_gaps(path, windows, field.bands) if _is_read_in_place(path) else _transparent(files)
         for name, valid in itertools.chain(gaps, tiles_with_gaps(label_map, windows) if label_map and masked else ()):
             file = mask_path(field.root / NEW_MASKS, name)
             mask = np.where(valid, read_label(file), VOID).astype(np.uint8)
             pixels[name] = np.bincount(mask.ravel(), minlength=256)
             write_png(file, mask, sync=False)
-    return dataclasses.replace(labels, pixels={name: count for name, count in pixels.items() if count[:VOID].any()})
+            empty += [] if pixels[name][:VOID].any() else [name]
+    notes = list(labels.notes)
+    if empty:
+        notes.append(
+            f"{counted(len(empty), 'image has', 'images have')} no data where labels are (transparent, or marked as "
+            f"missing): {first_few(empty)}. Such images count as not labelled."
+        )
+    kept = {name: count for name, count in pixels.items() if count[:VOID].any()}
+    return dataclasses.replace(labels, pixels=kept, notes=notes)
+
+
+def _is_read_in_place(path: Path) -> bool:
+    return is_tiff(path) and has_rasterio()
+
+
+def _transparent(files: Mapping[str, Path]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """Yields the names of images and tiles with fully transparent pixels, and which pixels are visible (H, W)."""
+    for name, path in files.items():
+        if (hidden := invisible(path, by_alpha=True)) is not None and hidden.any():
+            yield name, ~hidden
 
 
 def find_labels(field: Field) -> Labels:

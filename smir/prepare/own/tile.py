@@ -40,7 +40,8 @@ def tile(field: Field) -> Field:
 def _cut_map(field: Field) -> tuple[dict[str, Tile], str]:
     options = field.options
     source, target, side = options.images, options.root / IMAGES, options.side
-    report = tile_image(source, target, side, min_valid=options.min_valid, prefix=TILE_PREFIX, bands=field.bands)
+    min_valid, bands = options.min_valid, field.bands
+    report = tile_image(source, target, side, min_valid=min_valid, prefix=TILE_PREFIX, bands=bands, gaps=True)
     if not report.written:
         raise DataError(
             f"None of the {report.skipped} tiles of {source.absolute()} has {100 * options.min_valid:g} % valid "
@@ -65,9 +66,8 @@ def _cut_photographs(field: Field) -> tuple[dict[str, Tile], str]:
     def cut(name: str) -> tuple[dict[str, Tile], int]:
         folder = PurePosixPath(stem(name))
         min_valid, bands = options.min_valid, field.bands
-        report = tile_image(
-            source / name, target / folder, side, min_valid=min_valid, prefix=TILE_PREFIX, bar=False, bands=bands
-        )
+        own = source / name, target / folder, side
+        report = tile_image(*own, min_valid=min_valid, prefix=TILE_PREFIX, bar=False, bands=bands, gaps=True)
         return _tiles_in(target, folder, name, sizes[name], side), report.skipped
 
     tiles: dict[str, Tile] = {}
