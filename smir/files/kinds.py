@@ -14,6 +14,7 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI ", "a video", "Export frames as JPEG or PNG"),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL picture", _CONVERT),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture", _CONVERT),
+    (rb"\xff\xd8\xff.*\xff[\xc1\xc2]\0.\x0c", "a JPEG of 12 bits", "Convert it to PNG or TIFF of 16 bits"),
     (rb"GIF8", "a GIF picture", _CONVERT),
     (rb"8BPS", "a Photoshop picture", _CONVERT),
     (rb"P[1-7]\s|\0\0[\x01\x02]\0|v/1\x01|#\?RADIANCE|DDS |qoif", "a picture of another format", _CONVERT),

@@ -48,6 +48,14 @@ def test_a_file_of_another_kind_is_named(tmp_path, kind, content):
             read(path)
 
 
+def test_a_jpeg_of_12_bits_is_named(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(RGB).save(path)
+    path.write_bytes(path.read_bytes().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"))
+    with pytest.raises(DataError, match="It is a JPEG of 12 bits"):
+        read_image(path)
+
+
 def test_files_of_another_kind_stop_prepare(fails, tmp_path):
     (tmp_path / "photos").mkdir()
     Image.fromarray(RGB).save(tmp_path / "photos/1.jpg")

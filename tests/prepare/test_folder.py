@@ -517,6 +517,9 @@ def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir
     }.items():
         assert said in fails("prepare", "folder", "--images=map.png", f"--labels={name}", "--tile=64")
         assert not (tmp_path / "field/images").exists()
+    (tmp_path / "map.jp2").touch()
+    said = fails("prepare", "folder", "--images=map.jp2", "--labels=labels.png")
+    assert "Convert another raster first: gdal_translate map.jp2 map.tif" in said
     smir("prepare", "folder", "--images=map.png", "--labels=labels.png", "--tile=32")
     assert (tmp_path / "field/data.yaml").exists()
 

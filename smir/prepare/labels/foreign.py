@@ -17,10 +17,14 @@ _VECTOR = (
 _SAM = "JSON of Segment Anything or CreateML, without outlines that have classes; draw them in an annotation tool"
 _MASKS = "save a PNG of class ids for each image instead"
 _BY_SUFFIX = {
-    **dict.fromkeys((".gpkg", ".shp", ".kml", ".fgb", ".geojson"), _VECTOR),
+    **dict.fromkeys((".gpkg", ".shp", ".kml", ".kmz", ".gml", ".dxf", ".fgb", ".geojson"), _VECTOR),
+    ".svg": f"a drawing; {_MASKS}",
     ".mat": f"a file of MATLAB; {_MASKS}",
     ".roi": f"a region of ImageJ; {_MASKS}",
     **dict.fromkeys((".npy", ".npz"), f"an array of NumPy; {_MASKS}"),
+    **dict.fromkeys((".h5", ".hdf5"), f"an HDF5 file; {_MASKS}"),
+    ".tfrecord": f"a file of TensorFlow; {_COCO}",
+    ".jsonl": f"JSON for language models; {_COCO}",
     **dict.fromkeys((".nii", ".nrrd", ".mha"), f"a medical volume; {_MASKS}"),
     ".ndjson": f"JSON of Labelbox; {_COCO}",
 }
@@ -34,7 +38,9 @@ _BY_START = {
         (re.compile(rb"region_shape_attributes|CSV_HEADER = metadata_id"), f"CSV of VIA; {_COCO}"),
         (re.compile(rb"\A[^\n]*annotation_id"), f"CSV of Label Studio; {_COCO}, or 'Brush labels to COCO'"),
         (re.compile(rb"(?i)\A[^\n]*(encodedpixels|\brle\b)"), f"CSV of run lengths, as on Kaggle; {_MASKS}"),
+        (re.compile(rb"(?i)\A[^\n]*\bxmin\b"), f"CSV of boxes, which have no outlines; {_COCO}"),
     ],
+    ".tsv": [(re.compile(rb"\A[^\n]*annotation_id"), f"TSV of Label Studio; {_COCO}, or 'Brush labels to COCO'")],
     ".yaml": [(re.compile(rb"(?m)^names\s*:"), f"the list of classes of YOLO; {_COCO}")],
 }
 """By suffix, patterns of the first bytes."""
@@ -55,6 +61,9 @@ _BY_KEYS = (
     ({"info", "objects"}, f"JSON of ISAT; {_COCO}"),
     ({"externalId", "labels"}, f"JSON of Kili; {_COCO}"),
     ({"imgHeight", "objects"}, "JSON of Cityscapes; give its label images (_labelIds.png) instead, with --pair"),
+    ({"export_format_version", "images"}, f"JSON of Hasty; {_COCO}"),
+    ({"datasetId", "annotations"}, f"JSON of Dataloop; {_COCO}"),
+    ({"name", "labels"}, f"JSON of BDD100K or Scalabel; {_COCO}"),
     ({"annotations", "images"}, "COCO JSON without categories; export it with them"),
     ({"category_id", "image_id"}, "a list of COCO annotations alone; export the whole dataset as COCO"),
     ({"annotations", "image"}, _SAM),

@@ -87,7 +87,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
 
 def _convert(names: Sequence[str]) -> str:
     pictures = [name for name in names if name.lower().endswith(OTHER_PICTURES)]
-    return f" If {first_few(pictures, 1)} is a label image, convert such files to PNG." if pictures else ""
+    return f" If files such as {pictures[0]} are label images, convert them to PNG." if pictures else ""
 
 
 def _visible_files(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """The options of `python -m smir prepare folder`, and their checks."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -97,7 +98,10 @@ def check(options: Options) -> None:
     if label is not None and label.is_file() and image.is_file():
         check_same_place(label, image)
     if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ConfigError(f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}.")
+        raise ConfigError(
+            f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}. Convert another "
+            f"raster first: {shlex.join(['gdal_translate', str(options.images), f'{options.images.stem}.tif'])}"
+        )
     if root.is_relative_to(images) or images.is_relative_to(root):
         raise ConfigError(
             f"--root {options.root} and --images {options.images} overlap. The images stay in place; give a folder "
