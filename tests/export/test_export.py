@@ -560,18 +560,13 @@ def test_the_script_names_bad_photos_and_goes_on(exported, tmp_path, monkeypatch
     Path("bad.jpg").write_bytes(b"no photo")
     Path("folder.jpg").mkdir()
     Image.new("1", (14_000, 14_000)).save("huge.png")  # Pillow refuses so many pixels
-    monkeypatch.setattr(
-        sys, "argv", ["run_onnx.py", "gone.jpg", "bad.jpg", "folder.jpg", "huge.png", "good.png", "labels"]
-    )
+    Image.new("I;16", (90, 120), 9000).save("deep.png")  # Pillow makes it white
+    bad = ["gone.jpg", "bad.jpg", "folder.jpg", "huge.png", "deep.png"]
+    monkeypatch.setattr(sys, "argv", ["run_onnx.py", *bad, "good.png", "labels"])
     with pytest.raises(SystemExit) as exit_:
         runpy.run_path(str(exported / "run_onnx.py"), run_name="__main__")
     assert exit_.value.code == 1
-    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == [
-        "gone.jpg",
-        "bad.jpg",
-        "folder.jpg",
-        "huge.png",
-    ]
+    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == bad
     assert Path("labels/good.png").is_file()
 
 

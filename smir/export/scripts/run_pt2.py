@@ -45,6 +45,14 @@ def arguments(words: list[str]) -> dict[Path, Path]:
     return files
 
 
+def read(photo: Path) -> Any:
+    """RGB (H, W, 3) uint8 of a photo, upright."""
+    with Image.open(photo) as image:
+        if image.mode[0] in "IF":  # Pillow would cut its values off at 255
+            raise ValueError("it has more than 8 bits a channel. Save it with 8, such as its high bytes")
+        return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
 def check_size(photo: Path, image: Any, settings: dict[str, Any]) -> None:
     """Warns if a photo is much larger than the training images: resized to a view, its plants vanish."""
     side, usual = min(image.shape[:2]), settings["usual_side"]
@@ -66,7 +74,7 @@ if __name__ == "__main__":
     failed = False
     for file, photo in files.items():
         try:
-            image = np.array(ImageOps.exif_transpose(Image.open(photo)).convert("RGB"))
+            image = read(photo)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # missing, damaged, or huge
             print(f"{photo}: {error}", file=sys.stderr)
             failed = True
