@@ -154,10 +154,11 @@ def main(args: Sequence[str] | None = None) -> None:
         words = expand_includes(without_start_of_run(with_config_of_run(words)))
         scan_words(words, packages)
         check_options(words, MODULES.get(words[0]), packages != list(PACKAGES))
-        from smir.cli.guarded import trust_only
+        from smir.cli.guarded import import_allowed, trust_only
 
         trust_only(packages)
         if words[0] in PLAIN:
+            import_allowed()
             from smir.cli.plain import run_plain
 
             run_plain(words[0], MODULES[words[0]], words[1:])

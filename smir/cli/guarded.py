@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace, set_dumper, set_parsing_settings
 
-from smir.cli.trust import refusal, scan_file, yaml_text
+from smir.cli.options import closest, known_classes
+from smir.cli.trust import PACKAGES, refusal, scan_file, yaml_text
 from smir.errors import ConfigError
 from smir.runs.recipe import accept_old_names
 
@@ -34,6 +35,22 @@ def trust_only(packages: Sequence[str]) -> None:
     )
     _allowed.update(packages)
     _trusted[:] = packages
+
+
+def import_allowed() -> None:
+    """Imports what `--allow` has named, so that checkpoints can be rebuilt with networks of your own.
+
+    Raises:
+        ConfigError: If there is no such module.
+    """
+    for name in _trusted:
+        if name not in PACKAGES:
+            try:
+                import_module(name)
+            except ModuleNotFoundError as error:
+                raise ConfigError(
+                    f"--allow {name}: {error}. Install it, or add the folder that holds it to PYTHONPATH."
+                ) from error
 
 
 def scan_config(path: Path) -> None:
@@ -76,8 +93,11 @@ class GuardedParser(ArgumentParser):
             raise refusal(denied[1], "A setting") from ex
         if not self.exit_on_error:
             super().error(message, ex)
-        if lacks := re.search(r"class_path '([\w.]+)':\s+Option '([\w.]+)' is not accepted", message):
+        # The parser also tries an option of a callback on the base of all callbacks, which nobody has named.
+        if lacks := re.search(r"class_path '(?!lightning\.Callback')([\w.]+)':\s+Option '([\w.]+)' is not ac", message):
             message = f"{lacks[1].rpartition('.')[2]} has no option {lacks[2]}.{_options_of(lacks[1])}"
+        elif hint := _missing_class(message):
+            message += f"\n{hint}"
         elif read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):
             message += f"\nYAML reads words such as no, yes and 12 as other values, here {read[1]}. Quote them: 'no'."
         elif "Expected a <class 'list'>" in message and (read := re.search(r"Given value: (.+)$", message)):
@@ -94,6 +114,19 @@ class GuardedParser(ArgumentParser):
         command = self.prog.replace(" [options]", "")
         print(f"smir: error: {message}\n{command} --help lists the options.", file=sys.stderr)
         raise SystemExit(2) from ex
+
+
+def _missing_class(message: str) -> str:
+    """Returns what to do about a class that the parser did not find; nothing if it complains of something else."""
+    if missing := re.search(r"No module named '([\w.]+)'", message):
+        return f"Python finds no module {missing[1]}. Install it, or add the folder that holds it to PYTHONPATH."
+    if lacks := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
+        guess = closest(lacks[2], dir(sys.modules.get(lacks[1])))
+        return f"The module {lacks[1]} has no class {lacks[2]}.{guess}"
+    if bare := re.search(r"Expected a dot import path string: (\w+)$", message, re.MULTILINE):
+        guess = closest(bare[1], known_classes())
+        return f"There is no class {bare[1]}.{guess} A class of your own needs its module before its name: MODULE.CLASS"
+    return ""
 
 
 def _options_of(class_path: str) -> str:

@@ -76,8 +76,8 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 def check_class(name: str, where: str) -> None:
     """Raises NoSuchOption if smir has no class of that name, with or without a module; `where` says what names it."""
-    if (last := name.rpartition(".")[2]) not in _classes():
-        raise NoSuchOption(f"{where} names {name}, but smir has no such class.{closest(last, _classes())}")
+    if (last := name.rpartition(".")[2]) not in known_classes():
+        raise NoSuchOption(f"{where} names {name}, but smir has no such class.{closest(last, known_classes())}")
 
 
 def _check_parts(flag: str, parts: list[str], command: str, any_class: bool) -> None:
@@ -108,7 +108,8 @@ def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: 
 
 
 @cache
-def _classes() -> set[str]:
+def known_classes() -> set[str]:
+    """Returns the names of all classes of smir."""
     return {name for file in _files(".") for name in _CLASS.findall(_text(file))}
 
 

@@ -4,7 +4,7 @@ A network maps (B, 3, H, W) to (B, out_channels, H, W) and remembers in `spec` h
 can rebuild it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,8 +20,12 @@ from smir.errors import CheckpointError, ConfigError, first_few
 class Network(nn.Module):
     """Base of the networks: an encoder, the layers after it, and a record of the constructor's arguments.
 
+    A constructor takes the number of output channels first. A subclass of another network sets `spec` again.
+
     Attributes:
-        spec: Class name and constructor arguments but for the number of output channels, as plain values.
+        encoder: The part that pretrained encoder weights fill.
+        spec: `class` and constructor `arguments` but for the number of output channels, as plain values. The class of
+            a module of your own is named with its module: `mine.MyNetwork`.
         encoder_name: The encoder's name in segmentation_models_pytorch, where `tu-<name>` is a timm model.
     """
 
@@ -185,13 +189,48 @@ class SmpNetwork(Network):
         return output
 
 
+def network_class(name: Any) -> type[Network] | None:
+    """Returns the class that a `spec` names: of smir, or a subclass of `Network` in a module that is already loaded."""
+    if not isinstance(name, str):
+        return None
+    smir = {kind.__name__: kind for kind in (UNetStride4, SmpNetwork)}
+    loaded = list(_below(Network))
+    paths = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in loaded}
+    return ({kind.__name__: kind for kind in loaded} | paths | smir).get(name)
+
+
+def _below(kind: type[Network]) -> Iterator[type[Network]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+def check_spec(network: nn.Module) -> None:
+    """Refuses a network that its checkpoints would not rebuild, or would rebuild as its base class.
+
+    Raises:
+        ConfigError: If `spec` does not name the class of the network.
+    """
+    named, kind = getattr(network, "spec", {}).get("class"), type(network)
+    if network_class(named) is not kind:
+        path = f"{kind.__module__}.{kind.__qualname__}"
+        raise ConfigError(
+            f"The spec of the network {path} names {named or 'no class'}, so its checkpoints could not rebuild it. At "
+            f"the end of its constructor, set self.spec = {{'class': '{path}', 'arguments': {{...}}}}, with the "
+            "arguments of the constructor but for out_channels, as plain values."
+        )
+
+
 def build_network(spec: dict[str, Any], out_channels: int) -> Network:
-    """Builds the network that a checkpoint's `spec` describes.
+    """Builds the network that a checkpoint's `spec` describes; nothing is imported for it.
 
     Raises:
         CheckpointError: If the spec names an unknown class.
     """
-    classes: dict[str, type[Network]] = {"UNetStride4": UNetStride4, "SmpNetwork": SmpNetwork}
-    if spec.get("class") not in list(classes):  # a list also knows what cannot be hashed
-        raise CheckpointError(f"The checkpoint's network class is {spec.get('class')!r}; known are {list(classes)}.")
-    return classes[spec["class"]](out_channels, **spec["arguments"])
+    if (kind := network_class(spec.get("class"))) is None:
+        raise CheckpointError(
+            f"The checkpoint's network class is {spec.get('class')!r}; known are UNetStride4, SmpNetwork, and those of "
+            "modules that are loaded. For a network of your own, import its module first; a command does so with "
+            "--allow MODULE."
+        )
+    return kind(out_channels, **spec["arguments"])

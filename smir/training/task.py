@@ -19,7 +19,7 @@ from smir.files.imagenet_weights import packaged_file
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
 from smir.models.library_weights import LibraryWeights, library_weights
-from smir.models.networks import Network, UNetStride4
+from smir.models.networks import Network, UNetStride4, check_spec
 from smir.models.room import RoomFor
 from smir.models.weight_files import check_format, check_paths
 from smir.models.weights import LoadReport, load_from_library, load_pretrained
@@ -149,6 +149,7 @@ class SmirModule(pl.LightningModule):
         self.network.to(memory_format=torch.channels_last)
         if stage != "fit":
             return
+        check_spec(self.network)
         epochs = self.stage_epochs
         if self.data.shortens_warmup and self.warmup_epochs >= epochs:
             given, self.warmup_epochs = self.warmup_epochs, epochs // 10

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from lightning.pytorch import Callback
-from words import EXPERIMENTS, pretrain_words, segment_words
+from words import EXPERIMENTS, pretrain_words, segment_words, selective_words
 
 from smir.__main__ import MODULES, TRAINING
 from smir.cli import training_run
@@ -89,6 +89,32 @@ def test_an_option_of_another_class_is_refused_with_the_options_of_the_class(fai
     (tmp_path / "loss.yaml").write_text(f"model: {{init_args: {{loss: {loss}}}}}")
     answer = fails(*segment_words(field, f"--config={tmp_path}/loss.yaml"), code=2)
     assert "SoftJaccardLoss has no option gamma. Its options are: smooth, void." in answer
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("num_stages=ten", "Expected a <class 'int'>. Got value: ten"),
+        ("policy=plans.Maks", "\nThe module plans has no class Maks. Did you mean Mask?\n"),
+        (
+            "policy=nowhere.Mask",
+            "\nPython finds no module nowhere. Install it, or add the folder that holds it to PYTH",
+        ),
+        (
+            "policy=HardstMask",
+            "\nThere is no class HardstMask. Did you mean HardestMask? A class of your own needs its",
+        ),
+        ("policy=plans.Mask", "Expected an instantiatable class, but is abstract"),
+    ],
+)
+def test_a_wrong_value_of_a_callback_is_not_taken_for_a_wrong_option(fails, field, tmp_path, monkeypatch, option, said):
+    """The parser also tries the option on the base class of the callbacks, which has no options."""
+    (tmp_path / "plans.py").write_text("from smir.method import MaskPolicy\nclass Mask(MaskPolicy): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    words = selective_words(field, "--allow=plans", "--allow=nowhere", f"--trainer.callbacks.{option}")
+    answer = fails(*words, code=2)
+    assert said in answer
+    assert "has no option" not in answer
 
 
 def test_the_options_of_a_class_include_those_of_its_base(fails, field, tmp_path):

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from smir.errors import CheckpointError, ConfigError
 from smir.method.padding import padded_forward
-from smir.models.networks import SmpNetwork, UNetStride4, build_network
+from smir.models.networks import SmpNetwork, UNetStride4, build_network, check_spec
 
 TINY = "tu-test_efficientnet"
 
@@ -120,6 +120,33 @@ def test_records_of_unknown_networks_are_refused(spec):
         build_network(spec, 3)
 
 
+class Gated(UNetStride4):
+    """A subclass that forgets to say how it was built."""
+
+
+class Own(UNetStride4):
+    def __init__(self, out_channels, width):
+        super().__init__(out_channels, TINY, (width, width, width))
+        self.spec = {"class": f"{__name__}.Own", "arguments": {"width": width}}
+
+
+def test_a_network_of_another_module_is_rebuilt_if_the_module_is_loaded():
+    network = Own(3, width=16)
+    check_spec(network)
+    again = build_network(network.spec, 5)
+    assert type(again) is Own
+    assert again.decoder[0].convolutions[0].out_channels == 16
+    with pytest.raises(CheckpointError, match=r"'other\.Own'; known are .* import its module first.*--allow MODULE"):
+        build_network({"class": "other.Own", "arguments": {}}, 5)
+
+
+def test_a_network_that_would_be_rebuilt_as_its_base_is_refused():
+    with pytest.raises(ConfigError, match=r"Gated names UNetStride4.*set self\.spec = \{'class': '.*\.Gated'"):
+        check_spec(Gated(3, TINY, (16, 16, 16)))
+    with pytest.raises(ConfigError, match=r"Identity names no class"):
+        check_spec(nn.Identity())
+
+
 # Padding
 
 
@@ -139,6 +166,8 @@ class Recorder(nn.Module):
         ((257, 256), (320, 256)),
         ((255, 100), (256, 128)),
         ((32, 40), (64, 64)),
+        ((1, 70), (64, 128)),
+        ((1, 1), (64, 64)),
     ],
 )
 def test_images_are_reflect_padded_and_cropped_back(size, padded):
