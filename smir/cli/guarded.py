@@ -37,20 +37,24 @@ def trust_only(packages: Sequence[str]) -> None:
     _trusted[:] = packages
 
 
+def allowed() -> list[str]:
+    """Returns the packages that the current command trusts beside the usual ones."""
+    return [name for name in _trusted if name not in PACKAGES]
+
+
 def import_allowed() -> None:
     """Imports what `--allow` has named, so that checkpoints can be rebuilt with networks of your own.
 
     Raises:
         ConfigError: If there is no such module.
     """
-    for name in _trusted:
-        if name not in PACKAGES:
-            try:
-                import_module(name)
-            except ModuleNotFoundError as error:
-                raise ConfigError(
-                    f"--allow {name}: {error}. Install it, or add the folder that holds it to PYTHONPATH."
-                ) from error
+    for name in allowed():
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"--allow {name}: {error}. Install it, or add the folder that holds it to PYTHONPATH."
+            ) from error
 
 
 def scan_config(path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smir.cli.guarded import allowed
 from smir.cli.run_data import data_of, field_settings, is_folder, photographs, prepared, run_of, source_of
 from smir.cli.segmentation_words import as_word, segmentation_words
 from smir.cli.trust import read_yaml
@@ -35,7 +36,7 @@ def tell(lines: Callable[[], Sequence[str]]) -> None:
 
 def next_line(*words: object) -> str:
     """Returns the line of the next command of smir; the words after `python -m smir` are quoted for a shell."""
-    return f"Next: python -m smir {_quoted(*words)}"
+    return f"Next: python -m smir {_quoted(*words, *(f'--allow={name}' for name in allowed()))}"
 
 
 def _quoted(*words: object) -> str:

@@ -7,7 +7,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from smir.errors import ConfigError
 
 _ONE_VALUE = re.compile(r"Expected more than 1 value per channel when training, got input size torch\.Size\((.+)\)")
-_OTHER_SIZE = re.compile(r"Input (height|width).* doesn't match model|Output size is too small")
+_OTHER_SIZE = re.compile(
+    r"Input (height|width).* doesn't match model|Output size is too small|must be divisible by window"
+    r"|Kernel size can't be greater than actual input size"
+)
 
 
 def as_config_error(error: BaseException) -> ConfigError | None:

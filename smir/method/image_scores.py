@@ -6,6 +6,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn import functional
 
+from smir.errors import ConfigError
 from smir.method.losses import patch_loss, patch_means
 from smir.method.patches import PatchGrid
 from smir.method.ssim import as_planes
@@ -23,7 +24,7 @@ class ImageScore(abc.ABC):
         """Scores every patch.
 
         Args:
-            image: Normalised images (B, C, H, W), float32.
+            image: Normalised images (B, C, H, W), float32, on the device of the training.
             grid: The patch grid of an H x W image, P patches.
             loss: Compares an approximation with the image, for scores that make one.
 
@@ -55,3 +56,21 @@ class InterpolationScore(ImageScore):
         coarse = functional.interpolate(image, (-(-height // STRIDE), -(-width // STRIDE)), mode="area")
         enlarged = functional.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
         return loss(enlarged, image, grid), enlarged
+
+
+def image_scores(score: ImageScore, image: Tensor, grid: PatchGrid, loss: PatchLoss = patch_loss) -> tuple[Tensor, ...]:
+    """Returns scores (B, P), float32, and the approximation (B, C, H, W); see `ImageScore`.
+
+    Raises:
+        ConfigError: If the score returns anything else.
+    """
+    result = score(image, grid, loss)
+    shapes = [tuple(getattr(part, "shape", ())) for part in result] if isinstance(result, tuple) else []
+    if shapes != [(len(image), len(grid)), tuple(image.shape)]:
+        found = " and ".join(map(str, shapes)) if shapes else type(result).__name__
+        raise ConfigError(
+            f"{type(score).__name__} returned {found} for images of shape {tuple(image.shape)} with {len(grid)} "
+            f"patches. A score returns two tensors: scores ({len(image)}, {len(grid)}), and an approximation of the "
+            "shape of the images."
+        )
+    return result[0].float(), result[1]

@@ -35,7 +35,10 @@ def _full_precision(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]
 
 
 class ReconstructionLoss(nn.Module):
-    """`mean|z - y| + (1 - MS_SSIM(z, y))` over the whole image, masked or not (METHOD.md section 1)."""
+    """`mean|z - y| + (1 - MS_SSIM(z, y))` over the whole image, masked or not (METHOD.md section 1).
+
+    Training calls `per_image`. A loss of your own overrides it, or only `absolute` or `similarity`, but not `forward`.
+    """
 
     def forward(self, prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the mean of `per_image` over a batch, a scalar of at least 0."""
@@ -44,7 +47,7 @@ class ReconstructionLoss(nn.Module):
     def per_image(
         self, prediction: Tensor, target: Tensor, mask: Tensor | None = None, ssim_input: SsimInput = None
     ) -> Tensor:
-        """Returns the loss of every image (B,), in float32.
+        """Returns the loss of every image (B,), in float32, or float64 if both are.
 
         Args:
             prediction: Reconstruction z (B, C, H, W), any float type.
@@ -138,7 +141,7 @@ def patch_loss(prediction: Tensor, target: Tensor, grid: PatchGrid, ssim_input: 
         ssim_input: Converts z and y for SSIM; |z - y| is always of normalised images.
 
     Returns:
-        Tensor (B, P) in float32; higher is harder.
+        Tensor (B, P) in float32, or float64 if both are; higher is harder.
 
     Raises:
         ValueError: If the shapes differ from each other or from the grid.

@@ -194,8 +194,19 @@ class BlockMask(MaskPolicy):
 def fixed_mask(
     policy: MaskPolicy, grid: PatchGrid, scores: Tensor | None, seed: int, stage: int, key: int
 ) -> BoolTensor:
-    """Returns the mask (P,) of an image in a stage; what is drawn depends on seed, stage and the image's key alone."""
-    return policy(grid=grid, scores=scores, generator=generator_for(seed, "policy", stage, key), stage=stage)
+    """Returns the mask (P,) of an image in a stage; what is drawn depends on seed, stage and the image's key alone.
+
+    Raises:
+        ConfigError: If the policy returns anything but a BoolTensor (P,).
+    """
+    mask = policy(grid=grid, scores=scores, generator=generator_for(seed, "policy", stage, key), stage=stage)
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (len(grid),):
+        found = f"{mask.dtype} of shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+        raise ConfigError(
+            f"{type(policy).__name__} returned {found} for one image with {len(grid)} patches. A policy returns a mask "
+            f"torch.bool of shape ({len(grid)},), True = masked."
+        )
+    return mask
 
 
 def refuse_scores(policy: MaskPolicy, setting: str) -> None:
@@ -210,7 +221,7 @@ def refuse_scores(policy: MaskPolicy, setting: str) -> None:
 def _needed(scores: Tensor | None, policy: MaskPolicy) -> Tensor:
     if scores is None:
         name = type(policy).__name__
-        raise ConfigError(f"{name} needs the patch scores of the image, which only SelectiveMasking makes.")
+        raise ConfigError(f"{name} needs the patch scores of the image, which SelectiveMasking or score_views makes.")
     return scores
 
 

@@ -27,7 +27,9 @@ def padded_forward(network: nn.Module, image: Tensor, multiple: int = PAD_MULTIP
 def reflect_padded(image: Tensor, height: int, width: int) -> Tensor:
     """Returns an image (B, C, h, w) of floats, padded at the bottom and right by reflection, like `numpy.pad`."""
     if 1 in image.shape[-2:]:  # a single pixel has none to reflect
-        image = image.expand(-1, -1, *(-1 if side > 1 else to for side, to in zip(image.shape[-2:], (height, width))))
+        image = image.expand(
+            -1, -1, *(-1 if side > 1 else to for side, to in zip(image.shape[-2:], (height, width), strict=True))
+        )
     while (missing := (width - image.shape[-1], height - image.shape[-2])) != (0, 0):  # torch adds less than a side
         right, bottom = (min(more, side - 1) for more, side in zip(missing, image.shape[:-3:-1], strict=True))
         image = functional.pad(image, (0, right, 0, bottom), mode="reflect")

@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from smir.errors import ConfigError
-from smir.method.image_scores import ImageScore, PatchLoss
+from smir.method.image_scores import ImageScore, PatchLoss, image_scores
 from smir.method.losses import patch_loss
 from smir.method.masking import MaskPolicy, RandomMask
 from smir.method.padding import padded_forward
@@ -119,9 +119,11 @@ def score_views(
         The scores, and the last sample for pictures.
 
     Raises:
-        ValueError: If there are not as many keys as images, or the grid is of another size.
-        ConfigError: If `over` is `excess` and masks do not come in pairs.
+        ValueError: If there are not as many keys as images, the grid is of another size, or there is no such `over`.
+        ConfigError: If `over` is `excess` and masks do not come in pairs, or the score returns wrong shapes.
     """
+    if over not in get_args(ScoredPatches):
+        raise ValueError(f"over is one of {', '.join(get_args(ScoredPatches))}; got {over!r}.")
     refuse_lone_samples(over, num_samples, paired)
     policy = policy or RandomMask()
     keys = range(len(images)) if keys is None else keys
@@ -132,7 +134,7 @@ def score_views(
         )
     if score is not None:
         with torch.autocast(images.device.type, enabled=False):
-            scores, approximation = score(images.float(), grid, loss)
+            scores, approximation = image_scores(score, images.float(), grid, loss)
         visible = torch.zeros_like(scores, dtype=torch.bool)
         return Scored(grid, scores[None], visible[None], "all", images, grid.to_pixels(visible)[:, None], approximation)
     generators = [generator_for(seed, "score", stage, key) for key in keys]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from smir.classes import UInt8
+from smir.errors import ConfigError
 from smir.method.all_ranks import mean_over_ranks
 from smir.method.baselines import inpaint, mean_fill
 from smir.method.losses import ReconstructionLoss, patch_loss
@@ -32,6 +33,9 @@ class ReconstructionModule(SmirModule):
         ssim_unit_range: Compute SSIM, in training and scores, on values in [0, 1], which its data range of 1 is meant
             for. The paper computes it on normalised values.
         kwargs: Arguments of every task.
+
+    Raises:
+        ConfigError: If the loss overrides `forward`.
     """
 
     task: ClassVar[Task] = "pretrain"
@@ -45,6 +49,11 @@ class ReconstructionModule(SmirModule):
         **kwargs: Any,
     ) -> None:
         super().__init__(RGB, **kwargs)
+        if type(loss).forward is not ReconstructionLoss.forward:
+            raise ConfigError(
+                f"{type(loss).__name__} overrides forward, which a training does not call: it needs the loss of every "
+                "image. Override per_image, which returns a tensor (B,)."
+            )
         self.loss = loss
         self.ssim_unit_range = ssim_unit_range
         # A NaN counts as one; by default it is left out, and the best checkpoint chosen by the other images.
@@ -107,7 +116,13 @@ class ReconstructionModule(SmirModule):
         self.log("test/loss", self.test_loss)
 
     def _per_image(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        return self.loss.per_image(prediction, image, mask, self.ssim_input)
+        loss = self.loss.per_image(prediction, image, mask, self.ssim_input)
+        if loss.shape != (len(image),):
+            raise ConfigError(
+                f"per_image of {type(self.loss).__name__} returned a tensor of shape {tuple(loss.shape)} for "
+                f"{len(image)} images. It returns one loss for each: average over channels and pixels."
+            )
+        return loss
 
     def score_views(self, views: Tensor, keys: Sequence[int], **options: Any) -> Scored:
         """Scores every patch of a batch of whole views; `SelectiveMasking` calls it.

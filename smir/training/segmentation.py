@@ -151,9 +151,19 @@ class SegmentationModule(SmirModule):
         """Returns logits (B, C, H, W) in float32 of normalised images (B, 3, H, W) of any size."""
         return padded_forward(self.network, image).float()
 
+    def _fitting(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Refuses logits of a network of one's own that has more channels than classes: they would count as others."""
+        images, labels = batch["image"], batch["label"]
+        if logits.shape != (wanted := (len(labels), self.out_channels, *labels.shape[-2:])):
+            raise ConfigError(
+                f"{type(self.network).__name__} makes {tuple(logits.shape)} of images {tuple(images.shape)}. A "
+                f"segmentation needs {wanted}: a channel for each class, at the size of the image."
+            )
+        return logits
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of crops."""
-        logits = self.network(self.preprocessing.normalize(batch["image"])).float()
+        logits = self._fitting(self.network(self.preprocessing.normalize(batch["image"])).float(), batch)
         loss: Tensor = self.loss(logits, batch["label"], self._weights)
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         size = len(batch["image"])
@@ -162,7 +172,7 @@ class SegmentationModule(SmirModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Counts the pixels of centre crops."""
-        logits = self(self.preprocessing.normalize(batch["image"]))
+        logits = self._fitting(self(self.preprocessing.normalize(batch["image"])), batch)
         self.val_confusion.update(logits.argmax(dim=1), batch["label"], batch["weight"])
 
     def on_validation_epoch_end(self) -> None:

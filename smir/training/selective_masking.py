@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from smir.errors import CheckpointError, ConfigError, RunError, first_few
-from smir.method.image_scores import ImageScore
+from smir.method.image_scores import ImageScore, image_scores
 from smir.method.mask_table import MaskTable
 from smir.method.masking import HardestMask, MaskPolicy, RandomMask, fixed_mask, refuse_scores
 from smir.method.patches import MIN_PATCH_SIDE
@@ -111,6 +111,20 @@ class SelectiveMasking(Callback):
         self._stages = self._data.use_stages(self.num_stages)
         if self.policy is not None and self.num_stages > 1:
             _refuse_thin_patches(self._data, self._stages.num_images)
+            self._try_out(self.policy)
+
+    def _try_out(self, policy: MaskPolicy) -> None:
+        """Scores and masks a black image, so that an error in a class of one's own does not wait for a whole stage."""
+        side = self._data.preprocessing.view_size
+        grid = self._data.preprocessing.grid(side, side)
+        if self.score is not None:
+            image_scores(self.score, torch.zeros(1, 3, side, side), grid)
+        mask = fixed_mask(policy, grid, torch.linspace(0, 1, len(grid)), self._data.seed, stage=1, key=0)
+        if (count := int(mask.sum())) != policy.count(grid):
+            rank_zero_warn(
+                f"{type(policy).__name__} masks {count} of {len(grid)} patches; by its ratio of {policy.ratio}, it "
+                f"would be {policy.count(grid)}."
+            )
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Continues in the stage of the checkpoint, with its masks; raises a CheckpointError if they do not fit."""
@@ -236,7 +250,7 @@ class SelectiveMasking(Callback):
                 if number == 0 and trainer.is_global_zero:
                     self._picture(trainer, scored, stage, keys)
         everyone = {index: score for part in gather(own) for index, score in part.items()}
-        scores = _complete(everyone, indices, stage, self._data)
+        scores = _complete(everyone, indices, stage, self._data, self.score)
         warn_if_like_random(torch.cat(gather(torch.cat(agreements))), stage)
         return scores
 
@@ -272,14 +286,23 @@ def _refuse_thin_patches(data: StagedData, num_images: int) -> None:
 
 
 def _complete(
-    scores: dict[int, np.ndarray[Any, Any]], indices: list[int], stage: int, data: StagedData
+    scores: dict[int, np.ndarray[Any, Any]],
+    indices: list[int],
+    stage: int,
+    data: StagedData,
+    score: ImageScore | None,
 ) -> dict[int, Tensor]:
     """Returns the scores of a partition; raises a RunError if some are not finite."""
     diverged = [index for index in indices if not np.isfinite(scores[index]).all()]
     if diverged:
+        cause = (
+            "the network has diverged. Lower model.lr, or train longer (trainer.max_epochs): stages of few epochs have "
+            "no warm-up."
+            if score is None
+            else f"correct {type(score).__name__}, which computes them from the image alone."
+        )
         raise RunError(
             f"The scores of {len(diverged)} of {len(indices)} images of stage {stage + 1} are not finite, the first is "
-            f"{data.images('pool')[diverged[0]]}: the network has diverged. Lower model.lr, or train "
-            "longer (trainer.max_epochs): stages of few epochs have no warm-up."
+            f"{data.images('pool')[diverged[0]]}: {cause}"
         )
     return {index: torch.from_numpy(scores[index]) for index in indices}

@@ -138,7 +138,8 @@ class SmirModule(pl.LightningModule):
             raise ConfigError("trainer.max_epochs must be 1 or more: the learning-rate schedule spans it.")
         return self.trainer.max_epochs // self.data.stages.num_stages
 
-    def _lr_factor(self, epoch: int) -> float:
+    def lr_share(self, epoch: int) -> float:
+        """Returns the learning rate of an epoch, from 0, as a share of `lr`; a subclass may have another schedule."""
         warmup_epochs = 0 if self.trainer.fast_dev_run else self.warmup_epochs  # type: ignore[attr-defined]
         return warmup_cosine(epoch % self.stage_epochs, self.stage_epochs, warmup_epochs)
 
@@ -158,7 +159,7 @@ class SmirModule(pl.LightningModule):
                 f"model.warmup_epochs = {given} is too long for {whole} of {counted(epochs, 'epoch', 'epochs')}; the "
                 f"warm-up takes {counted(self.warmup_epochs, 'epoch', 'epochs')}."
             )
-        self._lr_factor(0)  # refuses a warm-up that is too long
+        self.lr_share(0)  # refuses a warm-up that is too long
         if self.weights is not None and not self.resumes:
             report = self._load_weights()
             rank_zero_info(f"Weights from {report}")
@@ -223,7 +224,7 @@ class SmirModule(pl.LightningModule):
         return cast(nn.Module, self.network.encoder)
 
     def configure_optimizers(self) -> Optimizer:
-        """Adam without weight decay; `on_train_epoch_start` sets its learning rates."""
+        """Adam without weight decay; `on_train_epoch_start` sets its learning rates by `lr_share`."""
         if self.encoder_lr_factor == 1:
             return Adam(self.network.parameters(), lr=self.lr)
         encoder = set(self.encoder.parameters())
@@ -239,8 +240,17 @@ class SmirModule(pl.LightningModule):
         return self.freeze_encoder_epochs == -1 or self.current_epoch < self.freeze_encoder_epochs
 
     def on_train_epoch_start(self) -> None:
-        """Sets the learning rates, which depend only on the epoch, and freezes or unfreezes the encoder."""
-        lr = self.lr * self._lr_factor(self.current_epoch)
+        """Sets the learning rates, which depend only on the epoch, and freezes or unfreezes the encoder.
+
+        Raises:
+            ConfigError: If `configure_optimizers` of a subclass has made a scheduler, which would be set aside.
+        """
+        if self.trainer.lr_scheduler_configs:
+            raise ConfigError(
+                f"configure_optimizers of {type(self).__name__} returns a learning-rate scheduler, but the rate of an "
+                "epoch is set by `lr_share`. Override that method instead, and return the optimiser alone."
+            )
+        lr = self.lr * self.lr_share(self.current_epoch)
         values = {"lr": lr, "stage": float(self.data.stages.current)}
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # one optimiser, not a list
             group["lr"] = lr

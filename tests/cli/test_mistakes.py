@@ -98,7 +98,7 @@ def test_an_option_of_another_class_is_refused_with_the_options_of_the_class(fai
         ("policy=plans.Maks", "\nThe module plans has no class Maks. Did you mean Mask?\n"),
         (
             "policy=nowhere.Mask",
-            "\nPython finds no module nowhere. Install it, or add the folder that holds it to PYTH",
+            "\nPython finds no module nowhere. Install it, or add the folder that",
         ),
         (
             "policy=HardstMask",

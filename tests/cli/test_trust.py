@@ -7,6 +7,7 @@ import sys
 import pytest
 from words import EXPERIMENTS, segment_words
 
+from smir.cli import hints
 from smir.cli.trust import PACKAGES, scan, scan_file, take_allowed
 
 EVIL = """
@@ -209,3 +210,12 @@ def test_allow_is_removed_from_any_place_among_the_options():
 @pytest.mark.parametrize("words", [["fit", "--allow"], ["fit", "--allow=*"], ["--allow", "a b"]])
 def test_allow_needs_a_name(fails, words):
     assert "--allow takes the name of a package" in fails(*words, code=2)
+
+
+def test_a_plain_command_imports_what_is_allowed_for_its_checkpoint(fails, proof):
+    assert "--allow nowhere: No module named 'nowhere'. Install it, or add the folder" in fails(
+        "inspect", "--allow=nowhere", "--ckpt=none.ckpt"
+    )
+    fails("inspect", "--allow=evil", "--ckpt=none.ckpt")
+    assert proof.exists()
+    assert hints.next_line("export", "--out", "a b") == "Next: python -m smir export --out 'a b' --allow=evil"

@@ -293,3 +293,11 @@ def test_other_values_are_refused_with_the_file_and_the_value(tmp_path, stored, 
 def test_a_label_map_with_an_invalid_class_or_value_is_refused(tmp_path, label_map):
     with pytest.raises(SmirError, match=r"label_map"):
         class_ids(np.array([[0, 7]], np.int32), tmp_path / "field.png", 3, label_map)
+
+
+@pytest.mark.parametrize("decoder", [lambda stored, path: stored, lambda stored, path: stored[None].astype(np.uint8)])
+def test_a_decoder_that_returns_no_label_of_the_size_is_refused(tmp_path, decoder):
+    save(tmp_path / "images/a.png", np.zeros((8, 9, 3), np.uint8))
+    save(tmp_path / "labels/a.png", np.zeros((8, 9), np.uint8))
+    with pytest.raises(DataError, match=r"decode_label made .* of the label .*a\.png, which has 9 x 8 pixels"):
+        pairs(tmp_path, decoder).read_pair(0)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from smir.errors import ConfigError
 from smir.method import InterpolationScore, PatchGrid, VarianceScore, patch_loss, score_views
 
 GRID = PatchGrid(64, 96, num_patches=128)
@@ -53,3 +54,21 @@ def test_views_of_odd_sides_are_scored():
     images = torch.randn(1, 3, 65, 97)
     grid = PatchGrid(65, 97, num_patches=64)
     assert score_views(torch.nn.Module(), images, grid=grid, score=InterpolationScore()).scores.shape == (1, len(grid))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda image, grid, loss: (image.mean(dim=(1, 2, 3)), image),
+        lambda image, grid, loss: (torch.rand(2, len(grid) + 3), image),
+        lambda image, grid, loss: torch.rand(2, len(grid)),
+    ],
+)
+def test_a_score_of_a_wrong_shape_is_refused(images, wrong):
+    with pytest.raises(ConfigError, match=r"A score returns two tensors: scores \(2, 121\), and an approximation"):
+        scored(images, wrong)
+
+
+def test_scores_in_whole_numbers_become_float32(images):
+    found = scored(images, lambda image, grid, loss: (torch.arange(2 * len(grid)).view(2, -1), image))
+    assert found.scores.dtype == torch.float32

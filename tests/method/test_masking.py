@@ -3,7 +3,16 @@ import pytest
 import torch
 
 from smir.errors import ConfigError
-from smir.method.masking import BlockMask, HardestMask, MaskPolicy, MixedMask, ProportionalMask, RampMask, RandomMask
+from smir.method.masking import (
+    BlockMask,
+    HardestMask,
+    MaskPolicy,
+    MixedMask,
+    ProportionalMask,
+    RampMask,
+    RandomMask,
+    fixed_mask,
+)
 from smir.method.patches import PatchGrid
 
 ALL = [RandomMask, HardestMask, MixedMask, RampMask, ProportionalMask, BlockMask]
@@ -176,3 +185,21 @@ def test_a_new_policy_needs_only_one_class():
             return torch.arange(len(grid)) < int(self.ratio * len(grid)) - stage
 
     assert FirstRows(0.25)(grid=SMALL, stage=1).sum() == 3
+
+
+@pytest.mark.parametrize(
+    ("returned", "found"),
+    [
+        (torch.ones(15, dtype=torch.bool), r"torch\.bool of shape \(15,\)"),
+        (torch.ones(16), r"torch\.float32 of shape \(16,\)"),
+        (torch.ones(4, 4, dtype=torch.bool), r"torch\.bool of shape \(4, 4\)"),
+        (np.ones(16, dtype=bool), "ndarray"),
+    ],
+)
+def test_a_policy_that_returns_no_mask_of_the_grid_is_refused(returned, found):
+    class Wrong(MaskPolicy):
+        def __call__(self, **options):
+            return returned
+
+    with pytest.raises(ConfigError, match=f"Wrong returned {found} for one image with 16 patches"):
+        fixed_mask(Wrong(), PatchGrid(64, 64, 16), None, seed=0, stage=1, key=0)

@@ -97,3 +97,8 @@ def test_an_image_has_the_same_scores_in_any_batch(network, images):
 def test_keys_and_grid_must_fit_the_images(network, images, keys, grid):
     with pytest.raises(ValueError, match=f"have {len(keys)} keys and a grid of {grid.height} x {grid.width} pixels"):
         score_views(network, images, keys, grid=grid)
+
+
+def test_an_unknown_choice_of_samples_is_refused(network, images):
+    with pytest.raises(ValueError, match="over is one of all, masked, excess; got 'mask'"):
+        score_views(network, images, grid=GRID, over="mask")

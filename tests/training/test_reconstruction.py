@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from smir.errors import ConfigError
 from smir.method import (
     LocalReconstructionLoss,
     MaskedReconstructionLoss,
@@ -111,3 +112,22 @@ def test_the_validation_loss_is_nan_if_that_of_one_image_is():
     module = ReconstructionModule(network=small)
     module.val_loss.update(torch.tensor([1.0, float("nan")]))
     assert module.val_loss.compute().isnan()
+
+
+def test_a_loss_that_overrides_what_training_does_not_call_is_refused():
+    class Squared(ReconstructionLoss):
+        def forward(self, prediction, target, mask=None):
+            return ((prediction - target) ** 2).mean()
+
+    with pytest.raises(ConfigError, match=r"Squared overrides forward, .* Override per_image"):
+        ReconstructionModule(loss=Squared(), network=small)
+
+
+def test_a_loss_that_does_not_return_one_value_an_image_is_refused(module, batch):
+    class Pixels(ReconstructionLoss):
+        def per_image(self, prediction, target, mask=None, ssim_input=None):
+            return (prediction - target).abs()
+
+    module.loss = Pixels()
+    with pytest.raises(ConfigError, match=r"per_image of Pixels returned a tensor of shape \(2, 3, 192, 192\) for 2"):
+        module.training_step(batch, 0)

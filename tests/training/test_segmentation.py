@@ -134,3 +134,13 @@ def test_losses_of_a_network_that_has_diverged_are_drawn_bright():
 def test_a_loss_that_leaves_out_another_id_than_the_labels_is_refused(loss):
     with pytest.raises(ConfigError, match=r"model.loss.void must be 255: .* Got 0."):
         SegmentationModule(Classes.named(["a", "b"]), loss=loss)
+
+
+@pytest.mark.parametrize("channels", [3, 5])
+def test_a_network_with_other_channels_than_classes_is_refused(module, channels):
+    """An extra channel would count as class 0 of the next label."""
+    images, labels = torch.zeros(1, 3, 64, 64, dtype=torch.uint8), torch.zeros(1, 64, 64, dtype=torch.uint8)
+    other = SegmentationModule(module.classes, network=lambda _: torch.nn.Conv2d(3, channels, 1))
+    for step in (other.training_step, other.validation_step):
+        with pytest.raises(ConfigError, match=rf"Conv2d makes \(1, {channels}, 64, 64\) .* needs \(1, 4, 64, 64\)"):
+            step({"image": images, "label": labels, "weight": torch.ones(1)}, 0)

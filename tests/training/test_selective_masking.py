@@ -14,9 +14,9 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 from words import pretrain_words, selective_words
 
-from smir.errors import CheckpointError, ConfigError
+from smir.errors import CheckpointError, ConfigError, RunError
 from smir.files.pages import overlays
-from smir.method import HardestMask, Preprocessing, RandomMask, Stages, VarianceScore, score_views
+from smir.method import HardestMask, ImageScore, Preprocessing, RandomMask, Stages, VarianceScore, score_views
 from smir.runs.mask_files import load_arrays, load_masks
 from smir.training import ReconstructionModule, SelectiveMasking
 from smir.training.staged import ScoringModule, StagedData, refuse_incomplete
@@ -316,3 +316,28 @@ def test_the_last_picture_shows_the_masks_that_the_stages_choose(smir, field, mo
     smir(*selective_words(field, "--trainer.callbacks.score=VarianceScore", "--trainer.callbacks.num_samples=3"))
     assert len(scored) >= 2
     assert all(how["num_samples"] == 3 and type(how["score"]).__name__ == "VarianceScore" for how in scored)
+
+
+class Holes(ImageScore):
+    def __call__(self, image, grid, loss=None):
+        return torch.full((len(image), len(grid)), float("nan")), image
+
+
+class Pixels(ImageScore):
+    def __call__(self, image, grid, loss=None):
+        return image.mean(dim=1), image
+
+
+class AllButOne(HardestMask):
+    def __call__(self, *, grid, scores=None, generator=None, stage=0):
+        return scores > scores.min()
+
+
+def test_a_score_or_policy_of_ones_own_is_tried_out_before_the_training(tmp_path, recwarn):
+    data = ForeignData()
+    with pytest.raises(ConfigError, match="Pixels returned"):
+        train(tmp_path, data, score=Pixels())
+    with pytest.raises(RunError, match="correct Holes, which computes them from the image alone"):
+        train(tmp_path, data, score=Holes(), policy=AllButOne())
+    warned = [str(each.message) for each in recwarn]
+    assert "AllButOne masks 15 of 16 patches; by its ratio of 0.5, it would be 8." in warned

@@ -112,7 +112,13 @@ class Labels:
                 f"{width} x {height}. They must be equal: resize the label (nearest), or find out which of the two "
                 "shows something else."
             )
-        return image, self.decoder(stored.astype(np.int32, copy=False), path)
+        ids = self.decoder(stored.astype(np.int32, copy=False), path)
+        if ids.dtype != np.uint8 or ids.shape != size:
+            raise DataError(
+                f"decode_label made {ids.dtype} of shape {ids.shape} of the label {path}, which has {size[1]} x "
+                f"{size[0]} pixels. It returns class ids as uint8, of shape {size}."
+            )
+        return image, ids
 
     def _read_valid(self, path: Path) -> npt.NDArray[np.int32]:
         """Stored values of a label all of which the decoder knows; in a smaller copy some may be missing."""
