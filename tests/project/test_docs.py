@@ -170,6 +170,19 @@ def test_the_stages_of_the_library_page_run(tmp_path, monkeypatch):
     assert (tmp_path / "my-run/images/stage-01.png").is_file()
 
 
+def test_the_classes_of_the_library_page_train_and_are_inspected(smir, field, tmp_path, monkeypatch):
+    module, commands = section(ROOT / "docs/library.md", "Your own classes in a config")
+    (tmp_path / "mine.py").write_text(module.text)
+    monkeypatch.syspath_prepend(tmp_path)
+    fit, inspect = (smir_words(line.removeprefix("PYTHONPATH=code ")) for line in lines(commands.text))
+    small = ["--trainer.max_epochs=2", "--model.warmup_epochs=0", "--data.num_workers=0", "--data.batch_size=4"]
+    smir(*fit, f"--data.root={field}", *small, *QUIET)
+    masks = load_masks(tmp_path / "runs/demo/selective/seed0/masks/stage-01.npz")
+    assert masks.packed(1).unpack()[1].sum() == 220
+    smir(*inspect, "--limit=1", "--device=cpu")
+    assert (tmp_path / "inspect/index.html").is_file()
+
+
 def test_the_commands_of_the_readme_for_own_images_run(smir, field, imagenet, tmp_path):
     """The commands as in the README, plus options that make them small."""
     labelled = field / "nassar/tiled_dataset/train"
