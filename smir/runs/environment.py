@@ -28,8 +28,11 @@ PACKAGES = (
     "numpy",
     "pillow",
 )
-_SUMS = ("processes", "threads")
-"""Numbers that change the order in which sums are taken."""
+_EFFECTS = {
+    "processes": "dropout, and on CPUs batch norm, differ from now on as between two seeds",
+    "threads": "sums are taken in another order, so the last digits may differ",
+}
+"""What a resume with another number of them changes."""
 
 
 def environment() -> dict[str, Any]:
@@ -78,12 +81,9 @@ def save_environment(folder: Path, processes: int, resumes: bool) -> None:
     start = environment() | {"processes": processes}
     write_json(path, [*starts, start])
     before = starts[-1] if starts and resumes else {}
-    if changed := [
-        f"{before[name]} {name} before, {start[name]} now"
-        for name in _SUMS
-        if before.get(name, start[name]) != start[name]
-    ]:
+    if changed := [name for name in _EFFECTS if before.get(name, start[name]) != start[name]]:
+        numbers = "; ".join(f"{before[name]} {name} before, {start[name]} now" for name in changed)
         rank_zero_warn(
-            f"{folder} resumes with other numbers ({'; '.join(changed)}): sums are taken in another order, so the last "
-            "digits may differ. The same numbers (--trainer.devices, OMP_NUM_THREADS) keep all bits."
+            f"{folder} resumes with other numbers ({numbers}): {_EFFECTS[changed[0]]}. The same numbers "
+            "(--trainer.devices, OMP_NUM_THREADS) keep all bits."
         )

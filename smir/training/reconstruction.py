@@ -95,8 +95,7 @@ class ReconstructionModule(SmirModule):
         """Loss of a batch of masked crops."""
         image = self.preprocessing.normalize(batch["image"])
         loss = mean_over_ranks(self._per_image(self(image, batch["mask"]), image, batch["mask"]))
-        self.log("loss", loss.detach(), prog_bar=True, logger=False)
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
+        self.log_loss(loss, len(image))
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

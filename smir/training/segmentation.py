@@ -165,9 +165,7 @@ class SegmentationModule(SmirModule):
         """Loss of a batch of crops."""
         logits = self._fitting(self.network(self.preprocessing.normalize(batch["image"])).float(), batch)
         loss: Tensor = self.loss(logits, batch["label"], self._weights)
-        self.log("loss", loss.detach(), prog_bar=True, logger=False)
-        size = len(batch["image"])
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
+        self.log_loss(loss, len(batch["image"]))
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:

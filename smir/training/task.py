@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
 from smir.errors import CheckpointError, ConfigError, counted, first_few
 from smir.files.imagenet_weights import packaged_file
+from smir.method.all_ranks import num_ranks
 from smir.method.preprocessing import Preprocessing
 from smir.method.schedule import warmup_cosine
 from smir.models.library_weights import LibraryWeights, library_weights
@@ -273,6 +274,13 @@ class SmirModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seeds the global generator (dropout) at every batch, because loaders draw from it, too."""
         torch.manual_seed(seed_for(self.data.seed, "batch", self.current_epoch, batch_idx, self.global_rank))
+
+    def log_loss(self, loss: Tensor, images: int) -> None:
+        """Logs the loss of a batch of all ranks, of which this rank has that many images."""
+        self.log("loss", loss.detach(), prog_bar=True, logger=False)
+        # Lightning rounds the mean of the ranks' sizes down to a whole number; that of multiples of the ranks is whole.
+        size = images * num_ranks()
+        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=size)
 
     def on_validation_start(self) -> None:
         """Makes batch-norm statistics equal over the ranks before they are used."""

@@ -52,7 +52,8 @@ def test_a_resumed_run_is_one_offline_run_of_two_segments(smir, field, tmp_path,
 
 
 def test_two_processes_log_to_one_run(python, field, tmp_path):
-    words = segment_words(field, "--trainer.devices=2", "--run.experiment=s", "--run.wandb=offline")
+    more = ["--data.label_budget=5", "--data.batch_size=8"]  # a batch of 3 and 2 images
+    words = segment_words(field, "--trainer.devices=2", "--run.experiment=s", "--run.wandb=offline", *more)
     command = [python, "-m", "smir", *map(str, words)]
     done = subprocess.run(
         command, cwd=tmp_path, env=program(), capture_output=True, text=True, timeout=300, check=False
@@ -69,6 +70,7 @@ def test_two_processes_log_to_one_run(python, field, tmp_path):
         (value,) = logged.values(f"test/view/iou/{name}")
         assert value == ("NaN" if test["metrics"][f"test/view/iou/{name}"] is None else pytest.approx(value))
     assert any("test/overlay-0" in name for name in logged.files)
+    assert all(0.5 < loss < 1 for loss in logged.values("train/loss"))  # a Jaccard loss, after two steps
 
 
 def test_a_resumed_run_continues_online(smir, field, tmp_path, monkeypatch):

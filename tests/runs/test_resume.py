@@ -105,7 +105,8 @@ def test_a_segmentation_whose_first_epoch_stays_the_best_resumes(smir, fails, fi
         assert re.search(r"mask/\S+ cannot be read: Input/output error", fails(*words, "--run.experiment=broken"))
     for path, pixels in labels.items():
         path.write_bytes(pixels)  # with another modification time
-    with pytest.warns(UserWarning, match=r"resumes with other numbers \(7 processes before, 1 now; 7 threads before"):
+    numbers = r"\(7 processes before, 1 now; 7 threads before, \d now\): dropout, .* as between two seeds"
+    with pytest.warns(UserWarning, match=f"resumes with other numbers {numbers}"):
         smir(*words, "--run.experiment=broken")
     whole, broken = (content(tmp_path / f"runs/{name}/seed0") for name in ("whole", "broken"))
     assert whole["best: epoch and step"] == (0, 2)
