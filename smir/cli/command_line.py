@@ -28,7 +28,7 @@ from smir.errors import ConfigError
 from smir.predict.polygons.options import PolygonOptions
 from smir.runs.checkpoint_record import Checkpoint
 from smir.runs.finished import check_weights, list_results_again, write_done
-from smir.runs.launch import AlreadyDone
+from smir.runs.launch import AlreadyDone, check_start
 from smir.runs.lightning_doors import (
     ParsingCLI,
     SettingsCLI,
@@ -111,6 +111,7 @@ class SmirCLI(SettingsCLI):
             trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
             raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
+        check_start(trainer)
         keep_own_signal_handlers(trainer)
         share_gradient_memory(trainer.strategy)
         load_only_what_is_given(trainer)

@@ -24,6 +24,8 @@ _SECTIONS = {"data": "data", "model": "training", "run": "cli/settings.py runs/w
 """Folders and files below `smir` with the classes of each section."""
 CLASS_OPTIONS = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss", "score"}
 """Options that take a class of smir."""
+_ELSEWHERE = {"learning_rate": "lr", "gpus": "devices", "epochs": "max_epochs"}
+"""Options as other programs call them, which look unlike their names here."""
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
 
@@ -100,7 +102,11 @@ def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: 
     if parts[at] in known or begins_one:
         return
     own = known - _OF_PARSERS - {"ckpt_path"} | ({"config"} if at == 0 else set())
-    guess = closest(flag, [f"--{'.'.join([*parts[:at], name, *parts[at + 1 :]])}" for name in own])
+    # Only this part counts: with its section, any two options would be alike.
+    near = get_close_matches(
+        f"--{_ELSEWHERE.get(parts[at], parts[at].lower())}", [f"--{name}" for name in sorted(own)], 1
+    )
+    guess = f" Did you mean --{'.'.join([*parts[:at], near[0][2:], *parts[at + 1 :]])}?" if near else ""
     if at == 0 and "trainer" in known:  # a training: the section may have been left out
         sections = [each for each in ("trainer", *_SECTIONS) if parts[0] in _arguments(*_files_of(each))]
         guess = f" Did you mean --{sections[0]}.{flag[2:]}?" if sections else guess

@@ -16,8 +16,9 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-from smir.errors import CheckpointError, RunError, SmirError
+from smir.errors import CheckpointError, ConfigError, RunError, SmirError
 from smir.runs.checkpoint_record import Checkpoint
+from smir.runs.lightning_doors import copies_this_process
 from smir.runs.run_folder import DAMAGED, LAST, PREVIOUS, Run, held
 
 RUN_VARIABLE = "SMIR_RUN"
@@ -41,6 +42,26 @@ def global_rank() -> int:
 def started_by_rank_zero() -> bool:
     """Returns whether Lightning started this process from rank 0, for another device."""
     return global_rank() != 0 and RUN_VARIABLE in os.environ
+
+
+def check_start(trainer: Trainer) -> None:
+    """Refuses ways to start several processes that cannot end well.
+
+    Raises:
+        ConfigError: If they would be copies of this one, or if nothing starts those of other nodes.
+    """
+    if copies_this_process(trainer.strategy):
+        raise ConfigError(
+            "With this trainer.strategy (auto is the same in a notebook), the training would run in copies of this "
+            "process, which would not learn that it has finished. Use --trainer.strategy ddp. In a notebook, use one "
+            "device, --trainer.devices 1, or a cell with !python -m smir ..."
+        )
+    cluster = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.num_nodes > 1 and cluster is not None and not cluster.creates_processes_externally:
+        raise ConfigError(
+            f"trainer.num_nodes is {trainer.num_nodes}, but nothing has started the processes of several nodes; this "
+            "one would wait for the others. Start them with torchrun or SLURM, as the scripts in experiments/launch do."
+        )
 
 
 def agree_on_run(trainer: Trainer, opens: Callable[[], Run]) -> tuple[Run, Checkpoint | None]:

@@ -10,6 +10,7 @@ import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 from smir.runs.stored_config import Loader
 
@@ -47,6 +48,16 @@ def share_gradient_memory(strategy: Strategy) -> None:
     """
     if isinstance(strategy, DDPStrategy):
         strategy._ddp_kwargs.setdefault("gradient_as_bucket_view", True)
+
+
+def copies_this_process(strategy: Strategy) -> bool:
+    """Returns whether the training would run in copies of this process, which then does not learn what they did.
+
+    The strategies have no common public name; `auto` stands for one of them in a notebook with several GPUs.
+
+    Test: `test_strategies_that_copy_the_process_are_known`.
+    """
+    return isinstance(strategy.launcher, _MultiProcessingLauncher)
 
 
 class SettingsCLI(LightningCLI):

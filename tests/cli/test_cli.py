@@ -179,6 +179,19 @@ def test_settings_that_lightning_refuses_end_in_an_error_without_a_traceback(fai
     assert words in said
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--trainer.strategy=ddp_notebook"], "in copies of this process, which would not learn that it has finished"),
+        (["--trainer.strategy=ddp_spawn", "--trainer.devices=2"], "Use --trainer.strategy ddp."),
+        (["--trainer.num_nodes=2"], "nothing has started the processes of several nodes; this one would wait"),
+    ],
+)
+def test_processes_that_smir_cannot_follow_are_refused(fails, field, tmp_path, more, said):
+    assert said in fails(*segment_words(field, *more))
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.fixture(scope="module")
 def of_a_pretraining(field, tmp_path_factory):
     """A checkpoint of a pretraining, which tests only read."""

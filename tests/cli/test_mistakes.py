@@ -27,6 +27,8 @@ PRETRAIN = f"--config={EXPERIMENTS / 'folder/pretrain.yaml'}"
     ("words", "said"),
     [
         ("fit --data.batchsize 4", "There is no option --data.batchsize. Did you mean --data.batch_size?"),
+        ("fit --model.learning_rate=3", "There is no option --model.learning_rate. Did you mean --model.lr?"),
+        ("fit --model.init_args.backbone=x", "There is no option --model.init_args.backbone.\n"),
         ("fit --modle.lr=3", "There is no option --modle.lr. Did you mean --model.lr?"),
         ("fit --trainer.max_epoch 3", "Did you mean --trainer.max_epochs?"),
         ("fit --max_epochs 3", "There is no option --max_epochs. Did you mean --trainer.max_epochs?"),

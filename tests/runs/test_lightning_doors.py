@@ -14,6 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from smir.runs.lightning_doors import (
     ParsingCLI,
     SettingsCLI,
+    copies_this_process,
     keep_own_signal_handlers,
     load_only_what_is_given,
     share_gradient_memory,
@@ -68,6 +69,13 @@ def test_ddp_shares_gradient_memory(monkeypatch):
     share_gradient_memory(SingleDeviceStrategy())  # nothing is shared here
     strategy._setup_model(torch.nn.Linear(1, 1))
     assert given["gradient_as_bucket_view"] is True
+
+
+@pytest.mark.parametrize(
+    ("strategy", "copies"), [("auto", False), ("ddp", False), ("ddp_spawn", True), ("ddp_fork", True)]
+)
+def test_strategies_that_copy_the_process_are_known(strategy, copies):
+    assert copies_this_process(Trainer(**QUIET, strategy=strategy, devices=1).strategy) == copies
 
 
 def test_a_fit_loads_only_the_checkpoint_that_it_is_given(tmp_path, monkeypatch):
