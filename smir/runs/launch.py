@@ -48,7 +48,8 @@ def check_start(trainer: Trainer) -> None:
     """Refuses ways to start several processes that cannot end well.
 
     Raises:
-        ConfigError: If they would be copies of this one, or if nothing starts those of other nodes.
+        ConfigError: If they would be copies of this one, if nothing starts those of other nodes, or if torchrun has
+            started another number of them than the settings ask for.
     """
     if copies_this_process(trainer.strategy):
         raise ConfigError(
@@ -61,6 +62,13 @@ def check_start(trainer: Trainer) -> None:
         raise ConfigError(
             f"trainer.num_nodes is {trainer.num_nodes}, but nothing has started the processes of several nodes; this "
             "one would wait for the others. Start them with torchrun or SLURM, as the scripts in experiments/launch do."
+        )
+    started = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else trainer.world_size
+    if started != trainer.world_size:  # for a single device, Lightning does not compare
+        raise ConfigError(
+            f"torchrun has started {started} processes, but the settings are for {trainer.world_size}: "
+            f"trainer.devices times trainer.num_nodes. Add --trainer.devices {os.environ['LOCAL_WORLD_SIZE']}, and "
+            "with several nodes --trainer.num_nodes."
         )
 
 

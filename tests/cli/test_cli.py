@@ -192,6 +192,15 @@ def test_processes_that_smir_cannot_follow_are_refused(fails, field, tmp_path, m
     assert not (tmp_path / "runs").exists()
 
 
+def test_more_processes_of_torchrun_than_devices_are_refused(fails, field, tmp_path, monkeypatch):
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    said = fails(*segment_words(field))
+    assert "torchrun has started 4 processes, but the settings are for 1:" in said
+    assert "Add --trainer.devices 2" in said
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.fixture(scope="module")
 def of_a_pretraining(field, tmp_path_factory):
     """A checkpoint of a pretraining, which tests only read."""
