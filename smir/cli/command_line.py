@@ -109,7 +109,7 @@ class SmirCLI(SettingsCLI):
             kwargs["sync_batchnorm"] = False  # torch has it only for GPUs
         try:
             trainer = super().instantiate_trainer(**kwargs)
-        except (MisconfigurationException, TypeError, ValueError) as error:  # no such device, no such strategy
+        except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:  # no such device, twins
             raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
         check_start(trainer)
         keep_own_signal_handlers(trainer)

@@ -171,6 +171,7 @@ def test_commands_that_need_trained_weights_refuse_to_run_without_them(fails, fi
         ("devices=-4", "int > 0"),
         ("strategy=nonsense", "invalid strategy name"),
         ("profiler=nonsense", "profiler"),
+        ("callbacks=[EMAWeightAveraging,EMAWeightAveraging]", "more than one stateful callback"),
     ],
 )
 def test_settings_that_lightning_refuses_end_in_an_error_without_a_traceback(fails, field, setting, words):
