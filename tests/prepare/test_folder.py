@@ -503,6 +503,23 @@ def test_the_suggested_class_colours_can_be_copied_as_an_option(prepare, labels,
     assert data(tmp_path / "named").class_names == ["background", "NAME_33ddff", "NAME_fa3253"]
 
 
+def test_a_damaged_photograph_is_named_and_the_repaired_one_needs_no_cleaning_up(prepare, fails, photos, tmp_path):
+    save(photos / "001.png", photo("damaged"))
+    whole = (photos / "001.png").read_bytes()
+    (photos / "001.png").write_bytes(whole[: len(whole) // 2])
+    (photos / "001.jpg").unlink()
+    said = fails("prepare", "folder", "--images=photos")
+    assert "The image photos/001.png is damaged" in said
+    assert not (tmp_path / "field").exists()
+    (photos / "001.png").write_bytes(whole)
+    prepare()
+    assert (tmp_path / "field/data.yaml").exists()
+    made = content(tmp_path / "field")
+    (photos / "001.png").write_bytes(whole[: len(whole) // 2])
+    fails("prepare", "folder", "--images=photos")
+    assert made.keys() == content(tmp_path / "field").keys()
+
+
 def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir, fails, tmp_path):
     """So the corrected command may use another tile size."""
     save(tmp_path / "map.png", photo("map", (150, 330)))

@@ -104,6 +104,16 @@ class Field:
         return self.options.root
 
     @property
+    def only_links(self) -> bool:
+        """True if its images are links to the photographs, and not copies or tiles."""
+        return self.bands is None and not (self.options.is_map or self.options.cuts_photographs)
+
+    @property
+    def pictures(self) -> Path:
+        """Folder to read images from: of linked photographs, their own, so that errors name them."""
+        return self.options.images if self.only_links else self.root / IMAGES
+
+    @property
     def is_complete(self) -> bool:
         """True if an earlier command has finished it."""
         made = self.record is not None and self.label_settings in (None, self.record["labels"])

@@ -58,7 +58,7 @@ def write(field: Field) -> list[str]:
         source = f"{len(names)} image{'s' * (len(names) > 1)}, {how}"
     if field.labels is not None:
         _write_labels(field, field.labels)
-    channels = None if options.tests_alone else _statistics(root / IMAGES, names)
+    channels = None if options.tests_alone else _statistics(field.pictures, names)
     if channels and max(channels.std) < _LITTLE:
         field = dataclasses.replace(field, notes=(*field.notes, _PALE.format(100 * max(channels.std))))
     write_atomically(root / CONFIG, _config_text(field, channels))
@@ -94,7 +94,7 @@ def _write_preview(field: Field, labels: Labels) -> None:
 
     def pictures() -> Iterator[tuple[str, UInt8]]:
         for name in evenly(sorted(labels.pixels), _MOST_SHOWN):
-            image = read_image(field.root / IMAGES / name)
+            image = read_image(field.pictures / name)
             yield name, image
             label = read_label(mask_path(field.root / MASKS, name)).astype(np.uint8)
             yield "its label", small_overlay(image, label, classes)
