@@ -79,7 +79,7 @@ def test_a_partition_smaller_than_a_batch_is_one_short_batch():
 
 
 def test_fewer_images_than_processes_are_refused():
-    with pytest.raises(DataError, match="3 training images are fewer than the 4 processes"):
+    with pytest.raises(DataError, match="3 training images are too few for 4 processes"):
         TrainSampler(Stages(4), 0, 0, 4, 4)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import Sampler
 
-from smir.errors import DataError
+from smir.errors import DataError, counted
 from smir.method.mask_table import PackedMask
 from smir.method.stages import Indices, Stages
 from smir.seeding import generator_for, seed_for
@@ -74,7 +74,8 @@ class TrainSampler(VisitSampler):
         sizes = [len(stages.train(stage)) for stage in range(stages.num_stages)]
         if min(sizes) < world_size:
             raise DataError(
-                f"{min(sizes)} training images are fewer than the {world_size} processes; use fewer devices or stages."
+                f"{counted(min(sizes), 'training image is', 'training images are')} too few for {world_size} "
+                "processes; use fewer devices or stages."
             )
         self.batch_size, self.fill = batch_size, fill
         if fill:
