@@ -22,7 +22,7 @@ from smir.cli.evaluation import find_weights, keep_predictions, keep_test, norma
 from smir.cli.hints import figures
 from smir.cli.identity import identity_of, origin_of, refuse_other_run
 from smir.cli.library_errors import as_config_error
-from smir.cli.precision import SmirTrainer, native_precision
+from smir.cli.precision import SmirTrainer, native_precision, refuse_replaced_precision
 from smir.cli.settings import Parser, RunOptions, add_options, as_list, check_settings, refuse_moved_field
 from smir.errors import ConfigError
 from smir.predict.polygons.options import PolygonOptions
@@ -119,6 +119,7 @@ class SmirCLI(SettingsCLI):
 
     def before_fit(self) -> None:
         """Opens the run: begins it, resumes it, or finds it done."""
+        refuse_replaced_precision(self.trainer, self._arguments.trainer.precision)
         self._begun_from = given = self._arguments.ckpt_path
         what = (self._options, self.model, self.datamodule, self.settings)
         if given is not None:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Trainer
 
+from smir.errors import ConfigError
+
 Precision = Literal[
     "auto", "32-true", "16-mixed", "bf16-mixed", "32", "16", "bf16", "64", "64-true", "16-true", "bf16-true"
 ]
@@ -25,6 +27,19 @@ class SmirTrainer(Trainer):
 
     def __init__(self, *, precision: Precision | int | None = None, **kwargs: Any) -> None:
         super().__init__(precision=precision, **kwargs)  # type: ignore[arg-type]  # `auto` has become one of Lightning's
+
+
+def refuse_replaced_precision(trainer: Trainer, asked: str | int | None) -> None:
+    """Refuses to train in another precision than the recipe would record: Lightning replaces float16 on CPUs.
+
+    Raises:
+        ConfigError: If it has.
+    """
+    if str(asked) in ("16", "16-mixed") and trainer.precision != "16-mixed":
+        raise ConfigError(
+            f"trainer.precision {asked} needs a GPU. On a CPU, Lightning would compute in {trainer.precision}. Set "
+            "trainer.precision to auto: it takes bf16-mixed if the processor has it natively, else 32-true."
+        )
 
 
 def native_precision(accelerator: str) -> str:

@@ -51,3 +51,10 @@ def test_the_flags_of_this_processor_are_read():
 def test_an_invalid_precision_is_refused_with_the_valid_ones(fails):
     message = fails(*TRY, *SHORT, "--trainer.precision=64-true")
     assert "trainer.precision must be 32-true, 16-mixed, bf16-mixed or auto. Got 64-true." in message
+
+
+def test_float16_on_a_cpu_is_refused_instead_of_recorded_while_another_is_used(fails, tmp_path):
+    write_folder(tmp_path / "root", size=(192, 192))
+    message = fails(*TRY, *SHORT, *NETWORK, "--trainer.precision=16-mixed", "--trainer.accelerator=cpu")
+    assert "trainer.precision 16-mixed needs a GPU. On a CPU, Lightning would compute in bf16-mixed. Set" in message
+    assert not (tmp_path / "runs").exists()
