@@ -371,7 +371,7 @@ def test_a_folder_with_other_files_is_refused_and_an_earlier_page_is_replaced(sm
     assert {path.name for path in (tmp_path / "inspect").iterdir()} == names
     (tmp_path / "inspect/mine.txt").write_text("1")
     assert "mine.txt" in fails("inspect", "--ckpt", labelled)
-    assert "is a file" in fails("inspect", "--ckpt", labelled, "--out=field/val.txt")
+    assert "val.txt: File exists. Give another folder" in fails("inspect", "--ckpt", labelled, "--out=field/val.txt")
     assert "holds other files" in fails("inspect", "--ckpt", labelled, "--out=runs")
     if Path("/proc/self").exists():  # a folder that nobody can write to; found before images are read
         assert "Nothing can be written to /proc/x" in fails("inspect", "--ckpt", labelled, "--out=/proc/x")

@@ -113,10 +113,10 @@ class Labels:
                 "shows something else."
             )
         ids = self.decoder(stored.astype(np.int32, copy=False), path)
-        if ids.dtype != np.uint8 or ids.shape != size:
+        if ids.dtype != np.uint8 or ids.shape != stored.shape:
             raise DataError(
-                f"decode_label made {ids.dtype} of shape {ids.shape} of the label {path}, which has {size[1]} x "
-                f"{size[0]} pixels. It returns class ids as uint8, of shape {size}."
+                f"decode_label made {ids.dtype} of shape {ids.shape} of the label {path}, whose pixels have the shape "
+                f"{stored.shape}. It returns class ids as uint8, in the same shape."
             )
         return image, ids
 
