@@ -55,7 +55,7 @@ wheel: .venv/installed  ## build sdist and wheel, install the wheel in a fresh e
 docs: .venv/installed  ## the documentation as a site in build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict
 
-bench: .venv/installed  ## measure the speed of everything against plain baselines; 12 minutes, and half an hour for large maps, on a quiet machine
+bench: .venv/installed  ## measure the speed of everything against plain baselines; 15 minutes, on a quiet machine
 	.venv/bin/python -m benchmarks
 
 HELD ?= held
