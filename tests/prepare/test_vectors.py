@@ -95,6 +95,9 @@ def test_a_flatgeobuf_does_not_say_which_of_two_polygons_is_on_top(smir, fails, 
     assert "plants.fgb holds 1 pair of polygons that overlap and have different classes" in said
     write_vectors(tmp_path / "plants.gpkg", [("crop", field), ("weed", inside)])
     smir(*words("--labels=plants.gpkg", "--empty=background"))
+    below = shapely.transform(inside, lambda points: points - (0, side / 2 - 0.01))  # overlaps by half a pixel
+    write_vectors(tmp_path / "plants.fgb", [("crop", inside), ("weed", below)])
+    smir(*words("--labels=plants.fgb", "--empty=background", "--splits=field"))
 
 
 def test_polygons_are_placed_on_a_map_that_is_rotated_or_has_no_coordinate_system(smir, tmp_path, labels):
