@@ -147,6 +147,20 @@ def test_transparent_pixels_of_a_photograph_are_not_labelled(smir, tmp_path, cap
         assert (mask == expected[top : top + TILE, left : left + TILE]).all()
 
 
+def test_photographs_that_are_transparent_or_damaged_are_named(fails, tmp_path):
+    """Some programs write an alpha channel of zeros over photographs that show everything."""
+    for name in "abc":
+        save(tmp_path / f"photos/{name}.png", np.dstack([photo(name, SIZE), np.zeros(SIZE, np.uint8)]))
+        save(tmp_path / f"labels/{name}.png", blocks("label", (0, 1, 2), SIZE))
+    words = ("prepare", "folder", "--images=photos", "--labels=labels")
+    said = fails(*words)
+    assert "no data where labels are, such as a.png: the pixels are transparent" in said
+    assert "remove their alpha channel" in said
+    content = (tmp_path / "photos/b.png").read_bytes()
+    (tmp_path / "photos/b.png").write_bytes(content[: len(content) // 2])
+    assert "The image photos/b.png is damaged" in fails(*words)
+
+
 def test_a_label_with_lossy_compression_is_refused(fails, tmp_path):
     save(tmp_path / "map.png", photo("map", SIZE))
     Image.fromarray(blocks("label", (0, 1, 2), SIZE)).save(tmp_path / "label.jpg")

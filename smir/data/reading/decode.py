@@ -110,13 +110,13 @@ def invisible(path: Path, by_alpha: bool = False) -> npt.NDArray[np.bool_] | Non
 
     Unless `by_alpha` is set, pixels that a TIFF marks as missing by a mask or a value count, too.
     """
-    if tiff := open_tiff(path, "label"):
+    if tiff := open_tiff(path, "image"):
         has_such = "alpha" in tiff.meanings if by_alpha else tiff.has_mask
         return ~tiff.valid(0, 0, tiff.height, tiff.width) if has_such else None
-    with open_picture(path, "label") as file:
+    with open_picture(path, "image") as file:
         if "A" not in file.mode and "transparency" not in file.info:
             return None
-        alpha = guarded(lambda: np.asarray(decoded(file).convert("RGBA"))[..., 3], path, "label")
+        alpha = guarded(lambda: np.asarray(decoded(file).convert("RGBA"))[..., 3], path, "image")
         return np.asarray(alpha == 0, np.bool_)
 
 

@@ -83,8 +83,11 @@ def _without_no_data(field: Field, labels: Labels) -> Labels:
     """Pixels that an image marks as missing, by alpha, mask or nodata, count as not labelled, as in `predict`.
 
     So do those that a mask inside the label image of an orthomosaic flags, which its tiles in colours do not keep.
+
+    Raises:
+        DataError: If no labelled pixel is left.
     """
-    pixels, empty = dict(labels.pixels), []
+    pixels = dict(labels.pixels)
     label_map = field.options.labels if field.options.has_label_map else None
     masked = label_map is not None and _is_read_in_place(label_map) and Tiff(label_map, "label").has_inner_mask
     for image, names in field.by_image(labels.pixels).items():
@@ -97,14 +100,19 @@ def _without_no_data(field: Field, labels: Labels) -> Labels:
             mask = np.where(valid, read_label(file), VOID).astype(np.uint8)
             pixels[name] = np.bincount(mask.ravel(), minlength=256)
             write_png(file, mask, sync=False)
-            empty += [] if pixels[name][:VOID].any() else [name]
+    kept = {name: count for name, count in pixels.items() if count[:VOID].any()}
+    empty = [name for name in pixels if name not in kept]
+    if empty and not kept:
+        raise DataError(
+            f"The images have no data where labels are, such as {empty[0]}: the pixels are transparent, or marked as "
+            "missing. If they show something, remove their alpha channel: magick mogrify -alpha off FILES"
+        )
     notes = list(labels.notes)
     if empty:
         notes.append(
             f"{counted(len(empty), 'image has', 'images have')} no data where labels are (transparent, or marked as "
             f"missing): {first_few(empty)}. Such images count as not labelled."
         )
-    kept = {name: count for name, count in pixels.items() if count[:VOID].any()}
     return dataclasses.replace(labels, pixels=kept, notes=notes)
 
 
