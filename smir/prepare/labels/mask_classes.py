@@ -54,8 +54,8 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
             )
     if given is None and masks.coding == "grey colors" and keys == ["0"]:
         raise ConfigError(
-            f"The masks in {masks.folder.absolute()} hold only black. If transparency tells their classes: "
-            f"--classes '[{BACKGROUND}={TRANSPARENT}, NAME=#000000]'."
+            f"The masks in {masks.folder.absolute()} hold only black, which is one class; a training "
+            f"needs 2. If transparency tells classes apart: --classes '[{BACKGROUND}={TRANSPARENT}, NAME=#000000]'."
         )
     table = table_of(chosen, str(masks.folder.absolute()))
     for key in (str(VOID), *masks.no_data):
