@@ -100,6 +100,8 @@ class GuardedParser(ArgumentParser):
         # The parser also tries an option of a callback on the base of all callbacks, which nobody has named.
         if lacks := re.search(r"class_path '(?!lightning\.Callback')([\w.]+)':\s+Option '([\w.]+)' is not ac", message):
             message = f"{lacks[1].rpartition('.')[2]} has no option {lacks[2]}.{_options_of(lacks[1])}"
+        elif set(re.findall(r"class_path '(.+?)'", message)) == {"lightning.Callback"}:
+            message = "An option of trainer.callbacks needs a callback before it: --trainer.callbacks+=CLASS"
         elif hint := _missing_class(message):
             message += f"\n{hint}"
         elif read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):

@@ -119,6 +119,11 @@ def test_a_wrong_value_of_a_callback_is_not_taken_for_a_wrong_option(fails, fiel
     assert "has no option" not in answer
 
 
+def test_an_option_of_callbacks_needs_a_callback(fails, field):
+    answer = fails(*segment_words(field, "--trainer.callbacks.num_stages=2"), code=2)
+    assert "error: An option of trainer.callbacks needs a callback before it: --trainer.callbacks+=CLASS\n" in answer
+
+
 def test_the_options_of_a_class_include_those_of_its_base(fails, field, tmp_path):
     (tmp_path / "rate.yaml").write_text("model: {init_args: {learning_rate: 0.1}}")
     answer = fails(*segment_words(field, f"--config={tmp_path}/rate.yaml"), code=2)
