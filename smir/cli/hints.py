@@ -36,7 +36,11 @@ def tell(lines: Callable[[], Sequence[str]]) -> None:
 
 def next_line(*words: object) -> str:
     """Returns the line of the next command of smir; the words after `python -m smir` are quoted for a shell."""
-    return f"Next: python -m smir {_quoted(*words, *(f'--allow={name}' for name in allowed()))}"
+    return f"Next: {_command(*words)}"
+
+
+def _command(*words: object) -> str:
+    return f"python -m smir {_quoted(*words, *(f'--allow={name}' for name in allowed()))}"
 
 
 def _quoted(*words: object) -> str:
@@ -204,7 +208,7 @@ def label_errors(checkpoint: Path) -> list[str]:
         run = run_of(checkpoint)
         if run and Path(data_of(run)["init_args"]["root"]).exists():
             words = ("--ckpt", checkpoint, "--split", "train", "--out", _replaceable("inspect-train"))
-            return [f"Likely label errors of the training images: python -m smir inspect {_quoted(*words)}"]
+            return [f"Likely label errors of the training images: {_command('inspect', *words)}"]
     return []
 
 

@@ -280,7 +280,7 @@ def test_the_command_after_a_prediction_depends_on_what_was_predicted(smir, desk
     assert after("map.png") == [f"Next: python -m smir export {checkpoint} --out exported"]
 
 
-def test_label_errors_are_suggested_only_if_the_field_exists(smir, desk):
+def test_label_errors_are_suggested_only_if_the_field_exists(smir, desk, monkeypatch):
     run = run_folder(desk, "segment")
     assert hints.label_errors(run / "checkpoints/best.ckpt") == []  # the field does not exist here
     smir("prepare", "folder", "--images=photos")
@@ -288,6 +288,8 @@ def test_label_errors_are_suggested_only_if_the_field_exists(smir, desk):
         "Likely label errors of the training images: "
         f"python -m smir inspect --ckpt {run}/checkpoints/best.ckpt --split train --out inspect-train"
     ]
+    monkeypatch.setattr("smir.cli.guarded._trusted", ["mine"])
+    assert hints.label_errors(run / "checkpoints/best.ckpt")[0].endswith("--out inspect-train --allow=mine")
 
 
 def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys):
