@@ -111,15 +111,16 @@ class SelectiveMasking(Callback):
         self._stages = self._data.use_stages(self.num_stages)
         if self.policy is not None and self.num_stages > 1:
             _refuse_thin_patches(self._data, self._stages.num_images)
-            self._try_out(self.policy)
+            self._try_out(self.policy, trainer.strategy.root_device)
 
-    def _try_out(self, policy: MaskPolicy) -> None:
-        """Scores and masks a black image, so that an error in a class of one's own does not wait for a whole stage."""
-        side = self._data.preprocessing.view_size
-        grid = self._data.preprocessing.grid(side, side)
+    def _try_out(self, policy: MaskPolicy, device: torch.device) -> None:
+        """Scores and masks an empty image, so that an error in a class of one's own does not wait for a whole stage."""
+        shape = self._data.view_shapes([0])[0]
+        grid = self._data.preprocessing.grid(*shape)
         if self.score is not None:
-            image_scores(self.score, torch.zeros(1, 3, side, side), grid)
-        mask = fixed_mask(policy, grid, torch.linspace(0, 1, len(grid)), self._data.seed, stage=1, key=0)
+            image_scores(self.score, torch.zeros(1, 3, *shape, device=device), grid)
+        scores = torch.linspace(0, 1, len(grid)) if policy.needs_scores else None
+        mask = fixed_mask(policy, grid, scores, self._data.seed, stage=1, key=0)
         if (count := int(mask.sum())) != policy.count(grid):
             rank_zero_warn(
                 f"{type(policy).__name__} masks {count} of {len(grid)} patches; by its ratio of {policy.ratio}, it "

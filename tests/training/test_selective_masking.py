@@ -333,10 +333,17 @@ class AllButOne(HardestMask):
         return scores > scores.min()
 
 
+class Forgetful(HardestMask):
+    needs_scores = False
+
+
 def test_a_score_or_policy_of_ones_own_is_tried_out_before_the_training(tmp_path, recwarn):
     data = ForeignData()
     with pytest.raises(ConfigError, match="Pixels returned"):
         train(tmp_path, data, score=Pixels())
+    with pytest.raises(ConfigError, match="Forgetful needs the patch scores"):
+        train(tmp_path, data, policy=Forgetful())
+    assert data.visited == []
     with pytest.raises(RunError, match="correct Holes, which computes them from the image alone"):
         train(tmp_path, data, score=Holes(), policy=AllButOne())
     warned = [str(each.message) for each in recwarn]
