@@ -246,7 +246,8 @@ class SmirModule(pl.LightningModule):
         Raises:
             ConfigError: If `configure_optimizers` of a subclass has made a scheduler, which would be set aside.
         """
-        if self.trainer.lr_scheduler_configs:
+        own = type(self).configure_optimizers is not SmirModule.configure_optimizers
+        if own and self.trainer.lr_scheduler_configs:  # else a callback of Lightning has made it, such as for SWA
             raise ConfigError(
                 f"configure_optimizers of {type(self).__name__} returns a learning-rate scheduler, but the rate of an "
                 "epoch is set by `lr_share`. Override that method instead, and return the optimiser alone."

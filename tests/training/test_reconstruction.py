@@ -1,5 +1,7 @@
 """The pretraining module: the input of its network, its losses and its scores."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -131,3 +133,26 @@ def test_a_loss_that_does_not_return_one_value_an_image_is_refused(module, batch
     module.loss = Pixels()
     with pytest.raises(ConfigError, match=r"per_image of Pixels returned a tensor of shape \(2, 3, 192, 192\) for 2"):
         module.training_step(batch, 0)
+
+
+def test_a_scheduler_of_ones_own_is_refused_but_not_that_of_a_callback():
+    """Lightning's callback for stochastic weight averaging makes one for its last epochs."""
+
+    class Stepped(ReconstructionModule):
+        def configure_optimizers(self):
+            return super().configure_optimizers()
+
+        def lr_share(self, epoch):
+            raise StopIteration  # nothing was refused
+
+    class Averaged(ReconstructionModule):
+        lr_share = Stepped.lr_share
+
+    for kind, error, text in (
+        (Stepped, ConfigError, "of Stepped returns a learning-rate"),
+        (Averaged, StopIteration, ""),
+    ):
+        module = kind(network=small)
+        module.trainer = SimpleNamespace(lr_scheduler_configs=["scheduler"], current_epoch=0)
+        with pytest.raises(error, match=text):
+            module.on_train_epoch_start()
