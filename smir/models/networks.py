@@ -213,7 +213,8 @@ def check_spec(network: nn.Module) -> None:
     """
     named, kind = getattr(network, "spec", {}).get("class"), type(network)
     if network_class(named) is not kind:
-        path = f"{kind.__module__}.{kind.__qualname__}"
+        # Other programs know the module of a script by another name.
+        path = kind.__qualname__ if kind.__module__ == "__main__" else f"{kind.__module__}.{kind.__qualname__}"
         raise ConfigError(
             f"The spec of the network {path} names {named or 'no class'}, so its checkpoints could not rebuild it. At "
             f"the end of its constructor, set self.spec = {{'class': '{path}', 'arguments': {{...}}}}, with the "

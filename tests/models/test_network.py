@@ -140,11 +140,14 @@ def test_a_network_of_another_module_is_rebuilt_if_the_module_is_loaded():
         build_network({"class": "other.Own", "arguments": {}}, 5)
 
 
-def test_a_network_that_would_be_rebuilt_as_its_base_is_refused():
+def test_a_network_that_would_be_rebuilt_as_its_base_is_refused(monkeypatch):
     with pytest.raises(ConfigError, match=r"Gated names UNetStride4.*set self\.spec = \{'class': '.*\.Gated'"):
         check_spec(Gated(3, TINY, (16, 16, 16)))
     with pytest.raises(ConfigError, match=r"Identity names no class"):
         check_spec(nn.Identity())
+    monkeypatch.setattr(Gated, "__module__", "__main__")  # a script, which others import by the name of its file
+    with pytest.raises(ConfigError, match=r"set self\.spec = \{'class': 'Gated'"):
+        check_spec(Gated(3, TINY, (16, 16, 16)))
 
 
 # Padding
