@@ -293,7 +293,12 @@ def _complete(
     data: StagedData,
     score: ImageScore | None,
 ) -> dict[int, Tensor]:
-    """Returns the scores of a partition; raises a RunError if some are not finite."""
+    """Returns the scores of a partition; raises a RunError if some are missing or not finite."""
+    if missing := set(indices) - set(scores):
+        raise RunError(
+            f"scoring_dataloader of {type(data).__name__} left out {len(missing)} of {len(indices)} images of stage "
+            f"{stage + 1}."
+        )
     diverged = [index for index in indices if not np.isfinite(scores[index]).all()]
     if diverged:
         cause = (

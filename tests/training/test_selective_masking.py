@@ -318,6 +318,15 @@ def test_the_last_picture_shows_the_masks_that_the_stages_choose(smir, field, mo
     assert all(how["num_samples"] == 3 and type(how["score"]).__name__ == "VarianceScore" for how in scored)
 
 
+def test_a_datamodule_that_leaves_out_images_to_score_is_named(tmp_path):
+    class Lossy(ForeignData):
+        def scoring_dataloader(self, indices, batch_size):
+            return super().scoring_dataloader(indices[1:], batch_size)
+
+    with pytest.raises(RunError, match="scoring_dataloader of Lossy left out 1 of 4 images of stage 2"):
+        train(tmp_path, Lossy(), max_epochs=3)
+
+
 class Holes(ImageScore):
     def __call__(self, image, grid, loss=None):
         return torch.full((len(image), len(grid)), float("nan")), image
