@@ -18,14 +18,24 @@ class NoSuchOption(ConfigError):
 
 _SMIR = Path(__file__).parents[1]
 _OF_PARSERS = {"config", "help", "print_config", "class_path", "init_args", "dict_kwargs"}
+_TRAININGS = {"fit", "validate", "test", "predict"}
 _OF_TRAINING = {"seed_everything", "include", "ckpt", "ckpt_path", "weights_only", "verbose"}
 _OF_PREDICT = {"out", "return_predictions", "formats", "simplify", "min_area", "background"}
 _SECTIONS = {"data": "data", "model": "training", "run": "cli/settings.py runs/wandb_logging.py"}
 """Folders and files below `smir` with the classes of each section."""
 CLASS_OPTIONS = {"data", "model", "network", "mask", "policy", "scoring_mask", "loss", "score"}
 """Options that take a class of smir."""
-_ELSEWHERE = {"learning_rate": "lr", "gpus": "devices", "epochs": "max_epochs"}
-"""Options as other programs call them, which look unlike their names here."""
+_ELSEWHERE = {
+    "device": "trainer.accelerator",
+    "encoder": "model.network.encoder",
+    "epochs": "trainer.max_epochs",
+    "gpus": "trainer.devices",
+    "images": "data.predict_images",
+    "learning_rate": "model.lr",
+    "mask_ratio": "data.mask.ratio",
+    "patch_size": "data.num_patches",
+}
+"""Options of a training as other programs call them, which look unlike their names here."""
 _CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
 
 
@@ -103,13 +113,13 @@ def _check_name(flag: str, parts: list[str], at: int, known: set[str], command: 
         return
     own = known - _OF_PARSERS - {"ckpt_path"} | ({"config"} if at == 0 else set())
     # Only this part counts: with its section, any two options would be alike.
-    near = get_close_matches(
-        f"--{_ELSEWHERE.get(parts[at], parts[at].lower())}", [f"--{name}" for name in sorted(own)], 1
-    )
-    guess = f" Did you mean --{'.'.join([*parts[:at], near[0][2:], *parts[at + 1 :]])}?" if near else ""
+    near = get_close_matches(parts[at].lower(), sorted(own), 1)
+    guess = f" Did you mean --{'.'.join([*parts[:at], *near, *parts[at + 1 :]])}?" if near else ""
     if at == 0 and "trainer" in known:  # a training: the section may have been left out
         sections = [each for each in ("trainer", *_SECTIONS) if parts[0] in _arguments(*_files_of(each))]
         guess = f" Did you mean --{sections[0]}.{flag[2:]}?" if sections else guess
+    if command in _TRAININGS and parts[at] in _ELSEWHERE:
+        guess = f" Did you mean --{_ELSEWHERE[parts[at]]}?"
     raise NoSuchOption(f"There is no option {flag}.{guess}\npython -m smir {command} --help lists the options.")
 
 

@@ -43,6 +43,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             _check_sums(path)
         content = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler may raise anything for a damaged file
+        if str(error).startswith("DataLoader worker (pid"):  # its end raises wherever Python is, once for each loader
+            return read_checkpoint(path)
         reason = str(error).split("\n")[0][:200]
         raise CheckpointError(
             f"{path.absolute()} is not a checkpoint of plain weights, or it is damaged ({reason}). "

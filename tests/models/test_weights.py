@@ -226,6 +226,21 @@ def test_truncated_checkpoints_are_refused(tmp_path, zipped):
             read_checkpoint(path)
 
 
+def test_the_end_of_a_loader_is_no_damage_of_the_file_that_is_read(tmp_path, monkeypatch):
+    """`timeout` and SLURM signal the loaders, too; the end of each raises once, wherever Python is."""
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {}, "smir": {"format": 1}}, path)
+    loaders, load = [7, 8], torch.load
+
+    def interrupted(*args, **options):
+        if loaders:
+            raise RuntimeError(f"DataLoader worker (pid {loaders.pop()}) is killed by signal: Terminated. ")
+        return load(*args, **options)
+
+    monkeypatch.setattr(torch, "load", interrupted)
+    assert read_checkpoint(path)["smir"] == {"format": 1}
+
+
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_damaged_files_raise_only_checkpoint_errors(tmp_path, zipped):
