@@ -49,6 +49,7 @@ from smir.training.task import SmirModule
 # Lightning advertises its packages at every start, looks for TPUs, and names a checkpoint before and after it reads it.
 _LOG = logging.getLogger("lightning.pytorch.utilities.rank_zero")
 _NOISE = re.compile(r"installing \[lit|^TPU available: False|^Restoring states")
+_NO_DEVICE = re.compile("No supported gpu backend found|can not run on your system")
 _LOG.addFilter(lambda record: not _NOISE.search(str(record.msg)))
 
 
@@ -110,7 +111,9 @@ class SmirCLI(SettingsCLI):
         try:
             trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:  # no such device, twins
-            raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}") from error
+            lacks = _NO_DEVICE.search(str(error))
+            remedy = " `--trainer.accelerator auto` takes what this machine has." if lacks else ""
+            raise ConfigError(f"Lightning's trainer refuses its settings (trainer.*): {error}{remedy}") from error
         check_start(trainer)
         keep_own_signal_handlers(trainer)
         share_gradient_memory(trainer.strategy)

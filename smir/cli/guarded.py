@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -117,6 +118,8 @@ class GuardedParser(ArgumentParser):
             message += f"\nIf {found[1]} holds images of your own: python -m smir prepare folder --images {found[1]}"
         elif (found := re.match(r"unrecognized arguments: (\S+\.ya?ml)$", message)) and Path(found[1]).is_file():
             message += f"\nA config is given with its option: --config {found[1]}"
+        elif "predict" in self.prog and (found := re.match(r"unrecognized arguments: (.+)$", message)):
+            message += f"\nImages are given with their option: --data.predict_images {shlex.quote(found[1])}"
         command = self.prog.replace(" [options]", "")
         print(f"smir: error: {message}\n{command} --help lists the options.", file=sys.stderr)
         raise SystemExit(2) from ex

@@ -45,7 +45,8 @@ def config_file(name: str) -> str:
         inside = [str(path) for known in ("data.yaml", "config.yaml") if (path := Path(name) / known).is_file()]
         remedy = f" Give {inside[0]}." if inside else ""
         raise ConfigError(f"--config {name} is a folder; a config is a file.{remedy}")
-    near = difflib.get_close_matches(name, names(), 3, 0.7)
+    files = map(str, Path().glob("*/data.yaml")) if Path(name).name == "data.yaml" else ()
+    near = difflib.get_close_matches(name, [*names(), *files], 3, 0.7)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ConfigError(
         f"--config {name}: there is no file {Path(name).absolute()}, and no recipe of that name.{meant} "

@@ -31,7 +31,8 @@ _PLAIN = {
     "Runs the full optimization routine": "Trains a model; the same command again continues it.",
     "Perform one evaluation epoch over the validation set": "Computes the figures of a trained model on val.",
     "Perform one evaluation epoch over the test set": "Tests a trained model.",
-    "Run inference on your data": "Predicts the labels of images of any size with a trained model.",
+    "Run inference on your data": "Predicts the labels of images of any size with a trained model: "
+    "--ckpt RUN/checkpoints/best.ckpt --data.predict_images PHOTOS, and --formats gpkg for polygons.",
 }
 """Descriptions of commands, by those of Lightning."""
 _Rule = tuple[Callable[[Any], bool], str]

@@ -180,6 +180,13 @@ def test_settings_that_lightning_refuses_end_in_an_error_without_a_traceback(fai
     assert words in said
 
 
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="no GPU may be here")
+@pytest.mark.parametrize("name", ["gpu", "cuda"])
+def test_an_accelerator_that_is_missing_is_answered_with_auto(fails, field, name):
+    words = segment_words(field, f"--trainer.accelerator={name}")
+    assert "`--trainer.accelerator auto` takes what this machine has." in fails(*words)
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

@@ -61,6 +61,17 @@ def test_a_mistyped_name_gets_a_suggestion_in_at_most_three_lines(fails, words, 
     assert len(answer.splitlines()) <= 3
 
 
+def test_images_without_their_option_are_answered_with_it(fails):
+    said = fails("predict", "--ckpt=best.ckpt", "my photos", code=2)
+    assert "Images are given with their option: --data.predict_images 'my photos'" in said
+
+
+def test_a_mistyped_folder_of_a_dataset_gets_a_suggestion(fails, tmp_path):
+    (tmp_path / "field").mkdir()
+    (tmp_path / "field/data.yaml").touch()
+    assert "Did you mean field/data.yaml?" in fails("fit", "--config=folder/few-labels", "--config=feld/data.yaml")
+
+
 def test_a_mistyped_name_in_a_config_gets_a_suggestion_in_at_most_three_lines(fails, tmp_path):
     (tmp_path / "mine.yaml").write_text("model: {class_path: smir.training.SegmentationModul}\n")
     answer = fails("fit", "--config=mine.yaml", code=2)

@@ -754,14 +754,20 @@ def spoil(tmp_path, labels, how):
         ("size", "is for an image of 640 x 48 pixels, but 001.jpg is 64 x 48 as displayed"),
         ("half a file", "instances_default.json is damaged"),
         ("nothing common", "Labels look like: label_9000.png, label_9001.png, label_9002.png and 5 more. Images in"),
-        ("two formats", "holds labels in 2 formats: COCO JSON, Labelme JSON"),
+        (
+            "two formats",
+            "holds labels in 2 formats: COCO JSON, Labelme JSON. Use only one of them. To join them, prepare each",
+        ),
         ("video", "Export the task again as 'CVAT for images 1.1'"),
         ("lookalikes", "'Crop ' and 'crop'"),
         ("rotated", "EXIF orientation"),
         ("photographs", "different colours; a label image has one for each class"),
         ("no colours", "--classes '[soil=#000000, crop=#33ddff, weed=#fa3253]'"),
         ("colour not listed", "pixels of the colour #fa3253, which labelmap.txt does not name"),
-        ("unknown class", "--classes names 'wed', but the categories in labels are: weed, crop, stone"),
+        (
+            "unknown class",
+            "--classes names 'wed', but the categories in labels are: weed, crop, stone. A class gets another",
+        ),
         ("archive", "is an archive. Unpack it"),
     ],
 )
@@ -834,6 +840,21 @@ def test_other_images_need_another_field(prepare, fails, photos):
     said = fails("prepare", "folder", "--images=photos")
     assert "12 files" in said
     assert "now '13 files" in said
+
+
+def test_an_unfinished_field_gives_no_splits(prepare, fails, photos, labels, tmp_path):
+    exports.grey(tmp_path / "labels", labels)
+    (tmp_path / "lists").mkdir()
+    for split, number in zip(SPLITS, ("000", "001", "002"), strict=True):
+        (tmp_path / f"lists/{split}.txt").write_text(f"{number}.jpg\n")
+    words = ("prepare", "folder", "--images=photos", "--labels=labels", "--splits=lists")
+    last = photos / f"{COUNT - 1:03d}.jpg"
+    last.write_bytes(last.read_bytes()[:-60])
+    assert "field/images/011.jpg is damaged" in fails(*words)
+    last.unlink()
+    said = fails(*words)
+    assert "--splits field" not in said
+    assert f"Delete {tmp_path}/field to start over" in said
 
 
 def test_new_photographs_keep_the_test_images_in_a_new_field(prepare, fails, photos, labels, tmp_path):

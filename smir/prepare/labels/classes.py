@@ -159,7 +159,7 @@ def of_categories(
         if unknown and not may_lack:
             raise ConfigError(
                 f"--classes names {first_few(map(repr, unknown))}, but the categories in {where} are: "
-                f"{', '.join(known) or 'none'}."
+                f"{', '.join(known) or 'none'}. A class gets another name as NAME=CATEGORY."
             )
     if not any(is_background(source) for _, source in chosen):
         chosen.insert(0, (BACKGROUND, BACKGROUND))

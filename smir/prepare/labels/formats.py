@@ -68,7 +68,9 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
     titles = list(dict.fromkeys(found.title for found in read))
     if len(titles) > 1:
         raise DataError(
-            f"{path.absolute()} holds labels in {len(titles)} formats: {', '.join(titles)}. Use only one of them."
+            f"{path.absolute()} holds labels in {len(titles)} formats: {', '.join(titles)}. Use only one of them. "
+            "To join them, prepare each with a --root of its own and the same --classes; put the files of both folders "
+            "ROOT/masks into one, and give that as --labels with --classes '[background=0, CLASS=1, ...]'."
         )
     if titles:
         whole = Annotations(titles[0])

@@ -10,7 +10,7 @@ from typing import Any
 from smir.data.reading.decode import image_size
 from smir.data.reading.image_files import list_images
 from smir.data.reading.jpeg_damage import damaged_jpegs, note_on_damage
-from smir.data.reading.lists import SPLITS, can_be_listed, stem
+from smir.data.reading.lists import can_be_listed, stem
 from smir.data.reading.misplaced import (
     common_ending,
     look,
@@ -195,7 +195,7 @@ def _open_record(root: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     try:
         return open_record(root / RECORD, settings)
     except DataError as error:
-        if not (root / f"{SPLITS[0]}.txt").is_file():
+        if not (root / RECORD).is_file():  # an unfinished folder, whose splits no training has seen
             raise
         raise DataError(
             f"{root} was made of other images or settings. Give a new --root, and --splits {root} to test on the same "
