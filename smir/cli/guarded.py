@@ -3,7 +3,6 @@
 import inspect
 import os
 import re
-import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,7 +11,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace, set_dumper, set_parsing_settings
 
-from smir.cli.options import closest, known_classes
+from smir.cli.parser_messages import explained
 from smir.cli.trust import PACKAGES, refusal, scan_file, yaml_text
 from smir.errors import ConfigError
 from smir.runs.recipe import accept_old_names
@@ -98,68 +97,9 @@ class GuardedParser(ArgumentParser):
             raise refusal(denied[1], "A setting") from ex
         if not self.exit_on_error:
             super().error(message, ex)
-        # The parser also tries an option of a callback on the base of all callbacks, which nobody has named.
-        if lacks := re.search(r"class_path '(?!lightning\.Callback')([\w.]+)':\s+Option '([\w.]+)' is not ac", message):
-            message = f"{lacks[1].rpartition('.')[2]} has no option {lacks[2]}.{_options_of(lacks[1])}"
-        elif set(re.findall(r"class_path '(.+?)'", message)) == {"lightning.Callback"}:
-            message = "An option of trainer.callbacks needs a callback before it: --trainer.callbacks+=CLASS"
-        elif hint := _missing_class(message):
-            message += f"\n{hint}"
-        elif read := re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE):
-            message += f"\nYAML reads words such as no, yes and 12 as other values, here {read[1]}. Quote them: 'no'."
-        elif "Expected a <class 'list'>" in message and (read := re.search(r"Given value: (.+)$", message)):
-            key, entries = re.search(r'Parser key "(.+?)"', message), re.split(r"\s*,\s*", read[1])
-            example = ", ".join(entries if len(entries) > 1 else [*entries, "..."])
-            nothing_else = re.search(r"Subtypes: \[list\[\w+\], <class 'NoneType'>\]", message)
-            if key and nothing_else:
-                message = f"--{key[1]} takes a list, not {read[1]}."
-            message += f"\nA list is written in brackets: '[{example}]'."
-        elif found := re.match(r"argument subcommand: invalid choice: '(.+?)'", message):
-            message += f"\nIf {found[1]} holds images of your own: python -m smir prepare folder --images {found[1]}"
-        elif (found := re.match(r"unrecognized arguments: (\S+\.ya?ml)$", message)) and Path(found[1]).is_file():
-            message += f"\nA config is given with its option: --config {found[1]}"
-        elif "predict" in self.prog and (found := re.match(r"unrecognized arguments: (.+)$", message)):
-            message += f"\nImages are given with their option: --data.predict_images {shlex.quote(found[1])}"
         command = self.prog.replace(" [options]", "")
-        print(f"smir: error: {message}\n{command} --help lists the options.", file=sys.stderr)
+        print(f"smir: error: {explained(message, command)}\n{command} --help lists the options.", file=sys.stderr)
         raise SystemExit(2) from ex
-
-
-def _missing_class(message: str) -> str:
-    """Returns what to do about a class that the parser did not find; nothing if it complains of something else."""
-    if missing := re.search(r"No module named '([\w.]+)'", message):
-        return f"Python finds no module {missing[1]}. Install it, or add the folder that holds it to PYTHONPATH."
-    if lacks := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
-        guess = closest(lacks[2], dir(sys.modules.get(lacks[1])))
-        return f"The module {lacks[1]} has no class {lacks[2]}.{guess}"
-    if bare := re.search(r"Expected a dot import path string: (\w+)$", message, re.MULTILINE):
-        guess = closest(bare[1], known_classes())
-        return f"There is no class {bare[1]}.{guess} A class of your own needs its module before its name: MODULE.CLASS"
-    return ""
-
-
-def _options_of(class_path: str) -> str:
-    """Returns a sentence with the options of a class that the parser has imported."""
-    module, _, name = class_path.rpartition(".")
-    kind = getattr(sys.modules.get(module), name, None)
-    if not inspect.isclass(kind):
-        return ""
-    options = _arguments_of(kind)
-    if "preprocessing" in options:  # a model: the command fills these in
-        options = [name for name in options if name not in ("preprocessing", "classes", "out_channels")]
-    return f" Its options are: {', '.join(options)}." if options else " It has none."
-
-
-def _arguments_of(kind: type) -> list[str]:
-    """Returns the names of a constructor's arguments, with those that it hands to its base as `**kwargs`."""
-    names: dict[str, None] = {}
-    for owner in kind.__mro__:
-        if (constructor := vars(owner).get("__init__")) is not None:
-            found = list(inspect.signature(constructor).parameters.values())[1:]
-            names |= {each.name: None for each in found if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
-            if all(each.kind is not each.VAR_KEYWORD for each in found):
-                break
-    return list(names)
 
 
 def require_classes(node: Any, key: str = "") -> None:

@@ -1,0 +1,99 @@
+"""Explains messages of the parser: what is meant, and what to write instead."""
+
+import inspect
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from smir.cli.options import closest, known_classes
+
+
+def explained(message: str, command: str) -> str:
+    """Returns a message of the parser with a hint, or replaced if it would mislead.
+
+    Args:
+        message: What the parser says.
+        command: The words before the options, such as `python -m smir fit`.
+    """
+    for explain in (_option_of_class, _option_without_callback, _missing_class, _word, _list, _misplaced):
+        if said := explain(message):
+            return said
+    if " predict" in command and (found := re.match(r"unrecognized arguments: (.+)$", message)):
+        return f"{message}\nImages are given with their option: --data.predict_images {shlex.quote(found[1])}"
+    return message
+
+
+def _option_of_class(message: str) -> str | None:
+    # The parser also tries an option of a callback on the base of all callbacks, which nobody has named.
+    lacks = re.search(r"class_path '(?!lightning\.Callback')([\w.]+)':\s+Option '([\w.]+)' is not accepted", message)
+    return lacks and f"{lacks[1].rpartition('.')[2]} has no option {lacks[2]}.{_options_of(lacks[1])}"
+
+
+def _option_without_callback(message: str) -> str | None:
+    if set(re.findall(r"class_path '(.+?)'", message)) != {"lightning.Callback"}:
+        return None
+    return "An option of trainer.callbacks needs a callback before it: --trainer.callbacks+=CLASS"
+
+
+def _missing_class(message: str) -> str | None:
+    if missing := re.search(r"No module named '([\w.]+)'", message):
+        hint = f"Python finds no module {missing[1]}. Install it, or add the folder that holds it to PYTHONPATH."
+    elif lacks := re.search(r"module '([\w.]+)' has no attribute '(\w+)'", message):
+        guess = closest(lacks[2], dir(sys.modules.get(lacks[1])))
+        hint = f"The module {lacks[1]} has no class {lacks[2]}.{guess}"
+    elif bare := re.search(r"Expected a dot import path string: (\w+)$", message, re.MULTILINE):
+        guess = closest(bare[1], known_classes())
+        hint = f"There is no class {bare[1]}.{guess} A class of your own needs its module before its name: MODULE.CLASS"
+    else:
+        return None
+    return f"{message}\n{hint}"
+
+
+def _word(message: str) -> str | None:
+    read = re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE)
+    hint = "YAML reads words such as no, yes and 12 as other values, here {}. Quote them: 'no'."
+    return read and f"{message}\n{hint.format(read[1])}"
+
+
+def _list(message: str) -> str | None:
+    read = re.search(r"Given value: (.+)$", message)
+    if read is None or "Expected a <class 'list'>" not in message:
+        return None
+    key, entries = re.search(r'Parser key "(.+?)"', message), re.split(r"\s*,\s*", read[1])
+    only_lists = re.search(r"Subtypes: \[list\[\w+\], <class 'NoneType'>\]", message)
+    said = f"--{key[1]} takes a list, not {read[1]}." if key and only_lists else message
+    example = ", ".join(entries if len(entries) > 1 else [*entries, "..."])
+    return f"{said}\nA list is written in brackets: '[{example}]'."
+
+
+def _misplaced(message: str) -> str | None:
+    if found := re.match(r"argument subcommand: invalid choice: '(.+?)'", message):
+        return f"{message}\nIf {found[1]} holds images of your own: python -m smir prepare folder --images {found[1]}"
+    if (found := re.match(r"unrecognized arguments: (\S+\.ya?ml)$", message)) and Path(found[1]).is_file():
+        return f"{message}\nA config is given with its option: --config {found[1]}"
+    return None
+
+
+def _options_of(class_path: str) -> str:
+    """Returns a sentence with the options of a class that the parser has imported."""
+    module, _, name = class_path.rpartition(".")
+    kind = getattr(sys.modules.get(module), name, None)
+    if not inspect.isclass(kind):
+        return ""
+    options = _arguments_of(kind)
+    if "preprocessing" in options:  # a model: the command fills these in
+        options = [name for name in options if name not in ("preprocessing", "classes", "out_channels")]
+    return f" Its options are: {', '.join(options)}." if options else " It has none."
+
+
+def _arguments_of(kind: type) -> list[str]:
+    """Returns the names of a constructor's arguments, with those that it hands to its base as `**kwargs`."""
+    names: dict[str, None] = {}
+    for owner in kind.__mro__:
+        if (constructor := vars(owner).get("__init__")) is not None:
+            found = list(inspect.signature(constructor).parameters.values())[1:]
+            names |= {each.name: None for each in found if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+            if all(each.kind is not each.VAR_KEYWORD for each in found):
+                break
+    return list(names)
