@@ -4,6 +4,7 @@ import abc
 import contextlib
 import math
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -37,6 +38,14 @@ NetworkBuilder = Callable[[int], Network]
 
 LIBRARY = ("imagenet", "pretrained")
 """Values of `weights` that stand for weights of the encoder's library."""
+
+
+def _refuse_misspelt(weights: str) -> None:
+    """Refuses a word that was meant to name library weights, and would be taken for a file."""
+    if weights in LIBRARY or not weights.isalnum() or Path(weights).exists():
+        return
+    if near := get_close_matches(weights.lower(), LIBRARY, 1):
+        raise ConfigError(f"There is no checkpoint {weights}. Did you mean --model.weights {near[0]}?")
 
 
 class SmirModule(pl.LightningModule):
@@ -86,6 +95,7 @@ class SmirModule(pl.LightningModule):
             raise ConfigError(f"model.lr must be positive and finite, got {lr}.")
         if warmup_epochs < 0:
             raise ConfigError(f"model.warmup_epochs must be 0 or more, got {warmup_epochs}.")
+        _refuse_misspelt(str(weights))
         if imagenet_file is not None and str(weights) not in LIBRARY:
             raise ConfigError(
                 f"model.imagenet_file = {imagenet_file} is only read if model.weights is imagenet or pretrained, but "

@@ -173,6 +173,7 @@ def test_a_mistyped_key_in_a_config_is_named(fails, photos, tmp_path):
         (["--model.lr=-0.1"], "model.lr must be positive and finite, got -0.1"),
         (["--model.lr=.nan"], "model.lr must be positive and finite, got nan"),
         (["--model.warmup_epochs=-1"], "model.warmup_epochs must be 0 or more, got -1"),
+        (["--model.weights=ImageNet"], "There is no checkpoint ImageNet. Did you mean --model.weights imagenet?"),
         (
             ["--model.imagenet_file=nowhere.pth"],
             "is only read if model.weights is imagenet or pretrained, but",
