@@ -87,7 +87,7 @@ def tile_image(
         grey: True if the source is a label image; its tiles keep class ids as they are, with any palette.
         bar: Show a progress bar.
         bands: Bands of a TIFF to use; default: those of its colours.
-        gaps: Whether tiles with fully transparent pixels keep them so; otherwise, the colours below are visible.
+        gaps: Keep fully transparent pixels transparent in the tiles; otherwise, the colours below them are visible.
 
     Raises:
         ConfigError: If tile, overlap or min_valid is out of range.
