@@ -113,6 +113,12 @@ def user_message(error: BaseException | None) -> str | None:
                 f"{text.strip().splitlines()[-1]}: a loader process ended, usually because memory ran out; in a "
                 "container that may be /dev/shm. Use fewer (--data.num_workers) or a smaller --data.batch_size."
             )
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which not every command imports
+            return (
+                f"{str(error).partition('. ')[0]}. Use smaller batches (--data.batch_size; for predict "
+                "--data.predict.batch_size; for inspect and choose --batch_size), a smaller --data.crop_size or "
+                "--trainer.precision bf16-mixed, or end other programs on the GPU; nvidia-smi lists them."
+            )
         error = error.__cause__
     name, text = f"{type(error).__module__}.{type(error).__name__}: ", str(error)
     return text.rsplit(name, 1)[-1].strip() if "Original Traceback" in text else text

@@ -355,6 +355,11 @@ def test_a_killed_loader_worker_is_reported(fails, photos, monkeypatch, workers)
         assert "Input/output error. Free some space or correct the permissions" in said
 
 
+def test_a_gpu_without_memory_is_named():
+    said = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.00 GiB"
+    assert user_message(torch.OutOfMemoryError(said)).startswith("CUDA out of memory. Use smaller batches (--data.batch")
+
+
 def test_a_bug_in_a_worker_keeps_its_traceback():
     assert user_message(RuntimeError("Caught KeyError in DataLoader worker process 0.\nOriginal Traceback")) is None
     assert user_message(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
