@@ -29,7 +29,7 @@ TRAINING = {
     "fit": "train a model: pretraining or segmentation, from a YAML config and flags",
     "validate": "compute the validation metrics of a checkpoint",
     "test": "compute the test metrics of a checkpoint",
-    "predict": "write the predicted labels of images as PNGs",
+    "predict": "write predicted labels of images of any size: PNGs, GeoTIFFs, areas and polygons",
 }
 PLAIN = {
     "recipes": "list the recipes: settings that --config takes by name, such as --config folder/pretrain",

@@ -40,8 +40,8 @@ class Folder(SmirDataModule):
         fractions: Shares of train, val and test if there are no list files.
         train_on_val: Train a segmentation on the validation images, too. With few labels, each is worth more
             in training than in choosing a checkpoint. Validation figures then tell nothing about other images, and the
-            best checkpoint is that which fits the validation images best. Test images stay apart. A label budget draws
-            from both lists.
+            best checkpoint is the one that fits the validation images best. Test images are never trained on. A label
+            budget draws from both lists.
         partial_labels: Accept images without a label; they are only used for pretraining.
         hold_out: Leave the images of val and test out of the pretraining pool.
         left_out: List file of further images to leave out of the pool, relative to the root: those that show the same

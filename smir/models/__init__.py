@@ -1,4 +1,4 @@
-"""Networks: two families of them, pretrained weights into them, and the IoU of what they predict.
+"""Two families of networks, the loading of pretrained weights, and the IoU of predictions.
 
 Uses `method` and below.
 """

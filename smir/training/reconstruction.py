@@ -24,7 +24,7 @@ RGB = 3
 
 
 class ReconstructionModule(SmirModule):
-    """Reconstructs an image of which patches are hidden (METHOD.md section 1).
+    """Reconstructs images of which some patches are hidden (METHOD.md section 1).
 
     The mask is an input: the batch brings it, whether it was drawn at random or chosen by `SelectiveMasking`.
 

@@ -58,9 +58,9 @@ class SmirModule(pl.LightningModule):
         lr: Peak learning rate of Adam.
         warmup_epochs: Epochs of linear warm-up at the start of every stage. If a stage on your own images is no longer
             than that, the warm-up takes a tenth of the stage.
-        weights: Initial weights. Default: random. `imagenet`: the library's encoder weights. `pretrained`: the same, of
-            any training; the tag of a timm encoder says which. Or the path of a checkpoint or plain state dict. To
-            resume or test a run, use `--ckpt` instead.
+        weights: Initial weights. Default: random. `imagenet`: the library's ImageNet weights of the encoder.
+            `pretrained`: its weights of any training; the tag of a timm encoder selects them. Or the path of a
+            checkpoint or plain state dict. To resume or test a run, use `--ckpt` instead.
         imagenet_file: File of those weights, for `imagenet` or `pretrained` without a download.
         weights_part: Part of the network that `weights` fills: `whole`, or `encoder`; the decoder is new then.
         encoder_lr_factor: Factor of the encoder's learning rate; below 1 it keeps more of the weights it starts from.

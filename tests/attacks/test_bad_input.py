@@ -357,7 +357,7 @@ def test_a_killed_loader_worker_is_reported(fails, photos, monkeypatch, workers)
 
 def test_a_gpu_without_memory_is_named():
     said = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.00 GiB"
-    assert user_message(torch.OutOfMemoryError(said)).startswith("CUDA out of memory. Use smaller batches (--data.batch")
+    assert user_message(torch.OutOfMemoryError(said)).startswith("CUDA out of memory. Use smaller batches (")
 
 
 def test_a_bug_in_a_worker_keeps_its_traceback():
