@@ -51,10 +51,10 @@ def _overview() -> Iterator[str]:
         yield f"| [`{name}`]({name}.md) | {text} |"
     yield ""
     yield (
-        "Options may stand in YAML files, given with `--config`, as often as needed: later files beat earlier ones, "
-        "flags after them beat both. `include:` in a file names files to read before it. `--print_config` prints what "
-        "a command would run with. `--allow PACKAGE` lets a config name classes of a package that smir does not know. "
-        "What a config may name is on the page [Classes of a config](classes.md)."
+        "Options may stand in YAML files, given with `--config`, as often as needed. Of two values of an option, the "
+        "later one on the command line counts. `include:` in a file names files to read before it. `--print_config` "
+        "prints the settings of a command and ends it. `--allow PACKAGE` lets a config name classes of a package that "
+        "smir does not know. What a config may name is on the page [Classes of a config](classes.md)."
     )
     yield ""
     yield "These pages are made from the parsers themselves: they say what `--help` says."
