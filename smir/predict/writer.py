@@ -13,6 +13,7 @@ from torch import Tensor
 from smir.classes import UInt8
 from smir.data.base import SmirDataModule
 from smir.data.reading.decode import invisible, read_image, read_label
+from smir.data.reading.predicted import naming_the_way_out
 from smir.data.reading.raster import ArrayRaster, Bool
 from smir.data.reading.tiff import has_rasterio
 from smir.errors import ConfigError, DataError, RunError
@@ -123,7 +124,8 @@ class PredictionWriter(Callback):
             return
         index, files = int(batch["index"][0]), pl_module.data.images("predict")
         predictor = self._predictor(trainer, pl_module)
-        self._areas[index] = predictor.predict(files.path(index), files[index], self._target(files[index]), index)
+        with naming_the_way_out(files):
+            self._areas[index] = predictor.predict(files.path(index), files[index], self._target(files[index]), index)
 
     def on_predict_batch_end(
         self,

@@ -629,6 +629,20 @@ def test_bad_images_among_those_read_in_windows_are_skipped_and_reported(smir, f
     assert [row["image"] for row in areas(tmp_path / "predict")][::3] == ["good.tif", "small.png"]
 
 
+@pytest.mark.parametrize(("name", "write"), [("b-cut.png", a_cut_png), ("b-cut.tif", cut_short)])
+def test_an_image_that_is_damaged_behind_its_header_is_answered_with_how_to_leave_it_out(
+    smir, fails, words, tmp_path, name, write
+):
+    save(tmp_path / "photos/a.png", photo("a", (96, 128)))
+    write(tmp_path / "photos" / name)
+    said = fails(*words(tmp_path / "photos"))
+    assert f"The image {tmp_path / 'photos' / name} is damaged or cut short" in said
+    way_out = "--data.on_bad_image skip --data.max_bad_share 0.51"
+    assert f" Or leave such images out: {way_out}.\n" in said
+    with pytest.warns(UserWarning, match="Skipped 1 of 2 images"):
+        smir(*words(tmp_path / "photos", *way_out.split()))
+
+
 def test_a_pipe_in_place_of_an_image_is_refused_without_waiting(fails, words, tmp_path):
     (tmp_path / "photos").mkdir()
     os.mkfifo(tmp_path / "photos/a.png")

@@ -1,5 +1,8 @@
 """Images to predict: whole views, except for images that are read in windows."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch.utils.data import Dataset
 
@@ -32,7 +35,22 @@ class PredictedImages(Dataset[Sample]):
         """Returns index and weight, and for a whole view the image (3, h, w) uint8 and the size of its source."""
         if self.choice.in_windows(self.files.path(visit.index)):
             return {"index": visit.index, "weight": torch.tensor(visit.weight)}
-        return self._whole[visit]
+        with naming_the_way_out(self.files):
+            return self._whole[visit]
+
+
+@contextlib.contextmanager
+def naming_the_way_out(files: FileList) -> Iterator[None]:
+    """Adds to the error of an image that is damaged behind its header how to predict the others without it."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error}{_leave_out(1, files)}") from error
+
+
+def _leave_out(bad: int, files: FileList) -> str:
+    share = (100 * bad // len(files) + 1) / 100
+    return f" Or leave such images out: --data.on_bad_image skip --data.max_bad_share {share}." if share < 1 else ""
 
 
 def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
@@ -55,11 +73,7 @@ def refuse_bad_headers(files: FileList, min_side: int, choice: Choice) -> None:
         return
     if len(files) == 1:
         raise DataError(first_messages(bad.values()))
-    share = (100 * len(bad) // len(files) + 1) / 100
-    leave_out = (
-        f" Or leave such images out: --data.on_bad_image skip --data.max_bad_share {share}." if share < 1 else ""
-    )
     raise DataError(
         f"{len(bad)} of {len(files)} images cannot be predicted, so nothing was predicted. "
-        f"{first_messages(bad.values())}{leave_out}"
+        f"{first_messages(bad.values())}{_leave_out(len(bad), files)}"
     )
