@@ -13,7 +13,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
+from smir.errors import ConfigError, first_few
 from smir.files.atomic import replacing
 from smir.runs.run_folder import LAST, PREVIOUS
 from smir.training.task import SmirModule
@@ -71,10 +73,37 @@ class CheckpointFiles(TorchCheckpointIO):
         """Writes a checkpoint.
 
         Raises:
+            ConfigError: If it holds objects with which no command could read it.
             RunError: If it cannot be written, as on a full disk; the old files stay as they were.
         """
         path = Path(path)
         content = io.BytesIO()  # a writer of torch that fails halfway may end the process
         torch.save(checkpoint, content)
+        if kinds := _foreign_classes(content):
+            raise ConfigError(
+                f"A checkpoint would hold {first_few(kinds)} in {first_few(_foreign_parts(checkpoint))}, and no "
+                "command could read it: checkpoints are read without executing anything in them. In what state_dict "
+                "or on_save_checkpoint adds, use only numbers, texts, lists, dicts and tensors, such as str(path) or "
+                "float(value)."
+            )
         with replacing(path, keep=path.with_name(PREVIOUS) if path.name == LAST else None) as file:
             file.write(content.getbuffer())
+
+
+def _foreign_classes(content: io.BytesIO) -> list[str]:
+    """Returns the classes and functions in a saved file that `torch.load(weights_only=True)` refuses."""
+    content.seek(0)
+    return sorted(get_unsafe_globals_in_checkpoint(content))
+
+
+def _foreign_parts(checkpoint: dict[str, Any]) -> list[str]:
+    """Returns which values of a checkpoint hold such classes, those of callbacks by the callback and its key."""
+    parts = {f"its {key}": value for key, value in checkpoint.items() if key != "callbacks"}
+    for callback, state in checkpoint.get("callbacks", {}).items():
+        values = state if isinstance(state, dict) else {"state": state}
+        parts |= {f"the {key} of {callback.partition('{')[0]}": value for key, value in values.items()}
+    found = []
+    for name, value in parts.items():
+        torch.save(value, content := io.BytesIO())
+        found += [name] if _foreign_classes(content) else []
+    return found

@@ -8,7 +8,7 @@ import pytest
 import torch
 from interruptions import Killed
 
-from smir.errors import RunError
+from smir.errors import ConfigError, RunError
 from smir.method.preprocessing import Preprocessing
 from smir.runs.checkpoint_record import CheckpointRecord
 from smir.runs.launch import resume_point
@@ -38,6 +38,16 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_ones(tmp_path, monke
         files.save_checkpoint({"epoch": 2}, last)
     found = {path.stem: torch.load(path, weights_only=True)["epoch"] for path in tmp_path.iterdir()}
     assert found == {"last": 1, "previous": 0}
+
+
+def test_a_checkpoint_that_no_command_could_read_is_refused_with_the_callback_that_makes_it_so(tmp_path):
+    plain = {"epoch": 1, "state_dict": {"weight": torch.zeros(2)}}
+    states = {"LearningHealth": {"settled": {}}, "mine.Seen{'every': 2}": {"count": 3, "file": tmp_path / "a.jpg"}}
+    with pytest.raises(ConfigError, match=r"would hold pathlib\.PosixPath in the file of mine\.Seen, and no command"):
+        CheckpointFiles().save_checkpoint({**plain, "callbacks": states}, tmp_path / "last.ckpt")
+    with pytest.raises(ConfigError, match=r"PosixPath in its places, and no command could read it"):
+        CheckpointFiles().save_checkpoint({**plain, "places": [tmp_path]}, tmp_path / "last.ckpt")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_kill_after_a_damaged_checkpoint_leaves_the_good_one(tmp_path, monkeypatch):
