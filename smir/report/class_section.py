@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from smir.report.cells import Benchmark, Cell, Protocol
 from smir.report.document import Column, Entry, Figure, Section, Table, difference_table, estimates_in
-from smir.report.estimates import on_common_seeds
+from smir.report.estimates import FEWEST, on_common_seeds
 from smir.report.main_section import chance_words, gain_baselines, gain_columns, seed_words, test_words
 from smir.report.plots import dumbbells
 
@@ -102,13 +102,15 @@ def _part_tables(protocol: Protocol, benchmark: Benchmark, name: str) -> list[Ta
 def _third(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str]) -> str:
     """Compares the gain of the lowest third of the classes with that of the others, in one sentence."""
     gains = [protocol.difference(benchmark, "selective", "random", class_metric(name)) for name in classes]
-    known = [gain.mean for gain in gains if gain is not None and gain.by_seed]
+    known = [gain for gain in gains if gain is not None and gain.by_seed]
     lowest = len(known) // 3
     if not lowest:
         return ""
-    parts = [sum(part) / len(part) for part in (known[:lowest], known[lowest:])]
+    parts = [sum(gain.mean for gain in part) / len(part) for part in (known[:lowest], known[lowest:])]
     names = f"the lowest {lowest} classes" if lowest > 1 else "the lowest class"
-    return f" Selective - random is {parts[0]:+.1f} points on {names} and {parts[1]:+.1f} on the others."
+    seeds = min(len(gain.by_seed) for gain in known)
+    few = f". With {seed_words([seeds])}, both may be chance" if seeds < FEWEST else ""
+    return f" Selective - random is {parts[0]:+.1f} points on {names} and {parts[1]:+.1f} on the others{few}."
 
 
 def _figure(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], order: str, name: str) -> Figure:

@@ -193,7 +193,7 @@ def _averages(protocol: Protocol, inits: Sequence[str]) -> Table | None:
         f"{miou_note(protocol)} The paper reports 2.9 % over the first pair and 2.5 % over the second, against random "
         "masking and ImageNet; we take these as points of mIoU, and as gains over each of the two. "
         "random-staged and random-fixed share the stages and restarts of selective: only a gain over "
-        "them shows that selection helps."
+        "them, with an interval above 0, shows that selection helps."
     )
     title = "Gain of selective masking, averaged over datasets"
     known = protocol.expect_paper or any(entry is not None for row in rows for entry in row[1:])

@@ -174,6 +174,17 @@ def test_results_of_one_seed_are_marked_and_have_no_interval(smir, tmp_path, cap
     assert "rests on a single seed" in (tmp_path / "report/tables.tex").read_text()
 
 
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_the_gain_of_the_lowest_classes_is_no_conclusion_from_one_seed(smir, tmp_path, seeds):
+    for init in ("random", "selective"):
+        for seed in seeds:
+            segmentation(tmp_path / "runs", "Nassar", init, seed).write()
+    smir("report", "runs")
+    said = (tmp_path / "report/report.md").read_text()
+    assert "points on the lowest class and " in said
+    assert ("on the others. With 1 seed, both may be chance." in said) == (len(seeds) == 1)
+
+
 def test_runs_with_their_own_label_draws_are_averaged_and_marked(smir, tmp_path):
     for seed in range(3):
         for init in ("scratch", "imagenet"):
