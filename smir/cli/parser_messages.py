@@ -8,6 +8,8 @@ from pathlib import Path
 
 from smir.cli.options import closest, known_classes
 
+_KINDS = {"<class 'int'>": "a whole number", "<class 'float'>": "a number", "<class 'bool'>": "true or false"}
+
 
 def explained(message: str, command: str) -> str:
     """Returns a message of the parser with a hint, or replaced if it would mislead.
@@ -16,7 +18,7 @@ def explained(message: str, command: str) -> str:
         message: What the parser says.
         command: The words before the options, such as `python -m smir fit`.
     """
-    for explain in (_option_of_class, _option_without_callback, _missing_class, _word, _list, _misplaced):
+    for explain in (_option_of_class, _option_without_callback, _missing_class, _word, _list, _value, _misplaced):
         if said := explain(message):
             return said
     if " predict" in command and (found := re.match(r"unrecognized arguments: (.+)$", message)):
@@ -65,6 +67,20 @@ def _list(message: str) -> str | None:
     said = f"--{key[1]} takes a list, not {read[1]}." if key and only_lists else message
     example = ", ".join(entries if len(entries) > 1 else [*entries, "..."])
     return f"{said}\nA list is written in brackets: '[{example}]'."
+
+
+def _value(message: str) -> str | None:
+    """Returns one line for a wrong number or word, which the parser tells in nine: it names the classes around it."""
+    kinds = {*re.findall(r"Expected an? (.+?)(?:\. Got value|$)", message, re.MULTILINE)} - {"<class 'NoneType'>"}
+    kinds -= {"<class 'int'>"} if "<class 'float'>" in kinds else set()
+    given = re.search(r"(?:Got|Given) value: (.+)$", message, re.MULTILINE)  # the innermost comes first
+    if len(kinds) != 1 or given is None or "Type collections" in message:
+        return None
+    (kind,) = kinds
+    choices = re.findall(r"'(.+?)'", kind) if kind.startswith("typing.Literal[") else []
+    takes = _KINDS.get(kind) or " or ".join(choices)
+    key = ".".join(dict.fromkeys(re.findall(r'Parser key "(.+?)"', message)))
+    return f"--{key} takes {takes}, not {given[1]}." if takes and key else None
 
 
 def _misplaced(message: str) -> str | None:

@@ -87,10 +87,27 @@ def test_a_wrong_option_is_found_before_torch_is_imported():
     assert done.stdout == "False\n"
 
 
-def test_an_invalid_value_is_reported_without_the_usage_text(fails):
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("data.crop_size=abc", "--data.crop_size takes a whole number, not abc."),
+        ("data.min_side=12.5", "--data.min_side takes a whole number, not 12.5."),
+        ("data.predict.window=x", "--data.predict.window takes a whole number, not x."),
+        ("data.on_bad_image=foo", "--data.on_bad_image takes error or skip, not foo."),
+        ("data.cache=maybe", "--data.cache takes true or false, not maybe."),
+        ("model.loss.smooth=x", "--model.loss.smooth takes a number, not x."),
+        ("trainer.max_epochs=ten", "--trainer.max_epochs takes a whole number, not ten."),
+        ("trainer.limit_train_batches=x", "--trainer.limit_train_batches takes a number, not x."),
+    ],
+)
+def test_an_invalid_value_is_answered_in_one_line(fails, field, option, said):
+    answer = fails(*segment_words(field, f"--{option}"), code=2)
+    assert answer == f"smir: error: {said}\npython -m smir fit --help lists the options.\n"
+
+
+def test_an_invalid_value_of_a_plain_command_is_answered_in_one_line(fails):
     answer = fails("prepare", "folder", "--images=photos", "--tile=large", code=2)
-    assert "large" in answer
-    assert "usage:" not in answer
+    assert answer.startswith("smir: error: --tile takes a whole number, not large.\npython -m smir prepare folder --h")
 
 
 @pytest.mark.parametrize(("classes", "read"), [("[no, yes]", "False"), ("[soil, 12]", "12"), ("[null, soil]", "None")])
@@ -113,7 +130,7 @@ def test_an_option_of_another_class_is_refused_with_the_options_of_the_class(fai
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("num_stages=ten", "Expected a <class 'int'>. Got value: ten"),
+        ("num_stages=ten", "error: --trainer.callbacks.num_stages takes a whole number, not ten.\n"),
         ("policy=plans.Maks", "\nThe module plans has no class Maks. Did you mean Mask?\n"),
         (
             "policy=nowhere.Mask",
