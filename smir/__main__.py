@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smir import __version__
-from smir.errors import SmirError
+from smir.errors import LostProcessError, SmirError
 
 try:
     from smir.cli.options import NoSuchOption, check_options
@@ -185,6 +185,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:
         if (message := user_message(error)) is None:
             raise
+        launch = sys.modules.get("smir.runs.launch")  # not loaded: there is a single process
+        if launch is not None and not isinstance(error, LostProcessError):
+            launch.let_rank_zero_speak()
         print(f"smir: error: {message}", file=sys.stderr)
         raise SystemExit(2 if isinstance(error, NoSuchOption) else 1) from None
 

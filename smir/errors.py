@@ -27,6 +27,10 @@ class RunError(SmirError):
     """A run folder is in use by another process, or its record cannot be read."""
 
 
+class LostProcessError(RunError):
+    """Another process of the same training has ended, so that this one cannot go on."""
+
+
 def counted(number: int, one: str, several: str) -> str:
     """Returns a number with its noun, and a verb if the texts have one: `1 image has`, `2 images have`."""
     return f"{number:,} {one if number == 1 else several}"

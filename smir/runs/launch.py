@@ -44,6 +44,15 @@ def started_by_rank_zero() -> bool:
     return global_rank() != 0 and RUN_VARIABLE in os.environ
 
 
+def let_rank_zero_speak() -> None:
+    """Waits on further ranks before they tell an error, because all of them may have met the same one.
+
+    In this time rank 0, or torchrun, ends them.
+    """
+    if global_rank() != 0:
+        time.sleep(GRACE_SECONDS)
+
+
 def check_start(trainer: Trainer) -> None:
     """Refuses ways to start several processes that cannot end well.
 

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from smir.errors import RunError, SmirError
+from smir.errors import LostProcessError, SmirError
 from smir.method.all_ranks import num_ranks
 from smir.runs.lightning_doors import keep_own_signal_handlers
 from smir.runs.signals import REQUEUE, Stopped, asked_by, handle
@@ -58,19 +58,32 @@ class StopTogether(Callback):
 
 
 class FirstFailure(Callback):
-    """Reports the process that failed first, instead of the connection error of rank 0 that follows."""
+    """Reports the process that failed first, instead of the connection errors of the others that follow."""
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Raises a RunError with the rank and exit code of a failed process."""
+        """Raises a LostProcessError, with the rank and exit code of the failed process if they are known.
+
+        An error for the user ends the processes that this one started, so that they do not tell it again.
+        """
+        processes: list[Popen[Any]] = getattr(trainer.strategy.launcher, "procs", [])
+        if isinstance(exception, SmirError):
+            for process in processes:  # it has met the same error, or waits for this process in vain
+                process.kill()
         if isinstance(exception, SmirError | Stopped | KeyboardInterrupt):
             return
-        processes: list[Popen[Any]] = getattr(trainer.strategy.launcher, "procs", [])
         until = time.monotonic() + PATIENCE_SECONDS
         while processes and time.monotonic() < until:
             for rank, process in enumerate(processes, start=trainer.global_rank + 1):
                 if process.poll():
-                    raise RunError(f"{_end(rank, process)} The run was stopped; the same command resumes it.")
+                    raise LostProcessError(f"{_end(rank, process)} The run was stopped; the same command resumes it.")
             time.sleep(0.1)
+        # The processes of torchrun and SLURM know nothing of each other. Errors of gloo have no class of their own.
+        if isinstance(exception, dist.DistError) or "/gloo/" in str(exception):
+            raise LostProcessError(
+                f"The process of rank {trainer.global_rank} has lost its connection to the others: one of them has "
+                "ended, or the network has failed. The error of that process, or the report of torchrun or SLURM, "
+                "says more. The run was stopped; the same command resumes it."
+            ) from exception
 
 
 def _end(rank: int, process: Popen[Any]) -> str:

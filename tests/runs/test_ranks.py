@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 from words import REPOSITORY, SUPPORT, pretrain_words, segment_words
 
 from smir.data import Nassar
-from smir.errors import ConfigError
+from smir.errors import ConfigError, LostProcessError
+from smir.runs import launch
 from smir.runs.mask_files import load_arrays, load_masks
+from smir.training.stopping import FirstFailure
 
 
 def run(python, folder, *words):
@@ -44,6 +47,33 @@ def test_a_global_batch_that_does_not_divide_over_the_ranks_is_refused(field):
     data.trainer = SimpleNamespace(global_rank=0, world_size=2)
     with pytest.raises(ConfigError, match="= 3 is the global batch size and cannot be divided over 2 devices"):
         data.setup("fit")
+
+
+def test_a_refusal_that_all_ranks_meet_is_told_once(fails, tmp_path, monkeypatch):
+    """The others wait before they tell it, and rank 0 ends those that Lightning started; torchrun ends all."""
+    slept, ended = [], []
+    with monkeypatch.context() as patch:
+        patch.setattr(launch.time, "sleep", slept.append)
+        launch.let_rank_zero_speak()
+        assert not slept
+        patch.setattr(launch, "global_rank", lambda: 1)
+        launch.let_rank_zero_speak()
+    assert slept == [launch.GRACE_SECONDS]
+    monkeypatch.setattr(launch, "let_rank_zero_speak", lambda: print("waits", file=sys.stderr))
+    said = fails("fit", "--config=folder/pretrain", f"--data.root={tmp_path / 'nowhere'}")
+    assert said.splitlines()[-2] == "waits"
+    started = SimpleNamespace(procs=[SimpleNamespace(kill=lambda: ended.append(1))])
+    trainer = SimpleNamespace(strategy=SimpleNamespace(launcher=started))
+    FirstFailure().on_exception(trainer, None, ConfigError("no"))
+    assert ended == [1]
+
+
+def test_a_process_of_torchrun_that_loses_another_says_so():
+    trainer = SimpleNamespace(strategy=SimpleNamespace(launcher=None), global_rank=1)
+    lost = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer [::1]:5")
+    with pytest.raises(LostProcessError, match="The process of rank 1 has lost its connection to the others: one of"):
+        FirstFailure().on_exception(trainer, None, lost)
+    FirstFailure().on_exception(trainer, None, RuntimeError("a bug, which keeps its traceback"))
 
 
 @pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
