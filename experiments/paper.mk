@@ -51,7 +51,13 @@ $(DATASETS):  # one dataset, with the runs that it needs: make nassar
 pascal: pascal_voc
 sugarbeets: sugar_beets
 
-plan: | .venv/installed  ## runs, image visits and hours that `make paper` still needs, with the same variables
+# Before the installation, which takes minutes: the folder may be mistyped, and without data a plan is possible, too.
+.PHONY: data-looked-for
+data-looked-for:
+	@test -d $(call path,$(DATA)) || echo There is no folder $(call path,$(DATA)): the plan takes the published \
+	counts. If the data have another place: make plan DATA=FOLDER >&2
+
+plan: | data-looked-for .venv/installed  ## runs, image visits and hours that `make paper` still needs, with the same variables
 	@$(SMIR) plan $(TABLE) --data $(call path,$(DATA)) --runs $(RUNS) --flags=$(call quoted,$(FLAGS)) \
 		--pretrain_flags=$(call quoted,$(PRETRAIN_FLAGS)) --segment_flags=$(call quoted,$(SEGMENT_FLAGS))
 

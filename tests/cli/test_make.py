@@ -102,6 +102,17 @@ def test_the_plan_has_the_variables_of_make():
     ]
 
 
+def test_the_plan_says_that_there_are_no_data_before_it_installs(sandbox, tmp_path):
+    (tmp_path / ".venv/installed").unlink()
+    planned = sandbox("plan", "DATA=my  disk/it's", "PYTHON=no-such-python")
+    assert planned.returncode != 0
+    said = planned.stderr
+    note = "There is no folder my  disk/it's: the plan takes the published counts. If the data have another place:"
+    assert said.index(note) < said.index("make: no-such-python")
+    (tmp_path / ".venv/installed").touch()
+    assert sandbox("plan", f"DATA={tmp_path}").stderr == ""
+
+
 def test_without_python_make_says_why_there_are_no_runs(sandbox):
     failed = sandbox("paper", "PYTHON=no-such-python")
     assert failed.returncode != 0
