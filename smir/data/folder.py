@@ -147,13 +147,21 @@ class Folder(SmirDataModule):
         return f"Folders in {self.root.absolute()}: {', '.join(folders) or 'none'}."
 
     def _image_names(self) -> list[str]:
-        names = list_images(self._folder(self.image_folder))
+        names = self._listed_images(self.image_folder)
         _by_stem(names, self._folder(self.image_folder))
         return names
 
     def _labels(self) -> dict[str, str]:
         """Returns the label file of every stem."""
-        return _by_stem(list_images(self._folder(self.label_folder)), self._folder(self.label_folder))
+        return _by_stem(self._listed_images(self.label_folder), self._folder(self.label_folder))
+
+    def _listed_images(self, name: str | None) -> list[str]:
+        try:
+            return list_images(self._folder(name))
+        except DataError as error:
+            if self.root.is_dir():
+                raise
+            raise DataError(f"{error} If the images were moved, name their new place: --data.root FOLDER") from error
 
     def _split(self, split: Split) -> list[str]:
         if split not in self.splits():

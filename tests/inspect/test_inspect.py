@@ -377,6 +377,14 @@ def test_a_folder_with_other_files_is_refused_and_an_earlier_page_is_replaced(sm
         assert "Nothing can be written to /proc/x" in fails("inspect", "--ckpt", labelled, "--out=/proc/x")
 
 
+def test_images_that_were_moved_are_found_with_the_option_that_the_error_names(smir, fails, pool, tmp_path):
+    (tmp_path / "field").rename(tmp_path / "moved")
+    said = fails("inspect", "--ckpt", pool, "--num_samples=1")
+    assert f"There is no folder {tmp_path / 'field/images'}. The nearest that exists is {tmp_path}, which" in said
+    assert "If the images were moved, name their new place: --data.root FOLDER\n" in said
+    smir("inspect", "--ckpt", pool, "--num_samples=1", "--data.root=moved")
+
+
 def test_invalid_arguments_are_refused_with_a_reason(smir, fails, pool, labelled, tmp_path):
     lone = tmp_path / "lone.ckpt"
     lone.write_bytes(pool.read_bytes())
