@@ -129,6 +129,20 @@ def test_separate_label_files_for_each_class_are_refused_and_one_can_be_chosen(
     assert said in fails(*command)
 
 
+@pytest.mark.parametrize(("folders", "warned"), [(("crop", "weed"), True), (("Train", "val"), False)])
+def test_masks_of_one_class_in_folders_that_may_be_classes_are_pointed_out(smir, tmp_path, capsys, folders, warned):
+    """Each image shows one class, and its mask lies in the folder of that class."""
+    for number, name in enumerate(NAMES):
+        save(tmp_path / "photos" / f"{name}.jpg", photo(name, (24, 32)))
+        mask = blocks(name, (0, 255), (24, 32))
+        save(tmp_path / "labels" / folders[number % 2] / f"{name}.png", mask)
+    smir("prepare", "folder", "--images=photos", "--labels=labels")
+    said = capsys.readouterr().out
+    note = "The masks in the folders crop, weed have the same values (background and class_255), so they count as the"
+    assert (note in said) == warned
+    assert ("say which: --classes '[background=0, crop=1, weed=2]'." in said) == warned
+
+
 def test_images_and_labels_in_one_folder_are_distinguished_by_the_option_pair(smir, pairs, tmp_path):
     pairs("{}.jpg", "{}_mask.png")
     for path in (tmp_path / "labels").glob("*.png"):

@@ -15,7 +15,7 @@ from smir.data.reading.decode import LabelFacts, invisible, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff import SIDEWAYS, Tiff, has_rasterio
-from smir.errors import DataError, counted, first_few
+from smir.errors import DataError, counted, first_few, listed
 from smir.files.orientation import orientation_in
 from smir.files.pictures import is_tiff, write_png
 from smir.prepare.labels.classes import ClassTable, class_colors, is_void, of_categories
@@ -30,6 +30,7 @@ from smir.prepare.own.bands import notes_on_blocks
 from smir.prepare.own.field import IMAGES, LABEL_TILES, NEW_MASKS, Counts, Field, Labels, mask_path
 from smir.prepare.own.geotiff import check_same_place, tiles_with_gaps
 from smir.prepare.own.options import Options
+from smir.prepare.own.split_lists import SPLIT_FOLDERS
 from smir.prepare.sources import no_data_of
 from smir.terminal import percent
 
@@ -169,7 +170,7 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
         notes.append(
             f"--pair leaves out {counted(len(others), 'file', 'files')} in {masks.folder}: {first_few(others)}."
         )
-    notes += [*_notes_on_turned(field, names), *notes_on_blocks(files)]
+    notes += [*_notes_on_folders(names, table), *_notes_on_turned(field, names), *notes_on_blocks(files)]
     return Labels(masks.title, table.names, list(names), draw_mask, notes, colors)
 
 
@@ -296,6 +297,22 @@ def _notes_of_shapes(found: Annotations, options: Options) -> list[str]:
             f"({first_few(bare)}). Such images count as not labelled; with --empty background, as background."
         )
     return notes
+
+
+def _notes_on_folders(labels: Mapping[str, str], table: ClassTable) -> list[str]:
+    """Returns a note if masks of one class lie in several folders, each of which may stand for another class.
+
+    `labels` has the label of every image. Folders of a split, or as those of the images, stand for no class.
+    """
+    pairs = [(PurePosixPath(label).parent.name, PurePosixPath(image).parent.name) for image, label in labels.items()]
+    folders = sorted({own for own, of_image in pairs if own != of_image and own.lower() not in SPLIT_FOLDERS})
+    if len(folders) < 2 or len(table.names) > 2:
+        return []
+    return [
+        f"The masks in the folders {first_few(folders)} have the same values ({listed(table.names)}), so they count as "
+        "the same class. If each folder is for another class: give the masks of each folder another value, and say "
+        f"which: --classes '[background=0, {folders[0]}=1, {folders[1]}=2]'."
+    ]
 
 
 def _notes_of_masks(masks: MaskFiles, table: ClassTable, given: Sequence[str] | None) -> list[str]:

@@ -12,6 +12,7 @@ _FOLDERS: Mapping[Split, tuple[str, ...]] = {
     "test": ("test", "testing"),
 }
 """Usual names of the folders of a split."""
+SPLIT_FOLDERS = {word for words in _FOLDERS.values() for word in words}
 
 
 def folders_of_splits(names: Iterable[str]) -> dict[Split, str]:
