@@ -219,7 +219,11 @@ def test_notes_leave_out_counts_of_zero(prepare, labels, tmp_path, capsys):
     prepare("--labels=labels", "--classes=[soil, crop, weed]")
     capsys.readouterr()
     prepare("--labels=labels", "--classes=[ground, crop, weed]")
-    assert "Note: The splits stay as they were.\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Note: The splits stay as they were.\n" in said
+    assert "segment before do not fit.\n" in said
+    prepare("--labels=labels")
+    assert "do not fit. To keep them: --classes '[ground, crop, weed]'.\n" in capsys.readouterr().out
     prepare("--labels=labels", "--classes=[earth, crop, weed]", "--splits=field")
     assert "Note: Splits as in field.\n" in capsys.readouterr().out
 
