@@ -64,9 +64,8 @@ def split(field: Field) -> Field:
         more = f"; {counted(new, 'newly labelled image is', 'newly labelled images are')} for training" if new else ""
         notes = [f"The splits stay as they were{more}."]
         if earlier is not None and (classes := earlier.get("classes")) not in (None, labels.classes):
-            given = earlier["labels"].get("classes") if options.classes is None else None
-            listing = shlex.quote(f"[{', '.join(given or ())}]")
-            keep = f" To keep them: --classes {listing}." if given else ""
+            named = earlier["labels"].get("classes") if options.classes is None else None
+            keep = f" To keep them: --classes {shlex.quote('[' + ', '.join(named) + ']')}." if named else ""
             notes.append(
                 f"The classes were {', '.join(classes)}, and are now {', '.join(labels.classes)}: networks trained to "
                 f"segment before do not fit.{keep}"
