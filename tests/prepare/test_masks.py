@@ -54,6 +54,48 @@ def test_the_background_is_the_value_that_a_palette_shows_in_black(smir, fails, 
     smir(*WORDS, "--classes=[background=0, crop=1, weed=2]", "--root=other")
 
 
+@pytest.mark.parametrize("suffix", ["png", "bmp"])
+def test_a_palette_of_white_and_black_does_not_make_white_the_background(smir, fails, tmp_path, field, suffix):
+    for name in "abc":
+        picture = Image.fromarray((IDS == 0).astype(np.uint8))
+        picture.putpalette([255, 255, 255, 0, 0, 0])
+        picture.save(tmp_path / f"labels/{name}.{suffix}")
+    said = fails(*WORDS, "--classes=[background, plant]")
+    assert "Give each a value: --classes '[background=1, plant=0]'" in said
+    smir(*WORDS)
+    assert all((field(name) == (IDS > 0)).all() for name in "abc")
+
+
+def test_a_black_entry_before_others_is_set_though_a_palette_ends_in_black(smir, tmp_path, field):
+    for name in "abc":
+        picture = Image.fromarray(np.array([1, 0, 2], np.uint8)[IDS])
+        picture.putpalette([0, 200, 0, 0, 0, 0, 220, 0, 0, *[0] * 759])
+        picture.save(tmp_path / f"labels/{name}.tif")
+    smir(*WORDS)
+    assert all((field(name) == IDS).all() for name in "abc")
+
+
+@pytest.mark.parametrize("shades", [[0, 255], [255, 0]])
+def test_a_bmp_with_a_palette_of_black_and_white_is_not_read_as_single_bits(smir, tmp_path, field, shades):
+    """Pillow writes 8 bits there, but reads 1."""
+    black = shades.index(0)
+    for name in "abc":
+        picture = Image.fromarray(np.where(IDS > 0, 1 - black, black).astype(np.uint8))
+        picture.putpalette(np.repeat(shades, 3).tolist())
+        picture.save(tmp_path / f"labels/{name}.bmp")
+    smir(*WORDS, f"--classes=[background={black}, plant={1 - black}]")
+    assert all((field(name) == (IDS > 0)).all() for name in "abc")
+
+
+def test_masks_may_number_any_count_of_objects_if_classes_gives_them_one_class(smir, fails, tmp_path, field):
+    numbers = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) // 8  # 0 to 383
+    for name in "abc":
+        Image.fromarray(numbers).save(tmp_path / f"labels/{name}.png")
+    assert "--classes '[background=0, NAME=1-383]'" in fails(*WORDS)
+    smir(*WORDS, "--classes=[background=0, plant=1-383]")
+    assert all((field(name) == (numbers > 0)).all() for name in "abc")
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_entries_of_a_palette_that_are_black_because_nobody_set_them_are_no_background(smir, tmp_path, field, suffix):
     """Value 2 has no colour of its own."""
@@ -151,7 +193,7 @@ def test_255_in_one_mask_beside_several_classes_is_not_labelled(smir, tmp_path, 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("bits", [1, 8])
 @pytest.mark.parametrize("with_rasterio", [True, False])
-def test_ids_of_miniswhite_tiffs_are_read_as_stored(smir, tmp_path, field, monkeypatch, bits, with_rasterio):
+def test_ids_of_miniswhite_tiffs_are_read_as_stored(smir, tmp_path, field, monkeypatch, capsys, bits, with_rasterio):
     ids = IDS if bits == 8 else np.minimum(IDS, 1)
     profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 1, "dtype": "uint8", "nbits": bits}
     for name in "abc":
@@ -164,6 +206,8 @@ def test_ids_of_miniswhite_tiffs_are_read_as_stored(smir, tmp_path, field, monke
             monkeypatch.setattr(f"smir.data.reading.{module}.has_rasterio", lambda: False)
     smir(*WORDS)
     assert (field("b") == ids).all()
+    note = "3 masks show the value 0 in white and 1 in black: a.tif, b.tif, c.tif. Are the white pixels background?"
+    assert (note in capsys.readouterr().out) == (bits == 1)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

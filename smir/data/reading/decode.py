@@ -148,12 +148,14 @@ class LabelFacts(NamedTuple):
         bits: Bits of a grey value in a PNG or TIFF of fewer than 8; 16 if a channel has more than 8; else 8.
         palette: Red, green and blue of the values (N, 3), if it has a palette.
         no_data: The id that the file marks as missing.
+        is_white_first: True if it has one bit, of which 0 is shown in white.
     """
 
     kind: Literal["ids", "palette", "colors"]
     bits: int = 8
     palette: UInt8 | None = None
     no_data: int | None = None
+    is_white_first: bool = False
 
 
 def label_facts(path: Path) -> LabelFacts:
@@ -166,7 +168,8 @@ def label_facts(path: Path) -> LabelFacts:
         kind = kind_of_label(tiff)
         bits = tiff.bits if 0 < tiff.bits < 8 and kind == "ids" else 8
         bits = bits if kind == "palette" or "int8" in tiff.file.dtypes[0] else 16
-        return LabelFacts(kind, bits, palette(tiff) if kind == "palette" else None, id_of_no_data(tiff))
+        entries = palette(tiff) if kind == "palette" else None
+        return LabelFacts(kind, bits, entries, id_of_no_data(tiff), tiff.is_inverted and tiff.bits == 1)
     with open_picture(path, "label") as file:
         refuse_losses(path, file.format)
         if file.mode == "P":
@@ -175,7 +178,8 @@ def label_facts(path: Path) -> LabelFacts:
         raw = str(file.tile[0].args) if file.tile else ""
         deep = file.mode[0] in "IF" or (file.format in ("PNG", "TIFF") and ";16" in raw)
         bits = 16 if deep else {"1": 1, "L;2": 2, "L;4": 4}.get(raw, 8)
-        return LabelFacts("ids" if file.mode in (*_LABEL_MODES, "F") else "colors", bits)
+        kind = "ids" if file.mode in (*_LABEL_MODES, "F") else "colors"
+        return LabelFacts(kind, bits, is_white_first=file.format == "TIFF" and "1;I" in raw)
 
 
 def _stored(file: Image.Image, path: Path) -> npt.NDArray[np.int32]:

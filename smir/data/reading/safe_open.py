@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImagePalette
 
 from smir.data.reading.deflate_sums import check_sums
 from smir.data.reading.tiff import Tiff, has_rasterio, is_lab, refuse_thumbnail
@@ -102,6 +102,8 @@ def open_picture(path: Path, kind: str) -> Image.Image:
                 f"The {kind} {path} is a {costly} of {image.width} x {image.height} pixels; more than {most:,} take "
                 "too long or too much memory. Save it as JPEG or PNG, or cut it into tiles."
             )
+        if image.format in ("BMP", "DIB"):
+            _mend_bits(image, path)
         if image.format in ("JPEG", "MPO"):
             refuse_many_scans(path, kind, image.width * image.height)
     except BaseException:
@@ -134,6 +136,23 @@ def _refuse_unchecked(image: Image.Image, path: Path, kind: str, size: int) -> N
             sound = False
     if not sound:
         raise DataError(f"The {kind} {path} is damaged or cut short. Copy it again from its source, or remove it.")
+
+
+def _mend_bits(image: Image.Image, path: Path) -> None:
+    """Mends the bits of a BMP of 4 or 8 whose palette is black and white: Pillow writes such files, but reads 1 bit."""
+    with path.open("rb") as file:
+        head = file.read(30)
+    place = 24 if head[14] == 12 else 28  # the oldest header is shorter
+    bits = int.from_bytes(head[place : place + 2], "little")
+    if bits == {"1": 1, "L": 8}.get(image.mode, bits):
+        return
+    shades = (0, 255) if image.mode == "1" else range(256)
+    image.palette = ImagePalette.ImagePalette("RGB", [shade for shade in shades for _ in "RGB"])
+    image._mode = "P"
+    image.tile = [  # type: ignore[attr-defined]  # of the subclass that Image.open returns
+        tile._replace(args=("P" if bits == 8 else "P;4", *tile.args[1:]))
+        for tile in image.tile  # type: ignore[attr-defined]
+    ]
 
 
 def refuse_many_scans(path: Path, kind: str, pixels: int) -> None:

@@ -1,6 +1,5 @@
 """Chooses the classes of label images from their values and `--classes`."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,7 +7,7 @@ from smir.classes import BACKGROUND, VOID, is_background
 from smir.data.reading.tiff_colors import MOST_IDS
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.classes import ClassTable, entries, of_categories, table_of
-from smir.prepare.labels.masks import TRANSPARENT, MaskFiles
+from smir.prepare.labels.masks import RANGE, TRANSPARENT, MaskFiles
 
 _NOISE = 16
 """Distance from 0 and 255 of values that a JPEG of high quality makes of them."""
@@ -150,11 +149,12 @@ def _given(given: Sequence[str], keys: list[str], masks: MaskFiles) -> list[tupl
 
 def _sources(source: str, masks: MaskFiles) -> list[str]:
     """Returns the values that an entry means: those of the masks in a range, such as 1-255, or the one it names."""
-    ends = re.fullmatch(r"(\d+)-(\d+)", source)
+    ends = RANGE.fullmatch(source)
     if ends is None or masks.coding == "colors":
         return [source]
     low, high = int(ends[1]), int(ends[2])
-    void = {*masks.no_data, str(VOID)}  # 255 is only a class if it is named alone
+    void = {*masks.no_data, str(VOID)}  # 255 is only a class if it is named alone, or one of many numbers
+    void -= {str(VOID)} if {str(VOID - 1), str(VOID + 1)} <= masks.values.keys() else set()
     found = [key for key in masks.values if key not in void and low <= int(key) <= high]
     if not found:
         raise ConfigError(f"--classes names {source}, but no mask in {masks.folder.absolute()} holds such a value.")

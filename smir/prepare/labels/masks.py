@@ -1,6 +1,7 @@
 """Reads label images: class ids in grey, palette indices, or colours, with or without CVAT's list of colours."""
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from smir.classes import BLACK, VOID, Color, UInt8, is_background
 from smir.data.reading.decode import LabelFacts, invisible, label_facts, masked_out, read_image, read_label
 from smir.data.reading.label_values import MOST_VALUES, thick
 from smir.data.reading.parallel import in_parallel
-from smir.data.reading.tiff_colors import NO_DATA
+from smir.data.reading.tiff_colors import MOST_IDS, NO_DATA
 from smir.errors import DataError, first_few
 from smir.prepare.labels.classes import ClassTable, color_of, entries, is_void
 
@@ -22,6 +23,8 @@ COLOR_LIST = "labelmap.txt"
 
 TRANSPARENT = "transparent"
 """The source of pixels that are invisible in a mask of colours, and not black."""
+RANGE = re.compile(r"(\d+)-(\d+)")
+"""A source of `--classes` that stands for several values."""
 _FACTORS = (*(VOID // classes for classes in range(1, 11)), 256, 257, 65535)
 """Factors by which programs enlarge values: so that the last class is white, and to 16 bits."""
 _MISSING, _TRANSPARENT, _BLACK = "missing", 1 << 24, "#000000"
@@ -44,8 +47,8 @@ class MaskFiles:
         thin: Values that only lie between others, and never fill a square of 3 x 3 pixels.
         palette: Colours of the values, if the files have a palette with more than greys.
         apart: True if transparent black, too, is the source `transparent`; otherwise it is black.
-        black: The value that these palettes show in black, if each has a single black entry: entries that a program has
-            left unset, as all TIFFs have them, are black, too.
+        black: The value that these palettes show in black, unless a program may have left its entry unset: such
+            entries, as all TIFFs have them, are black, too.
         counted: Lowest and highest number of values of a file, if they run from 1 to it and differ between files, as
             numbers of objects do.
         scales: Two files, and the value in the second of each value in the first, if the second seems to hold the same
@@ -109,8 +112,10 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
             "export all of them in the same format."
         )
 
+    most = MOST_IDS if any(map(RANGE.fullmatch, sources)) else MOST_VALUES
+
     def count(coding: Coding, apart: bool = False) -> dict[str, _Found]:
-        found = in_parallel(lambda name: _count(folder / name, coding, colors, apart), names, "Label values")
+        found = in_parallel(lambda name: _count(folder / name, coding, colors, apart, most), names, "Label values")
         return dict(zip(names, found, strict=True))
 
     coding: Coding = "colors" if colors or of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
@@ -144,11 +149,11 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         for key in missing - {str(VOID)}
     }
     shown = {key: next(iter(these)) for key, these in palette.items()} if coding == "ids" and not factors else {}
-    shown = shown if any(len(set(color)) > 1 for color in shown.values()) else {}  # programs give greys to plain ids
+    shown = shown if _says_more_than_ids(shown) else {}
     numbers = {} if coding == "colors" else {name: {*map(int, part.values)} for name, part in found.items()}
     palettes = [fact.palette for fact in facts.values() if fact.palette is not None]
-    is_padded = any((palette == 0).all(axis=1).sum() > 1 for palette in palettes)
-    black = None if is_padded else next((key for key, color in shown.items() if color == BLACK), None)
+    blacks = (key for key, color in shown.items() if color == BLACK)
+    black = next((key for key in blacks if not any(_may_be_unset(palette, int(key)) for palette in palettes)), None)
     scales, counted = _two_scales(numbers), _counted(numbers)
     return MaskFiles(
         folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted, black, apart
@@ -212,6 +217,21 @@ def _palette_colors(facts: Mapping[str, LabelFacts], found: Mapping[str, _Found]
             if key.isdigit() and int(key) < len(fact.palette):
                 colors.setdefault(key, set()).add(tuple(fact.palette[int(key)].tolist()))
     return colors
+
+
+def _says_more_than_ids(shown: Mapping[str, Color]) -> bool:
+    """Returns whether the colours of values are hues, or greys such as white for 0 and black for 1.
+
+    Programs give plain ids greys that become brighter.
+    """
+    shades = [shown[key] for key in sorted(shown, key=int)]
+    return any(len(set(color)) > 1 for color in shades) or (shades != sorted(shades) and len({*shades}) == len(shades))
+
+
+def _may_be_unset(palette: UInt8, index: int) -> bool:
+    """Returns whether a black entry could be one that a program has left unset, as the last ones of a long palette."""
+    is_black = (palette == 0).all(axis=1)
+    return bool(is_black.sum() > 1 and is_black[index:].all())
 
 
 def _palettes_differ(colors: Mapping[str, set[Color]], beside_grey: bool) -> bool:
@@ -282,15 +302,16 @@ def _key_of(value: int, coding: Coding, colors: Mapping[str, str]) -> str:
     return colors.get(color, color)
 
 
-def _count(path: Path, coding: Coding, colors: Mapping[str, str], apart: bool) -> _Found:
+def _count(path: Path, coding: Coding, colors: Mapping[str, str], apart: bool, most: int) -> _Found:
     pixels = _stored(path, coding, apart=apart)
     values, counts = np.unique(pixels, return_counts=True)
-    if len(values) > MOST_VALUES:
+    if len(values) > most:
+        objects = f" If it numbers objects, give them one class: --classes '[background=0, NAME=1-{values.max()}]'."
         raise DataError(
             f"The label {path} holds {len(values)} different {'values' if coding == 'ids' else 'colours'}; a label "
             "image has one for each class. It is a photograph, shows labels over a photograph, was resized with smooth "
             f"borders{', or numbers objects' if coding == 'ids' else ''}. Export the masks again, as PNG and at full "
-            "size."
+            f"size.{objects * (coding == 'ids')}"
         )
     found: Counter[str] = Counter()
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):

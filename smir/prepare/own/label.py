@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smir.classes import VOID, UInt8
-from smir.data.reading.decode import LabelFacts, invisible, read_label
+from smir.data.reading.decode import LabelFacts, invisible, label_facts, read_label
 from smir.data.reading.image_files import list_images
 from smir.data.reading.parallel import in_parallel
 from smir.data.reading.tiff import SIDEWAYS, Tiff, has_rasterio
@@ -171,7 +171,22 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
             f"--pair leaves out {counted(len(others), 'file', 'files')} in {masks.folder}: {first_few(others)}."
         )
     notes += [*_notes_on_folders(names, table), *_notes_on_turned(field, names), *notes_on_blocks(files)]
+    notes += _notes_on_white_first(masks, table, files)
     return Labels(masks.title, table.names, list(names), draw_mask, notes, colors)
+
+
+def _notes_on_white_first(masks: MaskFiles, table: ClassTable, files: Iterable[Path]) -> list[str]:
+    """Returns a note about TIFFs of one bit that show 0 in white: what looks like a plant may be the background."""
+    inverted = [file.name for file in files if is_tiff(file) and label_facts(file).is_white_first]
+    if masks.coding != "ids" or not inverted:
+        return []
+    place = table.ids.get("0", VOID)
+    of_zero = "not labelled" if place == VOID else table.names[place]
+    return [
+        f"{counted(len(inverted), 'mask shows', 'masks show')} the value 0 in white and 1 in black: "
+        f"{first_few(inverted)}. Are the white pixels {of_zero}? If not, exchange the two values in --classes, or in "
+        "these files."
+    ]
 
 
 def _of_shapes(field: Field, found: Annotations, where: Path) -> Labels:
