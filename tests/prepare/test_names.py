@@ -38,6 +38,7 @@ def check_masks(root, image, names=NAMES):
         ("IMG_{}.jpg", "mask-{}.png"),
         ("plot{}_rgb_1.png", "plot{}_gt_1.png"),
         ("a_{}_leftImg8bit.png", "a_{}_gtFine_labelIds.png"),
+        ("{}_rgb.png", "{}_label_rgb.png"),
         ("{}.jpg", "{}.jpg.png"),
         ("{}.jpg", "{}.jpg_mask.png"),
     ],
@@ -104,6 +105,14 @@ def test_ambiguous_names_need_the_option_pair(smir, fails, pairs, tmp_path, caps
     smir(*command, f"--pair={images[0]}={labels[-1]}")
     check_masks(tmp_path, images[0])
     assert ("--pair leaves out 4 files in labels: 001_color.png" in capsys.readouterr().out) == (len(labels) > 1)
+
+
+def test_of_two_ways_to_read_names_none_is_taken_that_finds_equally_many(fails, pairs):
+    pairs("{}.png", "{}_mask_flip.png")
+    pairs("{}_flip.png", "{}_mask_flip.png")
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "The label 001_mask_flip.png may belong to 001.png or to 001_flip.png in" in said
+    assert "--pair '{}_image.png={}_annotation.png'" in said
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,20 @@ class ImageNames:
             return best
         for change in (lambda name: name.removesuffix(ending), self._original, self._by_words(labels), self._by_number):
             other = {label: self.find(label, change) for label in labels}
-            if len([*filter(None, other.values())]) > len([*filter(None, best.values())]):
-                best = other
+            found, before = (len([*filter(None, images.values())]) for images in (other, best))
+            if found == before:
+                self._refuse_two_readings(best, other)
+            best = other if found > before else best
         return best
+
+    def _refuse_two_readings(self, one: Mapping[str, str | None], other: Mapping[str, str | None]) -> None:
+        """Refuses names that can be read in two ways, such as `1_mask_flip` beside images `1` and `1_flip`."""
+        for label, image in one.items():
+            if image and other[label] not in (None, image):
+                raise DataError(
+                    f"The label {label} may belong to {image} or to {other[label]} in {self.folder.absolute()}. Say "
+                    f"how the names differ: --pair {_EXAMPLE}."
+                )
 
     def _by_words(self, labels: Sequence[str]) -> Callable[[str], str]:
         """Translates names that all differ from their images by the same words: `1_annotation` to `1_image`.
@@ -135,7 +146,9 @@ class ImageNames:
         for words in named[:_SAMPLED]:
             rarest = min((with_word[word] for word in words if word in with_word), key=len, default=[])
             differences.update({(_minus(words, of_image), _minus(of_image, words)) for of_image in rarest[:_SAMPLED]})
-        ways: list[tuple[int, dict[tuple[str, ...], str], tuple[str, ...]]] = [(len(labels) // 2, {}, ())]
+        ways: list[tuple[tuple[int, int], dict[tuple[str, ...], str], tuple[str, ...]]] = [
+            ((len(labels) // 2, 0), {}, ())
+        ]
         for (of_label, of_image), _ in differences.most_common(_SAMPLED):
             if any(word.isdigit() for word in (*of_label, *of_image)):
                 continue
@@ -144,9 +157,10 @@ class ImageNames:
             by_key = {key: stem for stem, key in keys.items() if key and counts[key] == 1}
             found = [key for words in named if (key := _without(words, of_label)) in by_key]
             if len(set(found)) > 1:
-                ways.append((len(found), {key: by_key[key] for key in found}, of_label))
-        most, by_key, of_label = max(ways, key=lambda way: way[0])
-        if any(count == most and other != by_key for count, other, _ in ways):  # such as colour and infrared images
+                fit = len(found), -len(of_label + of_image)  # of equally good ways, that which changes the fewest words
+                ways.append((fit, {key: by_key[key] for key in found}, of_label))
+        best, by_key, of_label = max(ways, key=lambda way: way[0])
+        if any(fit == best and other != by_key for fit, other, _ in ways):  # such as colour and infrared images
             return lambda stem: stem
         return lambda stem: by_key.get(_without(_words(stem), of_label), stem)
 
