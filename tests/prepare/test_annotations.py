@@ -153,6 +153,19 @@ def listed_again_without_shapes(content):
     content["images"].append({**content["images"][0], "id": 77})
 
 
+def test_a_note_names_categories_of_one_name_in_two_groups(smir, tmp_path, made, capsys):
+    content = coco()
+    for category in content["categories"]:
+        category |= {"name": "leaf ", "supercategory": category["name"]}
+    content["categories"].append({"id": 9, "name": "leaf", "supercategory": "none"})  # without shapes, as of Roboflow
+    write_coco(tmp_path, content)
+    smir(*WORDS)
+    assert np.array_equal(made("a"), PLAIN > 0)
+    assert (
+        "has several categories 'leaf', of the groups (supercategory) crop, weed; they are" in capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize(
     "change",
     [flat, pairs_in_a_list, ids_as_text_and_floats, run_lengths_as_floats, without_area, listed_again_without_shapes],
@@ -476,6 +489,7 @@ def test_rotated_rectangles_of_labelme_are_read(smir, fails, tmp_path, made, cap
 
 def test_the_labelme_variants_of_different_tools_are_read(smir, tmp_path, made):
     odd = labelme(imagePath="b.HEIC", imageHeight=float(HEIGHT), imageWidth=str(WIDTH))
+    odd["shapes"][0]["label"] = "crop "
     odd["shapes"] += [bitmap(8, [[-1, 41], [6, 48]]), {"label": "weed", "points": [[3, 3], [9, 9]]}]
     write_labelme(tmp_path, {"a": labelme(imagePath=None), "b": odd, "c": labelme()}, "utf-16")
     smir(*WORDS)
@@ -611,6 +625,7 @@ def test_archives_and_placeholders_in_place_of_labels_are_refused(fails, tmp_pat
         ("a.json", '{"dataset": "", "image": {}, "annotations": []}', "a.json is JSON of V7 (Darwin)"),
         ("a.json", '{"project": {}, "file": {}, "metadata": {}}', "a.json is JSON of VIA"),
         ("a.json", '[{"Labeled Data": "", "Label": {}}]', "a.json is JSON of Labelbox"),
+        ("a.json", '[{"file_name": "", "annotations": []}]', "a.json is JSON of Detectron2"),
         ("a.json", '[{"image_id": 1, "category_id": 1, "segmentation": []}]', "is a list of COCO annotations alone"),
         ("a.json", '{"images": [], "annotations": []}', "a.json is COCO JSON without categories"),
         ("a.json", '{"created_at": "", "dataset": {}}', "a.json is JSON of Segments.ai"),

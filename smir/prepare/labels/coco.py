@@ -1,7 +1,7 @@
 """Reads COCO JSON: one file for many images, with polygons, run lengths, or ids in panoptic PNGs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
     found.colors = {names[key]: color for key, entry in categories.items() if (color := color_of(entry.get("color")))}
     annotated = {key: Annotated(*_image(path, image), [], path) for key, image in images.items()}
     panoptic = PanopticFiles(path, folder)
+    with_shapes: set[int | str] = set()
     for place, entry in enumerate(_list(path, content, "annotations")):
         where = f"annotation {entry.get('id', f'number {place}')}"
         shapes = annotated[_known(path, entry, "image_id", images, where)].shapes
@@ -46,12 +47,14 @@ def read_coco(path: Path, content: Any, folder: Path) -> Annotations | None:
             drawn = panoptic.segments(entry.get("file_name"), of_segment, where)
             shapes += [Drawn(category, shape, where) for category, shape in drawn.items()]
             continue
-        category = names[_known(path, entry, "category_id", categories, where)]
+        category = _known(path, entry, "category_id", categories, where)
         shape, left_out = _shape(path, entry.get("segmentation"), where)
         found.left_out += left_out
         if shape is not None:
-            shapes.append(Drawn(category, shape, where))
+            shapes.append(Drawn(names[category], shape, where))
+            with_shapes.add(category)
     found.images = list(annotated.values())
+    found.notes += _notes_on_equal_names(path, [categories[key] for key in sorted(with_shapes, key=str)])
     _refuse_shares(path, found)
     return found
 
@@ -94,7 +97,20 @@ def _by_id(path: Path, content: dict[str, Any], key: str) -> dict[int | str, dic
 def _name(path: Path, category: dict[str, Any]) -> str:
     if not isinstance(name := category.get("name"), str) or not name.strip():
         raise DataError(f"{path}: category {category['id']} has no name, got {name!r}.")
-    return name
+    return name.strip()
+
+
+def _notes_on_equal_names(path: Path, categories: Iterable[dict[str, Any]]) -> list[str]:
+    """Returns a note if categories of different groups have one name, such as the leaf of a crop and that of a weed."""
+    groups: dict[str, set[str]] = {}
+    for category in categories:
+        groups.setdefault(_name(path, category), set()).add(str(category.get("supercategory")))
+    return [
+        f"{path.name} has several categories {name!r}, of the groups (supercategory) {first_few(sorted(of_name))}; "
+        "they are one class. If they differ, give them different names."
+        for name, of_name in groups.items()
+        if len(of_name) > 1
+    ]
 
 
 def _image(path: Path, image: dict[str, Any]) -> tuple[str, tuple[int, int]]:

@@ -46,8 +46,8 @@ def read_cvat(path: Path) -> Annotations | None:
     if root.find("track") is not None:
         raise DataError(f"{path} is CVAT's export for videos. Export the task again as 'CVAT for images 1.1'.")
     labels = [(label.findtext("name", ""), label.findtext("color")) for label in root.findall("./meta/*/labels/label")]
-    found = Annotations(TITLE, declared=list(dict.fromkeys(name for name, _ in labels)))
-    found.colors = {name: color for name, stored in labels if (color := color_of(stored))}
+    found = Annotations(TITLE, declared=list(dict.fromkeys(name.strip() for name, _ in labels)))
+    found.colors = {name.strip(): color for name, stored in labels if (color := color_of(stored))}
     found.images = [_image(path, image, found) for image in root.iter("image")]
     return found
 
@@ -62,7 +62,7 @@ def _image(path: Path, image: ElementTree.Element, found: Annotations) -> Annota
         where = f"{element.tag} number {place} of {name}"
         if element.tag == "tag":
             continue
-        if not (label := element.get("label", "")).strip():
+        if not (label := element.get("label", "").strip()):
             raise DataError(f"{path}: {where} has no label. Name it in the annotation tool.")
         shape = _shape(path, element, where)
         if isinstance(shape, str):

@@ -66,6 +66,7 @@ _BY_KEYS = (
     ({"name", "labels"}, f"JSON of BDD100K or Scalabel; {_COCO}"),
     ({"annotations", "images"}, "COCO JSON without categories; export it with them"),
     ({"category_id", "image_id"}, "a list of COCO annotations alone; export the whole dataset as COCO"),
+    ({"annotations", "file_name"}, f"JSON of Detectron2; {_COCO}"),
     ({"annotations", "image"}, _SAM),
     ({"predicted_iou", "segmentation"}, _SAM),
     ({"geometry", "properties"}, f"GeoJSON without a collection, as QuPath writes; {_MASKS}"),

@@ -54,7 +54,7 @@ def read_labelme(path: Path, content: Any, folder: Path) -> Annotations | None:
         if isinstance(shape, str):
             found.left_out[shape] += 1
         else:
-            shapes.append(Drawn(stored["label"], shape, where))
+            shapes.append(Drawn(stored["label"].strip(), shape, where))
     image = path.relative_to(folder).with_suffix("")  # the picture may have been converted since, as from HEIC
     also = stored if isinstance(stored := content["imagePath"], str) and stored else None
     found.images = [Annotated(image.as_posix(), size, shapes, path, also)]

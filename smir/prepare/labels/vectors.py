@@ -142,7 +142,7 @@ def polygons_of(path: Path) -> tuple[list[str], npt.NDArray[Any], Counter[str], 
             f"{path.absolute()} holds no polygons. It holds {others or 'no shapes'}. Draw areas in the GIS."
         )
     column = _class_column(path, dict(zip(about["fields"].tolist(), columns, strict=True)))
-    names = [_text(value) for value in column[areas]]
+    names = [_text(value).strip() for value in column[areas]]
     if (bare := names.count("")) > 0:
         raise DataError(f"{path.absolute()} holds {bare:,} polygons without a class. Give each one a class name.")
     return names, outlines[areas], left_out, about["crs"]
