@@ -67,6 +67,19 @@ def test_chosen_bands_of_photographs_are_written_to_new_images(smir, tmp_path):
     smir("check", "--config=field/data.yaml", "--data.task=pretrain")  # `check` reads the images as `predict` does
 
 
+def test_pixels_without_data_in_the_chosen_bands_are_missing_though_others_hold_some(smir, tmp_path):
+    bands = five_bands(dtype=np.float32)
+    bands[:, :40, :3] = -9999
+    write(tmp_path / "map.tif", bands, nodata=-9999)
+    Image.fromarray(np.indices((128, 128)).sum(axis=0).astype(np.uint8) // 64).save(tmp_path / "labels.png")
+    words = ("--images=map.tif", "--tile=64", "--labels=labels.png", "--bands=3,2,1", "--value_range=0%,100%")
+    smir("prepare", "folder", *words, "--min_valid=0")
+    assert predict_options(tmp_path / "field")["value_range"] == [bands[:, 40:, :3].min(), bands[:, 40:, :3].max()]
+    with Image.open(tmp_path / "field/masks/tile_00000.png") as mask:
+        assert (np.asarray(mask)[:, :40] == 255).all()
+        assert (np.asarray(mask)[:, 40:] < 255).all()
+
+
 @pytest.mark.parametrize("given", [("--images=photos",), ("--images=photos/a.tif", "--tile=64")])
 def test_files_that_do_not_say_their_colours_are_refused_with_the_options(fails, tmp_path, given):
     write(tmp_path / "photos/a.tif", five_bands())

@@ -150,7 +150,8 @@ class GeoTiffRaster(Raster):
             rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
             return rgb, self._tiff.valid(*place)
         values = self._tiff.read(self._bands, *place)
-        return self._choice.to_bytes(values), self._tiff.valid(*place) & np.isfinite(values).all(axis=-1)
+        known = np.isfinite(values).all(axis=-1) & ~self._tiff.is_marked(self._bands, values)
+        return self._choice.to_bytes(values), self._tiff.valid(*place) & known
 
     def look_through(self) -> None:
         """Reads every block once; the first that is damaged is an error."""

@@ -255,6 +255,12 @@ class Tiff:
             check_sums(self.path, self._mask_blocks)
             return self._upright(self.file.dataset_mask(window=window) > 0)
 
+    def is_marked(self, bands: Sequence[int], values: npt.NDArray[Any]) -> Bool:
+        """Returns which pixels (height, width) hold the nodata value in all of these bands; others may hold data."""
+        marks = (self.file.nodatavals[band - 1] for band in bands)
+        marked = [np.asarray(values[..., place] == mark) for place, mark in enumerate(marks)]
+        return np.logical_and.reduce(marked)
+
     def cache_bytes(self, rows: int, columns: int) -> int:
         """Returns the bytes of the blocks that a rectangle of this size touches; strips count in their whole width."""
         block_height, block_width = self.file.block_shapes[0]

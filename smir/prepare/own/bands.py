@@ -66,7 +66,8 @@ def _measured(files: Sequence[Path], choice: BandChoice, low: float, high: float
         for _ in range(max(1, _PLACES // len(files))):
             top, left = chance.integers(tiff.height - height + 1), chance.integers(tiff.width - width + 1)
             place = int(top), int(left), height, width
-            found = tiff.read(choice.bands, *place)[tiff.valid(*place)]
+            found = tiff.read(choice.bands, *place)
+            found = found[tiff.valid(*place) & ~tiff.is_marked(choice.bands, found)]
             values.append(found[np.isfinite(found)])
     of_all = np.concatenate(values)
     span = np.percentile(of_all, [low, high]) if of_all.size else np.zeros(2)
