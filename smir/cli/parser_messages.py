@@ -18,7 +18,7 @@ def explained(message: str, command: str) -> str:
         message: What the parser says.
         command: The words before the options, such as `python -m smir fit`.
     """
-    for explain in (_option_of_class, _option_without_callback, _missing_class, _word, _list, _value, _misplaced):
+    for explain in (_option_of_class, _option_without_callback, _missing_class, _word, _mapping, _list, _value, _misplaced):
         if said := explain(message):
             return said
     if " predict" in command and (found := re.match(r"unrecognized arguments: (.+)$", message)):
@@ -56,6 +56,16 @@ def _word(message: str) -> str | None:
     read = re.search(r"Expected a <class 'str'>\. Got value: ([\w.+-]+)$", message, re.MULTILINE)
     hint = "YAML reads words such as no, yes and 12 as other values, here {}. Quote them: 'no'."
     return read and f"{message}\n{hint.format(read[1])}"
+
+
+def _mapping(message: str) -> str | None:
+    """Names the equals sign for classes that are given as a mapping: `{crop: 1}`, `[crop: 1]` or `{1: crop}`."""
+    read = re.search(r'Parser key "classes".*Given value: (.*\{.+\}.*)$', message, re.DOTALL)
+    pairs = re.findall(r"'?([^'{}\[\],:]+)'?: '?([^'{},\]]+)'?", read[1]) if read else []
+    entries = ", ".join(
+        f"{b}={a}" if a.strip().isdigit() else f"{a}={b}" for a, b in (map(str.strip, p) for p in pairs)
+    )
+    return f"--classes takes a list with equals signs: '[{entries}]'." if pairs else None
 
 
 def _list(message: str) -> str | None:

@@ -541,6 +541,8 @@ def test_labels_that_do_not_fit_an_orthomosaic_are_refused_before_it_is_cut(smir
     (tmp_path / "map.jp2").touch()
     said = fails("prepare", "folder", "--images=map.jp2", "--labels=labels.png")
     assert "Convert another raster first: gdal_translate map.jp2 map.tif" in said
+    (tmp_path / "photos.zip").touch()
+    assert "photos.zip is an archive. Unpack it" in fails("prepare", "folder", "--images=photos.zip")
     smir("prepare", "folder", "--images=map.png", "--labels=labels.png", "--tile=32")
     assert (tmp_path / "field/data.yaml").exists()
 
@@ -763,7 +765,7 @@ def spoil(tmp_path, labels, how):
             "holds labels in 2 formats: COCO JSON, Labelme JSON. Use only one of them. To join them, prepare each",
         ),
         ("video", "Export the task again as 'CVAT for images 1.1'"),
-        ("lookalikes", "'Crop ' and 'crop'"),
+        ("lookalikes", "'Crop' and 'crop'"),
         ("rotated", "EXIF orientation"),
         ("photographs", "different colours; a label image has one for each class"),
         ("no colours", "--classes '[soil=#000000, crop=#33ddff, weed=#fa3253]'"),

@@ -157,6 +157,26 @@ def test_masks_in_two_scales_are_refused(smir, fails, tmp_path, field, small, la
     assert (field("b") == wanted).all()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("[weed:2, background:0, crop:1]", "--classes holds 'weed:2'. Write an equals sign: weed=2."),
+        ("[background: 0, crop: 1]", "a list with equals signs: '[background=0, crop=1]'."),
+        ("{0: background, 1: crop}", "a list with equals signs: '[background=0, crop=1]'."),
+        ("[0=background, 1=crop, 2=weed]", "as NAME=VALUE: --classes '[background=0, crop=1, weed=2]'."),
+        ("[soil=#000000, crop=#010101]", "--classes names #000000, #010101. Name what they hold, as NAME=VALUE:"),
+    ],
+)
+def test_values_that_are_given_in_another_way_are_answered_with_the_right_one(
+    smir, capsys, tmp_path, field, given, said
+):
+    for name in "abc":
+        Image.fromarray(IDS).save(tmp_path / f"labels/{name}.png")
+    with pytest.raises(SystemExit):
+        smir(*WORDS, f"--classes={given}")
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("mode", ["RGB", "LA"])
 def test_ids_stored_as_grey_in_several_channels_are_read(smir, fails, tmp_path, field, mode):
     for name in "abc":

@@ -14,7 +14,7 @@ OTHER_PICTURES = (
     *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".psd", ".j2k", ".jpx", ".mpo", ".svs", ".czi", ".nd2", ".dcm"),
 )
 """Suffixes of pictures that smir does not read: of phones, cameras, microscopes and other programs."""
-_ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _OF_SYSTEMS = (
     *("@eaDir", "@tmp", "#recycle", "#snapshot", "@Recycle", "$RECYCLE.BIN", "System Volume Information"),
     *("lost+found", "__MACOSX"),
@@ -50,7 +50,7 @@ def list_images(folder: Path) -> list[str]:
         visible = [name for name in files if name[0] != "."]
         names += [(relative / name).as_posix() for name in visible if name.lower().endswith(IMAGE_SUFFIXES)]
         others.update(Path(name).suffix.lower() for name in visible if name.lower().endswith(OTHER_PICTURES))
-        archives += [name for name in visible if name.lower().endswith(_ARCHIVES)]
+        archives += [name for name in visible if name.lower().endswith(ARCHIVES)]
         links += [(relative / name).as_posix() for name in folders if (Path(base) / name).is_symlink()]
     if made:
         warn(f"Folders that systems make are not searched: {len(made)} in {folder.absolute()}: {first_few(made)}.")

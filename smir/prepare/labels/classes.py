@@ -87,6 +87,8 @@ def entries(given: Sequence[str], known: Collection[str] = ()) -> list[tuple[str
         if entry in known:
             pairs.append((entry, entry))
             continue
+        if mistyped := re.fullmatch(r"([^=]+?)\s*:\s*(\d+|#[0-9a-fA-F]{6})", entry):
+            raise ConfigError(f"--classes holds {entry!r}. Write an equals sign: {mistyped[1]}={mistyped[2]}.")
         name, equals, source = (part.strip() for part in entry.partition("="))
         if not name or (equals and not source):
             raise ConfigError(f"--classes holds {entry!r}; an entry is NAME or NAME=SOURCE.")

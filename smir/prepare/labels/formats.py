@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from smir.data.reading.image_files import IMAGE_SUFFIXES, OTHER_PICTURES, linked_folders, list_images
+from smir.data.reading.image_files import ARCHIVES, IMAGE_SUFFIXES, OTHER_PICTURES, linked_folders, list_images
 from smir.data.reading.lists import stem
 from smir.data.reading.misplaced import look
 from smir.data.reading.parallel import in_parallel
@@ -22,7 +22,6 @@ from smir.terminal import warn
 KNOWN = f"label images (PNG), {coco.TITLE}, {labelme.TITLE}, or {cvat.TITLE}"
 _PHOTOGRAPHS = (".jpg", ".jpeg")
 _ANNOTATIONS = (".json", ".xml")
-_ARCHIVES = (".zip", ".tar", ".gz", ".7z", ".rar")
 _UNPACK = "an archive. Unpack it, and give the folder."
 _NOT_TEXT = {
     **dict.fromkeys((b"PK", b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ"), _UNPACK),
@@ -59,7 +58,7 @@ def read_labels(path: Path, given: Sequence[str] | None = None, pair: Pair | Non
     files = _visible_files(path)
     annotations = {file: _read_annotations(file, path) for file in files if _is_annotation(file)}
     read = [found for found in annotations.values() if found is not None]
-    archives = [file.name for file in files if file.suffix.lower() in _ARCHIVES]
+    archives = [file.name for file in files if file.suffix.lower() in ARCHIVES]
     if read and (others := [*(file.name for file, found in annotations.items() if found is None), *archives]):
         warn(
             f"Some files in {path.absolute()} are not read: {first_few(others)}. Archives that hold labels must be "
@@ -129,7 +128,7 @@ def _own_name(name: str) -> str:
 
 
 def _read_file(path: Path) -> Annotations | MaskFiles:
-    if path.suffix.lower() in _ARCHIVES:
+    if path.suffix.lower() in ARCHIVES:
         raise DataError(f"{path.absolute()} is {_UNPACK}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(

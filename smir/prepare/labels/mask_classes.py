@@ -61,11 +61,22 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
         table.ids.setdefault(key, VOID)
     if unknown := [key for key in keys if key not in table.ids]:
         found = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in unknown[:5])
+        if unknown == keys:
+            raise ConfigError(_none_named(chosen, keys, f"The masks in {masks.folder.absolute()} hold {found}"))
         raise ConfigError(
             f"The masks in {masks.folder.absolute()} also hold {found}, which --classes does not name. Add it, such as "
             f"void={unknown[0]} for pixels that are not labelled or {BACKGROUND}={unknown[0]}, or correct the masks."
         )
     return table
+
+
+def _none_named(chosen: Sequence[tuple[str, str]], keys: Sequence[str], found: str) -> str:
+    """Returns a message for `--classes` that names none of the values, such as `0=crop` or colours in words."""
+    turned = all(name in keys for name, _ in chosen)
+    pairs = [(source, name) for name, source in chosen] if turned else [("NAME", key) for key in keys[:8]]
+    right = ", ".join(f"{name}={key}" for name, key in pairs)
+    sources = first_few(source for _, source in chosen)
+    return f"{found}, but --classes names {sources}. Name what they hold, as NAME=VALUE: --classes '[{right}]'."
 
 
 def _refuse_two_scales(masks: MaskFiles, named: set[str]) -> None:

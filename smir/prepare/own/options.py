@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from smir.data.reading.image_files import IMAGE_SUFFIXES
+from smir.data.reading.image_files import ARCHIVES, IMAGE_SUFFIXES
 from smir.data.reading.lists import SPLITS
 from smir.errors import ConfigError, DataError, first_few
 from smir.prepare.labels.matching import Pair
@@ -97,6 +97,8 @@ def check(options: Options) -> None:
     label, image = options.labels, options.images
     if label is not None and label.is_file() and image.is_file():
         check_same_place(label, image)
+    if options.is_map and options.images.suffix.lower() in ARCHIVES:
+        raise ConfigError(f"--images {options.images} is an archive. Unpack it, and give the folder.")
     if options.is_map and options.images.suffix.lower() not in IMAGE_SUFFIXES:
         raise ConfigError(
             f"--images is a folder of images, or an orthomosaic as TIFF or PNG; got {options.images}. Convert another "
