@@ -259,7 +259,7 @@ class Tiff:
         """Returns which pixels (height, width) hold the nodata value in all of these bands; others may hold data."""
         marks = (self.file.nodatavals[band - 1] for band in bands)
         marked = [np.asarray(values[..., place] == mark) for place, mark in enumerate(marks)]
-        return np.stack(marked, axis=-1).all(axis=-1)
+        return np.asarray(np.stack(marked, axis=-1).all(axis=-1))
 
     def cache_bytes(self, rows: int, columns: int) -> int:
         """Returns the bytes of the blocks that a rectangle of this size touches; strips count in their whole width."""
