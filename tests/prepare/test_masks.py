@@ -177,6 +177,27 @@ def test_values_that_are_given_in_another_way_are_answered_with_the_right_one(
     assert said in capsys.readouterr().err
 
 
+def test_masks_that_show_one_of_the_named_classes_are_refused(smir, fails, tmp_path, field):
+    for name in "abc":
+        Image.fromarray((IDS > 0) * np.uint8(255)).save(tmp_path / f"labels/{name}.png")
+    said = fails(*WORDS, "--classes=[background=0, plant=1]")
+    assert (
+        "--classes '[background=0, plant=1]' they show 1 of its 2 classes, and a training needs 2. 255 is only" in said
+    )
+    smir(*WORDS, "--classes=[background=0, plant=1]", "--shares=[0, 0, 1]")
+
+
+def test_masks_of_16_bits_beside_palettes_of_grey_are_not_read_by_their_high_byte(fails, tmp_path, field):
+    for name, kind in zip("abc", (np.uint16, np.uint16, np.uint8), strict=True):
+        picture = Image.fromarray(IDS.astype(kind))
+        if name == "c":
+            picture.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2])
+        picture.save(tmp_path / f"labels/{name}.png")
+    said = fails(*WORDS, "--classes=[background=0, crop=1, weed=2]")
+    assert "2 masks in" in said
+    assert "have more than 8 bits a channel (a.png, b.png)" in said
+
+
 @pytest.mark.parametrize("mode", ["RGB", "LA"])
 def test_ids_stored_as_grey_in_several_channels_are_read(smir, fails, tmp_path, field, mode):
     for name in "abc":

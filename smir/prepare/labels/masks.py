@@ -119,11 +119,8 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
         return dict(zip(names, found, strict=True))
 
     coding: Coding = "colors" if colors or of_kind["colors"] or (by_color and of_kind["palette"]) else "ids"
-    if coding == "colors" and (deep := [name for name in names if facts[name].bits > 8]):
-        raise DataError(
-            f"{len(deep)} masks in {folder.absolute()} have more than 8 bits a channel ({first_few(deep)}); colours of "
-            "masks have 8. Save them again as PNG of 8 bits, or class ids in one channel of 8 or 16 bits."
-        )
+    if coding == "colors":
+        _refuse_deep(folder, facts)
     apart = TRANSPARENT in sources
     found = count(coding, apart)
     if coding == "colors" and not apart and _is_class(sources.get(_BLACK)):
@@ -132,6 +129,7 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
             found = told_apart  # black is visible and hidden, and need not mean the same
     palette = _palette_colors(facts, found)
     if coding == "ids" and _palettes_differ(palette, bool(of_kind["ids"])):
+        _refuse_deep(folder, facts)
         coding = "colors"
         found = count(coding, apart)
     factors = _factors(folder, facts, found) if coding == "ids" else {}
@@ -158,6 +156,15 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     return MaskFiles(
         folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted, black, apart
     )
+
+
+def _refuse_deep(folder: Path, facts: Mapping[str, LabelFacts]) -> None:
+    """Refuses masks of 16 bits that are read by colour, which is their high byte."""
+    if deep := [name for name, fact in facts.items() if fact.bits > 8]:
+        raise DataError(
+            f"{len(deep)} masks in {folder.absolute()} have more than 8 bits a channel ({first_few(deep)}); colours of "
+            "masks have 8. Save them again as PNG of 8 bits, or class ids in one channel of 8 or 16 bits."
+        )
 
 
 def _is_class(name: str | None) -> bool:
