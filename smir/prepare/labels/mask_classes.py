@@ -69,9 +69,9 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
         )
     shown = {table.ids[key] for key in keys} - {VOID}
     if given is not None and len(shown) < 2 and not may_lack:
-        held = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in keys)
+        counts = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in keys)
         raise ConfigError(
-            f"The masks in {masks.folder.absolute()} hold {held}. With --classes '[{', '.join(given)}]' they show "
+            f"The masks in {masks.folder.absolute()} hold {counts}. With --classes '[{', '.join(given)}]' they show "
             f"{len(shown)} of its {len(table.names)} classes, and a training needs 2. {VOID} is only a class if it is "
             f"named, as NAME={VOID}."
         )
