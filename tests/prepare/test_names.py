@@ -107,9 +107,12 @@ def test_ambiguous_names_need_the_option_pair(smir, fails, pairs, tmp_path, caps
     assert ("--pair leaves out 4 files in labels: 001_color.png" in capsys.readouterr().out) == (len(labels) > 1)
 
 
-def test_of_two_ways_to_read_names_none_is_taken_that_finds_equally_many(fails, pairs):
+@pytest.mark.parametrize("labelled", [NAMES, NAMES[:1]])
+def test_of_two_ways_to_read_names_none_is_taken_that_finds_equally_many(fails, pairs, tmp_path, labelled):
     pairs("{}.png", "{}_mask_flip.png")
     pairs("{}_flip.png", "{}_mask_flip.png")
+    for name in set(NAMES) - set(labelled):
+        (tmp_path / f"labels/{name}_mask_flip.png").unlink()
     said = fails("prepare", "folder", "--images=photos", "--labels=labels")
     assert "The label 001_mask_flip.png may belong to 001.png or to 001_flip.png in" in said
     assert "--pair '{}_image.png={}_annotation.png'" in said

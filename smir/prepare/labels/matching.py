@@ -117,7 +117,8 @@ class ImageNames:
         best = {label: self.find(label) for label in labels}
         if all(best.values()):
             return best
-        for change in (lambda name: name.removesuffix(ending), self._original, self._by_words(labels), self._by_number):
+        short = (lambda name: name.removesuffix(ending), self._by_last_words(ending))
+        for change in (*short, self._original, self._by_words(labels), self._by_number):
             other = {label: self.find(label, change) for label in labels}
             found, before = (len([*filter(None, images.values())]) for images in (other, best))
             if found == before:
@@ -133,6 +134,16 @@ class ImageNames:
                     f"The label {label} may belong to {image} or to {other[label]} in {self.folder.absolute()}. Say "
                     f"how the names differ: --pair {_EXAMPLE}."
                 )
+
+    def _by_last_words(self, ending: str) -> Callable[[str], str]:
+        """Shortens an ending to its last words if an image has them, too: `1_mask_flip` to `1_flip`."""
+        tails = [ending[at:] for at in range(1, len(ending)) if not ending[at].isalnum()]
+
+        def change(name: str) -> str:
+            stem = name.removesuffix(ending)
+            return next((stem + tail for tail in tails if stem + tail in self._by_stem), stem)
+
+        return change
 
     def _by_words(self, labels: Sequence[str]) -> Callable[[str], str]:
         """Translates names that all differ from their images by the same words: `1_annotation` to `1_image`.
