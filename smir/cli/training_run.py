@@ -15,6 +15,7 @@ from smir.cli.identity import identity_of, refuse_other_run
 from smir.cli.settings import RunOptions, as_list
 from smir.cli.trust import read_yaml, yaml_text
 from smir.data.base import SmirDataModule
+from smir.data.published import PublishedDataset
 from smir.data.reading.screening import RECORD
 from smir.data.reading.stamps import RECORD as FILES
 from smir.data.reading.stamps import refuse_other_files, save_stamps
@@ -169,6 +170,7 @@ def describe_run(
         epoch, last = resumed.epoch + 2, settings["trainer"]["max_epochs"]  # it holds the last finished one, from 0
         rank_zero_info(f"Resuming {folder} from epoch {epoch} of {last} ({resumed.path.name}).")
     say_if_val_is_trained_on(data)
+    warn_if_test_is_trained_on(data)
     if global_rank() == 0:
         if not (path := folder / "config.yaml").exists():
             write_atomically(path, yaml_text(in_force(settings)))
@@ -194,6 +196,19 @@ def say_if_val_is_trained_on(data: SmirDataModule) -> None:
         images = counted(number, "validation image is", "validation images are")
         rank_zero_info(
             f"{images} trained on, too (data.train_on_val), so validation figures tell nothing about other images."
+        )
+
+
+def warn_if_test_is_trained_on(data: SmirDataModule) -> None:
+    """Warns of test images on the list of training images; the protocol of a published dataset says which it shares."""
+    if data.task != "segment" or isinstance(data, PublishedDataset):
+        return
+    trained = set(data.images("train"))
+    if shared := [image for image in data.images("test") if image in trained]:
+        images = counted(len(shared), "test image is", "test images are")
+        rank_zero_warn(
+            f"{images} trained on, too ({first_few(shared)}), so the figures of the test tell nothing about other "
+            "images. Take them off one of the lists, as `python -m smir check` shows them."
         )
 
 
@@ -227,7 +242,12 @@ def best_checkpoint(trainer: Trainer, run: Run, begun_from: str | None) -> Path 
     best = run.checkpoints / "best.ckpt"
     exists = any(getattr(each, "best_model_path", "").endswith(best.name) for each in trainer.checkpoint_callbacks)
     if begun_from is not None and not is_of(run, begun_from):
-        exists = best.is_file()  # otherwise the best one may be in the run that this one continues
+        exists, known = best.is_file(), exists  # otherwise the best one may be in the run that this one continues
+        if known and not exists:
+            rank_zero_warn(
+                f"{run.path} has no best checkpoint to test or use: no epoch was better than the best one before "
+                f"{begun_from}. To use its last one: --ckpt {run.checkpoints / 'last.ckpt'}"
+            )
     needed = [run.path / "metrics.csv", *([best] if exists else [])]
     if gone := [path.absolute() for path in needed if not path.is_file()]:
         raise RunError(

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
 from smir.classes import VOID, Classes, UInt8
-from smir.errors import CheckpointError, ConfigError
+from smir.errors import CheckpointError, ConfigError, DataError
 from smir.method.class_weights import given_weights, median_frequency_weights
 from smir.method.padding import padded_forward
 from smir.method.preprocessing import Preprocessing
@@ -60,6 +60,11 @@ class SegmentationModule(SmirModule):
         normalisation: Literal["data", "weights"] = "data",
         **kwargs: Any,
     ) -> None:
+        if len(classes) < 2:
+            raise ConfigError(
+                f"A segmentation tells two classes or more apart, got {', '.join(classes.names) or 'none'}. If all "
+                "other pixels are background, name that class, too: data.classes. Pixels of 255 are not labelled."
+            )
         for part in loss.modules():
             if getattr(part, "void", VOID) != VOID:
                 raise ConfigError(
@@ -174,8 +179,18 @@ class SegmentationModule(SmirModule):
         self.val_confusion.update(logits.argmax(dim=1), batch["label"], batch["weight"])
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the IoU over the whole split."""
-        self._log_iou("val", iou_from_confusion(self.val_confusion.compute()), prog_bar=True)
+        """Logs the IoU over the whole split.
+
+        Raises:
+            DataError: If no pixel was counted: the first epoch would pass for the best one.
+        """
+        counts = self.val_confusion.compute()
+        if not (self.trainer.sanity_checking or self.trainer.fast_dev_run or counts.any()):  # type: ignore[attr-defined]
+            raise DataError(
+                "No pixel that was validated has a label: all are void (255). So no epoch can be chosen as the best. "
+                "`python -m smir check` shows how often each class occurs, and which stored values are void."
+            )
+        self._log_iou("val", iou_from_confusion(counts), prog_bar=True)
         self.val_confusion.reset()
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:

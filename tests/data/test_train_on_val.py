@@ -105,10 +105,15 @@ def test_bad_validation_images_are_left_out_of_both_lists(root):
 
 
 def test_a_run_says_that_it_trains_on_them_and_keeps_its_test_images(smir, root, caplog):
-    smir(*train(root, "--data.train_on_val=true"))
+    with (root / "test.txt").open("a") as file:
+        file.write("004.jpg\n")
+    with pytest.warns(
+        UserWarning, match=r"1 test image is trained on, too \(images/004.jpg\), so the figures of the test"
+    ):
+        smir(*train(root, "--data.train_on_val=true"))
     assert (
         "2 validation images are trained on, too (data.train_on_val), so validation figures tell nothing" in caplog.text
     )
     lists = json.loads((root.parent / "runs/a/seed0/run.json").read_text())["inputs"]["data"]
-    assert [lists[split]["images"] for split in ("train", "val", "test")] == [7, 2, 2]
+    assert [lists[split]["images"] for split in ("train", "val", "test")] == [7, 2, 3]
     assert (root.parent / "runs/a/seed0/test/metrics.json").is_file()

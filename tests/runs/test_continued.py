@@ -14,7 +14,9 @@ from lightning.pytorch.callbacks import EarlyStopping
 from PIL import Image
 from words import QUIET, TINY_NETWORK, pretrain_words, segment_words, selective_words
 
+from smir.cli.training_run import best_checkpoint
 from smir.runs.recipe import recipe_of
+from smir.runs.run_folder import Run
 from smir.training.run_record import stopped_after
 
 
@@ -65,6 +67,15 @@ def test_a_checkpoint_of_the_last_epoch_or_from_within_an_epoch_is_refused(smir,
     within = min(folder.glob("epoch=0-step=1*.ckpt"))
     said = fails(*words, "--trainer.max_epochs=3", "--run.experiment=within", f"--ckpt={within}")
     assert "was written within epoch 1, and trainings continue only from the end of an epoch" in said
+
+
+def test_a_run_that_is_never_better_than_the_one_it_continues_says_so(tmp_path):
+    run = Run(tmp_path / "seed0")
+    run.path.mkdir()
+    (run.path / "metrics.csv").touch()
+    trainer = SimpleNamespace(checkpoint_callbacks=[SimpleNamespace(best_model_path=f"{run.checkpoints}/best.ckpt")])
+    with pytest.warns(UserWarning, match="no best checkpoint to test or use: no epoch was better than"):
+        assert best_checkpoint(trainer, run, str(tmp_path / "a/seed0/checkpoints/last.ckpt")) is None
 
 
 def test_an_encoder_factor_is_that_of_the_run_and_cannot_be_added(smir, fails, field, tmp_path):

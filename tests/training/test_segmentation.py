@@ -1,5 +1,7 @@
 """The downstream formulas of METHOD.md section 5, compared with oracles written from the text."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from fakes import photo
 from torch.nn import functional
 
 from smir.classes import VOID, Classes
-from smir.errors import ConfigError
+from smir.errors import ConfigError, DataError
 from smir.files.pages.overlays import CAPTION, GAP, blend, heat_map, overlay_panel
 from smir.method.preprocessing import Preprocessing
 from smir.method.segmentation_losses import CrossEntropyLoss, DiceLoss, SoftJaccardLoss, SumOfLosses
@@ -144,3 +146,15 @@ def test_a_network_with_other_channels_than_classes_is_refused(module, channels)
     for step in (other.training_step, other.validation_step):
         with pytest.raises(ConfigError, match=rf"Conv2d makes \(1, {channels}, 64, 64\) .* needs \(1, 4, 64, 64\)"):
             step({"image": images, "label": labels, "weight": torch.ones(1)}, 0)
+
+
+def test_a_validation_without_labels_chooses_no_epoch(module, monkeypatch):
+    trial = SimpleNamespace(sanity_checking=False, fast_dev_run=False)
+    monkeypatch.setattr(module, "_trainer", trial)
+    with pytest.raises(DataError, match=r"No pixel that was validated has a label: all are void \(255\)"):
+        module.on_validation_epoch_end()
+
+
+def test_a_single_class_is_refused():
+    with pytest.raises(ConfigError, match="tells two classes or more apart, got weed"):
+        SegmentationModule(Classes.named(["weed"]))
