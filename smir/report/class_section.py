@@ -32,8 +32,8 @@ def class_section(protocol: Protocol) -> Section:
     text = "The lowest classes come first."
     if not protocol.has_one_row:
         text += (
-            " `scratch` sorts them if it has runs: a class that is lowest by chance in a compared row would seem to "
-            "gain."
+            " A class that is lowest by chance in the row that sorts them seems to gain over this row, so `scratch` "
+            "sorts them if it has runs."
         )
     return Section(f"IoU per class{protocol.words}", text=[text], tables=tables, figures=figures)
 
@@ -65,7 +65,7 @@ def _table(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str], ord
         absent = " A class that occurs neither in the labels nor in the predictions is missing too."
     note = (
         f"IoU in percent at the view{protocol.words}, sorted by {order}.{test_words(protocol, [benchmark])}"
-        f"{absent}{_third(protocol, benchmark, classes)}"
+        f"{absent}{'' if order == 'random' else _third(protocol, benchmark, classes)}"
         f"{chance_words(protocol, {benchmark.title: estimates_in(rows)})}"
     )
     return difference_table(name, f"{benchmark.title}: IoU per class", note, columns, rows)
@@ -100,7 +100,10 @@ def _part_tables(protocol: Protocol, benchmark: Benchmark, name: str) -> list[Ta
 
 
 def _third(protocol: Protocol, benchmark: Benchmark, classes: Sequence[str]) -> str:
-    """Compares the gain of the lowest third of the classes with that of the others, in one sentence."""
+    """Compares the gain of the lowest third of the classes with that of the others, in one sentence.
+
+    `random` must not have sorted the classes: those that are lowest there by chance would seem to gain.
+    """
     gains = [protocol.difference(benchmark, "selective", "random", class_metric(name)) for name in classes]
     known = [gain for gain in gains if gain is not None and gain.by_seed]
     lowest = len(known) // 3

@@ -12,6 +12,8 @@ Entry: TypeAlias = str | Estimate | Difference | None
 """A cell of a table; None is a missing figure."""
 
 MISSING = "missing"
+ONE_MISSES = 20
+"""Of that many 95 % intervals, one is expected not to hold the true difference."""
 NOT_MEANT = "-"
 """Stands where no figure can be, such as the difference of a row to itself."""
 
@@ -87,11 +89,15 @@ class Table:
         if any(estimate.deviation is not None for estimate in estimates_in(self.rows)):
             words.append("Figures are mean ± sample deviation over seeds.")
         if gains:
-            known = any(gain.interval for gain in gains)
+            known = sum(gain.interval is not None for gain in gains)
             interval = "mean and 95 % paired t interval over seeds (Student's t); " if known else ""
             few = f"{interval}fewer than three seeds give no interval"
             paired = f"Differences are points, paired by seed: {few}."
             words.append("Differences are points." if self.seeds_said else paired)
+            if known:
+                words.append("Intervals leave out the luck of images that all seeds share.")
+            if known >= ONE_MISSES:
+                words.append(f"About one in {ONE_MISSES} of these {known} misses the true difference.")
         if None in entries:
             words.append("Missing figures have no finished run, or nothing to count.")
         if len(self._seeds) > 1:
@@ -136,7 +142,7 @@ def shown(entry: Entry) -> Shown:
         return Shown(f"{entry.mean:.1f}{deviation}", seeds=seeds)
     if not known:
         return Shown(NOT_MEANT, seeds="no common")
-    interval = f"[{signed(entry.interval[0])}, {signed(entry.interval[1])}]" if entry.interval else ""
+    interval = f"[{', '.join(map(_bound, entry.interval))}]" if entry.interval else ""
     return Shown(signed(entry.mean), interval, f"{known}")
 
 
@@ -144,6 +150,11 @@ def signed(value: float) -> str:
     """Returns a difference with its sign; zero gets none."""
     text = f"{value:+.1f}"
     return text[1:] if float(text) == 0 else text
+
+
+def _bound(value: float) -> str:
+    """Returns a bound of an interval; one near zero with further digits, which say whether the interval holds zero."""
+    return f"{value:+.1g}" if float(f"{value:.1f}") == 0 and abs(value) >= 1e-4 else signed(value)
 
 
 @dataclasses.dataclass(frozen=True)

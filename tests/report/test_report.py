@@ -14,6 +14,8 @@ from xml.etree import ElementTree
 import pytest
 from fake_runs import CLASSES, INITS, SISTER, pretraining, rows_of, segmentation, write_paper
 
+from smir.report.document import shown
+from smir.report.estimates import Difference
 from smir.report.formats import escaped_latex
 
 TITLES = {"PascalVOC": "Pascal VOC", "Cityscapes": "Cityscapes", "Nassar": "Nassar 2020"}
@@ -80,6 +82,7 @@ def test_a_row_states_that_its_interval_leaves_out_the_luck_of_one_pretraining(p
     text = (paper / "report/report.md").read_text()
     assert "paired t interval" in text
     assert "bootstrap" not in text
+    assert "Intervals leave out the luck of images that all seeds share. About one in 20 of these 48 misses" in text
 
 
 def test_with_a_pretraining_for_every_seed_the_interval_leaves_nothing_out(smir, tmp_path):
@@ -89,7 +92,10 @@ def test_with_a_pretraining_for_every_seed_the_interval_leaves_nothing_out(smir,
             weights = pretraining(root, "Nassar", masking, seed).write().weights()
             segmentation(root, "Nassar", masking, seed, weights).write()
     smir("report", "runs")
-    assert "not in the interval" not in (tmp_path / "report/report.md").read_text()
+    text = (tmp_path / "report/report.md").read_text()
+    assert "not in the interval" not in text
+    assert "sorted by random" in text
+    assert "Selective - random is" not in text  # its lowest classes would seem to gain
 
 
 def test_classes_are_sorted_by_the_iou_of_the_baseline(paper):
@@ -99,6 +105,16 @@ def test_classes_are_sorted_by_the_iou_of_the_baseline(paper):
     assert scratch == sorted(scratch)
     gains = [float(row["selective - random"]) for row in rows]
     assert gains == pytest.approx([float(row["selective"]) - float(row["random"]) for row in rows], abs=1e-6)
+    assert "Selective - random is" in (paper / "report/report.md").read_text()
+
+
+def test_a_bound_near_zero_tells_on_which_side_it_lies():
+    for off, text in (
+        (0.185, "+0.5 [+0.04, +1.0] (3)"),
+        (0.217, "+0.5 [-0.04, +1.0] (3)"),
+        (0, "+0.5 [+0.5, +0.5] (3)"),
+    ):
+        assert shown(Difference({0: 0.5 - off, 1: 0.5, 2: 0.5 + off})).interval == text
 
 
 def test_cross_set_budget_and_ablation_tables_have_the_expected_figures(paper):
