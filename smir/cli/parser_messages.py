@@ -8,7 +8,19 @@ from pathlib import Path
 
 from smir.cli.options import closest, known_classes
 
-_KINDS = {"<class 'int'>": "a whole number", "<class 'float'>": "a number", "<class 'bool'>": "true or false"}
+_EXPECTED = re.compile(
+    r"Expected (?:a )?(?:<class '(?:[\w.]+\.)?(\w+)'>|typing\.Literal\[(.+?)\]|tuple with (\d+) elem)"
+)
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "NoneType": "null",
+    "list": "a list",
+    "Sequence": "a list",
+    "dict": "pairs '{NAME: VALUE}'",
+}
+"""Types that the parser names, in words."""
 
 
 def explained(message: str, command: str) -> str:
@@ -69,28 +81,51 @@ def _mapping(message: str) -> str | None:
 
 
 def _list(message: str) -> str | None:
-    read = re.search(r"Given value: (.+)$", message)
-    if read is None or "Expected a <class 'list'>" not in message:
+    if "Expected a <class 'list'>" not in message or (given := _given(message)) is None:
         return None
-    key, entries = re.search(r'Parser key "(.+?)"', message), re.split(r"\s*,\s*", read[1])
+    name, value = given
     only_lists = re.search(r"Subtypes: \[list\[\w+\], <class 'NoneType'>\]", message)
-    said = f"--{key[1]} takes a list, not {read[1]}." if key and only_lists else message
+    said = f"--{name} takes a list, not {value}." if only_lists else _value(message) or message
+    entries = re.split(r"\s*,\s*", value)
     example = ", ".join(entries if len(entries) > 1 else [*entries, "..."])
     return f"{said}\nA list is written in brackets: '[{example}]'."
 
 
 def _value(message: str) -> str | None:
-    """Returns one line for a wrong number or word, which the parser tells in nine: it names the classes around it."""
-    kinds = {*re.findall(r"Expected an? (.+?)(?:\. Got value|$)", message, re.MULTILINE)} - {"<class 'NoneType'>"}
-    kinds -= {"<class 'int'>"} if "<class 'float'>" in kinds else set()
-    given = re.search(r"(?:Got|Given) value: (.+)$", message, re.MULTILINE)  # the innermost comes first
-    if len(kinds) != 1 or given is None or "Type collections" in message:
+    """Says what an option takes, in place of a tree of all types that the parser has tried."""
+    if (given := _given(message)) is None:
         return None
-    (kind,) = kinds
-    choices = re.findall(r"'(.+?)'", kind) if kind.startswith("typing.Literal[") else []
-    takes = _KINDS.get(kind) or " or ".join(choices)
-    key = ".".join(dict.fromkeys(re.findall(r'Parser key "(.+?)"', message)))
-    return f"--{key} takes {takes}, not {given[1]}." if takes and key else None
+    name, value = given
+    # Of an option of a class, the parser also says that the whole section could be null.
+    own = [line for line in message.splitlines()[1:] if "NestedArg" not in message or line.startswith(" " * 6)]
+    found = [_EXPECTED.search(line) for line in own if "Expected" in line]
+    expected = list(dict.fromkeys(word for each in found for word in (_in_words(*each.groups()) if each else [""])))
+    said = [line.lstrip(" -") for line in own if line.endswith(".") and "Expected" not in line]  # of smir itself
+    if not expected or "" in expected:
+        return None
+    if said:
+        return " ".join([*said, *["To leave it unset: null."] * ("null" in expected)])
+    words = " or ".join(filter(None, (", ".join(expected[:-1]), expected[-1])))
+    if value.startswith("[") and "list" not in words:
+        return f"Each value of --{name} must be {words}; got {value}."
+    return f"--{name} takes {words}, not {value or 'nothing'}."
+
+
+def _in_words(kind: str | None, choices: str | None, number: str | None) -> list[str]:
+    """Returns what the parser expects in words; an empty one for other types."""
+    if choices:
+        return choices.replace("'", "").split(", ")
+    return [f"a list of {number} values" if number else _KINDS.get(kind or "", "")]
+
+
+def _given(message: str) -> tuple[str, str] | None:
+    """Returns the option that a message is about, and its value, if it is about one."""
+    key, value = re.match(r'Parser key "([\w.]+)":\n', message), re.search(r"(?:Given|Got) value: (.*)$", message)
+    if key is None or value is None:
+        return None
+    if nested := re.match(r"NestedArg\(key='([\w.]+)', val=(.*)\)$", value[1]):
+        return f"{key[1]}.{nested[1]}", nested[2].strip("'")
+    return key[1], value[1]
 
 
 def _misplaced(message: str) -> str | None:

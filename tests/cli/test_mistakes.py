@@ -118,6 +118,27 @@ def test_classes_in_a_config_that_yaml_takes_for_other_values(fails, tmp_path, c
     assert f"other values, here {read}. Quote them: 'no'." in answer
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("model.lr=", "--model.lr takes a number, not nothing."),
+        ("data.batch_size=8.0", "--data.batch_size takes a whole number, not 8.0."),
+        ("data.label_budget=None", "data.label_budget is a count or a share, got 'None'. To leave it unset: null."),
+        ("data.mean=[1,2]", "--data.mean takes a list of 3 values, not [1, 2]."),
+        ("data.budget_seed=5", "--data.budget_seed takes split or run, not 5."),
+        ("data.mask.ratio=half", "--data.mask.ratio takes a number, not half."),
+        ("model.network.decoder_channels=[16,x]", "Each value of --model.network.decoder_channels must be a whole"),
+        (
+            "model.class_weights=high",
+            "--model.class_weights takes auto, a list, pairs '{NAME: VALUE}' or null, not high",
+        ),
+        ("trainer.max_epochs=1e0", "--trainer.max_epochs takes a whole number or null, not 1e0."),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_the_option_takes(fails, field, option, said):
+    assert fails(*segment_words(field, f"--{option}"), code=2).startswith(f"smir: error: {said}")
+
+
 def test_an_option_of_another_class_is_refused_with_the_options_of_the_class(fails, field, tmp_path):
     answer = fails(*segment_words(field, "--model.loss=FocalLoss", "--model.loss.class_weights=auto"), code=2)
     assert answer.startswith("smir: error: FocalLoss has no option class_weights. Its options are: gamma, void.\n")

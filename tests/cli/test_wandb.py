@@ -134,7 +134,8 @@ def test_a_damaged_record_is_named(fails, field, tmp_path, content, says):
 
 
 def test_an_unknown_mode_is_refused(fails, field):
-    assert "--run.wandb takes online or offline or off, not " in fails(*segment_words(field, "--run.wandb=on"), code=2)
+    said = fails(*segment_words(field, "--run.wandb=on"), code=2)
+    assert "--run.wandb takes online, offline, off or null, not on." in said
 
 
 def interrupted():
