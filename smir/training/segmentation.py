@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
+from torchmetrics import MinMetric
 
 from smir.classes import VOID, Classes, UInt8
 from smir.errors import CheckpointError, ConfigError, DataError
@@ -88,6 +89,8 @@ class SegmentationModule(SmirModule):
         weights = None if self.class_weights is None else torch.tensor(self.class_weights)
         self.register_buffer("_weights", weights, persistent=False)
         self.val_confusion = ConfusionMatrix(len(classes))
+        self.val_finite = MinMetric()
+        """1 if all outputs of the validation are finite, else 0; over all ranks."""
         self.test_counts: dict[str, Tensor] = {}
         """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""
         self.test_confusion = nn.ModuleDict({at: ConfusionMatrix(len(classes)) for at in ("view", "native")})
@@ -176,22 +179,30 @@ class SegmentationModule(SmirModule):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Counts the pixels of centre crops."""
         logits = self._fitting(self(self.preprocessing.normalize(batch["image"])), batch)
+        self.val_finite.update(logits.isfinite().all().float())
         self.val_confusion.update(logits.argmax(dim=1), batch["label"], batch["weight"])
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the IoU over the whole split.
+        """Logs the IoU over the whole split; NaN if an output was not finite, so that the epoch is not the best.
 
         Raises:
             DataError: If no pixel was counted: the first epoch would pass for the best one.
         """
         counts = self.val_confusion.compute()
-        if not (self.trainer.sanity_checking or self.trainer.fast_dev_run or counts.any()):  # type: ignore[attr-defined]
+        if not (counts.any() or self.trainer.sanity_checking or self.trainer.fast_dev_run):  # type: ignore[attr-defined]
             raise DataError(
                 "No pixel that was validated has a label: all are void (255). So no epoch can be chosen as the best. "
                 "`python -m smir check` shows how often each class occurs, and which stored values are void."
             )
+        if not self.val_finite.compute():  # their argmax is the first class, which would pass for a prediction
+            rank_zero_warn(
+                "The output of the network for validation images is NaN or infinite, so their figures are missing: the "
+                "training has diverged. Lower model.lr."
+            )
+            counts = torch.zeros_like(counts)
         self._log_iou("val", iou_from_confusion(counts), prog_bar=True)
         self.val_confusion.reset()
+        self.val_finite.reset()
 
     def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Counts the pixels of whole images: at their view, the paper's figure, and at the label's own size.
@@ -262,8 +273,9 @@ def _finite(logits: Tensor) -> Tensor:
     """Refuses logits that are not finite: the argmax of NaN is class 0."""
     if not logits.isfinite().all():
         raise CheckpointError(
-            "The output of the network is NaN or infinite: its weights are damaged, or too large for this precision. "
-            "Use another checkpoint of its run, or --trainer.precision 32-true."
+            "The output of the network is NaN or infinite: the training has diverged, or the weights are damaged or "
+            "too large for this precision. Use another checkpoint of its run, train again with a lower model.lr, or "
+            "set --trainer.precision 32-true."
         )
     return logits
 

@@ -155,6 +155,24 @@ def test_a_validation_without_labels_chooses_no_epoch(module, monkeypatch):
         module.on_validation_epoch_end()
 
 
+def test_a_validation_of_outputs_that_are_not_finite_has_no_figures(module, monkeypatch):
+    logged = {}
+    monkeypatch.setattr(module, "_trainer", SimpleNamespace(sanity_checking=False, fast_dev_run=False))
+    monkeypatch.setattr(module, "_log_iou", lambda name, result, prog_bar: logged.update({name: float(result.mean)}))
+    image = torch.from_numpy(photo("a", (32, 32)))[None].permute(0, 3, 1, 2)
+    batch = {"image": image, "label": torch.zeros(1, 32, 32, dtype=torch.long), "weight": torch.ones(1)}
+    module.validation_step(batch, 0)
+    module.on_validation_epoch_end()
+    assert logged["val"] >= 0
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "forward", lambda image: torch.full((1, 4, 32, 32), torch.nan))
+        module.validation_step(batch, 0)
+    module.validation_step(batch, 0)
+    with pytest.warns(UserWarning, match="is NaN or infinite, so their figures are missing"):
+        module.on_validation_epoch_end()
+    assert np.isnan(logged["val"])
+
+
 def test_a_single_class_is_refused():
     with pytest.raises(ConfigError, match="tells two classes or more apart, got weed"):
         SegmentationModule(Classes.named(["weed"]))
