@@ -30,7 +30,16 @@ def explained(message: str, command: str) -> str:
         message: What the parser says.
         command: The words before the options, such as `python -m smir fit`.
     """
-    for explain in (_option_of_class, _option_without_callback, _missing_class, _word, _mapping, _list, _value, _misplaced):
+    for explain in (
+        _option_of_class,
+        _option_without_callback,
+        _missing_class,
+        _word,
+        _mapping,
+        _list,
+        _value,
+        _misplaced,
+    ):
         if said := explain(message):
             return said
     if " predict" in command and (found := re.match(r"unrecognized arguments: (.+)$", message)):
@@ -103,6 +112,8 @@ def _value(message: str) -> str | None:
     said = [line.lstrip(" -") for line in own if line.endswith(".") and "Expected" not in line]  # of smir itself
     if not expected or "" in expected:
         return None
+    if _KINDS["float"] in expected:
+        expected = [word for word in expected if word != _KINDS["int"]]  # a whole number is one, too
     if said:
         return " ".join([*said, *["To leave it unset: null."] * ("null" in expected)])
     words = " or ".join(filter(None, (", ".join(expected[:-1]), expected[-1])))

@@ -89,7 +89,7 @@ class SegmentationModule(SmirModule):
         weights = None if self.class_weights is None else torch.tensor(self.class_weights)
         self.register_buffer("_weights", weights, persistent=False)
         self.val_confusion = ConfusionMatrix(len(classes))
-        self.val_finite = MinMetric()
+        self.val_finite = MinMetric(nan_strategy="disable")  # its check would wait for the device
         """1 if all outputs of the validation are finite, else 0; over all ranks."""
         self.test_counts: dict[str, Tensor] = {}
         """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""

@@ -91,13 +91,13 @@ def test_a_wrong_option_is_found_before_torch_is_imported():
     ("option", "said"),
     [
         ("data.crop_size=abc", "--data.crop_size takes a whole number, not abc."),
-        ("data.min_side=12.5", "--data.min_side takes a whole number, not 12.5."),
-        ("data.predict.window=x", "--data.predict.window takes a whole number, not x."),
+        ("data.min_side=12.5", "--data.min_side takes a whole number or null, not 12.5."),
+        ("data.predict.window=x", "--data.predict.window takes a whole number or null, not x."),
         ("data.on_bad_image=foo", "--data.on_bad_image takes error or skip, not foo."),
         ("data.cache=maybe", "--data.cache takes true or false, not maybe."),
         ("model.loss.smooth=x", "--model.loss.smooth takes a number, not x."),
-        ("trainer.max_epochs=ten", "--trainer.max_epochs takes a whole number, not ten."),
-        ("trainer.limit_train_batches=x", "--trainer.limit_train_batches takes a number, not x."),
+        ("trainer.max_epochs=ten", "--trainer.max_epochs takes a whole number or null, not ten."),
+        ("trainer.limit_train_batches=x", "--trainer.limit_train_batches takes a number or null, not x."),
     ],
 )
 def test_an_invalid_value_is_answered_in_one_line(fails, field, option, said):
@@ -107,7 +107,8 @@ def test_an_invalid_value_is_answered_in_one_line(fails, field, option, said):
 
 def test_an_invalid_value_of_a_plain_command_is_answered_in_one_line(fails):
     answer = fails("prepare", "folder", "--images=photos", "--tile=large", code=2)
-    assert answer.startswith("smir: error: --tile takes a whole number, not large.\npython -m smir prepare folder --h")
+    said = "smir: error: --tile takes a whole number or null, not large.\npython -m smir prepare folder --h"
+    assert answer.startswith(said)
 
 
 @pytest.mark.parametrize(("classes", "read"), [("[no, yes]", "False"), ("[soil, 12]", "12"), ("[null, soil]", "None")])
