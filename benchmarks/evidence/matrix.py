@@ -96,6 +96,7 @@ NETWORK_FREE = Pretraining(
 SCRATCH_RANDOM = Pretraining("random", "pretrain.yaml", staged=False, words=("--trainer.callbacks=[]",))
 SCRATCH_SELECTIVE = Pretraining("selective", "pretrain.yaml")
 LONGER = dataclasses.replace(SCRATCH_SELECTIVE, name="selective-longer", visits=4 * VISITS)
+"""Four times the visits of the others."""
 
 FROZEN = dataclasses.replace(SELECTIVE, name="imagenet-selective-frozen", words=FROZEN_ENCODER)
 SLOW = dataclasses.replace(SELECTIVE, name="imagenet-selective-slow", words=("--model.encoder_lr_factor=0.1",))
@@ -112,7 +113,7 @@ MAIN = (
     Row("imagenet, interpolation", NETWORK_FREE),
     Row("random", SCRATCH_RANDOM, seeds=3),
     Row("selective", SCRATCH_SELECTIVE, seeds=3),
-    Row("selective, four times the visits", LONGER, seeds=3),
+    Row("selective, longer", LONGER, seeds=3),
     Row("imagenet, self-training", "imagenet", module="benchmarks.evidence.self_training.SelfTraining"),
 )
 BUDGETS = tuple(

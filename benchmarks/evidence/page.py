@@ -160,6 +160,6 @@ def write(content: dict[str, Any], document: Path) -> None:
     report.insert(document, tables(content), BEGIN)
     # Longer names would be cut.
     short = {row.name: row.name.replace("imagenet, ", "+ ").replace(" of the weights", "") for row in MAIN}
-    rows = {short[row.name]: figures(content["runs"], row, "last") for row in MAIN}
+    rows = {short[row.name]: own for row in MAIN if (own := figures(content["runs"], row, "last")) is not None}
     plot = dots(rows, "mIoU of the last checkpoint (+: after imagenet)")
     write_atomically(document.with_suffix(".svg"), plot)
