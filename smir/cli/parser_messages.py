@@ -18,9 +18,15 @@ _KINDS = {
     "NoneType": "null",
     "list": "a list",
     "Sequence": "a list",
+    "tuple": "a list",
     "dict": "pairs '{NAME: VALUE}'",
 }
 """Types that the parser names, in words."""
+_AROUND = re.compile(
+    r"Parser key|Does not validate|Subtypes:|Errors:|Problem with given class_path|Given value|Type "
+    r"|Option '\w+' is not accepted"  # by the base of all callbacks, which nobody has named
+)
+"""Beginnings of lines that only say where the parser has met an error."""
 
 
 def explained(message: str, command: str) -> str:
@@ -33,6 +39,7 @@ def explained(message: str, command: str) -> str:
     for explain in (
         _option_of_class,
         _option_without_callback,
+        _missing_option,
         _missing_class,
         _word,
         _mapping,
@@ -57,6 +64,11 @@ def _option_without_callback(message: str) -> str | None:
     if set(re.findall(r"class_path '(.+?)'", message)) != {"lightning.Callback"}:
         return None
     return "An option of trainer.callbacks needs a callback before it: --trainer.callbacks+=CLASS"
+
+
+def _missing_option(message: str) -> str | None:
+    lacks = re.search(r"class_path '([\w.]+)':\s+the following arguments are required: (.+)$", message, re.MULTILINE)
+    return lacks and f"{lacks[1].rpartition('.')[2]} cannot be made without its option {lacks[2]}. Give that, too."
 
 
 def _missing_class(message: str) -> str | None:
@@ -93,6 +105,8 @@ def _list(message: str) -> str | None:
     if "Expected a <class 'list'>" not in message or (given := _given(message)) is None:
         return None
     name, value = given
+    if value.startswith(("{", "Namespace(")):  # a mapping or a class
+        return None
     only_lists = re.search(r"Subtypes: \[list\[\w+\], <class 'NoneType'>\]", message)
     said = f"--{name} takes a list, not {value}." if only_lists else _value(message) or message
     entries = re.split(r"\s*,\s*", value)
@@ -107,19 +121,28 @@ def _value(message: str) -> str | None:
     name, value = given
     # Of an option of a class, the parser also says that the whole section could be null.
     own = [line for line in message.splitlines()[1:] if "NestedArg" not in message or line.startswith(" " * 6)]
-    found = [_EXPECTED.search(line) for line in own if "Expected" in line]
-    expected = list(dict.fromkeys(word for each in found for word in (_in_words(*each.groups()) if each else [""])))
-    said = [line.lstrip(" -") for line in own if line.endswith(".") and "Expected" not in line]  # of smir itself
-    if not expected or "" in expected:
+    errors = [line for line in (line.lstrip(" -") for line in own) if not _AROUND.match(line)]
+    found = [_EXPECTED.search(line) for line in errors if "Expected" in line]
+    said = [line for line in errors if "Expected" not in line]  # of smir itself
+    if not found or not all(found) or not all(line.endswith(".") for line in said) or "class_path" in value:
+        return None
+    inner = [each for each in found if each and value[:1] in ("[", "{") and _is_within(each)]
+    expected = list(dict.fromkeys(word for each in inner or found if each for word in _in_words(*each.groups())))
+    if "" in expected:
         return None
     if _KINDS["float"] in expected:
         expected = [word for word in expected if word != _KINDS["int"]]  # a whole number is one, too
     if said:
         return " ".join([*said, *["To leave it unset: null."] * ("null" in expected)])
     words = " or ".join(filter(None, (", ".join(expected[:-1]), expected[-1])))
-    if value.startswith("[") and "list" not in words:
+    if inner:
         return f"Each value of --{name} must be {words}; got {value}."
     return f"--{name} takes {words}, not {value or 'nothing'}."
+
+
+def _is_within(expected: re.Match[str]) -> bool:
+    """Returns whether an error is about a single value of a list or mapping."""
+    return re.search(r"Got value: (?![\[{])", expected.string) is not None
 
 
 def _in_words(kind: str | None, choices: str | None, number: str | None) -> list[str]:

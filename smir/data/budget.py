@@ -23,7 +23,8 @@ class LabelBudget:
         value = value.value if isinstance(value, LabelBudget) else value
         if isinstance(value, str):
             value = _number(value)
-        if isinstance(value, bool) or not value > 0 or (isinstance(value, float) and value > 1):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not value > 0 or (isinstance(value, float) and value > 1):
             raise ConfigError(
                 f"data.label_budget = {value!r}: a whole number is a count of 1 or more, a number with a decimal point "
                 "is a share above 0 and at most 1.0."

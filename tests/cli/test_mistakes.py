@@ -134,6 +134,12 @@ def test_classes_in_a_config_that_yaml_takes_for_other_values(fails, tmp_path, c
             "--model.class_weights takes auto, a list, pairs '{NAME: VALUE}' or null, not high",
         ),
         ("trainer.max_epochs=1e0", "--trainer.max_epochs takes a whole number or null, not 1e0."),
+        ("model.lr=[1]", "--model.lr takes a number, not [1]."),
+        ("data.mean=abc", "--data.mean takes a list, not abc."),
+        ("data.label_budget=[]", "data.label_budget = []: a whole number is a count of 1 or more, a number with"),
+        ("model.class_weights={soil: high}", "Each value of --model.class_weights must be a number; got {'soil':"),
+        ("model.loss=SumOfLosses", "SumOfLosses cannot be made without its option losses. Give that, too.\n"),
+        ("trainer.callbacks+=EarlyStopping", "EarlyStopping cannot be made without its option monitor. Give that"),
     ],
 )
 def test_a_wrong_value_is_answered_with_what_the_option_takes(fails, field, option, said):
