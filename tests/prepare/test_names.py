@@ -118,6 +118,16 @@ def test_of_two_ways_to_read_names_none_is_taken_that_finds_equally_many(fails, 
     assert "--pair '{}_image.png={}_annotation.png'" in said
 
 
+def test_a_label_without_an_image_is_named_though_the_others_can_be_read_in_two_ways(fails, pairs, tmp_path):
+    """The others have the exact names of images, or of further ones without their ending."""
+    pairs("{}.png", "{}_rgb.png")
+    pairs("{}_rgb.png", "{}_rgb.png")
+    save(tmp_path / "labels/009_rgb.png", blocks("a", (0, 1), (24, 32)))
+    said = fails("prepare", "folder", "--images=photos", "--labels=labels")
+    assert "1 of 5 labels in" in said
+    assert "have no image: 009_rgb.png." in said
+
+
 @pytest.mark.parametrize(
     ("files", "said", "choice"),
     [

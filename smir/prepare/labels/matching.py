@@ -121,7 +121,7 @@ class ImageNames:
         for change in (*short, self._original, self._by_words(labels), self._by_number):
             other = {label: self.find(label, change) for label in labels}
             found, before = (len([*filter(None, images.values())]) for images in (other, best))
-            if found == before:
+            if found == before == len(labels):
                 self._refuse_two_readings(best, other)
             best = other if found > before else best
         return best
