@@ -96,6 +96,26 @@ def test_masks_may_number_any_count_of_objects_if_classes_gives_them_one_class(s
     assert all((field(name) == (numbers > 0)).all() for name in "abc")
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_255_that_masks_mark_as_missing_is_no_number_of_an_object(smir, tmp_path, field):
+    numbers = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) // 8
+    profile = {"driver": "GTiff", "height": 48, "width": 64, "count": 1, "dtype": "uint16", "nodata": 255}
+    for name in "abc":
+        with rasterio.open(tmp_path / f"labels/{name}.tif", "w", **profile) as file:
+            file.write(numbers, 1)
+    smir(*WORDS, "--classes=[background=0, plant=1-383]")
+    assert (field("b") == np.where(numbers == 255, 255, numbers > 0)).all()
+
+
+def test_of_two_values_that_a_palette_shows_in_black_none_is_taken_for_the_background(smir, tmp_path, field):
+    for name, ids in zip("abc", (np.maximum(IDS, 1), IDS, IDS), strict=True):
+        picture = Image.fromarray(ids)
+        picture.putpalette([0, 0, 0, 0, 0, 0, 220, 0, 0])
+        picture.save(tmp_path / f"labels/{name}.png")
+    smir(*WORDS)
+    assert (field("b") == IDS).all()
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_entries_of_a_palette_that_are_black_because_nobody_set_them_are_no_background(smir, tmp_path, field, suffix):
     """Value 2 has no colour of its own."""

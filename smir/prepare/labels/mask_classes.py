@@ -70,10 +70,10 @@ def of_masks(given: Sequence[str] | None, masks: MaskFiles, may_lack: bool = Fal
     shown = {table.ids[key] for key in keys} - {VOID}
     if given is not None and len(shown) < 2 and not may_lack:
         counts = ", ".join(f"{key} ({masks.values[key]:,} px)" for key in keys)
+        void = f" {VOID} is only a class if it is named, as NAME={VOID}." if str(VOID) in keys else ""
         raise ConfigError(
             f"The masks in {masks.folder.absolute()} hold {counts}. With --classes '[{', '.join(given)}]' they show "
-            f"{len(shown)} of its {len(table.names)} classes, and a training needs 2. {VOID} is only a class if it is "
-            f"named, as NAME={VOID}."
+            f"{len(shown)} of its {len(table.names)} classes, and a training needs 2.{void}"
         )
     return table
 
@@ -172,8 +172,8 @@ def _sources(source: str, masks: MaskFiles) -> list[str]:
     if ends is None or masks.coding == "colors":
         return [source]
     low, high = int(ends[1]), int(ends[2])
-    void = {*masks.no_data, str(VOID)}  # 255 is only a class if it is named alone, or one of many numbers
-    void -= {str(VOID)} if {str(VOID - 1), str(VOID + 1)} <= masks.values.keys() else set()
+    numbers = {str(VOID - 1), str(VOID + 1)} <= masks.values.keys()
+    void = {*masks.no_data, *([] if numbers else [str(VOID)])}  # 255 is a class if named alone, or one of many numbers
     found = [key for key in masks.values if key not in void and low <= int(key) <= high]
     if not found:
         raise ConfigError(f"--classes names {source}, but no mask in {masks.folder.absolute()} holds such a value.")

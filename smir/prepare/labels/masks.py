@@ -47,8 +47,8 @@ class MaskFiles:
         thin: Values that only lie between others, and never fill a square of 3 x 3 pixels.
         palette: Colours of the values, if the files have a palette with more than greys.
         apart: True if transparent black, too, is the source `transparent`; otherwise it is black.
-        black: The value that these palettes show in black, unless a program may have left its entry unset: such
-            entries, as all TIFFs have them, are black, too.
+        black: The only value that these palettes show in black. Entries that a program may have left unset, as all
+            TIFFs have them, are black, too, and do not count.
         counted: Lowest and highest number of values of a file, if they run from 1 to it and differ between files, as
             numbers of objects do.
         scales: Two files, and the value in the second of each value in the first, if the second seems to hold the same
@@ -150,8 +150,9 @@ def read_masks(folder: Path, names: list[str], colors: Mapping[str, str], given:
     shown = shown if _says_more_than_ids(shown) else {}
     numbers = {} if coding == "colors" else {name: {*map(int, part.values)} for name, part in found.items()}
     palettes = [fact.palette for fact in facts.values() if fact.palette is not None]
-    blacks = (key for key, color in shown.items() if color == BLACK)
-    black = next((key for key in blacks if not any(_may_be_unset(palette, int(key)) for palette in palettes)), None)
+    blacks = [key for key, color in shown.items() if color == BLACK]
+    blacks = [key for key in blacks if not any(_may_be_unset(palette, int(key)) for palette in palettes)]
+    black = blacks[0] if len(blacks) == 1 else None
     scales, counted = _two_scales(numbers), _counted(numbers)
     return MaskFiles(
         folder, names, colors, coding, values, factors, missing, unmarked, thin, shown, scales, counted, black, apart
