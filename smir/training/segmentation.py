@@ -89,7 +89,7 @@ class SegmentationModule(SmirModule):
         weights = None if self.class_weights is None else torch.tensor(self.class_weights)
         self.register_buffer("_weights", weights, persistent=False)
         self.val_confusion = ConfusionMatrix(len(classes))
-        self.val_finite = MinMetric(nan_strategy="disable")  # its check would wait for the device
+        self.val_finite = MinMetric()
         """1 if all outputs of the validation are finite, else 0; over all ranks."""
         self.test_counts: dict[str, Tensor] = {}
         """Confusion matrices (C, C) of the last test, rows = labels, by the size they were counted at."""
@@ -191,13 +191,16 @@ class SegmentationModule(SmirModule):
         counts = self.val_confusion.compute()
         if not (counts.any() or self.trainer.sanity_checking or self.trainer.fast_dev_run):  # type: ignore[attr-defined]
             raise DataError(
-                "No pixel that was validated has a label: all are void (255). So no epoch can be chosen as the best. "
-                "`python -m smir check` shows how often each class occurs, and which stored values are void."
+                "No pixel that was validated has a label: all are void (255), so there are no figures, and no epoch "
+                "could be chosen as the best. The centre crops of data.crop_size pixels are validated, of the images "
+                "in trainer.limit_val_batches. `python -m smir check` shows how often each class occurs, and which "
+                "stored values are void."
             )
         if not self.val_finite.compute():  # their argmax is the first class, which would pass for a prediction
             rank_zero_warn(
                 "The output of the network for validation images is NaN or infinite, so their figures are missing: the "
-                "training has diverged. Lower model.lr."
+                "training has diverged, or the outputs are too large for this precision. Lower model.lr, or set "
+                "--trainer.precision 32-true."
             )
             counts = torch.zeros_like(counts)
         self._log_iou("val", iou_from_confusion(counts), prog_bar=True)
