@@ -67,7 +67,8 @@ class FirstFailure(Callback):
         """
         processes: list[Popen[Any]] = getattr(trainer.strategy.launcher, "procs", [])
         if isinstance(exception, SmirError):
-            for process in processes:  # it has met the same error, or waits for this process in vain
+            ended, processes[:] = processes[:], []  # Lightning watches this list, and would kill this process, too
+            for process in ended:  # it has met the same error, or waits for this process in vain
                 process.kill()
         if isinstance(exception, SmirError | Stopped | KeyboardInterrupt):
             return
