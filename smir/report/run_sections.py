@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from smir.report.cells import MIOU, Cell, Protocol, order_of, title_of
 from smir.report.document import NOT_MEANT, Column, Entry, Figure, Picture, Section, Table
@@ -149,7 +150,15 @@ def _tested(run: StoredRun) -> Line:
 
 def _words(run: StoredRun) -> str:
     commits = " then ".join(dict.fromkeys(start.get("commit", "unknown") for start in run.starts)) or "unknown"
-    return f"{run.folder}, seed {run.seed}, commit {commits}"
+    return f"{run.folder}, seed {run.seed}, commit {commits}{_library_weights(run.weights)}"
+
+
+def _library_weights(weights: dict[str, Any]) -> str:
+    """Names the library's weights behind a run and their licence; ImageNet's have no name in the record."""
+    if weights["kind"] == "pretrained" and "name" in weights:
+        return f", from {weights['name']} (licence: {weights.get('licence') or 'not stated'})"
+    before = weights.get("inputs", {}).get("weights")
+    return _library_weights(before) if before else ""
 
 
 def _commands(run: StoredRun) -> list[str]:

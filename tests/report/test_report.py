@@ -269,7 +269,9 @@ def test_a_new_report_deletes_only_the_files_of_an_earlier_one(smir, tmp_path):
 
 
 def test_other_datasets_and_weights_have_rows_too(smir, tmp_path):
-    for seed, weights in enumerate((None, {"kind": "file", "checkpoint": "from elsewhere.pth", "sha256": "ab"})):
+    elsewhere = {"kind": "file", "checkpoint": "from elsewhere.pth", "sha256": "ab"}
+    library = {"kind": "pretrained", "name": "convnextv2_atto.fcmae", "licence": "cc-by-nc-4.0"}
+    for seed, weights in enumerate((None, elsewhere, library)):
         run = segmentation(tmp_path / "runs", "Nassar", "scratch", seed, weights)
         run.recipe["data"]["class_path"] = "smir.data.Folder"
         del run.recipe["data"]["init_args"]["protocol"]
@@ -279,6 +281,7 @@ def test_other_datasets_and_weights_have_rows_too(smir, tmp_path):
     rows = {row["init"]: row for row in rows_of(tmp_path / "report/tables/main-none.csv")}
     assert list(rows) == [
         "scratch",
+        "convnextv2_atto.fcmae",
         "weights of from elsewhere.pth",
     ]  # rows of the paper without runs are left out
     assert rows["weights of from elsewhere.pth"]["Folder: 256-pixel view seeds"] == "1"
@@ -288,4 +291,5 @@ def test_other_datasets_and_weights_have_rows_too(smir, tmp_path):
     page = (tmp_path / "report/index.html").read_text()
     assert "Difference to random weights" in page
     assert "Same set against cross set" not in page
+    assert page.count(", from convnextv2_atto.fcmae (licence: cc-by-nc-4.0)") == 1
     assert not (tmp_path / "report/tables/averages-none.csv").exists()
