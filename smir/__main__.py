@@ -136,7 +136,8 @@ def main(args: Sequence[str] | None = None) -> None:
     guard_terminal()
     plain_warnings()
     # Read when torch is imported. Threads that spin while they wait take the processor from other programs: beside two
-    # busy ones a step takes 2.9 times as long, alone it takes 0.91 of the time (docs/benchmarks.md).
+    # busy ones a step takes 3 to 11 times as long, alone 0.8 to 0.9 of the time (docs/benchmarks.md, "a training step
+    # beside two busy processes").
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         typed = list(sys.argv[1:] if args is None else args)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,15 @@ def test_overview_names_every_command(capsys):
     main(["--help"])
     text = capsys.readouterr().out
     assert all(name in text for name in ("fit", "validate", "test", "predict", "prepare", "report"))
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "passive"), ("active", "active")])
+def test_threads_wait_passively_unless_the_user_says_otherwise(monkeypatch, before, after):
+    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")  # restored after the test, also if it was not set
+    if before is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    main(["--version"])
+    assert os.environ["OMP_WAIT_POLICY"] == after
 
 
 def test_a_python_without_the_requirements_says_what_to_activate():
