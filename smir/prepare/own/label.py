@@ -177,8 +177,10 @@ def _of_masks(field: Field, masks: MaskFiles, files: list[Path]) -> Labels:
 
 def _notes_on_white_first(masks: MaskFiles, table: ClassTable, files: Iterable[Path]) -> list[str]:
     """Returns a note about TIFFs of one bit that show 0 in white: what looks like a plant may be the background."""
+    if masks.coding != "ids":
+        return []
     inverted = [file.name for file in files if is_tiff(file) and label_facts(file).is_white_first]
-    if masks.coding != "ids" or not inverted:
+    if not inverted:
         return []
     place = table.ids.get("0", VOID)
     of_zero = "not labelled" if place == VOID else table.names[place]
